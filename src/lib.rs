@@ -1,0 +1,5 @@
+//! Direct messages of the Cruddur app: a GraphQL API over DynamoDB and
+//! Postgres, behind Amazon Cognito.
+
+pub mod model;
+pub mod clock;

@@ -1,0 +1,176 @@
+//! The place of a message in its group, and of a group among a user's.
+
+use std::fmt;
+
+use chrono::{DateTime, NaiveDateTime, SecondsFormat, TimeDelta, Timelike, Utc};
+
+/// When a message was created, as the table keeps it.
+///
+/// We write `2026-11-22T06:29:00.123456+00:00`: UTC and always six digits, so
+/// that the order of the text is the order of time. The original also wrote
+/// other offsets, no offset (UTC is meant) and no fraction. Order is the order
+/// of the *text*, everywhere, since that is the table's.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SortKey {
+    text: String,
+    created_at: DateTime<Utc>,
+}
+
+/// A text that is no time.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a time like 2026-11-22T06:29:00.123456+00:00")]
+pub struct UnreadableTime(String);
+
+impl SortKey {
+    /// The key of a time, to the microsecond.
+    #[must_use]
+    pub fn at(time: DateTime<Utc>) -> Self {
+        let micros = time.nanosecond() / 1_000 * 1_000;
+        Self {
+            text: time.to_rfc3339_opts(SecondsFormat::Micros, false),
+            created_at: time.with_nanosecond(micros).unwrap_or(time),
+        }
+    }
+
+    /// Reads a key in any form that the table may hold.
+    pub fn parse(text: &str) -> Result<Self, UnreadableTime> {
+        let created_at = DateTime::parse_from_rfc3339(text)
+            .map(|time| time.to_utc())
+            .or_else(|_| text.parse::<NaiveDateTime>().map(|time| time.and_utc()))
+            .map_err(|_| UnreadableTime(text.to_owned()))?;
+        Ok(Self {
+            text: text.to_owned(),
+            created_at,
+        })
+    }
+
+    /// The key exactly as stored.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The time that the key means.
+    #[must_use]
+    pub fn created_at(&self) -> DateTime<Utc> {
+        self.created_at
+    }
+
+    /// The first key from `now` on that stands behind all of `taken` as text.
+    ///
+    /// `None` when that would need a year of five digits, which would break
+    /// the order.
+    #[must_use]
+    pub fn next<'a>(now: DateTime<Utc>, taken: impl IntoIterator<Item = &'a Self>) -> Option<Self> {
+        let Some(floor) = taken.into_iter().max() else {
+            return Self::at(now).in_order();
+        };
+        let earliest = floor.wall_clock() + TimeDelta::microseconds(1);
+        let candidate = Self::at(now.max(earliest));
+        if candidate.text > floor.text {
+            return candidate.in_order();
+        }
+        // A key such as `…:00Z` stands behind `…:00.000001+00:00`.
+        let next_second = earliest.with_nanosecond(0)? + TimeDelta::seconds(1);
+        Self::at(next_second).in_order()
+    }
+
+    /// What a clock on the wall showed: the offset ignored, since text order
+    /// ignores it too.
+    fn wall_clock(&self) -> DateTime<Utc> {
+        DateTime::parse_from_rfc3339(&self.text)
+            .map_or(self.created_at, |time| time.naive_local().and_utc())
+    }
+
+    fn in_order(self) -> Option<Self> {
+        self.text
+            .starts_with(|c: char| c.is_ascii_digit())
+            .then_some(self)
+    }
+}
+
+impl fmt::Display for SortKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(text: &str) -> SortKey {
+        SortKey::parse(text).expect("a time")
+    }
+
+    #[test]
+    fn every_form_of_the_original_is_read_and_kept_as_it_is() {
+        for (stored, meant) in [
+            (
+                "2026-11-22T06:29:00.123456+00:00",
+                "2026-11-22T06:29:00.123456Z",
+            ),
+            (
+                "2026-11-22T08:29:00.123456+02:00",
+                "2026-11-22T06:29:00.123456Z",
+            ),
+            ("2026-11-22T06:29:00+00:00", "2026-11-22T06:29:00Z"),
+            ("2026-11-22T06:29:00.5", "2026-11-22T06:29:00.5Z"),
+            ("2026-11-22T06:29:00", "2026-11-22T06:29:00Z"),
+        ] {
+            let read = key(stored);
+            assert_eq!(read.as_str(), stored);
+            assert_eq!(
+                read.created_at(),
+                meant.parse::<DateTime<Utc>>().expect("a time")
+            );
+        }
+        assert!(SortKey::parse("yesterday").is_err());
+    }
+
+    #[test]
+    fn a_written_key_has_six_digits_and_reads_as_the_time_it_shows() {
+        let time = "2026-11-22T06:29:00.123456789Z".parse().expect("a time");
+        let written = SortKey::at(time);
+        assert_eq!(written.as_str(), "2026-11-22T06:29:00.123456+00:00");
+        assert_eq!(written, key(written.as_str()));
+    }
+
+    #[test]
+    fn the_next_key_is_behind_everything_taken_even_when_the_clock_is_not() {
+        let now = "2026-11-22T06:29:00Z".parse().expect("a time");
+        for (taken, next) in [
+            (
+                "2026-11-22T06:28:59.999999+00:00",
+                "2026-11-22T06:29:00.000000+00:00",
+            ),
+            (
+                "2026-11-22T06:29:00.000000+00:00",
+                "2026-11-22T06:29:00.000001+00:00",
+            ),
+            (
+                "2026-11-22T08:29:00+02:00",
+                "2026-11-22T08:29:00.000001+00:00",
+            ),
+            ("2026-11-22T06:29:00", "2026-11-22T06:29:00.000001+00:00"),
+            ("2026-11-22T06:29:00Z", "2026-11-22T06:29:01.000000+00:00"),
+            (
+                "2026-11-22T07:00:00.5+00:00",
+                "2026-11-22T07:00:00.500001+00:00",
+            ),
+        ] {
+            let found = SortKey::next(now, [&key(taken)]).expect("a key");
+            assert_eq!(found.as_str(), next);
+            assert!(found > key(taken), "{found} is not behind {taken}");
+        }
+    }
+
+    #[test]
+    fn there_is_no_key_behind_the_year_9999() {
+        let now = "2026-11-22T06:29:00Z".parse().expect("a time");
+        assert_eq!(
+            SortKey::next(now, [&key("9999-12-31T23:59:59.999999+00:00")]),
+            None
+        );
+    }
+}
