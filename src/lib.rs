@@ -3,3 +3,4 @@
 
 pub mod model;
 pub mod clock;
+pub mod store;

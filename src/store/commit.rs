@@ -1,0 +1,340 @@
+//! The one transaction with which messages are written, and what came of it.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::config::retry::RetryConfig;
+use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
+use aws_sdk_dynamodb::error::{DisplayErrorContext, SdkError};
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{
+    AttributeValue, CancellationReason, Delete, Put, ReturnValuesOnConditionCheckFailure,
+    TransactWriteItem, Update,
+};
+
+use super::dynamo::ATTEMPT_TIMEOUT;
+use super::error::{Fault, fault};
+use super::items::{self, Item, Key};
+use super::{MessageStore, StoreError};
+use crate::model::{Head, HeadRecord, Message, MessageGroupId, MessageId, SortKey, User, UserId};
+
+/// Messages to be added to a group, with all that has to change with them.
+///
+/// Takes 5 actions and one for each message and each key, of the 100 that a
+/// transaction may have.
+#[derive(Clone, Debug)]
+pub struct Commit {
+    /// Client request token: one for each distinct payload.
+    pub token: String,
+    /// The version that the head has to have; 0 where there must be no head.
+    pub expected_version: u64,
+    /// The head afterwards.
+    pub head: Head,
+    /// The messages, oldest first. Never empty.
+    pub messages: Vec<Message>,
+    /// What is sent under an idempotency key.
+    pub sents: Vec<Sent>,
+    /// Each participant's row, which shows the newest message.
+    pub rows: [GroupRow; 2],
+    /// Rows that go away.
+    pub old_rows: Vec<RowKey>,
+    /// A uuid under which the group is to be found as well.
+    pub alias: Option<MessageGroupId>,
+    /// Epoch seconds at which an expired sent item counts as absent.
+    pub now: i64,
+}
+
+/// A participant's row of a group, beside what it shows of the newest message.
+#[derive(Clone, Debug)]
+pub struct GroupRow {
+    /// Whose row it is.
+    pub owner: UserId,
+    /// The other participant, whose names are copied into it.
+    pub other_user: User,
+    /// How many messages the owner has not read.
+    pub unread_count: u64,
+}
+
+/// Where a participant's row stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowKey {
+    /// Whose row it is.
+    pub owner: UserId,
+    /// Key of the newest message when it was written.
+    pub key: SortKey,
+}
+
+/// An idempotency key, which is each sender's own.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SentKey {
+    /// Who sends.
+    pub sender: UserId,
+    /// The key that came with the input.
+    pub idempotency_key: String,
+}
+
+/// What was sent under an idempotency key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// Under which key.
+    pub key: SentKey,
+    /// The group of the message.
+    pub group_id: MessageGroupId,
+    /// The message's key in it.
+    pub message_key: SortKey,
+    /// The message.
+    pub message_id: MessageId,
+    /// Digest of the input as it was sent.
+    pub input_digest: String,
+    /// When the key may be used anew, in epoch seconds.
+    pub expires_at: i64,
+}
+
+/// What came of a transaction.
+#[derive(Debug)]
+pub enum Outcome {
+    /// All of it is in the table.
+    Applied,
+    /// None of it is, and never will be.
+    Refused(Vec<Refusal>),
+    /// Nobody knows: it may be in the table, or still get there.
+    Unknown(StoreError),
+}
+
+/// One reason why a transaction was refused.
+#[derive(Debug)]
+pub enum Refusal {
+    /// The head is not of the expected version. It is this one, if it could
+    /// be read.
+    HeadMoved(Option<HeadRecord>),
+    /// Another message of the group has the key already.
+    MessageKeyTaken,
+    /// Another row of a participant's has the key already.
+    RowKeyTaken,
+    /// What stands where an old row was expected belongs to another group.
+    OldRowForeign(RowKey),
+    /// The alias is there already, or its uuid is a group's.
+    AliasTaken,
+    /// The idempotency key has been used: for this.
+    KeyUsed(Sent),
+    /// A conflict with another transaction, or throttled: the same may work
+    /// later.
+    Busy(StoreError),
+    /// The store will never take it as it is.
+    Invalid(StoreError),
+}
+
+/// What an action of the transaction is there for, so that the reason it was
+/// refused for can be understood.
+enum Role {
+    Message,
+    Head,
+    NewRow,
+    OldRow(RowKey),
+    Alias,
+    Sent(SentKey),
+}
+
+impl MessageStore {
+    /// Writes it all, or nothing: one `TransactWriteItems`, sent once. The
+    /// SDK's own retries are off, since whether an attempt may be repeated is
+    /// for the caller to find out.
+    pub async fn commit(&self, commit: &Commit) -> Outcome {
+        let (roles, actions) = match self.actions(commit) {
+            Ok(actions) => actions.into_iter().unzip::<_, _, Vec<_>, Vec<_>>(),
+            Err(cause) => return Outcome::Refused(vec![Refusal::Invalid(cause)]),
+        };
+        let once = aws_sdk_dynamodb::config::Builder::new()
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(
+                TimeoutConfig::builder()
+                    .operation_timeout(ATTEMPT_TIMEOUT)
+                    .build(),
+            );
+        let sent = self
+            .client
+            .transact_write_items()
+            .client_request_token(&commit.token)
+            .set_transact_items(Some(actions))
+            .customize()
+            .config_override(once)
+            .send()
+            .await;
+        match sent {
+            Ok(_) => Outcome::Applied,
+            Err(error) => outcome(error, roles),
+        }
+    }
+
+    fn actions(&self, commit: &Commit) -> Result<Vec<(Role, TransactWriteItem)>, StoreError> {
+        let newest = commit
+            .messages
+            .last()
+            .ok_or_else(|| invalid("a commit without messages"))?;
+        let mut actions = vec![(Role::Head, self.update_head(newest.group_id, commit)?)];
+        for message in &commit.messages {
+            let item = items::message_item(message).map_err(invalid)?;
+            actions.push((Role::Message, self.put_new(item)?));
+        }
+        for row in &commit.rows {
+            let item = items::group_row_item(row, newest).map_err(invalid)?;
+            actions.push((Role::NewRow, self.put_new(item)?));
+        }
+        for row in &commit.old_rows {
+            let delete = self.delete_row(newest.group_id, row)?;
+            actions.push((Role::OldRow(row.clone()), delete));
+        }
+        if let Some(alias) = commit.alias {
+            let item = items::alias_item(alias, newest.group_id).map_err(invalid)?;
+            actions.push((Role::Alias, self.put_new(item)?));
+        }
+        for sent in &commit.sents {
+            let item = items::sent_item(sent).map_err(invalid)?;
+            actions.push((
+                Role::Sent(sent.key.clone()),
+                self.put_sent(item, commit.now)?,
+            ));
+        }
+        Ok(actions)
+    }
+
+    fn update_head(
+        &self,
+        group: MessageGroupId,
+        commit: &Commit,
+    ) -> Result<TransactWriteItem, StoreError> {
+        let mut values = items::head_values(&commit.head);
+        let condition = if commit.expected_version == 0 {
+            "attribute_not_exists(pk)"
+        } else {
+            let expected = AttributeValue::N(commit.expected_version.to_string());
+            values.insert(":expected".to_owned(), expected);
+            "#version = :expected"
+        };
+        let update = Update::builder()
+            .table_name(&self.table)
+            .set_key(Some(Key::head(group).into_attributes()))
+            .update_expression(
+                "SET #version = :version, participants = :participants, last_message_at = :last_message_at, \
+                 message_count = :message_count, read_counts = :read_counts",
+            )
+            .condition_expression(condition)
+            .expression_attribute_names("#version", "version")
+            .set_expression_attribute_values(Some(values))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .build()
+            .map_err(invalid)?;
+        Ok(TransactWriteItem::builder().update(update).build())
+    }
+
+    fn put_new(&self, item: Item) -> Result<TransactWriteItem, StoreError> {
+        let put = Put::builder()
+            .table_name(&self.table)
+            .set_item(Some(item))
+            .condition_expression("attribute_not_exists(pk)")
+            .build()
+            .map_err(invalid)?;
+        Ok(TransactWriteItem::builder().put(put).build())
+    }
+
+    fn put_sent(&self, item: Item, now: i64) -> Result<TransactWriteItem, StoreError> {
+        let put = Put::builder()
+            .table_name(&self.table)
+            .set_item(Some(item))
+            .condition_expression("attribute_not_exists(pk) OR expires_at <= :now")
+            .expression_attribute_values(":now", AttributeValue::N(now.to_string()))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .build()
+            .map_err(invalid)?;
+        Ok(TransactWriteItem::builder().put(put).build())
+    }
+
+    fn delete_row(
+        &self,
+        group: MessageGroupId,
+        row: &RowKey,
+    ) -> Result<TransactWriteItem, StoreError> {
+        let delete = Delete::builder()
+            .table_name(&self.table)
+            .set_key(Some(Key::group_row(row).into_attributes()))
+            .condition_expression("attribute_not_exists(pk) OR message_group_uuid = :group")
+            .expression_attribute_values(":group", AttributeValue::S(group.to_string()))
+            .build()
+            .map_err(invalid)?;
+        Ok(TransactWriteItem::builder().delete(delete).build())
+    }
+}
+
+fn invalid(cause: impl std::fmt::Display) -> StoreError {
+    StoreError::refused(super::Service::DynamoDb, cause)
+}
+
+fn outcome<R>(error: SdkError<TransactWriteItemsError, R>, roles: Vec<Role>) -> Outcome
+where
+    R: std::fmt::Debug + Send + Sync + 'static,
+    SdkError<TransactWriteItemsError, R>: aws_sdk_dynamodb::error::ProvideErrorMetadata,
+{
+    let fault = fault(&error);
+    match error {
+        SdkError::ServiceError(refusal) => match refusal.into_err() {
+            TransactWriteItemsError::TransactionCanceledException(cancelled) => {
+                let reasons = cancelled.cancellation_reasons.unwrap_or_default();
+                Outcome::Refused(
+                    roles
+                        .into_iter()
+                        .zip(reasons)
+                        .filter_map(refusal_of)
+                        .collect(),
+                )
+            }
+            other => by_fault(fault, DisplayErrorContext(&other)),
+        },
+        other => by_fault(fault, DisplayErrorContext(&other)),
+    }
+}
+
+fn by_fault(fault: Fault, cause: impl std::fmt::Display) -> Outcome {
+    let service = super::Service::DynamoDb;
+    match fault {
+        Fault::Busy => {
+            Outcome::Refused(vec![Refusal::Busy(StoreError::unavailable(service, cause))])
+        }
+        Fault::Refused => {
+            Outcome::Refused(vec![Refusal::Invalid(StoreError::refused(service, cause))])
+        }
+        Fault::Unknown => Outcome::Unknown(StoreError::unavailable(service, cause)),
+    }
+}
+
+fn refusal_of((role, reason): (Role, CancellationReason)) -> Option<Refusal> {
+    let code = reason.code.as_deref().unwrap_or("None");
+    let cause = reason.message.unwrap_or_else(|| code.to_owned());
+    match code {
+        "None" => None,
+        "ConditionalCheckFailed" => Some(condition_failed(role, reason.item)),
+        "TransactionConflict" | "ProvisionedThroughputExceeded" | "ThrottlingError" => {
+            Some(Refusal::Busy(StoreError::unavailable(
+                super::Service::DynamoDb,
+                format!("{code}: {cause}"),
+            )))
+        }
+        _ => Some(Refusal::Invalid(invalid(format!("{code}: {cause}")))),
+    }
+}
+
+fn condition_failed(role: Role, found: Option<HashMap<String, AttributeValue>>) -> Refusal {
+    match role {
+        Role::Message => Refusal::MessageKeyTaken,
+        Role::NewRow => Refusal::RowKeyTaken,
+        Role::Alias => Refusal::AliasTaken,
+        Role::OldRow(row) => Refusal::OldRowForeign(row),
+        Role::Head => Refusal::HeadMoved(found.and_then(|item| items::head_record(item).ok())),
+        Role::Sent(key) => {
+            let found = found.unwrap_or_default();
+            let stored_at = items::key_of(&found);
+            match items::sent(key, found) {
+                Ok(sent) => Refusal::KeyUsed(sent),
+                Err(cause) => Refusal::Invalid(cause.at(stored_at)),
+            }
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! The client of DynamoDB.
+
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region};
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::Credentials;
+
+/// How long a connection may take to be made.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long one attempt at a call may take.
+pub(super) const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a call may take with all its attempts.
+const CALL_TIMEOUT: Duration = Duration::from_secs(7);
+
+/// Where DynamoDB is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DynamoTarget {
+    /// Where the SDK's own settings say: profile, environment, instance role.
+    Sdk,
+    /// An endpoint, such as an emulator's.
+    Endpoint {
+        /// Its address.
+        url: String,
+        /// Whether it is on this machine's loopback, where credentials and a
+        /// region are made up when there are none.
+        loopback: bool,
+    },
+}
+
+/// Makes a client. No call is made yet.
+pub async fn connect_dynamo(target: &DynamoTarget) -> Client {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+        .operation_timeout(CALL_TIMEOUT)
+        .build();
+    let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .timeout_config(timeouts)
+        .retry_config(RetryConfig::standard().with_max_attempts(3));
+    if let DynamoTarget::Endpoint { url, loopback } = target {
+        loader = loader.endpoint_url(url);
+        if *loopback {
+            loader = with_made_up_account(loader);
+        }
+    }
+    Client::new(&loader.load().await)
+}
+
+/// An emulator checks neither credentials nor region, but the SDK wants both,
+/// and without any would ask the network for them.
+fn with_made_up_account(mut loader: aws_config::ConfigLoader) -> aws_config::ConfigLoader {
+    let given = |name| std::env::var_os(name).is_some();
+    if !given("AWS_ACCESS_KEY_ID") && !given("AWS_PROFILE") {
+        loader =
+            loader.credentials_provider(Credentials::new("local", "local", None, None, "loopback"));
+    }
+    if !given("AWS_REGION") && !given("AWS_DEFAULT_REGION") && !given("AWS_PROFILE") {
+        loader = loader.region(Region::from_static("us-east-1"));
+    }
+    loader
+}

@@ -1,0 +1,143 @@
+//! What can go wrong with a store.
+
+use std::error::Error;
+use std::fmt;
+
+use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+
+/// A store that a fault came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// Message groups and messages.
+    DynamoDb,
+    /// Users.
+    Postgres,
+}
+
+impl fmt::Display for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::DynamoDb => "DynamoDB",
+            Self::Postgres => "Postgres",
+        })
+    }
+}
+
+/// A call to a store that did not work.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The store did not answer, or answered that it is busy: the same call may
+    /// work later.
+    #[error("{service} is not available: {cause}")]
+    Unavailable {
+        /// Which store.
+        service: Service,
+        /// What it said, for the log.
+        cause: String,
+    },
+    /// The store will answer the same call the same way.
+    #[error("{service} refused a call: {cause}")]
+    Refused {
+        /// Which store.
+        service: Service,
+        /// What it said, for the log.
+        cause: String,
+    },
+    /// An item that everything else hangs on cannot be read.
+    #[error("unreadable item {key}: {cause}")]
+    Unreadable {
+        /// Its key.
+        key: String,
+        /// What is wrong with it.
+        cause: String,
+    },
+}
+
+impl StoreError {
+    pub(super) fn unavailable(service: Service, cause: impl fmt::Display) -> Self {
+        let cause = cause.to_string();
+        Self::Unavailable { service, cause }
+    }
+
+    pub(crate) fn refused(service: Service, cause: impl fmt::Display) -> Self {
+        let cause = cause.to_string();
+        Self::Refused { service, cause }
+    }
+}
+
+/// Codes with which DynamoDB says "later": nothing was done.
+const BUSY: [&str; 5] = [
+    "LimitExceededException",
+    "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded",
+    "ThrottlingException",
+    "TransactionConflictException",
+];
+
+/// How DynamoDB answered a call that did not work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// Not now; nothing was done.
+    Busy,
+    /// Not ever; nothing was done.
+    Refused,
+    /// Nobody knows whether it was done.
+    Unknown,
+}
+
+pub(super) fn fault<E, R>(error: &SdkError<E, R>) -> Fault
+where
+    SdkError<E, R>: ProvideErrorMetadata,
+{
+    match error {
+        SdkError::ConstructionFailure(_) => Fault::Refused,
+        SdkError::ServiceError(_) => match error.code() {
+            Some(code) if BUSY.contains(&code) => Fault::Busy,
+            Some(
+                "TransactionInProgressException"
+                | "InternalServerError"
+                | "InternalFailure"
+                | "ServiceUnavailable",
+            )
+            | None => Fault::Unknown,
+            Some(_) => Fault::Refused,
+        },
+        _ => Fault::Unknown,
+    }
+}
+
+impl<E, R> From<SdkError<E, R>> for StoreError
+where
+    E: Error + ProvideErrorMetadata + Send + Sync + 'static,
+    R: fmt::Debug + Send + Sync + 'static,
+    SdkError<E, R>: ProvideErrorMetadata,
+{
+    fn from(error: SdkError<E, R>) -> Self {
+        let cause = DisplayErrorContext(&error);
+        match fault(&error) {
+            Fault::Busy | Fault::Unknown => Self::unavailable(Service::DynamoDb, cause),
+            Fault::Refused => Self::refused(Service::DynamoDb, cause),
+        }
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed => Self::unavailable(Service::Postgres, error),
+            // 08 connection, 53 resources, 57 operator intervention, 58 system.
+            sqlx::Error::Database(ref refusal)
+                if refusal
+                    .code()
+                    .is_some_and(|code| ["08", "53", "57", "58"].contains(&&code[..2])) =>
+            {
+                Self::unavailable(Service::Postgres, error)
+            }
+            _ => Self::refused(Service::Postgres, error),
+        }
+    }
+}

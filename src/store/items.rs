@@ -1,0 +1,321 @@
+//! The items of the table: every key string, and stored shape ⇄ model.
+//!
+//! Messages and group rows keep the original's attributes, byte for byte.
+//! Heads, aliases and sents never carry `message_group_uuid`: they would be in
+//! the index.
+
+use std::collections::{BTreeMap, HashMap};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::commit::{GroupRow, RowKey, Sent, SentKey};
+use super::error::StoreError;
+use crate::model::{
+    Head, HeadRecord, Message, MessageGroup, MessageGroupId, MessageId, SortKey, UnreadableTime,
+    User, UserId,
+};
+
+pub(super) type Item = HashMap<String, AttributeValue>;
+
+/// Primary key of an item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Key {
+    pub pk: String,
+    pub sk: String,
+}
+
+impl Key {
+    pub fn message(group: MessageGroupId, key: &SortKey) -> Self {
+        Self::new(message_partition(group), key.as_str())
+    }
+
+    pub fn group_row(row: &RowKey) -> Self {
+        Self::new(group_partition(row.owner), row.key.as_str())
+    }
+
+    pub fn head(group: MessageGroupId) -> Self {
+        Self::new(format!("HEAD#{group}"), "HEAD")
+    }
+
+    pub fn sent(key: &SentKey) -> Self {
+        Self::new(
+            format!("SENT#{}#{}", key.sender, key.idempotency_key),
+            "SENT",
+        )
+    }
+
+    fn new(pk: String, sk: &str) -> Self {
+        let sk = sk.to_owned();
+        Self { pk, sk }
+    }
+
+    pub fn into_attributes(self) -> Item {
+        let Self { pk, sk } = self;
+        Item::from([
+            ("pk".to_owned(), AttributeValue::S(pk)),
+            ("sk".to_owned(), AttributeValue::S(sk)),
+        ])
+    }
+}
+
+pub(super) fn message_partition(group: MessageGroupId) -> String {
+    format!("MSG#{group}")
+}
+
+pub(super) fn group_partition(owner: UserId) -> String {
+    format!("GRP#{owner}")
+}
+
+/// The key of an item in words, for a log line about an item that cannot be read.
+pub(super) fn key_of(item: &Item) -> String {
+    let part = |name| {
+        item.get(name)
+            .and_then(|value| value.as_s().ok())
+            .map_or("?", String::as_str)
+    };
+    format!("{} {}", part("pk"), part("sk"))
+}
+
+/// Why an item cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unreadable {
+    #[error(transparent)]
+    Shape(#[from] serde_dynamo::Error),
+    #[error(transparent)]
+    Time(#[from] UnreadableTime),
+    #[error("{0}")]
+    Contents(&'static str),
+}
+
+impl Unreadable {
+    pub fn at(self, key: String) -> StoreError {
+        let cause = self.to_string();
+        StoreError::Unreadable { key, cause }
+    }
+}
+
+/// `MSG#<group>`, T: a message. The user is the sender.
+#[derive(Serialize, Deserialize)]
+struct MessageItem {
+    pk: String,
+    sk: String,
+    message_uuid: MessageId,
+    message: String,
+    user_uuid: UserId,
+    user_handle: String,
+    user_display_name: String,
+    #[serde(default)]
+    seq: u64,
+}
+
+pub(super) fn message_item(message: &Message) -> Result<Item, serde_dynamo::Error> {
+    let Key { pk, sk } = Key::message(message.group_id, &message.key);
+    serde_dynamo::to_item(MessageItem {
+        pk,
+        sk,
+        message_uuid: message.id,
+        message: message.body.clone(),
+        user_uuid: message.sender.id,
+        user_handle: message.sender.handle.clone(),
+        user_display_name: message.sender.display_name.clone(),
+        seq: message.seq,
+    })
+}
+
+pub(super) fn message(group_id: MessageGroupId, item: Item) -> Result<Message, Unreadable> {
+    let item: MessageItem = serde_dynamo::from_item(item)?;
+    Ok(Message {
+        id: item.message_uuid,
+        group_id,
+        key: SortKey::parse(&item.sk)?,
+        seq: item.seq,
+        body: item.message,
+        sender: User {
+            id: item.user_uuid,
+            handle: item.user_handle,
+            display_name: item.user_display_name,
+        },
+    })
+}
+
+/// `GRP#<owner>`, T of the newest message: a participant's row. The user is
+/// the other participant.
+#[derive(Serialize, Deserialize)]
+struct GroupRowItem {
+    pk: String,
+    sk: String,
+    message_group_uuid: MessageGroupId,
+    message: String,
+    user_uuid: UserId,
+    user_handle: String,
+    user_display_name: String,
+    message_uuid: MessageId,
+    sender_uuid: UserId,
+    seq: u64,
+    unread_count: u64,
+}
+
+pub(super) fn group_row_item(
+    row: &GroupRow,
+    newest: &Message,
+) -> Result<Item, serde_dynamo::Error> {
+    let Key { pk, sk } = Key::group_row(&RowKey {
+        owner: row.owner,
+        key: newest.key.clone(),
+    });
+    serde_dynamo::to_item(GroupRowItem {
+        pk,
+        sk,
+        message_group_uuid: newest.group_id,
+        message: newest.body.clone(),
+        user_uuid: row.other_user.id,
+        user_handle: row.other_user.handle.clone(),
+        user_display_name: row.other_user.display_name.clone(),
+        message_uuid: newest.id,
+        sender_uuid: newest.sender.id,
+        seq: newest.seq,
+        unread_count: row.unread_count,
+    })
+}
+
+/// Reads a row of `owner`, who is the sender of what the other did not send.
+pub(super) fn message_group(owner: &User, item: Item) -> Result<MessageGroup, Unreadable> {
+    let row: GroupRowItem = serde_dynamo::from_item(item)?;
+    let other_user = User {
+        id: row.user_uuid,
+        handle: row.user_handle,
+        display_name: row.user_display_name,
+    };
+    let sender = if row.sender_uuid == other_user.id {
+        other_user.clone()
+    } else {
+        owner.clone()
+    };
+    Ok(MessageGroup {
+        id: row.message_group_uuid,
+        other_user_id: other_user.id,
+        other_user: Some(other_user),
+        last_message: Message {
+            id: row.message_uuid,
+            group_id: row.message_group_uuid,
+            key: SortKey::parse(&row.sk)?,
+            seq: row.seq,
+            body: row.message,
+            sender,
+        },
+        unread_count: row.unread_count,
+    })
+}
+
+/// `HEAD#<group>`, `HEAD`: the head of a group.
+#[derive(Deserialize)]
+struct HeadItem {
+    version: u64,
+    participants: Vec<Uuid>,
+    last_message_at: String,
+    message_count: u64,
+    #[serde(default)]
+    read_counts: BTreeMap<Uuid, u64>,
+}
+
+/// `HEAD#<group>`, `HEAD`: where the messages of a pair are kept.
+#[derive(Serialize, Deserialize)]
+struct AliasItem {
+    pk: String,
+    sk: String,
+    alias_of: MessageGroupId,
+}
+
+pub(super) fn alias_item(
+    alias: MessageGroupId,
+    alias_of: MessageGroupId,
+) -> Result<Item, serde_dynamo::Error> {
+    let Key { pk, sk } = Key::head(alias);
+    serde_dynamo::to_item(AliasItem { pk, sk, alias_of })
+}
+
+pub(super) fn head_record(item: Item) -> Result<HeadRecord, Unreadable> {
+    if item.contains_key("alias_of") {
+        let alias: AliasItem = serde_dynamo::from_item(item)?;
+        return Ok(HeadRecord::AliasOf(alias.alias_of));
+    }
+    let head: HeadItem = serde_dynamo::from_item(item)?;
+    let [one, other] = head.participants[..] else {
+        return Err(Unreadable::Contents("a group has two participants"));
+    };
+    Ok(HeadRecord::Head(Head {
+        version: head.version,
+        participants: [UserId(one), UserId(other)],
+        last_message_key: SortKey::parse(&head.last_message_at)?,
+        message_count: head.message_count,
+        read_counts: head
+            .read_counts
+            .into_iter()
+            .map(|(user, count)| (UserId(user), count))
+            .collect(),
+    }))
+}
+
+/// The values with which a head is updated, by the names that the update uses.
+pub(super) fn head_values(head: &Head) -> Item {
+    let number = |count: u64| AttributeValue::N(count.to_string());
+    let read_counts = head
+        .read_counts
+        .iter()
+        .map(|(user, count)| (user.to_string(), number(*count)));
+    Item::from([
+        (":version".to_owned(), number(head.version)),
+        (
+            ":participants".to_owned(),
+            AttributeValue::Ss(head.participants.iter().map(UserId::to_string).collect()),
+        ),
+        (
+            ":last_message_at".to_owned(),
+            AttributeValue::S(head.last_message_key.as_str().to_owned()),
+        ),
+        (":message_count".to_owned(), number(head.message_count)),
+        (
+            ":read_counts".to_owned(),
+            AttributeValue::M(read_counts.collect()),
+        ),
+    ])
+}
+
+/// `SENT#<sender>#<key>`, `SENT`: what was sent under an idempotency key.
+#[derive(Serialize, Deserialize)]
+struct SentItem {
+    pk: String,
+    sk: String,
+    group_uuid: MessageGroupId,
+    created_at: String,
+    message_uuid: MessageId,
+    input_digest: String,
+    expires_at: i64,
+}
+
+pub(super) fn sent_item(sent: &Sent) -> Result<Item, serde_dynamo::Error> {
+    let Key { pk, sk } = Key::sent(&sent.key);
+    serde_dynamo::to_item(SentItem {
+        pk,
+        sk,
+        group_uuid: sent.group_id,
+        created_at: sent.message_key.as_str().to_owned(),
+        message_uuid: sent.message_id,
+        input_digest: sent.input_digest.clone(),
+        expires_at: sent.expires_at,
+    })
+}
+
+pub(super) fn sent(key: SentKey, item: Item) -> Result<Sent, Unreadable> {
+    let item: SentItem = serde_dynamo::from_item(item)?;
+    Ok(Sent {
+        key,
+        group_id: item.group_uuid,
+        message_key: SortKey::parse(&item.created_at)?,
+        message_id: item.message_uuid,
+        input_digest: item.input_digest,
+        expires_at: item.expires_at,
+    })
+}
