@@ -4,3 +4,5 @@
 pub mod model;
 pub mod clock;
 pub mod store;
+pub mod messaging;
+pub mod demo;

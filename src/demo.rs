@@ -1,0 +1,124 @@
+//! Demo users and what they write to each other.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use uuid::Uuid;
+
+use crate::messaging::{Messaging, SeedError, SeededMessage, Seeding};
+use crate::model::{MessageBody, User};
+use crate::store::{NewUser, StoreError, UserStore};
+
+/// A long conversation: `>` is the first of the two, `<` the second.
+const LIGHTHOUSE: &str = include_str!("demo_conversation.txt");
+const TEA: &str = "\
+> I found the tea you like. Two tins or three?
+< Three. Winter is long and I have guests who stay for pots.
+> Three it is. I will leave them at the harbour.
+";
+const FERRY: &str = "\
+> Is the Thursday ferry the one on Thursday?
+";
+
+/// Handle and display name of everybody.
+const USERS: [(&str, &str); 6] = [
+    ("luu", "Luu"),
+    ("unamused", "Unamused"),
+    ("mirabel", "Mirabel Anders"),
+    ("oddvar", "Oddvar"),
+    ("tove", "Tove Lind"),
+    ("quill", "Quill"),
+];
+
+const CONVERSATIONS: [([&str; 2], &str); 3] = [
+    (["luu", "unamused"], LIGHTHOUSE),
+    (["mirabel", "luu"], TEA),
+    (["oddvar", "unamused"], FERRY),
+];
+
+/// The handles of the demo users; the first is the one to be signed in as.
+#[must_use]
+pub fn handles() -> [&'static str; 6] {
+    USERS.map(|(handle, _)| handle)
+}
+
+/// Puts users and conversations in: the messages from three hours before `now`
+/// on, a minute apart. Who is there stays as they are, and so does a
+/// conversation that has gone on. Says what came of each pair.
+pub async fn seed(
+    messaging: &Messaging,
+    users: &UserStore,
+    now: DateTime<Utc>,
+) -> Result<Vec<([&'static str; 2], Seeding)>, SeedError> {
+    users.create_missing(&USERS.map(new_user)).await?;
+    let mut seeded = Vec::new();
+    for (handles, text) in CONVERSATIONS {
+        let pair = find_pair(users, handles).await?;
+        let messages = conversation(text, now - TimeDelta::hours(3));
+        seeded.push((
+            handles,
+            messaging.seed([&pair[0], &pair[1]], &messages).await?,
+        ));
+    }
+    Ok(seeded)
+}
+
+fn new_user((handle, display_name): (&str, &str)) -> NewUser {
+    NewUser {
+        handle: handle.to_owned(),
+        display_name: display_name.to_owned(),
+        email: format!("{handle}@example.com"),
+        cognito_user_id: Some(
+            Uuid::new_v5(
+                &Uuid::NAMESPACE_DNS,
+                format!("{handle}.example.com").as_bytes(),
+            )
+            .to_string(),
+        ),
+    }
+}
+
+async fn find_pair(users: &UserStore, handles: [&str; 2]) -> Result<[User; 2], StoreError> {
+    let mut found = users.users_by_handle(&handles.map(str::to_owned)).await?;
+    found.sort_by_key(|user| user.handle != handles[0]);
+    <[User; 2]>::try_from(found).map_err(|_| {
+        StoreError::refused(
+            crate::store::Service::Postgres,
+            "a demo user went away meanwhile",
+        )
+    })
+}
+
+fn conversation(text: &str, start: DateTime<Utc>) -> Vec<SeededMessage> {
+    let lines = text.lines().filter_map(|line| line.split_once(' '));
+    (0..)
+        .zip(lines)
+        .filter_map(|(minute, (by, body))| {
+            Some(SeededMessage {
+                by_first: by == ">",
+                body: MessageBody::parse(body.to_owned()).ok()?,
+                at: start + TimeDelta::minutes(minute),
+            })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_long_conversation_is_about_a_hundred_messages_and_none_of_them_is_in_the_future() {
+        let start = DateTime::UNIX_EPOCH;
+        let messages = conversation(LIGHTHOUSE, start);
+        assert_eq!(messages.len(), LIGHTHOUSE.lines().count());
+        assert!((90..=180).contains(&messages.len()));
+        assert!(
+            messages
+                .iter()
+                .all(|message| message.at < start + TimeDelta::hours(3))
+        );
+        assert!(
+            messages.iter().any(|message| message.by_first)
+                && messages.iter().any(|message| !message.by_first)
+        );
+    }
+}

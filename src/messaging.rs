@@ -1,0 +1,70 @@
+//! The rules: who may see what, and how a message gets into the table.
+//!
+//! Reading is in `reading`, creating a message in `writing`. Each group that
+//! is written to has a task of its own (`writer`), which plans transactions
+//! (`plan`), sends them, and finds out what came of them.
+
+mod directory;
+mod error;
+mod plan;
+mod queue;
+mod reading;
+mod seeding;
+mod viewer;
+mod writer;
+mod writing;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use moka::sync::Cache;
+
+pub use directory::{Directory, UserLoader};
+pub use error::{MessagingError, WriteOutcome};
+pub use reading::Freshness;
+pub use seeding::{SeedError, SeededMessage, Seeding};
+pub use viewer::Viewer;
+pub use writing::{
+    CreateMessageError, CreatedMessage, Destination, InvalidIdempotencyKey, NewMessage,
+};
+
+use crate::clock::Clock;
+use crate::model::{MessageGroupId, UserId};
+use crate::store::MessageStore;
+use queue::Writers;
+
+/// How many groups' participants are remembered, and for how long. They never
+/// change; a group that is absent is never remembered.
+const REMEMBERED_GROUPS: u64 = 100_000;
+const REMEMBER_FOR: Duration = Duration::from_hours(1);
+
+/// The messages of all users: what the API and the commands are made from.
+#[derive(Clone, Debug)]
+pub struct Messaging {
+    messages: MessageStore,
+    directory: Directory,
+    writers: Arc<Writers>,
+    participants: Cache<MessageGroupId, [UserId; 2]>,
+}
+
+impl Messaging {
+    /// Puts the rules over the stores.
+    #[must_use]
+    pub fn new(messages: MessageStore, directory: Directory, clock: Clock) -> Self {
+        Self {
+            writers: Arc::new(Writers::new(messages.clone(), clock)),
+            messages,
+            directory,
+            participants: Cache::builder()
+                .max_capacity(REMEMBERED_GROUPS)
+                .time_to_idle(REMEMBER_FOR)
+                .build(),
+        }
+    }
+
+    /// A loader of users for one request.
+    #[must_use]
+    pub fn user_loader(&self) -> UserLoader {
+        self.directory.loader()
+    }
+}

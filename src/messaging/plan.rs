@@ -1,0 +1,262 @@
+//! What a transaction has to contain. Nothing here reads or writes.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use uuid::Uuid;
+
+use crate::model::{Head, Message, MessageBody, MessageGroupId, MessageId, SortKey, User, UserId};
+use crate::store::{Commit, GroupRow, RowKey, Sent, SentKey};
+
+/// For how long an idempotency key is remembered.
+const KEY_LIFETIME: TimeDelta = TimeDelta::hours(24);
+
+/// The most messages that can share a transaction: 100 actions, 6 of them for
+/// head, rows and alias, and two for each message with a key.
+pub(super) const MOST_MESSAGES: usize = 25;
+
+/// A message that is to be written.
+#[derive(Clone, Debug)]
+pub(super) struct Draft {
+    pub id: MessageId,
+    pub body: MessageBody,
+    pub sender: User,
+    pub receiver: User,
+    /// Not before this time; `None` for now.
+    pub at: Option<DateTime<Utc>>,
+    pub once: Option<Once>,
+}
+
+/// An idempotency key with the digest of what it was used for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Once {
+    pub key: SentKey,
+    pub input_digest: String,
+}
+
+/// What is known of a group before a write.
+#[derive(Clone, Debug, Default)]
+pub(super) struct GroupState {
+    /// Its head, unless it has none yet.
+    pub head: Option<Head>,
+    /// Keys that the next message must come after.
+    pub taken: Vec<SortKey>,
+    /// The rows that the next write replaces.
+    pub old_rows: Vec<RowKey>,
+    /// A uuid under which the group has to be found as well.
+    pub alias: Option<MessageGroupId>,
+}
+
+impl GroupState {
+    /// The state of a group that has a head: each participant's row stands at
+    /// the newest message's key.
+    pub fn of_head(head: Head) -> Self {
+        let old_rows = head.participants.map(|owner| RowKey {
+            owner,
+            key: head.last_message_key.clone(),
+        });
+        Self {
+            taken: vec![head.last_message_key.clone()],
+            old_rows: old_rows.into(),
+            head: Some(head),
+            alias: None,
+        }
+    }
+
+    /// The version that the head has; 0 when there is none.
+    pub fn version(&self) -> u64 {
+        self.head.as_ref().map_or(0, |head| head.version)
+    }
+
+    /// Plans the one transaction that adds all of `drafts`, which must not be
+    /// empty, in their order. `None` when there is no key left behind those
+    /// that are taken.
+    pub fn plan(
+        &self,
+        group: MessageGroupId,
+        drafts: &[Draft],
+        now: DateTime<Utc>,
+    ) -> Option<Commit> {
+        let participants = self.participants(drafts.first()?);
+        let mut head = self
+            .head
+            .clone()
+            .unwrap_or_else(|| empty_head(participants, now));
+        let mut messages: Vec<Message> = Vec::with_capacity(drafts.len());
+        let mut sents = Vec::new();
+        for draft in drafts {
+            let taken = messages
+                .last()
+                .map(|message| &message.key)
+                .into_iter()
+                .chain(&self.taken);
+            let key = SortKey::next(draft.at.unwrap_or(now), taken)?;
+            head.message_count += 1;
+            head.last_message_key = key.clone();
+            head.read_counts.insert(draft.sender.id, head.message_count);
+            sents.extend(
+                draft
+                    .once
+                    .clone()
+                    .map(|once| sent(once, group, draft.id, &key, now)),
+            );
+            messages.push(message(draft, group, key, head.message_count));
+        }
+        head.version += 1;
+        Some(Commit {
+            token: Uuid::new_v4().to_string(),
+            expected_version: self.version(),
+            rows: participants.map(|owner| row(owner, &head, drafts)),
+            old_rows: self.old_rows.clone(),
+            alias: self.alias,
+            now: now.timestamp(),
+            head,
+            messages,
+            sents,
+        })
+    }
+
+    fn participants(&self, draft: &Draft) -> [UserId; 2] {
+        match &self.head {
+            Some(head) => head.participants,
+            None => [draft.sender.id, draft.receiver.id],
+        }
+    }
+}
+
+fn empty_head(participants: [UserId; 2], now: DateTime<Utc>) -> Head {
+    Head {
+        version: 0,
+        participants,
+        last_message_key: SortKey::at(now),
+        message_count: 0,
+        read_counts: BTreeMap::from(participants.map(|participant| (participant, 0))),
+    }
+}
+
+fn message(draft: &Draft, group_id: MessageGroupId, key: SortKey, seq: u64) -> Message {
+    Message {
+        id: draft.id,
+        group_id,
+        key,
+        seq,
+        body: draft.body.as_str().to_owned(),
+        sender: draft.sender.clone(),
+    }
+}
+
+fn sent(
+    once: Once,
+    group_id: MessageGroupId,
+    message_id: MessageId,
+    key: &SortKey,
+    now: DateTime<Utc>,
+) -> Sent {
+    Sent {
+        key: once.key,
+        group_id,
+        message_key: key.clone(),
+        message_id,
+        input_digest: once.input_digest,
+        expires_at: (now + KEY_LIFETIME).timestamp(),
+    }
+}
+
+/// An owner's row, with the other's names as the newest draft has them.
+fn row(owner: UserId, head: &Head, drafts: &[Draft]) -> GroupRow {
+    let newest = &drafts[drafts.len() - 1];
+    let other_user = if newest.sender.id == owner {
+        &newest.receiver
+    } else {
+        &newest.sender
+    };
+    GroupRow {
+        owner,
+        other_user: other_user.clone(),
+        unread_count: head.unread_count(owner),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(number: u128, handle: &str) -> User {
+        User {
+            id: UserId(Uuid::from_u128(number)),
+            handle: handle.to_owned(),
+            display_name: handle.to_uppercase(),
+        }
+    }
+
+    fn draft(number: u128, sender: &User, receiver: &User) -> Draft {
+        Draft {
+            id: MessageId(Uuid::from_u128(number)),
+            body: MessageBody::parse(format!("message {number}")).expect("a body"),
+            sender: sender.clone(),
+            receiver: receiver.clone(),
+            at: None,
+            once: None,
+        }
+    }
+
+    fn group() -> MessageGroupId {
+        MessageGroupId(Uuid::from_u128(7))
+    }
+
+    #[test]
+    fn a_first_message_makes_a_head_and_two_rows_and_deletes_nothing() {
+        let (one, other) = (user(1, "one"), user(2, "other"));
+        let now = "2026-11-22T06:29:00Z".parse().expect("a time");
+
+        let commit = GroupState::default()
+            .plan(group(), &[draft(1, &one, &other)], now)
+            .expect("a plan");
+
+        assert_eq!(commit.expected_version, 0);
+        assert_eq!((commit.head.version, commit.head.message_count), (1, 1));
+        assert!(commit.old_rows.is_empty());
+        assert_eq!(commit.head.unread_count(one.id), 0);
+        assert_eq!(commit.rows[0].other_user, other);
+        assert_eq!(commit.rows[1].other_user, one);
+        assert_eq!(commit.rows[1].unread_count, 1);
+    }
+
+    #[test]
+    fn messages_that_share_a_transaction_have_times_and_numbers_of_their_own() {
+        let (one, other) = (user(1, "one"), user(2, "other"));
+        let now = "2026-11-22T06:29:00Z".parse().expect("a time");
+        let first = GroupState::default()
+            .plan(group(), &[draft(1, &one, &other)], now)
+            .expect("a plan");
+
+        let state = GroupState::of_head(first.head);
+        let drafts = [
+            draft(2, &other, &one),
+            draft(3, &one, &other),
+            draft(4, &other, &one),
+        ];
+        let commit = state.plan(group(), &drafts, now).expect("a plan");
+
+        let written: Vec<_> = commit
+            .messages
+            .iter()
+            .map(|message| (message.key.as_str(), message.seq))
+            .collect();
+        assert_eq!(
+            written,
+            [
+                ("2026-11-22T06:29:00.000001+00:00", 2),
+                ("2026-11-22T06:29:00.000002+00:00", 3),
+                ("2026-11-22T06:29:00.000003+00:00", 4),
+            ]
+        );
+        assert_eq!(commit.head.unread_count(one.id), 1);
+        assert_eq!(commit.head.unread_count(other.id), 0);
+        assert_eq!(commit.old_rows.len(), 2);
+        assert_eq!(
+            commit.old_rows[0].key.as_str(),
+            "2026-11-22T06:29:00.000000+00:00"
+        );
+    }
+}

@@ -1,0 +1,199 @@
+//! The queues of the groups that are being written to: one task each, as long
+//! as there is something to write.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use super::plan::Draft;
+use super::writer::Writer;
+use super::{MessagingError, WriteOutcome};
+use crate::clock::Clock;
+use crate::model::{Head, Message, MessageGroupId};
+use crate::store::{MessageStore, Sent};
+
+/// How many messages may wait for one group.
+const QUEUE_LENGTH: usize = 256;
+
+/// What a group's task answers.
+#[derive(Clone, Debug)]
+pub(super) enum Written {
+    /// The message is in the table, and this is the head since then.
+    Created(Message, Head),
+    /// The idempotency key came before, with the same input: for this.
+    SentBefore(Sent),
+    /// The pair's messages are kept in another group: send it there.
+    KeptIn(MessageGroupId),
+}
+
+pub(super) type Reply = Result<Written, MessagingError>;
+
+/// Whether a message may have reached the table yet. Shared by the request that
+/// waits and the task that writes, so that a request that runs out of time
+/// knows what to say.
+#[derive(Debug, Default)]
+pub(super) struct Progress(AtomicU8);
+
+impl Progress {
+    const WAITING: u8 = 0;
+    const ATTEMPTED: u8 = 1;
+    const GIVEN_UP: u8 = 2;
+
+    /// Before an attempt: false when the request has given up.
+    pub fn attempt(&self) -> bool {
+        self.step(Self::WAITING, Self::ATTEMPTED) != Self::GIVEN_UP
+    }
+
+    /// After an attempt that was refused: nothing is in the table.
+    pub fn refused(&self) {
+        self.step(Self::ATTEMPTED, Self::WAITING);
+    }
+
+    /// Gives up; says what became of the message.
+    pub fn give_up(&self) -> WriteOutcome {
+        match self.step(Self::WAITING, Self::GIVEN_UP) {
+            Self::ATTEMPTED => WriteOutcome::Unknown,
+            _ => WriteOutcome::NotApplied,
+        }
+    }
+
+    /// Goes from one step to another, and says where it stood.
+    fn step(&self, from: u8, to: u8) -> u8 {
+        self.0
+            .compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire)
+            .unwrap_or_else(|found| found)
+    }
+}
+
+/// A request that waits for a message to be written.
+#[derive(Debug)]
+pub(super) struct Requester {
+    pub progress: Arc<Progress>,
+    pub deadline: Instant,
+    pub reply: oneshot::Sender<Reply>,
+}
+
+/// A message in a queue, with those who wait for it: more than one when a
+/// client repeats itself under the same key.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub draft: Draft,
+    pub requesters: Vec<Requester>,
+    /// The group's head, where the request has read it just now.
+    pub head: Option<Head>,
+    /// Not to share a transaction: a shared one with it was refused.
+    pub alone: bool,
+}
+
+impl Job {
+    /// Answers everybody who waits.
+    pub fn answer(self, reply: &Reply) {
+        for requester in self.requesters {
+            // Whoever has gone needs no answer.
+            let _ = requester.reply.send(reply.clone());
+        }
+    }
+}
+
+/// The queues.
+#[derive(Debug)]
+pub(super) struct Writers {
+    messages: MessageStore,
+    clock: Clock,
+    queues: Mutex<HashMap<MessageGroupId, mpsc::Sender<Job>>>,
+}
+
+impl Writers {
+    pub fn new(messages: MessageStore, clock: Clock) -> Self {
+        let queues = Mutex::default();
+        Self {
+            messages,
+            clock,
+            queues,
+        }
+    }
+
+    /// Queues a message and waits for what comes of it, until the deadline.
+    ///
+    /// Whether or not somebody goes on waiting, a message that is queued is
+    /// written, unless its time runs out before it was attempted. `head` spares
+    /// the task a read, where the request knows it.
+    pub async fn write(
+        self: &Arc<Self>,
+        group: MessageGroupId,
+        draft: Draft,
+        head: Option<Head>,
+        deadline: Instant,
+    ) -> Reply {
+        let (reply, answer) = oneshot::channel();
+        let progress = Arc::<Progress>::default();
+        let requester = Requester {
+            progress: Arc::clone(&progress),
+            deadline,
+            reply,
+        };
+        let job = Job {
+            draft,
+            requesters: vec![requester],
+            head,
+            alone: false,
+        };
+        if !self.enqueue(group, job) {
+            let cause = "too many messages wait for this group";
+            return Err(MessagingError::unavailable(
+                Some(WriteOutcome::NotApplied),
+                cause,
+            ));
+        }
+        match tokio::time::timeout_at(deadline, answer).await {
+            Ok(Ok(reply)) => reply,
+            Ok(Err(_)) => Err(MessagingError::unavailable(
+                Some(progress.give_up()),
+                "the group's task ended",
+            )),
+            Err(_) => Err(MessagingError::unavailable(
+                Some(progress.give_up()),
+                "the request's time ran out",
+            )),
+        }
+    }
+
+    /// Takes the task out of the list when nothing waits for it.
+    pub fn retire(&self, group: MessageGroupId, queue: &mpsc::Receiver<Job>) -> bool {
+        let mut queues = self.queues();
+        let idle = queue.is_empty();
+        if idle {
+            queues.remove(&group);
+        }
+        idle
+    }
+
+    fn enqueue(self: &Arc<Self>, group: MessageGroupId, job: Job) -> bool {
+        let mut queues = self.queues();
+        let queue = queues.entry(group).or_insert_with(|| self.start(group));
+        match queue.try_send(job) {
+            Ok(()) => true,
+            Err(TrySendError::Full(_)) => false,
+            // The task ended by a fault, without having been taken out.
+            Err(TrySendError::Closed(job)) => {
+                *queue = self.start(group);
+                queue.try_send(job).is_ok()
+            }
+        }
+    }
+
+    fn start(self: &Arc<Self>, group: MessageGroupId) -> mpsc::Sender<Job> {
+        let (queue, jobs) = mpsc::channel(QUEUE_LENGTH);
+        let writer = Writer::new(group, self.messages.clone(), self.clock.clone());
+        tokio::spawn(writer.run(jobs, Arc::clone(self)));
+        queue
+    }
+
+    fn queues(&self) -> MutexGuard<'_, HashMap<MessageGroupId, mpsc::Sender<Job>>> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

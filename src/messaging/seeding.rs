@@ -1,0 +1,146 @@
+//! Writing a conversation that is known beforehand, with times of its own.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::Messaging;
+use super::plan::{Draft, GroupState, MOST_MESSAGES};
+use crate::model::{HeadRecord, MessageBody, MessageGroupId, MessageId, User};
+use crate::store::{Outcome, Refusal, StoreError};
+
+/// One message of a conversation to be seeded.
+#[derive(Clone, Debug)]
+pub struct SeededMessage {
+    /// Whether the first of the two sends it, or the second.
+    pub by_first: bool,
+    /// The text.
+    pub body: MessageBody,
+    /// When it is to have been created.
+    pub at: DateTime<Utc>,
+}
+
+/// What came of seeding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seeding {
+    /// So many messages were written.
+    Written(usize),
+    /// All of it was there already, or the conversation has gone its own way.
+    LeftAlone,
+}
+
+/// A conversation could not be seeded.
+#[derive(Debug, thiserror::Error)]
+pub enum SeedError {
+    /// A store did not answer, or refused.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Somebody wrote to the group at the same time.
+    #[error("the message group {0} was written to at the same time: run it again")]
+    Disturbed(MessageGroupId),
+}
+
+impl Messaging {
+    /// Writes a conversation between two users, up to 25 messages a
+    /// transaction. What an earlier, interrupted run has written is continued;
+    /// a group that holds anything else is left alone.
+    pub async fn seed(
+        &self,
+        pair: [&User; 2],
+        messages: &[SeededMessage],
+    ) -> Result<Seeding, SeedError> {
+        let group = MessageGroupId::of_pair(pair[0].id, pair[1].id);
+        let drafts: Vec<Draft> = (0..)
+            .zip(messages)
+            .map(|(number, message)| draft(group, pair, number, message))
+            .collect();
+        let mut state = match self.messages.find_head(group).await? {
+            None => GroupState::default(),
+            Some(HeadRecord::Head(head)) => GroupState::of_head(head),
+            Some(HeadRecord::AliasOf(_)) => return Ok(Seeding::LeftAlone),
+        };
+        let Some(missing) = self.missing(group, &state, &drafts).await? else {
+            return Ok(Seeding::LeftAlone);
+        };
+        for some in missing.chunks(MOST_MESSAGES) {
+            state = self.seed_some(group, state, some).await?;
+        }
+        Ok(Seeding::Written(missing.len()))
+    }
+
+    /// The drafts that are still to be written; `None` when the group holds
+    /// something else than the first of them, or all.
+    async fn missing<'a>(
+        &self,
+        group: MessageGroupId,
+        state: &GroupState,
+        drafts: &'a [Draft],
+    ) -> Result<Option<&'a [Draft]>, StoreError> {
+        let Some(head) = &state.head else {
+            return Ok(Some(drafts));
+        };
+        let written = usize::try_from(head.message_count).unwrap_or(usize::MAX);
+        if written == 0 || written >= drafts.len() {
+            return Ok(None);
+        }
+        let newest = self
+            .messages
+            .find_message(group, &head.last_message_key)
+            .await?;
+        let ours = newest.is_some_and(|message| message.id == drafts[written - 1].id);
+        Ok(ours.then(|| &drafts[written..]))
+    }
+
+    async fn seed_some(
+        &self,
+        group: MessageGroupId,
+        mut state: GroupState,
+        drafts: &[Draft],
+    ) -> Result<GroupState, SeedError> {
+        loop {
+            // Each draft has a time of its own, so this one is never used.
+            let now = drafts
+                .iter()
+                .filter_map(|draft| draft.at)
+                .max()
+                .unwrap_or_default();
+            let commit = state
+                .plan(group, drafts, now)
+                .ok_or(SeedError::Disturbed(group))?;
+            match self.messages.commit(&commit).await {
+                Outcome::Applied => return Ok(GroupState::of_head(commit.head)),
+                Outcome::Unknown(cause) => return Err(cause.into()),
+                Outcome::Refused(refusals) => {
+                    for refusal in refusals {
+                        match refusal {
+                            Refusal::RowKeyTaken => {
+                                state.taken.push(commit.head.last_message_key.clone());
+                            }
+                            Refusal::Busy(cause) | Refusal::Invalid(cause) => {
+                                return Err(cause.into());
+                            }
+                            _ => return Err(SeedError::Disturbed(group)),
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A seeded message's uuid follows from its place, so that a second run finds
+/// what the first has written.
+fn draft(group: MessageGroupId, pair: [&User; 2], number: u64, message: &SeededMessage) -> Draft {
+    let [sender, receiver] = if message.by_first {
+        pair
+    } else {
+        [pair[1], pair[0]]
+    };
+    Draft {
+        id: MessageId(Uuid::new_v5(&group.0, &number.to_be_bytes())),
+        body: message.body.clone(),
+        sender: sender.clone(),
+        receiver: receiver.clone(),
+        at: Some(message.at),
+        once: None,
+    }
+}

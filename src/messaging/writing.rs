@@ -1,0 +1,270 @@
+//! Creating a message: patterns C (in a group) and D (to a receiver).
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest, Sha256};
+use tokio::time::Instant;
+
+use super::plan::{Draft, Once};
+use super::queue::Written;
+use super::{Messaging, MessagingError, UserLoader, Viewer, WriteOutcome};
+use crate::model::{
+    Head, Message, MessageBody, MessageGroup, MessageGroupId, MessageId, User, UserId,
+};
+use crate::store::{Sent, SentKey};
+
+/// To whom a message goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// A group that the viewer takes part in.
+    MessageGroup(MessageGroupId),
+    /// The user with this handle, in the group that the two have or get.
+    Receiver(String),
+}
+
+/// A message that a viewer wants to send.
+#[derive(Clone, Debug)]
+pub struct NewMessage {
+    id: MessageId,
+    destination: Destination,
+    body: MessageBody,
+    idempotency_key: Option<String>,
+}
+
+/// An idempotency key that is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an idempotency key has 1 to 255 bytes; this one has {0}")]
+pub struct InvalidIdempotencyKey(usize);
+
+impl NewMessage {
+    /// The most bytes of an idempotency key.
+    pub const LONGEST_KEY: usize = 255;
+
+    /// Puts a message together. `id` is the message's if it becomes one.
+    pub fn new(
+        id: MessageId,
+        destination: Destination,
+        body: MessageBody,
+        idempotency_key: Option<String>,
+    ) -> Result<Self, InvalidIdempotencyKey> {
+        let length = idempotency_key.as_ref().map_or(1, String::len);
+        if !(1..=Self::LONGEST_KEY).contains(&length) {
+            return Err(InvalidIdempotencyKey(length));
+        }
+        Ok(Self {
+            id,
+            destination,
+            body,
+            idempotency_key,
+        })
+    }
+
+    /// Digest of the input as it was sent, by which a repetition is told from
+    /// another use of the key.
+    fn digest(&self) -> String {
+        let (kind, destination) = match &self.destination {
+            Destination::MessageGroup(group) => ("messageGroupUuid", group.to_string()),
+            Destination::Receiver(handle) => ("receiverHandle", handle.clone()),
+        };
+        let mut digest = Sha256::new();
+        for part in [kind, &destination, self.body.as_str()] {
+            digest.update((part.len() as u64).to_be_bytes());
+            digest.update(part);
+        }
+        URL_SAFE_NO_PAD.encode(digest.finalize())
+    }
+
+    fn once(&self, sender: UserId) -> Option<Once> {
+        let idempotency_key = self.idempotency_key.clone()?;
+        Some(Once {
+            key: SentKey {
+                sender,
+                idempotency_key,
+            },
+            input_digest: self.digest(),
+        })
+    }
+}
+
+/// A message that is in the table, and its group as the viewer sees it since.
+#[derive(Clone, Debug)]
+pub struct CreatedMessage {
+    /// The message.
+    pub message: Message,
+    /// The group, with that message or a newer one as its last.
+    pub group: MessageGroup,
+}
+
+/// Why a message was not created.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum CreateMessageError {
+    /// There is no such group, or it is not the viewer's.
+    #[error("no such message group")]
+    MessageGroupNotFound,
+    /// Nobody has the handle.
+    #[error("no such receiver")]
+    ReceiverNotFound,
+    /// The receiver is the viewer.
+    #[error("nobody can send messages to themselves")]
+    CannotMessageYourself,
+    /// Anything that is not about the input.
+    #[error(transparent)]
+    Messaging(#[from] MessagingError),
+}
+
+/// Where a message goes.
+struct Address {
+    group: MessageGroupId,
+    receiver: User,
+    /// The group's head, if that had to be read.
+    head: Option<Head>,
+}
+
+impl Messaging {
+    /// Creates a message, or finds the one that the idempotency key created.
+    ///
+    /// Uncontended: no or one `GetItem` and one transaction. Answers by
+    /// `deadline`, and says then whether the message may still get there.
+    pub async fn create_message(
+        &self,
+        viewer: &Viewer,
+        users: &UserLoader,
+        new: NewMessage,
+        deadline: Instant,
+    ) -> Result<CreatedMessage, CreateMessageError> {
+        let addressed =
+            tokio::time::timeout_at(deadline, self.address(viewer, users, &new.destination));
+        let address = addressed.await.unwrap_or_else(|_| {
+            let cause = "the request's time ran out before the message was sent";
+            Err(MessagingError::unavailable(Some(WriteOutcome::NotApplied), cause).into())
+        })?;
+        let sender = viewer.user();
+        let draft = Draft {
+            id: new.id,
+            once: new.once(sender.id),
+            body: new.body,
+            sender: sender.clone(),
+            receiver: address.receiver.clone(),
+            at: None,
+        };
+        match self
+            .write(address.group, draft, address.head, deadline)
+            .await?
+        {
+            Written::Created(message, head) => {
+                Ok(as_created(viewer, address.receiver, message, &head))
+            }
+            Written::SentBefore(sent) => {
+                let found = Box::pin(self.sent_before(viewer, &sent)).await;
+                Ok(found.map_err(|error| error.with_outcome(WriteOutcome::Unknown))?)
+            }
+            Written::KeptIn(_) => Err(MessagingError::unavailable(
+                Some(WriteOutcome::NotApplied),
+                "the group moves",
+            )
+            .into()),
+        }
+    }
+
+    /// Writes to a group, or to the one that its messages are kept in.
+    async fn write(
+        &self,
+        group: MessageGroupId,
+        draft: Draft,
+        head: Option<Head>,
+        deadline: Instant,
+    ) -> Result<Written, MessagingError> {
+        match self
+            .writers
+            .write(group, draft.clone(), head, deadline)
+            .await?
+        {
+            Written::KeptIn(group) => self.writers.write(group, draft, None, deadline).await,
+            written => Ok(written),
+        }
+    }
+
+    /// The group of a destination, and who is at its other end.
+    async fn address(
+        &self,
+        viewer: &Viewer,
+        users: &UserLoader,
+        destination: &Destination,
+    ) -> Result<Address, CreateMessageError> {
+        let nothing_sent = |error: MessagingError| error.with_outcome(WriteOutcome::NotApplied);
+        match destination {
+            Destination::MessageGroup(group) => {
+                let address = self.address_of(viewer, users, *group).await;
+                let address = address.map_err(nothing_sent)?;
+                address.ok_or(CreateMessageError::MessageGroupNotFound)
+            }
+            Destination::Receiver(handle) => {
+                let receiver = users.find_by_handle(handle).await.map_err(nothing_sent)?;
+                let receiver = receiver.ok_or(CreateMessageError::ReceiverNotFound)?;
+                if receiver.id == viewer.user().id {
+                    return Err(CreateMessageError::CannotMessageYourself);
+                }
+                Ok(Address {
+                    group: MessageGroupId::of_pair(viewer.user().id, receiver.id),
+                    receiver,
+                    head: None,
+                })
+            }
+        }
+    }
+
+    /// A group of the viewer's, with the other participant: by the copy in the
+    /// viewer's row where Postgres does not know them, or does not answer.
+    async fn address_of(
+        &self,
+        viewer: &Viewer,
+        users: &UserLoader,
+        group: MessageGroupId,
+    ) -> Result<Option<Address>, MessagingError> {
+        let Some((other, head)) = self.find_other_participant(viewer, group).await? else {
+            return Ok(None);
+        };
+        let receiver = match users.find_by_id(other).await {
+            Ok(Some(user)) => Some(user),
+            Ok(None) | Err(MessagingError::Unavailable { .. }) => {
+                self.copy_of_other_user(viewer, group).await?
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(receiver.map(|receiver| Address {
+            group,
+            receiver,
+            head,
+        }))
+    }
+
+    /// What an idempotency key created, with its group as it is now.
+    async fn sent_before(
+        &self,
+        viewer: &Viewer,
+        sent: &Sent,
+    ) -> Result<CreatedMessage, MessagingError> {
+        let (message, group) = tokio::try_join!(
+            self.find_message(viewer, sent.group_id, &sent.message_key, sent.message_id),
+            self.find_message_group(viewer, sent.group_id),
+        )?;
+        match (message, group) {
+            (Some(message), Some(group)) => Ok(CreatedMessage { message, group }),
+            _ => Err(MessagingError::unavailable(
+                None,
+                "a message that was sent is not there",
+            )),
+        }
+    }
+}
+
+fn as_created(viewer: &Viewer, receiver: User, message: Message, head: &Head) -> CreatedMessage {
+    let group = MessageGroup {
+        id: message.group_id,
+        other_user_id: receiver.id,
+        other_user: Some(receiver),
+        unread_count: head.unread_count(viewer.user().id),
+        last_message: message.clone(),
+    };
+    CreatedMessage { message, group }
+}
