@@ -1,6 +1,7 @@
 //! Direct messages of the Cruddur app: a GraphQL API over DynamoDB and
 //! Postgres, behind Amazon Cognito.
 
+pub mod auth;
 pub mod model;
 pub mod clock;
 pub mod store;
