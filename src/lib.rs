@@ -2,6 +2,7 @@
 //! Postgres, behind Amazon Cognito.
 
 pub mod auth;
+pub mod graphql;
 pub mod model;
 pub mod clock;
 pub mod store;

@@ -1,0 +1,406 @@
+//! The last step of execution, as the specification has it (6.4.3 and 6.4.4).
+//!
+//! async-graphql since 7.1 answers the fields of an object in the order in
+//! which they were ready, and leaves out a field that failed, whatever its
+//! type. Here an answer gets the order of its document, and the null of a
+//! field that must not be null moves up to the next one that may.
+
+use std::collections::{HashMap, HashSet};
+
+use async_graphql::indexmap::IndexMap;
+use async_graphql::parser::parse_schema;
+use async_graphql::parser::types::{
+    BaseType, Directive, ExecutableDocument, Field, OperationDefinition, OperationType, Selection,
+    SelectionSet, Type, TypeKind, TypeSystemDefinition,
+};
+use async_graphql::{Name, Pos, Positioned, Value, Variables};
+
+/// Name under which the type of an object is asked for where the document
+/// alone does not tell it.
+const TYPE: &str = "__cruddur_type";
+
+/// What the schema says of its types.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Types {
+    /// Fields of each object, with their types.
+    objects: HashMap<Name, HashMap<Name, Type>>,
+    /// The objects that each interface or union stands for.
+    abstracts: HashMap<Name, HashSet<Name>>,
+}
+
+/// An operation of a document, with what is needed to go through its answer.
+pub(super) struct Answered<'a> {
+    pub types: &'a Types,
+    pub document: &'a ExecutableDocument,
+    pub variables: &'a Variables,
+}
+
+impl Types {
+    /// Reads them from the schema's definition.
+    pub fn of(sdl: &str) -> Result<Self, async_graphql::parser::Error> {
+        let mut types = Self::default();
+        for definition in parse_schema(sdl)?.definitions {
+            let TypeSystemDefinition::Type(definition) = definition else {
+                continue;
+            };
+            let name = definition.node.name.node;
+            match definition.node.kind {
+                TypeKind::Object(object) => {
+                    for interface in object.implements {
+                        types
+                            .abstracts
+                            .entry(interface.node)
+                            .or_default()
+                            .insert(name.clone());
+                    }
+                    let fields = object
+                        .fields
+                        .into_iter()
+                        .map(|field| (field.node.name.node, field.node.ty.node));
+                    types.objects.insert(name, fields.collect());
+                }
+                TypeKind::Interface(_) => drop(types.abstracts.entry(name).or_default()),
+                TypeKind::Union(union) => {
+                    let members = union.members.into_iter().map(|member| member.node);
+                    types.abstracts.entry(name).or_default().extend(members);
+                }
+                _ => {}
+            }
+        }
+        Ok(types)
+    }
+
+    /// Whether an object of type `concrete` is meant by a type condition.
+    fn applies(&self, condition: &Name, concrete: &Name) -> bool {
+        condition == concrete
+            || self
+                .abstracts
+                .get(condition)
+                .is_some_and(|objects| objects.contains(concrete))
+    }
+
+    /// Asks for the type of every object whose type the document does not
+    /// tell: where the field is of an interface or a union.
+    pub fn ask_for_types(&self, document: &mut ExecutableDocument) {
+        let fields: HashSet<&Name> = self
+            .objects
+            .values()
+            .flatten()
+            .filter(|(_, ty)| self.abstracts.contains_key(named(ty)))
+            .map(|(field, _)| field)
+            .collect();
+        for fragment in document.fragments.values_mut() {
+            ask_below(&mut fragment.node.selection_set.node, &fields);
+        }
+        match &mut document.operations {
+            async_graphql::parser::types::DocumentOperations::Single(operation) => {
+                ask_below(&mut operation.node.selection_set.node, &fields);
+            }
+            async_graphql::parser::types::DocumentOperations::Multiple(operations) => {
+                for operation in operations.values_mut() {
+                    ask_below(&mut operation.node.selection_set.node, &fields);
+                }
+            }
+        }
+    }
+}
+
+fn ask_below(selections: &mut SelectionSet, fields: &HashSet<&Name>) {
+    for Positioned { node, .. } in &mut selections.items {
+        match node {
+            Selection::Field(field) => {
+                let below = &mut field.node.selection_set.node;
+                ask_below(below, fields);
+                if fields.contains(&field.node.name.node) && !below.items.is_empty() {
+                    below
+                        .items
+                        .push(at_start(Selection::Field(at_start(type_field()))));
+                }
+            }
+            Selection::InlineFragment(inline) => {
+                ask_below(&mut inline.node.selection_set.node, fields);
+            }
+            Selection::FragmentSpread(_) => {}
+        }
+    }
+}
+
+fn type_field() -> Field {
+    Field {
+        alias: Some(at_start(Name::new(TYPE))),
+        name: at_start(Name::new("__typename")),
+        arguments: Vec::new(),
+        directives: Vec::new(),
+        selection_set: at_start(SelectionSet::default()),
+    }
+}
+
+fn at_start<T>(node: T) -> Positioned<T> {
+    Positioned::new(node, Pos::default())
+}
+
+fn named(ty: &Type) -> &Name {
+    match &ty.base {
+        BaseType::Named(name) => name,
+        BaseType::List(element) => named(element),
+    }
+}
+
+impl<'a> Answered<'a> {
+    /// The answer of an operation, in its order and with its nulls in place.
+    pub fn complete(&self, operation: &'a OperationDefinition, data: Value) -> Value {
+        let root = Name::new(match operation.ty {
+            OperationType::Query => "Query",
+            OperationType::Mutation => "Mutation",
+            OperationType::Subscription => "Subscription",
+        });
+        let Value::Object(fields) = data else {
+            return data;
+        };
+        self.object(&root, &[&operation.selection_set.node], fields)
+            .unwrap_or_default()
+    }
+
+    /// `None` where a null has to move further up.
+    fn object(
+        &self,
+        concrete: &Name,
+        selections: &[&'a SelectionSet],
+        mut found: IndexMap<Name, Value>,
+    ) -> Option<Value> {
+        let mut asked = IndexMap::new();
+        for selection_set in selections {
+            self.collect(concrete, selection_set, &mut asked);
+        }
+        let types = self.types.objects.get(concrete);
+        let mut completed = IndexMap::with_capacity(asked.len());
+        for (key, fields) in asked {
+            let value = found.swap_remove(key).unwrap_or_default();
+            let name = &fields[0].name.node;
+            let value = match types.and_then(|types| types.get(name)) {
+                Some(ty) => {
+                    let below: Vec<_> = fields
+                        .iter()
+                        .map(|field| &field.selection_set.node)
+                        .collect();
+                    self.value(ty, &below, value)?
+                }
+                // `__typename`, and the schema's own types, which never fail.
+                None => value,
+            };
+            completed.insert(key.clone(), value);
+        }
+        Some(Value::Object(completed))
+    }
+
+    fn value(&self, ty: &Type, selections: &[&'a SelectionSet], found: Value) -> Option<Value> {
+        let completed = match (&ty.base, found) {
+            (BaseType::List(element), Value::List(items)) => {
+                let items = items
+                    .into_iter()
+                    .map(|item| self.value(element, selections, item));
+                items.collect::<Option<Vec<_>>>().map(Value::List)
+            }
+            (BaseType::Named(name), Value::Object(fields)) => match fields.get(TYPE) {
+                Some(Value::String(concrete)) => {
+                    self.object(&Name::new(concrete), selections, fields)
+                }
+                _ => self.object(name, selections, fields),
+            },
+            (_, scalar) => Some(scalar),
+        };
+        match completed {
+            None | Some(Value::Null) if ty.nullable => Some(Value::Null),
+            None | Some(Value::Null) => None,
+            completed => completed,
+        }
+    }
+
+    /// The fields that are asked of an object, by the key of their answer.
+    fn collect(
+        &self,
+        concrete: &Name,
+        selection_set: &'a SelectionSet,
+        asked: &mut IndexMap<&'a Name, Vec<&'a Field>>,
+    ) {
+        for Positioned { node, .. } in &selection_set.items {
+            if self.skipped(node.directives()) {
+                continue;
+            }
+            match node {
+                Selection::Field(field) => {
+                    let key = &field.node.response_key().node;
+                    if key != TYPE {
+                        asked.entry(key).or_default().push(&field.node);
+                    }
+                }
+                Selection::InlineFragment(inline) => {
+                    let condition = inline.node.type_condition.as_ref();
+                    if condition.is_none_or(|condition| {
+                        self.types.applies(&condition.node.on.node, concrete)
+                    }) {
+                        self.collect(concrete, &inline.node.selection_set.node, asked);
+                    }
+                }
+                Selection::FragmentSpread(spread) => {
+                    let fragment = self.document.fragments.get(&spread.node.fragment_name.node);
+                    let fragment = fragment.map(|fragment| &fragment.node);
+                    if let Some(fragment) = fragment
+                        && self
+                            .types
+                            .applies(&fragment.type_condition.node.on.node, concrete)
+                    {
+                        self.collect(concrete, &fragment.selection_set.node, asked);
+                    }
+                }
+            }
+        }
+    }
+
+    fn skipped(&self, directives: &[Positioned<Directive>]) -> bool {
+        directives.iter().any(|directive| {
+            let unless = match directive.node.name.node.as_str() {
+                "skip" => true,
+                "include" => false,
+                _ => return false,
+            };
+            let condition = directive
+                .node
+                .get_argument("if")
+                .map(|condition| condition.node.clone());
+            let condition = condition.and_then(|condition| {
+                condition
+                    .into_const_with(|name| self.variables.get(&name).cloned().ok_or(()))
+                    .ok()
+            });
+            (condition == Some(Value::Boolean(true))) == unless
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_graphql::parser::parse_query;
+    use async_graphql::parser::types::DocumentOperations;
+    use serde_json::{Value as Json, json};
+
+    use super::*;
+
+    const SDL: &str = "
+        interface Node { id: ID! }
+        type Query { a: A! maybe: A list: [A!]! maybes: [A] node: Node }
+        type A implements Node { id: ID! name: String! note: String other: A }
+        type B implements Node { id: ID! size: Int! }
+    ";
+
+    fn completed(document: &str, variables: Json, data: Json) -> Json {
+        let types = Types::of(SDL).expect("a schema");
+        let document = parse_query(document).expect("a document");
+        let DocumentOperations::Single(operation) = &document.operations else {
+            panic!("one operation");
+        };
+        let answered = Answered {
+            types: &types,
+            document: &document,
+            variables: &Variables::from_json(variables),
+        };
+        let data = Value::from_json(data).expect("a value");
+        answered
+            .complete(&operation.node, data)
+            .into_json()
+            .expect("a value")
+    }
+
+    /// JSON text, whose order counts.
+    fn text(document: &str, data: Json) -> String {
+        completed(document, json!({}), data).to_string()
+    }
+
+    #[test]
+    fn fields_come_in_the_order_of_the_document() {
+        let document = "{ list { note ...f id } } fragment f on A { name x: id }";
+        let data = json!({"list": [{"x": "1", "name": "n", "id": "1", "note": "t"}]});
+        let order: Vec<_> = {
+            let types = Types::of(SDL).expect("a schema");
+            let document = parse_query(document).expect("a document");
+            let DocumentOperations::Single(operation) = &document.operations else {
+                panic!("one operation");
+            };
+            let answered = Answered {
+                types: &types,
+                document: &document,
+                variables: &Variables::default(),
+            };
+            let data = answered.complete(&operation.node, Value::from_json(data).expect("a value"));
+            let Value::Object(root) = data else {
+                panic!("an object")
+            };
+            let Some(Value::List(items)) = root.get("list") else {
+                panic!("a list")
+            };
+            let Some(Value::Object(first)) = items.first() else {
+                panic!("an object")
+            };
+            first.keys().map(ToString::to_string).collect()
+        };
+        assert_eq!(order, ["note", "name", "x", "id"]);
+    }
+
+    #[test]
+    fn a_field_that_failed_is_null_where_it_may_be() {
+        assert_eq!(
+            text("{ maybe { id note } }", json!({"maybe": {"id": "1"}})),
+            r#"{"maybe":{"id":"1","note":null}}"#
+        );
+        assert_eq!(text("{ maybe { id } }", json!({})), r#"{"maybe":null}"#);
+    }
+
+    #[test]
+    fn a_null_moves_up_to_where_it_may_be() {
+        assert_eq!(
+            text("{ maybe { id name } }", json!({"maybe": {"id": "1"}})),
+            r#"{"maybe":null}"#
+        );
+        assert_eq!(
+            text(
+                "{ a { id other { name } } }",
+                json!({"a": {"id": "1", "other": {}}})
+            ),
+            r#"{"a":{"id":"1","other":null}}"#
+        );
+        assert_eq!(
+            text(
+                "{ a { name } maybe { id } }",
+                json!({"a": {}, "maybe": {"id": "1"}})
+            ),
+            "null"
+        );
+        assert_eq!(
+            text("{ list { name } }", json!({"list": [{"name": "n"}, {}]})),
+            "null"
+        );
+        assert_eq!(
+            text(
+                "{ maybes { name } }",
+                json!({"maybes": [{"name": "n"}, {}]})
+            ),
+            r#"{"maybes":[{"name":"n"},null]}"#
+        );
+    }
+
+    #[test]
+    fn the_type_of_an_object_decides_what_was_asked_of_it() {
+        let document = "{ node { ... on B { size } ... on A { name } id } }";
+        let data = json!({"node": {"id": "1", "size": 3, TYPE: "B"}});
+        assert_eq!(text(document, data), r#"{"node":{"id":"1","size":3}}"#);
+        let data = json!({"node": {"id": "1", TYPE: "A"}});
+        assert_eq!(text(document, data), r#"{"node":null}"#);
+    }
+
+    #[test]
+    fn what_was_left_out_is_not_missed() {
+        let document = "query($yes: Boolean!) { a { id @skip(if: $yes) ... @include(if: false) { name } note @include(if: $yes) } }";
+        let found = completed(document, json!({"yes": true}), json!({"a": {"note": "t"}}));
+        assert_eq!(found, json!({"a": {"note": "t"}}));
+    }
+}

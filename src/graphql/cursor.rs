@@ -1,0 +1,183 @@
+//! Cursors: opaque to clients, bound to their connection.
+//!
+//! In the code they are scalars of their own; the schema shows plain `String`.
+
+use std::borrow::Cow;
+
+use async_graphql::registry::Registry;
+use async_graphql::{InputType, InputValueError, InputValueResult, Value};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use uuid::Uuid;
+
+use crate::model::{Message, MessageGroup, MessageGroupId, SortKey, UserId};
+
+/// A place in the messages of a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageCursor {
+    /// The group.
+    pub group: MessageGroupId,
+    /// The message's number in it.
+    pub seq: u64,
+    /// The message's key in it.
+    pub key: SortKey,
+}
+
+/// A place in the message groups of a user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageGroupCursor {
+    /// Whose groups.
+    pub owner: UserId,
+    /// The row's key among them.
+    pub key: SortKey,
+}
+
+/// An argument that takes a cursor; the empty string is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CursorArgument<C>(pub Option<C>);
+
+/// What can stand in a cursor.
+pub trait Cursor: Sized + Send + Sync {
+    /// The cursor as clients see it.
+    fn encode(&self) -> String;
+    /// What was encoded; `None` for anything else.
+    fn decode(text: &str) -> Option<Self>;
+}
+
+/// First byte of a cursor: which connection it belongs to.
+const MESSAGE: u8 = b'm';
+const MESSAGE_GROUP: u8 = b'g';
+
+impl Cursor for MessageCursor {
+    fn encode(&self) -> String {
+        let seq = self.seq.to_be_bytes();
+        encode(&[
+            &[MESSAGE],
+            self.group.0.as_bytes(),
+            &seq,
+            self.key.as_str().as_bytes(),
+        ])
+    }
+
+    fn decode(text: &str) -> Option<Self> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+        let rest = bytes.strip_prefix(&[MESSAGE])?;
+        let (group, rest) = rest.split_first_chunk()?;
+        let (seq, key) = rest.split_first_chunk()?;
+        Some(Self {
+            group: MessageGroupId(Uuid::from_bytes(*group)),
+            seq: u64::from_be_bytes(*seq),
+            key: sort_key(key)?,
+        })
+    }
+}
+
+impl Cursor for MessageGroupCursor {
+    fn encode(&self) -> String {
+        encode(&[
+            &[MESSAGE_GROUP],
+            self.owner.0.as_bytes(),
+            self.key.as_str().as_bytes(),
+        ])
+    }
+
+    fn decode(text: &str) -> Option<Self> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+        let rest = bytes.strip_prefix(&[MESSAGE_GROUP])?;
+        let (owner, key) = rest.split_first_chunk()?;
+        Some(Self {
+            owner: UserId(Uuid::from_bytes(*owner)),
+            key: sort_key(key)?,
+        })
+    }
+}
+
+fn encode(parts: &[&[u8]]) -> String {
+    URL_SAFE_NO_PAD.encode(parts.concat())
+}
+
+fn sort_key(bytes: &[u8]) -> Option<SortKey> {
+    SortKey::parse(std::str::from_utf8(bytes).ok()?).ok()
+}
+
+impl MessageCursor {
+    /// The cursor of a message.
+    pub fn of(message: &Message) -> Self {
+        Self {
+            group: message.group_id,
+            seq: message.seq,
+            key: message.key.clone(),
+        }
+    }
+}
+
+impl MessageGroupCursor {
+    /// The cursor of a group among those of `owner`.
+    pub fn of(owner: UserId, group: &MessageGroup) -> Self {
+        let key = group.last_message.key.clone();
+        Self { owner, key }
+    }
+}
+
+impl<C: Cursor> InputType for CursorArgument<C> {
+    type RawValueType = C;
+
+    fn type_name() -> Cow<'static, str> {
+        <String as InputType>::type_name()
+    }
+
+    fn create_type_info(registry: &mut Registry) -> String {
+        <String as InputType>::create_type_info(registry)
+    }
+
+    fn parse(value: Option<Value>) -> InputValueResult<Self> {
+        match value {
+            Some(Value::String(text)) if text.is_empty() => Ok(Self(None)),
+            Some(Value::String(text)) => match C::decode(&text) {
+                Some(cursor) => Ok(Self(Some(cursor))),
+                None => Err(InputValueError::custom(format!(
+                    "{text:?} is not a cursor of this connection. Take one from an edge's `cursor` or from `pageInfo`."
+                ))),
+            },
+            other => Err(InputValueError::expected_type(other.unwrap_or_default())),
+        }
+    }
+
+    fn to_value(&self) -> Value {
+        Value::String(self.0.as_ref().map(C::encode).unwrap_or_default())
+    }
+
+    fn as_raw_value(&self) -> Option<&C> {
+        self.0.as_ref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_is_read_as_what_it_was_made_of_and_by_its_own_connection_only() {
+        let key = SortKey::parse("2026-11-22T06:29:00").expect("a time");
+        let message = MessageCursor {
+            group: MessageGroupId(Uuid::from_u128(1)),
+            seq: 7,
+            key: key.clone(),
+        };
+        let group = MessageGroupCursor {
+            owner: UserId(Uuid::from_u128(1)),
+            key,
+        };
+
+        assert_eq!(
+            MessageCursor::decode(&message.encode()),
+            Some(message.clone())
+        );
+        assert_eq!(
+            MessageGroupCursor::decode(&group.encode()),
+            Some(group.clone())
+        );
+        assert_eq!(MessageCursor::decode(&group.encode()), None);
+        assert_eq!(MessageGroupCursor::decode(&message.encode()), None);
+    }
+}

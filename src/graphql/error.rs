@@ -1,0 +1,191 @@
+//! What a client may see of an error. Everything passes through here, and each
+//! has a code.
+
+use std::time::Duration;
+
+use async_graphql::{Error, ErrorExtensionValues, ErrorExtensions, Response, ServerError};
+
+use crate::messaging::{MessagingError, WriteOutcome};
+
+/// The `extensions.code` of an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(
+    missing_docs,
+    reason = "each is described by its text in the design of the API"
+)]
+pub enum Code {
+    Unauthenticated,
+    Forbidden,
+    BadRequest,
+    GraphqlParseFailed,
+    GraphqlValidationFailed,
+    BadUserInput,
+    OperationResolutionFailure,
+    IdempotencyKeyReused,
+    Unavailable,
+    InternalServerError,
+}
+
+impl Code {
+    /// The code as clients see it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unauthenticated => "UNAUTHENTICATED",
+            Self::Forbidden => "FORBIDDEN",
+            Self::BadRequest => "BAD_REQUEST",
+            Self::GraphqlParseFailed => "GRAPHQL_PARSE_FAILED",
+            Self::GraphqlValidationFailed => "GRAPHQL_VALIDATION_FAILED",
+            Self::BadUserInput => "BAD_USER_INPUT",
+            Self::OperationResolutionFailure => "OPERATION_RESOLUTION_FAILURE",
+            Self::IdempotencyKeyReused => "IDEMPOTENCY_KEY_REUSED",
+            Self::Unavailable => "UNAVAILABLE",
+            Self::InternalServerError => "INTERNAL_SERVER_ERROR",
+        }
+    }
+}
+
+/// An error of a resolver. Has no `Display`, so that the library's conversion
+/// of everything that can be shown does not apply: a cause cannot leak.
+#[derive(Clone, Debug)]
+pub enum ApiError {
+    /// Nobody is signed in.
+    Unauthenticated,
+    /// An argument that cannot be right, in a sentence that names it.
+    BadUserInput(String),
+    /// The idempotency key came before, with another input.
+    IdempotencyKeyReused,
+    /// It may work later.
+    Unavailable {
+        /// When.
+        retry_after: Duration,
+        /// What became of the write, if it was one.
+        outcome: Option<WriteOutcome>,
+    },
+    /// A fault of ours.
+    Internal,
+}
+
+impl From<MessagingError> for ApiError {
+    fn from(error: MessagingError) -> Self {
+        match error {
+            MessagingError::IdempotencyKeyReused => Self::IdempotencyKeyReused,
+            MessagingError::Unavailable {
+                retry_after,
+                outcome,
+                cause,
+            } => {
+                tracing::warn!(%cause, ?outcome, "a request could not be served");
+                Self::Unavailable {
+                    retry_after,
+                    outcome,
+                }
+            }
+            MessagingError::Fault(cause) => {
+                tracing::error!(%cause, "a request failed");
+                Self::Internal
+            }
+        }
+    }
+}
+
+impl From<ApiError> for Error {
+    fn from(error: ApiError) -> Self {
+        match error {
+            ApiError::Unauthenticated => coded(Code::Unauthenticated, "Sign in to do this."),
+            ApiError::BadUserInput(message) => coded(Code::BadUserInput, message),
+            ApiError::IdempotencyKeyReused => coded(
+                Code::IdempotencyKeyReused,
+                "This idempotencyKey was used for another message. Take a new key for each message.",
+            ),
+            ApiError::Unavailable {
+                retry_after,
+                outcome,
+            } => unavailable(retry_after, outcome),
+            ApiError::Internal => coded(
+                Code::InternalServerError,
+                "Something went wrong on our side. The request id finds it in our log.",
+            ),
+        }
+    }
+}
+
+fn unavailable(retry_after: Duration, outcome: Option<WriteOutcome>) -> Error {
+    let (message, outcome) = match outcome {
+        None => ("This cannot be answered right now. Try again.", None),
+        Some(WriteOutcome::NotApplied) => {
+            ("The message was not sent. Try again.", Some("NOT_APPLIED"))
+        }
+        Some(WriteOutcome::Unknown) => (
+            "The message may have been sent. Send it again only with the same idempotencyKey.",
+            Some("UNKNOWN"),
+        ),
+    };
+    coded(Code::Unavailable, message).extend_with(|_, extensions| {
+        extensions.set(
+            "retryAfterMs",
+            u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX),
+        );
+        if let Some(outcome) = outcome {
+            extensions.set("outcome", outcome);
+        }
+    })
+}
+
+fn coded(code: Code, message: impl Into<String>) -> Error {
+    Error::new(message).extend_with(|_, extensions| extensions.set("code", code.as_str()))
+}
+
+/// An answer that refuses a whole request.
+#[must_use]
+pub fn refusal(code: Code, message: impl Into<String>) -> Response {
+    let mut error = ServerError::new(message, None);
+    error
+        .extensions
+        .get_or_insert_default()
+        .set("code", code.as_str());
+    Response::from_errors(vec![error])
+}
+
+/// Gives the framework's errors their codes, and ours the request's id.
+pub(super) fn see_to(errors: &mut [ServerError], request_id: &str) {
+    for error in errors {
+        let in_a_field = !error.path.is_empty();
+        let extensions = error.extensions.get_or_insert_default();
+        if extensions.get("code").is_none() {
+            let code = if in_a_field {
+                Code::BadUserInput
+            } else {
+                Code::GraphqlValidationFailed
+            };
+            extensions.set("code", code.as_str());
+        }
+        if is_internal(extensions) {
+            extensions.set("requestId", request_id);
+        }
+        error.message = in_one_line(&error.message);
+    }
+}
+
+/// The framework's messages, without what it puts around them: the parser
+/// draws the place over several lines, which `locations` says as well, and
+/// ends in ` = expected …`; a scalar's own message comes after the scalar's
+/// name.
+fn in_one_line(message: &str) -> String {
+    if let Some((_, expected)) = message
+        .rsplit_once("\n  = ")
+        .or_else(|| message.rsplit_once("\n = "))
+    {
+        return format!("Syntax error: {}.", expected.trim());
+    }
+    let own = message
+        .strip_prefix("Failed to parse \"")
+        .and_then(|rest| rest.split_once("\": "));
+    let own = own.map_or(message, |(_, own)| own);
+    own.lines().map(str::trim).collect::<Vec<_>>().join(" ")
+}
+
+fn is_internal(extensions: &ErrorExtensionValues) -> bool {
+    let internal = async_graphql::Value::from(Code::InternalServerError.as_str());
+    extensions.get("code") == Some(&internal)
+}

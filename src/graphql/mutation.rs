@@ -1,0 +1,103 @@
+//! What can be changed.
+
+use std::sync::Arc;
+
+use async_graphql::{Context, InputObject, Object, OneofObject};
+
+use super::error::ApiError;
+use super::scalars::Uuid;
+use super::session::Session;
+use super::types::{
+    CannotMessageYourself, CreateMessageResult, CreateMessageSuccess, InvalidMessageBody,
+    MessageEdge, MessageGroupEdge, MessageGroupNotFound, ReceiverNotFound,
+};
+use crate::messaging::{CreateMessageError, CreatedMessage, Destination, NewMessage};
+use crate::model::{MessageBody, MessageGroupId, MessageId, UserId};
+
+/// A message to be sent.
+#[derive(InputObject)]
+pub struct CreateMessageInput {
+    /// To whom.
+    to: MessageDestination,
+    /// The text: 1 to 1024 Unicode characters, not all of them white space.
+    /// Kept as it is sent.
+    body: String,
+    /// A text of your choice, 1 to 255 bytes, such as a new UUID for each
+    /// message that a person writes.
+    ///
+    /// Sent again with the same key within 24 hours, the same input creates
+    /// nothing and answers what it created before. So a client that got no
+    /// answer can safely send again.
+    idempotency_key: Option<String>,
+}
+
+/// To whom a message goes: exactly one of these.
+#[derive(OneofObject)]
+pub enum MessageDestination {
+    /// A message group that the viewer takes part in.
+    MessageGroupUuid(Uuid),
+    /// The handle of the receiver, without `@`. The message goes to the group
+    /// that the two already have, or else to a new one.
+    ReceiverHandle(String),
+}
+
+impl From<MessageDestination> for Destination {
+    fn from(destination: MessageDestination) -> Self {
+        match destination {
+            MessageDestination::MessageGroupUuid(uuid) => {
+                Self::MessageGroup(MessageGroupId(uuid.0))
+            }
+            MessageDestination::ReceiverHandle(handle) => Self::Receiver(handle),
+        }
+    }
+}
+
+/// The root of all mutations.
+pub struct Mutation;
+
+/// Changes, made one after the other.
+#[Object]
+impl Mutation {
+    /// Sends a message, to a group or to a receiver by handle. Its group moves
+    /// to the top for both participants.
+    async fn create_message(
+        &self,
+        ctx: &Context<'_>,
+        input: CreateMessageInput,
+    ) -> Result<CreateMessageResult, ApiError> {
+        let session = Session::of(ctx)?;
+        let viewer = session.viewer()?;
+        let body = match MessageBody::parse(input.body) {
+            Ok(body) => body,
+            Err(invalid) => return Ok(InvalidMessageBody::from(invalid).into()),
+        };
+        let id = MessageId(uuid::Uuid::new_v4());
+        let new = NewMessage::new(id, input.to.into(), body, input.idempotency_key)
+            .map_err(|invalid| ApiError::BadUserInput(format!("`idempotencyKey`: {invalid}.")))?;
+        let created =
+            session
+                .messaging()
+                .create_message(viewer, session.users(), new, session.deadline());
+        result(viewer.user().id, Box::pin(created).await)
+    }
+}
+
+fn result(
+    owner: UserId,
+    created: Result<CreatedMessage, CreateMessageError>,
+) -> Result<CreateMessageResult, ApiError> {
+    Ok(match created {
+        Ok(CreatedMessage { message, group }) => {
+            let group = Arc::new(group);
+            CreateMessageSuccess {
+                message_edge: MessageEdge::of(message, Some(Arc::clone(&group))),
+                message_group_edge: MessageGroupEdge::alone(owner, group),
+            }
+            .into()
+        }
+        Err(CreateMessageError::MessageGroupNotFound) => MessageGroupNotFound::default().into(),
+        Err(CreateMessageError::ReceiverNotFound) => ReceiverNotFound::default().into(),
+        Err(CreateMessageError::CannotMessageYourself) => CannotMessageYourself::default().into(),
+        Err(CreateMessageError::Messaging(error)) => return Err(error.into()),
+    })
+}

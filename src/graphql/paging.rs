@@ -1,0 +1,81 @@
+//! The four arguments of a connection, after Relay's specification.
+
+use async_graphql::SimpleObject;
+
+use super::cursor::{Cursor, CursorArgument};
+use super::error::ApiError;
+use crate::model::{End, PageRequest, SortKey};
+
+/// The most items of a page.
+const MOST: usize = 100;
+/// How many items a page has when nobody says.
+const DEFAULT: i32 = 20;
+
+/// Where a page of a connection stands in the whole.
+#[derive(SimpleObject)]
+pub struct PageInfo {
+    /// Whether there is more in front of this page. True when `after` was given.
+    pub has_previous_page: bool,
+    /// Whether there is more behind this page. True when `last` and `before`
+    /// were given.
+    pub has_next_page: bool,
+    /// The first edge's cursor, to be used as `before`; null when the page is
+    /// empty.
+    pub start_cursor: Option<String>,
+    /// The last edge's cursor, to be used as `after`; null when the page is
+    /// empty.
+    pub end_cursor: Option<String>,
+}
+
+/// `first`, `after`, `last` and `before`, as they were given.
+pub(super) struct PageArgs<C> {
+    pub first: Option<i32>,
+    pub after: Option<CursorArgument<C>>,
+    pub last: Option<i32>,
+    pub before: Option<CursorArgument<C>>,
+}
+
+impl<C: Cursor> PageArgs<C> {
+    /// What is asked for. `default_end` is where a page is taken from when
+    /// nothing says; `key` takes a cursor's key, if it is of this connection.
+    pub fn into_request(
+        self,
+        default_end: End,
+        key: impl Fn(C) -> Option<SortKey>,
+    ) -> Result<PageRequest, ApiError> {
+        let bound = |name: &str, argument: Option<CursorArgument<C>>| {
+            match argument.and_then(|cursor| cursor.0) {
+            None => Ok(None),
+            Some(cursor) => key(cursor).map(Some).ok_or_else(|| {
+                ApiError::BadUserInput(format!(
+                    "The cursor given as `{name}` belongs to another connection. Take one from an edge of this one."
+                ))
+            }),
+        }
+        };
+        let after = bound("after", self.after)?;
+        let before = bound("before", self.before)?;
+        let (end, name, limit) = match (self.first, self.last) {
+            (Some(_), Some(_)) => {
+                let message = "`first` and `last` exclude each other. Give one of them.";
+                return Err(ApiError::BadUserInput(message.to_owned()));
+            }
+            (Some(first), None) => (End::First, "first", first),
+            (None, Some(last)) => (End::Last, "last", last),
+            (None, None) if after.is_some() => (End::First, "first", DEFAULT),
+            (None, None) if before.is_some() => (End::Last, "last", DEFAULT),
+            (None, None) => (default_end, "first", DEFAULT),
+        };
+        match usize::try_from(limit) {
+            Ok(limit) if limit <= MOST => Ok(PageRequest {
+                end,
+                limit,
+                after,
+                before,
+            }),
+            _ => Err(ApiError::BadUserInput(format!(
+                "`{name}` is {limit}. It has to be from 0 to {MOST}."
+            ))),
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! What can be asked.
+
+use std::sync::Arc;
+
+use async_graphql::{Context, Object};
+
+use super::cursor::{CursorArgument, MessageCursor, MessageGroupCursor};
+use super::error::ApiError;
+use super::global_id::{GlobalId, IdArgument};
+use super::paging::PageArgs;
+use super::scalars::Uuid;
+use super::session::Session;
+use super::types::{Message, MessageConnection, MessageGroup, MessageGroupConnection, Node, User};
+use crate::model::{End, MessageGroupId};
+
+/// The root of all queries.
+pub struct Query;
+
+/// Everything here is seen through the eyes of the signed-in user, the viewer.
+#[Object]
+impl Query {
+    /// The signed-in user.
+    #[expect(clippy::unused_async, reason = "a field of the schema")]
+    async fn viewer(&self, ctx: &Context<'_>) -> Result<User, ApiError> {
+        Ok(User(Session::of(ctx)?.viewer()?.user().clone()))
+    }
+
+    /// The user with a handle; null when nobody has it.
+    async fn user(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Without `@`. Compared exactly, so upper and lower case differ.")] handle: String,
+    ) -> Result<Option<User>, ApiError> {
+        let session = Session::of(ctx)?;
+        session.viewer()?;
+        Ok(session.users().find_by_handle(&handle).await?.map(User))
+    }
+
+    /// The viewer's message groups, most recently active first. The first 20
+    /// when nothing is given.
+    async fn message_groups(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "At most so many from the front: 0 to 100.")] first: Option<i32>,
+        #[graphql(desc = "Only what comes behind this cursor.")] after: Option<
+            CursorArgument<MessageGroupCursor>,
+        >,
+        #[graphql(desc = "At most so many from the back: 0 to 100. Not together with `first`.")]
+        last: Option<i32>,
+        #[graphql(desc = "Only what comes in front of this cursor.")] before: Option<
+            CursorArgument<MessageGroupCursor>,
+        >,
+    ) -> Result<MessageGroupConnection, ApiError> {
+        let session = Session::of(ctx)?;
+        let viewer = session.viewer()?;
+        let owner = viewer.user().id;
+        let args = PageArgs {
+            first,
+            after,
+            last,
+            before,
+        };
+        let request = args.into_request(End::First, |cursor| {
+            (cursor.owner == owner).then_some(cursor.key)
+        })?;
+        let page = session.messaging().message_groups(viewer, &request).await?;
+        session
+            .users()
+            .expect(page.items.iter().map(|group| group.other_user_id));
+        Ok(MessageGroupConnection::of(owner, page))
+    }
+
+    /// One of the viewer's message groups; null when there is no such group,
+    /// or it is not the viewer's.
+    async fn message_group(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The group's `uuid`.")] uuid: Uuid,
+    ) -> Result<Option<MessageGroup>, ApiError> {
+        let session = Session::of(ctx)?;
+        session.viewer()?;
+        let found = session.find_message_group(MessageGroupId(uuid.0)).await?;
+        Ok(found.map(MessageGroup::alone))
+    }
+
+    /// The messages of one of the viewer's groups, oldest to newest. The last
+    /// 20 when nothing is given. Null when there is no such group, or it is
+    /// not the viewer's.
+    ///
+    /// A chat window asks for `last: 20` and scrolls back with `before`.
+    async fn messages(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The group's `uuid`.")] message_group_uuid: Uuid,
+        #[graphql(desc = "At most so many from the oldest on: 0 to 100.")] first: Option<i32>,
+        #[graphql(desc = "Only what is newer than this cursor.")] after: Option<
+            CursorArgument<MessageCursor>,
+        >,
+        #[graphql(desc = "At most so many of the newest: 0 to 100. Not together with `first`.")]
+        last: Option<i32>,
+        #[graphql(desc = "Only what is older than this cursor.")] before: Option<
+            CursorArgument<MessageCursor>,
+        >,
+    ) -> Result<Option<MessageConnection>, ApiError> {
+        let session = Session::of(ctx)?;
+        let group = MessageGroupId(message_group_uuid.0);
+        let args = PageArgs {
+            first,
+            after,
+            last,
+            before,
+        };
+        let request = args.into_request(End::Last, |cursor| {
+            (cursor.group == group).then_some(cursor.key)
+        })?;
+        let page = session
+            .messaging()
+            .messages(session.viewer()?, group, &request)
+            .await?;
+        Ok(page.map(|page| MessageConnection::of(page, None)))
+    }
+
+    /// The object with a global id; null when there is none, or it is not the
+    /// viewer's to see.
+    async fn node(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The object's `id`.")] id: IdArgument,
+    ) -> Result<Option<Node>, ApiError> {
+        let session = Session::of(ctx)?;
+        let viewer = session.viewer()?;
+        Ok(match id.0 {
+            None => None,
+            Some(GlobalId::User(id)) => session
+                .users()
+                .find_by_id(id)
+                .await?
+                .map(|user| Node::User(User(user))),
+            Some(GlobalId::MessageGroup(id)) => {
+                let found: Option<Arc<_>> = session.find_message_group(id).await?;
+                found.map(|group| Node::MessageGroup(MessageGroup::alone(group)))
+            }
+            Some(GlobalId::Message(group, key, id)) => {
+                let found = session
+                    .messaging()
+                    .find_message(viewer, group, &key, id)
+                    .await?;
+                found.map(|message| Node::Message(Message::new(message, None)))
+            }
+        })
+    }
+}

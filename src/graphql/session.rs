@@ -1,0 +1,130 @@
+//! What the resolvers of one request share.
+
+use async_graphql::Context;
+use dataloader::BatchFn;
+use dataloader::cached::Loader;
+use futures_util::future::join_all;
+use std::collections::HashMap;
+use std::sync::Arc;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::Instant;
+
+use super::error::ApiError;
+use crate::messaging::{Messaging, MessagingError, UserLoader, Viewer};
+use crate::model::{MessageGroup, MessageGroupId, User, UserId};
+
+/// How many of a request's nested reads run at the same time.
+const READS_AT_ONCE: usize = 16;
+
+type FoundGroup = Result<Option<Arc<MessageGroup>>, MessagingError>;
+
+/// One request: who asks, and what was found for it so far.
+pub struct Session {
+    messaging: Messaging,
+    viewer: Option<Viewer>,
+    users: UserLoader,
+    groups: Loader<MessageGroupId, FoundGroup, GroupBatch>,
+    reads: Semaphore,
+    deadline: Instant,
+}
+
+impl Session {
+    /// A request of `viewer`, or of nobody, to be answered by `deadline`.
+    #[must_use]
+    pub fn new(
+        messaging: Messaging,
+        users: UserLoader,
+        viewer: Option<Viewer>,
+        deadline: Instant,
+    ) -> Self {
+        let batch = GroupBatch {
+            messaging: messaging.clone(),
+            viewer: viewer.clone(),
+        };
+        Self {
+            messaging,
+            viewer,
+            users,
+            groups: Loader::new(batch),
+            reads: Semaphore::new(READS_AT_ONCE),
+            deadline,
+        }
+    }
+
+    /// The session of the request that a resolver works for.
+    pub(super) fn of<'a>(ctx: &Context<'a>) -> Result<&'a Self, ApiError> {
+        ctx.data::<Self>().map_err(|_| ApiError::Internal)
+    }
+
+    pub(super) fn viewer(&self) -> Result<&Viewer, ApiError> {
+        self.viewer.as_ref().ok_or(ApiError::Unauthenticated)
+    }
+
+    pub(super) fn messaging(&self) -> &Messaging {
+        &self.messaging
+    }
+
+    pub(super) fn users(&self) -> &UserLoader {
+        &self.users
+    }
+
+    pub(super) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Waits for a turn to read something nested.
+    pub(super) async fn turn(&self) -> Result<SemaphorePermit<'_>, ApiError> {
+        self.reads.acquire().await.map_err(|_| ApiError::Internal)
+    }
+
+    /// One of the viewer's groups, read once a request.
+    pub(super) async fn find_message_group(
+        &self,
+        id: MessageGroupId,
+    ) -> Result<Option<Arc<MessageGroup>>, ApiError> {
+        match self.groups.try_load(id).await {
+            Ok(found) => Ok(found?),
+            // Dropped with the field that led the batch.
+            Err(_) => Ok(self
+                .groups
+                .try_load(id)
+                .await
+                .map_err(|_| ApiError::Internal)??),
+        }
+    }
+
+    /// A user as they are now, or by their copy when they are gone or Postgres
+    /// does not answer.
+    pub(super) async fn user_or_copy(
+        &self,
+        id: UserId,
+        copy: Option<&User>,
+    ) -> Result<Option<User>, ApiError> {
+        match self.users.find_by_id(id).await {
+            Ok(Some(user)) => Ok(Some(user)),
+            Ok(None) | Err(MessagingError::Unavailable { .. }) => Ok(copy.cloned()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+struct GroupBatch {
+    messaging: Messaging,
+    viewer: Option<Viewer>,
+}
+
+impl BatchFn<MessageGroupId, FoundGroup> for GroupBatch {
+    async fn load(&mut self, ids: &[MessageGroupId]) -> HashMap<MessageGroupId, FoundGroup> {
+        let Some(viewer) = &self.viewer else {
+            return ids.iter().map(|id| (*id, Ok(None))).collect();
+        };
+        let found = ids
+            .iter()
+            .map(|id| self.messaging.find_message_group(viewer, *id));
+        let found = join_all(found)
+            .await
+            .into_iter()
+            .map(|found| found.map(|group| group.map(Arc::new)));
+        ids.iter().copied().zip(found).collect()
+    }
+}

@@ -1,0 +1,116 @@
+//! `Message` and its connection.
+
+use std::sync::Arc;
+
+use async_graphql::{Context, ID, Object, SimpleObject};
+
+use super::{MessageGroup, User};
+use crate::graphql::cursor::{Cursor, MessageCursor};
+use crate::graphql::error::ApiError;
+use crate::graphql::global_id::GlobalId;
+use crate::graphql::paging::PageInfo;
+use crate::graphql::scalars::{DateTime, Uuid};
+use crate::graphql::session::Session;
+use crate::model::{self, Page};
+
+/// Wraps a message, with its group where that is known already.
+pub struct Message {
+    message: model::Message,
+    group: Option<Arc<model::MessageGroup>>,
+}
+
+impl Message {
+    pub fn new(message: model::Message, group: Option<Arc<model::MessageGroup>>) -> Self {
+        Self { message, group }
+    }
+}
+
+/// A message in a group.
+#[Object]
+impl Message {
+    /// The message's global id.
+    pub async fn id(&self) -> ID {
+        GlobalId::of_message(&self.message).into()
+    }
+
+    /// The message's own uuid.
+    async fn uuid(&self) -> Uuid {
+        Uuid(self.message.id.0)
+    }
+
+    /// The text, as it was sent: 1 to 1024 Unicode characters.
+    async fn body(&self) -> &str {
+        &self.message.body
+    }
+
+    /// When the server accepted the message.
+    async fn created_at(&self) -> DateTime {
+        DateTime(self.message.created_at())
+    }
+
+    /// Whoever sent it. Somebody who is gone is shown by the names they had
+    /// then.
+    async fn sender(&self, ctx: &Context<'_>) -> Result<User, ApiError> {
+        let copy = &self.message.sender;
+        let found = Session::of(ctx)?.user_or_copy(copy.id, Some(copy)).await?;
+        Ok(User(found.unwrap_or_else(|| copy.clone())))
+    }
+
+    /// The group it was sent to.
+    async fn message_group(&self, ctx: &Context<'_>) -> Result<MessageGroup, ApiError> {
+        if let Some(group) = &self.group {
+            return Ok(MessageGroup::alone(Arc::clone(group)));
+        }
+        let found = Session::of(ctx)?
+            .find_message_group(self.message.group_id)
+            .await?;
+        // Whoever sees the message takes part in its group for ever.
+        found.map(MessageGroup::alone).ok_or(ApiError::Internal)
+    }
+}
+
+/// A message and its place in its group.
+#[derive(SimpleObject)]
+pub struct MessageEdge {
+    /// The place, to be used as `after` or `before`.
+    cursor: String,
+    /// The message.
+    node: Message,
+}
+
+impl MessageEdge {
+    pub fn of(message: model::Message, group: Option<Arc<model::MessageGroup>>) -> Self {
+        Self {
+            cursor: MessageCursor::of(&message).encode(),
+            node: Message::new(message, group),
+        }
+    }
+}
+
+/// A page of a group's messages, oldest to newest.
+#[derive(SimpleObject)]
+pub struct MessageConnection {
+    /// The messages of this page, each with its place.
+    edges: Vec<MessageEdge>,
+    /// Where this page stands.
+    page_info: PageInfo,
+}
+
+impl MessageConnection {
+    pub fn of(page: Page<model::Message>, group: Option<&Arc<model::MessageGroup>>) -> Self {
+        let edges: Vec<_> = page
+            .items
+            .into_iter()
+            .map(|message| MessageEdge::of(message, group.cloned()))
+            .collect();
+        Self {
+            page_info: PageInfo {
+                has_previous_page: page.has_previous,
+                has_next_page: page.has_next,
+                start_cursor: edges.first().map(|edge| edge.cursor.clone()),
+                end_cursor: edges.last().map(|edge| edge.cursor.clone()),
+            },
+            edges,
+        }
+    }
+}

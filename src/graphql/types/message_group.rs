@@ -1,0 +1,164 @@
+//! `MessageGroup` and its connection.
+
+use std::sync::Arc;
+
+use async_graphql::{Context, ID, Object, SimpleObject};
+
+use super::{Message, MessageConnection, User};
+use crate::graphql::cursor::{Cursor, CursorArgument, MessageCursor, MessageGroupCursor};
+use crate::graphql::error::ApiError;
+use crate::graphql::global_id::GlobalId;
+use crate::graphql::paging::{PageArgs, PageInfo};
+use crate::graphql::scalars::{DateTime, Uuid};
+use crate::graphql::session::Session;
+use crate::messaging::Freshness;
+use crate::model::{self, End, Page, UserId};
+
+/// Wraps a group as the viewer sees it.
+pub struct MessageGroup {
+    group: Arc<model::MessageGroup>,
+    messages: Freshness,
+}
+
+impl MessageGroup {
+    /// A group that was asked for by itself: its newest messages are all there.
+    pub fn alone(group: Arc<model::MessageGroup>) -> Self {
+        let messages = Freshness::Newest;
+        Self { group, messages }
+    }
+
+    /// One group of a list: its messages may lag a second behind.
+    fn listed(group: Arc<model::MessageGroup>) -> Self {
+        let messages = Freshness::MayLag;
+        Self { group, messages }
+    }
+}
+
+/// Two people's messages to each other, as the viewer, one of them, sees them.
+#[Object]
+impl MessageGroup {
+    /// The group's global id.
+    pub async fn id(&self) -> ID {
+        GlobalId::MessageGroup(self.group.id).into()
+    }
+
+    /// The group's own uuid, which the app's URLs carry.
+    async fn uuid(&self) -> Uuid {
+        Uuid(self.group.id.0)
+    }
+
+    /// The participant who is not the viewer. Somebody who is gone is shown by
+    /// the names they had.
+    async fn other_user(&self, ctx: &Context<'_>) -> Result<User, ApiError> {
+        let session = Session::of(ctx)?;
+        let copy = self.group.other_user.as_ref();
+        if let Some(user) = session.user_or_copy(self.group.other_user_id, copy).await? {
+            return Ok(User(user));
+        }
+        let kept = session
+            .messaging()
+            .copy_of_other_user(session.viewer()?, self.group.id)
+            .await?;
+        kept.map(User).ok_or(ApiError::Internal)
+    }
+
+    /// The newest message.
+    async fn last_message(&self) -> Message {
+        Message::new(
+            self.group.last_message.clone(),
+            Some(Arc::clone(&self.group)),
+        )
+    }
+
+    /// When the newest message was accepted. The viewer's groups are ordered
+    /// by it.
+    async fn last_message_at(&self) -> DateTime {
+        DateTime(self.group.last_message.created_at())
+    }
+
+    /// The messages, oldest to newest. The last 20 when nothing is given.
+    ///
+    /// A chat window asks for `last: 20` and scrolls back with `before`.
+    async fn messages(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "At most so many from the oldest on: 0 to 100.")] first: Option<i32>,
+        #[graphql(desc = "Only what is newer than this cursor.")] after: Option<
+            CursorArgument<MessageCursor>,
+        >,
+        #[graphql(desc = "At most so many of the newest: 0 to 100. Not together with `first`.")]
+        last: Option<i32>,
+        #[graphql(desc = "Only what is older than this cursor.")] before: Option<
+            CursorArgument<MessageCursor>,
+        >,
+    ) -> Result<MessageConnection, ApiError> {
+        let session = Session::of(ctx)?;
+        let group = self.group.id;
+        let args = PageArgs {
+            first,
+            after,
+            last,
+            before,
+        };
+        let request = args.into_request(End::Last, |cursor| {
+            (cursor.group == group).then_some(cursor.key)
+        })?;
+        let _turn = session.turn().await?;
+        let page = session
+            .messaging()
+            .messages_of(&self.group, &request, self.messages)
+            .await?;
+        Ok(MessageConnection::of(page, Some(&self.group)))
+    }
+}
+
+/// A message group and its place among the viewer's.
+#[derive(SimpleObject)]
+pub struct MessageGroupEdge {
+    /// The place, to be used as `after` or `before`. It changes with every
+    /// message.
+    cursor: String,
+    /// The group.
+    node: MessageGroup,
+}
+
+impl MessageGroupEdge {
+    /// The edge of a group that was asked for by itself.
+    pub fn alone(owner: UserId, group: Arc<model::MessageGroup>) -> Self {
+        Self {
+            cursor: MessageGroupCursor::of(owner, &group).encode(),
+            node: MessageGroup::alone(group),
+        }
+    }
+}
+
+/// A page of the viewer's message groups, most recently active first.
+#[derive(SimpleObject)]
+pub struct MessageGroupConnection {
+    /// The groups of this page, each with its place.
+    edges: Vec<MessageGroupEdge>,
+    /// Where this page stands.
+    page_info: PageInfo,
+}
+
+impl MessageGroupConnection {
+    pub fn of(owner: UserId, page: Page<model::MessageGroup>) -> Self {
+        let edges: Vec<_> = page
+            .items
+            .into_iter()
+            .map(|group| MessageGroupEdge {
+                cursor: MessageGroupCursor::of(owner, &group).encode(),
+                node: MessageGroup::listed(group.into()),
+            })
+            .collect();
+        Self {
+            page_info: PageInfo {
+                has_previous_page: page.has_previous,
+                has_next_page: page.has_next,
+                start_cursor: edges.first().map(|edge| edge.cursor.clone()),
+                end_cursor: edges.last().map(|edge| edge.cursor.clone()),
+            },
+            edges,
+        }
+    }
+}
