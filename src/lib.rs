@@ -1,13 +1,30 @@
 //! Direct messages of the Cruddur app: a GraphQL API over DynamoDB and
 //! Postgres, behind Amazon Cognito.
+//!
+//! A request passes through [`server`] → [`graphql`] → [`messaging`] →
+//! [`store`], and each layer knows only the next:
+//!
+//! 1. [`server`] takes it from the network, has [`auth`] check its token, and
+//!    asks [`messaging`] for the viewer, the signed-in user.
+//! 2. [`graphql`] parses, validates and executes it. Its objects wrap those of
+//!    [`model`].
+//! 3. [`messaging`] holds the rules: who may see what, and how a message gets
+//!    into the table.
+//! 4. [`store`] is all that knows DynamoDB and Postgres.
+//!
+//! Start reading at [`messaging`]. The commands are in [`cli`], their settings
+//! in [`config`].
 
 pub mod auth;
-pub mod config;
-pub mod graphql;
-pub mod model;
+pub mod cli;
 pub mod clock;
-pub mod store;
-pub mod messaging;
+pub mod config;
 pub mod demo;
+#[cfg(feature = "dev")]
+pub mod dev;
+pub mod graphql;
+pub mod messaging;
+pub mod model;
 pub mod server;
+pub mod store;
 pub mod telemetry;

@@ -1,0 +1,298 @@
+//! `dev`: everything on one machine, ready to use.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::json;
+use tokio::net::TcpListener;
+
+use super::CliError;
+use super::signals::stop;
+use crate::auth::{CognitoVerifier, Issuers, KeyCache, TokenUse};
+use crate::clock::Clock;
+use crate::config::{DYNAMODB_ENDPOINT, TableArgs, is_loopback};
+use crate::demo;
+use crate::dev::{CLIENT_ID, DataDir, DevError, DynamoDb, Issuer, Postgres, SigningKey};
+use crate::graphql::{Api, Introspection};
+use crate::messaging::{Directory, Messaging};
+use crate::server::{App, Health, Origins, serve};
+use crate::store::{
+    DynamoTarget, MessageStore, PoolSettings, TableStatus, UserStore, connect_database,
+    connect_dynamo, create_database, migrate,
+};
+
+/// For how long a user is kept before Postgres is asked again.
+const USERS_FRESH_FOR: Duration = Duration::from_secs(30);
+/// The region that the embedded DynamoDB is said to be in.
+const REGION: &str = "us-east-1";
+
+#[derive(Args, Debug)]
+pub(super) struct DevArgs {
+    /// Address that the API listens on [default: 127.0.0.1:4000, or a free port if that is taken]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
+    /// Keep everything in this directory [default: all is gone when it stops]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Port of the embedded DynamoDB; a free one if it is taken
+    #[arg(long, default_value_t = 8000, value_name = "PORT")]
+    dynamodb_port: u16,
+    /// Port of the private PostgreSQL; a free one if it is taken
+    #[arg(long, default_value_t = 5432, value_name = "PORT")]
+    postgres_port: u16,
+    /// Port of the token issuer; a free one if it is taken
+    #[arg(long, default_value_t = 4001, value_name = "PORT")]
+    issuer_port: u16,
+    /// Print one line of JSON once all is ready, for programs
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    table: TableArgs,
+}
+
+/// The embedded services that run. They stop when this is dropped, the data
+/// directory last.
+struct Services {
+    dynamodb_url: String,
+    database_url: String,
+    _dynamodb: Option<DynamoDb>,
+    _postgres: Option<Postgres>,
+    data: DataDir,
+}
+
+/// Where everything is.
+struct Places {
+    api: SocketAddr,
+    dynamodb: String,
+    database: String,
+    issuer: String,
+    table: String,
+    tokens: BTreeMap<&'static str, String>,
+}
+
+impl DevArgs {
+    pub async fn run(self) -> Result<ExitCode, CliError> {
+        let stop = stop()?;
+        let listener = self.listener().await?;
+        let services = self.services()?;
+        let (users, messages) = self.stores(&services).await?;
+        let clock = Clock::system();
+        let key = if services.data.is_temporary() {
+            SigningKey::generate()?
+        } else {
+            SigningKey::open(&services.data.path().join("issuer-key.pem"))?
+        };
+        let issuer = Issuer::start(key, self.issuer_port, users.clone(), clock.clone())?;
+        let directory = Directory::new(users.clone(), USERS_FRESH_FOR);
+        let messaging = Messaging::new(messages.clone(), directory, clock.clone());
+        demo::seed(&messaging, &users, clock.now()).await?;
+
+        let places = Places {
+            api: listener.local_addr()?,
+            dynamodb: services.dynamodb_url.clone(),
+            database: services.database_url.clone(),
+            issuer: issuer.url().to_owned(),
+            table: messages.table().to_owned(),
+            tokens: tokens(&issuer, &users).await?,
+        };
+        let app = App {
+            api: Api::new(Introspection::Public),
+            health: Health::new(messages, users),
+            messaging,
+            verifier: verifier(&issuer),
+            origins: Origins {
+                named: Vec::new(),
+                any_localhost: true,
+            },
+        };
+        let serving = tokio::spawn(serve(listener, app, stop));
+        super::print(&if self.json {
+            places.json()
+        } else {
+            places.text()
+        })?;
+        serving.await.map_err(std::io::Error::other)??;
+        drop(services);
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// On the port that is asked for, or else near the usual one.
+    async fn listener(&self) -> Result<TcpListener, CliError> {
+        let usual = SocketAddr::from(([127, 0, 0, 1], 4000));
+        match (
+            TcpListener::bind(self.listen.unwrap_or(usual)).await,
+            self.listen,
+        ) {
+            (Ok(listener), _) => Ok(listener),
+            (Err(cause), Some(address)) => Err(CliError::Listen { address, cause }),
+            (Err(_), None) => Ok(TcpListener::bind(("127.0.0.1", 0)).await?),
+        }
+    }
+
+    fn services(&self) -> Result<Services, CliError> {
+        let (dynamodb_url, database_url) = (given(DYNAMODB_ENDPOINT)?, given("DATABASE_URL")?);
+        let data = match &self.data_dir {
+            Some(path) => DataDir::open(path)?,
+            None => DataDir::temporary()?,
+        };
+        let postgres = match &database_url {
+            Some(_) => None,
+            None => Some(Postgres::start(&data, self.postgres_port)?),
+        };
+        let file = data.path().join("dynamodb.sqlite");
+        let file = (!data.is_temporary()).then_some(file);
+        let dynamodb = match &dynamodb_url {
+            Some(_) => None,
+            None => Some(DynamoDb::start(file.as_deref(), self.dynamodb_port)?),
+        };
+        let own_dynamodb = dynamodb.as_ref().map(DynamoDb::url);
+        let own_database = postgres.as_ref().map(|postgres| postgres.url("cruddur"));
+        Ok(Services {
+            dynamodb_url: dynamodb_url.or(own_dynamodb).unwrap_or_default(),
+            database_url: database_url.or(own_database).unwrap_or_default(),
+            _dynamodb: dynamodb,
+            _postgres: postgres,
+            data,
+        })
+    }
+
+    /// The stores, with a migrated database and a table.
+    async fn stores(&self, services: &Services) -> Result<(UserStore, MessageStore), CliError> {
+        let pool = PoolSettings {
+            max_connections: 10,
+            acquire_timeout: Duration::from_secs(5),
+        };
+        create_database(&services.database_url).await?;
+        let database = connect_database(&services.database_url, pool).await?;
+        migrate(&database).await?;
+        let target = DynamoTarget::Endpoint {
+            url: services.dynamodb_url.clone(),
+            loopback: true,
+        };
+        let messages = MessageStore::new(connect_dynamo(&target).await, self.table.table.clone());
+        if messages.table_status().await? == TableStatus::Missing {
+            messages.create_table().await?;
+        }
+        Ok((UserStore::new(database), messages))
+    }
+}
+
+/// A service that the environment names, if it is on this machine.
+fn given(variable: &'static str) -> Result<Option<String>, DevError> {
+    match std::env::var(variable) {
+        Ok(url) if is_loopback(&url) => Ok(Some(url)),
+        Ok(url) => match reqwest::Url::parse(&url)
+            .ok()
+            .as_ref()
+            .and_then(reqwest::Url::host_str)
+        {
+            Some(host) => Err(DevError::NotLoopback {
+                variable,
+                host: host.to_owned(),
+            }),
+            None => Err(DevError::NotAnAddress(variable)),
+        },
+        Err(_) => Ok(None),
+    }
+}
+
+async fn tokens(
+    issuer: &Issuer,
+    users: &UserStore,
+) -> Result<BTreeMap<&'static str, String>, CliError> {
+    let mut tokens = BTreeMap::new();
+    for handle in demo::handles() {
+        if let Some(sub) = users.find_cognito_id(handle).await? {
+            tokens.insert(handle, issuer.token(&sub)?);
+        }
+    }
+    Ok(tokens)
+}
+
+fn verifier(issuer: &Issuer) -> CognitoVerifier {
+    let issuers = Issuers {
+        accepted: vec![issuer.url().to_owned()],
+        jwks_url: jwks_url(issuer.url()),
+    };
+    let keys = KeyCache::start(issuers.jwks_url.clone());
+    CognitoVerifier::new(
+        &issuers,
+        keys,
+        HashSet::from([CLIENT_ID.to_owned()]),
+        TokenUse::Access,
+    )
+}
+
+fn jwks_url(issuer: &str) -> String {
+    format!("{issuer}/.well-known/jwks.json")
+}
+
+impl Places {
+    /// One line for programs.
+    fn json(&self) -> String {
+        let line = json!({
+            "graphql": format!("http://{}/graphql", self.api),
+            "websocket": null,
+            "graphiql": null,
+            "dynamodb": self.dynamodb,
+            "region": REGION,
+            "database_url": self.database,
+            "issuer": self.issuer,
+            "jwks_url": jwks_url(&self.issuer),
+            "client_id": CLIENT_ID,
+            "table": self.table,
+            "tokens": self.tokens,
+        });
+        format!("{line}\n")
+    }
+
+    /// The same for people.
+    fn text(&self) -> String {
+        let signed_in = demo::handles()[0];
+        let token = self.tokens.get(signed_in).map_or("", String::as_str);
+        let others = demo::handles()[1..].join(", ");
+        let mut text = String::new();
+        // Writing to a string does not fail.
+        let _ = write!(
+            text,
+            "\
+cruddur is running. Ctrl-C stops all of it.
+
+  GraphQL    http://{api}/graphql
+  DynamoDB   {dynamodb}  (table {table})
+  Postgres   {database}
+  Issuer     {issuer}
+
+For the other commands, in another terminal:
+
+  export {DYNAMODB_ENDPOINT}={dynamodb}
+  export DATABASE_URL={database}
+  export DDB_MESSAGE_TABLE={table}
+  export COGNITO_ISSUER={issuer}
+  export AWS_COGNITO_USER_POOL_CLIENT_ID={CLIENT_ID}
+
+You are {signed_in}. There are also {others}; this gets a token for one of them:
+
+  curl -s {issuer_root}/token -H 'content-type: application/json' -d '{{\"handle\":\"unamused\"}}'
+
+Try this:
+
+  curl -s http://{api}/graphql -H 'content-type: application/json' \\
+    -H 'authorization: Bearer {token}' \\
+    -d '{{\"query\":\"{{ messageGroups {{ edges {{ node {{ uuid otherUser {{ handle }} lastMessage {{ body createdAt }} }} }} }} }}\"}}'
+",
+            api = self.api,
+            dynamodb = self.dynamodb,
+            table = self.table,
+            database = self.database,
+            issuer = self.issuer,
+            issuer_root = self.issuer.rsplit_once('/').map_or("", |(root, _)| root),
+        );
+        text
+    }
+}

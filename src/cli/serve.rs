@@ -1,0 +1,101 @@
+//! `serve`: the API in production.
+
+use std::collections::HashSet;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use tokio::net::TcpListener;
+
+use super::CliError;
+use super::signals::stop;
+use crate::auth::{CognitoVerifier, KeyCache};
+use crate::clock::Clock;
+use crate::config::{ApiArgs, DatabaseArgs, SignInArgs, TableArgs, sdk_target};
+use crate::graphql::Api;
+use crate::messaging::{Directory, Messaging};
+use crate::server::{App, Health, Stopped, serve};
+use crate::store::{
+    DatabaseState, MessageStore, TableStatus, UserStore, connect_database, connect_dynamo,
+    database_state,
+};
+
+#[derive(Args, Debug)]
+pub(super) struct ServeArgs {
+    #[command(flatten)]
+    api: ApiArgs,
+    #[command(flatten)]
+    sign_in: SignInArgs,
+    #[command(flatten)]
+    table: TableArgs,
+    #[command(flatten)]
+    database: DatabaseArgs,
+}
+
+impl ServeArgs {
+    pub async fn run(self) -> Result<ExitCode, CliError> {
+        let messages = self.messages().await?;
+        let users = self.users().await?;
+        let fresh_for = Duration::from_secs(self.api.user_cache_seconds);
+        let app = App {
+            api: Api::new(self.api.introspection),
+            health: Health::new(messages.clone(), users.clone()),
+            messaging: Messaging::new(messages, Directory::new(users, fresh_for), Clock::system()),
+            verifier: self.verifier()?,
+            origins: self.api.origins(),
+        };
+        let address = self.api.listen;
+        let listener = TcpListener::bind(address).await;
+        let listener = listener.map_err(|cause| CliError::Listen { address, cause })?;
+        tracing::info!(address = %listener.local_addr()?, "serving");
+        let stopped = serve(listener, app, stop()?).await?;
+        tracing::info!(?stopped, "stopped");
+        Ok(match stopped {
+            Stopped::Cleanly => ExitCode::SUCCESS,
+            Stopped::CutOff => ExitCode::FAILURE,
+        })
+    }
+
+    fn verifier(&self) -> Result<CognitoVerifier, CliError> {
+        let issuers = self.sign_in.issuers().ok_or_else(|| {
+            CliError::Usage(
+                "name the user pool (--cognito-user-pool-id) or an issuer (--cognito-issuer)"
+                    .to_owned(),
+            )
+        })?;
+        let keys = KeyCache::start(issuers.jwks_url.clone());
+        let clients: HashSet<String> = self.sign_in.cognito_client_id.iter().cloned().collect();
+        Ok(CognitoVerifier::new(
+            &issuers,
+            keys,
+            clients,
+            self.sign_in.cognito_token_use,
+        ))
+    }
+
+    async fn messages(&self) -> Result<MessageStore, CliError> {
+        let table = self.table.table.clone();
+        let messages = MessageStore::new(connect_dynamo(&sdk_target()).await, table.clone());
+        match messages.table_status().await? {
+            TableStatus::AsItShouldBe => Ok(messages),
+            TableStatus::Missing => Err(CliError::Failed(format!(
+                "there is no table {table}: create it with `cruddur schema-load`, or name another with --table"
+            ))),
+            TableStatus::Different(differences) => Err(CliError::Failed(format!(
+                "the table {table} is not as it should be: {}",
+                differences.join("; ")
+            ))),
+        }
+    }
+
+    async fn users(&self) -> Result<UserStore, CliError> {
+        let pool = connect_database(&self.database.database_url, self.database.pool()).await?;
+        match database_state(&pool).await? {
+            DatabaseState::Current => Ok(UserStore::new(pool)),
+            DatabaseState::Behind(migrations) => Err(CliError::Failed(format!(
+                "the database lacks {}: bring it up to date with `cruddur migrate`",
+                migrations.join(", ")
+            ))),
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Everything that a machine without AWS needs: an embedded DynamoDB, a
+//! private PostgreSQL, a token issuer. Used by `cruddur dev` and by the tests.
+
+mod data_dir;
+mod dynamodb;
+mod issuer;
+mod postgres;
+
+pub use data_dir::DataDir;
+pub use dynamodb::DynamoDb;
+pub use issuer::{CLIENT_ID, Issuer, SigningKey};
+pub use postgres::Postgres;
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::PathBuf;
+
+/// Why an embedded service cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum DevError {
+    /// Another process uses the data directory.
+    #[error(
+        "the data directory {0} is in use by another `cruddur dev`: stop that one, or choose another directory"
+    )]
+    InUse(PathBuf),
+    /// There is no PostgreSQL on this machine.
+    #[error(
+        "no PostgreSQL was found. Install it (Debian: `apt-get install postgresql`, macOS: `brew install \
+         postgresql`), or put the folder of its programs on PATH, or name a running one: \
+         `DATABASE_URL=postgres://user:password@localhost:5432/database`"
+    )]
+    NoPostgres,
+    /// PostgreSQL did not start.
+    #[error("PostgreSQL did not start: {0}")]
+    Postgres(String),
+    /// The root user cannot run PostgreSQL in this directory.
+    #[error(
+        "PostgreSQL refuses to run as root, so it runs as {user}, who cannot get into {path}: `chmod o+x {path}`, or \
+         choose another --data-dir"
+    )]
+    Unreachable {
+        /// As whom it runs.
+        user: String,
+        /// Which directory is closed.
+        path: PathBuf,
+    },
+    /// The embedded DynamoDB did not start.
+    #[error("the embedded DynamoDB did not start: {0}")]
+    DynamoDb(String),
+    /// The token issuer did not start.
+    #[error("the token issuer did not start: {0}")]
+    Issuer(String),
+    /// A setting points to another machine.
+    #[error(
+        "{variable} points to another machine ({host}), which `cruddur dev` would write demo data to: unset it, or \
+         let it name localhost"
+    )]
+    NotLoopback {
+        /// The variable.
+        variable: &'static str,
+        /// What it names, without user and password.
+        host: String,
+    },
+    /// A setting names nothing.
+    #[error("{0} is not an address: unset it, and `cruddur dev` brings its own")]
+    NotAnAddress(&'static str),
+    /// A file or a port could not be had.
+    #[error("{what}: {cause}")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// What came of it.
+        cause: std::io::Error,
+    },
+}
+
+impl DevError {
+    fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+        let what = what.into();
+        |cause| Self::Io { what, cause }
+    }
+}
+
+/// A listener on the loopback: on the port that is wanted, or on a free one if
+/// that is taken.
+fn listen(wanted: u16) -> Result<TcpListener, DevError> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, wanted))
+        .or_else(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
+        .map_err(DevError::io("no free port on the loopback"))
+}
