@@ -1,0 +1,447 @@
+//! The commands, as processes.
+
+use std::path::Path;
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+use crate::harness::{CREATE, Cruddur, bodies, start};
+
+/// How long a command may take to get ready or to end.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+fn cruddur(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cruddur"));
+    command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    for variable in [
+        "DATABASE_URL",
+        "AWS_ENDPOINT_URL_DYNAMODB",
+        "RUST_LOG",
+        "LISTEN_ADDR",
+    ] {
+        command.env_remove(variable);
+    }
+    command
+}
+
+/// Runs a command to its end: exit code, standard output, standard error.
+async fn run(command: &mut Command) -> (i32, String, String) {
+    let output = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .output();
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = timeout(PATIENCE, output)
+        .await
+        .expect("it ends")
+        .expect("it runs");
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    (
+        status.code().expect("no signal"),
+        text(stdout),
+        text(stderr),
+    )
+}
+
+async fn signal(child: &Child, name: &str) {
+    let pid = child.id().expect("it runs").to_string();
+    let sent = Command::new("kill")
+        .args([&format!("-{name}"), &pid])
+        .status()
+        .await;
+    assert!(sent.expect("kill runs").success());
+}
+
+/// A `cruddur dev` that is ready.
+struct Dev {
+    process: Child,
+    places: Value,
+    http: reqwest::Client,
+}
+
+impl Dev {
+    async fn start(data_dir: Option<&Path>) -> Self {
+        let mut command = cruddur(&["dev", "--json", "--listen", "127.0.0.1:0"]);
+        command.args([
+            "--dynamodb-port",
+            "0",
+            "--postgres-port",
+            "0",
+            "--issuer-port",
+            "0",
+        ]);
+        if let Some(data_dir) = data_dir {
+            command.arg("--data-dir").arg(data_dir);
+        }
+        let mut process = command.stdout(Stdio::piped()).spawn().expect("it runs");
+        let mut lines = BufReader::new(process.stdout.take().expect("a pipe")).lines();
+        let line = timeout(PATIENCE, lines.next_line())
+            .await
+            .expect("it gets ready");
+        let line = line.expect("a line").expect("a line");
+        Self {
+            process,
+            places: serde_json::from_str(&line).expect("JSON"),
+            http: reqwest::Client::new(),
+        }
+    }
+
+    async fn data(&self, handle: &str, document: &str, variables: Value) -> Value {
+        let token = self.places["tokens"][handle].as_str().expect("a token");
+        let url = self.places["graphql"].as_str().expect("an address");
+        let body = json!({ "query": document, "variables": variables });
+        let answer = self
+            .http
+            .post(url)
+            .bearer_auth(token)
+            .json(&body)
+            .send()
+            .await;
+        let mut answer: Value = answer.expect("an answer").json().await.expect("JSON");
+        assert_eq!(answer.get("errors"), None);
+        answer["data"].take()
+    }
+
+    /// Nothing listens any more where something did.
+    async fn is_gone(&self) {
+        for place in ["graphql", "dynamodb", "database_url", "issuer"] {
+            let url = self.places[place].as_str().expect("an address");
+            let url = reqwest::Url::parse(url).expect("an address");
+            let address = ("127.0.0.1", url.port().expect("a port"));
+            let mut tries = 0;
+            // PostgreSQL is told to stop by its guard, a moment after a kill.
+            while tokio::net::TcpStream::connect(address).await.is_ok() {
+                tries += 1;
+                assert!(tries < 100, "something still listens as {place}");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+const GROUPS: &str = "{
+    viewer { handle }
+    messageGroups { edges { node { uuid otherUser { handle } lastMessage { body } } } }
+}";
+
+const MESSAGES: &str = "query($group: UUID!, $before: String) {
+    messages(messageGroupUuid: $group, last: 20, before: $before) {
+        edges { node { body createdAt } }
+        pageInfo { startCursor hasPreviousPage }
+    }
+}";
+
+#[tokio::test]
+async fn dev_is_ready_with_people_and_conversations_and_stops_at_once_leaving_nothing() {
+    let mut dev = Dev::start(None).await;
+
+    let data = dev.data("luu", GROUPS, json!({})).await;
+    let groups = data["messageGroups"]["edges"].as_array().expect("edges");
+    let with_unamused = groups
+        .iter()
+        .map(|edge| &edge["node"])
+        .find(|group| group["otherUser"]["handle"] == "unamused")
+        .expect("a group with unamused");
+    let group = &with_unamused["uuid"];
+    let mut pages = Vec::new();
+    let mut before = Value::Null;
+    loop {
+        let variables = json!({ "group": group, "before": before });
+        let mut page = dev.data("luu", MESSAGES, variables).await["messages"].take();
+        before = page["pageInfo"]["startCursor"].take();
+        let last = page["pageInfo"]["hasPreviousPage"] == false;
+        pages.insert(0, page);
+        if last {
+            break;
+        }
+    }
+    let walked: Vec<&str> = pages.iter().flat_map(bodies).collect();
+    assert!(
+        (90..=180).contains(&walked.len()),
+        "{} messages",
+        walked.len()
+    );
+    assert_eq!(
+        walked.last().copied(),
+        with_unamused["lastMessage"]["body"].as_str()
+    );
+    assert_eq!(
+        walked[0],
+        "Are you awake? I have a question about the lighthouse."
+    );
+
+    let to_new = json!({ "input": { "to": { "receiverHandle": "tove" }, "body": "welcome" } });
+    dev.data("luu", CREATE, to_new).await;
+    let theirs = dev.data("tove", GROUPS, json!({})).await;
+    assert_eq!(
+        theirs["messageGroups"]["edges"][0]["node"]["lastMessage"]["body"],
+        "welcome"
+    );
+
+    signal(&dev.process, "INT").await;
+    let ended = timeout(Duration::from_secs(5), dev.process.wait())
+        .await
+        .expect("it stops at once");
+    assert!(ended.expect("an end").success());
+    dev.is_gone().await;
+}
+
+#[tokio::test]
+async fn what_was_written_is_there_after_a_restart_and_after_a_kill() {
+    let data_dir = tempfile::Builder::new()
+        .prefix("cruddur-test-")
+        .tempdir()
+        .expect("a directory");
+    let directory = data_dir.path().join("data");
+
+    let mut newest = Vec::new();
+    for (message, end) in [
+        ("before a restart", "INT"),
+        ("before a kill", "KILL"),
+        ("at last", "TERM"),
+    ] {
+        let mut dev = Dev::start(Some(&directory)).await;
+        let data = dev.data("unamused", GROUPS, json!({})).await;
+        newest.push(data["messageGroups"]["edges"][0]["node"]["lastMessage"]["body"].clone());
+
+        let (code, _, said) = run(cruddur(&["dev", "--data-dir"]).arg(&directory)).await;
+        assert_eq!(code, 1);
+        assert!(
+            said.contains("is in use by another `cruddur dev`"),
+            "{said}"
+        );
+
+        let input = json!({ "input": { "to": { "receiverHandle": "luu" }, "body": message } });
+        dev.data("unamused", CREATE, input).await;
+        signal(&dev.process, end).await;
+        timeout(PATIENCE, dev.process.wait())
+            .await
+            .expect("it ends")
+            .expect("an end");
+        dev.is_gone().await;
+    }
+
+    assert_eq!(
+        newest,
+        [
+            "Then I will leave it on. ✨",
+            "before a restart",
+            "before a kill"
+        ]
+    );
+}
+
+/// The settings with which a command finds a test's stores.
+fn with_stores(command: &mut Command, cruddur: &Cruddur) {
+    command
+        .env("AWS_ENDPOINT_URL_DYNAMODB", &cruddur.dynamo.url)
+        .env("DATABASE_URL", &cruddur.database.url)
+        .env("COGNITO_ISSUER", cruddur.issuer.url())
+        .env("AWS_COGNITO_USER_POOL_CLIENT_ID", cruddur::dev::CLIENT_ID)
+        .env("LISTEN_ADDR", "127.0.0.1:0");
+}
+
+#[tokio::test]
+async fn the_commands_make_what_serve_needs_and_serve_refuses_without() {
+    let stores = start().await;
+    let with = |arguments: &[&str]| {
+        let mut command = cruddur(arguments);
+        with_stores(&mut command, &stores);
+        command.env("DDB_MESSAGE_TABLE", "made-by-commands");
+        command
+    };
+    let (code, _, said) = run(&mut with(&["serve"])).await;
+    assert_eq!(
+        (code, said.as_str()),
+        (
+            1,
+            "cruddur: there is no table made-by-commands: create it with `cruddur schema-load`, or name another with --table\n"
+        )
+    );
+
+    let (code, out, _) = run(&mut with(&["schema-load"])).await;
+    assert_eq!(
+        (code, out.as_str()),
+        (0, "created the table made-by-commands\n")
+    );
+    let (code, out, _) = run(&mut with(&["schema-load"])).await;
+    assert_eq!(
+        (code, out.as_str()),
+        (0, "the table made-by-commands is as it should be\n")
+    );
+
+    let empty = crate::harness::Database::create().await;
+    let (code, _, said) = run(with(&["serve"]).env("DATABASE_URL", &empty.url)).await;
+    assert_eq!(
+        (code, said.as_str()),
+        (
+            1,
+            "cruddur: the database lacks 0001 users: bring it up to date with `cruddur migrate`\n"
+        )
+    );
+    let (code, out, _) = run(with(&["migrate"]).env("DATABASE_URL", &empty.url)).await;
+    assert_eq!((code, out.as_str()), (0, "applied 0001 users\n"));
+    let (code, out, _) = run(with(&["migrate"]).env("DATABASE_URL", &empty.url)).await;
+    assert_eq!(
+        (code, out.as_str()),
+        (0, "the database is as it should be\n")
+    );
+
+    let (code, out, _) = run(with(&["seed"]).env("DATABASE_URL", &empty.url)).await;
+    assert_eq!(code, 0);
+    insta::assert_snapshot!(out, @"
+    luu and unamused: 105 messages written
+    mirabel and luu: 3 messages written
+    oddvar and unamused: 1 messages written
+    ");
+    let (code, out, _) = run(with(&["seed"]).env("DATABASE_URL", &empty.url)).await;
+    assert_eq!(code, 0);
+    insta::assert_snapshot!(out, @"
+    luu and unamused: left as it is
+    mirabel and luu: left as it is
+    oddvar and unamused: left as it is
+    ");
+}
+
+#[tokio::test]
+async fn serve_serves_is_healthy_and_stops_when_told() {
+    let stores = start().await;
+    let port = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        listener.local_addr().expect("an address").port()
+    };
+    let address = format!("127.0.0.1:{port}");
+    let mut command = cruddur(&["serve"]);
+    with_stores(&mut command, &stores);
+    let mut serving = command
+        .env("LISTEN_ADDR", &address)
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("it runs");
+    let healthy = || async {
+        run(&mut cruddur(&["healthcheck", "--listen", &address]))
+            .await
+            .0
+    };
+    for _ in 0..200 {
+        if healthy().await == 0 {
+            break;
+        }
+    }
+    assert_eq!(healthy().await, 0);
+
+    stores.users(["luu"]).await;
+    let answer = stores
+        .ask_at(
+            &format!("http://{address}"),
+            "luu",
+            "{ viewer { handle } }",
+            json!({}),
+        )
+        .await;
+    assert_eq!(answer, json!({ "data": { "viewer": { "handle": "luu" } } }));
+
+    let mut second = cruddur(&["serve"]);
+    with_stores(&mut second, &stores);
+    let (code, _, said) = run(second.env("LISTEN_ADDR", &address)).await;
+    assert_eq!(code, 1);
+    assert!(
+        said.contains(&format!("cannot listen on {address}: ")) && said.contains("--listen"),
+        "{said}"
+    );
+
+    signal(&serving, "TERM").await;
+    let ended = timeout(PATIENCE, serving.wait())
+        .await
+        .expect("it stops")
+        .expect("an end");
+    assert!(ended.success());
+    assert_eq!(healthy().await, 1);
+}
+
+#[tokio::test]
+async fn wrong_settings_are_named_in_one_line_with_what_would_be_right() {
+    let unreachable = "postgres://postgres:secret@127.0.0.1:1/cruddur";
+    let mut told = Vec::new();
+    for (arguments, variables) in [
+        (
+            &["dev"][..],
+            &[("DATABASE_URL", "postgres://u:secret@db.example.com/cruddur")][..],
+        ),
+        (&["dev"], &[("DATABASE_URL", "nonsense")]),
+        (
+            &["dev"],
+            &[(
+                "AWS_ENDPOINT_URL_DYNAMODB",
+                "https://dynamodb.eu-central-1.amazonaws.com",
+            )],
+        ),
+        (&["migrate"], &[("DATABASE_URL", unreachable)]),
+        (&["migrate"], &[("DATABASE_URL", "nonsense")]),
+        (
+            &["seed"],
+            &[(
+                "AWS_ENDPOINT_URL_DYNAMODB",
+                "http://dynamodb.example.com:8000",
+            )],
+        ),
+        (
+            &["seed"],
+            &[("DATABASE_URL", "postgres://u:secret@db.example.com/cruddur")],
+        ),
+    ] {
+        let (code, out, said) = run(cruddur(arguments).envs(variables.iter().copied())).await;
+        assert!(code == 1 || code == 2, "{code}: {said}");
+        assert_eq!((out.as_str(), said.lines().count()), ("", 1), "{said}");
+        assert!(!said.contains("secret"), "{said}");
+        told.push(said);
+    }
+    insta::assert_snapshot!(told.concat(), @r"
+    cruddur: DATABASE_URL points to another machine (db.example.com), which `cruddur dev` would write demo data to: unset it, or let it name localhost
+    cruddur: DATABASE_URL is not an address: unset it, and `cruddur dev` brings its own
+    cruddur: AWS_ENDPOINT_URL_DYNAMODB points to another machine (dynamodb.eu-central-1.amazonaws.com), which `cruddur dev` would write demo data to: unset it, or let it name localhost
+    cruddur: no connection to the database cruddur at 127.0.0.1:1: error communicating with database: Connection refused (os error 111)
+    cruddur: DATABASE_URL is not an address like postgres://user:password@host:5432/database: error with configuration: relative URL without a base
+    cruddur: http://dynamodb.example.com:8000 is not on this machine: demo data is written elsewhere only with --prod
+    cruddur: the database is not on this machine: demo data is written elsewhere only with --prod
+    ");
+}
+
+#[tokio::test]
+async fn wrong_arguments_are_a_matter_of_usage() {
+    for arguments in [
+        &["nothing"][..],
+        &["serve"],
+        &[
+            "serve",
+            "--cognito-user-pool-id",
+            "x",
+            "--cognito-client-id",
+            "y",
+        ],
+        &[
+            "schema-load",
+            "--prod",
+            "--endpoint-url",
+            "http://localhost:8000",
+        ],
+        &["dev", "--listen", "here"],
+    ] {
+        let (code, out, said) = run(&mut cruddur(arguments)).await;
+        assert_eq!((code, out.as_str()), (2, ""), "{said}");
+        assert!(said.starts_with("error: "), "{said}");
+    }
+    let (code, out, said) = run(&mut cruddur(&["schema-print"])).await;
+    assert_eq!((code, said.as_str()), (0, ""));
+    assert_eq!(out, include_str!("../../schema.graphql"));
+}

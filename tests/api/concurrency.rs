@@ -1,0 +1,156 @@
+//! Many who write at once.
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use crate::harness::{CREATE, Cruddur, Setup, checker, start};
+
+async fn check(cruddur: &Cruddur, groups: usize, messages: usize) {
+    let found = checker::read(&checker::client(&cruddur.dynamo.url)).await;
+    found.check();
+    assert_eq!(found.heads.len(), groups);
+    assert_eq!(
+        found.messages.values().map(Vec::len).sum::<usize>(),
+        messages
+    );
+}
+
+fn created(result: &Value) -> &str {
+    assert_eq!(result["__typename"], "CreateMessageSuccess", "{result}");
+    result["messageEdge"]["node"]["uuid"]
+        .as_str()
+        .expect("a uuid")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sixty_first_messages_from_both_sides_make_one_group() {
+    let cruddur = start().await;
+    cruddur.users(["luu", "unamused"]).await;
+
+    let sent = join_all((0..60).map(|number| {
+        let (from, to) = if number % 2 == 0 {
+            ("luu", "unamused")
+        } else {
+            ("unamused", "luu")
+        };
+        let cruddur = &cruddur;
+        async move { cruddur.send(from, to, &format!("message {number}")).await }
+    }))
+    .await;
+
+    let mut uuids: Vec<&str> = sent.iter().map(created).collect();
+    uuids.sort_unstable();
+    uuids.dedup();
+    assert_eq!(uuids.len(), 60);
+    check(&cruddur, 1, 60).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_servers_that_write_to_one_group_lose_nothing() {
+    let cruddur = start().await;
+    cruddur.users(["luu", "unamused"]).await;
+    let second = cruddur.second_server(Setup::default()).await;
+
+    let sent = join_all((0..80).map(|number| {
+        let (cruddur, second) = (&cruddur, &second);
+        async move {
+            let url = if number % 2 == 0 { &cruddur.url } else { second };
+            let (from, to) = if number % 3 == 0 { ("luu", "unamused") } else { ("unamused", "luu") };
+            let input = json!({ "to": { "receiverHandle": to }, "body": format!("{number}"), "idempotencyKey": format!("{number}") });
+            cruddur.ask_at(url, from, CREATE, json!({ "input": input })).await
+        }
+    }))
+    .await;
+
+    for answer in &sent {
+        assert_eq!(answer.get("errors"), None);
+        created(&answer["data"]["createMessage"]);
+    }
+    check(&cruddur, 1, 80).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_user_in_many_groups_at_the_same_microsecond_keeps_a_row_in_each() {
+    let time: chrono::DateTime<chrono::Utc> = "2026-11-22T06:29:00Z".parse().expect("a time");
+    let cruddur = crate::harness::start_with(Setup {
+        clock: cruddur::clock::Clock::new(move || time),
+        ..Setup::default()
+    })
+    .await;
+    let others = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    cruddur.users(["luu"]).await;
+    cruddur.users(others).await;
+
+    let sent = join_all(others.into_iter().flat_map(|other| {
+        let cruddur = &cruddur;
+        [("luu", other), (other, "luu")]
+            .map(|(from, to)| async move { cruddur.send(from, to, "at the same time").await })
+    }))
+    .await;
+
+    for result in &sent {
+        created(result);
+    }
+    check(&cruddur, 8, 16).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn times_go_up_even_when_the_clock_goes_back() {
+    let seconds = std::sync::atomic::AtomicI64::new(2_000_000_000);
+    let cruddur = crate::harness::start_with(Setup {
+        clock: cruddur::clock::Clock::new(move || {
+            let second = seconds.fetch_sub(7, std::sync::atomic::Ordering::Relaxed);
+            chrono::DateTime::from_timestamp(second, 0).expect("a time")
+        }),
+        ..Setup::default()
+    })
+    .await;
+    cruddur.users(["luu", "unamused"]).await;
+
+    let mut last = String::new();
+    for number in 0..10 {
+        let created = cruddur.send("luu", "unamused", &format!("{number}")).await;
+        let time = created["messageEdge"]["node"]["createdAt"]
+            .as_str()
+            .expect("a time")
+            .to_owned();
+        assert!(time > last, "{time} is not after {last}");
+        last = time;
+    }
+    check(&cruddur, 1, 10).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_goes_away_takes_nobody_elses_message_along() {
+    let cruddur = start().await;
+    cruddur.users(["luu", "unamused"]).await;
+    cruddur.send("luu", "unamused", "first").await;
+
+    let sent = join_all((0..40).map(|number| {
+        let cruddur = &cruddur;
+        async move {
+            let sending = cruddur.send("luu", "unamused", "one of many");
+            if number % 2 == 0 {
+                let patience = std::time::Duration::from_millis(number);
+                tokio::time::timeout(patience, sending).await.ok()
+            } else {
+                Some(sending.await)
+            }
+        }
+    }))
+    .await;
+
+    let acknowledged: Vec<&str> = sent.iter().flatten().map(created).collect();
+    assert!(acknowledged.len() >= 20);
+    // Let what is queued be written.
+    cruddur.send("luu", "unamused", "last").await;
+    let found = checker::read(&checker::client(&cruddur.dynamo.url)).await;
+    found.check();
+    let stored: Vec<&str> = found
+        .messages
+        .values()
+        .flatten()
+        .map(|message| checker::text(message, "message_uuid"))
+        .collect();
+    assert!(acknowledged.iter().all(|uuid| stored.contains(uuid)));
+}

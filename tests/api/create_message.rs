@@ -1,0 +1,248 @@
+//! Patterns C and D: creating messages.
+
+use serde_json::{Value, json};
+
+use crate::harness::{CREATE, bodies, checker, start};
+
+#[tokio::test]
+async fn a_message_to_a_handle_shows_at_once_for_both_with_the_preview_moved() {
+    let cruddur = start().await;
+    cruddur.users(["luu", "unamused"]).await;
+
+    let first = cruddur.send("luu", "unamused", "hello").await;
+    let group = first["messageGroupEdge"]["node"]["uuid"]
+        .as_str()
+        .expect("a uuid")
+        .to_owned();
+    let input = json!({ "input": { "to": { "messageGroupUuid": group }, "body": "good day" } });
+    let second = cruddur.data("unamused", CREATE, input).await["createMessage"].take();
+
+    assert_eq!(
+        first["messageEdge"]["node"]["messageGroup"]["uuid"],
+        group.as_str()
+    );
+    assert_eq!(first["messageEdge"]["node"]["sender"]["handle"], "luu");
+    assert_eq!(
+        second["messageGroupEdge"]["node"]["otherUser"]["handle"],
+        "luu"
+    );
+    assert_eq!(
+        second["messageGroupEdge"]["node"]["lastMessageAt"],
+        second["messageEdge"]["node"]["createdAt"]
+    );
+    let document = "query($group: UUID!) {
+        messageGroups { edges { cursor node { uuid lastMessage { body } } } }
+        messages(messageGroupUuid: $group) { edges { cursor node { body } } }
+    }";
+    for (handle, created) in [("luu", None), ("unamused", Some(&second))] {
+        let data = cruddur
+            .data(handle, document, json!({ "group": group }))
+            .await;
+        assert_eq!(bodies(&data["messages"]), ["hello", "good day"]);
+        assert_eq!(
+            data["messageGroups"]["edges"][0]["node"]["lastMessage"]["body"],
+            "good day"
+        );
+        if let Some(created) = created {
+            assert_eq!(
+                data["messages"]["edges"][1]["cursor"],
+                created["messageEdge"]["cursor"]
+            );
+            assert_eq!(
+                data["messageGroups"]["edges"][0]["cursor"],
+                created["messageGroupEdge"]["cursor"]
+            );
+        }
+    }
+    checker::read(&checker::client(&cruddur.dynamo.url))
+        .await
+        .check();
+}
+
+#[tokio::test]
+async fn a_text_is_kept_exactly_as_it_was_sent() {
+    let cruddur = start().await;
+    cruddur.users(["luu", "unamused"]).await;
+    let longest = "🦀".repeat(1024);
+
+    for text in [
+        "  spaces  ",
+        "line\nbreak\r\n\ttab",
+        "\u{0}\u{1b}[31m",
+        "e\u{301} ≠ é",
+        "{\"json\": \"\\\"\"}",
+        &longest,
+    ] {
+        let created = cruddur.send("luu", "unamused", text).await;
+        assert_eq!(created["messageEdge"]["node"]["body"], text);
+        let document = "{ messageGroups { edges { node { lastMessage { body } messages(last: 1) { edges { node { body } } } } } } }";
+        let data = cruddur.data("unamused", document, json!({})).await;
+        let group = &data["messageGroups"]["edges"][0]["node"];
+        assert_eq!(group["lastMessage"]["body"], text);
+        assert_eq!(bodies(&group["messages"]), [text]);
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_sent_is_refused_by_a_type_and_changes_nothing() {
+    let cruddur = start().await;
+    cruddur.users(["luu", "unamused"]).await;
+    let absent = "00000000-0000-4000-8000-000000000000";
+
+    let mut refusals = Vec::new();
+    for input in [
+        json!({ "to": { "receiverHandle": "unamused" }, "body": "" }),
+        json!({ "to": { "receiverHandle": "unamused" }, "body": " \n\u{2003}" }),
+        json!({ "to": { "receiverHandle": "unamused" }, "body": "x".repeat(1025) }),
+        json!({ "to": { "receiverHandle": "nobody" }, "body": "x" }),
+        json!({ "to": { "receiverHandle": "@unamused" }, "body": "x" }),
+        json!({ "to": { "receiverHandle": "Unamused" }, "body": "x" }),
+        json!({ "to": { "receiverHandle": "luu" }, "body": "x" }),
+        json!({ "to": { "messageGroupUuid": absent }, "body": "x" }),
+    ] {
+        refusals.push(
+            cruddur.data("luu", CREATE, json!({ "input": input })).await["createMessage"].take(),
+        );
+    }
+
+    insta::assert_json_snapshot!(refusals, @r#"
+    [
+      {
+        "__typename": "InvalidMessageBody",
+        "length": 0,
+        "maxLength": 1024,
+        "message": "A message needs a character that is not white space."
+      },
+      {
+        "__typename": "InvalidMessageBody",
+        "length": 3,
+        "maxLength": 1024,
+        "message": "A message needs a character that is not white space."
+      },
+      {
+        "__typename": "InvalidMessageBody",
+        "length": 1025,
+        "maxLength": 1024,
+        "message": "A message has at most 1024 characters; this one has 1025."
+      },
+      {
+        "__typename": "ReceiverNotFound",
+        "message": "Nobody has this `receiverHandle`. Handles are compared exactly and have no `@`."
+      },
+      {
+        "__typename": "ReceiverNotFound",
+        "message": "Nobody has this `receiverHandle`. Handles are compared exactly and have no `@`."
+      },
+      {
+        "__typename": "ReceiverNotFound",
+        "message": "Nobody has this `receiverHandle`. Handles are compared exactly and have no `@`."
+      },
+      {
+        "__typename": "CannotMessageYourself",
+        "message": "This `receiverHandle` is your own. Name somebody else."
+      },
+      {
+        "__typename": "MessageGroupNotFound",
+        "message": "You have no message group with this `messageGroupUuid`."
+      }
+    ]
+    "#);
+    let found = checker::read(&checker::client(&cruddur.dynamo.url)).await;
+    assert!(found.messages.is_empty() && found.rows.is_empty() && found.heads.is_empty());
+}
+
+fn with_key(body: &str, key: &str) -> Value {
+    json!({ "input": { "to": { "receiverHandle": "unamused" }, "body": body, "idempotencyKey": key } })
+}
+
+#[tokio::test]
+async fn the_same_input_under_the_same_key_is_one_message_however_often_it_is_sent() {
+    let cruddur = start().await;
+    cruddur.users(["luu", "unamused"]).await;
+
+    let first = cruddur.data("luu", CREATE, with_key("once", "k1")).await;
+    cruddur.send("unamused", "luu", "in between").await;
+    let again = cruddur.data("luu", CREATE, with_key("once", "k1")).await;
+    let (one, two, three) = tokio::join!(
+        cruddur.data("luu", CREATE, with_key("at the same time", "k2")),
+        cruddur.data("luu", CREATE, with_key("at the same time", "k2")),
+        cruddur.data("luu", CREATE, with_key("at the same time", "k2")),
+    );
+
+    assert_eq!(
+        first["createMessage"]["messageEdge"],
+        again["createMessage"]["messageEdge"]
+    );
+    assert_eq!(
+        one["createMessage"]["messageEdge"],
+        two["createMessage"]["messageEdge"]
+    );
+    assert_eq!(
+        one["createMessage"]["messageEdge"],
+        three["createMessage"]["messageEdge"]
+    );
+    let found = checker::read(&checker::client(&cruddur.dynamo.url)).await;
+    found.check();
+    assert_eq!(found.sents, 2);
+    let bodies: Vec<_> = found
+        .messages
+        .values()
+        .flatten()
+        .map(|message| checker::text(message, "message"))
+        .collect();
+    assert_eq!(bodies, ["once", "in between", "at the same time"]);
+}
+
+#[tokio::test]
+async fn a_key_is_its_senders_own_and_not_for_another_input() {
+    let cruddur = start().await;
+    cruddur.users(["luu", "unamused"]).await;
+    cruddur.data("luu", CREATE, with_key("once", "k")).await;
+
+    let other_input = cruddur.ask("luu", CREATE, with_key("twice", "k")).await;
+    let other_sender = json!({ "input": { "to": { "receiverHandle": "luu" }, "body": "once", "idempotencyKey": "k" } });
+    let other_sender = cruddur.data("unamused", CREATE, other_sender).await;
+
+    assert_eq!(
+        other_input["errors"][0]["extensions"]["code"],
+        "IDEMPOTENCY_KEY_REUSED"
+    );
+    assert_eq!(other_input["data"], Value::Null);
+    assert_eq!(
+        other_sender["createMessage"]["__typename"],
+        "CreateMessageSuccess"
+    );
+    for key in ["", &"k".repeat(256)] {
+        let refused = cruddur.ask("luu", CREATE, with_key("x", key)).await;
+        assert_eq!(refused["errors"][0]["extensions"]["code"], "BAD_USER_INPUT");
+    }
+    checker::read(&checker::client(&cruddur.dynamo.url))
+        .await
+        .check();
+}
+
+#[tokio::test]
+async fn a_mutation_that_is_named_twice_under_one_key_is_not_sent_twice() {
+    let cruddur = start().await;
+    cruddur.users(["luu", "unamused"]).await;
+    let document = "mutation {
+        createMessage(input: {to: {receiverHandle: \"unamused\"}, body: \"once\"}) { __typename }
+        ...again
+    }
+    fragment again on Mutation {
+        createMessage(input: {to: {receiverHandle: \"unamused\"}, body: \"once\"}) { __typename }
+    }";
+
+    let refused = cruddur.ask("luu", document, json!({})).await;
+
+    assert_eq!(
+        refused["errors"][0]["extensions"]["code"],
+        "GRAPHQL_VALIDATION_FAILED"
+    );
+    assert!(
+        checker::read(&checker::client(&cruddur.dynamo.url))
+            .await
+            .messages
+            .is_empty()
+    );
+}

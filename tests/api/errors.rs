@@ -1,0 +1,368 @@
+//! What a client is told when a request is wrong.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Cruddur, start};
+
+async fn conversation() -> (Cruddur, String, String) {
+    let cruddur = start().await;
+    let [luu, unamused, other] = cruddur.users(["luu", "unamused", "other"]).await;
+    cruddur
+        .seed([&luu, &unamused], "2026-01-01T00:00:00Z", 5)
+        .await;
+    cruddur
+        .seed([&luu, &other], "2026-01-02T00:00:00Z", 5)
+        .await;
+    let groups = [
+        cruddur.group_uuid("luu", "unamused").await,
+        cruddur.group_uuid("luu", "other").await,
+    ];
+    let [one, other] = groups;
+    (cruddur, one, other)
+}
+
+/// Code and message of an answer's first error.
+fn error(answer: &Value) -> (String, String) {
+    let errors = answer["errors"]
+        .as_array()
+        .unwrap_or_else(|| panic!("no errors in {answer}"));
+    let text = |value: &Value| value.as_str().expect("a text").to_owned();
+    (
+        text(&errors[0]["extensions"]["code"]),
+        text(&errors[0]["message"]),
+    )
+}
+
+#[tokio::test]
+async fn a_wrong_argument_is_named_with_what_would_be_right() {
+    let (cruddur, group, _) = conversation().await;
+
+    let mut told = Vec::new();
+    for document in [
+        "{ messageGroups(first: -1) { edges { cursor } } }".to_owned(),
+        "{ messageGroups(last: 101) { edges { cursor } } }".to_owned(),
+        "{ messageGroups(first: 1, last: 1) { edges { cursor } } }".to_owned(),
+        "{ messageGroups(after: \"nonsense\") { edges { cursor } } }".to_owned(),
+        format!(
+            "{{ messages(messageGroupUuid: \"{group}\", first: -5) {{ edges {{ cursor }} }} }}"
+        ),
+        format!(
+            "{{ messages(messageGroupUuid: \"{group}\", before: \"💥\") {{ edges {{ cursor }} }} }}"
+        ),
+        "{ messages(messageGroupUuid: \"42\") { edges { cursor } } }".to_owned(),
+        "{ messageGroup(uuid: \"{5ae290ed-55d1-47a0-bc6d-fe2bc2700399}\") { uuid } }".to_owned(),
+    ] {
+        told.push(error(&cruddur.ask("luu", &document, json!({})).await));
+    }
+    insta::assert_debug_snapshot!(told, @r#"
+    [
+        (
+            "BAD_USER_INPUT",
+            "`first` is -1. It has to be from 0 to 100.",
+        ),
+        (
+            "BAD_USER_INPUT",
+            "`last` is 101. It has to be from 0 to 100.",
+        ),
+        (
+            "BAD_USER_INPUT",
+            "`first` and `last` exclude each other. Give one of them.",
+        ),
+        (
+            "BAD_USER_INPUT",
+            "\"nonsense\" is not a cursor of this connection. Take one from an edge's `cursor` or from `pageInfo`.",
+        ),
+        (
+            "BAD_USER_INPUT",
+            "`first` is -5. It has to be from 0 to 100.",
+        ),
+        (
+            "BAD_USER_INPUT",
+            "\"💥\" is not a cursor of this connection. Take one from an edge's `cursor` or from `pageInfo`.",
+        ),
+        (
+            "BAD_USER_INPUT",
+            "\"42\" is not a UUID like \"5ae290ed-55d1-47a0-bc6d-fe2bc2700399\".",
+        ),
+        (
+            "BAD_USER_INPUT",
+            "\"{5ae290ed-55d1-47a0-bc6d-fe2bc2700399}\" is not a UUID like \"5ae290ed-55d1-47a0-bc6d-fe2bc2700399\".",
+        ),
+    ]
+    "#);
+}
+
+#[tokio::test]
+async fn a_cursor_is_good_for_its_own_connection_only() {
+    let (cruddur, group, other) = conversation().await;
+    let cursors = "query($group: UUID!) { messages(messageGroupUuid: $group) { pageInfo { endCursor } } messageGroups { pageInfo { endCursor } } }";
+    let found = cruddur
+        .data("luu", cursors, json!({ "group": other }))
+        .await;
+    let of_other = found["messages"]["pageInfo"]["endCursor"]
+        .as_str()
+        .expect("a cursor");
+    let of_groups = found["messageGroups"]["pageInfo"]["endCursor"]
+        .as_str()
+        .expect("a cursor");
+    let theirs = cruddur
+        .data(
+            "unamused",
+            "{ messageGroups { pageInfo { endCursor } } }",
+            json!({}),
+        )
+        .await;
+    let of_theirs = theirs["messageGroups"]["pageInfo"]["endCursor"]
+        .as_str()
+        .expect("a cursor");
+
+    for (document, cursor) in [
+        (
+            format!(
+                "query($cursor: String) {{ messages(messageGroupUuid: \"{group}\", before: $cursor) {{ edges {{ cursor }} }} }}"
+            ),
+            of_other,
+        ),
+        (
+            format!(
+                "query($cursor: String) {{ messageGroup(uuid: \"{group}\") {{ messages(after: $cursor) {{ edges {{ cursor }} }} }} }}"
+            ),
+            of_other,
+        ),
+        (
+            "query($cursor: String) { messageGroups(after: $cursor) { edges { cursor } } }"
+                .to_owned(),
+            of_theirs,
+        ),
+    ] {
+        let (code, message) = error(
+            &cruddur
+                .ask("luu", &document, json!({ "cursor": cursor }))
+                .await,
+        );
+        assert_eq!(code, "BAD_USER_INPUT");
+        assert!(
+            message.contains("belongs to another connection"),
+            "{message}"
+        );
+    }
+    let swapped = format!(
+        "query($cursor: String) {{ messages(messageGroupUuid: \"{group}\", before: $cursor) {{ edges {{ cursor }} }} }}"
+    );
+    let (code, _) = error(
+        &cruddur
+            .ask("luu", &swapped, json!({ "cursor": of_groups }))
+            .await,
+    );
+    assert_eq!(code, "BAD_USER_INPUT");
+}
+
+#[tokio::test]
+async fn a_document_that_cannot_be_executed_has_a_code_and_no_data() {
+    let (cruddur, ..) = conversation().await;
+
+    let mut told = Vec::new();
+    for document in [
+        "",
+        "{ viewer { handle }",
+        "{ nothing }",
+        "{ viewer }",
+        "query($x: Nothing) { viewer { handle } }",
+        "query A { viewer { id } } query B { viewer { id } }",
+        "mutation { createMessage(input: {to: {}, body: \"x\"}) { __typename } }",
+        "mutation { createMessage(input: {to: {receiverHandle: \"other\", messageGroupUuid: \"5ae290ed-55d1-47a0-bc6d-fe2bc2700399\"}, body: \"x\"}) { __typename } }",
+        "mutation { createMessage(input: {to: {receiverHandle: \"other\"}}) { __typename } }",
+    ] {
+        let answer = cruddur.ask("luu", document, json!({})).await;
+        assert_eq!(answer.get("data"), None, "{document}");
+        told.push(error(&answer));
+    }
+    insta::assert_debug_snapshot!(told, @r#"
+    [
+        (
+            "GRAPHQL_PARSE_FAILED",
+            "Syntax error: expected executable_definition.",
+        ),
+        (
+            "GRAPHQL_PARSE_FAILED",
+            "Syntax error: expected selection.",
+        ),
+        (
+            "GRAPHQL_VALIDATION_FAILED",
+            "Unknown field \"nothing\" on type \"Query\".",
+        ),
+        (
+            "GRAPHQL_VALIDATION_FAILED",
+            "Field \"viewer\" of type \"User\" must have a selection of subfields",
+        ),
+        (
+            "GRAPHQL_VALIDATION_FAILED",
+            "Unknown type \"Nothing\"",
+        ),
+        (
+            "OPERATION_RESOLUTION_FAILURE",
+            "The document has 2 operations: say which in `operationName`.",
+        ),
+        (
+            "GRAPHQL_VALIDATION_FAILED",
+            "Invalid value for argument \"input.to\", Oneof input objects requires have exactly one field",
+        ),
+        (
+            "GRAPHQL_VALIDATION_FAILED",
+            "Invalid value for argument \"input.to\", Oneof input objects requires have exactly one field",
+        ),
+        (
+            "GRAPHQL_VALIDATION_FAILED",
+            "Invalid value for argument \"input\", field \"body\" of type \"String!\" is required but not provided",
+        ),
+    ]
+    "#);
+    let deep = format!("{{ viewer {}", "{ messageGroup { otherUser ".repeat(2000));
+    let (code, message) = error(&cruddur.ask("luu", &deep, json!({})).await);
+    assert_eq!(
+        (code.as_str(), message.as_str()),
+        (
+            "GRAPHQL_PARSE_FAILED",
+            "The document is nested deeper than 200 levels."
+        )
+    );
+}
+
+#[tokio::test]
+async fn what_failed_is_null_where_it_may_be_and_the_rest_is_there_in_order() {
+    let (cruddur, group, _) = conversation().await;
+
+    let document = "query($group: UUID!) {
+        messages(messageGroupUuid: $group, first: 500) { edges { cursor } }
+        viewer { displayName handle }
+        user(handle: \"unamused\") { handle id messageGroup { messages(last: -1) { edges { cursor } } lastMessage { body } } }
+    }";
+    let answer = cruddur
+        .http
+        .post(format!("{}/graphql", cruddur.url))
+        .bearer_auth(cruddur.token("luu"));
+    let answer = answer
+        .json(&json!({ "query": document, "variables": { "group": group } }))
+        .send()
+        .await
+        .expect("an answer");
+    let text = answer.text().await.expect("a text");
+
+    let expected = r#"{"data":{"messages":null,"viewer":{"displayName":"luu the user","handle":"luu"},"user":{"handle":"unamused","id":"#;
+    assert!(text.starts_with(expected), "{text}");
+    assert!(text.contains(r#","messageGroup":null}}"#), "{text}");
+    assert_eq!(text.matches("BAD_USER_INPUT").count(), 2, "{text}");
+    let at_root = cruddur
+        .ask(
+            "luu",
+            "{ viewer { handle } messageGroups(first: 500) { edges { cursor } } }",
+            json!({}),
+        )
+        .await;
+    assert_eq!(at_root["data"], Value::Null);
+}
+
+#[tokio::test]
+async fn variables_have_their_defaults_in_directives_too() {
+    let (cruddur, ..) = conversation().await;
+    let document = "query($yes: Boolean = true, $no: Boolean = false) { viewer { handle @include(if: $yes) uuid @include(if: $no) id @skip(if: $yes) } }";
+    let data = cruddur.data("luu", document, json!({})).await;
+    assert_eq!(data, json!({ "viewer": { "handle": "luu" } }));
+    let data = cruddur.data("luu", document, json!({ "yes": false })).await;
+    assert_eq!(
+        data["viewer"]
+            .as_object()
+            .expect("an object")
+            .keys()
+            .collect::<Vec<_>>(),
+        ["id"]
+    );
+}
+
+#[tokio::test]
+async fn what_is_no_graphql_request_is_a_bad_request() {
+    let (cruddur, ..) = conversation().await;
+    let token = cruddur.token("luu");
+    let url = format!("{}/graphql", cruddur.url);
+    let post = |body: &'static str| {
+        cruddur
+            .http
+            .post(&url)
+            .bearer_auth(&token)
+            .header("content-type", "application/json")
+            .body(body)
+    };
+    let get = |path: &str| {
+        cruddur
+            .http
+            .get(format!("{}{path}", cruddur.url))
+            .bearer_auth(&token)
+    };
+
+    for (request, status) in [
+        (post("{"), 400),
+        (post("[{\"query\": \"{ viewer { handle } }\"}]"), 400),
+        (post("{\"query\": 7}"), 400),
+        (
+            get(
+                "/graphql?query=mutation{createMessage(input:{to:{receiverHandle:\"other\"},body:\"x\"}){__typename}}",
+            ),
+            405,
+        ),
+        (cruddur.http.delete(&url), 405),
+        (get("/"), 404),
+    ] {
+        let answer = request.send().await.expect("an answer");
+        assert_eq!(answer.status(), status, "{answer:?}");
+        assert!(answer.headers().contains_key("x-request-id"));
+        let answer: Value = answer.json().await.expect("JSON");
+        assert_eq!(error(&answer).0, "BAD_REQUEST");
+        assert_eq!(answer.get("data"), None);
+    }
+    let answer = get("/graphql?query={viewer{handle}}")
+        .send()
+        .await
+        .expect("an answer");
+    assert_eq!(
+        answer.json::<Value>().await.expect("JSON"),
+        json!({ "data": { "viewer": { "handle": "luu" } } })
+    );
+}
+
+#[tokio::test]
+async fn only_named_pages_may_call_from_a_browser() {
+    let (cruddur, ..) = conversation().await;
+    let preflight = |origin: &'static str| {
+        let request = cruddur
+            .http
+            .request(reqwest::Method::OPTIONS, format!("{}/graphql", cruddur.url));
+        let request = request
+            .header("origin", origin)
+            .header("access-control-request-method", "POST");
+        request
+            .header(
+                "access-control-request-headers",
+                "authorization,content-type",
+            )
+            .send()
+    };
+
+    let allowed = preflight("https://cruddur.example")
+        .await
+        .expect("an answer");
+    assert!(allowed.status().is_success());
+    assert_eq!(
+        allowed.headers()["access-control-allow-origin"],
+        "https://cruddur.example"
+    );
+    assert_eq!(
+        allowed.headers()["access-control-allow-headers"],
+        "authorization,content-type,x-request-id,traceparent"
+    );
+    let refused = preflight("https://evil.example").await.expect("an answer");
+    assert!(
+        !refused
+            .headers()
+            .contains_key("access-control-allow-origin")
+    );
+}

@@ -1,0 +1,262 @@
+//! One whole Cruddur for each test: its own DynamoDB, its own database, its own
+//! issuer, served on a port of its own.
+
+pub mod checker;
+mod database;
+mod dynamo_proxy;
+mod postgres_proxy;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cruddur::auth::{CognitoVerifier, Issuers, KeyCache, TokenUse};
+use cruddur::clock::Clock;
+use cruddur::dev::{CLIENT_ID, DynamoDb, Issuer, SigningKey};
+use cruddur::graphql::{Api, Introspection};
+use cruddur::messaging::{Directory, Messaging, SeededMessage};
+use cruddur::model::{MessageBody, User};
+use cruddur::server::{App, Health, Origins, serve};
+use cruddur::store::{
+    DynamoTarget, MessageStore, NewUser, PoolSettings, UserStore, connect_database, connect_dynamo,
+    migrate,
+};
+use serde_json::{Value, json};
+
+pub use database::Database;
+pub use dynamo_proxy::DynamoProxy;
+pub use postgres_proxy::PostgresProxy;
+
+pub const TABLE: &str = "cruddur-messages";
+
+/// How a test wants its Cruddur.
+pub struct Setup {
+    pub introspection: Introspection,
+    /// How long users are cached.
+    pub users_fresh_for: Duration,
+    pub token_use: TokenUse,
+    pub clock: Clock,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            introspection: Introspection::Authenticated,
+            users_fresh_for: Duration::from_secs(30),
+            token_use: TokenUse::Access,
+            clock: Clock::system(),
+        }
+    }
+}
+
+/// The stores and the issuer, and servers over them.
+pub struct Cruddur {
+    pub url: String,
+    pub issuer: Issuer,
+    pub users: UserStore,
+    pub messages: MessageStore,
+    pub messaging: Messaging,
+    pub dynamo: Arc<DynamoProxy>,
+    pub postgres: Arc<PostgresProxy>,
+    pub http: reqwest::Client,
+    app: App,
+    pub database: Database,
+    _dynamodb: DynamoDb,
+}
+
+pub async fn start() -> Cruddur {
+    start_with(Setup::default()).await
+}
+
+pub async fn start_with(setup: Setup) -> Cruddur {
+    let database = Database::create().await;
+    let postgres = PostgresProxy::start(&database.url).await;
+    let dynamodb = DynamoDb::start(None, 0).expect("an embedded DynamoDB");
+    let dynamo = DynamoProxy::start(dynamodb.url()).await;
+
+    let pool = PoolSettings {
+        max_connections: 4,
+        acquire_timeout: Duration::from_secs(2),
+    };
+    let pool = connect_database(&postgres.url, pool)
+        .await
+        .expect("a database");
+    migrate(&pool).await.expect("a migrated database");
+    let users = UserStore::new(pool);
+    let target = DynamoTarget::Endpoint {
+        url: dynamo.url.clone(),
+        loopback: true,
+    };
+    let messages = MessageStore::new(connect_dynamo(&target).await, TABLE.to_owned());
+    messages.create_table().await.expect("a table");
+
+    let key = SigningKey::generate().expect("a key");
+    let issuer = Issuer::start(key, 0, users.clone(), Clock::system()).expect("an issuer");
+    let issuers = Issuers::named(vec![issuer.url().to_owned()]).expect("an issuer");
+    let keys = KeyCache::start(issuers.jwks_url.clone());
+    let clients = HashSet::from([CLIENT_ID.to_owned()]);
+    let directory = Directory::new(users.clone(), setup.users_fresh_for);
+    let messaging = Messaging::new(messages.clone(), directory, setup.clock);
+    let app = App {
+        api: Api::new(setup.introspection),
+        messaging: messaging.clone(),
+        verifier: CognitoVerifier::new(&issuers, keys, clients, setup.token_use),
+        health: Health::new(messages.clone(), users.clone()),
+        origins: Origins {
+            named: vec!["https://cruddur.example".parse().expect("an origin")],
+            any_localhost: false,
+        },
+    };
+    Cruddur {
+        url: listen(app.clone()).await,
+        issuer,
+        users,
+        messages,
+        messaging,
+        dynamo,
+        postgres,
+        http: reqwest::Client::new(),
+        app,
+        database,
+        _dynamodb: dynamodb,
+    }
+}
+
+async fn listen(app: App) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(serve(listener, app, std::future::pending()));
+    url
+}
+
+impl Cruddur {
+    /// Another server over the same stores, with nothing in memory in common.
+    pub async fn second_server(&self, setup: Setup) -> String {
+        let directory = Directory::new(self.users.clone(), setup.users_fresh_for);
+        let messaging = Messaging::new(self.messages.clone(), directory, setup.clock);
+        listen(App {
+            messaging,
+            ..self.app.clone()
+        })
+        .await
+    }
+
+    /// Makes users, whose Cognito ids are `sub-<handle>`.
+    pub async fn users<const N: usize>(&self, handles: [&str; N]) -> [User; N] {
+        let new = handles.map(|handle| NewUser {
+            handle: handle.to_owned(),
+            display_name: format!("{handle} the user"),
+            email: format!("{handle}@example.com"),
+            cognito_user_id: Some(format!("sub-{handle}")),
+        });
+        self.users.create_missing(&new).await.expect("users");
+        let mut users = Vec::new();
+        for handle in handles {
+            users.extend(
+                self.users
+                    .users_by_handle(&[handle.to_owned()])
+                    .await
+                    .expect("a user"),
+            );
+        }
+        users.try_into().expect("a user for each handle")
+    }
+
+    /// Writes a conversation whose n-th message is "message n", by both in
+    /// turns, a minute apart.
+    pub async fn seed(&self, pair: [&User; 2], start: &str, count: u32) {
+        let start: chrono::DateTime<chrono::Utc> = start.parse().expect("a time");
+        let messages: Vec<SeededMessage> = (0..count)
+            .map(|number| SeededMessage {
+                by_first: number % 2 == 0,
+                body: MessageBody::parse(format!("message {}", number + 1)).expect("a body"),
+                at: start + chrono::TimeDelta::minutes(number.into()),
+            })
+            .collect();
+        self.messaging
+            .seed(pair, &messages)
+            .await
+            .expect("a conversation");
+    }
+
+    pub fn token(&self, handle: &str) -> String {
+        self.issuer
+            .token(&format!("sub-{handle}"))
+            .expect("a token")
+    }
+
+    /// What a user gets for a document.
+    pub async fn ask(&self, handle: &str, document: &str, variables: Value) -> Value {
+        self.ask_at(&self.url, handle, document, variables).await
+    }
+
+    pub async fn ask_at(&self, url: &str, handle: &str, document: &str, variables: Value) -> Value {
+        let body = json!({ "query": document, "variables": variables });
+        let token = self.token(handle);
+        let request = self
+            .http
+            .post(format!("{url}/graphql"))
+            .bearer_auth(token)
+            .json(&body);
+        let answer = request.send().await.expect("an answer");
+        answer.json().await.expect("JSON")
+    }
+
+    /// The same, where nothing may be wrong: the data.
+    pub async fn data(&self, handle: &str, document: &str, variables: Value) -> Value {
+        let mut answer = self.ask(handle, document, variables).await;
+        assert_eq!(answer.get("errors"), None, "{document}");
+        answer["data"].take()
+    }
+
+    /// Sends a message to a handle; the result of the mutation.
+    pub async fn send(&self, from: &str, to: &str, body: &str) -> Value {
+        let input = json!({ "input": { "to": { "receiverHandle": to }, "body": body } });
+        self.data(from, CREATE, input).await["createMessage"].take()
+    }
+
+    /// Uuid of the group that two users have.
+    pub async fn group_uuid(&self, handle: &str, other: &str) -> String {
+        let document =
+            "query($handle: String!) { user(handle: $handle) { messageGroup { uuid } } }";
+        let data = self
+            .data(handle, document, json!({ "handle": other }))
+            .await;
+        data["user"]["messageGroup"]["uuid"]
+            .as_str()
+            .expect("a group")
+            .to_owned()
+    }
+}
+
+pub const CREATE: &str = "
+    mutation($input: CreateMessageInput!) {
+        createMessage(input: $input) {
+            __typename
+            ... on CreateMessageSuccess {
+                messageEdge { cursor node { id uuid body createdAt sender { handle } messageGroup { uuid } } }
+                messageGroupEdge { cursor node { uuid otherUser { handle } lastMessage { body } lastMessageAt } }
+            }
+            ... on InvalidMessageBody { maxLength length }
+            ... on Problem { message }
+        }
+    }";
+
+/// The bodies of a connection's messages.
+pub fn bodies(connection: &Value) -> Vec<&str> {
+    let edges = connection["edges"].as_array().expect("edges");
+    edges
+        .iter()
+        .map(|edge| edge["node"]["body"].as_str().expect("a body"))
+        .collect()
+}
+
+/// "message 3", "message 4", … as the seeded conversations have them.
+pub fn numbered(numbers: impl IntoIterator<Item = u32>) -> Vec<String> {
+    numbers
+        .into_iter()
+        .map(|number| format!("message {number}"))
+        .collect()
+}

@@ -1,0 +1,77 @@
+//! Stands between a server and its DynamoDB and counts the calls.
+
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+
+pub struct DynamoProxy {
+    pub url: String,
+    target: String,
+    http: reqwest::Client,
+    calls: Mutex<Vec<String>>,
+}
+
+impl DynamoProxy {
+    pub async fn start(target: String) -> Arc<Self> {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let proxy = Arc::new(Self {
+            url,
+            target,
+            http: reqwest::Client::new(),
+            calls: Mutex::default(),
+        });
+        let routes = Router::new()
+            .fallback(forward)
+            .with_state(Arc::clone(&proxy));
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+        proxy
+    }
+
+    /// The calls since this was last asked, in order of their names.
+    pub fn calls(&self) -> Vec<String> {
+        let mut calls = std::mem::take(&mut *self.calls.lock().expect("no panic"));
+        calls.sort();
+        calls
+    }
+}
+
+async fn forward(
+    State(proxy): State<Arc<DynamoProxy>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let target = headers
+        .get("x-amz-target")
+        .and_then(|target| target.to_str().ok())
+        .unwrap_or_default();
+    let name = target.rsplit('.').next().unwrap_or_default().to_owned();
+    let consistent = body
+        .windows(21)
+        .any(|part| part == br#""ConsistentRead":true"#);
+    let name = if consistent {
+        format!("{name} strong")
+    } else {
+        name
+    };
+    proxy.calls.lock().expect("no panic").push(name);
+    let mut request = proxy.http.post(&proxy.target).body(body);
+    for (name, value) in &headers {
+        if name != "host" && name != "content-length" {
+            request = request.header(name, value);
+        }
+    }
+    match request.send().await {
+        Ok(answer) => {
+            let (status, headers) = (answer.status(), answer.headers().clone());
+            (status, headers, answer.bytes().await.unwrap_or_default()).into_response()
+        }
+        Err(_) => StatusCode::BAD_GATEWAY.into_response(),
+    }
+}

@@ -1,0 +1,17 @@
+//! The API over HTTP, and the commands as processes: against an embedded
+//! DynamoDB, a real PostgreSQL and the local token issuer.
+
+mod harness;
+
+mod commands;
+mod concurrency;
+mod cost;
+mod create_message;
+mod errors;
+mod membership;
+mod message_groups;
+mod messages;
+mod schema;
+mod sign_in;
+mod stores;
+mod users;

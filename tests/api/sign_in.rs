@@ -1,0 +1,271 @@
+//! Who gets in, and who does not.
+
+use std::time::Duration;
+
+use cruddur::auth::TokenUse;
+use cruddur::dev::SigningKey;
+use cruddur::graphql::Introspection;
+use reqwest::header::AUTHORIZATION;
+use serde_json::{Value, json};
+
+use crate::harness::{Cruddur, Setup, start, start_with};
+
+/// Status and body of a request with these `Authorization` headers.
+async fn answer(cruddur: &Cruddur, headers: &[String], document: &str) -> (u16, Value) {
+    let mut request = cruddur.http.post(format!("{}/graphql", cruddur.url));
+    for header in headers {
+        request = request.header(AUTHORIZATION, header);
+    }
+    let answer = request
+        .json(&json!({ "query": document }))
+        .send()
+        .await
+        .expect("an answer");
+    let status = answer.status().as_u16();
+    assert_eq!(
+        answer
+            .headers()
+            .get("www-authenticate")
+            .is_some_and(|value| value == "Bearer"),
+        status == 401
+    );
+    (status, answer.json().await.expect("JSON"))
+}
+
+const VIEWER: &str = "{ viewer { handle } }";
+
+fn code(answer: &Value) -> &str {
+    assert_eq!(answer.get("data"), None);
+    answer["errors"][0]["extensions"]["code"]
+        .as_str()
+        .expect("a code")
+}
+
+#[tokio::test]
+async fn a_good_token_is_its_user() {
+    let cruddur = start().await;
+    cruddur.users(["luu"]).await;
+    let token = cruddur.token("luu");
+
+    for scheme in ["Bearer", "bearer", "BEARER"] {
+        let found = answer(&cruddur, &[format!("{scheme} {token}")], VIEWER).await;
+        assert_eq!(
+            found,
+            (200, json!({ "data": { "viewer": { "handle": "luu" } } }))
+        );
+    }
+}
+
+#[tokio::test]
+async fn without_a_good_token_nobody_gets_in_and_all_are_told_the_same() {
+    let cruddur = start().await;
+    cruddur.users(["luu"]).await;
+    let good = cruddur.issuer.claims("sub-luu");
+    let token = cruddur.token("luu");
+    let with = |name: &str, value: Value| {
+        let mut claims = good.clone();
+        claims[name] = value;
+        cruddur.issuer.sign(&claims).expect("a token")
+    };
+    let without = |name: &str| {
+        let mut claims = good.clone();
+        claims.as_object_mut().expect("an object").remove(name);
+        cruddur.issuer.sign(&claims).expect("a token")
+    };
+    let now = cruddur::clock::Clock::system().now().timestamp();
+    let stranger = SigningKey::generate().expect("a key");
+    let [header, claims, signature] = token.split('.').collect::<Vec<_>>()[..] else {
+        panic!("three parts")
+    };
+
+    let mut bad = vec![
+        with("exp", json!(now - 1)),
+        with("exp", json!(now)),
+        with("exp", json!("never")),
+        with("exp", Value::Null),
+        with("nbf", json!(now + 60)),
+        with("nbf", json!("soon")),
+        with("iss", json!("https://evil.example")),
+        with("iss", json!([cruddur.issuer.url()])),
+        with("iss", json!(7)),
+        with("token_use", json!("id")),
+        with("token_use", json!("refresh")),
+        with("client_id", json!("another")),
+        with("client_id", json!(["cruddur-dev"])),
+        with("sub", json!("")),
+        with("sub", json!(7)),
+        with("sub", Value::Null),
+        stranger.sign(&good).expect("a token"),
+        format!("{header}.{claims}"),
+        format!("{header}.{claims}."),
+        format!("{header}.{claims}.{}", &signature[1..]),
+        format!(
+            "{header}.{}.{signature}",
+            with("sub", json!("sub-unamused"))
+                .split('.')
+                .nth(1)
+                .expect("claims")
+        ),
+        format!("{token}.x"),
+        "x".repeat(7000),
+        "…".to_owned(),
+    ];
+    bad.extend(["exp", "iss", "sub", "token_use", "client_id"].map(without));
+    let mut headers: Vec<Vec<String>> = bad
+        .into_iter()
+        .map(|token| vec![format!("Bearer {token}")])
+        .collect();
+    headers.push(vec![format!("Basic {token}")]);
+    headers.push(vec![token.clone()]);
+    headers.push(vec!["Bearer".to_owned()]);
+    headers.push(vec!["Bearer ".to_owned()]);
+    headers.push(vec![format!("Bearer {token}"), format!("Bearer {token}")]);
+
+    for header in headers {
+        let (status, refused) = answer(&cruddur, &header, VIEWER).await;
+        assert_eq!(
+            (status, code(&refused)),
+            (401, "UNAUTHENTICATED"),
+            "{header:?}"
+        );
+        assert_eq!(
+            refused["errors"][0]["message"],
+            "The access token is not valid. Sign in again."
+        );
+    }
+    let (status, refused) = answer(&cruddur, &[], VIEWER).await;
+    assert_eq!((status, code(&refused)), (401, "UNAUTHENTICATED"));
+}
+
+#[tokio::test]
+async fn a_token_without_a_user_is_forbidden_until_there_is_one() {
+    let cruddur = start().await;
+    let token = [format!("Bearer {}", cruddur.token("luu"))];
+
+    let (status, refused) = answer(&cruddur, &token, VIEWER).await;
+    assert_eq!((status, code(&refused)), (403, "FORBIDDEN"));
+
+    cruddur.users(["luu"]).await;
+    assert_eq!(answer(&cruddur, &token, VIEWER).await.0, 200);
+}
+
+#[tokio::test]
+async fn id_tokens_get_in_only_where_they_are_taken() {
+    for (token_use, access, id) in [
+        (TokenUse::Access, 200, 401),
+        (TokenUse::Id, 401, 200),
+        (TokenUse::Any, 200, 200),
+    ] {
+        let cruddur = start_with(Setup {
+            token_use,
+            ..Setup::default()
+        })
+        .await;
+        cruddur.users(["luu"]).await;
+        let mut claims = cruddur.issuer.claims("sub-luu");
+        claims["token_use"] = json!("id");
+        claims["aud"] = claims["client_id"].take();
+        let id_token = cruddur.issuer.sign(&claims).expect("a token");
+
+        assert_eq!(
+            answer(
+                &cruddur,
+                &[format!("Bearer {}", cruddur.token("luu"))],
+                VIEWER
+            )
+            .await
+            .0,
+            access
+        );
+        assert_eq!(
+            answer(&cruddur, &[format!("Bearer {id_token}")], VIEWER)
+                .await
+                .0,
+            id
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_schema_is_shown_to_whom_the_setting_says() {
+    const SCHEMA: &str = "{ __schema { queryType { name } } }";
+    for (introspection, anonymous, signed_in) in [
+        (Introspection::Public, 200, true),
+        (Introspection::Authenticated, 401, true),
+        (Introspection::Off, 401, false),
+    ] {
+        let cruddur = start_with(Setup {
+            introspection,
+            ..Setup::default()
+        })
+        .await;
+        cruddur.users(["luu"]).await;
+        let token = [format!("Bearer {}", cruddur.token("luu"))];
+
+        assert_eq!(
+            answer(&cruddur, &[], SCHEMA).await.0,
+            anonymous,
+            "{introspection:?}"
+        );
+        assert_eq!(
+            answer(&cruddur, &[], "{ __typename viewer { handle } }")
+                .await
+                .0,
+            401
+        );
+        assert_eq!(
+            answer(&cruddur, &["Bearer x".to_owned()], SCHEMA).await.0,
+            401
+        );
+        let (_, shown) = answer(&cruddur, &token, SCHEMA).await;
+        assert_eq!(
+            shown["data"]["__schema"]["queryType"]["name"] == "Query",
+            signed_in,
+            "{introspection:?} {shown}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_issuer_gives_tokens_to_this_machine_only() {
+    let cruddur = start().await;
+    cruddur.users(["luu"]).await;
+    let url = cruddur
+        .issuer
+        .url()
+        .rsplit_once('/')
+        .expect("a path")
+        .0
+        .to_owned()
+        + "/token";
+    let ask = |handle: &str, host: Option<&str>| {
+        let request = cruddur.http.post(&url).json(&json!({ "handle": handle }));
+        let request = match host {
+            Some(host) => request.header("host", host),
+            None => request,
+        };
+        request.timeout(Duration::from_secs(5)).send()
+    };
+
+    let given: Value = ask("luu", None)
+        .await
+        .expect("an answer")
+        .json()
+        .await
+        .expect("JSON");
+    let token = given["access_token"].as_str().expect("a token");
+    assert_eq!(
+        answer(&cruddur, &[format!("Bearer {token}")], VIEWER)
+            .await
+            .0,
+        200
+    );
+    assert_eq!(ask("nobody", None).await.expect("an answer").status(), 404);
+    assert_eq!(
+        ask("luu", Some("evil.example"))
+            .await
+            .expect("an answer")
+            .status(),
+        403
+    );
+}
