@@ -16,6 +16,6 @@ mod session;
 mod types;
 
 pub use api::{Api, Introspection};
-pub use error::{ApiError, Code, refusal};
+pub use error::{ApiError, Code, refusal, timed_out};
 pub use operation::Operation;
 pub use session::Session;

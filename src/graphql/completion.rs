@@ -10,14 +10,15 @@ use std::collections::{HashMap, HashSet};
 use async_graphql::indexmap::IndexMap;
 use async_graphql::parser::parse_schema;
 use async_graphql::parser::types::{
-    BaseType, Directive, ExecutableDocument, Field, OperationDefinition, OperationType, Selection,
-    SelectionSet, Type, TypeKind, TypeSystemDefinition,
+    BaseType, Directive, DocumentOperations, ExecutableDocument, Field, OperationDefinition,
+    OperationType, Selection, SelectionSet, Type, TypeKind, TypeSystemDefinition,
 };
 use async_graphql::{Name, Pos, Positioned, Value, Variables};
 
-/// Name under which the type of an object is asked for where the document
-/// alone does not tell it.
-const TYPE: &str = "__cruddur_type";
+/// Name under which every object is asked for its type: the document alone
+/// does not always tell it, and without anything to answer async-graphql would
+/// make null of an object.
+pub(super) const OWN_ALIAS: &str = "__cruddur_type";
 
 /// What the schema says of its types.
 #[derive(Clone, Debug, Default)]
@@ -78,56 +79,49 @@ impl Types {
                 .get(condition)
                 .is_some_and(|objects| objects.contains(concrete))
     }
+}
 
-    /// Asks for the type of every object whose type the document does not
-    /// tell: where the field is of an interface or a union.
-    pub fn ask_for_types(&self, document: &mut ExecutableDocument) {
-        let fields: HashSet<&Name> = self
-            .objects
-            .values()
-            .flatten()
-            .filter(|(_, ty)| self.abstracts.contains_key(named(ty)))
-            .map(|(field, _)| field)
-            .collect();
-        for fragment in document.fragments.values_mut() {
-            ask_below(&mut fragment.node.selection_set.node, &fields);
-        }
-        match &mut document.operations {
-            async_graphql::parser::types::DocumentOperations::Single(operation) => {
-                ask_below(&mut operation.node.selection_set.node, &fields);
-            }
-            async_graphql::parser::types::DocumentOperations::Multiple(operations) => {
-                for operation in operations.values_mut() {
-                    ask_below(&mut operation.node.selection_set.node, &fields);
+/// Asks every object for its type, except those of the schema's own.
+pub(super) fn ask_for_types(document: &mut ExecutableDocument) {
+    for fragment in document.fragments.values_mut() {
+        ask_below(&mut fragment.node.selection_set.node);
+    }
+    let operations: Vec<_> = match &mut document.operations {
+        DocumentOperations::Single(operation) => vec![operation],
+        DocumentOperations::Multiple(operations) => operations.values_mut().collect(),
+    };
+    for operation in operations {
+        let root = &mut operation.node.selection_set.node;
+        ask_below(root);
+        ask(root);
+    }
+}
+
+fn ask_below(selections: &mut SelectionSet) {
+    for Positioned { node, .. } in &mut selections.items {
+        match node {
+            Selection::Field(field) if !field.node.name.node.starts_with("__") => {
+                let below = &mut field.node.selection_set.node;
+                ask_below(below);
+                if !below.items.is_empty() {
+                    ask(below);
                 }
             }
+            Selection::InlineFragment(inline) => ask_below(&mut inline.node.selection_set.node),
+            Selection::Field(_) | Selection::FragmentSpread(_) => {}
         }
     }
 }
 
-fn ask_below(selections: &mut SelectionSet, fields: &HashSet<&Name>) {
-    for Positioned { node, .. } in &mut selections.items {
-        match node {
-            Selection::Field(field) => {
-                let below = &mut field.node.selection_set.node;
-                ask_below(below, fields);
-                if fields.contains(&field.node.name.node) && !below.items.is_empty() {
-                    below
-                        .items
-                        .push(at_start(Selection::Field(at_start(type_field()))));
-                }
-            }
-            Selection::InlineFragment(inline) => {
-                ask_below(&mut inline.node.selection_set.node, fields);
-            }
-            Selection::FragmentSpread(_) => {}
-        }
-    }
+fn ask(selections: &mut SelectionSet) {
+    selections
+        .items
+        .push(at_start(Selection::Field(at_start(type_field()))));
 }
 
 fn type_field() -> Field {
     Field {
-        alias: Some(at_start(Name::new(TYPE))),
+        alias: Some(at_start(Name::new(OWN_ALIAS))),
         name: at_start(Name::new("__typename")),
         arguments: Vec::new(),
         directives: Vec::new(),
@@ -137,13 +131,6 @@ fn type_field() -> Field {
 
 fn at_start<T>(node: T) -> Positioned<T> {
     Positioned::new(node, Pos::default())
-}
-
-fn named(ty: &Type) -> &Name {
-    match &ty.base {
-        BaseType::Named(name) => name,
-        BaseType::List(element) => named(element),
-    }
 }
 
 impl<'a> Answered<'a> {
@@ -201,7 +188,7 @@ impl<'a> Answered<'a> {
                     .map(|item| self.value(element, selections, item));
                 items.collect::<Option<Vec<_>>>().map(Value::List)
             }
-            (BaseType::Named(name), Value::Object(fields)) => match fields.get(TYPE) {
+            (BaseType::Named(name), Value::Object(fields)) => match fields.get(OWN_ALIAS) {
                 Some(Value::String(concrete)) => {
                     self.object(&Name::new(concrete), selections, fields)
                 }
@@ -230,7 +217,7 @@ impl<'a> Answered<'a> {
             match node {
                 Selection::Field(field) => {
                     let key = &field.node.response_key().node;
-                    if key != TYPE {
+                    if key != OWN_ALIAS {
                         asked.entry(key).or_default().push(&field.node);
                     }
                 }
@@ -281,7 +268,6 @@ impl<'a> Answered<'a> {
 #[cfg(test)]
 mod tests {
     use async_graphql::parser::parse_query;
-    use async_graphql::parser::types::DocumentOperations;
     use serde_json::{Value as Json, json};
 
     use super::*;
@@ -391,9 +377,9 @@ mod tests {
     #[test]
     fn the_type_of_an_object_decides_what_was_asked_of_it() {
         let document = "{ node { ... on B { size } ... on A { name } id } }";
-        let data = json!({"node": {"id": "1", "size": 3, TYPE: "B"}});
+        let data = json!({"node": {"id": "1", "size": 3, OWN_ALIAS: "B"}});
         assert_eq!(text(document, data), r#"{"node":{"id":"1","size":3}}"#);
-        let data = json!({"node": {"id": "1", TYPE: "A"}});
+        let data = json!({"node": {"id": "1", OWN_ALIAS: "A"}});
         assert_eq!(text(document, data), r#"{"node":null}"#);
     }
 

@@ -10,7 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use uuid::Uuid;
 
-use crate::model::{Message, MessageGroup, MessageGroupId, SortKey, UserId};
+use crate::model::{Message, MessageGroup, MessageGroupId, Place, SortKey, UserId};
 
 /// A place in the messages of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,6 +101,12 @@ fn sort_key(bytes: &[u8]) -> Option<SortKey> {
 }
 
 impl MessageCursor {
+    /// Where it stands in the messages of `group`, if it is of that group.
+    pub fn place_in(self, group: MessageGroupId) -> Option<Place> {
+        let Self { key, seq, .. } = self;
+        (self.group == group).then_some(Place { key, seq })
+    }
+
     /// The cursor of a message.
     pub fn of(message: &Message) -> Self {
         Self {
@@ -112,9 +118,15 @@ impl MessageCursor {
 }
 
 impl MessageGroupCursor {
+    /// Where it stands among the groups of `owner`, if they are the owner's.
+    pub fn place_among(self, owner: UserId) -> Option<Place> {
+        let Self { key, .. } = self;
+        (self.owner == owner).then_some(Place { key, seq: 0 })
+    }
+
     /// The cursor of a group among those of `owner`.
     pub fn of(owner: UserId, group: &MessageGroup) -> Self {
-        let key = group.last_message.key.clone();
+        let key = group.key.clone();
         Self { owner, key }
     }
 }

@@ -3,9 +3,12 @@
 
 use std::time::Duration;
 
-use async_graphql::{Error, ErrorExtensionValues, ErrorExtensions, Response, ServerError};
+use async_graphql::{Error, ErrorExtensionValues, ErrorExtensions, Pos, Response, ServerError};
 
 use crate::messaging::{MessagingError, WriteOutcome};
+
+/// When to try again what was refused as a whole.
+const RETRY_AFTER_MS: u64 = 1000;
 
 /// The `extensions.code` of an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,11 +143,24 @@ fn coded(code: Code, message: impl Into<String>) -> Error {
 #[must_use]
 pub fn refusal(code: Code, message: impl Into<String>) -> Response {
     let mut error = ServerError::new(message, None);
-    error
-        .extensions
-        .get_or_insert_default()
-        .set("code", code.as_str());
+    let extensions = error.extensions.get_or_insert_default();
+    extensions.set("code", code.as_str());
+    if code == Code::Unavailable {
+        extensions.set("retryAfterMs", RETRY_AFTER_MS);
+    }
     Response::from_errors(vec![error])
+}
+
+/// An answer to an operation that took too long. What a mutation has done by
+/// then, nobody knows.
+#[must_use]
+pub fn timed_out(is_mutation: bool) -> Response {
+    let outcome = is_mutation.then_some(WriteOutcome::Unknown);
+    let error = Error::from(ApiError::Unavailable {
+        retry_after: Duration::from_millis(RETRY_AFTER_MS),
+        outcome,
+    });
+    Response::from_errors(vec![error.into_server_error(Pos::default())])
 }
 
 /// Gives the framework's errors their codes, and ours the request's id.

@@ -1,6 +1,7 @@
 //! A request, parsed once: what is executed is what was looked at.
 
 use std::collections::HashSet;
+use std::sync::LazyLock;
 
 use async_graphql::parser::parse_query;
 use async_graphql::parser::types::{
@@ -11,7 +12,7 @@ use async_graphql::{
     Name, ObjectType, Positioned, Request, Response, Schema, SubscriptionType, Value, Variables,
 };
 
-use super::completion::{Answered, Types};
+use super::completion::{Answered, OWN_ALIAS, Types, ask_for_types};
 use super::error::{Code, refusal, see_to};
 use super::session::Session;
 
@@ -20,6 +21,11 @@ const INTROSPECTION: [&str; 3] = ["__typename", "__schema", "__type"];
 /// How deep brackets may be nested before the parser, which is recursive, is
 /// let near them.
 const DEEPEST_NESTING: usize = 200;
+
+/// How deep fragments may be nested in each other, at the root of an operation.
+const DEEPEST_FRAGMENT: usize = 32;
+/// What is named where fragments are nested deeper than that.
+static MUTATION: LazyLock<Name> = LazyLock::new(|| Name::new("mutation"));
 
 /// The one operation of a request that is to be executed.
 pub struct Operation {
@@ -36,18 +42,23 @@ impl Operation {
             let message = format!("The document is nested deeper than {DEEPEST_NESTING} levels.");
             return Err(Box::new(refusal(Code::GraphqlParseFailed, message)));
         }
+        if request.query.contains(OWN_ALIAS) {
+            let message = format!("`{OWN_ALIAS}` is a name of the server's own.");
+            return Err(Box::new(refusal(Code::GraphqlValidationFailed, message)));
+        }
         let document = parse_query(&request.query).map_err(|error| Box::new(unparsable(error)))?;
         let definition = find(&document, request.operation_name.as_deref())
             .map_err(|message| Box::new(refusal(Code::OperationResolutionFailure, message)))?
             .clone();
         let selections = &definition.selection_set.node;
-        let introspection_only = is_introspection(&document, selections, &mut HashSet::new());
+        let introspection_only = is_introspection(&document, selections, &mut HashSet::new(), 0);
         if definition.ty == OperationType::Mutation
             && let Some(name) = repeated(
                 &document,
                 selections,
                 &mut HashSet::new(),
                 &mut HashSet::new(),
+                0,
             )
         {
             let message = format!(
@@ -90,7 +101,7 @@ impl Operation {
         S: SubscriptionType + 'static,
     {
         let mut document = self.document.clone();
-        types.ask_for_types(&mut document);
+        ask_for_types(&mut document);
         let mut request = self.request.data(session);
         let variables = request.variables.clone();
         request.set_parsed_query(document);
@@ -141,10 +152,13 @@ fn unknown(name: &str) -> String {
     format!("The document has no operation named {name:?}.")
 }
 
+/// Whether a selection asks for nothing but the schema. `deep` is how many
+/// fragments it stands in.
 fn is_introspection<'a>(
     document: &'a ExecutableDocument,
     selections: &'a SelectionSet,
     seen: &mut HashSet<&'a Name>,
+    deep: usize,
 ) -> bool {
     selections
         .items
@@ -152,13 +166,16 @@ fn is_introspection<'a>(
         .all(|Positioned { node, .. }| match node {
             Selection::Field(field) => INTROSPECTION.contains(&field.node.name.node.as_str()),
             Selection::InlineFragment(inline) => {
-                is_introspection(document, &inline.node.selection_set.node, seen)
+                deep < DEEPEST_FRAGMENT
+                    && is_introspection(document, &inline.node.selection_set.node, seen, deep + 1)
             }
             Selection::FragmentSpread(spread) => {
                 let name = &spread.node.fragment_name.node;
+                let fragment = document.fragments.get(name);
                 !seen.insert(name)
-                    || document.fragments.get(name).is_some_and(|fragment| {
-                        is_introspection(document, &fragment.node.selection_set.node, seen)
+                    || fragment.is_some_and(|fragment| {
+                        let below = &fragment.node.selection_set.node;
+                        deep < DEEPEST_FRAGMENT && is_introspection(document, below, seen, deep + 1)
                     })
             }
         })
@@ -169,11 +186,15 @@ fn is_introspection<'a>(
 /// The specification (6.3.2) executes such a field once, for all that is
 /// selected of it; async-graphql executes it for each, which for a mutation
 /// would send a message twice.
+///
+/// A fragment that is spread twice, or fragments that are nested too deep to
+/// tell, count as such.
 fn repeated<'a>(
     document: &'a ExecutableDocument,
     selections: &'a SelectionSet,
     keys: &mut HashSet<&'a Name>,
     seen: &mut HashSet<&'a Name>,
+    deep: usize,
 ) -> Option<&'a Name> {
     selections
         .items
@@ -184,12 +205,25 @@ fn repeated<'a>(
                 (!keys.insert(key)).then_some(key)
             }
             Selection::InlineFragment(inline) => {
-                repeated(document, &inline.node.selection_set.node, keys, seen)
+                let below = &inline.node.selection_set.node;
+                if deep >= DEEPEST_FRAGMENT {
+                    return Some(&MUTATION);
+                }
+                repeated(document, below, keys, seen, deep + 1)
             }
             Selection::FragmentSpread(spread) => {
                 let name = &spread.node.fragment_name.node;
-                let fragment = document.fragments.get(name).filter(|_| seen.insert(name))?;
-                repeated(document, &fragment.node.selection_set.node, keys, seen)
+                if !seen.insert(name) || deep >= DEEPEST_FRAGMENT {
+                    return Some(name);
+                }
+                let fragment = document.fragments.get(name)?;
+                repeated(
+                    document,
+                    &fragment.node.selection_set.node,
+                    keys,
+                    seen,
+                    deep + 1,
+                )
             }
         })
 }

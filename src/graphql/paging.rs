@@ -4,7 +4,7 @@ use async_graphql::SimpleObject;
 
 use super::cursor::{Cursor, CursorArgument};
 use super::error::ApiError;
-use crate::model::{End, PageRequest, SortKey};
+use crate::model::{End, PageRequest, Place};
 
 /// The most items of a page.
 const MOST: usize = 100;
@@ -14,10 +14,11 @@ const DEFAULT: i32 = 20;
 /// Where a page of a connection stands in the whole.
 #[derive(SimpleObject)]
 pub struct PageInfo {
-    /// Whether there is more in front of this page. True when `after` was given.
+    /// Whether there is more in front of this page. Of a page that is taken from
+    /// the front: whether `after` was given.
     pub has_previous_page: bool,
-    /// Whether there is more behind this page. True when `last` and `before`
-    /// were given.
+    /// Whether there is more behind this page. Of a page that is taken from the
+    /// back: whether `before` was given.
     pub has_next_page: bool,
     /// The first edge's cursor, to be used as `before`; null when the page is
     /// empty.
@@ -37,16 +38,16 @@ pub(super) struct PageArgs<C> {
 
 impl<C: Cursor> PageArgs<C> {
     /// What is asked for. `default_end` is where a page is taken from when
-    /// nothing says; `key` takes a cursor's key, if it is of this connection.
+    /// nothing says; `place` is where a cursor of this connection stands.
     pub fn into_request(
         self,
         default_end: End,
-        key: impl Fn(C) -> Option<SortKey>,
+        place: impl Fn(C) -> Option<Place>,
     ) -> Result<PageRequest, ApiError> {
         let bound = |name: &str, argument: Option<CursorArgument<C>>| {
             match argument.and_then(|cursor| cursor.0) {
             None => Ok(None),
-            Some(cursor) => key(cursor).map(Some).ok_or_else(|| {
+            Some(cursor) => place(cursor).map(Some).ok_or_else(|| {
                 ApiError::BadUserInput(format!(
                     "The cursor given as `{name}` belongs to another connection. Take one from an edge of this one."
                 ))

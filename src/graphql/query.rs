@@ -60,8 +60,8 @@ impl Query {
             last,
             before,
         };
-        let request = args.into_request(End::First, |cursor| {
-            (cursor.owner == owner).then_some(cursor.key)
+        let request = args.into_request(End::First, |cursor: MessageGroupCursor| {
+            cursor.place_among(owner)
         })?;
         let page = session.messaging().message_groups(viewer, &request).await?;
         session
@@ -110,9 +110,8 @@ impl Query {
             last,
             before,
         };
-        let request = args.into_request(End::Last, |cursor| {
-            (cursor.group == group).then_some(cursor.key)
-        })?;
+        let request =
+            args.into_request(End::Last, |cursor: MessageCursor| cursor.place_in(group))?;
         let page = session
             .messaging()
             .messages(session.viewer()?, group, &request)

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{App, REQUEST_DEADLINE, REQUEST_ID};
 use crate::auth::{Caller, TokenError};
-use crate::graphql::{Code, Operation, Session, refusal};
+use crate::graphql::{Code, Operation, Session, refusal, timed_out};
 use crate::messaging::{MessagingError, UserLoader, Viewer};
 
 /// How much earlier than the request a write has to be decided, so that its
@@ -69,7 +69,8 @@ impl IntoResponse for Refused {
 pub(super) async fn graphql(State(app): State<App>, request: Request) -> Result<Response, Refused> {
     let deadline = Instant::now() + REQUEST_DEADLINE;
     let answer = answer(app, request, deadline - TIME_TO_ANSWER);
-    let answer = timeout_at(deadline, answer).await;
+    // Execution has a limit of its own, which knows what was asked.
+    let answer = timeout_at(deadline + TIME_TO_ANSWER, answer).await;
     answer.unwrap_or_else(|_| {
         Err(Refused::unavailable(
             "The request took too long. Try again.",
@@ -102,9 +103,11 @@ async fn answer(app: App, request: Request, deadline: Instant) -> Result<Respons
         }
         Caller::SignedIn { sub, .. } => Some(viewer(&app, &users, &sub).await?),
     };
+    let is_mutation = operation.is_mutation();
     let session = Session::new(app.messaging.clone(), users, viewer, deadline);
-    let answer = app.api.execute(operation, session, &request_id).await;
-    Ok(body(answer).into_response())
+    let executed = app.api.execute(operation, session, &request_id);
+    let answer = timeout_at(deadline + TIME_TO_ANSWER, executed).await;
+    Ok(body(answer.unwrap_or_else(|_| timed_out(is_mutation))).into_response())
 }
 
 /// The answer as JSON, in its order.

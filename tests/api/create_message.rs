@@ -225,20 +225,20 @@ async fn a_key_is_its_senders_own_and_not_for_another_input() {
 async fn a_mutation_that_is_named_twice_under_one_key_is_not_sent_twice() {
     let cruddur = start().await;
     cruddur.users(["luu", "unamused"]).await;
-    let document = "mutation {
-        createMessage(input: {to: {receiverHandle: \"unamused\"}, body: \"once\"}) { __typename }
-        ...again
+    let create =
+        "createMessage(input: {to: {receiverHandle: \"unamused\"}, body: \"once\"}) { __typename }";
+    let fragment = format!("fragment f on Mutation {{ {create} }}");
+
+    for document in [
+        format!("mutation {{ {create} {create} }}"),
+        format!("mutation {{ {create} ...f }} {fragment}"),
+        format!("mutation {{ ...f ...f }} {fragment}"),
+        format!("mutation {{ ...f ... on Mutation {{ {create} }} }} {fragment}"),
+    ] {
+        let refused = cruddur.ask("luu", &document, json!({})).await;
+        let code = &refused["errors"][0]["extensions"]["code"];
+        assert_eq!(code, "GRAPHQL_VALIDATION_FAILED", "{document}");
     }
-    fragment again on Mutation {
-        createMessage(input: {to: {receiverHandle: \"unamused\"}, body: \"once\"}) { __typename }
-    }";
-
-    let refused = cruddur.ask("luu", document, json!({})).await;
-
-    assert_eq!(
-        refused["errors"][0]["extensions"]["code"],
-        "GRAPHQL_VALIDATION_FAILED"
-    );
     assert!(
         checker::read(&checker::client(&cruddur.dynamo.url))
             .await

@@ -366,3 +366,69 @@ async fn only_named_pages_may_call_from_a_browser() {
             .contains_key("access-control-allow-origin")
     );
 }
+
+#[tokio::test]
+async fn what_is_left_out_by_a_directive_is_an_empty_object_and_no_failure() {
+    let (cruddur, ..) = conversation().await;
+    for (document, expected) in [
+        (
+            "{ viewer { handle @skip(if: true) } }",
+            json!({ "viewer": {} }),
+        ),
+        ("{ viewer @skip(if: true) { handle } }", json!({})),
+        (
+            "{ messageGroups(first: 0) { pageInfo { hasNextPage @include(if: false) } edges { cursor } } }",
+            json!({ "messageGroups": { "pageInfo": {}, "edges": [] } }),
+        ),
+    ] {
+        assert_eq!(
+            cruddur.data("luu", document, json!({})).await,
+            expected,
+            "{document}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn fragments_in_fragments_are_refused_before_they_cost_anything() {
+    let (cruddur, ..) = conversation().await;
+    let nested = |root: &str, on: &str| {
+        let inline = "...{".repeat(60);
+        let end = "}".repeat(60);
+        let links = (0..170).map(|number| {
+            let next = number + 1;
+            format!("fragment f{number} on {on} {{ {inline} ...f{next} {end} }}")
+        });
+        let links: Vec<String> = links.collect();
+        let links = links.join(" ");
+        format!("{root} {{ ...f0 }} {links} fragment f170 on {on} {{ __typename }}")
+    };
+
+    for document in [nested("mutation", "Mutation"), nested("query", "Query")] {
+        let body = json!({ "query": document });
+        let anonymous = cruddur
+            .http
+            .post(format!("{}/graphql", cruddur.url))
+            .json(&body)
+            .send();
+        let answer = anonymous.await.expect("an answer");
+        assert!(
+            answer.status() == 401 || answer.status() == 200,
+            "{answer:?}"
+        );
+        let answer = cruddur.ask("luu", &document, json!({})).await;
+        assert_eq!(answer.get("data"), None);
+        assert_eq!(error(&answer).0, "GRAPHQL_VALIDATION_FAILED");
+    }
+}
+
+#[tokio::test]
+async fn a_handle_that_nobody_can_have_is_nobodys() {
+    let (cruddur, ..) = conversation().await;
+    let document =
+        "{ a: user(handle: \"unamused\") { handle } b: user(handle: \"\\u0000\") { handle } }";
+    let data = cruddur.data("luu", document, json!({})).await;
+    assert_eq!(data, json!({ "a": { "handle": "unamused" }, "b": null }));
+    let refused = cruddur.send("luu", "\u{0}", "x").await;
+    assert_eq!(refused["__typename"], "ReceiverNotFound");
+}

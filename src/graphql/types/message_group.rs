@@ -59,7 +59,10 @@ impl MessageGroup {
             .messaging()
             .copy_of_other_user(session.viewer()?, self.group.id)
             .await?;
-        kept.map(User).ok_or(ApiError::Internal)
+        // Nothing but the uuid is left of somebody without user, row or message.
+        Ok(User(
+            kept.unwrap_or_else(|| nameless(self.group.other_user_id)),
+        ))
     }
 
     /// The newest message.
@@ -100,15 +103,22 @@ impl MessageGroup {
             last,
             before,
         };
-        let request = args.into_request(End::Last, |cursor| {
-            (cursor.group == group).then_some(cursor.key)
-        })?;
+        let request =
+            args.into_request(End::Last, |cursor: MessageCursor| cursor.place_in(group))?;
         let _turn = session.turn().await?;
         let page = session
             .messaging()
             .messages_of(&self.group, &request, self.messages)
             .await?;
         Ok(MessageConnection::of(page, Some(&self.group)))
+    }
+}
+
+fn nameless(id: UserId) -> model::User {
+    model::User {
+        id,
+        handle: id.to_string(),
+        display_name: id.to_string(),
     }
 }
 
