@@ -4,6 +4,8 @@
 //! is written to has a task of its own (`writer`), which plans transactions
 //! (`plan`), sends them, and finds out what came of them.
 
+mod adoption;
+mod batch;
 mod directory;
 mod error;
 mod plan;

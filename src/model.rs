@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 pub use body::{InvalidMessageBody, MessageBody};
 pub use head::{Head, HeadRecord};
-pub use page::{End, Page, PageRequest};
+pub use page::{End, Page, PageRequest, Place};
 pub use sort_key::{SortKey, UnreadableTime};
 
 macro_rules! uuid_newtype {
@@ -120,7 +120,10 @@ pub struct MessageGroup {
     /// The other participant as of the newest message; `None` where the group
     /// was read without a copy of them.
     pub other_user: Option<User>,
-    /// The newest message. Its key is the group's place among the viewer's.
+    /// The group's place among the viewer's: the newest message's key, as far
+    /// as the viewer's row knows it.
+    pub key: SortKey,
+    /// The newest message.
     pub last_message: Message,
     /// How many messages of the group the viewer has not read.
     pub unread_count: u64,

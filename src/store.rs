@@ -10,16 +10,19 @@ mod dynamo;
 mod error;
 mod items;
 mod messages;
+mod query;
+mod rows;
 mod table;
 mod users;
 
 pub use commit::{Commit, GroupRow, Outcome, Refusal, RowKey, Sent, SentKey};
 pub use database::{
     DatabaseError, DatabaseState, PoolSettings, connect_database, create_database, database_state,
-    migrate,
+    migrate, remote_database_host,
 };
 pub use dynamo::{DynamoTarget, connect_dynamo};
 pub use error::{Service, StoreError};
 pub use messages::{Consistency, MessageStore};
+pub use rows::{FoundRow, Preview};
 pub use table::{TableError, TableStatus};
 pub use users::{NewUser, UserStore};

@@ -142,6 +142,9 @@ impl Directory {
                         self.remember(key.clone(), user);
                         self.remember(id.clone(), user);
                         found.insert(id, Ok(Some(user.clone())));
+                    } else {
+                        // Whoever is gone is not served while Postgres is away.
+                        self.cache.invalidate(&key);
                     }
                     found.insert(key, Ok(user));
                 }

@@ -11,9 +11,13 @@ use crate::store::{Commit, GroupRow, RowKey, Sent, SentKey};
 /// For how long an idempotency key is remembered.
 const KEY_LIFETIME: TimeDelta = TimeDelta::hours(24);
 
-/// The most messages that can share a transaction: 100 actions, 6 of them for
-/// head, rows and alias, and two for each message with a key.
+/// The most messages that can share a transaction: of its 100 actions, 4 are
+/// for head, alias and new rows, and each message may have a key.
 pub(super) const MOST_MESSAGES: usize = 25;
+
+/// The most old rows that go in the transaction; there are two, except where
+/// rows were doubled before there were heads.
+const MOST_OLD_ROWS: usize = 20;
 
 /// A message that is to be written.
 #[derive(Clone, Debug)]
@@ -68,6 +72,27 @@ impl GroupState {
         self.head.as_ref().map_or(0, |head| head.version)
     }
 
+    /// The old rows that go in the transaction; the newest first.
+    fn first_rows(&self) -> &[RowKey] {
+        &self.old_rows[..self.old_rows.len().min(MOST_OLD_ROWS)]
+    }
+
+    /// The old rows that are too many for it.
+    pub fn surplus_rows(&self) -> &[RowKey] {
+        &self.old_rows[self.first_rows().len()..]
+    }
+
+    /// Whether a transaction that was planned before is still right, for all
+    /// that has been learned since.
+    pub fn allows(&self, commit: &Commit) -> bool {
+        let first = commit.messages.first();
+        let behind = |taken: &SortKey| first.is_some_and(|first| *taken < first.key);
+        self.version() == commit.expected_version
+            && self.first_rows() == commit.old_rows
+            && self.alias == commit.alias
+            && self.taken.iter().all(behind)
+    }
+
     /// Plans the one transaction that adds all of `drafts`, which must not be
     /// empty, in their order. `None` when there is no key left behind those
     /// that are taken.
@@ -107,7 +132,7 @@ impl GroupState {
             token: Uuid::new_v4().to_string(),
             expected_version: self.version(),
             rows: participants.map(|owner| row(owner, &head, drafts)),
-            old_rows: self.old_rows.clone(),
+            old_rows: self.first_rows().to_vec(),
             alias: self.alias,
             now: now.timestamp(),
             head,

@@ -22,12 +22,29 @@ const QUEUE_LENGTH: usize = 256;
 /// What a group's task answers.
 #[derive(Clone, Debug)]
 pub(super) enum Written {
-    /// The message is in the table, and this is the head since then.
-    Created(Message, Head),
+    /// The message is in the table.
+    Created(Box<Creation>),
     /// The idempotency key came before, with the same input: for this.
     SentBefore(Sent),
     /// The pair's messages are kept in another group: send it there.
-    KeptIn(MessageGroupId),
+    KeptIn(OtherGroup),
+}
+
+/// A message that is in the table, and what came of its group by that.
+#[derive(Clone, Debug)]
+pub(super) struct Creation {
+    pub message: Message,
+    /// The newest message of the transaction, which may be another one.
+    pub newest: Message,
+    pub head: Head,
+}
+
+/// Where a pair's messages are kept, if not under the pair's own uuid.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OtherGroup {
+    pub id: MessageGroupId,
+    /// The pair's uuid, where it does not lead to the group yet.
+    pub alias: Option<MessageGroupId>,
 }
 
 pub(super) type Reply = Result<Written, MessagingError>;
@@ -42,6 +59,8 @@ impl Progress {
     const WAITING: u8 = 0;
     const ATTEMPTED: u8 = 1;
     const GIVEN_UP: u8 = 2;
+    /// Waits together with others for one message.
+    const SHARED: u8 = 3;
 
     /// Before an attempt: false when the request has given up.
     pub fn attempt(&self) -> bool {
@@ -53,10 +72,16 @@ impl Progress {
         self.step(Self::ATTEMPTED, Self::WAITING);
     }
 
+    /// From now on the message may be written for others, should this request
+    /// give up.
+    pub fn share(&self) {
+        self.step(Self::WAITING, Self::SHARED);
+    }
+
     /// Gives up; says what became of the message.
     pub fn give_up(&self) -> WriteOutcome {
         match self.step(Self::WAITING, Self::GIVEN_UP) {
-            Self::ATTEMPTED => WriteOutcome::Unknown,
+            Self::ATTEMPTED | Self::SHARED => WriteOutcome::Unknown,
             _ => WriteOutcome::NotApplied,
         }
     }
@@ -77,19 +102,36 @@ pub(super) struct Requester {
     pub reply: oneshot::Sender<Reply>,
 }
 
+/// What a request knows of the group that it writes to.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// The head, if it has just been read: spares the task a read.
+    pub head: Option<Head>,
+    /// A uuid that is to lead to the group.
+    pub alias: Option<MessageGroupId>,
+}
+
 /// A message in a queue, with those who wait for it: more than one when a
 /// client repeats itself under the same key.
 #[derive(Debug)]
 pub(super) struct Job {
     pub draft: Draft,
     pub requesters: Vec<Requester>,
-    /// The group's head, where the request has read it just now.
-    pub head: Option<Head>,
+    /// What the request knows of the group.
+    pub known: Known,
     /// Not to share a transaction: a shared one with it was refused.
     pub alone: bool,
 }
 
 impl Job {
+    /// Takes along those who wait for the same message.
+    pub fn join(&mut self, other: Self) {
+        self.requesters.extend(other.requesters);
+        for requester in &self.requesters {
+            requester.progress.share();
+        }
+    }
+
     /// Answers everybody who waits.
     pub fn answer(self, reply: &Reply) {
         for requester in self.requesters {
@@ -120,13 +162,12 @@ impl Writers {
     /// Queues a message and waits for what comes of it, until the deadline.
     ///
     /// Whether or not somebody goes on waiting, a message that is queued is
-    /// written, unless its time runs out before it was attempted. `head` spares
-    /// the task a read, where the request knows it.
+    /// written, unless its time runs out before it was attempted.
     pub async fn write(
         self: &Arc<Self>,
         group: MessageGroupId,
         draft: Draft,
-        head: Option<Head>,
+        known: Known,
         deadline: Instant,
     ) -> Reply {
         let (reply, answer) = oneshot::channel();
@@ -139,7 +180,7 @@ impl Writers {
         let job = Job {
             draft,
             requesters: vec![requester],
-            head,
+            known,
             alone: false,
         };
         if !self.enqueue(group, job) {

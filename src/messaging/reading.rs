@@ -7,7 +7,7 @@ use crate::model::{
     End, Head, HeadRecord, Message, MessageGroup, MessageGroupId, MessageId, Page, PageRequest,
     SortKey, User, UserId,
 };
-use crate::store::Consistency;
+use crate::store::{Consistency, FoundRow};
 
 /// How often a group is read anew that moves while it is read.
 const TRIES: usize = 3;
@@ -21,6 +21,15 @@ pub enum Freshness {
     MayLag,
 }
 
+/// One of the viewer's groups, before its newest message is read.
+enum Found {
+    /// It has a head.
+    Headed(Head),
+    /// It was written before there were heads. The row is the viewer's, or the
+    /// other participant's where the viewer's is missing.
+    Headless(FoundRow),
+}
+
 impl Messaging {
     /// Pattern B: a page of the viewer's message groups, most recently active
     /// first.
@@ -31,17 +40,16 @@ impl Messaging {
         viewer: &Viewer,
         request: &PageRequest,
     ) -> Result<Page<MessageGroup>, MessagingError> {
-        let newest_end =
-            request.after.is_none() && (request.end == End::First || request.before.is_some());
-        let consistency = if newest_end {
+        let from_newest = request.end == End::First || request.before.is_some();
+        let consistency = if request.after.is_none() && from_newest {
             Consistency::Strong
         } else {
             Consistency::Eventual
         };
-        Ok(self
+        let page = self
             .messages
-            .message_groups(viewer.user(), request, consistency)
-            .await?)
+            .message_groups(viewer.user(), request, consistency);
+        Ok(page.await?)
     }
 
     /// Pattern A: a page of a group's messages, oldest to newest; `None` when
@@ -85,24 +93,38 @@ impl Messaging {
         viewer: &Viewer,
         group: MessageGroupId,
     ) -> Result<Option<MessageGroup>, MessagingError> {
-        let head = self.find_head_for(viewer, group).await?;
-        self.message_group_of(viewer, group, head).await
+        let found = self.find_for(viewer, group).await?;
+        self.with_newest(viewer, group, found).await
     }
 
-    /// The viewer's group with another user: two or three `GetItem`s.
+    /// The viewer's group with another user: two or three `GetItem`s, and where
+    /// the two have no group by their pair's uuid, a walk of both users' rows.
     pub async fn find_message_group_with(
         &self,
         viewer: &Viewer,
         other: UserId,
     ) -> Result<Option<MessageGroup>, MessagingError> {
-        if other == viewer.user().id {
+        let me = viewer.user().id;
+        if other == me {
             return Ok(None);
         }
-        let pair = MessageGroupId::of_pair(viewer.user().id, other);
+        let pair = MessageGroupId::of_pair(me, other);
         match self.messages.find_head(pair).await? {
-            None => Ok(None),
+            Some(HeadRecord::Head(head)) => {
+                let found = Found::Headed(head);
+                self.with_newest(viewer, pair, Some(found)).await
+            }
             Some(HeadRecord::AliasOf(group)) => self.find_message_group(viewer, group).await,
-            Some(HeadRecord::Head(head)) => self.message_group_of(viewer, pair, Some(head)).await,
+            None => {
+                let (mine, theirs) = tokio::try_join!(
+                    self.messages.rows_shared_with(me, other),
+                    self.messages.rows_shared_with(other, me),
+                )?;
+                match newest_row(mine.into_iter().chain(theirs)) {
+                    Some(row) => self.find_message_group(viewer, row.group_id).await,
+                    None => Ok(None),
+                }
+            }
         }
     }
 
@@ -132,15 +154,19 @@ impl Messaging {
         group: MessageGroupId,
     ) -> Result<Option<User>, MessagingError> {
         for _ in 0..TRIES {
-            let Some(head) = self.find_head_for(viewer, group).await? else {
-                return Ok(None);
+            let head = match self.find_for(viewer, group).await? {
+                Some(Found::Headed(head)) => head,
+                Some(Found::Headless(row)) if row.owner == viewer.user().id => {
+                    return Ok(Some(row.other_user));
+                }
+                Some(Found::Headless(_)) | None => return Ok(None),
             };
             let row = self
                 .messages
-                .find_message_group(viewer.user(), &head.last_message_key)
+                .find_row(viewer.user().id, &head.last_message_key)
                 .await?;
-            if let Some(row) = row.filter(|row| row.id == group) {
-                return Ok(row.other_user);
+            if let Some(row) = row.filter(|row| row.group_id == group) {
+                return Ok(Some(row.other_user));
             }
         }
         Ok(None)
@@ -157,33 +183,13 @@ impl Messaging {
         if let Some(participants) = self.participants.get(&group) {
             return Ok(other_of(participants, me).map(|other| (other, None)));
         }
-        let head = self.find_head_for(viewer, group).await?;
-        Ok(head.and_then(|head| Some((other_of(head.participants, me)?, Some(head)))))
-    }
-
-    /// The group of a head, with its newest message. When that is not there the
-    /// head was read just before it moved, and is read again.
-    async fn message_group_of(
-        &self,
-        viewer: &Viewer,
-        group: MessageGroupId,
-        mut head: Option<Head>,
-    ) -> Result<Option<MessageGroup>, MessagingError> {
-        for _ in 0..TRIES {
-            let Some(found) = head else { return Ok(None) };
-            if let Some(newest) = self
-                .messages
-                .find_message(group, &found.last_message_key)
-                .await?
-            {
-                return Ok(head_as_seen(viewer, &found, newest));
+        Ok(match self.find_for(viewer, group).await? {
+            None => None,
+            Some(Found::Headed(head)) => {
+                other_of(head.participants, me).map(|other| (other, Some(head)))
             }
-            head = self.find_head_for(viewer, group).await?;
-        }
-        Err(MessagingError::unavailable(
-            None,
-            "a head's newest message is not there",
-        ))
+            Some(Found::Headless(row)) => other_in(&row, me).map(|other| (other, None)),
+        })
     }
 
     async fn takes_part(
@@ -191,33 +197,92 @@ impl Messaging {
         viewer: &Viewer,
         group: MessageGroupId,
     ) -> Result<bool, MessagingError> {
-        Ok(self.find_other_participant(viewer, group).await?.is_some())
+        let other = self.find_other_participant(viewer, group).await?;
+        Ok(other.is_some())
     }
 
-    /// The head of a group that the viewer takes part in. An alias is no group.
-    async fn find_head_for(
+    /// A group that the viewer takes part in: by its head, or by the rows that
+    /// it had before there were heads. An alias is no group.
+    ///
+    /// One `GetItem`; without a head one `Query` on the index as well. That may
+    /// lag: a group that gets its head in between is looked for once more.
+    async fn find_for(
         &self,
         viewer: &Viewer,
         group: MessageGroupId,
-    ) -> Result<Option<Head>, MessagingError> {
-        let Some(HeadRecord::Head(head)) = self.messages.find_head(group).await? else {
-            return Ok(None);
-        };
-        self.participants.insert(group, head.participants);
-        Ok(Some(head).filter(|head| other_of(head.participants, viewer.user().id).is_some()))
+    ) -> Result<Option<Found>, MessagingError> {
+        let me = viewer.user().id;
+        for _ in 0..2 {
+            match self.messages.find_head(group).await? {
+                Some(HeadRecord::Head(head)) => {
+                    self.participants.insert(group, head.participants);
+                    let mine = other_of(head.participants, me).is_some();
+                    return Ok(mine.then_some(Found::Headed(head)));
+                }
+                Some(HeadRecord::AliasOf(_)) => return Ok(None),
+                None => {}
+            }
+            let rows = self.messages.rows_of_group(group).await?;
+            let (mine, others): (Vec<_>, Vec<_>) =
+                rows.into_iter().partition(|row| row.owner == me);
+            let theirs = others.into_iter().filter(|row| row.other_user.id == me);
+            if let Some(row) = newest_row(mine.into_iter()).or_else(|| newest_row(theirs)) {
+                return Ok(Some(Found::Headless(row)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A group with its newest message. When that is not there the head was
+    /// read just before it moved, and is read again.
+    async fn with_newest(
+        &self,
+        viewer: &Viewer,
+        group: MessageGroupId,
+        mut found: Option<Found>,
+    ) -> Result<Option<MessageGroup>, MessagingError> {
+        for _ in 0..TRIES {
+            match found {
+                None => return Ok(None),
+                Some(Found::Headless(row)) => {
+                    let newest = self
+                        .messages
+                        .newest_message(group, Consistency::Strong)
+                        .await?;
+                    return Ok(newest.and_then(|newest| row_as_seen(viewer, row, newest)));
+                }
+                Some(Found::Headed(head)) => {
+                    let newest = self
+                        .messages
+                        .find_message(group, &head.last_message_key)
+                        .await?;
+                    if let Some(newest) = newest {
+                        return Ok(head_as_seen(viewer, &head, newest));
+                    }
+                }
+            }
+            found = self.find_for(viewer, group).await?;
+        }
+        Err(MessagingError::unavailable(
+            None,
+            "a head's newest message is not there",
+        ))
     }
 }
 
 /// Strong where the newest end is read, or caught up with; older history has
 /// long been the same everywhere.
 fn consistency(request: &PageRequest) -> Consistency {
-    let newest_end =
-        request.before.is_none() && (request.end == End::Last || request.after.is_some());
-    if newest_end {
+    let to_newest = request.end == End::Last || request.after.is_some();
+    if request.before.is_none() && to_newest {
         Consistency::Strong
     } else {
         Consistency::Eventual
     }
+}
+
+fn newest_row(rows: impl Iterator<Item = FoundRow>) -> Option<FoundRow> {
+    rows.max_by(|one, other| one.key.cmp(&other.key))
 }
 
 /// The one of two who is not `me`; `None` when neither is.
@@ -228,13 +293,36 @@ fn other_of(participants: [UserId; 2], me: UserId) -> Option<UserId> {
     }
 }
 
+/// The participant of a row who is not `me`; `None` when neither is.
+fn other_in(row: &FoundRow, me: UserId) -> Option<UserId> {
+    other_of([row.owner, row.other_user.id], me)
+}
+
 fn head_as_seen(viewer: &Viewer, head: &Head, newest: Message) -> Option<MessageGroup> {
     let other_user_id = other_of(head.participants, viewer.user().id)?;
     Some(MessageGroup {
         id: newest.group_id,
         other_user_id,
         other_user: Some(newest.sender.clone()).filter(|sender| sender.id == other_user_id),
+        key: newest.key.clone(),
         unread_count: head.unread_count(viewer.user().id),
+        last_message: newest,
+    })
+}
+
+/// A group without a head. Where only the other participant's row is left, it
+/// stands where that does.
+fn row_as_seen(viewer: &Viewer, row: FoundRow, newest: Message) -> Option<MessageGroup> {
+    let me = viewer.user().id;
+    let other_user_id = other_in(&row, me)?;
+    let by_sender = Some(newest.sender.clone()).filter(|sender| sender.id == other_user_id);
+    let by_row = (row.owner == me).then_some(row.other_user);
+    Some(MessageGroup {
+        id: row.group_id,
+        other_user_id,
+        other_user: by_row.or(by_sender),
+        key: row.key,
+        unread_count: 0,
         last_message: newest,
     })
 }

@@ -109,6 +109,9 @@ impl Messaging {
             match self.messages.commit(&commit).await {
                 Outcome::Applied => return Ok(GroupState::of_head(commit.head)),
                 Outcome::Unknown(cause) => return Err(cause.into()),
+                Outcome::Refused(refusals) if refusals.is_empty() => {
+                    return Err(SeedError::Disturbed(group));
+                }
                 Outcome::Refused(refusals) => {
                     for refusal in refusals {
                         match refusal {

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
 use super::plan::{Draft, Once};
-use super::queue::Written;
+use super::queue::{Creation, Known, OtherGroup, Written};
 use super::{Messaging, MessagingError, UserLoader, Viewer, WriteOutcome};
 use crate::model::{
     Head, Message, MessageBody, MessageGroup, MessageGroupId, MessageId, User, UserId,
@@ -147,22 +147,29 @@ impl Messaging {
             receiver: address.receiver.clone(),
             at: None,
         };
-        match self
-            .write(address.group, draft, address.head, deadline)
-            .await?
-        {
-            Written::Created(message, head) => {
-                Ok(as_created(viewer, address.receiver, message, &head))
-            }
+        let known = Known {
+            head: address.head,
+            alias: None,
+        };
+        match self.write(address.group, draft, known, deadline).await? {
+            Written::Created(created) => Ok(as_created(viewer, address.receiver, *created)),
             Written::SentBefore(sent) => {
-                let found = Box::pin(self.sent_before(viewer, &sent)).await;
-                Ok(found.map_err(|error| error.with_outcome(WriteOutcome::Unknown))?)
+                let found = Box::pin(self.sent_before(viewer, &sent));
+                let unknown = |error: MessagingError| error.with_outcome(WriteOutcome::Unknown);
+                let found = tokio::time::timeout_at(deadline, found)
+                    .await
+                    .unwrap_or_else(|_| {
+                        Err(MessagingError::unavailable(
+                            None,
+                            "the request's time ran out",
+                        ))
+                    });
+                Ok(found.map_err(unknown)?)
             }
-            Written::KeptIn(_) => Err(MessagingError::unavailable(
-                Some(WriteOutcome::NotApplied),
-                "the group moves",
-            )
-            .into()),
+            Written::KeptIn(_) => {
+                let outcome = Some(WriteOutcome::NotApplied);
+                Err(MessagingError::unavailable(outcome, "the group moves").into())
+            }
         }
     }
 
@@ -171,15 +178,18 @@ impl Messaging {
         &self,
         group: MessageGroupId,
         draft: Draft,
-        head: Option<Head>,
+        known: Known,
         deadline: Instant,
     ) -> Result<Written, MessagingError> {
         match self
             .writers
-            .write(group, draft.clone(), head, deadline)
+            .write(group, draft.clone(), known, deadline)
             .await?
         {
-            Written::KeptIn(group) => self.writers.write(group, draft, None, deadline).await,
+            Written::KeptIn(OtherGroup { id, alias }) => {
+                let known = Known { head: None, alias };
+                self.writers.write(id, draft, known, deadline).await
+            }
             written => Ok(written),
         }
     }
@@ -258,13 +268,19 @@ impl Messaging {
     }
 }
 
-fn as_created(viewer: &Viewer, receiver: User, message: Message, head: &Head) -> CreatedMessage {
+fn as_created(viewer: &Viewer, receiver: User, created: Creation) -> CreatedMessage {
+    let Creation {
+        message,
+        newest,
+        head,
+    } = created;
     let group = MessageGroup {
         id: message.group_id,
         other_user_id: receiver.id,
         other_user: Some(receiver),
+        key: newest.key.clone(),
         unread_count: head.unread_count(viewer.user().id),
-        last_message: message.clone(),
+        last_message: newest,
     };
     CreatedMessage { message, group }
 }

@@ -19,10 +19,19 @@ pub struct PageRequest {
     pub end: End,
     /// At most so many items.
     pub limit: usize,
-    /// The range begins behind this key.
-    pub after: Option<SortKey>,
-    /// The range ends in front of this key.
-    pub before: Option<SortKey>,
+    /// The range begins behind this place.
+    pub after: Option<Place>,
+    /// The range ends in front of this place.
+    pub before: Option<Place>,
+}
+
+/// Where something stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// By its key.
+    pub key: SortKey,
+    /// By its number; 0 where there are no numbers.
+    pub seq: u64,
 }
 
 /// Items in the connection's order, and whether it goes on.

@@ -21,6 +21,9 @@ pub struct SortKey {
 #[error("{0:?} is not a time like 2026-11-22T06:29:00.123456+00:00")]
 pub struct UnreadableTime(String);
 
+/// The most bytes of a key: a time with nine digits and an offset has 35.
+const LONGEST: usize = 40;
+
 impl SortKey {
     /// The key of a time, to the microsecond.
     #[must_use]
@@ -34,6 +37,12 @@ impl SortKey {
 
     /// Reads a key in any form that the table may hold.
     pub fn parse(text: &str) -> Result<Self, UnreadableTime> {
+        let begin = text.as_bytes().get(..5).unwrap_or_default();
+        let four_digits =
+            begin.iter().take(4).all(u8::is_ascii_digit) && begin.last() == Some(&b'-');
+        if text.len() > LONGEST || !four_digits {
+            return Err(UnreadableTime(text.to_owned()));
+        }
         let created_at = DateTime::parse_from_rfc3339(text)
             .map(|time| time.to_utc())
             .or_else(|_| text.parse::<NaiveDateTime>().map(|time| time.and_utc()))
@@ -125,7 +134,16 @@ mod tests {
                 meant.parse::<DateTime<Utc>>().expect("a time")
             );
         }
-        assert!(SortKey::parse("yesterday").is_err());
+        let endless = format!("2026-11-22T06:29:00.{}Z", "0".repeat(2000));
+        for wrong in [
+            "yesterday",
+            "",
+            "+12026-11-22T06:29:00",
+            " 2026-11-22T06:29:00",
+            &endless,
+        ] {
+            assert!(SortKey::parse(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::error::{DisplayErrorContext, SdkError};
@@ -16,6 +17,9 @@ use super::error::{Fault, fault};
 use super::items::{self, Item, Key};
 use super::{MessageStore, StoreError};
 use crate::model::{Head, HeadRecord, Message, MessageGroupId, MessageId, SortKey, User, UserId};
+
+/// Condition under which a row of a group may be deleted.
+const OWN_OR_NONE: &str = "attribute_not_exists(pk) OR message_group_uuid = :group";
 
 /// Messages to be added to a group, with all that has to change with them.
 ///
@@ -180,7 +184,7 @@ impl MessageStore {
             actions.push((Role::NewRow, self.put_new(item)?));
         }
         for row in &commit.old_rows {
-            let delete = self.delete_row(newest.group_id, row)?;
+            let delete = self.delete_old(newest.group_id, row)?;
             actions.push((Role::OldRow(row.clone()), delete));
         }
         if let Some(alias) = commit.alias {
@@ -195,6 +199,28 @@ impl MessageStore {
             ));
         }
         Ok(actions)
+    }
+
+    /// Deletes a row, if it is the group's: one `DeleteItem`.
+    pub async fn delete_row(&self, group: MessageGroupId, row: &RowKey) -> Result<(), StoreError> {
+        let deleted = self
+            .client
+            .delete_item()
+            .table_name(&self.table)
+            .set_key(Some(Key::group_row(row).into_attributes()))
+            .condition_expression(OWN_OR_NONE)
+            .expression_attribute_values(":group", AttributeValue::S(group.to_string()))
+            .send()
+            .await;
+        match deleted {
+            Ok(_) => Ok(()),
+            Err(SdkError::ServiceError(error))
+                if error.err().is_conditional_check_failed_exception() =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn update_head(
@@ -248,7 +274,7 @@ impl MessageStore {
         Ok(TransactWriteItem::builder().put(put).build())
     }
 
-    fn delete_row(
+    fn delete_old(
         &self,
         group: MessageGroupId,
         row: &RowKey,
@@ -256,7 +282,7 @@ impl MessageStore {
         let delete = Delete::builder()
             .table_name(&self.table)
             .set_key(Some(Key::group_row(row).into_attributes()))
-            .condition_expression("attribute_not_exists(pk) OR message_group_uuid = :group")
+            .condition_expression(OWN_OR_NONE)
             .expression_attribute_values(":group", AttributeValue::S(group.to_string()))
             .build()
             .map_err(invalid)?;
@@ -268,11 +294,7 @@ fn invalid(cause: impl std::fmt::Display) -> StoreError {
     StoreError::refused(super::Service::DynamoDb, cause)
 }
 
-fn outcome<R>(error: SdkError<TransactWriteItemsError, R>, roles: Vec<Role>) -> Outcome
-where
-    R: std::fmt::Debug + Send + Sync + 'static,
-    SdkError<TransactWriteItemsError, R>: aws_sdk_dynamodb::error::ProvideErrorMetadata,
-{
+fn outcome(error: SdkError<TransactWriteItemsError, HttpResponse>, roles: Vec<Role>) -> Outcome {
     let fault = fault(&error);
     match error {
         SdkError::ServiceError(refusal) => match refusal.into_err() {

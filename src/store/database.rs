@@ -1,6 +1,7 @@
 //! The connection to Postgres and the shape of its database.
 
 use std::io::ErrorKind;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use sqlx::migrate::Migrator;
@@ -8,6 +9,9 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 
 use super::StoreError;
+
+/// How long a server may take to be reached where a database is to be made.
+const CREATE_TIMEOUT: Duration = Duration::from_secs(5);
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
@@ -51,6 +55,17 @@ pub enum DatabaseState {
     Current,
     /// Lacks these migrations.
     Behind(Vec<String>),
+}
+
+/// The host that an address names, unless that is this machine: by a socket,
+/// or by the loopback. The settings at the address's end count, and so do
+/// Postgres' own variables.
+pub fn remote_database_host(url: &str) -> Result<Option<String>, DatabaseError> {
+    let options: PgConnectOptions = url.parse().map_err(DatabaseError::Address)?;
+    let host = options.get_host();
+    let loopback = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    let local = options.get_socket().is_some() || host.starts_with('/') || loopback;
+    Ok((!local).then(|| host.to_owned()))
 }
 
 /// Makes a pool, after a first connection that shows a wrong address at once.
@@ -108,8 +123,10 @@ pub async fn create_database(url: &str) -> Result<(), DatabaseError> {
     let options: PgConnectOptions = url.parse().map_err(DatabaseError::Address)?;
     let name = options.get_database().unwrap_or("postgres").to_owned();
     let maintenance = options.clone().database("postgres");
-    let mut connection = PgConnection::connect_with(&maintenance)
-        .await
+    let connect = PgConnection::connect_with(&maintenance);
+    let connected = tokio::time::timeout(CREATE_TIMEOUT, connect).await;
+    let mut connection = connected
+        .unwrap_or_else(|_| Err(std::io::Error::from(ErrorKind::TimedOut).into()))
         .map_err(|cause| connect_error(&options, cause))?;
     let exists: bool =
         sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, Region};
+use aws_config::{BehaviorVersion, ConfigLoader, Region};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::Credentials;
 
@@ -43,22 +43,25 @@ pub async fn connect_dynamo(target: &DynamoTarget) -> Client {
     if let DynamoTarget::Endpoint { url, loopback } = target {
         loader = loader.endpoint_url(url);
         if *loopback {
-            loader = with_made_up_account(loader);
+            loader = on_loopback(loader, url);
         }
     }
     Client::new(&loader.load().await)
 }
 
 /// An emulator checks neither credentials nor region, but the SDK wants both,
-/// and without any would ask the network for them.
-fn with_made_up_account(mut loader: aws_config::ConfigLoader) -> aws_config::ConfigLoader {
+/// and without any would ask the network for them. No proxy is asked either.
+fn on_loopback(mut loader: ConfigLoader, url: &str) -> ConfigLoader {
     let given = |name| std::env::var_os(name).is_some();
-    if !given("AWS_ACCESS_KEY_ID") && !given("AWS_PROFILE") {
-        loader =
-            loader.credentials_provider(Credentials::new("local", "local", None, None, "loopback"));
+    if !given("AWS_ACCESS_KEY_ID") {
+        let made_up = Credentials::new("local", "local", None, None, "loopback");
+        loader = loader.credentials_provider(made_up);
     }
-    if !given("AWS_REGION") && !given("AWS_DEFAULT_REGION") && !given("AWS_PROFILE") {
+    if !given("AWS_REGION") && !given("AWS_DEFAULT_REGION") {
         loader = loader.region(Region::from_static("us-east-1"));
+    }
+    if url.starts_with("http://") {
+        loader = loader.http_client(aws_smithy_http_client::Builder::new().build_http());
     }
     loader
 }

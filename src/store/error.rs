@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
+use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 
 /// A store that a fault came from.
@@ -85,34 +86,30 @@ pub(super) enum Fault {
     Unknown,
 }
 
-pub(super) fn fault<E, R>(error: &SdkError<E, R>) -> Fault
+/// What an error means for what was asked. The status goes before the code: a
+/// 5xx, also of something in between, says nothing of what was done.
+pub(super) fn fault<E>(error: &SdkError<E, HttpResponse>) -> Fault
 where
-    SdkError<E, R>: ProvideErrorMetadata,
+    SdkError<E, HttpResponse>: ProvideErrorMetadata,
 {
     match error {
         SdkError::ConstructionFailure(_) => Fault::Refused,
+        SdkError::ServiceError(answer) if answer.raw().status().is_server_error() => Fault::Unknown,
         SdkError::ServiceError(_) => match error.code() {
             Some(code) if BUSY.contains(&code) => Fault::Busy,
-            Some(
-                "TransactionInProgressException"
-                | "InternalServerError"
-                | "InternalFailure"
-                | "ServiceUnavailable",
-            )
-            | None => Fault::Unknown,
+            Some("TransactionInProgressException") | None => Fault::Unknown,
             Some(_) => Fault::Refused,
         },
         _ => Fault::Unknown,
     }
 }
 
-impl<E, R> From<SdkError<E, R>> for StoreError
+impl<E> From<SdkError<E, HttpResponse>> for StoreError
 where
     E: Error + ProvideErrorMetadata + Send + Sync + 'static,
-    R: fmt::Debug + Send + Sync + 'static,
-    SdkError<E, R>: ProvideErrorMetadata,
+    SdkError<E, HttpResponse>: ProvideErrorMetadata,
 {
-    fn from(error: SdkError<E, R>) -> Self {
+    fn from(error: SdkError<E, HttpResponse>) -> Self {
         let cause = DisplayErrorContext(&error);
         match fault(&error) {
             Fault::Busy | Fault::Unknown => Self::unavailable(Service::DynamoDb, cause),

@@ -12,9 +12,9 @@ use uuid::Uuid;
 
 use super::commit::{GroupRow, RowKey, Sent, SentKey};
 use super::error::StoreError;
+use super::rows::{FoundRow, Preview};
 use crate::model::{
-    Head, HeadRecord, Message, MessageGroup, MessageGroupId, MessageId, SortKey, UnreadableTime,
-    User, UserId,
+    Head, HeadRecord, Message, MessageGroupId, MessageId, SortKey, UnreadableTime, User, UserId,
 };
 
 pub(super) type Item = HashMap<String, AttributeValue>;
@@ -141,7 +141,8 @@ pub(super) fn message(group_id: MessageGroupId, item: Item) -> Result<Message, U
 }
 
 /// `GRP#<owner>`, T of the newest message: a participant's row. The user is
-/// the other participant.
+/// the other participant. The original's rows end with that; its previews may
+/// be stale.
 #[derive(Serialize, Deserialize)]
 struct GroupRowItem {
     pk: String,
@@ -151,9 +152,11 @@ struct GroupRowItem {
     user_uuid: UserId,
     user_handle: String,
     user_display_name: String,
-    message_uuid: MessageId,
-    sender_uuid: UserId,
+    message_uuid: Option<MessageId>,
+    sender_uuid: Option<UserId>,
+    #[serde(default)]
     seq: u64,
+    #[serde(default)]
     unread_count: u64,
 }
 
@@ -173,38 +176,38 @@ pub(super) fn group_row_item(
         user_uuid: row.other_user.id,
         user_handle: row.other_user.handle.clone(),
         user_display_name: row.other_user.display_name.clone(),
-        message_uuid: newest.id,
-        sender_uuid: newest.sender.id,
+        message_uuid: Some(newest.id),
+        sender_uuid: Some(newest.sender.id),
         seq: newest.seq,
         unread_count: row.unread_count,
     })
 }
 
-/// Reads a row of `owner`, who is the sender of what the other did not send.
-pub(super) fn message_group(owner: &User, item: Item) -> Result<MessageGroup, Unreadable> {
+pub(super) fn found_row(item: Item) -> Result<FoundRow, Unreadable> {
     let row: GroupRowItem = serde_dynamo::from_item(item)?;
-    let other_user = User {
-        id: row.user_uuid,
-        handle: row.user_handle,
-        display_name: row.user_display_name,
-    };
-    let sender = if row.sender_uuid == other_user.id {
-        other_user.clone()
-    } else {
-        owner.clone()
-    };
-    Ok(MessageGroup {
-        id: row.message_group_uuid,
-        other_user_id: other_user.id,
-        other_user: Some(other_user),
-        last_message: Message {
-            id: row.message_uuid,
-            group_id: row.message_group_uuid,
-            key: SortKey::parse(&row.sk)?,
+    let owner = row
+        .pk
+        .strip_prefix("GRP#")
+        .and_then(|owner| owner.parse().ok());
+    let preview = row
+        .message_uuid
+        .zip(row.sender_uuid)
+        .map(|(message_id, sender_id)| Preview {
+            message_id,
+            sender_id,
             seq: row.seq,
             body: row.message,
-            sender,
+        });
+    Ok(FoundRow {
+        owner: owner.ok_or(Unreadable::Contents("its owner is no uuid"))?,
+        group_id: row.message_group_uuid,
+        key: SortKey::parse(&row.sk)?,
+        other_user: User {
+            id: row.user_uuid,
+            handle: row.user_handle,
+            display_name: row.user_display_name,
         },
+        preview,
         unread_count: row.unread_count,
     })
 }

@@ -1,15 +1,23 @@
 //! Message groups and messages: the reading side of the table.
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::AttributeValue;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use super::commit::RowKey;
 use super::error::StoreError;
-use super::items::{self, Item, Key};
+use super::items::{self, Key};
+use super::query::{Range, readable};
+use super::rows::FoundRow;
 use crate::model::{
     End, HeadRecord, Message, MessageGroup, MessageGroupId, Page, PageRequest, SortKey, User,
     UserId,
 };
+
+/// How many newest messages are read at the same time, for rows that do not
+/// say what they show.
+const READS_AT_ONCE: usize = 8;
+/// The most rows of one group that are looked at: it should have two.
+const MOST_ROWS: usize = 100;
 
 /// What a read may miss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,43 +33,6 @@ pub enum Consistency {
 pub struct MessageStore {
     pub(super) client: Client,
     pub(super) table: String,
-}
-
-/// A stretch of one partition. Bounds are exclusive.
-struct Range<'a> {
-    partition: String,
-    above: Option<&'a SortKey>,
-    below: Option<&'a SortKey>,
-    ascending: bool,
-}
-
-impl Range<'_> {
-    fn is_empty(&self) -> bool {
-        matches!((self.above, self.below), (Some(above), Some(below)) if above >= below)
-    }
-
-    /// Key condition, its values, and how many of the items that it lets
-    /// through are outside all the same: `BETWEEN` includes its ends.
-    fn condition(&self) -> (&'static str, Item, usize) {
-        let mut values =
-            Item::from([(":pk".to_owned(), AttributeValue::S(self.partition.clone()))]);
-        for (name, bound) in [(":above", self.above), (":below", self.below)] {
-            if let Some(key) = bound {
-                values.insert(name.to_owned(), AttributeValue::S(key.as_str().to_owned()));
-            }
-        }
-        match (self.above, self.below) {
-            (None, None) => ("pk = :pk", values, 0),
-            (Some(_), None) => ("pk = :pk AND sk > :above", values, 0),
-            (None, Some(_)) => ("pk = :pk AND sk < :below", values, 0),
-            (Some(_), Some(_)) => ("pk = :pk AND sk BETWEEN :above AND :below", values, 2),
-        }
-    }
-
-    fn contains(&self, key: &str) -> bool {
-        self.above.is_none_or(|above| key > above.as_str())
-            && self.below.is_none_or(|below| key < below.as_str())
-    }
 }
 
 impl MessageStore {
@@ -82,80 +53,115 @@ impl MessageStore {
         request: &PageRequest,
         consistency: Consistency,
     ) -> Result<Page<Message>, StoreError> {
-        let range = Range {
-            partition: items::message_partition(group),
-            above: request.after.as_ref(),
-            below: request.before.as_ref(),
-            ascending: request.end == End::First,
-        };
+        let range = Range::of_messages(group, request);
         let read = || {
-            self.read(
-                &range,
-                request.limit + 1,
-                consistency,
-                |item| items::message(group, item),
-                Vec::push,
-            )
+            self.read(&range, request.limit + 1, consistency, |item| {
+                items::message(group, item)
+            })
         };
         let mut messages = read().await?;
-        if has_hole(&messages) {
+        if has_hole(request, &messages) {
             messages = read().await?;
         }
         Ok(Page::of_read(request, messages))
     }
 
+    /// The newest message of a group: one `Query` for one item.
+    pub async fn newest_message(
+        &self,
+        group: MessageGroupId,
+        consistency: Consistency,
+    ) -> Result<Option<Message>, StoreError> {
+        let newest = PageRequest {
+            end: End::Last,
+            limit: 1,
+            after: None,
+            before: None,
+        };
+        let range = Range::of_messages(group, &newest);
+        let found = self
+            .read(&range, 1, consistency, |item| items::message(group, item))
+            .await?;
+        Ok(found.into_iter().next())
+    }
+
     /// Pattern B: a page of a user's message groups, most recently active first.
     ///
     /// One `Query` on `GRP#<owner>` by `sk` downwards. A row that moves while
-    /// it is read may show twice: the newer one is kept.
+    /// it is read may show twice: the newer one is kept. For each row of the
+    /// original's, which does not say what it shows, the newest message is
+    /// read as well; one whose group has no message at all is left out.
     pub async fn message_groups(
         &self,
         owner: &User,
         request: &PageRequest,
         consistency: Consistency,
     ) -> Result<Page<MessageGroup>, StoreError> {
-        let range = Range {
-            partition: items::group_partition(owner.id),
-            above: request.before.as_ref(),
-            below: request.after.as_ref(),
-            ascending: request.end == End::Last,
-        };
-        let groups = self
-            .read(
-                &range,
-                request.limit + 1,
-                consistency,
-                |item| items::message_group(owner, item),
-                keep_newest,
-            )
-            .await?;
-        Ok(Page::of_read(request, groups))
+        let wanted = request.limit + 1;
+        let mut range = Range::of_rows(owner.id, request);
+        let mut groups = Vec::new();
+        loop {
+            let missing = wanted - groups.len();
+            let rows = self
+                .read(&range, missing, consistency, items::found_row)
+                .await?;
+            let goes_on = rows.len() == missing;
+            range.begin_behind(rows.last().map(|row| row.key.clone()));
+            for group in self.complete(owner, rows, consistency).await? {
+                keep_newest(&mut groups, group);
+            }
+            if groups.len() >= wanted || !goes_on {
+                return Ok(Page::of_read(request, groups));
+            }
+        }
     }
 
     /// Every row of a user's that is shared with `other`, by a strongly
     /// consistent walk of `GRP#<owner>`: one `Query` a megabyte of rows.
     pub async fn rows_shared_with(
         &self,
-        owner: &User,
+        owner: UserId,
         other: UserId,
-    ) -> Result<Vec<MessageGroup>, StoreError> {
-        let range = Range {
-            partition: items::group_partition(owner.id),
-            above: None,
-            below: None,
-            ascending: false,
-        };
+    ) -> Result<Vec<FoundRow>, StoreError> {
+        let range = Range::of_owner(owner);
         let mut rows = self
-            .read(
-                &range,
-                usize::MAX,
-                Consistency::Strong,
-                |item| items::message_group(owner, item),
-                Vec::push,
-            )
+            .read(&range, usize::MAX, Consistency::Strong, items::found_row)
             .await?;
-        rows.retain(|row| row.other_user_id == other);
+        rows.retain(|row| row.other_user.id == other);
         Ok(rows)
+    }
+
+    /// The rows of a group that was written before there were heads: one
+    /// `Query` on the index, newest first, which may miss the last second.
+    pub async fn rows_of_group(&self, group: MessageGroupId) -> Result<Vec<FoundRow>, StoreError> {
+        let range = Range::of_group(group);
+        self.read(&range, MOST_ROWS, Consistency::Eventual, items::found_row)
+            .await
+    }
+
+    /// Groups of rows: those that do not say what they show get their newest
+    /// message, a few at a time.
+    async fn complete(
+        &self,
+        owner: &User,
+        rows: Vec<FoundRow>,
+        consistency: Consistency,
+    ) -> Result<Vec<MessageGroup>, StoreError> {
+        let groups = stream::iter(rows).map(|row| async {
+            if let Some(newest) = row.previewed(owner) {
+                return Ok(Some(row.with_newest(newest)));
+            }
+            let newest = self.newest_message(row.group_id, consistency).await?;
+            if newest.is_none() {
+                tracing::warn!(group = %row.group_id, "a row's group has no message: it is left out");
+            }
+            Ok(newest.map(|newest| row.with_newest(newest)))
+        });
+        let groups = groups.buffered(READS_AT_ONCE);
+        groups
+            .try_filter_map(|group| std::future::ready(Ok(group)))
+            .try_collect()
+            .await
     }
 
     /// One message by its key: one strongly consistent `GetItem`.
@@ -170,20 +176,39 @@ impl MessageStore {
         Ok(readable(item, |item| items::message(group, item)))
     }
 
-    /// One row of a user's by its key: one strongly consistent `GetItem`.
-    pub async fn find_message_group(
+    /// The version of a group's head and one of its messages, as they were at
+    /// one moment: one `TransactGetItems`. Version 0 is no head.
+    pub async fn find_version_and_message(
         &self,
-        owner: &User,
+        group: MessageGroupId,
         key: &SortKey,
-    ) -> Result<Option<MessageGroup>, StoreError> {
-        let row = RowKey {
-            owner: owner.id,
-            key: key.clone(),
+    ) -> Result<(u64, Option<Message>), StoreError> {
+        let keys = [Key::head(group), Key::message(group, key)];
+        let [head, message] = self.find_together(keys).await?;
+        let version = match head {
+            None => 0,
+            Some(head) => {
+                match items::head_record(head).map_err(|cause| cause.at(group.to_string()))? {
+                    HeadRecord::Head(head) => head.version,
+                    HeadRecord::AliasOf(_) => 0,
+                }
+            }
         };
-        let Some(item) = self.find(Key::group_row(&row)).await? else {
+        let message = message.and_then(|item| readable(item, |item| items::message(group, item)));
+        Ok((version, message))
+    }
+
+    /// One row of a user's by its key: one strongly consistent `GetItem`.
+    pub async fn find_row(
+        &self,
+        owner: UserId,
+        key: &SortKey,
+    ) -> Result<Option<FoundRow>, StoreError> {
+        let key = key.clone();
+        let Some(item) = self.find(Key::group_row(&RowKey { owner, key })).await? else {
             return Ok(None);
         };
-        Ok(readable(item, |item| items::message_group(owner, item)))
+        Ok(readable(item, items::found_row))
     }
 
     /// The head of a group, or the alias in its place: one strongly consistent
@@ -197,87 +222,28 @@ impl MessageStore {
             .map(Some)
             .map_err(|cause| cause.at(key))
     }
-
-    async fn find(&self, key: Key) -> Result<Option<Item>, StoreError> {
-        let found = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .set_key(Some(key.into_attributes()))
-            .consistent_read(true)
-            .send()
-            .await?;
-        Ok(found.item)
-    }
-
-    /// Reads up to `wanted` readable items of a range, page by page.
-    async fn read<T>(
-        &self,
-        range: &Range<'_>,
-        wanted: usize,
-        consistency: Consistency,
-        read_item: impl Fn(Item) -> Result<T, items::Unreadable>,
-        add: impl Fn(&mut Vec<T>, T),
-    ) -> Result<Vec<T>, StoreError> {
-        let mut found = Vec::new();
-        if range.is_empty() {
-            return Ok(found);
-        }
-        let (condition, values, ends) = range.condition();
-        let mut from = None;
-        loop {
-            let missing = (wanted - found.len()).saturating_add(ends);
-            let page = self
-                .client
-                .query()
-                .table_name(&self.table)
-                .key_condition_expression(condition)
-                .set_expression_attribute_values(Some(values.clone()))
-                .scan_index_forward(range.ascending)
-                .consistent_read(consistency == Consistency::Strong)
-                .set_limit(i32::try_from(missing).ok())
-                .set_exclusive_start_key(from)
-                .send()
-                .await?;
-            let inside = page.items.unwrap_or_default().into_iter().filter(|item| {
-                let key = item.get("sk").and_then(|key| key.as_s().ok());
-                key.is_some_and(|key| range.contains(key))
-            });
-            for item in inside.filter_map(|item| readable(item, &read_item)) {
-                add(&mut found, item);
-            }
-            from = page.last_evaluated_key;
-            if found.len() >= wanted || from.is_none() {
-                found.truncate(wanted);
-                return Ok(found);
-            }
-        }
-    }
 }
 
-/// An item that cannot be read is passed over, with one log line.
-fn readable<T>(item: Item, read_item: impl Fn(Item) -> Result<T, items::Unreadable>) -> Option<T> {
-    let key = items::key_of(&item);
-    read_item(item)
-        .inspect_err(
-            |cause| tracing::warn!(key, %cause, "an item cannot be read and is passed over"),
-        )
-        .ok()
-}
-
-/// Whether a number is missing between two neighbours. The original's messages
-/// have no numbers.
-fn has_hole(messages: &[Message]) -> bool {
-    messages
-        .windows(2)
-        .any(|pair| pair[0].seq != 0 && pair[1].seq != 0 && pair[0].seq.abs_diff(pair[1].seq) != 1)
+/// Whether a number is missing between two neighbours, the first of which is
+/// what the page is to begin behind. The original's messages have no numbers.
+fn has_hole(request: &PageRequest, messages: &[Message]) -> bool {
+    let begin = match request.end {
+        End::First => &request.after,
+        End::Last => &request.before,
+    };
+    let begin = begin.iter().map(|place| place.seq);
+    let numbers: Vec<u64> = begin
+        .chain(messages.iter().map(|message| message.seq))
+        .collect();
+    let hole = |pair: &[u64]| pair[0] != 0 && pair[1] != 0 && pair[0].abs_diff(pair[1]) != 1;
+    numbers.windows(2).any(hole)
 }
 
 /// Adds a row, unless a newer one of its group is there; takes out an older one.
 fn keep_newest(groups: &mut Vec<MessageGroup>, row: MessageGroup) {
     match groups.iter().position(|group| group.id == row.id) {
         None => groups.push(row),
-        Some(place) if groups[place].last_message.key < row.last_message.key => {
+        Some(place) if groups[place].key < row.key => {
             groups.remove(place);
             groups.push(row);
         }

@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::types::{
 use super::{MessageStore, Service, StoreError};
 
 /// The index over a group's rows.
-const INDEX: &str = "message-group-sk-index";
+pub(super) const INDEX: &str = "message-group-sk-index";
 /// The attribute that DynamoDB deletes expired items by.
 const EXPIRY: &str = "expires_at";
 /// How long a new table may take until it can be used.

@@ -49,6 +49,12 @@ struct SignInRow {
     user: UserRow,
 }
 
+/// Postgres can hold no NUL, so nothing is found by one.
+fn storable(texts: &[String]) -> Vec<&str> {
+    let texts = texts.iter().map(String::as_str);
+    texts.filter(|text| !text.contains('\0')).collect()
+}
+
 impl UserStore {
     /// The store over a pool of connections.
     #[must_use]
@@ -74,7 +80,7 @@ impl UserStore {
         let rows: Vec<UserRow> = sqlx::query_as(
             "SELECT uuid, handle, display_name FROM public.users WHERE handle = ANY($1)",
         )
-        .bind(handles)
+        .bind(storable(handles))
         .fetch_all(&self.pool)
         .await?;
         Ok(rows.into_iter().map(User::from).collect())
@@ -89,7 +95,7 @@ impl UserStore {
         let rows: Vec<SignInRow> = sqlx::query_as(
             "SELECT cognito_user_id, uuid, handle, display_name FROM public.users WHERE cognito_user_id = ANY($1)",
         )
-        .bind(subs)
+        .bind(storable(subs))
         .fetch_all(&self.pool)
         .await?;
         Ok(rows
@@ -120,6 +126,9 @@ impl UserStore {
 
     /// The Cognito id of the user with a handle, where there is one.
     pub async fn find_cognito_id(&self, handle: &str) -> Result<Option<String>, StoreError> {
+        if handle.contains('\0') {
+            return Ok(None);
+        }
         let found: Option<Option<String>> =
             sqlx::query_scalar("SELECT cognito_user_id FROM public.users WHERE handle = $1")
                 .bind(handle)

@@ -1,0 +1,235 @@
+//! Reading stretches of a partition, and single items.
+
+use aws_sdk_dynamodb::config::http::HttpResponse;
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::transact_get_items::TransactGetItemsError;
+use aws_sdk_dynamodb::types::{AttributeValue, Get, TransactGetItem};
+
+use super::error::{Service, StoreError};
+use super::items::{self, Item, Key};
+use super::table::INDEX;
+use super::{Consistency, MessageStore};
+use crate::model::{End, MessageGroupId, PageRequest, Place, SortKey, UserId};
+
+/// A stretch of one partition. Bounds are exclusive.
+pub(super) struct Range {
+    index: Option<&'static str>,
+    partition: String,
+    above: Option<SortKey>,
+    below: Option<SortKey>,
+    ascending: bool,
+}
+
+impl Range {
+    /// All of a user's rows, newest first.
+    pub fn of_owner(owner: UserId) -> Self {
+        Self {
+            index: None,
+            partition: items::group_partition(owner),
+            above: None,
+            below: None,
+            ascending: false,
+        }
+    }
+
+    /// All rows of a group, by the index, newest first.
+    pub fn of_group(group: MessageGroupId) -> Self {
+        Self {
+            index: Some(INDEX),
+            partition: group.to_string(),
+            above: None,
+            below: None,
+            ascending: false,
+        }
+    }
+
+    /// Part of a group's messages, whose order is that of the keys.
+    pub fn of_messages(group: MessageGroupId, request: &PageRequest) -> Self {
+        Self {
+            index: None,
+            partition: items::message_partition(group),
+            above: key_of(request.after.as_ref()),
+            below: key_of(request.before.as_ref()),
+            ascending: request.end == End::First,
+        }
+    }
+
+    /// Part of a user's rows, whose order is that of the keys turned round.
+    pub fn of_rows(owner: UserId, request: &PageRequest) -> Self {
+        Self {
+            index: None,
+            partition: items::group_partition(owner),
+            above: key_of(request.before.as_ref()),
+            below: key_of(request.after.as_ref()),
+            ascending: request.end == End::Last,
+        }
+    }
+
+    /// What comes behind a key, in the order in which it is read.
+    pub fn begin_behind(&mut self, key: Option<SortKey>) {
+        let begin = if self.ascending {
+            &mut self.above
+        } else {
+            &mut self.below
+        };
+        if key.is_some() {
+            *begin = key;
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        matches!((&self.above, &self.below), (Some(above), Some(below)) if above >= below)
+    }
+
+    /// Key condition, its values, and how many of the items that it lets
+    /// through are outside all the same: `BETWEEN` includes its ends.
+    fn condition(&self) -> (&'static str, Item, usize) {
+        let partition = AttributeValue::S(self.partition.clone());
+        let mut values = Item::from([(":partition".to_owned(), partition)]);
+        for (name, bound) in [(":above", &self.above), (":below", &self.below)] {
+            if let Some(key) = bound {
+                values.insert(name.to_owned(), AttributeValue::S(key.as_str().to_owned()));
+            }
+        }
+        match (&self.above, &self.below) {
+            (None, None) => ("#partition = :partition", values, 0),
+            (Some(_), None) => ("#partition = :partition AND sk > :above", values, 0),
+            (None, Some(_)) => ("#partition = :partition AND sk < :below", values, 0),
+            (Some(_), Some(_)) => (
+                "#partition = :partition AND sk BETWEEN :above AND :below",
+                values,
+                2,
+            ),
+        }
+    }
+
+    /// The attribute that names the partition.
+    fn partition_attribute(&self) -> &'static str {
+        if self.index.is_some() {
+            "message_group_uuid"
+        } else {
+            "pk"
+        }
+    }
+
+    fn contains(&self, key: &str) -> bool {
+        self.above.as_ref().is_none_or(|above| key > above.as_str())
+            && self.below.as_ref().is_none_or(|below| key < below.as_str())
+    }
+}
+
+fn key_of(place: Option<&Place>) -> Option<SortKey> {
+    place.map(|place| place.key.clone())
+}
+
+impl MessageStore {
+    /// Several items as they were at one moment: one `TransactGetItems`. Two
+    /// reads of their own could see a transaction half.
+    pub(super) async fn find_together<const N: usize>(
+        &self,
+        keys: [Key; N],
+    ) -> Result<[Option<Item>; N], StoreError> {
+        let mut gets = Vec::with_capacity(N);
+        for key in keys {
+            let get = Get::builder()
+                .table_name(&self.table)
+                .set_key(Some(key.into_attributes()))
+                .build()
+                .map_err(|cause| StoreError::refused(Service::DynamoDb, cause))?;
+            gets.push(TransactGetItem::builder().get(get).build());
+        }
+        let found = self
+            .client
+            .transact_get_items()
+            .set_transact_items(Some(gets))
+            .send()
+            .await
+            .map_err(unless_cancelled)?;
+        let mut found = found.responses.unwrap_or_default().into_iter();
+        Ok(std::array::from_fn(|_| {
+            found.next().and_then(|found| found.item)
+        }))
+    }
+
+    /// One item: one strongly consistent `GetItem`.
+    pub(super) async fn find(&self, key: Key) -> Result<Option<Item>, StoreError> {
+        let found = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .set_key(Some(key.into_attributes()))
+            .consistent_read(true)
+            .send()
+            .await?;
+        Ok(found.item)
+    }
+
+    /// Reads up to `wanted` readable items of a range, page by page.
+    pub(super) async fn read<T>(
+        &self,
+        range: &Range,
+        wanted: usize,
+        consistency: Consistency,
+        read_item: impl Fn(Item) -> Result<T, items::Unreadable>,
+    ) -> Result<Vec<T>, StoreError> {
+        let mut found = Vec::new();
+        if range.is_empty() {
+            return Ok(found);
+        }
+        let (condition, values, ends) = range.condition();
+        let mut from = None;
+        loop {
+            let missing = (wanted - found.len()).saturating_add(ends);
+            let page = self
+                .client
+                .query()
+                .table_name(&self.table)
+                .set_index_name(range.index.map(str::to_owned))
+                .key_condition_expression(condition)
+                .expression_attribute_names("#partition", range.partition_attribute())
+                .set_expression_attribute_values(Some(values.clone()))
+                .scan_index_forward(range.ascending)
+                .consistent_read(consistency == Consistency::Strong)
+                .set_limit(i32::try_from(missing).ok())
+                .set_exclusive_start_key(from)
+                .send()
+                .await?;
+            let inside = page.items.unwrap_or_default().into_iter().filter(|item| {
+                let key = item.get("sk").and_then(|key| key.as_s().ok());
+                key.is_some_and(|key| range.contains(key))
+            });
+            found.extend(inside.filter_map(|item| readable(item, &read_item)));
+            from = page.last_evaluated_key;
+            if found.len() >= wanted || from.is_none() {
+                found.truncate(wanted);
+                return Ok(found);
+            }
+        }
+    }
+}
+
+/// A reading transaction is cancelled by a writing one that is under way: it
+/// works a little later.
+fn unless_cancelled(error: SdkError<TransactGetItemsError, HttpResponse>) -> StoreError {
+    let cancelled = error
+        .as_service_error()
+        .is_some_and(TransactGetItemsError::is_transaction_canceled_exception);
+    if cancelled {
+        StoreError::unavailable(Service::DynamoDb, "another transaction is under way")
+    } else {
+        error.into()
+    }
+}
+
+/// An item that cannot be read is passed over, with one log line.
+pub(super) fn readable<T>(
+    item: Item,
+    read_item: impl Fn(Item) -> Result<T, items::Unreadable>,
+) -> Option<T> {
+    let key = items::key_of(&item);
+    read_item(item)
+        .inspect_err(
+            |cause| tracing::warn!(key, %cause, "an item cannot be read and is passed over"),
+        )
+        .ok()
+}
