@@ -20,7 +20,7 @@ use error::CliError;
 
 /// Direct messages of the Cruddur app: a GraphQL API over DynamoDB and Postgres.
 ///
-/// Every setting is also an environment variable, named beside it.
+/// A setting with a name in brackets is also an environment variable of that name.
 /// Exit codes: 0; 1 failed or refused; 2 usage; 130 interrupted.
 #[derive(Debug, Parser)]
 #[command(name = "cruddur", version, arg_required_else_help = true)]

@@ -3,13 +3,14 @@
 //! A command flattens the groups that it uses. Where the ecosystem has a name
 //! for a variable, that is the one.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::Args;
 
 use crate::auth::{Issuers, TokenUse, UserPoolId};
 use crate::graphql::Introspection;
+use crate::loopback::is_loopback;
 use crate::server::{Origin, Origins};
 use crate::store::{DynamoTarget, PoolSettings};
 
@@ -69,22 +70,6 @@ pub fn sdk_target() -> DynamoTarget {
         },
         _ => DynamoTarget::Sdk,
     }
-}
-
-/// Whether an address names this machine by its loopback interface.
-#[must_use]
-pub fn is_loopback(url: &str) -> bool {
-    let Some(host) = reqwest::Url::parse(url)
-        .ok()
-        .and_then(|url| url.host_str().map(str::to_owned))
-    else {
-        return false;
-    };
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost"
-        || bare
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
 }
 
 /// Postgres.
@@ -221,27 +206,6 @@ impl ApiArgs {
         Origins {
             named: self.cors_origin.clone(),
             any_localhost: false,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn loopback_is_this_machine_and_nothing_that_looks_like_it() {
-        for (url, loopback) in [
-            ("http://localhost:8000", true),
-            ("http://127.0.0.1:8000", true),
-            ("http://[::1]:8000", true),
-            ("postgres://postgres:password@localhost:5432/cruddur", true),
-            ("https://dynamodb.eu-central-1.amazonaws.com", false),
-            ("http://localhost.evil.com", false),
-            ("postgres://localhost@db.example.com/cruddur", false),
-            ("nonsense", false),
-        ] {
-            assert_eq!(is_loopback(url), loopback, "{url}");
         }
     }
 }

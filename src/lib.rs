@@ -23,6 +23,7 @@ pub mod demo;
 #[cfg(feature = "dev")]
 pub mod dev;
 pub mod graphql;
+pub mod loopback;
 pub mod messaging;
 pub mod model;
 pub mod server;

@@ -11,6 +11,8 @@ use serde::Deserialize;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use crate::loopback::is_loopback;
+
 /// How often keys are fetched although nothing asks for it.
 const REFRESH_EVERY: Duration = Duration::from_hours(1);
 /// How long a fetch keeps an unknown `kid` from causing another.
@@ -74,11 +76,13 @@ impl KeyCache {
     /// hourly until the last clone is gone.
     #[must_use]
     pub fn start(url: String) -> Self {
-        let http = reqwest::Client::builder()
+        let mut http = reqwest::Client::builder()
             .timeout(FETCH_TIMEOUT)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .unwrap_or_default();
+            .redirect(reqwest::redirect::Policy::none());
+        if is_loopback(&url) {
+            http = http.no_proxy();
+        }
+        let http = http.build().unwrap_or_default();
         let shared = Arc::new(Shared {
             url,
             http,

@@ -12,18 +12,19 @@ use serde_json::json;
 use tokio::net::TcpListener;
 
 use super::CliError;
-use super::signals::stop;
+use super::signals::{INTERRUPTED, stop};
 use crate::auth::{CognitoVerifier, Issuers, KeyCache, TokenUse};
 use crate::clock::Clock;
-use crate::config::{DYNAMODB_ENDPOINT, TableArgs, is_loopback};
+use crate::config::{DYNAMODB_ENDPOINT, TableArgs};
 use crate::demo;
 use crate::dev::{CLIENT_ID, DataDir, DevError, DynamoDb, Issuer, Postgres, SigningKey};
 use crate::graphql::{Api, Introspection};
+use crate::loopback::is_loopback;
 use crate::messaging::{Directory, Messaging};
 use crate::server::{App, Health, Origins, serve};
 use crate::store::{
     DynamoTarget, MessageStore, PoolSettings, TableStatus, UserStore, connect_database,
-    connect_dynamo, create_database, migrate,
+    connect_dynamo, create_database, migrate, remote_database_host,
 };
 
 /// For how long a user is kept before Postgres is asked again.
@@ -75,11 +76,45 @@ struct Places {
     tokens: BTreeMap<&'static str, String>,
 }
 
+/// All that runs, ready to serve.
+struct Ready {
+    listener: TcpListener,
+    app: App,
+    places: Places,
+    services: Services,
+}
+
 impl DevArgs {
     pub async fn run(self) -> Result<ExitCode, CliError> {
-        let stop = stop()?;
+        let json = self.json;
+        let mut stop = Box::pin(stop()?);
+        let ready = tokio::select! {
+            ready = self.start() => ready?,
+            () = &mut stop => return Ok(ExitCode::from(INTERRUPTED)),
+        };
+        let Ready {
+            listener,
+            app,
+            places,
+            services,
+        } = ready;
+        let serving = tokio::spawn(serve(listener, app, stop));
+        super::print(&if json { places.json() } else { places.text() })?;
+        serving.await.map_err(std::io::Error::other)??;
+        drop(services);
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn start(self) -> Result<Ready, CliError> {
         let listener = self.listener().await?;
-        let services = self.services()?;
+        let given = Given::from_environment()?;
+        let (data_dir, ports) = (
+            self.data_dir.clone(),
+            (self.dynamodb_port, self.postgres_port),
+        );
+        // Blocking, for a second or two: Ctrl-C is heard meanwhile.
+        let services = tokio::task::spawn_blocking(move || Services::start(data_dir, given, ports));
+        let services = services.await.map_err(std::io::Error::other)??;
         let (users, messages) = self.stores(&services).await?;
         let clock = Clock::system();
         let key = if services.data.is_temporary() {
@@ -91,7 +126,6 @@ impl DevArgs {
         let directory = Directory::new(users.clone(), USERS_FRESH_FOR);
         let messaging = Messaging::new(messages.clone(), directory, clock.clone());
         demo::seed(&messaging, &users, clock.now()).await?;
-
         let places = Places {
             api: listener.local_addr()?,
             dynamodb: services.dynamodb_url.clone(),
@@ -110,15 +144,12 @@ impl DevArgs {
                 any_localhost: true,
             },
         };
-        let serving = tokio::spawn(serve(listener, app, stop));
-        super::print(&if self.json {
-            places.json()
-        } else {
-            places.text()
-        })?;
-        serving.await.map_err(std::io::Error::other)??;
-        drop(services);
-        Ok(ExitCode::SUCCESS)
+        Ok(Ready {
+            listener,
+            app,
+            places,
+            services,
+        })
     }
 
     /// On the port that is asked for, or else near the usual one.
@@ -132,33 +163,6 @@ impl DevArgs {
             (Err(cause), Some(address)) => Err(CliError::Listen { address, cause }),
             (Err(_), None) => Ok(TcpListener::bind(("127.0.0.1", 0)).await?),
         }
-    }
-
-    fn services(&self) -> Result<Services, CliError> {
-        let (dynamodb_url, database_url) = (given(DYNAMODB_ENDPOINT)?, given("DATABASE_URL")?);
-        let data = match &self.data_dir {
-            Some(path) => DataDir::open(path)?,
-            None => DataDir::temporary()?,
-        };
-        let postgres = match &database_url {
-            Some(_) => None,
-            None => Some(Postgres::start(&data, self.postgres_port)?),
-        };
-        let file = data.path().join("dynamodb.sqlite");
-        let file = (!data.is_temporary()).then_some(file);
-        let dynamodb = match &dynamodb_url {
-            Some(_) => None,
-            None => Some(DynamoDb::start(file.as_deref(), self.dynamodb_port)?),
-        };
-        let own_dynamodb = dynamodb.as_ref().map(DynamoDb::url);
-        let own_database = postgres.as_ref().map(|postgres| postgres.url("cruddur"));
-        Ok(Services {
-            dynamodb_url: dynamodb_url.or(own_dynamodb).unwrap_or_default(),
-            database_url: database_url.or(own_database).unwrap_or_default(),
-            _dynamodb: dynamodb,
-            _postgres: postgres,
-            data,
-        })
     }
 
     /// The stores, with a migrated database and a table.
@@ -182,22 +186,71 @@ impl DevArgs {
     }
 }
 
-/// A service that the environment names, if it is on this machine.
-fn given(variable: &'static str) -> Result<Option<String>, DevError> {
-    match std::env::var(variable) {
-        Ok(url) if is_loopback(&url) => Ok(Some(url)),
-        Ok(url) => match reqwest::Url::parse(&url)
-            .ok()
-            .as_ref()
-            .and_then(reqwest::Url::host_str)
+/// Services that the environment names. They have to be on this machine.
+struct Given {
+    dynamodb: Option<String>,
+    database: Option<String>,
+}
+
+impl Given {
+    fn from_environment() -> Result<Self, CliError> {
+        let dynamodb = std::env::var(DYNAMODB_ENDPOINT).ok();
+        let database = std::env::var("DATABASE_URL").ok();
+        if let Some(url) = &dynamodb
+            && !is_loopback(url)
         {
-            Some(host) => Err(DevError::NotLoopback {
-                variable,
-                host: host.to_owned(),
-            }),
-            None => Err(DevError::NotAnAddress(variable)),
+            return Err(elsewhere(url).into());
+        }
+        let remote = database.as_deref().map(remote_database_host).transpose()?;
+        if let Some(host) = remote.flatten() {
+            let variable = "DATABASE_URL";
+            return Err(DevError::NotLoopback { variable, host }.into());
+        }
+        Ok(Self { dynamodb, database })
+    }
+}
+
+fn elsewhere(url: &str) -> DevError {
+    let variable = DYNAMODB_ENDPOINT;
+    let url = reqwest::Url::parse(url).ok();
+    match url.as_ref().and_then(reqwest::Url::host_str) {
+        Some(host) => DevError::NotLoopback {
+            variable,
+            host: host.to_owned(),
         },
-        Err(_) => Ok(None),
+        None => DevError::NotAnAddress(variable),
+    }
+}
+
+impl Services {
+    fn start(
+        data_dir: Option<PathBuf>,
+        given: Given,
+        (dynamodb_port, postgres_port): (u16, u16),
+    ) -> Result<Self, DevError> {
+        let data = match data_dir {
+            Some(path) => DataDir::open(&path)?,
+            None => DataDir::temporary()?,
+        };
+        let postgres = match &given.database {
+            Some(_) => None,
+            None => Some(Postgres::start(&data, postgres_port)?),
+        };
+        let file = data.path().join("dynamodb.sqlite");
+        let file = (!data.is_temporary()).then_some(file);
+        let dynamodb = match &given.dynamodb {
+            Some(_) => None,
+            None => Some(DynamoDb::start(file.as_deref(), dynamodb_port)?),
+        };
+        let own_dynamodb = dynamodb.as_ref().map(DynamoDb::url);
+        let own_database = postgres.as_ref().map(|postgres| postgres.url("cruddur"));
+        Ok(Self {
+            dynamodb_url: given.dynamodb.or(own_dynamodb).unwrap_or_default(),
+            database_url: given.database.or(own_database).unwrap_or_default(),
+            _dynamodb: dynamodb,
+            _postgres: postgres,
+            data,
+        })
     }
 }
 

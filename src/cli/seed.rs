@@ -6,10 +6,12 @@ use clap::Args;
 
 use super::CliError;
 use crate::clock::Clock;
-use crate::config::{DatabaseArgs, OperatorArgs, TableArgs, is_loopback};
+use crate::config::{DatabaseArgs, OperatorArgs, TableArgs};
 use crate::demo;
 use crate::messaging::{Directory, Messaging, Seeding};
-use crate::store::{DynamoTarget, MessageStore, UserStore, connect_database, connect_dynamo};
+use crate::store::{
+    DynamoTarget, MessageStore, UserStore, connect_database, connect_dynamo, remote_database_host,
+};
 
 #[derive(Args, Debug)]
 pub(super) struct SeedArgs {
@@ -47,16 +49,18 @@ impl SeedArgs {
         if self.dynamodb.prod {
             return Ok(());
         }
-        let url = match target {
+        let elsewhere = match target {
             DynamoTarget::Endpoint {
                 url,
                 loopback: false,
-            } => url,
-            _ if !is_loopback(&self.database.database_url) => "the database",
-            _ => return Ok(()),
+            } => Some(url.clone()),
+            _ => remote_database_host(&self.database.database_url)?,
+        };
+        let Some(elsewhere) = elsewhere else {
+            return Ok(());
         };
         Err(CliError::Usage(format!(
-            "{url} is not on this machine: demo data is written elsewhere only with --prod"
+            "{elsewhere} is not on this machine: demo data is written elsewhere only with --prod"
         )))
     }
 }

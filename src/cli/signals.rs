@@ -4,6 +4,9 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::CliError;
 
+/// Exit code of a command that was interrupted.
+pub(super) const INTERRUPTED: u8 = 130;
+
 /// Resolves at SIGTERM or Ctrl-C. From then on a second one ends the process
 /// at once.
 pub(super) fn stop() -> Result<impl Future<Output = ()> + Send + 'static, CliError> {
@@ -19,7 +22,7 @@ pub(super) fn stop() -> Result<impl Future<Output = ()> + Send + 'static, CliErr
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
             }
-            std::process::exit(130);
+            std::process::exit(INTERRUPTED.into());
         });
     })
 }

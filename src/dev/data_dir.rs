@@ -1,6 +1,7 @@
 //! Where the embedded services keep their data.
 
-use std::fs::{File, TryLockError, create_dir_all};
+use std::fs::{DirBuilder, File, TryLockError};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
@@ -20,7 +21,9 @@ impl DataDir {
     /// process uses it.
     pub fn open(path: &Path) -> Result<Self, DevError> {
         let shown = path.display();
-        create_dir_all(path).map_err(DevError::io(format!(
+        // Searchable by all, so that PostgreSQL's user gets to its own folder.
+        let made = DirBuilder::new().recursive(true).mode(0o711).create(path);
+        made.map_err(DevError::io(format!(
             "the data directory {shown} cannot be made"
         )))?;
         let path = path

@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use super::{DevError, listen};
 use crate::clock::Clock;
-use crate::config::is_loopback;
+use crate::loopback::is_loopback;
 use crate::store::UserStore;
 
 /// The app client that the tokens are for.

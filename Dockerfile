@@ -1,0 +1,41 @@
+# The production image: the API and the operator's commands, nothing of `dev`.
+#
+#   docker build --build-arg COMMIT=$(git rev-parse --short HEAD) -t cruddur .
+
+FROM rust:1.95-slim-bookworm AS build
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends build-essential \
+    && rm -rf /var/lib/apt/lists/*
+WORKDIR /build
+
+# Dependencies first: this layer stands as long as Cargo.lock does.
+COPY Cargo.toml Cargo.lock ./
+RUN mkdir src && echo 'fn main() {}' > src/main.rs && touch src/lib.rs \
+    && cargo build --release --locked --no-default-features --bin cruddur \
+    && rm -r src
+
+COPY build.rs ./
+COPY migrations ./migrations
+COPY src ./src
+ARG COMMIT=
+ENV CRUDDUR_COMMIT=$COMMIT
+RUN touch src/main.rs src/lib.rs \
+    && cargo build --release --locked --no-default-features --bin cruddur
+
+FROM debian:bookworm-slim
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends ca-certificates \
+    && rm -rf /var/lib/apt/lists/* \
+    && useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin cruddur \
+    && mkdir /etc/cruddur
+# A place for the database's CA file: mount it here, and end DATABASE_URL with
+# ?sslmode=verify-full&sslrootcert=/etc/cruddur/database-ca.pem
+VOLUME /etc/cruddur
+COPY --from=build /build/target/release/cruddur /usr/local/bin/cruddur
+USER cruddur
+ENV LISTEN_ADDR=0.0.0.0:4000
+EXPOSE 4000
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s CMD ["cruddur", "healthcheck"]
+ENTRYPOINT ["cruddur"]
+CMD ["serve"]

@@ -1,0 +1,40 @@
+//! What is on this machine.
+
+use std::net::IpAddr;
+
+/// Whether an address names this machine by its loopback interface.
+#[must_use]
+pub fn is_loopback(url: &str) -> bool {
+    let Some(host) = reqwest::Url::parse(url)
+        .ok()
+        .and_then(|url| url.host_str().map(str::to_owned))
+    else {
+        return false;
+    };
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost"
+        || bare
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_is_this_machine_and_nothing_that_looks_like_it() {
+        for (url, loopback) in [
+            ("http://localhost:8000", true),
+            ("http://127.0.0.1:8000", true),
+            ("http://[::1]:8000", true),
+            ("postgres://postgres:password@localhost:5432/cruddur", true),
+            ("https://dynamodb.eu-central-1.amazonaws.com", false),
+            ("http://localhost.evil.com", false),
+            ("postgres://localhost@db.example.com/cruddur", false),
+            ("nonsense", false),
+        ] {
+            assert_eq!(is_loopback(url), loopback, "{url}");
+        }
+    }
+}
