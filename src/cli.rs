@@ -23,7 +23,7 @@ use error::CliError;
 /// A setting with a name in brackets is also an environment variable of that name.
 /// Exit codes: 0; 1 failed or refused; 2 usage; 130 interrupted.
 #[derive(Debug, Parser)]
-#[command(name = "cruddur", version, arg_required_else_help = true)]
+#[command(name = "cruddur", version = env!("CRUDDUR_VERSION"), arg_required_else_help = true)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -30,6 +30,10 @@ pub(super) struct ServeArgs {
     table: TableArgs,
     #[command(flatten)]
     database: DatabaseArgs,
+    /// Serve a table with a stream, although the original's stream function may
+    /// be behind it, which would undo what is written here
+    #[arg(long, env = "CRUDDUR_ALLOW_STREAM")]
+    allow_stream: bool,
 }
 
 impl ServeArgs {
@@ -77,6 +81,12 @@ impl ServeArgs {
         let table = self.table.table.clone();
         let messages = MessageStore::new(connect_dynamo(&sdk_target()).await, table.clone());
         match messages.table_status().await? {
+            TableStatus::AsItShouldBe if !self.allow_stream && messages.has_stream().await? => {
+                Err(CliError::Failed(format!(
+                    "the table {table} has a stream, and the original's stream function behind it would undo what is \
+                     written here: switch the stream off, or say --allow-stream if nothing is behind it that writes"
+                )))
+            }
             TableStatus::AsItShouldBe => Ok(messages),
             TableStatus::Missing => Err(CliError::Failed(format!(
                 "there is no table {table}: create it with `cruddur schema-load`, or name another with --table"

@@ -58,6 +58,13 @@ impl MessageStore {
         }
     }
 
+    /// Whether a stream is on, as the original's stream function needs it.
+    pub async fn has_stream(&self) -> Result<bool, StoreError> {
+        let table = self.find_table().await?;
+        let stream = table.and_then(|table| table.stream_specification);
+        Ok(stream.is_some_and(|stream| stream.stream_enabled))
+    }
+
     /// Compares the table with what it must look like.
     pub async fn table_status(&self) -> Result<TableStatus, StoreError> {
         let Some(table) = self.find_table().await? else {

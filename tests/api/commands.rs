@@ -4,12 +4,13 @@ use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
+use aws_sdk_dynamodb::types::{StreamSpecification, StreamViewType};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use crate::harness::{CREATE, Cruddur, bodies, start};
+use crate::harness::{CREATE, Cruddur, TABLE, bodies, checker, start};
 
 /// How long a command may take to get ready or to end.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -452,4 +453,43 @@ async fn wrong_arguments_are_a_matter_of_usage() {
     let (code, out, said) = run(&mut cruddur(&["schema-print"])).await;
     assert_eq!((code, said.as_str()), (0, ""));
     assert_eq!(out, include_str!("../../schema.graphql"));
+}
+
+#[tokio::test]
+async fn serve_refuses_a_table_whose_stream_may_feed_the_originals_function() {
+    let stores = start().await;
+    let stream = StreamSpecification::builder()
+        .stream_enabled(true)
+        .stream_view_type(StreamViewType::NewImage)
+        .build()
+        .expect("a stream");
+    checker::client(&stores.dynamo.url)
+        .update_table()
+        .table_name(TABLE)
+        .stream_specification(stream)
+        .send()
+        .await
+        .expect("a table with a stream");
+    let mut serve = cruddur(&["serve"]);
+    with_stores(&mut serve, &stores);
+
+    let (code, _, said) = run(&mut serve).await;
+    assert_eq!(code, 1);
+    assert!(
+        said.starts_with("cruddur: the table cruddur-messages has a stream"),
+        "{said}"
+    );
+    assert!(said.contains("--allow-stream"), "{said}");
+
+    let mut serve = cruddur(&["serve", "--allow-stream"]);
+    with_stores(&mut serve, &stores);
+    let mut serving = serve.stderr(Stdio::piped()).spawn().expect("it runs");
+    let mut lines = BufReader::new(serving.stderr.take().expect("a pipe")).lines();
+    let line = timeout(PATIENCE, lines.next_line())
+        .await
+        .expect("it serves")
+        .expect("a line");
+    assert!(line.is_some_and(|line| line.contains("serving")));
+    signal(&serving, "TERM").await;
+    assert!(serving.wait().await.expect("an end").success());
 }

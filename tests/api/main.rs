@@ -3,6 +3,7 @@
 
 mod harness;
 
+mod adoption;
 mod commands;
 mod concurrency;
 mod cost;
@@ -11,7 +12,9 @@ mod errors;
 mod membership;
 mod message_groups;
 mod messages;
+mod original;
 mod schema;
 mod sign_in;
 mod stores;
+mod takeover;
 mod users;

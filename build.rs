@@ -1,0 +1,31 @@
+//! Tells the program the commit that it was built from, for `--version`.
+
+use std::path::Path;
+use std::process::Command;
+
+fn main() {
+    // An image is built without the repository, and says the commit itself.
+    println!("cargo::rerun-if-env-changed=CRUDDUR_COMMIT");
+    println!("cargo::rerun-if-changed=migrations");
+    let head = Path::new(".git/logs/HEAD");
+    if head.exists() {
+        println!("cargo::rerun-if-changed={}", head.display());
+    }
+    let given = std::env::var("CRUDDUR_COMMIT").ok();
+    let commit = given.filter(|commit| !commit.is_empty()).or_else(by_git);
+    let package = env!("CARGO_PKG_VERSION");
+    let version = commit.map_or_else(
+        || package.to_owned(),
+        |commit| format!("{package} ({commit})"),
+    );
+    println!("cargo::rustc-env=CRUDDUR_VERSION={version}");
+}
+
+fn by_git() -> Option<String> {
+    let asked = Command::new("git")
+        .args(["rev-parse", "--short=12", "HEAD"])
+        .output()
+        .ok()?;
+    let commit = String::from_utf8(asked.stdout).ok()?.trim().to_owned();
+    (asked.status.success() && !commit.is_empty()).then_some(commit)
+}
