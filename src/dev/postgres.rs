@@ -258,6 +258,8 @@ impl Cluster<'_> {
     fn run(&self, mut guarded: Command) -> Result<Guard, DevError> {
         let log = self.log();
         let shown = log.display();
+        // A server of before that still stops, after a kill, has the old one.
+        let _ = fs::remove_file(&log);
         let log =
             fs::File::create(&log).map_err(DevError::io(format!("{shown} cannot be written")))?;
         // A group of its own: Ctrl-C is for us, and we stop it in our order.

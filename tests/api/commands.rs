@@ -225,7 +225,10 @@ async fn what_was_written_is_there_after_a_restart_and_after_a_kill() {
             .await
             .expect("it ends")
             .expect("an end");
-        dev.is_gone().await;
+        // After a kill all is started again at once, while PostgreSQL still stops.
+        if end != "KILL" {
+            dev.is_gone().await;
+        }
     }
 
     assert_eq!(

@@ -1,0 +1,70 @@
+//! The IAM policies in `deploy/` allow what the code calls, and nothing else.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use serde_json::Value;
+
+/// Calls of the SDK, and the actions that they need. What is inside of a
+/// transaction needs the action that it stands for.
+const CALLS: [(&str, &str); 14] = [
+    (".get_item()", "GetItem"),
+    (".query()", "Query"),
+    (".scan()", "Scan"),
+    (".put_item()", "PutItem"),
+    (".update_item()", "UpdateItem"),
+    (".delete_item()", "DeleteItem"),
+    (".create_table()", "CreateTable"),
+    (".delete_table()", "DeleteTable"),
+    (".describe_table()", "DescribeTable"),
+    (".describe_time_to_live()", "DescribeTimeToLive"),
+    (".update_time_to_live()", "UpdateTimeToLive"),
+    ("Put::builder()", "PutItem"),
+    ("Update::builder()", "UpdateItem"),
+    ("Delete::builder()", "DeleteItem"),
+];
+
+/// What only `schema-load` calls.
+const OPERATING: [&str; 3] = ["CreateTable", "DescribeTimeToLive", "UpdateTimeToLive"];
+
+fn called() -> BTreeSet<String> {
+    let store = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store");
+    let files = std::fs::read_dir(store).expect("the stores").flatten();
+    let sources: Vec<String> = files
+        .map(|file| std::fs::read_to_string(file.path()).expect("a source"))
+        .collect();
+    let is_called = |call: &str| sources.iter().any(|source| source.contains(call));
+    let found = CALLS.iter().filter(|(call, _)| is_called(call));
+    found
+        .map(|(_, action)| format!("dynamodb:{action}"))
+        .collect()
+}
+
+fn allowed(policy: &str) -> BTreeSet<String> {
+    let policy: Value = serde_json::from_str(policy).expect("JSON");
+    let actions = policy["Statement"][0]["Action"]
+        .as_array()
+        .expect("actions");
+    actions
+        .iter()
+        .map(|action| action.as_str().expect("an action").to_owned())
+        .collect()
+}
+
+#[test]
+fn the_policies_allow_exactly_what_is_called() {
+    let mut needed = called();
+    // Reading transactions read items.
+    needed.insert("dynamodb:GetItem".to_owned());
+    assert_eq!(
+        allowed(include_str!("../../deploy/iam-operate.json")),
+        needed
+    );
+
+    needed.retain(|action| {
+        !OPERATING
+            .iter()
+            .any(|operating| action.ends_with(operating))
+    });
+    assert_eq!(allowed(include_str!("../../deploy/iam-serve.json")), needed);
+}
