@@ -61,7 +61,7 @@ pub struct Cruddur {
     pub http: reqwest::Client,
     app: App,
     pub database: Database,
-    _dynamodb: DynamoDb,
+    _dynamodb: Option<DynamoDb>,
 }
 
 pub async fn start() -> Cruddur {
@@ -71,8 +71,8 @@ pub async fn start() -> Cruddur {
 pub async fn start_with(setup: Setup) -> Cruddur {
     let database = Database::create().await;
     let postgres = PostgresProxy::start(&database.url).await;
-    let dynamodb = DynamoDb::start(None, 0).expect("an embedded DynamoDB");
-    let dynamo = DynamoProxy::start(dynamodb.url()).await;
+    let (dynamodb, dynamodb_url) = dynamodb();
+    let dynamo = DynamoProxy::start(dynamodb_url).await;
 
     let pool = PoolSettings {
         max_connections: 4,
@@ -120,6 +120,21 @@ pub async fn start_with(setup: Setup) -> Cruddur {
         database,
         _dynamodb: dynamodb,
     }
+}
+
+/// The DynamoDB that the environment names, such as DynamoDB Local, or else an
+/// embedded one of the test's own.
+fn dynamodb() -> (Option<DynamoDb>, String) {
+    if let Ok(url) = std::env::var(cruddur::config::DYNAMODB_ENDPOINT) {
+        assert!(
+            cruddur::loopback::is_loopback(&url),
+            "tests write only to this machine"
+        );
+        return (None, url);
+    }
+    let dynamodb = DynamoDb::start(None, 0).expect("an embedded DynamoDB");
+    let url = dynamodb.url();
+    (Some(dynamodb), url)
 }
 
 async fn listen(app: App) -> String {

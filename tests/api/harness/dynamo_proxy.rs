@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 pub struct DynamoProxy {
@@ -13,6 +13,8 @@ pub struct DynamoProxy {
     target: String,
     http: reqwest::Client,
     calls: Mutex<Vec<String>>,
+    /// DynamoDB Local keeps the tables of each account apart.
+    account: String,
 }
 
 impl DynamoProxy {
@@ -26,12 +28,24 @@ impl DynamoProxy {
             target,
             http: reqwest::Client::new(),
             calls: Mutex::default(),
+            account: uuid::Uuid::new_v4().simple().to_string(),
         });
         let routes = Router::new()
             .fallback(forward)
             .with_state(Arc::clone(&proxy));
         tokio::spawn(async move { axum::serve(listener, routes).await });
         proxy
+    }
+
+    fn as_own_account(&self, authorization: &HeaderValue) -> String {
+        let given = authorization.to_str().expect("a signature");
+        match given
+            .split_once("Credential=")
+            .and_then(|(_, rest)| rest.split_once('/'))
+        {
+            Some((account, _)) => given.replacen(account, &self.account, 1),
+            None => given.to_owned(),
+        }
     }
 
     /// The calls since this was last asked, in order of their names.
@@ -63,8 +77,10 @@ async fn forward(
     proxy.calls.lock().expect("no panic").push(name);
     let mut request = proxy.http.post(&proxy.target).body(body);
     for (name, value) in &headers {
-        if name != "host" && name != "content-length" {
-            request = request.header(name, value);
+        match name.as_str() {
+            "host" | "content-length" => {}
+            "authorization" => request = request.header(name, proxy.as_own_account(value)),
+            _ => request = request.header(name, value),
         }
     }
     match request.send().await {
