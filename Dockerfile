@@ -7,11 +7,16 @@ RUN apt-get update \
     && apt-get install -y --no-install-recommends build-essential \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
+# With FEATURES= it has `dev` and `issuer` as well, as compose.yaml needs it.
+ARG FEATURES=--no-default-features
 
-# Dependencies first: this layer stands as long as Cargo.lock does.
+# Dependencies first: this layer stands as long as Cargo.lock does. Cargo wants to
+# see every target that Cargo.toml names.
 COPY Cargo.toml Cargo.lock ./
-RUN mkdir src && echo 'fn main() {}' > src/main.rs && touch src/lib.rs \
-    && cargo build --release --locked --no-default-features --bin cruddur \
+RUN mkdir -p src examples tests/api \
+    && echo 'fn main() {}' | tee src/main.rs examples/throughput.rs > tests/api/main.rs \
+    && touch src/lib.rs \
+    && cargo build --release --locked $FEATURES --bin cruddur \
     && rm -r src
 
 COPY build.rs ./
@@ -20,7 +25,7 @@ COPY src ./src
 ARG COMMIT=
 ENV CRUDDUR_COMMIT=$COMMIT
 RUN touch src/main.rs src/lib.rs \
-    && cargo build --release --locked --no-default-features --bin cruddur
+    && cargo build --release --locked $FEATURES --bin cruddur
 
 FROM debian:bookworm-slim
 RUN apt-get update \

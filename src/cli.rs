@@ -4,6 +4,8 @@
 mod dev;
 mod error;
 mod healthcheck;
+#[cfg(feature = "dev")]
+mod issuer;
 mod migrate;
 mod schema_load;
 mod schema_print;
@@ -34,6 +36,9 @@ enum Command {
     /// Run everything on this machine: stores, sign-in, demo data and the API
     #[cfg(feature = "dev")]
     Dev(dev::DevArgs),
+    /// Issue tokens for the users in the database, where there is no Cognito
+    #[cfg(feature = "dev")]
+    Issuer(issuer::IssuerArgs),
     /// Serve the API
     Serve(serve::ServeArgs),
     /// Ask a running server whether it is alive
@@ -80,6 +85,8 @@ impl Command {
         match self {
             #[cfg(feature = "dev")]
             Self::Dev(args) => args.run().await,
+            #[cfg(feature = "dev")]
+            Self::Issuer(args) => args.run().await,
             Self::Serve(args) => args.run().await,
             Self::Healthcheck(args) => args.run().await,
             Self::Migrate(args) => args.run().await,

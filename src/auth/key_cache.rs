@@ -15,6 +15,8 @@ use crate::loopback::is_loopback;
 
 /// How often keys are fetched although nothing asks for it.
 const REFRESH_EVERY: Duration = Duration::from_hours(1);
+/// When a fetch that nothing asked for is tried again.
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(2);
 /// How long a fetch keeps an unknown `kid` from causing another.
 const COOL_DOWN: Duration = Duration::from_secs(10);
 /// How long a fetch may take.
@@ -92,9 +94,14 @@ impl KeyCache {
         let weak = Arc::downgrade(&shared);
         tokio::spawn(async move {
             while let Some(shared) = weak.upgrade() {
-                shared.fetch_unless_fetched_since(None).await;
+                let worked = shared.fetch_unless_fetched_since(None).await;
                 drop(shared);
-                tokio::time::sleep(REFRESH_EVERY).await;
+                let pause = if worked {
+                    REFRESH_EVERY
+                } else {
+                    TRY_AGAIN_AFTER
+                };
+                tokio::time::sleep(pause).await;
             }
         });
         Self { shared }

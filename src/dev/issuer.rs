@@ -20,6 +20,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 use uuid::Uuid;
 
 use super::{DevError, listen};
@@ -151,27 +152,48 @@ impl Issuer {
     ) -> Result<Self, DevError> {
         let failed = |error: std::io::Error| DevError::Issuer(error.to_string());
         let listener = listen(port)?;
+        let root = format!("http://{}", listener.local_addr().map_err(failed)?);
         listener.set_nonblocking(true).map_err(failed)?;
-        let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
-        let url = format!("http://{}/{POOL}", listener.local_addr().map_err(failed)?);
-        let shared = Arc::new(Shared {
-            key,
-            url,
-            users,
-            clock,
-        });
-        let issuer = Self { shared };
-        let routes = Router::new()
-            .route(&format!("/{POOL}/.well-known/jwks.json"), get(key_set))
-            .route("/token", post(token))
-            .layer(from_fn(only_by_loopback_name))
-            .with_state(issuer.clone());
+        let listener = TcpListener::from_std(listener).map_err(failed)?;
+        let issuer = Self::new(key, &root, users, clock);
+        let serving = issuer.clone();
         tokio::spawn(async move {
-            if let Err(cause) = axum::serve(listener, routes).await {
+            if let Err(cause) = serving.serve(listener, std::future::pending()).await {
                 tracing::error!(%cause, "the token issuer ended");
             }
         });
         Ok(issuer)
+    }
+
+    /// An issuer that is reached at `root`, such as `http://localhost:4001`.
+    #[must_use]
+    pub fn new(key: SigningKey, root: &str, users: UserStore, clock: Clock) -> Self {
+        let url = format!("{}/{POOL}", root.trim_end_matches('/'));
+        let shared = Shared {
+            key,
+            url,
+            users,
+            clock,
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// Serves its keys, and tokens to this machine.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) -> std::io::Result<()> {
+        let token = post(token).route_layer(from_fn(only_by_loopback_name));
+        let routes = Router::new()
+            .route(&format!("/{POOL}/.well-known/jwks.json"), get(key_set))
+            .route("/token", token)
+            .with_state(self);
+        axum::serve(listener, routes)
+            .with_graceful_shutdown(stop)
+            .await
     }
 
     /// What the tokens name as `iss`.

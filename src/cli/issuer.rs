@@ -1,0 +1,57 @@
+//! `issuer`: sign-in for machines without Cognito, beside a `serve` of one's own.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use tokio::net::TcpListener;
+
+use super::CliError;
+use super::signals::stop;
+use crate::clock::Clock;
+use crate::config::DatabaseArgs;
+use crate::dev::{Issuer, SigningKey};
+use crate::store::{UserStore, connect_database};
+
+#[derive(Args, Debug)]
+pub(super) struct IssuerArgs {
+    /// Address to listen on
+    #[arg(
+        long,
+        env = "CRUDDUR_ISSUER_LISTEN",
+        default_value = "127.0.0.1:4001",
+        value_name = "ADDRESS:PORT"
+    )]
+    listen: SocketAddr,
+    /// Where it is reached, which its tokens name
+    #[arg(
+        long,
+        env = "CRUDDUR_ISSUER_URL",
+        default_value = "http://localhost:4001",
+        value_name = "URL"
+    )]
+    url: String,
+    /// File with its key, made if there is none [default: a new key each time]
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+    #[command(flatten)]
+    database: DatabaseArgs,
+}
+
+impl IssuerArgs {
+    pub async fn run(self) -> Result<ExitCode, CliError> {
+        let pool = connect_database(&self.database.database_url, self.database.pool()).await?;
+        let key = match &self.key {
+            Some(file) => SigningKey::open(file)?,
+            None => SigningKey::generate()?,
+        };
+        let issuer = Issuer::new(key, &self.url, UserStore::new(pool), Clock::system());
+        let address = self.listen;
+        let listener = TcpListener::bind(address).await;
+        let listener = listener.map_err(|cause| CliError::Listen { address, cause })?;
+        super::print(&format!("issuing as {}\n", issuer.url()))?;
+        issuer.serve(listener, stop()?).await?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
