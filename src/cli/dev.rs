@@ -1,14 +1,14 @@
 //! `dev`: everything on one machine, ready to use.
 
+mod places;
+
 use std::collections::{BTreeMap, HashSet};
-use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use serde_json::json;
 use tokio::net::TcpListener;
 
 use super::CliError;
@@ -26,11 +26,10 @@ use crate::store::{
     DynamoTarget, MessageStore, PoolSettings, TableStatus, UserStore, connect_database,
     connect_dynamo, create_database, migrate, remote_database_host,
 };
+use places::{Places, jwks_url};
 
 /// For how long a user is kept before Postgres is asked again.
 const USERS_FRESH_FOR: Duration = Duration::from_secs(30);
-/// The region that the embedded DynamoDB is said to be in.
-const REGION: &str = "us-east-1";
 
 #[derive(Args, Debug)]
 pub(super) struct DevArgs {
@@ -64,16 +63,6 @@ struct Services {
     _dynamodb: Option<DynamoDb>,
     _postgres: Option<Postgres>,
     data: DataDir,
-}
-
-/// Where everything is.
-struct Places {
-    api: SocketAddr,
-    dynamodb: String,
-    database: String,
-    issuer: String,
-    table: String,
-    tokens: BTreeMap<&'static str, String>,
 }
 
 /// All that runs, ready to serve.
@@ -279,73 +268,4 @@ fn verifier(issuer: &Issuer) -> CognitoVerifier {
         HashSet::from([CLIENT_ID.to_owned()]),
         TokenUse::Access,
     )
-}
-
-fn jwks_url(issuer: &str) -> String {
-    format!("{issuer}/.well-known/jwks.json")
-}
-
-impl Places {
-    /// One line for programs.
-    fn json(&self) -> String {
-        let line = json!({
-            "graphql": format!("http://{}/graphql", self.api),
-            "websocket": null,
-            "graphiql": null,
-            "dynamodb": self.dynamodb,
-            "region": REGION,
-            "database_url": self.database,
-            "issuer": self.issuer,
-            "jwks_url": jwks_url(&self.issuer),
-            "client_id": CLIENT_ID,
-            "table": self.table,
-            "tokens": self.tokens,
-        });
-        format!("{line}\n")
-    }
-
-    /// The same for people.
-    fn text(&self) -> String {
-        let signed_in = demo::handles()[0];
-        let token = self.tokens.get(signed_in).map_or("", String::as_str);
-        let others = demo::handles()[1..].join(", ");
-        let mut text = String::new();
-        // Writing to a string does not fail.
-        let _ = write!(
-            text,
-            "\
-cruddur is running. Ctrl-C stops all of it.
-
-  GraphQL    http://{api}/graphql
-  DynamoDB   {dynamodb}  (table {table})
-  Postgres   {database}
-  Issuer     {issuer}
-
-For the other commands, in another terminal:
-
-  export {DYNAMODB_ENDPOINT}={dynamodb}
-  export DATABASE_URL={database}
-  export DDB_MESSAGE_TABLE={table}
-  export COGNITO_ISSUER={issuer}
-  export AWS_COGNITO_USER_POOL_CLIENT_ID={CLIENT_ID}
-
-You are {signed_in}. There are also {others}; this gets a token for one of them:
-
-  curl -s {issuer_root}/token -H 'content-type: application/json' -d '{{\"handle\":\"unamused\"}}'
-
-Try this:
-
-  curl -s http://{api}/graphql -H 'content-type: application/json' \\
-    -H 'authorization: Bearer {token}' \\
-    -d '{{\"query\":\"{{ messageGroups {{ edges {{ node {{ uuid otherUser {{ handle }} lastMessage {{ body createdAt }} }} }} }} }}\"}}'
-",
-            api = self.api,
-            dynamodb = self.dynamodb,
-            table = self.table,
-            database = self.database,
-            issuer = self.issuer,
-            issuer_root = self.issuer.rsplit_once('/').map_or("", |(root, _)| root),
-        );
-        text
-    }
 }

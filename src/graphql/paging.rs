@@ -4,7 +4,7 @@ use async_graphql::SimpleObject;
 
 use super::cursor::{Cursor, CursorArgument};
 use super::error::ApiError;
-use crate::model::{End, PageRequest, Place};
+use crate::model::{End, Page, PageRequest, Place};
 
 /// The most items of a page.
 const MOST: usize = 100;
@@ -26,6 +26,22 @@ pub struct PageInfo {
     /// The last edge's cursor, to be used as `after`; null when the page is
     /// empty.
     pub end_cursor: Option<String>,
+}
+
+impl PageInfo {
+    /// Where a page stands whose edges have these cursors.
+    pub(super) fn of<'a, T>(
+        page: &Page<T>,
+        mut cursors: impl DoubleEndedIterator<Item = &'a str>,
+    ) -> Self {
+        let start = cursors.next();
+        Self {
+            has_previous_page: page.has_previous,
+            has_next_page: page.has_next,
+            start_cursor: start.map(str::to_owned),
+            end_cursor: cursors.next_back().or(start).map(str::to_owned),
+        }
+    }
 }
 
 /// `first`, `after`, `last` and `before`, as they were given.

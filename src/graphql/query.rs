@@ -67,7 +67,7 @@ impl Query {
         session
             .users()
             .expect(page.items.iter().map(|group| group.other_user_id));
-        Ok(MessageGroupConnection::of(owner, page))
+        Ok(MessageGroupConnection::of(owner, &page))
     }
 
     /// One of the viewer's message groups; null when there is no such group,
@@ -116,7 +116,7 @@ impl Query {
             .messaging()
             .messages(session.viewer()?, group, &request)
             .await?;
-        Ok(page.map(|page| MessageConnection::of(page, None)))
+        Ok(page.map(|page| MessageConnection::of(&page, None)))
     }
 
     /// The object with a global id; null when there is none, or it is not the

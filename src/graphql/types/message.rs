@@ -97,19 +97,11 @@ pub struct MessageConnection {
 }
 
 impl MessageConnection {
-    pub fn of(page: Page<model::Message>, group: Option<&Arc<model::MessageGroup>>) -> Self {
-        let edges: Vec<_> = page
-            .items
-            .into_iter()
-            .map(|message| MessageEdge::of(message, group.cloned()))
-            .collect();
+    pub fn of(page: &Page<model::Message>, group: Option<&Arc<model::MessageGroup>>) -> Self {
+        let edge = |message: &model::Message| MessageEdge::of(message.clone(), group.cloned());
+        let edges: Vec<_> = page.items.iter().map(edge).collect();
         Self {
-            page_info: PageInfo {
-                has_previous_page: page.has_previous,
-                has_next_page: page.has_next,
-                start_cursor: edges.first().map(|edge| edge.cursor.clone()),
-                end_cursor: edges.last().map(|edge| edge.cursor.clone()),
-            },
+            page_info: PageInfo::of(page, edges.iter().map(|edge| edge.cursor.as_str())),
             edges,
         }
     }

@@ -110,7 +110,7 @@ impl MessageGroup {
             .messaging()
             .messages_of(&self.group, &request, self.messages)
             .await?;
-        Ok(MessageConnection::of(page, Some(&self.group)))
+        Ok(MessageConnection::of(&page, Some(&self.group)))
     }
 }
 
@@ -152,22 +152,14 @@ pub struct MessageGroupConnection {
 }
 
 impl MessageGroupConnection {
-    pub fn of(owner: UserId, page: Page<model::MessageGroup>) -> Self {
-        let edges: Vec<_> = page
-            .items
-            .into_iter()
-            .map(|group| MessageGroupEdge {
-                cursor: MessageGroupCursor::of(owner, &group).encode(),
-                node: MessageGroup::listed(group.into()),
-            })
-            .collect();
+    pub fn of(owner: UserId, page: &Page<model::MessageGroup>) -> Self {
+        let edge = |group: &model::MessageGroup| MessageGroupEdge {
+            cursor: MessageGroupCursor::of(owner, group).encode(),
+            node: MessageGroup::listed(group.clone().into()),
+        };
+        let edges: Vec<_> = page.items.iter().map(edge).collect();
         Self {
-            page_info: PageInfo {
-                has_previous_page: page.has_previous,
-                has_next_page: page.has_next,
-                start_cursor: edges.first().map(|edge| edge.cursor.clone()),
-                end_cursor: edges.last().map(|edge| edge.cursor.clone()),
-            },
+            page_info: PageInfo::of(page, edges.iter().map(|edge| edge.cursor.as_str())),
             edges,
         }
     }

@@ -1,0 +1,93 @@
+//! What `dev` prints once all is ready.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+
+use serde_json::json;
+
+use crate::config::DYNAMODB_ENDPOINT;
+use crate::demo;
+use crate::dev::CLIENT_ID;
+
+/// The region that the embedded DynamoDB is said to be in.
+const REGION: &str = "us-east-1";
+
+/// Where everything is.
+pub(super) struct Places {
+    pub api: SocketAddr,
+    pub dynamodb: String,
+    pub database: String,
+    pub issuer: String,
+    pub table: String,
+    pub tokens: BTreeMap<&'static str, String>,
+}
+
+pub(super) fn jwks_url(issuer: &str) -> String {
+    format!("{issuer}/.well-known/jwks.json")
+}
+
+impl Places {
+    /// One line for programs.
+    pub fn json(&self) -> String {
+        let line = json!({
+            "graphql": format!("http://{}/graphql", self.api),
+            "websocket": null,
+            "graphiql": null,
+            "dynamodb": self.dynamodb,
+            "region": REGION,
+            "database_url": self.database,
+            "issuer": self.issuer,
+            "jwks_url": jwks_url(&self.issuer),
+            "client_id": CLIENT_ID,
+            "table": self.table,
+            "tokens": self.tokens,
+        });
+        format!("{line}\n")
+    }
+
+    /// The same for people.
+    pub fn text(&self) -> String {
+        let signed_in = demo::handles()[0];
+        let token = self.tokens.get(signed_in).map_or("", String::as_str);
+        let others = demo::handles()[1..].join(", ");
+        let mut text = String::new();
+        // Writing to a string does not fail.
+        let _ = write!(
+            text,
+            "\
+cruddur is running. Ctrl-C stops all of it.
+
+  GraphQL    http://{api}/graphql
+  DynamoDB   {dynamodb}  (table {table})
+  Postgres   {database}
+  Issuer     {issuer}
+
+For the other commands, in another terminal:
+
+  export {DYNAMODB_ENDPOINT}={dynamodb}
+  export DATABASE_URL={database}
+  export DDB_MESSAGE_TABLE={table}
+  export COGNITO_ISSUER={issuer}
+  export AWS_COGNITO_USER_POOL_CLIENT_ID={CLIENT_ID}
+
+You are {signed_in}. There are also {others}; this gets a token for one of them:
+
+  curl -s {issuer_root}/token -H 'content-type: application/json' -d '{{\"handle\":\"unamused\"}}'
+
+Try this:
+
+  curl -s http://{api}/graphql -H 'content-type: application/json' \\
+    -H 'authorization: Bearer {token}' \\
+    -d '{{\"query\":\"{{ messageGroups {{ edges {{ node {{ uuid otherUser {{ handle }} lastMessage {{ body createdAt }} }} }} }} }}\"}}'
+",
+            api = self.api,
+            dynamodb = self.dynamodb,
+            table = self.table,
+            database = self.database,
+            issuer = self.issuer,
+            issuer_root = self.issuer.rsplit_once('/').map_or("", |(root, _)| root),
+        );
+        text
+    }
+}
