@@ -41,6 +41,7 @@ pub(super) struct IssuerArgs {
 
 impl IssuerArgs {
     pub async fn run(self) -> Result<ExitCode, CliError> {
+        let stop = stop()?;
         let pool = connect_database(&self.database.database_url, self.database.pool()).await?;
         let key = match &self.key {
             Some(file) => SigningKey::open(file)?,
@@ -51,7 +52,7 @@ impl IssuerArgs {
         let listener = TcpListener::bind(address).await;
         let listener = listener.map_err(|cause| CliError::Listen { address, cause })?;
         super::print(&format!("issuing as {}\n", issuer.url()))?;
-        issuer.serve(listener, stop()?).await?;
+        issuer.serve(listener, stop).await?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -38,6 +38,7 @@ pub(super) struct ServeArgs {
 
 impl ServeArgs {
     pub async fn run(self) -> Result<ExitCode, CliError> {
+        let stop = stop()?;
         let messages = self.messages().await?;
         let users = self.users().await?;
         let fresh_for = Duration::from_secs(self.api.user_cache_seconds);
@@ -52,7 +53,7 @@ impl ServeArgs {
         let listener = TcpListener::bind(address).await;
         let listener = listener.map_err(|cause| CliError::Listen { address, cause })?;
         tracing::info!(address = %listener.local_addr()?, "serving");
-        let stopped = serve(listener, app, stop()?).await?;
+        let stopped = serve(listener, app, stop).await?;
         tracing::info!(?stopped, "stopped");
         Ok(match stopped {
             Stopped::Cleanly => ExitCode::SUCCESS,

@@ -83,7 +83,11 @@ impl Types {
 
 /// Asks every object for its type, except those of the schema's own.
 pub(super) fn ask_for_types(document: &mut ExecutableDocument) {
+    let of_the_schema = |name: &Name| name.starts_with("__");
     for fragment in document.fragments.values_mut() {
+        if of_the_schema(&fragment.node.type_condition.node.on.node) {
+            continue;
+        }
         ask_below(&mut fragment.node.selection_set.node);
     }
     let operations: Vec<_> = match &mut document.operations {

@@ -1,6 +1,6 @@
 //! A request, parsed once: what is executed is what was looked at.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
 use async_graphql::parser::parse_query;
@@ -22,6 +22,8 @@ const INTROSPECTION: [&str; 3] = ["__typename", "__schema", "__type"];
 /// let near them.
 const DEEPEST_NESTING: usize = 200;
 
+/// The most fields that an operation may select, with its fragments expanded.
+const MOST_SELECTIONS: usize = 1000;
 /// How deep fragments may be nested in each other, at the root of an operation.
 const DEEPEST_FRAGMENT: usize = 32;
 /// What is named where fragments are nested deeper than that.
@@ -51,6 +53,14 @@ impl Operation {
             .map_err(|message| Box::new(refusal(Code::OperationResolutionFailure, message)))?
             .clone();
         let selections = &definition.selection_set.node;
+        let count = expanded(&document, selections, &mut HashMap::new(), 0);
+        if count > MOST_SELECTIONS {
+            let message = format!(
+                "The operation has more than {MOST_SELECTIONS} selections with its fragments expanded, or nests them \
+                 too deep. Ask for less at a time."
+            );
+            return Err(Box::new(refusal(Code::QueryTooComplex, message)));
+        }
         let introspection_only = is_introspection(&document, selections, &mut HashSet::new(), 0);
         if definition.ty == OperationType::Mutation
             && let Some(name) = repeated(
@@ -179,6 +189,51 @@ fn is_introspection<'a>(
                     })
             }
         })
+}
+
+/// How many fields an operation selects with its fragments expanded: in time
+/// linear in the document, since each fragment is counted once. As good as
+/// infinite where they are nested deeper than the stack should bear.
+fn expanded<'a>(
+    document: &'a ExecutableDocument,
+    selections: &'a SelectionSet,
+    counted: &mut HashMap<&'a Name, usize>,
+    deep: usize,
+) -> usize {
+    if deep > DEEPEST_NESTING {
+        return usize::MAX;
+    }
+    let counts = selections
+        .items
+        .iter()
+        .map(|Positioned { node, .. }| match node {
+            Selection::Field(field) => {
+                let below = &field.node.selection_set.node;
+                expanded(document, below, counted, deep + 1).saturating_add(1)
+            }
+            Selection::InlineFragment(inline) => {
+                expanded(document, &inline.node.selection_set.node, counted, deep + 1)
+            }
+            Selection::FragmentSpread(spread) => {
+                let name = &spread.node.fragment_name.node;
+                if let Some(count) = counted.get(name) {
+                    return *count;
+                }
+                // A fragment that contains itself is for validation to refuse.
+                counted.insert(name, 0);
+                let count = document.fragments.get(name).map_or(0, |fragment| {
+                    expanded(
+                        document,
+                        &fragment.node.selection_set.node,
+                        counted,
+                        deep + 1,
+                    )
+                });
+                counted.insert(name, count);
+                count
+            }
+        });
+    counts.fold(0, usize::saturating_add)
 }
 
 /// The first field that is selected twice under the same name.

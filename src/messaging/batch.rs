@@ -20,6 +20,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 /// Messages that are to share a transaction.
 pub(super) struct Batch {
     pub jobs: Vec<Job>,
+    /// A uuid that is to lead to the group, until it does.
+    pub alias: Option<MessageGroupId>,
     /// Attempts on one version of which nobody knows what came of them.
     pub unsettled: Vec<Commit>,
     pauses: u32,
@@ -27,8 +29,10 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    pub fn new(jobs: Vec<Job>) -> Self {
+    pub fn new(mut jobs: Vec<Job>) -> Self {
+        let aliases = jobs.iter_mut().filter_map(|job| job.known.alias.take());
         Self {
+            alias: aliases.last(),
             jobs,
             unsettled: Vec::new(),
             pauses: 0,

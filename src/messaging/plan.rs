@@ -78,7 +78,7 @@ impl GroupState {
     }
 
     /// The old rows that are too many for it.
-    pub fn surplus_rows(&self) -> &[RowKey] {
+    fn surplus_rows(&self) -> &[RowKey] {
         &self.old_rows[self.first_rows().len()..]
     }
 
@@ -133,6 +133,7 @@ impl GroupState {
             expected_version: self.version(),
             rows: participants.map(|owner| row(owner, &head, drafts)),
             old_rows: self.first_rows().to_vec(),
+            surplus_rows: self.surplus_rows().to_vec(),
             alias: self.alias,
             now: now.timestamp(),
             head,

@@ -54,6 +54,7 @@ impl Messaging {
             .map(|(number, message)| draft(group, pair, number, message))
             .collect();
         let mut state = match self.messages.find_head(group).await? {
+            None if self.has_rows(pair).await? => return Ok(Seeding::LeftAlone),
             None => GroupState::default(),
             Some(HeadRecord::Head(head)) => GroupState::of_head(head),
             Some(HeadRecord::AliasOf(_)) => return Ok(Seeding::LeftAlone),
@@ -65,6 +66,15 @@ impl Messaging {
             state = self.seed_some(group, state, some).await?;
         }
         Ok(Seeding::Written(missing.len()))
+    }
+
+    /// Whether two users have a group from before there were heads.
+    async fn has_rows(&self, pair: [&User; 2]) -> Result<bool, StoreError> {
+        let (one, other) = tokio::try_join!(
+            self.messages.rows_shared_with(pair[0].id, pair[1].id),
+            self.messages.rows_shared_with(pair[1].id, pair[0].id),
+        )?;
+        Ok(!one.is_empty() || !other.is_empty())
     }
 
     /// The drafts that are still to be written; `None` when the group holds

@@ -21,7 +21,7 @@ use super::plan::{GroupState, MOST_MESSAGES};
 use super::queue::{Job, OtherGroup, Writers, Written};
 use crate::clock::Clock;
 use crate::model::{HeadRecord, MessageGroupId};
-use crate::store::{Commit, MessageStore, Outcome, Refusal, RowKey, StoreError};
+use crate::store::{Commit, MessageStore, Outcome, Refusal, StoreError};
 
 /// For how long a task waits for more to write.
 const IDLE: Duration = Duration::from_mins(1);
@@ -124,7 +124,8 @@ impl Writer {
             match self.messages.commit(&commit).await {
                 Outcome::Applied => {
                     batch.applied(&commit);
-                    self.applied(&commit, state).await;
+                    self.delete_surplus(&commit).await;
+                    self.state = Some(GroupState::of_head(commit.head));
                 }
                 Outcome::Unknown(cause) => {
                     tracing::warn!(%cause, "nobody knows what came of a write: it is settled");
@@ -158,8 +159,7 @@ impl Writer {
                 },
             },
         };
-        let wanted = batch.jobs.iter_mut().find_map(|job| job.known.alias.take());
-        state.alias = state.alias.or(wanted);
+        state.alias = state.alias.or(batch.alias);
         Ok(State::Known(state))
     }
 
@@ -185,6 +185,7 @@ impl Writer {
             if let Some(commit) = batch.unsettled.pop() {
                 if applied {
                     batch.applied(&commit);
+                    self.delete_surplus(&commit).await;
                 } else if batch.unsettled.is_empty() {
                     batch.not_applied();
                 }
@@ -193,14 +194,12 @@ impl Writer {
         Ok(())
     }
 
-    /// After a transaction that is in the table: what is known now, and rows
-    /// that were too many to go in it.
-    async fn applied(&mut self, commit: &Commit, state: GroupState) {
-        self.state = Some(GroupState::of_head(commit.head.clone()));
-        let left: Vec<RowKey> = state.surplus_rows().to_vec();
-        for row in left {
-            if let Err(cause) = self.messages.delete_row(self.group, &row).await {
-                tracing::warn!(%cause, group = %self.group, "a doubled row is left for `check --repair`");
+    /// Deletes the rows that were too many to go in a transaction that is in
+    /// the table.
+    async fn delete_surplus(&self, commit: &Commit) {
+        for row in &commit.surplus_rows {
+            if let Err(cause) = self.messages.delete_row(self.group, row).await {
+                tracing::warn!(%cause, group = %self.group, "a doubled row stays");
             }
         }
     }
@@ -226,7 +225,10 @@ impl Writer {
                     state = GroupState::of_head(head);
                 }
                 Refusal::HeadMoved(_) => known = false,
-                Refusal::AliasTaken => state.alias = None,
+                Refusal::AliasTaken => {
+                    batch.alias = None;
+                    state.alias = None;
+                }
                 Refusal::MessageKeyTaken => {
                     state
                         .taken

@@ -41,6 +41,9 @@ pub struct Commit {
     pub rows: [GroupRow; 2],
     /// Rows that go away.
     pub old_rows: Vec<RowKey>,
+    /// Rows that go away as well, but are too many for the transaction: for the
+    /// caller to delete once it has applied.
+    pub surplus_rows: Vec<RowKey>,
     /// A uuid under which the group is to be found as well.
     pub alias: Option<MessageGroupId>,
     /// Epoch seconds at which an expired sent item counts as absent.

@@ -75,6 +75,10 @@ const BUSY: [&str; 5] = [
     "TransactionConflictException",
 ];
 
+/// Classes of Postgres' errors (its manual, appendix A) that pass: connection,
+/// resources, operator intervention, system.
+const AWAY: [&str; 4] = ["08", "53", "57", "58"];
+
 /// How DynamoDB answered a call that did not work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
@@ -126,11 +130,10 @@ impl From<sqlx::Error> for StoreError {
             | sqlx::Error::PoolTimedOut
             | sqlx::Error::PoolClosed
             | sqlx::Error::WorkerCrashed => Self::unavailable(Service::Postgres, error),
-            // 08 connection, 53 resources, 57 operator intervention, 58 system.
             sqlx::Error::Database(ref refusal)
                 if refusal
                     .code()
-                    .is_some_and(|code| ["08", "53", "57", "58"].contains(&&code[..2])) =>
+                    .is_some_and(|code| AWAY.iter().any(|class| code.starts_with(class))) =>
             {
                 Self::unavailable(Service::Postgres, error)
             }

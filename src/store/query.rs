@@ -145,10 +145,11 @@ impl MessageStore {
             .send()
             .await
             .map_err(unless_cancelled)?;
-        let mut found = found.responses.unwrap_or_default().into_iter();
-        Ok(std::array::from_fn(|_| {
-            found.next().and_then(|found| found.item)
-        }))
+        let found = found.responses.unwrap_or_default();
+        let items: Vec<_> = found.into_iter().map(|found| found.item).collect();
+        // What is missing here counts as proof, so it has to be said.
+        <[Option<Item>; N]>::try_from(items)
+            .map_err(|_| StoreError::unavailable(Service::DynamoDb, "an answer was incomplete"))
     }
 
     /// One item: one strongly consistent `GetItem`.

@@ -359,3 +359,21 @@ async fn two_first_writes_at_once_make_one_head_and_lose_nothing() {
     }))
     .await;
 }
+
+#[tokio::test]
+async fn seeding_leaves_a_pair_alone_that_has_a_group_of_the_originals() {
+    let cruddur = start().await;
+    let original = Original::new(checker::client(&cruddur.dynamo.url));
+    let [luu, unamused] = cruddur.users(["luu", "unamused"]).await;
+    let group = original.conversation([&luu, &unamused], &FORMS[..2]).await;
+
+    cruddur
+        .seed([&luu, &unamused], "2026-01-01T00:00:00Z", 5)
+        .await;
+
+    assert_eq!(
+        cruddur.group_uuid("luu", "unamused").await,
+        group.uuid.to_string()
+    );
+    assert!(read(&cruddur).await.heads.is_empty());
+}

@@ -418,8 +418,42 @@ async fn fragments_in_fragments_are_refused_before_they_cost_anything() {
         );
         let answer = cruddur.ask("luu", &document, json!({})).await;
         assert_eq!(answer.get("data"), None);
-        assert_eq!(error(&answer).0, "GRAPHQL_VALIDATION_FAILED");
+        assert_eq!(error(&answer).0, "QUERY_TOO_COMPLEX");
     }
+}
+
+#[tokio::test]
+async fn fragments_that_double_each_time_are_refused_before_they_are_expanded() {
+    let (cruddur, ..) = conversation().await;
+    let links = (0..22).map(|number| {
+        let next = number + 1;
+        format!("fragment f{number} on Query {{ ...f{next} ...f{next} }}")
+    });
+    let links: Vec<String> = links.collect();
+    let links = links.join(" ");
+    let document = format!("{{ ...f0 }} {links} fragment f22 on Query {{ __typename }}");
+
+    let (code, message) = error(&cruddur.ask("luu", &document, json!({})).await);
+
+    assert_eq!(code, "QUERY_TOO_COMPLEX");
+    assert!(message.contains("more than 1000 selections"), "{message}");
+}
+
+#[tokio::test]
+async fn the_schema_is_answered_with_what_was_asked_and_nothing_of_ours() {
+    let (cruddur, ..) = conversation().await;
+    let document = "query {
+        __schema { queryType { name } types { ...FullType } directives { name args { ...InputValue } } }
+    }
+    fragment FullType on __Type { kind name fields(includeDeprecated: true) { name args { ...InputValue } type { ...TypeRef } } possibleTypes { ...TypeRef } }
+    fragment InputValue on __InputValue { name type { ...TypeRef } defaultValue }
+    fragment TypeRef on __Type { kind name ofType { kind name ofType { kind name ofType { kind name } } } }";
+
+    let data = cruddur.data("luu", document, json!({})).await;
+
+    let text = data.to_string();
+    assert!(text.contains("MessageGroupConnection"));
+    assert!(!text.contains("__cruddur"), "{text}");
 }
 
 #[tokio::test]
