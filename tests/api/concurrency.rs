@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::harness::{CREATE, Cruddur, Setup, checker, start};
+use crate::harness::{CREATE, Cruddur, Loss, Setup, checker, start};
 
 async fn check(cruddur: &Cruddur, groups: usize, messages: usize) {
     let found = checker::read(&checker::client(&cruddur.dynamo.url)).await;
@@ -153,4 +153,42 @@ async fn a_request_that_goes_away_takes_nobody_elses_message_along() {
         .map(|message| checker::text(message, "message_uuid"))
         .collect();
     assert!(acknowledged.iter().all(|uuid| stored.contains(uuid)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_whose_answers_are_lost_is_there_once() {
+    let cruddur = start().await;
+    cruddur.users(["luu", "unamused"]).await;
+    let losses = [
+        &[Loss::After][..],
+        &[Loss::Before],
+        &[Loss::Before, Loss::After],
+        &[Loss::After, Loss::After],
+        &[Loss::Before, Loss::Before, Loss::After],
+        &[Loss::None, Loss::After, Loss::Before],
+    ];
+
+    // The first of them makes the group.
+    for (number, losses) in losses.iter().enumerate() {
+        cruddur.dynamo.lose(losses);
+        let alone = cruddur
+            .send("luu", "unamused", &format!("alone {number}"))
+            .await;
+        created(&alone);
+        cruddur.dynamo.lose(losses);
+        let together = (0..5).map(|sender| {
+            let (from, to) = if sender % 2 == 0 {
+                ("luu", "unamused")
+            } else {
+                ("unamused", "luu")
+            };
+            let cruddur = &cruddur;
+            async move { cruddur.send(from, to, &format!("together {number}")).await }
+        });
+        for sent in join_all(together).await {
+            created(&sent);
+        }
+    }
+
+    check(&cruddur, 1, losses.len() * 6).await;
 }

@@ -24,7 +24,7 @@ use cruddur::store::{
 use serde_json::{Value, json};
 
 pub use database::Database;
-pub use dynamo_proxy::DynamoProxy;
+pub use dynamo_proxy::{DynamoProxy, Loss};
 pub use postgres_proxy::PostgresProxy;
 
 pub const TABLE: &str = "cruddur-messages";

@@ -8,11 +8,24 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
+/// When a transaction is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// It never gets to the store.
+    Before,
+    /// It is in the table, and nobody is told.
+    After,
+    /// Not this one.
+    None,
+}
+
 pub struct DynamoProxy {
     pub url: String,
     target: String,
     http: reqwest::Client,
     calls: Mutex<Vec<String>>,
+    /// How many of the next transactions get no proper answer, and when.
+    losses: Mutex<Vec<Loss>>,
     /// DynamoDB Local keeps the tables of each account apart.
     account: String,
 }
@@ -28,6 +41,7 @@ impl DynamoProxy {
             target,
             http: reqwest::Client::new(),
             calls: Mutex::default(),
+            losses: Mutex::default(),
             account: uuid::Uuid::new_v4().simple().to_string(),
         });
         let routes = Router::new()
@@ -35,6 +49,21 @@ impl DynamoProxy {
             .with_state(Arc::clone(&proxy));
         tokio::spawn(async move { axum::serve(listener, routes).await });
         proxy
+    }
+
+    /// Answers the next transactions with a 500, in this order: each of them
+    /// before it is carried on, or after.
+    pub fn lose(&self, losses: &[Loss]) {
+        let mut next: Vec<Loss> = losses.to_vec();
+        next.reverse();
+        *self.losses.lock().expect("no panic") = next;
+    }
+
+    fn next_loss(&self, call: &str) -> Option<Loss> {
+        let writes = call == "TransactWriteItems";
+        writes
+            .then(|| self.losses.lock().expect("no panic").pop())
+            .flatten()
     }
 
     fn as_own_account(&self, authorization: &HeaderValue) -> String {
@@ -74,7 +103,11 @@ async fn forward(
     } else {
         name
     };
+    let loss = proxy.next_loss(&name);
     proxy.calls.lock().expect("no panic").push(name);
+    if loss == Some(Loss::Before) {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    }
     let mut request = proxy.http.post(&proxy.target).body(body);
     for (name, value) in &headers {
         match name.as_str() {
@@ -84,6 +117,7 @@ async fn forward(
         }
     }
     match request.send().await {
+        Ok(_) if loss == Some(Loss::After) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         Ok(answer) => {
             let (status, headers) = (answer.status(), answer.headers().clone());
             (status, headers, answer.bytes().await.unwrap_or_default()).into_response()
