@@ -1,7 +1,6 @@
 //! A request, parsed once: what is executed is what was looked at.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::LazyLock;
 
 use async_graphql::parser::parse_query;
 use async_graphql::parser::types::{
@@ -22,12 +21,8 @@ const INTROSPECTION: [&str; 3] = ["__typename", "__schema", "__type"];
 /// let near them.
 const DEEPEST_NESTING: usize = 200;
 
-/// The most fields that an operation may select, with its fragments expanded.
+/// The most selections that an operation may have, with its fragments expanded.
 const MOST_SELECTIONS: usize = 1000;
-/// How deep fragments may be nested in each other, at the root of an operation.
-const DEEPEST_FRAGMENT: usize = 32;
-/// What is named where fragments are nested deeper than that.
-static MUTATION: LazyLock<Name> = LazyLock::new(|| Name::new("mutation"));
 
 /// The one operation of a request that is to be executed.
 pub struct Operation {
@@ -61,14 +56,13 @@ impl Operation {
             );
             return Err(Box::new(refusal(Code::QueryTooComplex, message)));
         }
-        let introspection_only = is_introspection(&document, selections, &mut HashSet::new(), 0);
+        let introspection_only = is_introspection(&document, selections, &mut HashSet::new());
         if definition.ty == OperationType::Mutation
             && let Some(name) = repeated(
                 &document,
                 selections,
                 &mut HashSet::new(),
                 &mut HashSet::new(),
-                0,
             )
         {
             let message = format!(
@@ -162,36 +156,29 @@ fn unknown(name: &str) -> String {
     format!("The document has no operation named {name:?}.")
 }
 
-/// Whether a selection asks for nothing but the schema. `deep` is how many
-/// fragments it stands in.
+/// Whether a selection asks for nothing but the schema. Goes no deeper than
+/// [`expanded`], which comes first.
 fn is_introspection<'a>(
     document: &'a ExecutableDocument,
     selections: &'a SelectionSet,
     seen: &mut HashSet<&'a Name>,
-    deep: usize,
 ) -> bool {
-    selections
-        .items
-        .iter()
-        .all(|Positioned { node, .. }| match node {
-            Selection::Field(field) => INTROSPECTION.contains(&field.node.name.node.as_str()),
-            Selection::InlineFragment(inline) => {
-                deep < DEEPEST_FRAGMENT
-                    && is_introspection(document, &inline.node.selection_set.node, seen, deep + 1)
-            }
-            Selection::FragmentSpread(spread) => {
-                let name = &spread.node.fragment_name.node;
-                let fragment = document.fragments.get(name);
-                !seen.insert(name)
-                    || fragment.is_some_and(|fragment| {
-                        let below = &fragment.node.selection_set.node;
-                        deep < DEEPEST_FRAGMENT && is_introspection(document, below, seen, deep + 1)
-                    })
-            }
-        })
+    let mut items = selections.items.iter();
+    items.all(|Positioned { node, .. }| match node {
+        Selection::Field(field) => INTROSPECTION.contains(&field.node.name.node.as_str()),
+        Selection::InlineFragment(inline) => {
+            is_introspection(document, &inline.node.selection_set.node, seen)
+        }
+        Selection::FragmentSpread(spread) => {
+            let name = &spread.node.fragment_name.node;
+            let fragment = document.fragments.get(name);
+            let below = fragment.map(|fragment| &fragment.node.selection_set.node);
+            !seen.insert(name) || below.is_some_and(|below| is_introspection(document, below, seen))
+        }
+    })
 }
 
-/// How many fields an operation selects with its fragments expanded: in time
+/// How many selections an operation has with its fragments expanded: in time
 /// linear in the document, since each fragment is counted once. As good as
 /// infinite where they are nested deeper than the stack should bear.
 fn expanded<'a>(
@@ -203,13 +190,12 @@ fn expanded<'a>(
     if deep > DEEPEST_NESTING {
         return usize::MAX;
     }
-    let counts = selections
+    let below = selections
         .items
         .iter()
         .map(|Positioned { node, .. }| match node {
             Selection::Field(field) => {
-                let below = &field.node.selection_set.node;
-                expanded(document, below, counted, deep + 1).saturating_add(1)
+                expanded(document, &field.node.selection_set.node, counted, deep + 1)
             }
             Selection::InlineFragment(inline) => {
                 expanded(document, &inline.node.selection_set.node, counted, deep + 1)
@@ -233,7 +219,7 @@ fn expanded<'a>(
                 count
             }
         });
-    counts.fold(0, usize::saturating_add)
+    below.fold(selections.items.len(), usize::saturating_add)
 }
 
 /// The first field that is selected twice under the same name.
@@ -242,45 +228,32 @@ fn expanded<'a>(
 /// selected of it; async-graphql executes it for each, which for a mutation
 /// would send a message twice.
 ///
-/// A fragment that is spread twice, or fragments that are nested too deep to
-/// tell, count as such.
+/// A fragment that is spread twice counts as such. Goes no deeper than
+/// [`expanded`], which comes first.
 fn repeated<'a>(
     document: &'a ExecutableDocument,
     selections: &'a SelectionSet,
     keys: &mut HashSet<&'a Name>,
     seen: &mut HashSet<&'a Name>,
-    deep: usize,
 ) -> Option<&'a Name> {
-    selections
-        .items
-        .iter()
-        .find_map(|Positioned { node, .. }| match node {
-            Selection::Field(field) => {
-                let key = &field.node.response_key().node;
-                (!keys.insert(key)).then_some(key)
+    let mut items = selections.items.iter();
+    items.find_map(|Positioned { node, .. }| match node {
+        Selection::Field(field) => {
+            let key = &field.node.response_key().node;
+            (!keys.insert(key)).then_some(key)
+        }
+        Selection::InlineFragment(inline) => {
+            repeated(document, &inline.node.selection_set.node, keys, seen)
+        }
+        Selection::FragmentSpread(spread) => {
+            let name = &spread.node.fragment_name.node;
+            if !seen.insert(name) {
+                return Some(name);
             }
-            Selection::InlineFragment(inline) => {
-                let below = &inline.node.selection_set.node;
-                if deep >= DEEPEST_FRAGMENT {
-                    return Some(&MUTATION);
-                }
-                repeated(document, below, keys, seen, deep + 1)
-            }
-            Selection::FragmentSpread(spread) => {
-                let name = &spread.node.fragment_name.node;
-                if !seen.insert(name) || deep >= DEEPEST_FRAGMENT {
-                    return Some(name);
-                }
-                let fragment = document.fragments.get(name)?;
-                repeated(
-                    document,
-                    &fragment.node.selection_set.node,
-                    keys,
-                    seen,
-                    deep + 1,
-                )
-            }
-        })
+            let fragment = document.fragments.get(name)?;
+            repeated(document, &fragment.node.selection_set.node, keys, seen)
+        }
+    })
 }
 
 /// Gives variables their defaults, which async-graphql forgets for `@skip` and
