@@ -89,8 +89,20 @@ impl Issuers {
     /// Issuers by name; the first one's keys. `None` when there is no name.
     #[must_use]
     pub fn named(accepted: Vec<String>) -> Option<Self> {
-        let jwks_url = jwks_url(accepted.first()?);
-        Some(Self { accepted, jwks_url })
+        let first = accepted.first()?.clone();
+        Some(Self {
+            accepted,
+            ..Self::of_issuer(first)
+        })
+    }
+
+    /// One issuer by name, and its keys.
+    #[must_use]
+    pub fn of_issuer(issuer: String) -> Self {
+        Self {
+            jwks_url: jwks_url(&issuer),
+            accepted: vec![issuer],
+        }
     }
 }
 

@@ -26,7 +26,7 @@ use crate::store::{
     DynamoTarget, MessageStore, PoolSettings, TableStatus, UserStore, connect_database,
     connect_dynamo, create_database, migrate, remote_database_host,
 };
-use places::{Places, jwks_url};
+use places::Places;
 
 /// For how long a user is kept before Postgres is asked again.
 const USERS_FRESH_FOR: Duration = Duration::from_secs(30);
@@ -257,10 +257,7 @@ async fn tokens(
 }
 
 fn verifier(issuer: &Issuer) -> CognitoVerifier {
-    let issuers = Issuers {
-        accepted: vec![issuer.url().to_owned()],
-        jwks_url: jwks_url(issuer.url()),
-    };
+    let issuers = Issuers::of_issuer(issuer.url().to_owned());
     let keys = KeyCache::start(issuers.jwks_url.clone());
     CognitoVerifier::new(
         &issuers,

@@ -21,12 +21,7 @@ pub(super) async fn headless(
     draft: &Draft,
 ) -> Result<Headless, StoreError> {
     let (sender, receiver) = (draft.sender.id, draft.receiver.id);
-    let (mut rows, others) = tokio::try_join!(
-        messages.rows_shared_with(sender, receiver),
-        messages.rows_shared_with(receiver, sender),
-    )?;
-    rows.extend(others);
-    rows.sort_by(|one, other| other.key.cmp(&one.key));
+    let mut rows = messages.rows_of_pair(sender, receiver).await?;
     let pair = MessageGroupId::of_pair(sender, receiver);
     let Some(newest) = rows.first().map(|row| row.group_id) else {
         return Ok(Headless::State(GroupState::default()));

@@ -116,11 +116,8 @@ impl Messaging {
             }
             Some(HeadRecord::AliasOf(group)) => self.find_message_group(viewer, group).await,
             None => {
-                let (mine, theirs) = tokio::try_join!(
-                    self.messages.rows_shared_with(me, other),
-                    self.messages.rows_shared_with(other, me),
-                )?;
-                match newest_row(mine.into_iter().chain(theirs)) {
+                let rows = self.messages.rows_of_pair(me, other).await?;
+                match rows.first() {
                     Some(row) => self.find_message_group(viewer, row.group_id).await,
                     None => Ok(None),
                 }

@@ -70,11 +70,8 @@ impl Messaging {
 
     /// Whether two users have a group from before there were heads.
     async fn has_rows(&self, pair: [&User; 2]) -> Result<bool, StoreError> {
-        let (one, other) = tokio::try_join!(
-            self.messages.rows_shared_with(pair[0].id, pair[1].id),
-            self.messages.rows_shared_with(pair[1].id, pair[0].id),
-        )?;
-        Ok(!one.is_empty() || !other.is_empty())
+        let rows = self.messages.rows_of_pair(pair[0].id, pair[1].id).await?;
+        Ok(!rows.is_empty())
     }
 
     /// The drafts that are still to be written; `None` when the group holds

@@ -116,9 +116,23 @@ impl MessageStore {
         }
     }
 
-    /// Every row of a user's that is shared with `other`, by a strongly
-    /// consistent walk of `GRP#<owner>`: one `Query` a megabyte of rows.
-    pub async fn rows_shared_with(
+    /// Every row that two users share, of either, newest first: strongly
+    /// consistent walks of both users' rows, one `Query` a megabyte.
+    pub async fn rows_of_pair(
+        &self,
+        one: UserId,
+        other: UserId,
+    ) -> Result<Vec<FoundRow>, StoreError> {
+        let (mut rows, others) = tokio::try_join!(
+            self.rows_shared_with(one, other),
+            self.rows_shared_with(other, one),
+        )?;
+        rows.extend(others);
+        rows.sort_by(|one, other| other.key.cmp(&one.key));
+        Ok(rows)
+    }
+
+    async fn rows_shared_with(
         &self,
         owner: UserId,
         other: UserId,

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 
 use serde_json::json;
 
+use crate::auth::Issuers;
 use crate::config::DYNAMODB_ENDPOINT;
 use crate::demo;
 use crate::dev::CLIENT_ID;
@@ -23,10 +24,6 @@ pub(super) struct Places {
     pub tokens: BTreeMap<&'static str, String>,
 }
 
-pub(super) fn jwks_url(issuer: &str) -> String {
-    format!("{issuer}/.well-known/jwks.json")
-}
-
 impl Places {
     /// One line for programs.
     pub fn json(&self) -> String {
@@ -38,7 +35,7 @@ impl Places {
             "region": REGION,
             "database_url": self.database,
             "issuer": self.issuer,
-            "jwks_url": jwks_url(&self.issuer),
+            "jwks_url": Issuers::of_issuer(self.issuer.clone()).jwks_url,
             "client_id": CLIENT_ID,
             "table": self.table,
             "tokens": self.tokens,
