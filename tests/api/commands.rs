@@ -246,6 +246,10 @@ fn with_stores(command: &mut Command, cruddur: &Cruddur) {
     command
         .env("AWS_ENDPOINT_URL_DYNAMODB", &cruddur.dynamo.url)
         .env("DATABASE_URL", &cruddur.database.url)
+        .env(
+            "CRUDDUR_DATABASE_CONNECTIONS",
+            cruddur.database.connections.to_string(),
+        )
         .env("COGNITO_ISSUER", cruddur.issuer.url())
         .env("AWS_COGNITO_USER_POOL_CLIENT_ID", cruddur::dev::CLIENT_ID)
         .env("LISTEN_ADDR", "127.0.0.1:0");

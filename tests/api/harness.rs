@@ -28,6 +28,8 @@ pub use dynamo_proxy::{DynamoProxy, Loss};
 pub use postgres_proxy::PostgresProxy;
 
 pub const TABLE: &str = "cruddur-messages";
+/// How long a connection to Postgres is waited for.
+pub const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How a test wants its Cruddur.
 pub struct Setup {
@@ -75,8 +77,8 @@ pub async fn start_with(setup: Setup) -> Cruddur {
     let dynamo = DynamoProxy::start(dynamodb_url).await;
 
     let pool = PoolSettings {
-        max_connections: 4,
-        acquire_timeout: Duration::from_secs(2),
+        max_connections: database.connections,
+        acquire_timeout: ACQUIRE_TIMEOUT,
     };
     let pool = connect_database(&postgres.url, pool)
         .await

@@ -18,5 +18,7 @@ mod schema;
 mod sign_in;
 mod stores;
 mod takeover;
+// The embedded PostgreSQL has no TLS.
+#[cfg(not(feature = "embedded-postgres"))]
 mod tls;
 mod users;

@@ -7,11 +7,12 @@ use cruddur::store::create_database;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
 
-/// One private PostgreSQL for all tests. It goes when the process goes.
+/// One private PostgreSQL for all tests, of the installed kind. It goes when the
+/// process goes.
 static POSTGRES: OnceLock<(Postgres, DataDir)> = OnceLock::new();
 
-/// Address of the server, with the name of a database in it.
-pub fn server_url(database: &str) -> String {
+/// Address of the server for all tests, with the name of a database in it.
+fn server_url(database: &str) -> String {
     if let Ok(given) = std::env::var("DATABASE_URL") {
         let mut url = reqwest::Url::parse(&given).expect("DATABASE_URL is an address");
         url.set_path(database);
@@ -27,23 +28,56 @@ pub fn server_url(database: &str) -> String {
 
 pub struct Database {
     pub url: String,
-    name: String,
+    /// How many connections a pool may have.
+    pub connections: u32,
+    kind: Kind,
+}
+
+enum Kind {
+    /// By name, on the server for all tests.
+    Shared(String),
+    /// On an embedded server of its own, which serves one connection at a time.
+    Own { _postgres: Postgres, _data: DataDir },
 }
 
 impl Database {
     pub async fn create() -> Self {
-        let name = format!("cruddur_test_{}", Uuid::new_v4().simple());
-        let url = server_url(&name);
-        create_database(&url)
+        let database = if std::env::var("DATABASE_URL").is_ok() || Postgres::is_installed() {
+            let name = format!("cruddur_test_{}", Uuid::new_v4().simple());
+            Self {
+                url: server_url(&name),
+                connections: 4,
+                kind: Kind::Shared(name),
+            }
+        } else {
+            Self::embedded()
+        };
+        create_database(&database.url)
             .await
             .unwrap_or_else(|error| panic!("{error}"));
-        Self { url, name }
+        database
+    }
+
+    fn embedded() -> Self {
+        let data = DataDir::temporary().expect("a temporary directory");
+        let postgres = Postgres::start(&data, 0).unwrap_or_else(|error| panic!("{error}"));
+        Self {
+            url: postgres.url("cruddur"),
+            connections: postgres.max_connections(),
+            kind: Kind::Own {
+                _postgres: postgres,
+                _data: data,
+            },
+        }
     }
 }
 
 impl Drop for Database {
     fn drop(&mut self) {
-        let (url, name) = (server_url("postgres"), self.name.clone());
+        let Kind::Shared(name) = &self.kind else {
+            return;
+        };
+        let (url, name) = (server_url("postgres"), name.clone());
         // A runtime of its own: the test's may be ending.
         let dropped = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
@@ -61,7 +95,7 @@ impl Drop for Database {
             })
         });
         if let Ok(Err(error)) = dropped.join() {
-            eprintln!("{}: {error}", self.name);
+            eprintln!("{}: {error}", self.url);
         }
     }
 }

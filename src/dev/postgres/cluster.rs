@@ -1,0 +1,320 @@
+//! A cluster of an installed PostgreSQL.
+
+use std::fs::{self, create_dir_all};
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::unistd::{Uid, User, geteuid};
+
+use super::{PASSWORD, USER};
+use crate::dev::{DataDir, DevError, listen};
+
+/// Name of the folder with the cluster.
+pub(super) const CLUSTER: &str = "cluster";
+/// How long PostgreSQL may take to start.
+const START_WITHIN: Duration = Duration::from_secs(30);
+/// For how long a server that is still stopping is waited for: after a kill
+/// its guard takes a moment to stop it.
+const WAIT_FOR_OLD: Duration = Duration::from_secs(8);
+
+/// Runs a program, and stops it when our end of the pipe closes: also when we
+/// are killed. Removes the directory in `$1`, if there is one, after that,
+/// unless it is told to keep it.
+const GUARD: &str = r#"
+remove=$1; shift
+exec 3<&0
+"$@" </dev/null 3<&- &
+program=$!
+( read -r word <&3; kill -INT "$program" ) 2>/dev/null &
+watcher=$!
+wait "$program"
+status=$?
+kill "$watcher" 2>/dev/null
+echo "guard: it ended with $status" >&2
+if [ -n "$remove" ]; then
+    read -r word <&3
+    [ "$word" = keep ] || rm -rf -- "$remove" 2>/dev/null
+fi
+exit "$status"
+"#;
+
+/// What the guard says when its program has ended.
+const ENDED: &str = "guard: it ended with ";
+
+/// What PostgreSQL says when it listens.
+const READY: &str = "database system is ready to accept connections";
+
+/// A cluster whose server runs. It stops when this is dropped, or when the
+/// process ends in whatever way.
+#[derive(Debug)]
+pub(super) struct Running {
+    #[expect(dead_code, reason = "what it guards stops when it is dropped")]
+    guard: Guard,
+    pub port: u16,
+}
+
+/// The shell that stops a program when our end of its pipe closes.
+#[derive(Debug)]
+struct Guard {
+    child: Child,
+}
+
+impl Guard {
+    /// Ends without removing anything.
+    fn keep(mut self) {
+        if let Some(stdin) = &mut self.child.stdin {
+            // A guard that is gone removes nothing either.
+            let _ = stdin.write_all(b"keep\n");
+        }
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        // Should the guard be gone, there is nothing left to wait for.
+        let _ = self.child.wait();
+    }
+}
+
+/// As whom PostgreSQL runs, since it refuses to run as root.
+struct Unprivileged {
+    name: String,
+    uid: u32,
+    gid: u32,
+}
+
+/// Where a cluster is, and how its programs are run.
+struct Cluster<'a> {
+    programs: PathBuf,
+    data: &'a DataDir,
+    /// A folder of PostgreSQL's own in the data directory.
+    folder: PathBuf,
+    run_as: Option<Unprivileged>,
+}
+
+/// Starts the cluster in a folder; makes it if there is none.
+pub(super) fn start(
+    programs: PathBuf,
+    data: &DataDir,
+    folder: PathBuf,
+    port: u16,
+) -> Result<Running, DevError> {
+    let cluster = Cluster {
+        programs,
+        data,
+        folder,
+        run_as: unprivileged()?,
+    };
+    cluster.prepare()?;
+    if !cluster.path().exists() {
+        cluster.init()?;
+    }
+    let began = Instant::now();
+    loop {
+        match cluster.start_once(port) {
+            Err(DevError::Postgres(cause))
+                if cause.contains("postmaster.pid") && began.elapsed() < WAIT_FOR_OLD =>
+            {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            started => return started,
+        }
+    }
+}
+
+impl Cluster<'_> {
+    fn path(&self) -> PathBuf {
+        self.folder.join(CLUSTER)
+    }
+
+    /// Makes the folder; as root, one that PostgreSQL's user can write to.
+    fn prepare(&self) -> Result<(), DevError> {
+        let shown = self.folder.display();
+        create_dir_all(&self.folder).map_err(DevError::io(format!("{shown} cannot be made")))?;
+        let Some(user) = &self.run_as else {
+            return Ok(());
+        };
+        let failed = || format!("{shown} cannot be given to {}", user.name);
+        let give = |path: &Path| chown(path, Some(user.uid), Some(user.gid));
+        give(&self.folder).map_err(DevError::io(failed()))?;
+        if self.data.is_temporary() {
+            // The guard, which runs as that user, removes it.
+            give(self.data.path()).map_err(DevError::io(failed()))?;
+        }
+        for above in self.folder.ancestors().skip(1) {
+            let metadata = fs::metadata(above).map_err(DevError::io(failed()))?;
+            if metadata.permissions().mode() & 0o001 == 0 && metadata.uid() != user.uid {
+                return Err(DevError::Unreachable {
+                    user: user.name.clone(),
+                    path: above.to_owned(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the cluster, under another name until it is whole: one that a kill
+    /// has left half made is made anew.
+    fn init(&self) -> Result<(), DevError> {
+        let half_made = self.folder.join("cluster.new");
+        let _ = fs::remove_dir_all(&half_made);
+        let password_file = self.folder.join("password");
+        let wrote = fs::write(&password_file, PASSWORD).and_then(|()| match &self.run_as {
+            Some(user) => chown(&password_file, Some(user.uid), Some(user.gid)),
+            None => Ok(()),
+        });
+        wrote.map_err(DevError::io(format!(
+            "{} cannot be written",
+            password_file.display()
+        )))?;
+        let mut initdb = self.guarded("initdb");
+        initdb
+            .arg("-D")
+            .arg(&half_made)
+            .arg("--pwfile")
+            .arg(&password_file);
+        initdb.args(["-U", USER, "--auth=scram-sha-256", "--encoding=UTF8"]);
+        initdb.args(["--locale=C", "--no-sync"]);
+        let mut guard = self.run(initdb)?;
+        let ended = self.wait_until(&mut guard, |log| log.contains(ENDED))?;
+        if !ended.contains(&format!("{ENDED}0")) {
+            return Err(DevError::Postgres(last_lines(&ended)));
+        }
+        guard.keep();
+        // Nobody needs it any more.
+        let _ = fs::remove_file(&password_file);
+        fs::rename(&half_made, self.path()).map_err(DevError::io("the cluster cannot be renamed"))
+    }
+
+    /// One attempt: PostgreSQL runs and listens, or has said why not.
+    fn start_once(&self, port: u16) -> Result<Running, DevError> {
+        let address = listen(port)?.local_addr();
+        let port = address
+            .map_err(DevError::io("a listener without an address"))?
+            .port();
+        let mut postgres = self.guarded("postgres");
+        postgres
+            .arg("-D")
+            .arg(self.path())
+            .args(["-p", &port.to_string()]);
+        let mut settings = vec![
+            "listen_addresses=127.0.0.1",
+            "unix_socket_directories=",
+            "max_connections=200",
+        ];
+        if self.data.is_temporary() {
+            settings.extend([
+                "fsync=off",
+                "synchronous_commit=off",
+                "full_page_writes=off",
+            ]);
+        }
+        for setting in settings {
+            postgres.args(["-c", setting]);
+        }
+        let mut guard = self.run(postgres)?;
+        let said = self.wait_until(&mut guard, |log| log.contains(READY) || log.contains(ENDED))?;
+        if said.contains(ENDED) || !said.contains(READY) {
+            return Err(DevError::Postgres(last_lines(&said)));
+        }
+        Ok(Running { guard, port })
+    }
+
+    /// A program of PostgreSQL's under the guard.
+    fn guarded(&self, program: &str) -> Command {
+        let remove = if self.data.is_temporary() {
+            self.data.path()
+        } else {
+            Path::new("")
+        };
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", GUARD, "guard"])
+            .arg(remove)
+            .arg(self.programs.join(program));
+        if let Some(user) = &self.run_as {
+            command.uid(user.uid).gid(user.gid);
+        }
+        // Not somewhere that the user cannot read.
+        command
+            .current_dir("/")
+            .env_remove("PGDATA")
+            .env_remove("PGPORT")
+            .env("LC_ALL", "C");
+        command
+    }
+
+    fn run(&self, mut guarded: Command) -> Result<Guard, DevError> {
+        let log = self.log();
+        let shown = log.display();
+        // A server of before that still stops, after a kill, has the old one.
+        let _ = fs::remove_file(&log);
+        let log =
+            fs::File::create(&log).map_err(DevError::io(format!("{shown} cannot be written")))?;
+        // A group of its own: Ctrl-C is for us, and we stop it in our order.
+        guarded
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(log);
+        let child = guarded
+            .spawn()
+            .map_err(DevError::io("`sh` cannot be run"))?;
+        Ok(Guard { child })
+    }
+
+    fn log(&self) -> PathBuf {
+        self.data.path().join("postgres.log")
+    }
+
+    /// What the program has said, once that is what is waited for, or once it
+    /// takes too long.
+    fn wait_until(
+        &self,
+        guard: &mut Guard,
+        enough: impl Fn(&str) -> bool,
+    ) -> Result<String, DevError> {
+        let began = Instant::now();
+        loop {
+            let ended = guard.child.try_wait();
+            let ended = ended.map_err(DevError::io("PostgreSQL cannot be waited for"))?;
+            let said = fs::read_to_string(self.log()).unwrap_or_default();
+            if enough(&said) || ended.is_some() || began.elapsed() > START_WITHIN {
+                return Ok(said);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+/// As whom to run PostgreSQL when we are root: `postgres`, or else `nobody`.
+fn unprivileged() -> Result<Option<Unprivileged>, DevError> {
+    if geteuid() != Uid::from_raw(0) {
+        return Ok(None);
+    }
+    let find = |name| User::from_name(name).ok().flatten();
+    let user = find("postgres").or_else(|| find("nobody"));
+    let user = user.ok_or_else(|| {
+        DevError::Postgres(
+            "it refuses to run as root, and there is neither a user postgres nor nobody".to_owned(),
+        )
+    })?;
+    Ok(Some(Unprivileged {
+        name: user.name,
+        uid: user.uid.as_raw(),
+        gid: user.gid.as_raw(),
+    }))
+}
+
+fn last_lines(text: &str) -> String {
+    let lines: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .collect();
+    lines[lines.len().saturating_sub(4)..].join(" | ")
+}
