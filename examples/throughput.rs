@@ -13,8 +13,8 @@ use cruddur::dev::{DataDir, DynamoDb, Postgres};
 use cruddur::messaging::{Destination, Directory, Messaging, NewMessage};
 use cruddur::model::{MessageBody, MessageId};
 use cruddur::store::{
-    DynamoTarget, MessageStore, NewUser, PoolSettings, UserStore, connect_database, connect_dynamo,
-    create_database, migrate,
+    DynamoTarget, MessageStore, NewTable, NewUser, PoolSettings, UserStore, connect_database,
+    connect_dynamo, create_database, migrate,
 };
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -62,7 +62,7 @@ async fn fresh() -> Result<(DynamoDb, MessageStore), Box<dyn std::error::Error>>
         loopback: true,
     };
     let messages = MessageStore::new(connect_dynamo(&target).await, "throughput".to_owned());
-    messages.create_table().await?;
+    messages.create_table(NewTable::default()).await?;
     Ok((dynamodb, messages))
 }
 

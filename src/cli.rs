@@ -1,19 +1,29 @@
 //! The commands. Data goes to standard output, logs to standard error.
 
+mod check;
+mod completions;
 #[cfg(feature = "dev")]
 mod dev;
+mod drop;
 mod error;
+mod get_conversation;
 mod healthcheck;
 #[cfg(feature = "dev")]
 mod issuer;
+mod list_conversations;
 mod migrate;
+mod operator;
+mod output;
+mod people;
+mod scan;
 mod schema_load;
 mod schema_print;
 mod seed;
 mod serve;
 mod signals;
+mod span;
+mod update_cognito_user_ids;
 
-use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -49,8 +59,22 @@ enum Command {
     SchemaPrint,
     /// Create the table and its index
     SchemaLoad(schema_load::SchemaLoadArgs),
+    /// Delete the table, with all that is in it
+    Drop(drop::DropArgs),
     /// Put demo users and their messages into the stores
     Seed(seed::SeedArgs),
+    /// Print everything that is in the table
+    Scan(scan::ScanArgs),
+    /// List a user's message groups, most recently active first
+    ListConversations(list_conversations::ListConversationsArgs),
+    /// Print the messages of a group, oldest first
+    GetConversation(get_conversation::GetConversationArgs),
+    /// Copy the Cognito ids of a pool's users into Postgres
+    UpdateCognitoUserIds(update_cognito_user_ids::UpdateCognitoUserIdsArgs),
+    /// Check that everything in the table is as it has to be, and mend it
+    Check(check::CheckArgs),
+    /// Print what a shell needs to complete commands and options
+    Completions(completions::CompletionsArgs),
 }
 
 impl Cli {
@@ -92,23 +116,20 @@ impl Command {
             Self::Migrate(args) => args.run().await,
             Self::SchemaPrint => schema_print::run(),
             Self::SchemaLoad(args) => args.run().await,
+            Self::Drop(args) => args.run().await,
             Self::Seed(args) => args.run().await,
+            Self::Scan(args) => args.run().await,
+            Self::ListConversations(args) => args.run().await,
+            Self::GetConversation(args) => args.run().await,
+            Self::UpdateCognitoUserIds(args) => args.run().await,
+            Self::Check(args) => args.run().await,
+            Self::Completions(args) => args.run(),
         }
-    }
-}
-
-/// Writes to standard output. A reader that has gone is no failure.
-fn print(text: &str) -> Result<(), CliError> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(()),
     }
 }
 
 /// One line that says what is wrong and how to go on.
 fn report(error: &CliError) -> ExitCode {
-    // Nobody is left to be told when standard error is gone.
-    let _ = writeln!(std::io::stderr(), "cruddur: {error}");
+    output::remark(&format!("cruddur: {error}"));
     ExitCode::from(error.exit_code())
 }

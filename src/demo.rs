@@ -34,6 +34,9 @@ const CONVERSATIONS: [([&str; 2], &str); 3] = [
     (["oddvar", "unamused"], FERRY),
 ];
 
+/// How long ago the conversations begin.
+const BEFORE: TimeDelta = TimeDelta::hours(3);
+
 /// The handles of the demo users; the first is the one to be signed in as.
 #[must_use]
 pub fn handles() -> [&'static str; 6] {
@@ -51,14 +54,22 @@ pub async fn seed(
     users.create_missing(&USERS.map(new_user)).await?;
     let mut seeded = Vec::new();
     for (handles, text) in CONVERSATIONS {
-        let pair = find_pair(users, handles).await?;
-        let messages = conversation(text, now - TimeDelta::hours(3));
-        seeded.push((
-            handles,
-            messaging.seed([&pair[0], &pair[1]], &messages).await?,
-        ));
+        let [one, other] = find_pair(users, handles).await?;
+        let messages = conversation(text, now - BEFORE);
+        seeded.push((handles, messaging.seed([&one, &other], &messages).await?));
     }
     Ok(seeded)
+}
+
+/// Puts the long conversation between two users, in the same way.
+pub async fn seed_between(
+    messaging: &Messaging,
+    pair: [&User; 2],
+    now: DateTime<Utc>,
+) -> Result<Seeding, SeedError> {
+    messaging
+        .seed(pair, &conversation(LIGHTHOUSE, now - BEFORE))
+        .await
 }
 
 fn new_user((handle, display_name): (&str, &str)) -> NewUser {

@@ -6,11 +6,13 @@
 
 mod adoption;
 mod batch;
+mod check;
 mod directory;
 mod error;
 mod plan;
 mod queue;
 mod reading;
+mod repair;
 mod seeding;
 mod viewer;
 mod writer;
@@ -21,9 +23,11 @@ use std::time::Duration;
 
 use moka::sync::Cache;
 
+pub use check::{Finding, FindingKind, Inspector};
 pub use directory::{Directory, UserLoader};
 pub use error::{MessagingError, WriteOutcome};
 pub use reading::Freshness;
+pub use repair::Unmended;
 pub use seeding::{SeedError, SeededMessage, Seeding};
 pub use viewer::Viewer;
 pub use writing::{

@@ -1,6 +1,7 @@
-//! The two stores: messages in DynamoDB, users in Postgres.
+//! The two stores: messages in DynamoDB, users in Postgres; and Cognito's
+//! pool, where the users sign in.
 //!
-//! The only place that knows `aws_sdk_dynamodb` and `sqlx`. Every key string
+//! The only place that knows the AWS SDK and `sqlx`. Every key string
 //! is built in `items`; each access pattern is one method of
 //! [`MessageStore`] or [`UserStore`], with its key, order and cost.
 
@@ -10,9 +11,13 @@ mod dynamo;
 mod error;
 mod items;
 mod messages;
+mod meter;
 mod query;
+mod repair;
 mod rows;
+mod scan;
 mod table;
+mod user_pool;
 mod users;
 
 pub use commit::{Commit, GroupRow, Outcome, Refusal, RowKey, Sent, SentKey};
@@ -20,9 +25,14 @@ pub use database::{
     DatabaseError, DatabaseState, PoolSettings, connect_database, create_database, database_state,
     migrate, remote_database_host,
 };
-pub use dynamo::{DynamoTarget, connect_dynamo};
+pub use dynamo::{DynamoTarget, NoCredentials, check_credentials, connect_dynamo};
 pub use error::{Service, StoreError};
+pub use items::Stored;
 pub use messages::{Consistency, MessageStore};
+pub use meter::{Cost, Echo, Meter};
+pub use repair::{GroupAtOnce, Move, Repair};
 pub use rows::{FoundRow, Preview};
-pub use table::{TableError, TableStatus};
-pub use users::{NewUser, UserStore};
+pub use scan::{ItemKind, ScanPage, ScanPosition, ScannedItem, Segment};
+pub use table::{Billing, NewTable, TableDescription, TableError, TableStatus};
+pub use user_pool::{PoolUser, UserPool};
+pub use users::{CognitoIds, NewUser, UserStore};

@@ -23,7 +23,7 @@ use crate::loopback::is_loopback;
 use crate::messaging::{Directory, Messaging};
 use crate::server::{App, Health, Origins, serve};
 use crate::store::{
-    DynamoTarget, MessageStore, PoolSettings, TableStatus, UserStore, connect_database,
+    DynamoTarget, MessageStore, NewTable, PoolSettings, TableStatus, UserStore, connect_database,
     connect_dynamo, create_database, migrate, remote_database_host,
 };
 use places::Places;
@@ -89,7 +89,7 @@ impl DevArgs {
             services,
         } = ready;
         let serving = tokio::spawn(serve(listener, app, stop));
-        super::print(&if json { places.json() } else { places.text() })?;
+        super::output::print(&if json { places.json() } else { places.text() })?;
         serving.await.map_err(std::io::Error::other)??;
         drop(services);
         Ok(ExitCode::SUCCESS)
@@ -171,7 +171,7 @@ impl DevArgs {
         };
         let messages = MessageStore::new(connect_dynamo(&target).await, self.table.table.clone());
         if messages.table_status().await? == TableStatus::Missing {
-            messages.create_table().await?;
+            messages.create_table(NewTable::default()).await?;
         }
         Ok((UserStore::new(database), messages))
     }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::messaging::SeedError;
-use crate::store::{DatabaseError, StoreError, TableError};
+use crate::store::{DatabaseError, NoCredentials, StoreError, TableError};
 
 /// Shown as one line after `cruddur: `.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +26,8 @@ pub(super) enum CliError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
+    NoCredentials(#[from] NoCredentials),
+    #[error(transparent)]
     Seed(#[from] SeedError),
     #[cfg(feature = "dev")]
     #[error(transparent)]
@@ -35,6 +37,16 @@ pub(super) enum CliError {
 }
 
 impl CliError {
+    /// The store's error, where it came from one.
+    pub fn of_store(&self) -> Option<&StoreError> {
+        match self {
+            Self::Store(error)
+            | Self::Table(TableError::Store(error))
+            | Self::Seed(SeedError::Store(error)) => Some(error),
+            _ => None,
+        }
+    }
+
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) => 2,

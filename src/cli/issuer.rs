@@ -51,7 +51,7 @@ impl IssuerArgs {
         let address = self.listen;
         let listener = TcpListener::bind(address).await;
         let listener = listener.map_err(|cause| CliError::Listen { address, cause })?;
-        super::print(&format!("issuing as {}\n", issuer.url()))?;
+        super::output::print(&format!("issuing as {}\n", issuer.url()))?;
         issuer.serve(listener, stop).await?;
         Ok(ExitCode::SUCCESS)
     }

@@ -20,10 +20,10 @@ impl MigrateArgs {
         let before = database_state(&pool).await?;
         migrate(&pool).await?;
         match before {
-            DatabaseState::Current => super::print("the database is as it should be\n")?,
+            DatabaseState::Current => super::output::print("the database is as it should be\n")?,
             DatabaseState::Behind(migrations) => {
                 for migration in migrations {
-                    super::print(&format!("applied {migration}\n"))?;
+                    super::output::print(&format!("applied {migration}\n"))?;
                 }
             }
         }

@@ -2,43 +2,168 @@
 
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+use serde_json::{Map, Value, json};
 
 use super::CliError;
-use crate::config::{OperatorArgs, TableArgs};
-use crate::store::{MessageStore, TableStatus, connect_dynamo};
+use super::operator::{Operator, Session};
+use super::output::{self, Format};
+use crate::store::{Billing, NewTable, TableDescription, TableStatus};
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+A table that is there is compared and left alone.
+
+Examples:
+  cruddur schema-load
+  cruddur schema-load --prod --billing-mode pay-per-request
+  cruddur schema-load --recreate --yes")]
 pub(super) struct SchemaLoadArgs {
+    /// How the calls of a new table are paid for
+    #[arg(
+        long,
+        value_enum,
+        default_value_t = BillingMode::Provisioned,
+        value_name = "MODE"
+    )]
+    billing_mode: BillingMode,
+    /// Delete the table first, with all that is in it
+    #[arg(long)]
+    recreate: bool,
+    /// Do not ask
+    #[arg(long, requires = "recreate")]
+    yes: bool,
     #[command(flatten)]
-    table: TableArgs,
-    #[command(flatten)]
-    dynamodb: OperatorArgs,
+    operator: Operator,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum BillingMode {
+    /// 5 read and 5 write units a second, as the original
+    Provisioned,
+    /// Each call by itself, without a limit
+    PayPerRequest,
 }
 
 impl SchemaLoadArgs {
     pub async fn run(self) -> Result<ExitCode, CliError> {
-        let client = connect_dynamo(&self.dynamodb.target()).await;
-        let messages = MessageStore::new(client, self.table.table);
-        match messages.table_status().await? {
-            TableStatus::Missing => {
-                messages.create_table().await?;
-                super::print(&format!("created the table {}\n", messages.table()))?;
-            }
-            TableStatus::AsItShouldBe => {
-                super::print(&format!(
-                    "the table {} is as it should be\n",
-                    messages.table()
-                ))?;
-            }
-            TableStatus::Different(differences) => {
-                let differences = differences.join("; ");
-                return Err(CliError::Failed(format!(
-                    "the table {} is not as it should be: {differences}",
-                    messages.table()
-                )));
-            }
-        }
-        Ok(ExitCode::SUCCESS)
+        let session = self.operator.connect().await?;
+        let loaded = self.load(&session).await;
+        session.explained(loaded).await
     }
+
+    async fn load(&self, session: &Session) -> Result<ExitCode, CliError> {
+        if self.recreate {
+            self.delete(session).await?;
+        }
+        let messages = &session.messages;
+        let (made, differences) = match messages.table_status().await? {
+            TableStatus::Missing => {
+                self.create(session).await?;
+                (true, Vec::new())
+            }
+            TableStatus::AsItShouldBe => (false, Vec::new()),
+            TableStatus::Different(differences) => (false, differences),
+        };
+        let description = messages.table_description().await?;
+        let description = description
+            .ok_or_else(|| CliError::Failed("the table has gone meanwhile".to_owned()))?;
+        let differences = with_expiry(differences, &description);
+        if session.format == Format::Table {
+            output::print(&in_words(&description, made, differences.is_empty()))?;
+        }
+        session.finish(Map::from_iter([
+            ("created".to_owned(), json!(made)),
+            ("table".to_owned(), as_json(&description)),
+            ("differences".to_owned(), json!(differences)),
+        ]))?;
+        if differences.is_empty() {
+            return Ok(ExitCode::SUCCESS);
+        }
+        Err(CliError::Failed(format!(
+            "the table {} is not as it should be: {}",
+            description.name,
+            differences.join("; ")
+        )))
+    }
+
+    async fn delete(&self, session: &Session) -> Result<(), CliError> {
+        self.operator.refuse_elsewhere()?;
+        let (table, place) = (session.messages.table(), self.operator.place());
+        if !self.yes {
+            return Err(CliError::Usage(format!(
+                "--recreate deletes the table {table} at {place} with all that is in it: add --yes"
+            )));
+        }
+        if session.messages.table_status().await? != TableStatus::Missing {
+            session.messages.delete_table().await?;
+            output::remark(&format!("deleted the table {table} at {place}"));
+        }
+        Ok(())
+    }
+
+    async fn create(&self, session: &Session) -> Result<(), CliError> {
+        let prod = self.operator.dynamodb.prod;
+        if prod && self.billing_mode == BillingMode::Provisioned {
+            output::remark(
+                "5 read and 5 write units sustain about 0.4 messages a second: enough to try it out, an outage in \
+                 production. `--billing-mode pay-per-request` is recommended there.",
+            );
+        }
+        let progress = output::progress("the table is being made");
+        let billing = match self.billing_mode {
+            BillingMode::Provisioned => Billing::Provisioned,
+            BillingMode::PayPerRequest => Billing::PayPerRequest,
+        };
+        let new = NewTable {
+            billing,
+            deletion_protection: prod,
+        };
+        session.messages.create_table(new).await?;
+        progress.finish_and_clear();
+        Ok(())
+    }
+}
+
+fn with_expiry(mut differences: Vec<String>, table: &TableDescription) -> Vec<String> {
+    differences.extend(table.expiry_difference());
+    differences
+}
+
+fn in_words(table: &TableDescription, made: bool, as_it_should_be: bool) -> String {
+    let begin = match (made, as_it_should_be) {
+        (true, _) => format!("created the table {}\n", table.name),
+        (false, true) => format!("the table {} is as it should be\n", table.name),
+        (false, false) => format!("the table {}\n", table.name),
+    };
+    let indexes = table.indexes.iter();
+    let indexes = indexes.map(|(name, key)| format!("  index     {name}: {}\n", key.join(", ")));
+    format!(
+        "{begin}  status    {}\n  key       {}\n{}  billing   {}\n  expiry    {}\n  deletion  {}\n",
+        table.status,
+        table.key.join(", "),
+        indexes.collect::<String>(),
+        table.billing,
+        table.expiry.as_deref().unwrap_or("none"),
+        if table.deletion_protection {
+            "protected"
+        } else {
+            "not protected"
+        },
+    )
+}
+
+fn as_json(table: &TableDescription) -> Value {
+    let indexes = table.indexes.iter();
+    let indexes = indexes.map(|(name, key)| json!({ "name": name, "key": key }));
+    json!({
+        "name": table.name,
+        "status": table.status,
+        "key": table.key,
+        "indexes": indexes.collect::<Value>(),
+        "billing": table.billing,
+        "expiry": table.expiry,
+        "deletionProtection": table.deletion_protection,
+        "itemCount": table.item_count,
+    })
 }

@@ -6,6 +6,6 @@ use super::CliError;
 use crate::graphql::{Api, Introspection};
 
 pub(super) fn run() -> Result<ExitCode, CliError> {
-    super::print(&Api::new(Introspection::Authenticated).sdl())?;
+    super::output::print(&Api::new(Introspection::Authenticated).sdl())?;
     Ok(ExitCode::SUCCESS)
 }

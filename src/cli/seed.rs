@@ -3,64 +3,110 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use serde_json::{Map, Value, json};
 
 use super::CliError;
+use super::operator::{Operator, elsewhere};
+use super::output::{self, Format};
+use super::people::{self, PeopleArgs};
 use crate::clock::Clock;
-use crate::config::{DatabaseArgs, OperatorArgs, TableArgs};
 use crate::demo;
 use crate::messaging::{Directory, Messaging, Seeding};
-use crate::store::{
-    DynamoTarget, MessageStore, UserStore, connect_database, connect_dynamo, remote_database_host,
-};
+use crate::store::{UserStore, remote_database_host};
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+The messages are from three hours ago on, a minute apart. A user who is there
+stays as they are, and so does a conversation that has gone on; what an
+interrupted run has left out is added.
+
+Examples:
+  cruddur seed
+  cruddur seed --between luu tove")]
 pub(super) struct SeedArgs {
+    /// A conversation between these two users, who are there already
+    #[arg(long, num_args = 2, value_names = ["HANDLE", "HANDLE"])]
+    between: Vec<String>,
     #[command(flatten)]
-    table: TableArgs,
+    operator: Operator,
     #[command(flatten)]
-    dynamodb: OperatorArgs,
-    #[command(flatten)]
-    database: DatabaseArgs,
+    people: PeopleArgs,
 }
+
+/// Two handles, and what came of their conversation.
+type Seeded = ([String; 2], Seeding);
 
 impl SeedArgs {
     pub async fn run(self) -> Result<ExitCode, CliError> {
-        let target = self.dynamodb.target();
-        self.refuse_elsewhere(&target)?;
-        let messages = MessageStore::new(connect_dynamo(&target).await, self.table.table);
-        let pool = connect_database(&self.database.database_url, self.database.pool()).await?;
-        let users = UserStore::new(pool);
+        self.refuse_elsewhere()?;
+        let session = self.operator.connect().await?;
+        let users = self.people.connect().await?;
         let clock = Clock::system();
         let directory = Directory::new(users.clone(), std::time::Duration::ZERO);
-        let messaging = Messaging::new(messages, directory, clock.clone());
-        for (pair, seeding) in demo::seed(&messaging, &users, clock.now()).await? {
-            let result = match seeding {
-                Seeding::Written(count) => format!("{count} messages written"),
-                Seeding::LeftAlone => "left as it is".to_owned(),
-            };
-            super::print(&format!("{} and {}: {result}\n", pair[0], pair[1]))?;
+        let messaging = Messaging::new(session.messages.clone(), directory, clock.clone());
+        let seeded = self.seed(&messaging, &users, &clock).await;
+        let seeded = session.explained(seeded).await?;
+        if session.format == Format::Table {
+            let lines = seeded.iter().map(in_words);
+            output::print(&lines.collect::<String>())?;
         }
+        let conversations: Value = seeded.iter().map(as_json).collect();
+        session.finish(Map::from_iter([(
+            "conversations".to_owned(),
+            conversations,
+        )]))?;
         Ok(ExitCode::SUCCESS)
     }
 
-    /// Demo data does not get into somebody's real table by a variable that
-    /// happens to be set.
-    fn refuse_elsewhere(&self, target: &DynamoTarget) -> Result<(), CliError> {
-        if self.dynamodb.prod {
+    async fn seed(
+        &self,
+        messaging: &Messaging,
+        users: &UserStore,
+        clock: &Clock,
+    ) -> Result<Vec<Seeded>, CliError> {
+        let [one, other] = self.between.as_slice() else {
+            let seeded = demo::seed(messaging, users, clock.now()).await?;
+            let seeded = seeded.into_iter();
+            return Ok(seeded
+                .map(|(pair, seeding)| (pair.map(str::to_owned), seeding))
+                .collect());
+        };
+        let [one, other] = people::find(users, [one, other]).await?;
+        if one.id == other.id {
+            return Err(CliError::Usage(
+                "nobody has a conversation with themselves: name two handles".to_owned(),
+            ));
+        }
+        let seeding = demo::seed_between(messaging, [&one, &other], clock.now()).await?;
+        Ok(vec![([one.handle, other.handle], seeding)])
+    }
+
+    /// Demo data does not get into somebody's real table or users by a variable
+    /// that happens to be set.
+    fn refuse_elsewhere(&self) -> Result<(), CliError> {
+        if self.operator.dynamodb.prod {
             return Ok(());
         }
-        let elsewhere = match target {
-            DynamoTarget::Endpoint {
-                url,
-                loopback: false,
-            } => Some(url.clone()),
-            _ => remote_database_host(&self.database.database_url)?,
-        };
-        let Some(elsewhere) = elsewhere else {
-            return Ok(());
-        };
-        Err(CliError::Usage(format!(
-            "{elsewhere} is not on this machine: demo data is written elsewhere only with --prod"
-        )))
+        self.operator.refuse_elsewhere()?;
+        match remote_database_host(&self.people.database.database_url)? {
+            Some(host) => Err(elsewhere(&host)),
+            None => Ok(()),
+        }
     }
+}
+
+fn in_words((pair, seeding): &Seeded) -> String {
+    let result = match seeding {
+        Seeding::Written(count) => format!("{count} messages written"),
+        Seeding::LeftAlone => "left as it is".to_owned(),
+    };
+    format!("{} and {}: {result}\n", pair[0], pair[1])
+}
+
+fn as_json((pair, seeding): &Seeded) -> Value {
+    let written = match seeding {
+        Seeding::Written(count) => *count,
+        Seeding::LeftAlone => 0,
+    };
+    json!({ "between": pair, "messagesWritten": written })
 }

@@ -122,9 +122,7 @@ impl Messaging {
                 Outcome::Refused(refusals) => {
                     for refusal in refusals {
                         match refusal {
-                            Refusal::RowKeyTaken => {
-                                state.taken.push(commit.head.last_message_key.clone());
-                            }
+                            Refusal::RowKeyTaken(key) => state.taken.push(key),
                             Refusal::Busy(cause) | Refusal::Invalid(cause) => {
                                 return Err(cause.into());
                             }

@@ -133,7 +133,7 @@ impl Writer {
                     batch.pause().await;
                 }
                 Outcome::Refused(refusals) => {
-                    self.state = self.refused(&mut batch, state, &commit, refusals).await;
+                    self.state = self.refused(&mut batch, state, refusals).await;
                 }
             }
         }
@@ -210,7 +210,6 @@ impl Writer {
         &mut self,
         batch: &mut Batch,
         mut state: GroupState,
-        commit: &Commit,
         refusals: Vec<Refusal>,
     ) -> Option<GroupState> {
         if batch.unsettled.is_empty() {
@@ -229,12 +228,7 @@ impl Writer {
                     batch.alias = None;
                     state.alias = None;
                 }
-                Refusal::MessageKeyTaken => {
-                    state
-                        .taken
-                        .extend(commit.messages.iter().map(|message| message.key.clone()));
-                }
-                Refusal::RowKeyTaken => state.taken.push(commit.head.last_message_key.clone()),
+                Refusal::MessageKeyTaken(key) | Refusal::RowKeyTaken(key) => state.taken.push(key),
                 Refusal::OldRowForeign(row) => state.old_rows.retain(|old| *old != row),
                 Refusal::Busy(cause) => {
                     tracing::debug!(%cause, "a write was put off");

@@ -35,6 +35,23 @@ impl SortKey {
         }
     }
 
+    /// A place in front of every key of a time or later, whatever its form, and
+    /// behind every earlier one, as text.
+    #[must_use]
+    pub fn in_front_of(time: DateTime<Utc>) -> Self {
+        let text = time.format("%Y-%m-%dT%H:%M:%S%.f").to_string();
+        let mut text = text.trim_end_matches('0').to_owned();
+        // The last text in front of all that begin so.
+        if let Some(last) = text.pop() {
+            text.extend(char::from_u32(u32::from(last) - 1));
+            text.push('~');
+        }
+        Self {
+            text,
+            created_at: time,
+        }
+    }
+
     /// Reads a key in any form that the table may hold.
     pub fn parse(text: &str) -> Result<Self, UnreadableTime> {
         let begin = text.as_bytes().get(..5).unwrap_or_default();
@@ -152,6 +169,31 @@ mod tests {
         let written = SortKey::at(time);
         assert_eq!(written.as_str(), "2026-11-22T06:29:00.123456+00:00");
         assert_eq!(written, key(written.as_str()));
+    }
+
+    #[test]
+    fn a_place_in_front_of_a_time_parts_earlier_keys_from_the_others() {
+        for (time, earlier, others) in [
+            (
+                "2026-11-22T06:29:00Z",
+                ["2026-11-22T06:28:59.999999+00:00", "2026-11-21T23:59:59"],
+                ["2026-11-22T06:29:00", "2026-11-22T06:29:00.000000+00:00"],
+            ),
+            (
+                "2026-11-22T00:00:00Z",
+                ["2026-11-21T23:59:59.999999+00:00", "2026-11-21T23:59:59Z"],
+                ["2026-11-22T00:00:00Z", "2026-11-22T00:00:00+00:00"],
+            ),
+            (
+                "2026-11-22T06:29:00.5Z",
+                ["2026-11-22T06:29:00.499999+00:00", "2026-11-22T06:29:00"],
+                ["2026-11-22T06:29:00.5", "2026-11-22T06:29:00.500000+00:00"],
+            ),
+        ] {
+            let place = SortKey::in_front_of(time.parse().expect("a time"));
+            assert!(earlier.iter().all(|text| key(text) < place), "{time}");
+            assert!(others.iter().all(|text| key(text) > place), "{time}");
+        }
     }
 
     #[test]

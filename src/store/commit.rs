@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
-use aws_sdk_dynamodb::error::{DisplayErrorContext, SdkError};
+use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
     AttributeValue, CancellationReason, Delete, Put, ReturnValuesOnConditionCheckFailure,
@@ -13,13 +13,13 @@ use aws_sdk_dynamodb::types::{
 };
 
 use super::dynamo::ATTEMPT_TIMEOUT;
-use super::error::{Fault, fault};
+use super::error::{Fault, causes, fault};
 use super::items::{self, Item, Key};
 use super::{MessageStore, StoreError};
 use crate::model::{Head, HeadRecord, Message, MessageGroupId, MessageId, SortKey, User, UserId};
 
 /// Condition under which a row of a group may be deleted.
-const OWN_OR_NONE: &str = "attribute_not_exists(pk) OR message_group_uuid = :group";
+pub(super) const OWN_OR_NONE: &str = "attribute_not_exists(pk) OR message_group_uuid = :group";
 
 /// Messages to be added to a group, with all that has to change with them.
 ///
@@ -113,10 +113,10 @@ pub enum Refusal {
     /// The head is not of the expected version. It is this one, if it could
     /// be read.
     HeadMoved(Option<HeadRecord>),
-    /// Another message of the group has the key already.
-    MessageKeyTaken,
-    /// Another row of a participant's has the key already.
-    RowKeyTaken,
+    /// Another message of the group has this key already.
+    MessageKeyTaken(SortKey),
+    /// Another row of a participant's has this key already.
+    RowKeyTaken(SortKey),
     /// What stands where an old row was expected belongs to another group.
     OldRowForeign(RowKey),
     /// The alias is there already, or its uuid is a group's.
@@ -132,10 +132,10 @@ pub enum Refusal {
 
 /// What an action of the transaction is there for, so that the reason it was
 /// refused for can be understood.
-enum Role {
-    Message,
+pub(super) enum Role {
+    Message(SortKey),
     Head,
-    NewRow,
+    NewRow(SortKey),
     OldRow(RowKey),
     Alias,
     Sent(SentKey),
@@ -150,6 +150,18 @@ impl MessageStore {
             Ok(actions) => actions.into_iter().unzip::<_, _, Vec<_>, Vec<_>>(),
             Err(cause) => return Outcome::Refused(vec![Refusal::Invalid(cause)]),
         };
+        match self.send_once(actions, &commit.token).await {
+            Ok(()) => Outcome::Applied,
+            Err(error) => outcome(error, roles),
+        }
+    }
+
+    /// Sends a transaction, without the SDK's own retries.
+    pub(super) async fn send_once(
+        &self,
+        actions: Vec<TransactWriteItem>,
+        token: &str,
+    ) -> Result<(), SdkError<TransactWriteItemsError, HttpResponse>> {
         let once = aws_sdk_dynamodb::config::Builder::new()
             .retry_config(RetryConfig::disabled())
             .timeout_config(
@@ -157,19 +169,15 @@ impl MessageStore {
                     .operation_timeout(ATTEMPT_TIMEOUT)
                     .build(),
             );
-        let sent = self
-            .client
+        self.client
             .transact_write_items()
-            .client_request_token(&commit.token)
+            .client_request_token(token)
             .set_transact_items(Some(actions))
             .customize()
             .config_override(once)
             .send()
-            .await;
-        match sent {
-            Ok(_) => Outcome::Applied,
-            Err(error) => outcome(error, roles),
-        }
+            .await?;
+        Ok(())
     }
 
     fn actions(&self, commit: &Commit) -> Result<Vec<(Role, TransactWriteItem)>, StoreError> {
@@ -177,14 +185,17 @@ impl MessageStore {
             .messages
             .last()
             .ok_or_else(|| invalid("a commit without messages"))?;
-        let mut actions = vec![(Role::Head, self.update_head(newest.group_id, commit)?)];
+        let mut actions = vec![(
+            Role::Head,
+            self.update_head(newest.group_id, &commit.head, commit.expected_version)?,
+        )];
         for message in &commit.messages {
             let item = items::message_item(message).map_err(invalid)?;
-            actions.push((Role::Message, self.put_new(item)?));
+            actions.push((Role::Message(message.key.clone()), self.put_new(item)?));
         }
         for row in &commit.rows {
             let item = items::group_row_item(row, newest).map_err(invalid)?;
-            actions.push((Role::NewRow, self.put_new(item)?));
+            actions.push((Role::NewRow(newest.key.clone()), self.put_new(item)?));
         }
         for row in &commit.old_rows {
             let delete = self.delete_old(newest.group_id, row)?;
@@ -226,16 +237,17 @@ impl MessageStore {
         }
     }
 
-    fn update_head(
+    pub(super) fn update_head(
         &self,
         group: MessageGroupId,
-        commit: &Commit,
+        head: &Head,
+        expected_version: u64,
     ) -> Result<TransactWriteItem, StoreError> {
-        let mut values = items::head_values(&commit.head);
-        let condition = if commit.expected_version == 0 {
+        let mut values = items::head_values(head);
+        let condition = if expected_version == 0 {
             "attribute_not_exists(pk)"
         } else {
-            let expected = AttributeValue::N(commit.expected_version.to_string());
+            let expected = AttributeValue::N(expected_version.to_string());
             values.insert(":expected".to_owned(), expected);
             "#version = :expected"
         };
@@ -255,7 +267,7 @@ impl MessageStore {
         Ok(TransactWriteItem::builder().update(update).build())
     }
 
-    fn put_new(&self, item: Item) -> Result<TransactWriteItem, StoreError> {
+    pub(super) fn put_new(&self, item: Item) -> Result<TransactWriteItem, StoreError> {
         let put = Put::builder()
             .table_name(&self.table)
             .set_item(Some(item))
@@ -277,7 +289,7 @@ impl MessageStore {
         Ok(TransactWriteItem::builder().put(put).build())
     }
 
-    fn delete_old(
+    pub(super) fn delete_old(
         &self,
         group: MessageGroupId,
         row: &RowKey,
@@ -293,11 +305,14 @@ impl MessageStore {
     }
 }
 
-fn invalid(cause: impl std::fmt::Display) -> StoreError {
+pub(super) fn invalid(cause: impl std::fmt::Display) -> StoreError {
     StoreError::refused(super::Service::DynamoDb, cause)
 }
 
-fn outcome(error: SdkError<TransactWriteItemsError, HttpResponse>, roles: Vec<Role>) -> Outcome {
+pub(super) fn outcome(
+    error: SdkError<TransactWriteItemsError, HttpResponse>,
+    roles: Vec<Role>,
+) -> Outcome {
     let fault = fault(&error);
     match error {
         SdkError::ServiceError(refusal) => match refusal.into_err() {
@@ -311,9 +326,9 @@ fn outcome(error: SdkError<TransactWriteItemsError, HttpResponse>, roles: Vec<Ro
                         .collect(),
                 )
             }
-            other => by_fault(fault, DisplayErrorContext(&other)),
+            other => by_fault(fault, causes(&other)),
         },
-        other => by_fault(fault, DisplayErrorContext(&other)),
+        other => by_fault(fault, causes(&other)),
     }
 }
 
@@ -348,8 +363,8 @@ fn refusal_of((role, reason): (Role, CancellationReason)) -> Option<Refusal> {
 
 fn condition_failed(role: Role, found: Option<HashMap<String, AttributeValue>>) -> Refusal {
     match role {
-        Role::Message => Refusal::MessageKeyTaken,
-        Role::NewRow => Refusal::RowKeyTaken,
+        Role::Message(key) => Refusal::MessageKeyTaken(key),
+        Role::NewRow(key) => Refusal::RowKeyTaken(key),
         Role::Alias => Refusal::AliasTaken,
         Role::OldRow(row) => Refusal::OldRowForeign(row),
         Role::Head => Refusal::HeadMoved(found.and_then(|item| items::head_record(item).ok())),

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, ConfigLoader, Region};
+use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::Credentials;
+use aws_sdk_dynamodb::config::{Credentials, ProvideCredentials};
+
+use super::error::causes;
 
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -30,8 +32,52 @@ pub enum DynamoTarget {
     },
 }
 
+/// AWS itself is named, but not who we are there, or where.
+#[derive(Debug, thiserror::Error)]
+pub enum NoCredentials {
+    /// Nobody vouches for us.
+    #[error(
+        "no AWS credentials were found: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run \
+         `aws sso login`"
+    )]
+    Missing,
+    /// There are some, but they cannot be had.
+    #[error("the AWS credentials cannot be had: {0}")]
+    Failed(String),
+    /// No region.
+    #[error("no AWS region was found: set AWS_REGION, or a region in the profile")]
+    Region,
+}
+
+/// Looks for credentials and a region, so that their lack is told as such.
+pub async fn check_credentials(target: &DynamoTarget) -> Result<(), NoCredentials> {
+    let config = sdk_config(target).await;
+    if config.region().is_none() {
+        return Err(NoCredentials::Region);
+    }
+    find_credentials(&config).await
+}
+
+/// Asks for credentials, as the first call would.
+pub(super) async fn find_credentials(config: &SdkConfig) -> Result<(), NoCredentials> {
+    let provider = config
+        .credentials_provider()
+        .ok_or(NoCredentials::Missing)?;
+    match provider.provide_credentials().await {
+        Ok(_) => Ok(()),
+        // Its type is not the SDK's to name.
+        Err(error) if error.to_string().contains("not enabled") => Err(NoCredentials::Missing),
+        Err(error) => Err(NoCredentials::Failed(causes(&error))),
+    }
+}
+
 /// Makes a client. No call is made yet.
 pub async fn connect_dynamo(target: &DynamoTarget) -> Client {
+    Client::new(&sdk_config(target).await)
+}
+
+/// The SDK's settings for a target.
+pub(super) async fn sdk_config(target: &DynamoTarget) -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .operation_attempt_timeout(ATTEMPT_TIMEOUT)
@@ -46,12 +92,12 @@ pub async fn connect_dynamo(target: &DynamoTarget) -> Client {
             loader = on_loopback(loader, url);
         }
     }
-    Client::new(&loader.load().await)
+    loader.load().await
 }
 
 /// An emulator checks neither credentials nor region, but the SDK wants both,
 /// and without any would ask the network for them. No proxy is asked either.
-fn on_loopback(mut loader: ConfigLoader, url: &str) -> ConfigLoader {
+pub(super) fn on_loopback(mut loader: ConfigLoader, url: &str) -> ConfigLoader {
     let given = |name| std::env::var_os(name).is_some();
     if !given("AWS_ACCESS_KEY_ID") {
         let made_up = Credentials::new("local", "local", None, None, "loopback");

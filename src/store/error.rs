@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 
 use aws_sdk_dynamodb::config::http::HttpResponse;
-use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
 /// A store that a fault came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub enum Service {
     DynamoDb,
     /// Users.
     Postgres,
+    /// Where the users sign in.
+    Cognito,
 }
 
 impl fmt::Display for Service {
@@ -20,6 +22,7 @@ impl fmt::Display for Service {
         f.write_str(match self {
             Self::DynamoDb => "DynamoDB",
             Self::Postgres => "Postgres",
+            Self::Cognito => "Cognito",
         })
     }
 }
@@ -108,13 +111,27 @@ where
     }
 }
 
+/// An error and what it came of, on one line.
+pub(super) fn causes(error: &dyn Error) -> String {
+    let mut told = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_told = cause.to_string();
+        if !told.ends_with(&cause_told) {
+            told = format!("{told}: {cause_told}");
+        }
+        source = cause.source();
+    }
+    told.replace(['\n', '\r'], " ")
+}
+
 impl<E> From<SdkError<E, HttpResponse>> for StoreError
 where
     E: Error + ProvideErrorMetadata + Send + Sync + 'static,
     SdkError<E, HttpResponse>: ProvideErrorMetadata,
 {
     fn from(error: SdkError<E, HttpResponse>) -> Self {
-        let cause = DisplayErrorContext(&error);
+        let cause = causes(&error);
         match fault(&error) {
             Fault::Busy | Fault::Unknown => Self::unavailable(Service::DynamoDb, cause),
             Fault::Refused => Self::refused(Service::DynamoDb, cause),

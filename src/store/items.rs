@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::commit::{GroupRow, RowKey, Sent, SentKey};
 use super::error::StoreError;
 use super::rows::{FoundRow, Preview};
+use super::scan::ItemKind;
 use crate::model::{
     Head, HeadRecord, Message, MessageGroupId, MessageId, SortKey, UnreadableTime, User, UserId,
 };
@@ -94,6 +95,52 @@ impl Unreadable {
         let cause = self.to_string();
         StoreError::Unreadable { key, cause }
     }
+}
+
+/// What an item says, of whatever kind it is.
+#[derive(Clone, Debug)]
+pub enum Stored {
+    /// A message.
+    Message(Message),
+    /// A participant's row.
+    GroupRow(FoundRow),
+    /// The head of a group, or an alias in its place.
+    Head(MessageGroupId, HeadRecord),
+    /// What was sent under an idempotency key.
+    Sent,
+}
+
+/// What an item is, by its partition.
+pub(super) fn kind(item: &Item) -> ItemKind {
+    let partition = item.get("pk").and_then(|pk| pk.as_s().ok());
+    let kind = partition.and_then(|partition| partition.split_once('#'));
+    match kind {
+        Some(("MSG", _)) => ItemKind::Message,
+        Some(("GRP", _)) => ItemKind::GroupRow,
+        Some(("HEAD", _)) => ItemKind::Head,
+        Some(("SENT", _)) => ItemKind::Sent,
+        _ => ItemKind::Unknown,
+    }
+}
+
+pub(super) fn stored(item: Item) -> Result<Stored, Unreadable> {
+    let group = |item: &Item| {
+        let partition = item.get("pk").and_then(|pk| pk.as_s().ok());
+        let group = partition.and_then(|partition| partition.split_once('#'));
+        group
+            .and_then(|(_, group)| group.parse().ok())
+            .ok_or(Unreadable::Contents("its group is no uuid"))
+    };
+    Ok(match kind(&item) {
+        ItemKind::Message => Stored::Message(message(group(&item)?, item)?),
+        ItemKind::GroupRow => Stored::GroupRow(found_row(item)?),
+        ItemKind::Head => Stored::Head(group(&item)?, head_record(item)?),
+        ItemKind::Sent => {
+            serde_dynamo::from_item::<_, SentItem>(item)?;
+            Stored::Sent
+        }
+        ItemKind::Unknown => return Err(Unreadable::Contents("it is none of ours")),
+    })
 }
 
 /// `MSG#<group>`, T: a message. The user is the sender.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
-    ProjectionType, ProvisionedThroughput, ScalarAttributeType, TableDescription,
+    ProjectionType, ProvisionedThroughput, ScalarAttributeType, TableDescription as FoundTable,
     TableStatus as State, TimeToLiveSpecification, TimeToLiveStatus,
 };
 
@@ -15,8 +15,12 @@ use super::{MessageStore, Service, StoreError};
 pub(super) const INDEX: &str = "message-group-sk-index";
 /// The attribute that DynamoDB deletes expired items by.
 const EXPIRY: &str = "expires_at";
-/// How long a new table may take until it can be used.
-const CREATION_TIMEOUT: Duration = Duration::from_mins(2);
+/// How long a table may take until it can be used, or is gone.
+const CHANGE_TIMEOUT: Duration = Duration::from_mins(2);
+/// How often that is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Read and write units of the original's table and its index.
+const PROVISIONED: i64 = 5;
 
 /// What the table must look like, and what it looks like.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,12 +33,62 @@ pub enum TableStatus {
     Different(Vec<String>),
 }
 
+/// How a table's calls are paid for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Billing {
+    /// As the original: 5 read and 5 write units a second, table and index
+    /// each.
+    #[default]
+    Provisioned,
+    /// Each call by itself, without a limit.
+    PayPerRequest,
+}
+
+/// How a table is to be made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NewTable {
+    /// How its calls are paid for.
+    pub billing: Billing,
+    /// Whether it cannot be deleted until that is switched off.
+    pub deletion_protection: bool,
+}
+
+/// A table, as DynamoDB describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableDescription {
+    /// Its name.
+    pub name: String,
+    /// `ACTIVE`, `CREATING`, ….
+    pub status: String,
+    /// Attribute and kind of each part of the key: `pk HASH`.
+    pub key: Vec<String>,
+    /// Name and key of each index.
+    pub indexes: Vec<(String, Vec<String>)>,
+    /// How its calls are paid for, in words.
+    pub billing: String,
+    /// The attribute by which items expire; `None` where they do not.
+    pub expiry: Option<String>,
+    /// Whether it cannot be deleted.
+    pub deletion_protection: bool,
+    /// How many items it has; up to six hours old.
+    pub item_count: i64,
+}
+
 /// The table cannot be made or used.
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
     /// It was made, but did not get ready.
     #[error("the table {0} was made but is not active yet: wait for it and go on")]
     NotActive(String),
+    /// It was to be deleted, but is still there.
+    #[error("the table {0} is being deleted, which takes long: wait until it is gone")]
+    NotGone(String),
+    /// It must not be deleted.
+    #[error(
+        "the table {0} is protected from deletion. If it has to go: `aws dynamodb update-table --table-name {0} \
+         --no-deletion-protection-enabled`"
+    )]
+    Protected(String),
     /// The store did not answer, or refused.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -78,42 +132,81 @@ impl MessageStore {
         })
     }
 
+    /// The table, as DynamoDB describes it; `None` where there is none.
+    pub async fn table_description(&self) -> Result<Option<TableDescription>, StoreError> {
+        let Some(table) = self.find_table().await? else {
+            return Ok(None);
+        };
+        let expiry = self.find_expiry().await?;
+        Ok(Some(described(table, expiry)))
+    }
+
     /// Makes the table as the original's `schema-load` did, with expiry on top,
     /// and waits until it can be used.
-    pub async fn create_table(&self) -> Result<(), TableError> {
+    pub async fn create_table(&self, new: NewTable) -> Result<(), TableError> {
+        let throughput = match new.billing {
+            Billing::Provisioned => Some(throughput()?),
+            Billing::PayPerRequest => None,
+        };
+        let billing = match new.billing {
+            Billing::Provisioned => BillingMode::Provisioned,
+            Billing::PayPerRequest => BillingMode::PayPerRequest,
+        };
         self.client
             .create_table()
             .table_name(&self.table)
-            .billing_mode(BillingMode::Provisioned)
-            .provisioned_throughput(throughput()?)
+            .billing_mode(billing)
+            .set_provisioned_throughput(throughput.clone())
             .set_attribute_definitions(Some(attribute_definitions()?))
             .set_key_schema(Some(key_schema("pk", "sk")?))
-            .global_secondary_indexes(index()?)
+            .global_secondary_indexes(index(throughput)?)
+            .deletion_protection_enabled(new.deletion_protection)
             .send()
             .await
             .map_err(StoreError::from)?;
-        self.active().await?;
+        self.until(|state| state == Some(State::Active))
+            .await
+            .unwrap_or_else(|| Err(TableError::NotActive(self.table.clone())))?;
         self.expire().await?;
         Ok(())
     }
 
-    /// Switches expiry on, where it is not.
-    async fn expire(&self) -> Result<(), StoreError> {
+    /// Deletes the table with all that is in it, and waits until it is gone.
+    pub async fn delete_table(&self) -> Result<(), TableError> {
+        let table = self.find_table().await?;
+        if table.is_some_and(|table| table.deletion_protection_enabled == Some(true)) {
+            return Err(TableError::Protected(self.table.clone()));
+        }
+        self.client
+            .delete_table()
+            .table_name(&self.table)
+            .send()
+            .await
+            .map_err(StoreError::from)?;
+        self.until(|state| state.is_none())
+            .await
+            .unwrap_or_else(|| Err(TableError::NotGone(self.table.clone())))
+    }
+
+    /// The attribute by which items expire.
+    async fn find_expiry(&self) -> Result<Option<String>, StoreError> {
         let found = self
             .client
             .describe_time_to_live()
             .table_name(&self.table)
             .send()
             .await?;
-        let status = found
-            .time_to_live_description
-            .and_then(|described| described.time_to_live_status);
-        if matches!(
-            status,
-            Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling)
-        ) {
-            return Ok(());
-        }
+        let described = found.time_to_live_description.filter(|described| {
+            matches!(
+                described.time_to_live_status,
+                Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling)
+            )
+        });
+        Ok(described.and_then(|described| described.attribute_name))
+    }
+
+    /// Switches expiry on.
+    async fn expire(&self) -> Result<(), StoreError> {
         let specification = TimeToLiveSpecification::builder()
             .enabled(true)
             .attribute_name(EXPIRY)
@@ -128,22 +221,24 @@ impl MessageStore {
         Ok(())
     }
 
-    async fn active(&self) -> Result<(), TableError> {
+    /// Waits until the table is in a state; `None` when that takes too long.
+    async fn until(
+        &self,
+        reached: impl Fn(Option<State>) -> bool,
+    ) -> Option<Result<(), TableError>> {
         let wait = async {
             loop {
                 let table = self.find_table().await?;
-                if table.is_some_and(|table| table.table_status == Some(State::Active)) {
+                if reached(table.and_then(|table| table.table_status)) {
                     return Ok(());
                 }
-                tokio::time::sleep(Duration::from_millis(500)).await;
+                tokio::time::sleep(LOOK_EVERY).await;
             }
         };
-        tokio::time::timeout(CREATION_TIMEOUT, wait)
-            .await
-            .unwrap_or_else(|_| Err(TableError::NotActive(self.table.clone())))
+        tokio::time::timeout(CHANGE_TIMEOUT, wait).await.ok()
     }
 
-    async fn find_table(&self) -> Result<Option<TableDescription>, StoreError> {
+    async fn find_table(&self) -> Result<Option<FoundTable>, StoreError> {
         match self
             .client
             .describe_table()
@@ -160,7 +255,7 @@ impl MessageStore {
     }
 }
 
-fn differences(table: &TableDescription) -> Vec<String> {
+fn differences(table: &FoundTable) -> Vec<String> {
     let mut differences = Vec::new();
     let mut compare = |what: &str, found: Option<Vec<String>>, wanted: [&str; 2]| {
         let found = found.unwrap_or_default();
@@ -191,7 +286,68 @@ fn differences(table: &TableDescription) -> Vec<String> {
             .map(in_words),
         ["message_group_uuid HASH", "sk RANGE"],
     );
+    let projection = index.and_then(|index| index.projection.as_ref());
+    let projected = projection.and_then(|projection| projection.projection_type.as_ref());
+    if index.is_some() && projected != Some(&ProjectionType::All) {
+        let found = projected.map_or("nothing", ProjectionType::as_str);
+        differences.push(format!("the index {INDEX} has {found} and should have ALL"));
+    }
     differences
+}
+
+fn described(table: FoundTable, expiry: Option<String>) -> TableDescription {
+    let billing = table
+        .billing_mode_summary
+        .and_then(|summary| summary.billing_mode);
+    let billing = match (billing, table.provisioned_throughput) {
+        (Some(BillingMode::PayPerRequest), _) | (_, None) => "pay per request".to_owned(),
+        (_, Some(units)) => format!(
+            "provisioned, {} read and {} write units a second",
+            units.read_capacity_units.unwrap_or_default(),
+            units.write_capacity_units.unwrap_or_default(),
+        ),
+    };
+    let indexes = table.global_secondary_indexes.unwrap_or_default();
+    let indexes = indexes.into_iter().map(|index| {
+        let key = index.key_schema.as_deref().map(in_words);
+        (
+            index.index_name.unwrap_or_default(),
+            key.unwrap_or_default(),
+        )
+    });
+    TableDescription {
+        name: table.table_name.unwrap_or_default(),
+        status: table
+            .table_status
+            .map_or_else(String::new, |status| status.to_string()),
+        key: table
+            .key_schema
+            .as_deref()
+            .map(in_words)
+            .unwrap_or_default(),
+        indexes: indexes.collect(),
+        billing,
+        expiry,
+        deletion_protection: table.deletion_protection_enabled.unwrap_or_default(),
+        item_count: table.item_count.unwrap_or_default(),
+    }
+}
+
+impl TableDescription {
+    /// What is wrong with how items expire, with what puts it right.
+    #[must_use]
+    pub fn expiry_difference(&self) -> Option<String> {
+        let found = match self.expiry.as_deref() {
+            Some(EXPIRY) => return None,
+            Some(other) => format!("items expire by {other} and should by {EXPIRY}"),
+            None => "items do not expire".to_owned(),
+        };
+        let name = &self.name;
+        Some(format!(
+            "{found}: `aws dynamodb update-time-to-live --table-name {name} --time-to-live-specification \
+             Enabled=true,AttributeName={EXPIRY}`"
+        ))
+    }
 }
 
 fn in_words(key: &[KeySchemaElement]) -> Vec<String> {
@@ -202,8 +358,8 @@ fn in_words(key: &[KeySchemaElement]) -> Vec<String> {
 
 fn throughput() -> Result<ProvisionedThroughput, StoreError> {
     ProvisionedThroughput::builder()
-        .read_capacity_units(5)
-        .write_capacity_units(5)
+        .read_capacity_units(PROVISIONED)
+        .write_capacity_units(PROVISIONED)
         .build()
         .map_err(refused)
 }
@@ -234,7 +390,7 @@ fn key_schema(hash: &str, range: &str) -> Result<Vec<KeySchemaElement>, StoreErr
         .collect()
 }
 
-fn index() -> Result<GlobalSecondaryIndex, StoreError> {
+fn index(throughput: Option<ProvisionedThroughput>) -> Result<GlobalSecondaryIndex, StoreError> {
     GlobalSecondaryIndex::builder()
         .index_name(INDEX)
         .set_key_schema(Some(key_schema("message_group_uuid", "sk")?))
@@ -243,7 +399,7 @@ fn index() -> Result<GlobalSecondaryIndex, StoreError> {
                 .projection_type(ProjectionType::All)
                 .build(),
         )
-        .provisioned_throughput(throughput()?)
+        .set_provisioned_throughput(throughput)
         .build()
         .map_err(refused)
 }

@@ -25,6 +25,19 @@ pub struct NewUser {
     pub cognito_user_id: Option<String>,
 }
 
+/// What came of setting Cognito ids: handles, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CognitoIds {
+    /// Whose id was another, or none.
+    pub changed: Vec<String>,
+    /// Whose id was right.
+    pub right: Vec<String>,
+    /// Who is not in the table.
+    pub without_row: Vec<String>,
+    /// Who had the id of somebody else, and has none now.
+    pub taken: Vec<String>,
+}
+
 #[derive(sqlx::FromRow)]
 struct UserRow {
     uuid: Uuid,
@@ -122,6 +135,68 @@ impl UserStore {
         }
         transaction.commit().await?;
         Ok(())
+    }
+
+    /// Sets Cognito ids by handle, in one transaction: all, or none where it is
+    /// only to be tried. Whoever else has one of the ids loses it.
+    pub async fn update_cognito_ids(
+        &self,
+        ids: &[(String, String)],
+        only_try: bool,
+    ) -> Result<CognitoIds, StoreError> {
+        let storable = |(handle, sub): &&(String, String)| !format!("{handle}{sub}").contains('\0');
+        let (handles, subs): (Vec<String>, Vec<String>) =
+            ids.iter().filter(storable).cloned().unzip();
+        let mut transaction = self.pool.begin().await?;
+        // Two users may swap their ids.
+        sqlx::query("SET CONSTRAINTS public.users_cognito_user_id_key DEFERRED")
+            .execute(&mut *transaction)
+            .await?;
+        let there: Vec<String> = sqlx::query_scalar(
+            "SELECT handle FROM public.users WHERE handle = ANY($1) ORDER BY handle FOR UPDATE",
+        )
+        .bind(&handles)
+        .fetch_all(&mut *transaction)
+        .await?;
+        let mut changed: Vec<String> = sqlx::query_scalar(
+            "UPDATE public.users SET cognito_user_id = given.sub \
+             FROM unnest($1::text[], $2::text[]) AS given (handle, sub) \
+             WHERE users.handle = given.handle AND users.cognito_user_id IS DISTINCT FROM given.sub \
+             RETURNING users.handle",
+        )
+        .bind(&handles)
+        .bind(&subs)
+        .fetch_all(&mut *transaction)
+        .await?;
+        let mut taken: Vec<String> = sqlx::query_scalar(
+            "UPDATE public.users SET cognito_user_id = NULL \
+             FROM unnest($1::text[], $2::text[]) AS given (handle, sub) \
+             WHERE users.cognito_user_id = given.sub AND users.handle <> given.handle \
+             AND given.handle = ANY($3) RETURNING users.handle",
+        )
+        .bind(&handles)
+        .bind(&subs)
+        .bind(&there)
+        .fetch_all(&mut *transaction)
+        .await?;
+        if only_try {
+            transaction.rollback().await?;
+        } else {
+            transaction.commit().await?;
+        }
+        changed.sort();
+        taken.sort();
+        let without_row = ids.iter().map(|(handle, _)| handle);
+        let without_row = without_row.filter(|handle| !there.contains(handle));
+        Ok(CognitoIds {
+            without_row: without_row.cloned().collect(),
+            right: there
+                .into_iter()
+                .filter(|handle| !changed.contains(handle))
+                .collect(),
+            changed,
+            taken,
+        })
     }
 
     /// The Cognito id of the user with a handle, where there is one.

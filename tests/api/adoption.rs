@@ -8,7 +8,7 @@ use crate::harness::{CREATE, Cruddur, bodies, start};
 use crate::original::{Original, OriginalGroup};
 
 /// Every form of a time that the original wrote, in the order of the text.
-const FORMS: [&str; 7] = [
+pub const FORMS: [&str; 7] = [
     "2023-03-01T10:00:00",
     "2023-03-01T10:00:00+00:00",
     "2023-03-01T10:00:00.000001+00:00",
@@ -61,7 +61,7 @@ async fn send_to(cruddur: &Cruddur, handle: &str, group: &OriginalGroup, body: &
 
 /// Fifty groups of luu's with every fault that the original left behind. The
 /// faults go round, so each is there several times.
-async fn fifty(cruddur: &Cruddur) -> Vec<OriginalGroup> {
+pub async fn fifty(cruddur: &Cruddur) -> Vec<OriginalGroup> {
     let original = Original::new(checker::client(&cruddur.dynamo.url));
     let [luu] = cruddur.users(["luu"]).await;
     let mut groups = Vec::new();

@@ -18,8 +18,8 @@ use cruddur::messaging::{Directory, Messaging, SeededMessage};
 use cruddur::model::{MessageBody, User};
 use cruddur::server::{App, Health, Origins, serve};
 use cruddur::store::{
-    DynamoTarget, MessageStore, NewUser, PoolSettings, UserStore, connect_database, connect_dynamo,
-    migrate,
+    DynamoTarget, MessageStore, NewTable, NewUser, PoolSettings, UserStore, connect_database,
+    connect_dynamo, migrate,
 };
 use serde_json::{Value, json};
 
@@ -90,7 +90,10 @@ pub async fn start_with(setup: Setup) -> Cruddur {
         loopback: true,
     };
     let messages = MessageStore::new(connect_dynamo(&target).await, TABLE.to_owned());
-    messages.create_table().await.expect("a table");
+    messages
+        .create_table(NewTable::default())
+        .await
+        .expect("a table");
 
     let key = SigningKey::generate().expect("a key");
     let issuer = Issuer::start(key, 0, users.clone(), Clock::system()).expect("an issuer");

@@ -4,6 +4,7 @@
 mod harness;
 
 mod adoption;
+mod check;
 mod commands;
 mod concurrency;
 mod cost;
@@ -12,6 +13,7 @@ mod errors;
 mod membership;
 mod message_groups;
 mod messages;
+mod operator;
 mod original;
 mod policies;
 mod schema;

@@ -7,25 +7,33 @@ use serde_json::Value;
 
 /// Calls of the SDK, and the actions that they need. What is inside of a
 /// transaction needs the action that it stands for.
-const CALLS: [(&str, &str); 14] = [
-    (".get_item()", "GetItem"),
-    (".query()", "Query"),
-    (".scan()", "Scan"),
-    (".put_item()", "PutItem"),
-    (".update_item()", "UpdateItem"),
-    (".delete_item()", "DeleteItem"),
-    (".create_table()", "CreateTable"),
-    (".delete_table()", "DeleteTable"),
-    (".describe_table()", "DescribeTable"),
-    (".describe_time_to_live()", "DescribeTimeToLive"),
-    (".update_time_to_live()", "UpdateTimeToLive"),
-    ("Put::builder()", "PutItem"),
-    ("Update::builder()", "UpdateItem"),
-    ("Delete::builder()", "DeleteItem"),
+const CALLS: [(&str, &str); 15] = [
+    (".get_item()", "dynamodb:GetItem"),
+    (".query()", "dynamodb:Query"),
+    (".scan()", "dynamodb:Scan"),
+    (".put_item()", "dynamodb:PutItem"),
+    (".update_item()", "dynamodb:UpdateItem"),
+    (".delete_item()", "dynamodb:DeleteItem"),
+    (".create_table()", "dynamodb:CreateTable"),
+    (".delete_table()", "dynamodb:DeleteTable"),
+    (".describe_table()", "dynamodb:DescribeTable"),
+    (".describe_time_to_live()", "dynamodb:DescribeTimeToLive"),
+    (".update_time_to_live()", "dynamodb:UpdateTimeToLive"),
+    (".list_users()", "cognito-idp:ListUsers"),
+    ("Put::builder()", "dynamodb:PutItem"),
+    ("Update::builder()", "dynamodb:UpdateItem"),
+    ("Delete::builder()", "dynamodb:DeleteItem"),
 ];
 
-/// What only `schema-load` calls.
-const OPERATING: [&str; 3] = ["CreateTable", "DescribeTimeToLive", "UpdateTimeToLive"];
+/// What only operators' commands call.
+const OPERATING: [&str; 6] = [
+    "CreateTable",
+    "DeleteTable",
+    "DescribeTimeToLive",
+    "ListUsers",
+    "Scan",
+    "UpdateTimeToLive",
+];
 
 fn called() -> BTreeSet<String> {
     let store = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store");
@@ -35,18 +43,15 @@ fn called() -> BTreeSet<String> {
         .collect();
     let is_called = |call: &str| sources.iter().any(|source| source.contains(call));
     let found = CALLS.iter().filter(|(call, _)| is_called(call));
-    found
-        .map(|(_, action)| format!("dynamodb:{action}"))
-        .collect()
+    found.map(|(_, action)| (*action).to_owned()).collect()
 }
 
 fn allowed(policy: &str) -> BTreeSet<String> {
     let policy: Value = serde_json::from_str(policy).expect("JSON");
-    let actions = policy["Statement"][0]["Action"]
-        .as_array()
-        .expect("actions");
-    actions
+    let statements = policy["Statement"].as_array().expect("statements");
+    statements
         .iter()
+        .flat_map(|statement| statement["Action"].as_array().expect("actions"))
         .map(|action| action.as_str().expect("an action").to_owned())
         .collect()
 }

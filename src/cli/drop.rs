@@ -1,0 +1,75 @@
+//! `drop`: the table goes, with all that is in it.
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::{Map, json};
+
+use super::CliError;
+use super::operator::{Operator, Session};
+use super::output::{self, Format};
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  cruddur drop
+  cruddur drop --yes --table scratch")]
+pub(super) struct DropArgs {
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    operator: Operator,
+}
+
+impl DropArgs {
+    pub async fn run(self) -> Result<ExitCode, CliError> {
+        self.operator.refuse_elsewhere()?;
+        let session = self.operator.connect().await?;
+        let dropped = self.drop(&session).await;
+        session.explained(dropped).await
+    }
+
+    async fn drop(&self, session: &Session) -> Result<ExitCode, CliError> {
+        let (table, place) = (session.messages.table(), self.operator.place());
+        let Some(description) = session.messages.table_description().await? else {
+            return Err(CliError::Failed(format!(
+                "there is no table {table} at {place}"
+            )));
+        };
+        if !self.yes {
+            confirm(table, &place, description.item_count)?;
+        }
+        session.messages.delete_table().await?;
+        if session.format == Format::Table {
+            output::print(&format!("deleted the table {table}\n"))?;
+        }
+        session.finish(Map::from_iter([("deleted".to_owned(), json!(table))]))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Asks for the table's name.
+fn confirm(table: &str, place: &str, items: i64) -> Result<(), CliError> {
+    let input = std::io::stdin();
+    if !input.is_terminal() {
+        return Err(CliError::Usage(format!(
+            "this deletes the table {table} at {place} with all that is in it: add --yes"
+        )));
+    }
+    let mut error = std::io::stderr();
+    write!(
+        error,
+        "This deletes the table {table} at {place} with all that is in it (about {items} items).\n\
+         Type its name to go on: "
+    )?;
+    error.flush()?;
+    let mut answer = String::new();
+    input.read_line(&mut answer)?;
+    if answer.trim() == table {
+        Ok(())
+    } else {
+        Err(CliError::Failed("nothing was deleted".to_owned()))
+    }
+}

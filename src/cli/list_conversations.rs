@@ -1,0 +1,116 @@
+//! `list-conversations`: pattern B.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::{Map, Value, json};
+
+use super::CliError;
+use super::operator::{Operator, Session};
+use super::output::{self, List};
+use super::people::{PeopleArgs, user_json};
+use super::span::SpanArgs;
+use crate::model::{End, MessageGroup, PageRequest, Place, User};
+use crate::store::Consistency;
+
+/// How many are read at a time.
+const PAGE: usize = 100;
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  cruddur list-conversations luu
+  cruddur list-conversations luu --year 2025 --all
+  cruddur list-conversations luu --json | jq -r '.conversations[].uuid'")]
+pub(super) struct ListConversationsArgs {
+    /// Whose
+    handle: String,
+    #[command(flatten)]
+    span: SpanArgs,
+    #[command(flatten)]
+    operator: Operator,
+    #[command(flatten)]
+    people: PeopleArgs,
+}
+
+impl ListConversationsArgs {
+    pub async fn run(self) -> Result<ExitCode, CliError> {
+        // In the order of the list, which is newest first.
+        let [before, after] = self.span.bounds()?;
+        let [user] = self.people.find([&self.handle]).await?;
+        let session = self.operator.connect().await?;
+        let shown = self.show(&session, &user, [before, after]).await;
+        session.explained(shown).await?;
+        session.finish_list()?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn show(
+        &self,
+        session: &Session,
+        user: &User,
+        [before, after]: [Option<Place>; 2],
+    ) -> Result<(), CliError> {
+        let mut request = PageRequest {
+            end: End::First,
+            limit: PAGE,
+            after,
+            before,
+        };
+        let mut wanted = if self.span.all {
+            usize::MAX
+        } else {
+            self.span.limit as usize
+        };
+        let head = Map::from_iter([("user".to_owned(), user_json(user))]);
+        let mut shown = List::begin(session.format, &head, "conversations")?;
+        while wanted > 0 && output::is_read() {
+            request.limit = wanted.min(PAGE);
+            let page = session
+                .messages
+                .message_groups(user, &request, Consistency::Strong)
+                .await;
+            let page = page?;
+            wanted -= page.items.len();
+            shown.print(
+                &page.items,
+                as_json,
+                ["with", "last message", "unread", "uuid", "text"],
+                cells,
+            )?;
+            let last = page.items.last().filter(|_| page.has_next);
+            let Some(last) = last else { break };
+            request.after = Some(Place {
+                key: last.key.clone(),
+                seq: 0,
+            });
+        }
+        Ok(())
+    }
+}
+
+fn handle(group: &MessageGroup) -> String {
+    group.other_user.as_ref().map_or_else(
+        || group.other_user_id.to_string(),
+        |user| user.handle.clone(),
+    )
+}
+
+fn cells(group: &MessageGroup) -> [String; 5] {
+    [
+        handle(group),
+        output::time(group.last_message.created_at()),
+        group.unread_count.to_string(),
+        group.id.to_string(),
+        group.last_message.body.clone(),
+    ]
+}
+
+fn as_json(group: &MessageGroup) -> Value {
+    json!({
+        "uuid": group.id,
+        "otherUser": group.other_user.as_ref().map(user_json),
+        "unreadCount": group.unread_count,
+        "lastMessage": super::get_conversation::as_json(&group.last_message),
+    })
+}

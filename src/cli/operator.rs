@@ -1,0 +1,142 @@
+//! What the commands that read or write the table have in common.
+
+use clap::Args;
+use serde_json::{Map, Value, json};
+
+use super::CliError;
+use super::output::{self, Format, OutputArgs};
+use crate::config::{OperatorArgs, TableArgs};
+use crate::store::{
+    DynamoTarget, MessageStore, Meter, Service, StoreError, check_credentials, connect_dynamo,
+};
+
+#[derive(Args, Clone, Debug)]
+pub(super) struct Operator {
+    #[command(flatten)]
+    pub table: TableArgs,
+    #[command(flatten)]
+    pub dynamodb: OperatorArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// A store whose calls are counted.
+pub(super) struct Session {
+    pub messages: MessageStore,
+    place: String,
+    pub format: Format,
+    meter: Meter,
+}
+
+impl Operator {
+    /// The store. Asks for credentials where it is AWS itself.
+    pub async fn connect(&self) -> Result<Session, CliError> {
+        let target = self.dynamodb.target();
+        if target == DynamoTarget::Sdk {
+            check_credentials(&target).await?;
+        }
+        let format = self.output.format();
+        let meter = Meter::new((format == Format::Raw).then(output::echo));
+        let client = meter.attach(&connect_dynamo(&target).await);
+        Ok(Session {
+            messages: MessageStore::new(client, self.table.table.clone()),
+            place: self.place(),
+            format,
+            meter,
+        })
+    }
+
+    /// Where the table is, in words.
+    pub fn place(&self) -> String {
+        match self.dynamodb.target() {
+            DynamoTarget::Sdk => "AWS".to_owned(),
+            DynamoTarget::Endpoint { url, .. } => url,
+        }
+    }
+
+    /// Nothing on another machine is destroyed, or filled with demo data, by a
+    /// variable that happens to be set.
+    pub fn refuse_elsewhere(&self) -> Result<(), CliError> {
+        match self.dynamodb.target() {
+            DynamoTarget::Endpoint {
+                url,
+                loopback: false,
+            } => Err(elsewhere(&url)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Something is on another machine.
+pub(super) fn elsewhere(place: &str) -> CliError {
+    CliError::Usage(format!(
+        "{place} is not on this machine: what seeds or destroys is done elsewhere only with --prod"
+    ))
+}
+
+impl Session {
+    /// For the end: what it cost, on standard error and in the JSON.
+    pub fn finish(&self, result: Map<String, Value>) -> Result<(), CliError> {
+        let cost = self.meter.cost();
+        if self.format == Format::Json {
+            let mut result = result;
+            result.insert("consumedCapacity".to_owned(), output::cost_json(cost));
+            output::print(&output::line(&Value::Object(result)))?;
+        }
+        output::remark_cost(cost);
+        Ok(())
+    }
+
+    /// The end of lines of JSON: a last line with a summary, and what it cost.
+    pub fn finish_lines(&self, summary: Map<String, Value>) -> Result<(), CliError> {
+        let cost = self.meter.cost();
+        if self.format == Format::Json {
+            let mut summary = summary;
+            summary.insert("consumedCapacity".to_owned(), output::cost_json(cost));
+            output::print(&output::line(&json!({ "summary": summary })))?;
+        }
+        output::remark_cost(cost);
+        Ok(())
+    }
+
+    /// The end of a [`List`](output::List), with what it cost.
+    pub fn finish_list(&self) -> Result<(), CliError> {
+        let cost = self.meter.cost();
+        if self.format == Format::Json {
+            output::print(&format!(
+                "\n],\"consumedCapacity\":{}}}\n",
+                output::cost_json(cost)
+            ))?;
+        }
+        output::remark_cost(cost);
+        Ok(())
+    }
+
+    /// A result whose failure is put in words: a table that is not there is
+    /// named as that, and so is a store that is not.
+    pub async fn explained<T>(&self, result: Result<T, CliError>) -> Result<T, CliError> {
+        let error = match result {
+            Ok(done) => return Ok(done),
+            Err(error) => error,
+        };
+        let (table, place) = (self.messages.table(), &self.place);
+        Err(match error.of_store() {
+            Some(StoreError::Unavailable {
+                service: Service::DynamoDb,
+                cause,
+            }) => CliError::Failed(format!(
+                "DynamoDB at {place} is not available: {cause}. Start it, or name another with --endpoint-url or --prod."
+            )),
+            Some(StoreError::Refused {
+                service: Service::DynamoDb,
+                ..
+            }) if matches!(self.messages.table_description().await, Ok(None)) => {
+                CliError::Failed(format!(
+                    "there is no table {table} at {place}: create it with `cruddur schema-load`, or name another with \
+                     --table"
+                ))
+            }
+            _ => error,
+        })
+    }
+}

@@ -1,0 +1,334 @@
+//! How commands print: columns for people, JSON for programs, or DynamoDB's
+//! own answers.
+
+use std::fmt::Write as _;
+use std::io::{ErrorKind, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Map, Value, json};
+use unicode_width::UnicodeWidthChar;
+
+use super::CliError;
+use crate::store::{Cost, Echo};
+
+#[derive(Args, Clone, Copy, Debug)]
+pub(super) struct OutputArgs {
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
+    output: Format,
+    /// Short for --output json
+    #[arg(long, conflicts_with = "output")]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// Columns or sentences, for people
+    Table,
+    /// JSON, for programs
+    Json,
+    /// The answers of DynamoDB, one a line
+    Raw,
+}
+
+impl OutputArgs {
+    pub fn format(self) -> Format {
+        if self.json { Format::Json } else { self.output }
+    }
+}
+
+/// Set once nobody reads standard output any more.
+static CLOSED: AtomicBool = AtomicBool::new(false);
+
+/// Whether somebody still reads standard output.
+pub(super) fn is_read() -> bool {
+    !CLOSED.load(Ordering::Relaxed)
+}
+
+/// Writes to standard output. A reader that has gone is no failure.
+pub(super) fn print(text: &str) -> Result<(), CliError> {
+    if !is_read() {
+        return Ok(());
+    }
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => {
+            CLOSED.store(true, Ordering::Relaxed);
+            Ok(())
+        }
+        Err(error) => Err(error.into()),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Writes one line to standard error, beside the data.
+pub(super) fn remark(text: &str) {
+    // Nobody is left to be told when standard error is gone.
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Prints each answer as it came, on a line of its own.
+pub(super) fn echo() -> Echo {
+    Box::new(|answer| {
+        let answer = String::from_utf8_lossy(answer);
+        // What cannot be written is noticed where the next page is asked for.
+        let _ = print(&format!("{}\n", safe_json(answer.trim_end())));
+    })
+}
+
+/// A value on one line, with nothing in it that a terminal would obey.
+pub(super) fn line(value: &Value) -> String {
+    format!("{}\n", safe_json(&value.to_string()))
+}
+
+/// JSON leaves DEL, the C1 controls and marks of direction as they are.
+fn safe_json(json: &str) -> String {
+    let mut safe = String::with_capacity(json.len());
+    for c in json.chars() {
+        if is_unsafe(c) {
+            // All of them are in the first plane, and inside of strings.
+            let _ = write!(safe, "\\u{:04x}", u32::from(c));
+        } else {
+            safe.push(c);
+        }
+    }
+    safe
+}
+
+/// Whether a character does something to a line or a terminal other than to
+/// stand there.
+fn is_unsafe(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+/// A text on one line, with everything escaped that could drive a terminal.
+fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' => plain.push_str("\\n"),
+            '\r' => plain.push_str("\\r"),
+            '\t' => plain.push_str("\\t"),
+            c if is_unsafe(c) => plain.extend(c.escape_unicode()),
+            c => plain.push(c),
+        }
+    }
+    plain
+}
+
+/// How many columns a text takes.
+fn width(text: &str) -> usize {
+    text.chars().map(|c| c.width().unwrap_or(0)).sum()
+}
+
+/// Lines of columns, of which the last is cut to the width of the terminal, if
+/// standard output is one.
+struct Columns<const N: usize> {
+    widths: [usize; N],
+    most: Option<usize>,
+}
+
+impl<const N: usize> Columns<N> {
+    /// Columns of at least these widths.
+    fn new(widths: [usize; N]) -> Self {
+        let out = std::io::stdout();
+        let size = out
+            .is_terminal()
+            .then(|| terminal_size::terminal_size_of(&out))
+            .flatten();
+        let most = size.map(|(width, _)| usize::from(width.0));
+        Self { widths, most }
+    }
+
+    /// The names of the columns, on a terminal alone.
+    fn names(&self, names: [&str; N]) -> String {
+        match self.most {
+            Some(_) if std::env::var_os("NO_COLOR").is_none() => {
+                format!(
+                    "\u{1b}[2m{}\u{1b}[0m\n",
+                    self.line(&names.map(str::to_owned)).trim_end()
+                )
+            }
+            Some(_) => self.line(&names.map(str::to_owned)),
+            None => String::new(),
+        }
+    }
+
+    /// One line. The cells are made plain.
+    fn line(&self, cells: &[String; N]) -> String {
+        let mut line = String::new();
+        for (place, (cell, column)) in cells.iter().zip(self.widths).enumerate() {
+            let cell = plain(cell);
+            line.push_str(&cell);
+            if place + 1 < N {
+                let missing = column.saturating_sub(width(&cell));
+                line.extend(std::iter::repeat_n(' ', missing + 2));
+            }
+        }
+        if let Some(most) = self.most {
+            line = cut(line, most);
+        }
+        line.push('\n');
+        line
+    }
+}
+
+/// A list that is printed a page at a time: lines of columns, or the field of
+/// a JSON object that [`Session::finish_list`](super::operator::Session)
+/// closes.
+pub(super) struct List {
+    format: Format,
+    first: bool,
+}
+
+impl List {
+    /// Begins the list, in JSON behind the fields of `head`.
+    pub fn begin(format: Format, head: &Map<String, Value>, name: &str) -> Result<Self, CliError> {
+        if format == Format::Json {
+            let mut begin = String::from("{");
+            for (name, value) in head {
+                // Writing to a string does not fail.
+                let _ = write!(begin, "{}:{},", json!(name), line(value).trim_end());
+            }
+            print(&format!("{begin}{}:[", json!(name)))?;
+        }
+        Ok(Self {
+            format,
+            first: true,
+        })
+    }
+
+    /// Prints some more items.
+    pub fn print<T, const N: usize>(
+        &mut self,
+        items: &[T],
+        as_json: impl Fn(&T) -> Value,
+        names: [&str; N],
+        cells: impl Fn(&T) -> [String; N],
+    ) -> Result<(), CliError> {
+        let first = std::mem::take(&mut self.first);
+        let text: String = match self.format {
+            // The answers have been printed as they came.
+            Format::Raw => return Ok(()),
+            Format::Json => {
+                let lines = items
+                    .iter()
+                    .map(|item| line(&as_json(item)).trim_end().to_owned());
+                let lines: Vec<String> = lines.collect();
+                let comma = if first || lines.is_empty() { "" } else { "," };
+                format!("{comma}\n{}", lines.join(",\n"))
+            }
+            Format::Table => {
+                let rows: Vec<[String; N]> = items.iter().map(cells).collect();
+                let mut widths = if std::io::stdout().is_terminal() {
+                    names.map(width)
+                } else {
+                    [0; N]
+                };
+                for row in &rows {
+                    for (widest, cell) in widths.iter_mut().zip(row) {
+                        *widest = (*widest).max(width(&plain(cell)));
+                    }
+                }
+                let columns = Columns::new(widths);
+                let names = if first {
+                    columns.names(names)
+                } else {
+                    String::new()
+                };
+                names + &rows.iter().map(|row| columns.line(row)).collect::<String>()
+            }
+        };
+        print(&text)
+    }
+}
+
+/// A line of at most so many columns; an ellipsis says that it goes on.
+fn cut(line: String, most: usize) -> String {
+    if width(&line) <= most {
+        return line;
+    }
+    let mut cut = String::new();
+    let mut taken = 1;
+    for c in line.chars() {
+        taken += c.width().unwrap_or(0);
+        if taken > most {
+            break;
+        }
+        cut.push(c);
+    }
+    cut.push('…');
+    cut
+}
+
+/// How many there are, and who.
+pub(super) fn summary(what: &str, who: &[String]) -> String {
+    let names: Vec<String> = who.iter().map(|name| plain(name)).collect();
+    format!("{what}: {} ({})\n", who.len(), names.join(", "))
+}
+
+/// A time in UTC, to the second.
+pub(super) fn time(time: DateTime<Utc>) -> String {
+    time.format("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// What calls have cost, as a field.
+pub(super) fn cost_json(cost: Cost) -> Value {
+    json!({
+        "calls": cost.calls,
+        "readUnits": cost.read_units,
+        "writeUnits": cost.write_units,
+    })
+}
+
+/// What calls have cost, on standard error.
+pub(super) fn remark_cost(cost: Cost) {
+    let Cost {
+        calls,
+        read_units,
+        write_units,
+    } = cost;
+    remark(&format!(
+        "DynamoDB: calls {calls}, read units {read_units}, write units {write_units}"
+    ));
+}
+
+/// Progress of long work, where standard error is a terminal.
+pub(super) fn progress(doing: &'static str) -> ProgressBar {
+    let style = ProgressStyle::with_template("{spinner} {msg} {human_pos} ({per_sec})")
+        .unwrap_or_else(|_| ProgressStyle::default_spinner());
+    let bar = ProgressBar::new_spinner().with_style(style);
+    bar.set_message(doing);
+    bar.enable_steady_tick(Duration::from_millis(100));
+    bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_drives_a_terminal_gets_through() {
+        let text = "a\u{1b}[31mb\nc\u{9b}2J\u{202e}d\t\u{7f}é✨";
+        assert_eq!(
+            plain(text),
+            "a\\u{1b}[31mb\\nc\\u{9b}2J\\u{202e}d\\t\\u{7f}é✨"
+        );
+        let printed = line(&json!(text));
+        assert!(!printed.trim_end().chars().any(is_unsafe), "{printed}");
+        let read: String = serde_json::from_str(&printed).expect("JSON");
+        assert_eq!(read, text);
+    }
+
+    #[test]
+    fn a_line_is_cut_by_columns_and_not_by_bytes() {
+        assert_eq!(cut("漢字漢字".to_owned(), 8), "漢字漢字");
+        assert_eq!(cut("漢字漢字".to_owned(), 7), "漢字漢…");
+        assert_eq!(cut("abc".to_owned(), 2), "a…");
+    }
+}

@@ -1,0 +1,53 @@
+//! Users whom an operator names.
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::CliError;
+use crate::config::DatabaseArgs;
+use crate::model::User;
+use crate::store::{UserStore, connect_database};
+
+#[derive(Args, Clone, Debug)]
+pub(super) struct PeopleArgs {
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+}
+
+impl PeopleArgs {
+    /// The store of users.
+    pub async fn connect(&self) -> Result<UserStore, CliError> {
+        let pool = connect_database(&self.database.database_url, self.database.pool()).await?;
+        Ok(UserStore::new(pool))
+    }
+
+    /// The users with these handles.
+    pub async fn find<const N: usize>(&self, handles: [&str; N]) -> Result<[User; N], CliError> {
+        find(&self.connect().await?, handles).await
+    }
+}
+
+/// The users with these handles; whoever is not there is named.
+pub(super) async fn find<const N: usize>(
+    users: &UserStore,
+    handles: [&str; N],
+) -> Result<[User; N], CliError> {
+    let handles = handles.map(|handle| handle.strip_prefix('@').unwrap_or(handle).to_owned());
+    let found = users.users_by_handle(&handles).await?;
+    let mut people = Vec::with_capacity(N);
+    for handle in &handles {
+        match found.iter().find(|user| user.handle == *handle) {
+            Some(user) => people.push(user.clone()),
+            None => {
+                return Err(CliError::Failed(format!(
+                    "nobody has the handle {handle:?}: handles are compared exactly, and are those of public.users"
+                )));
+            }
+        }
+    }
+    <[User; N]>::try_from(people).map_err(|_| CliError::Usage("a handle is missing".to_owned()))
+}
+
+pub(super) fn user_json(user: &User) -> Value {
+    json!({ "uuid": user.id, "handle": user.handle, "displayName": user.display_name })
+}

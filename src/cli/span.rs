@@ -1,0 +1,76 @@
+//! Which part of a list a command shows.
+
+use std::str::FromStr;
+
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use clap::Args;
+
+use super::CliError;
+use crate::model::{Place, SortKey};
+
+#[derive(Args, Clone, Debug)]
+pub(super) struct SpanArgs {
+    /// Only this year, in UTC
+    #[arg(long, value_name = "YYYY", value_parser = clap::value_parser!(u16).range(..=9998), conflicts_with_all = ["from", "to"])]
+    year: Option<u16>,
+    /// From this time on: a day, or a time with an offset
+    #[arg(long, value_name = "TIME")]
+    from: Option<Moment>,
+    /// Before this time
+    #[arg(long, value_name = "TIME")]
+    to: Option<Moment>,
+    /// At most so many, the newest
+    #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub limit: u32,
+    /// All of them
+    #[arg(long, conflicts_with = "limit")]
+    pub all: bool,
+}
+
+/// A time, or the beginning of a day in UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Moment(DateTime<Utc>);
+
+impl FromStr for Moment {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let day = text.parse::<NaiveDate>();
+        let time = day
+            .map(|day| day.and_time(NaiveTime::MIN).and_utc())
+            .or_else(|_| DateTime::parse_from_rfc3339(text).map(|time| time.to_utc()))
+            .map_err(|_| {
+                "a day like 2026-11-22, or a time like 2026-11-22T06:29:00Z, would be right"
+                    .to_owned()
+            })?;
+        SortKey::parse(SortKey::at(time).as_str()).map_err(|error| error.to_string())?;
+        Ok(Self(time))
+    }
+}
+
+impl SpanArgs {
+    /// The places between which it is, in the order of time.
+    pub fn bounds(&self) -> Result<[Option<Place>; 2], CliError> {
+        let (from, to) = match self.year {
+            Some(year) => (Some(beginning_of(year)?), Some(beginning_of(year + 1)?)),
+            None => (self.from, self.to),
+        };
+        if from.zip(to).is_some_and(|(from, to)| from > to) {
+            return Err(CliError::Usage(
+                "--from is after --to: nothing is in between".to_owned(),
+            ));
+        }
+        Ok([from, to].map(|moment| {
+            moment.map(|Moment(time)| Place {
+                key: SortKey::in_front_of(time),
+                seq: 0,
+            })
+        }))
+    }
+}
+
+fn beginning_of(year: u16) -> Result<Moment, CliError> {
+    let day = NaiveDate::from_ymd_opt(year.into(), 1, 1);
+    let day = day.ok_or_else(|| CliError::Usage(format!("there is no year {year}")))?;
+    Ok(Moment(day.and_time(NaiveTime::MIN).and_utc()))
+}

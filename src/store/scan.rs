@@ -1,0 +1,133 @@
+//! Everything that is in the table, whatever it is.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Number, Value};
+
+use super::items::{self, Item, Stored};
+use super::{MessageStore, StoreError};
+
+/// One of several parts that a table is read in side by side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// Which one, from 0.
+    pub number: u16,
+    /// Of how many.
+    pub of: u16,
+}
+
+/// A page of a segment.
+#[derive(Debug)]
+pub struct ScanPage {
+    /// The items, in no order.
+    pub items: Vec<ScannedItem>,
+    /// Where the next page begins; `None` after the last.
+    pub next: Option<ScanPosition>,
+}
+
+/// Between two items of a segment.
+#[derive(Clone, Debug)]
+pub struct ScanPosition(Item);
+
+/// An item as it is stored.
+#[derive(Clone, Debug)]
+pub struct ScannedItem(pub(super) Item);
+
+/// What an item is, by its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ItemKind {
+    /// A message.
+    Message,
+    /// A participant's row of a group.
+    GroupRow,
+    /// The head of a group, or an alias.
+    Head,
+    /// What was sent under an idempotency key.
+    Sent,
+    /// None of ours.
+    Unknown,
+}
+
+impl ScannedItem {
+    /// What it is.
+    #[must_use]
+    pub fn kind(&self) -> ItemKind {
+        items::kind(&self.0)
+    }
+
+    /// Its key, in words.
+    #[must_use]
+    pub fn key(&self) -> String {
+        items::key_of(&self.0)
+    }
+
+    /// What it says; in words why it cannot be read.
+    pub fn read(self) -> Result<Stored, String> {
+        items::stored(self.0).map_err(|cause| cause.to_string())
+    }
+
+    /// Its attributes as plain JSON: numbers as numbers, sets as lists, bytes
+    /// in base64.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        json_of_map(&self.0)
+    }
+}
+
+fn json_of_map(item: &Item) -> Value {
+    let attributes = item.iter();
+    let attributes: Map<String, Value> = attributes
+        .map(|(name, value)| (name.clone(), json(value)))
+        .collect();
+    Value::Object(attributes)
+}
+
+fn json(value: &AttributeValue) -> Value {
+    let number = |text: &String| {
+        let number = text.parse::<Number>();
+        number.map_or_else(|_| Value::String(text.clone()), Value::Number)
+    };
+    match value {
+        AttributeValue::S(text) => Value::String(text.clone()),
+        AttributeValue::N(text) => number(text),
+        AttributeValue::Bool(value) => Value::Bool(*value),
+        AttributeValue::M(map) => json_of_map(map),
+        AttributeValue::L(list) => list.iter().map(json).collect(),
+        AttributeValue::Ss(set) => set.iter().cloned().map(Value::String).collect(),
+        AttributeValue::Ns(set) => set.iter().map(number).collect(),
+        AttributeValue::B(bytes) => Value::String(STANDARD.encode(bytes)),
+        AttributeValue::Bs(set) => set
+            .iter()
+            .map(|bytes| Value::String(STANDARD.encode(bytes)))
+            .collect(),
+        _ => Value::Null,
+    }
+}
+
+impl MessageStore {
+    /// A page of everything in a segment: one `Scan`, of a megabyte or `limit`
+    /// items, eventually consistent.
+    pub async fn scan(
+        &self,
+        segment: Segment,
+        from: Option<ScanPosition>,
+        limit: Option<usize>,
+    ) -> Result<ScanPage, StoreError> {
+        let page = self
+            .client
+            .scan()
+            .table_name(&self.table)
+            .segment(segment.number.into())
+            .total_segments(segment.of.into())
+            .set_limit(limit.and_then(|limit| i32::try_from(limit).ok()))
+            .set_exclusive_start_key(from.map(|position| position.0))
+            .send()
+            .await?;
+        let items = page.items.unwrap_or_default();
+        Ok(ScanPage {
+            items: items.into_iter().map(ScannedItem).collect(),
+            next: page.last_evaluated_key.map(ScanPosition),
+        })
+    }
+}

@@ -1,0 +1,471 @@
+//! The operators' commands, as processes.
+
+use std::process::Stdio;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::time::timeout;
+
+use crate::commands::{PATIENCE, cruddur, run, with_stores};
+use crate::harness::{Cruddur, TABLE, checker, numbered, start};
+
+/// Runs a command that has to work: standard output, standard error.
+async fn ran(stores: &Cruddur, arguments: &[&str]) -> (String, String) {
+    let (code, out, said) = tried(stores, arguments).await;
+    assert_eq!(code, 0, "{arguments:?}: {said}");
+    (out, said)
+}
+
+async fn tried(stores: &Cruddur, arguments: &[&str]) -> (i32, String, String) {
+    let mut command = cruddur(arguments);
+    with_stores(&mut command, stores);
+    run(&mut command).await
+}
+
+async fn json_of(stores: &Cruddur, arguments: &[&str]) -> Value {
+    let (out, _) = ran(stores, &[arguments, &["--json"]].concat()).await;
+    serde_json::from_str(&out).expect("JSON")
+}
+
+fn bodies(messages: &Value) -> Vec<String> {
+    let messages = messages["messages"].as_array().expect("messages").iter();
+    let bodies = messages.map(|message| message["body"].as_str().expect("a body").to_owned());
+    bodies.collect()
+}
+
+/// luu's groups: 30 messages with unamused across the end of a year, 3 with
+/// tove.
+async fn stores() -> Cruddur {
+    let cruddur = start().await;
+    let [luu, unamused, tove] = cruddur.users(["luu", "unamused", "tove"]).await;
+    cruddur
+        .seed([&luu, &unamused], "2025-12-31T23:50:00Z", 30)
+        .await;
+    cruddur.seed([&tove, &luu], "2026-02-01T00:00:00Z", 3).await;
+    cruddur
+}
+
+#[tokio::test]
+async fn get_conversation_shows_the_newest_oldest_first() {
+    let stores = stores().await;
+
+    let (out, said) = ran(
+        &stores,
+        &[
+            "get-conversation",
+            "--between",
+            "luu",
+            "tove",
+            "--limit",
+            "2",
+        ],
+    )
+    .await;
+    insta::assert_snapshot!(out, @r"
+    luu   2026-02-01T00:01:00Z  message 2
+    tove  2026-02-01T00:02:00Z  message 3
+    ");
+    insta::assert_snapshot!(said, @"DynamoDB: calls 2, read units 2, write units 0");
+
+    let between = ["get-conversation", "--between", "unamused", "luu"];
+    let newest = json_of(&stores, &between).await;
+    assert_eq!(bodies(&newest), numbered(11..=30));
+    assert_eq!(newest["consumedCapacity"]["calls"], 2);
+    let uuid = newest["messageGroupUuid"].as_str().expect("a uuid");
+    for (arguments, expected) in [
+        (&["--all"][..], 1..=30),
+        (&["--year", "2025"], 1..=10),
+        (&["--year", "2026", "--all"], 11..=30),
+        (
+            &["--from", "2026-01-01T00:05:00Z", "--to", "2026-01-02"],
+            16..=30,
+        ),
+        (
+            &["--to", "2026-01-01T01:05:00+01:00", "--limit", "3"],
+            13..=15,
+        ),
+    ] {
+        let found = json_of(&stores, &[&["get-conversation", uuid], arguments].concat()).await;
+        assert_eq!(bodies(&found), numbered(expected), "{arguments:?}");
+    }
+    let nothing = json_of(&stores, &["get-conversation", uuid, "--year", "2020"]).await;
+    assert_eq!(bodies(&nothing), numbered([]));
+}
+
+#[tokio::test]
+async fn list_conversations_shows_the_most_recently_active_first() {
+    let stores = stores().await;
+    let (out, _) = ran(&stores, &["list-conversations", "luu"]).await;
+    let lines: Vec<Vec<&str>> = out
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    assert_eq!(lines[0][..3], ["tove", "2026-02-01T00:02:00Z", "1"]);
+    assert_eq!(lines[0][4..], ["message", "3"]);
+    assert_eq!(lines[1][0], "unamused");
+
+    for (arguments, expected) in [
+        (&["--limit", "1"][..], &["tove"][..]),
+        (&["--year", "2026"], &["tove", "unamused"]),
+        (&["--to", "2026-01-15"], &["unamused"]),
+        (&["--from", "2026-01-15", "--all"], &["tove"]),
+    ] {
+        let found = json_of(
+            &stores,
+            &[&["list-conversations", "luu"], arguments].concat(),
+        )
+        .await;
+        let conversations = found["conversations"].as_array().expect("a list").iter();
+        let others: Vec<&Value> = conversations
+            .map(|conversation| &conversation["otherUser"]["handle"])
+            .collect();
+        assert_eq!(others, expected, "{arguments:?}");
+        assert_eq!(found["user"]["handle"], "luu");
+    }
+}
+
+#[tokio::test]
+async fn raw_output_is_what_dynamodb_answered() {
+    let stores = stores().await;
+    let (out, _) = ran(&stores, &["list-conversations", "luu", "--output", "raw"]).await;
+    let answer: Value = serde_json::from_str(&out).expect("one line of JSON");
+    assert_eq!(answer["Count"], 2);
+    assert_eq!(answer["Items"][0]["user_handle"], json!({ "S": "tove" }));
+    assert_eq!(answer["ConsumedCapacity"]["TableName"], TABLE);
+}
+
+#[tokio::test]
+async fn a_message_cannot_drive_an_operators_screen() {
+    let stores = start().await;
+    stores.users(["luu", "tove"]).await;
+    let text = "one\ntwo \u{1b}[2J\u{9b}31m\u{202e}end\u{7}";
+    stores.send("luu", "tove", text).await;
+
+    for command in [
+        &["get-conversation", "--between", "luu", "tove"][..],
+        &["list-conversations", "luu"],
+    ] {
+        let (out, _) = ran(&stores, command).await;
+        assert_eq!(out.lines().count(), 1, "{out:?}");
+        assert!(
+            out.contains(r"one\ntwo \u{1b}[2J\u{9b}31m\u{202e}end\u{7}"),
+            "{out:?}"
+        );
+        for format in ["json", "raw"] {
+            let (out, _) = ran(&stores, &[command, &["--output", format]].concat()).await;
+            let drives = |c: char| c != '\n' && (c.is_control() || c == '\u{202e}');
+            assert!(!out.contains(drives), "{out:?}");
+        }
+    }
+    let found = json_of(&stores, &["get-conversation", "--between", "luu", "tove"]).await;
+    assert_eq!(bodies(&found), [text]);
+}
+
+#[tokio::test]
+async fn scan_prints_every_item_of_every_page_once() {
+    let stores = start().await;
+    let client = checker::client(&stores.dynamo.url);
+    // A page has a megabyte.
+    let filler = "x".repeat(100_000);
+    let strange = [
+        (
+            "bytes",
+            AttributeValue::B(aws_sdk_dynamodb::primitives::Blob::new([0, 255])),
+        ),
+        (
+            "number",
+            AttributeValue::N("12345678901234567890.5".to_owned()),
+        ),
+        (
+            "list",
+            AttributeValue::L(vec![AttributeValue::Bool(true), AttributeValue::Null(true)]),
+        ),
+        ("filler", AttributeValue::S(filler)),
+    ];
+    for number in 0..50 {
+        let mut put = client
+            .put_item()
+            .table_name(TABLE)
+            .item("pk", AttributeValue::S(format!("MSG#{number}")))
+            .item("sk", AttributeValue::S(number.to_string()));
+        for (name, value) in &strange {
+            put = put.item(*name, value.clone());
+        }
+        put.send().await.expect("an item");
+    }
+
+    for segments in ["1", "4"] {
+        let (out, said) = ran(&stores, &["scan", "--segments", segments]).await;
+        let items = out
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("JSON"));
+        let items: Vec<Value> = items.collect();
+        let mut keys: Vec<&str> = items
+            .iter()
+            .map(|item| item["pk"].as_str().expect("a key"))
+            .collect();
+        keys.sort_unstable();
+        keys.dedup();
+        assert_eq!((items.len(), keys.len()), (50, 50));
+        assert_eq!(items[0]["bytes"], "AP8=");
+        assert_eq!(items[0]["list"], json!([true, null]));
+        assert!(
+            said.starts_with("50 items: 50 messages\nDynamoDB: calls "),
+            "{said}"
+        );
+    }
+    let (out, _) = ran(&stores, &["scan", "--limit", "7", "--json"]).await;
+    let last: Value = serde_json::from_str(out.lines().last().expect("a line")).expect("JSON");
+    assert_eq!(out.lines().count(), 8);
+    assert_eq!(last["summary"]["items"], json!({ "messages": 7 }));
+
+    // A reader that has seen enough.
+    let mut command = cruddur(&["scan"]);
+    with_stores(&mut command, &stores);
+    let mut scanning = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    let mut lines = BufReader::new(scanning.stdout.take().expect("a pipe")).lines();
+    lines.next_line().await.expect("a line").expect("a line");
+    drop(lines);
+    let ended = timeout(PATIENCE, scanning.wait_with_output()).await;
+    let ended = ended.expect("it ends").expect("an end");
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(
+        ended.status.success() && !said.contains("panicked"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn a_seeded_conversation_stays_when_it_is_seeded_again_or_has_gone_on() {
+    let stores = start().await;
+    let [before, _] = stores.users(["ada", "ben"]).await;
+    let between = ["seed", "--between", "ada", "ben"];
+    let (out, _) = ran(&stores, &between).await;
+    assert_eq!(out, "ada and ben: 105 messages written\n");
+    let first = json_of(
+        &stores,
+        &["get-conversation", "--between", "ada", "ben", "--all"],
+    )
+    .await;
+    let newest = &first["messages"][104]["createdAt"];
+    let newest: chrono::DateTime<chrono::Utc> =
+        newest.as_str().expect("a time").parse().expect("a time");
+    assert!(newest < chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now()));
+
+    stores.send("ben", "ada", "and on it goes").await;
+    let (out, _) = ran(&stores, &between).await;
+    assert_eq!(out, "ada and ben: left as it is\n");
+    let after = json_of(
+        &stores,
+        &["get-conversation", "--between", "ada", "ben", "--all"],
+    )
+    .await;
+    assert_eq!(bodies(&after)[..105], bodies(&first)[..]);
+    assert_eq!(bodies(&after)[105..], ["and on it goes"]);
+    let [after] = stores.users(["ada"]).await;
+    assert_eq!(after, before);
+}
+
+#[tokio::test]
+async fn a_table_goes_only_when_its_name_is_meant() {
+    let stores = start().await;
+    let (code, out, said) = tried(&stores, &["drop"]).await;
+    let url = &stores.dynamo.url;
+    assert_eq!((code, out.as_str()), (2, ""));
+    assert_eq!(
+        said,
+        format!(
+            "cruddur: this deletes the table {TABLE} at {url} with all that is in it: add --yes\n"
+        )
+    );
+    let (code, _, said) = tried(&stores, &["schema-load", "--recreate"]).await;
+    assert_eq!(code, 2);
+    assert!(said.contains(TABLE) && said.contains(url), "{said}");
+    let remote = [
+        "--endpoint-url",
+        "http://dynamodb.example.com:8000",
+        "--yes",
+    ];
+    let (code, _, _) = tried(&stores, &[&["drop"], &remote[..]].concat()).await;
+    assert_eq!(code, 2);
+
+    stores.users(["luu", "tove"]).await;
+    stores.send("luu", "tove", "still here").await;
+    let (out, _) = ran(&stores, &["schema-load", "--recreate", "--yes"]).await;
+    assert!(out.starts_with("created the table"), "{out}");
+    let (_, said) = ran(&stores, &["scan"]).await;
+    assert!(said.starts_with("0 items\n"), "{said}");
+    let (out, _) = ran(&stores, &["drop", "--yes"]).await;
+    assert_eq!(out, format!("deleted the table {TABLE}\n"));
+    let (code, _, said) = tried(&stores, &["drop", "--yes"]).await;
+    assert_eq!(
+        (code, said),
+        (1, format!("cruddur: there is no table {TABLE} at {url}\n"))
+    );
+}
+
+#[tokio::test]
+async fn a_table_can_be_paid_for_by_the_call_and_what_is_different_is_told() {
+    let stores = start().await;
+    ran(&stores, &["drop", "--yes"]).await;
+    let made = json_of(
+        &stores,
+        &["schema-load", "--billing-mode", "pay-per-request"],
+    )
+    .await;
+    assert_eq!(made["table"]["billing"], "pay per request");
+    assert_eq!(made["created"], true);
+
+    let client = checker::client(&stores.dynamo.url);
+    let off = aws_sdk_dynamodb::types::TimeToLiveSpecification::builder()
+        .enabled(false)
+        .attribute_name("expires_at")
+        .build()
+        .expect("a setting");
+    client
+        .update_time_to_live()
+        .table_name(TABLE)
+        .time_to_live_specification(off)
+        .send()
+        .await
+        .expect("no expiry");
+    let (code, _, said) = tried(&stores, &["schema-load"]).await;
+    assert_eq!(code, 1);
+    assert!(
+        said.contains("items do not expire: `aws dynamodb update-time-to-live"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn bad_input_is_told_in_one_line_that_says_how_to_go_on() {
+    let stores = start().await;
+    stores.users(["luu", "tove"]).await;
+    let mut told = String::new();
+    for arguments in [
+        &["list-conversations", "nobody"][..],
+        &["list-conversations", "luu", "--table", "another"],
+        &[
+            "list-conversations",
+            "luu",
+            "--from",
+            "2026-02-01",
+            "--to",
+            "2026-01-01",
+        ],
+        &["get-conversation", "11111111-2222-3333-4444-555555555555"],
+        &["get-conversation", "--between", "luu", "tove"],
+        &["scan", "--table", "another"],
+        &["check", "--table", "another"],
+        &["scan", "--endpoint-url", "http://127.0.0.1:1"],
+        &["seed", "--between", "luu", "luu"],
+        &["drop", "--table", "another", "--yes"],
+        &[
+            "update-cognito-user-ids",
+            "--cognito-user-pool-id",
+            "eu-central-1_Ab12Cd34E",
+        ],
+        &["scan", "--prod"],
+    ] {
+        let mut command = cruddur(arguments);
+        with_stores(&mut command, &stores);
+        command.env("AWS_EC2_METADATA_DISABLED", "true");
+        if arguments.contains(&"--prod") {
+            command.env_remove("AWS_ENDPOINT_URL_DYNAMODB");
+            command.env("AWS_REGION", "eu-central-1");
+        }
+        let (code, out, said) = run(&mut command).await;
+        assert!(code == 1 || code == 2, "{arguments:?}: {said}");
+        assert_eq!(
+            (out.as_str(), said.lines().count()),
+            ("", 1),
+            "{arguments:?}: {said}"
+        );
+        told.push_str(
+            &said
+                .replace(&stores.dynamo.url, "http://here")
+                .replace(" (os error 111)", "")
+                .replace(" (os error 61)", ""),
+        );
+    }
+    insta::assert_snapshot!(told, @r#"
+    cruddur: nobody has the handle "nobody": handles are compared exactly, and are those of public.users
+    cruddur: there is no table another at http://here: create it with `cruddur schema-load`, or name another with --table
+    cruddur: --from is after --to: nothing is in between
+    cruddur: there is no message group 11111111-2222-3333-4444-555555555555 in the table cruddur-messages: `cruddur list-conversations <handle>` shows a user's
+    cruddur: luu and tove have never written to each other
+    cruddur: there is no table another at http://here: create it with `cruddur schema-load`, or name another with --table
+    cruddur: there is no table another at http://here: create it with `cruddur schema-load`, or name another with --table
+    cruddur: DynamoDB at http://127.0.0.1:1 is not available: dispatch failure: io error: client error (Connect): tcp connect error: Connection refused. Start it, or name another with --endpoint-url or --prod.
+    cruddur: nobody has a conversation with themselves: name two handles
+    cruddur: there is no table another at http://here
+    cruddur: no AWS credentials were found: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run `aws sso login`
+    cruddur: no AWS credentials were found: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run `aws sso login`
+    "#);
+    for arguments in [
+        &["get-conversation", "not-a-uuid"][..],
+        &["get-conversation"],
+        &["list-conversations", "luu", "--from", "yesterday"],
+        &[
+            "list-conversations",
+            "luu",
+            "--year",
+            "2025",
+            "--from",
+            "2025-01-01",
+        ],
+        &["scan", "--segments", "0"],
+        &["scan", "--json", "--output", "raw"],
+        &["completions", "cmd.exe"],
+    ] {
+        let (code, out, _) = tried(&stores, arguments).await;
+        assert_eq!((code, out.as_str()), (2, ""), "{arguments:?}");
+    }
+}
+
+#[tokio::test]
+async fn shells_get_completions() {
+    for shell in ["bash", "zsh", "fish"] {
+        let (code, out, _) = run(&mut cruddur(&["completions", shell])).await;
+        assert_eq!(code, 0);
+        assert!(out.contains("get-conversation"), "{shell}");
+    }
+}
+
+#[tokio::test]
+async fn cognito_ids_are_set_in_one_transaction_and_two_users_may_swap() {
+    let stores = start().await;
+    stores.users(["luu", "tove", "quill"]).await;
+    let ids = |pairs: &[(&str, &str)]| {
+        let pairs = pairs.iter();
+        let pairs = pairs.map(|(handle, sub)| ((*handle).to_owned(), (*sub).to_owned()));
+        pairs.collect::<Vec<_>>()
+    };
+    let swapped = ids(&[
+        ("luu", "sub-tove"),
+        ("nobody", "sub-nobody"),
+        ("tove", "sub-quill"),
+    ]);
+    for only_try in [true, false, false] {
+        let updated = stores.users.update_cognito_ids(&swapped, only_try).await;
+        let updated = updated.expect("ids");
+        assert_eq!(updated.without_row, ["nobody"]);
+        let found = stores.users.find_cognito_id("luu").await.expect("an id");
+        if only_try {
+            assert_eq!(updated.changed, ["luu", "tove"]);
+            assert_eq!(updated.taken, ["quill"]);
+            assert_eq!(found.as_deref(), Some("sub-luu"));
+        } else {
+            assert_eq!(updated.changed.len() + updated.right.len(), 2);
+            assert_eq!(found.as_deref(), Some("sub-tove"));
+        }
+    }
+    let [quill, tove] = ["quill", "tove"].map(|handle| stores.users.find_cognito_id(handle));
+    assert_eq!(quill.await.expect("no id"), None);
+    assert_eq!(tove.await.expect("an id").as_deref(), Some("sub-quill"));
+}
