@@ -101,6 +101,10 @@ struct Damaged {
     luu: User,
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "reads better where it is called"
+)]
 fn string(value: impl ToString) -> AttributeValue {
     AttributeValue::S(value.to_string())
 }

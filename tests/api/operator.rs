@@ -255,7 +255,7 @@ async fn a_seeded_conversation_stays_when_it_is_seeded_again_or_has_gone_on() {
     let newest = &first["messages"][104]["createdAt"];
     let newest: chrono::DateTime<chrono::Utc> =
         newest.as_str().expect("a time").parse().expect("a time");
-    assert!(newest < chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now()));
+    assert!(newest < cruddur::clock::Clock::system().now());
 
     stores.send("ben", "ada", "and on it goes").await;
     let (out, _) = ran(&stores, &between).await;

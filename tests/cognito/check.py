@@ -1,0 +1,179 @@
+"""Cognito's ids into Postgres, and Cognito's tokens, by a Cognito of moto's.
+
+Usage: check.py <cruddur program>. Needs moto[server], boto3 and pg8000.
+
+A pool of 132 users, in three pages: `update-cognito-user-ids` sets the id of
+every one of them, and a token that the pool issues for one of them gets that
+user's message groups from `cruddur serve`.
+"""
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from urllib.parse import urlsplit
+
+import boto3
+import pg8000.native
+
+REGION = "eu-central-1"
+PASSWORD = "Correct-horse-9"
+USERS = [f"user{number:03}" for number in range(132)]
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def wait_for(port, process):
+    for _ in range(300):
+        assert process.poll() is None, "it ended"
+        with socket.socket() as attempt:
+            if attempt.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.1)
+    raise TimeoutError(f"nothing listens on port {port}")
+
+
+@contextlib.contextmanager
+def running(command, **options):
+    with subprocess.Popen(command, **options) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+
+
+def make_pool(cognito):
+    """The pool, its client, and each user's sub by name."""
+    pool = cognito.create_user_pool(PoolName="cruddur")["UserPool"]["Id"]
+    client = cognito.create_user_pool_client(
+        UserPoolId=pool, ClientName="web", ExplicitAuthFlows=["ALLOW_USER_PASSWORD_AUTH"]
+    )["UserPoolClient"]["ClientId"]
+    subs = {}
+    others = {
+        "nameless": [],
+        "stranger": [{"Name": "preferred_username", "Value": "not-in-postgres"}],
+        "twin-one": [{"Name": "preferred_username", "Value": "twin"}],
+        "twin-two": [{"Name": "preferred_username", "Value": "twin"}],
+    }
+    named = {name: [{"Name": "preferred_username", "Value": name}] for name in USERS}
+    for name, attributes in {**named, **others}.items():
+        user = cognito.admin_create_user(UserPoolId=pool, Username=name, UserAttributes=attributes)
+        subs[name] = next(a["Value"] for a in user["User"]["Attributes"] if a["Name"] == "sub")
+    cognito.admin_set_user_password(UserPoolId=pool, Username=USERS[7], Password=PASSWORD, Permanent=True)
+    return pool, client, subs
+
+
+def database(url):
+    parts = urlsplit(url)
+    return pg8000.native.Connection(
+        parts.username, host=parts.hostname, port=parts.port, password=parts.password, database=parts.path[1:]
+    )
+
+
+def make_users(connection):
+    for name in [*USERS, "twin"]:
+        connection.run(
+            "INSERT INTO public.users (handle, display_name, email, cognito_user_id) "
+            "VALUES (:handle, :handle, :email, NULL)",
+            handle=name, email=f"{name}@example.com",
+        )
+
+
+def ids(connection):
+    rows = connection.run("SELECT handle, cognito_user_id FROM public.users WHERE cognito_user_id IS NOT NULL")
+    return {handle: sub for handle, sub in rows if handle in USERS or handle == "twin"}
+
+
+def ask(url, token, document):
+    request = urllib.request.Request(
+        url,
+        json.dumps({"query": document}).encode(),
+        {"content-type": "application/json", "authorization": f"Bearer {token}"},
+    )
+    answer = json.load(urllib.request.urlopen(request))
+    assert "errors" not in answer, answer
+    return answer["data"]
+
+
+def update(program, environment, *arguments):
+    command = [program, "update-cognito-user-ids", "--json", *arguments]
+    return json.loads(subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout)
+
+
+def check_update(program, environment, connection, subs):
+    tried = update(program, environment, "--dry-run")
+    assert tried["changed"] == USERS and ids(connection) == {}, tried
+    updated = update(program, environment)
+    assert updated["changed"] == USERS and updated["right"] == [], updated
+    assert updated["withoutRow"] == ["not-in-postgres"], updated
+    assert updated["withoutPreferredUsername"] == ["nameless"], updated
+    assert updated["heldTwice"] == ["twin"], updated
+    assert ids(connection) == {name: subs[name] for name in USERS}
+    again = update(program, environment)
+    assert again["changed"] == [] and again["right"] == USERS, again
+
+
+def check_serve(program, environment, cognito, client):
+    subprocess.run([program, "seed", "--between", USERS[7], USERS[8]], env=environment, check=True, capture_output=True)
+    port = free_port()
+    with running([program, "serve", "--listen", f"127.0.0.1:{port}"], env=environment) as serving:
+        wait_for(port, serving)
+        signed_in = cognito.initiate_auth(
+            ClientId=client,
+            AuthFlow="USER_PASSWORD_AUTH",
+            AuthParameters={"USERNAME": USERS[7], "PASSWORD": PASSWORD},
+        )
+        token = signed_in["AuthenticationResult"]["AccessToken"]
+        document = "{ viewer { handle } messageGroups { edges { node { otherUser { handle } } } } }"
+        data = ask(f"http://127.0.0.1:{port}/graphql", token, document)
+        assert data["viewer"]["handle"] == USERS[7], data
+        others = [edge["node"]["otherUser"]["handle"] for edge in data["messageGroups"]["edges"]]
+        assert others == [USERS[8]], data
+
+
+def main():
+    program = sys.argv[1]
+    port = free_port()
+    endpoint = f"http://127.0.0.1:{port}"
+    moto = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    ports = [argument for name in ("dynamodb", "postgres", "issuer") for argument in (f"--{name}-port", "0")]
+    dev = [program, "dev", "--json", "--listen", "127.0.0.1:0", *ports]
+    with (
+        running(moto, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as moto,
+        running(dev, stdout=subprocess.PIPE, text=True) as dev,
+    ):
+        wait_for(port, moto)
+        places = json.loads(dev.stdout.readline())
+        cognito = boto3.client(
+            "cognito-idp", endpoint_url=endpoint, region_name=REGION,
+            aws_access_key_id="local", aws_secret_access_key="local",
+        )
+        pool, client, subs = make_pool(cognito)
+        connection = database(places["database_url"])
+        make_users(connection)
+        environment = {
+            "PATH": os.environ["PATH"],
+            "AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER": endpoint,
+            "AWS_ENDPOINT_URL_DYNAMODB": places["dynamodb"],
+            "DATABASE_URL": places["database_url"],
+            "AWS_COGNITO_USER_POOL_ID": pool,
+            "AWS_COGNITO_USER_POOL_CLIENT_ID": client,
+            "COGNITO_JWKS_URL": f"{endpoint}/{pool}/.well-known/jwks.json",
+        }
+        check_update(program, environment, connection, subs)
+        check_serve(program, environment, cognito, client)
+        connection.close()
+    print(f"the ids of {len(USERS)} users were set, and a token of the pool's is taken")
+    print("1 passed, 0 failed")
+
+
+if __name__ == "__main__":
+    main()
