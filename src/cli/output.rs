@@ -134,28 +134,20 @@ struct Columns<const N: usize> {
 }
 
 impl<const N: usize> Columns<N> {
-    /// Columns of at least these widths.
+    /// Columns of these widths.
     fn new(widths: [usize; N]) -> Self {
         let out = std::io::stdout();
-        let size = out
-            .is_terminal()
-            .then(|| terminal_size::terminal_size_of(&out))
-            .flatten();
+        let size = terminal_size::terminal_size_of(&out).filter(|_| out.is_terminal());
         let most = size.map(|(width, _)| usize::from(width.0));
         Self { widths, most }
     }
 
-    /// The names of the columns, on a terminal alone.
+    /// The names of the columns; dim, where colours are wanted.
     fn names(&self, names: [&str; N]) -> String {
-        match self.most {
-            Some(_) if std::env::var_os("NO_COLOR").is_none() => {
-                format!(
-                    "\u{1b}[2m{}\u{1b}[0m\n",
-                    self.line(&names.map(str::to_owned)).trim_end()
-                )
-            }
-            Some(_) => self.line(&names.map(str::to_owned)),
-            None => String::new(),
+        let line = self.line(&names.map(str::to_owned));
+        match std::env::var_os("NO_COLOR") {
+            Some(set) if !set.is_empty() => line,
+            _ => format!("\u{1b}[2m{}\u{1b}[0m\n", line.trim_end()),
         }
     }
 
@@ -224,8 +216,9 @@ impl List {
                 format!("{comma}\n{}", lines.join(",\n"))
             }
             Format::Table => {
+                let on_terminal = std::io::stdout().is_terminal();
                 let rows: Vec<[String; N]> = items.iter().map(cells).collect();
-                let mut widths = if std::io::stdout().is_terminal() {
+                let mut widths = if on_terminal {
                     names.map(width)
                 } else {
                     [0; N]
@@ -236,12 +229,9 @@ impl List {
                     }
                 }
                 let columns = Columns::new(widths);
-                let names = if first {
-                    columns.names(names)
-                } else {
-                    String::new()
-                };
-                names + &rows.iter().map(|row| columns.line(row)).collect::<String>()
+                let rows = rows.iter().map(|row| columns.line(row));
+                let names = (first && on_terminal).then(|| columns.names(names));
+                names.into_iter().chain(rows).collect()
             }
         };
         print(&text)
