@@ -12,7 +12,6 @@ mod error;
 mod plan;
 mod queue;
 mod reading;
-mod repair;
 mod seeding;
 mod viewer;
 mod writer;
@@ -23,11 +22,10 @@ use std::time::Duration;
 
 use moka::sync::Cache;
 
-pub use check::{Finding, FindingKind, Inspector};
+pub use check::{Finding, FindingKind, Inspector, Unmended};
 pub use directory::{Directory, UserLoader};
 pub use error::{MessagingError, WriteOutcome};
 pub use reading::Freshness;
-pub use repair::Unmended;
 pub use seeding::{SeedError, SeededMessage, Seeding};
 pub use viewer::Viewer;
 pub use writing::{

@@ -25,10 +25,12 @@ pub use database::{
     DatabaseError, DatabaseState, PoolSettings, connect_database, create_database, database_state,
     migrate, remote_database_host,
 };
-pub use dynamo::{DynamoTarget, NoCredentials, check_credentials, connect_dynamo};
+pub use dynamo::{
+    DynamoTarget, NoCredentials, check_credentials, connect_dynamo, connect_dynamo_patiently,
+};
 pub use error::{Service, StoreError};
 pub use items::Stored;
-pub use messages::{Consistency, MessageStore};
+pub use messages::{Consistency, MessageStore, Newest};
 pub use meter::{Cost, Echo, Meter};
 pub use repair::{GroupAtOnce, Move, Repair};
 pub use rows::{FoundRow, Preview};

@@ -28,7 +28,7 @@ impl DropArgs {
         self.operator.refuse_elsewhere()?;
         let session = self.operator.connect().await?;
         let dropped = self.drop(&session).await;
-        session.explained(dropped).await
+        session.explained(dropped)
     }
 
     async fn drop(&self, session: &Session) -> Result<ExitCode, CliError> {

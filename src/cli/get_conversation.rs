@@ -43,8 +43,7 @@ impl GetConversationArgs {
         let [after, before] = self.span.bounds()?;
         let session = self.operator.connect().await?;
         let shown = self.show(&session, [after, before]).await;
-        session.explained(shown).await?;
-        session.finish_list()?;
+        session.finish_list(session.explained(shown)?)?;
         Ok(ExitCode::SUCCESS)
     }
 
@@ -52,7 +51,7 @@ impl GetConversationArgs {
         &self,
         session: &Session,
         [after, before]: [Option<Place>; 2],
-    ) -> Result<(), CliError> {
+    ) -> Result<List, CliError> {
         let group = self.find(session).await?;
         let mut request = PageRequest {
             end: if self.span.all { End::First } else { End::Last },
@@ -65,7 +64,7 @@ impl GetConversationArgs {
             before,
         };
         let head = Map::from_iter([("messageGroupUuid".to_owned(), json!(group))]);
-        let mut shown = List::begin(session.format, &head, "messages")?;
+        let mut shown = List::begin(session.format, &head, "messages");
         loop {
             let page = session
                 .messages
@@ -85,7 +84,7 @@ impl GetConversationArgs {
                 seq: last.seq,
             });
         }
-        Ok(())
+        Ok(shown)
     }
 
     /// The group that is meant, behind an alias too.

@@ -21,7 +21,7 @@ const PAGE: usize = 100;
 Examples:
   cruddur list-conversations luu
   cruddur list-conversations luu --year 2025 --all
-  cruddur list-conversations luu --json | jq -r '.conversations[].uuid'")]
+  cruddur list-conversations luu --json | jq -r '.messageGroups[].uuid'")]
 pub(super) struct ListConversationsArgs {
     /// Whose
     handle: String,
@@ -40,8 +40,7 @@ impl ListConversationsArgs {
         let [user] = self.people.find([&self.handle]).await?;
         let session = self.operator.connect().await?;
         let shown = self.show(&session, &user, [before, after]).await;
-        session.explained(shown).await?;
-        session.finish_list()?;
+        session.finish_list(session.explained(shown)?)?;
         Ok(ExitCode::SUCCESS)
     }
 
@@ -50,7 +49,7 @@ impl ListConversationsArgs {
         session: &Session,
         user: &User,
         [before, after]: [Option<Place>; 2],
-    ) -> Result<(), CliError> {
+    ) -> Result<List, CliError> {
         let mut request = PageRequest {
             end: End::First,
             limit: PAGE,
@@ -63,7 +62,7 @@ impl ListConversationsArgs {
             self.span.limit as usize
         };
         let head = Map::from_iter([("user".to_owned(), user_json(user))]);
-        let mut shown = List::begin(session.format, &head, "conversations")?;
+        let mut shown = List::begin(session.format, &head, "messageGroups");
         while wanted > 0 && output::is_read() {
             request.limit = wanted.min(PAGE);
             let page = session
@@ -85,7 +84,7 @@ impl ListConversationsArgs {
                 seq: 0,
             });
         }
-        Ok(())
+        Ok(shown)
     }
 }
 

@@ -4,10 +4,11 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 
 use super::CliError;
-use super::output::{self, Format, OutputArgs};
+use super::output::{self, Format, List, OutputArgs};
 use crate::config::{OperatorArgs, TableArgs};
 use crate::store::{
     DynamoTarget, MessageStore, Meter, Service, StoreError, check_credentials, connect_dynamo,
+    connect_dynamo_patiently,
 };
 
 #[derive(Args, Clone, Debug)]
@@ -37,13 +38,18 @@ impl Operator {
         }
         let format = self.output.format();
         let meter = Meter::new((format == Format::Raw).then(output::echo));
-        let client = meter.attach(&connect_dynamo(&target).await);
-        Ok(Session {
+        let client = meter.attach(&connect_dynamo_patiently(&target).await);
+        let session = Session {
             messages: MessageStore::new(client, self.table.table.clone()),
             place: self.place(),
             format,
             meter,
-        })
+        };
+        // A wrong address is told at once, and not after all the patience.
+        let impatient = connect_dynamo(&target).await;
+        let probe = MessageStore::new(impatient, self.table.table.clone());
+        session.explained(probe.table_status().await.map_err(CliError::from))?;
+        Ok(session)
     }
 
     /// Where the table is, in words.
@@ -84,7 +90,7 @@ impl Session {
             output::print(&output::line(&Value::Object(result)))?;
         }
         output::remark_cost(cost);
-        Ok(())
+        output::echoed()
     }
 
     /// The end of lines of JSON: a last line with a summary, and what it cost.
@@ -96,25 +102,17 @@ impl Session {
             output::print(&output::line(&json!({ "summary": summary })))?;
         }
         output::remark_cost(cost);
-        Ok(())
+        output::echoed()
     }
 
-    /// The end of a [`List`](output::List), with what it cost.
-    pub fn finish_list(&self) -> Result<(), CliError> {
-        let cost = self.meter.cost();
-        if self.format == Format::Json {
-            output::print(&format!(
-                "\n],\"consumedCapacity\":{}}}\n",
-                output::cost_json(cost)
-            ))?;
-        }
-        output::remark_cost(cost);
-        Ok(())
+    /// The end of a list.
+    pub fn finish_list(&self, list: List) -> Result<(), CliError> {
+        list.finish(self.meter.cost())
     }
 
     /// A result whose failure is put in words: a table that is not there is
     /// named as that, and so is a store that is not.
-    pub async fn explained<T>(&self, result: Result<T, CliError>) -> Result<T, CliError> {
+    pub fn explained<T>(&self, result: Result<T, CliError>) -> Result<T, CliError> {
         let error = match result {
             Ok(done) => return Ok(done),
             Err(error) => error,
@@ -124,18 +122,16 @@ impl Session {
             Some(StoreError::Unavailable {
                 service: Service::DynamoDb,
                 cause,
-            }) => CliError::Failed(format!(
+            }) if cause.contains("dispatch failure") => CliError::Failed(format!(
                 "DynamoDB at {place} is not available: {cause}. Start it, or name another with --endpoint-url or --prod."
             )),
             Some(StoreError::Refused {
                 service: Service::DynamoDb,
-                ..
-            }) if matches!(self.messages.table_description().await, Ok(None)) => {
-                CliError::Failed(format!(
-                    "there is no table {table} at {place}: create it with `cruddur schema-load`, or name another with \
-                     --table"
-                ))
-            }
+                cause,
+            }) if cause.contains("ResourceNotFoundException") => CliError::Failed(format!(
+                "there is no table {table} at {place}: create it with `cruddur schema-load`, or name another with \
+                 --table"
+            )),
             _ => error,
         })
     }

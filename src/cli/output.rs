@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -43,6 +44,8 @@ impl OutputArgs {
 
 /// Set once nobody reads standard output any more.
 static CLOSED: AtomicBool = AtomicBool::new(false);
+/// Why an answer could not be printed.
+static NOT_ECHOED: Mutex<Option<CliError>> = Mutex::new(None);
 
 /// Whether somebody still reads standard output.
 pub(super) fn is_read() -> bool {
@@ -68,16 +71,25 @@ pub(super) fn print(text: &str) -> Result<(), CliError> {
 /// Writes one line to standard error, beside the data.
 pub(super) fn remark(text: &str) {
     // Nobody is left to be told when standard error is gone.
-    let _ = writeln!(std::io::stderr(), "{text}");
+    let lines: Vec<String> = text.lines().map(plain).collect();
+    let _ = writeln!(std::io::stderr(), "{}", lines.join("\n"));
 }
 
 /// Prints each answer as it came, on a line of its own.
 pub(super) fn echo() -> Echo {
     Box::new(|answer| {
         let answer = String::from_utf8_lossy(answer);
-        // What cannot be written is noticed where the next page is asked for.
-        let _ = print(&format!("{}\n", safe_json(answer.trim_end())));
+        if let Err(error) = print(&format!("{}\n", safe_json(answer.trim_end()))) {
+            let mut failed = NOT_ECHOED.lock().unwrap_or_else(PoisonError::into_inner);
+            failed.get_or_insert(error);
+        }
     })
+}
+
+/// Whether all answers could be printed.
+pub(super) fn echoed() -> Result<(), CliError> {
+    let mut failed = NOT_ECHOED.lock().unwrap_or_else(PoisonError::into_inner);
+    failed.take().map_or(Ok(()), Err)
 }
 
 /// A value on one line, with nothing in it that a terminal would obey.
@@ -103,7 +115,7 @@ fn safe_json(json: &str) -> String {
 /// stand there.
 fn is_unsafe(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 /// A text on one line, with everything escaped that could drive a terminal.
@@ -170,29 +182,41 @@ impl<const N: usize> Columns<N> {
     }
 }
 
-/// A list that is printed a page at a time: lines of columns, or the field of
-/// a JSON object that [`Session::finish_list`](super::operator::Session)
-/// closes.
+/// A list that is printed a page at a time: lines of columns, or a field of a
+/// JSON object whose last field is what it cost.
 pub(super) struct List {
     format: Format,
-    first: bool,
+    /// What the object begins with, until that is printed.
+    begin: Option<String>,
+    is_empty: bool,
 }
 
 impl List {
-    /// Begins the list, in JSON behind the fields of `head`.
-    pub fn begin(format: Format, head: &Map<String, Value>, name: &str) -> Result<Self, CliError> {
-        if format == Format::Json {
-            let mut begin = String::from("{");
-            for (name, value) in head {
-                // Writing to a string does not fail.
-                let _ = write!(begin, "{}:{},", json!(name), line(value).trim_end());
-            }
-            print(&format!("{begin}{}:[", json!(name)))?;
+    /// Begins the list, in JSON behind the fields of `head`. Nothing is printed
+    /// before there is something to print.
+    pub fn begin(format: Format, head: &Map<String, Value>, name: &str) -> Self {
+        let mut begin = String::from("{");
+        for (name, value) in head {
+            // Writing to a string does not fail.
+            let _ = write!(begin, "{}:{},", json!(name), line(value).trim_end());
         }
-        Ok(Self {
+        let _ = write!(begin, "{}:[", json!(name));
+        Self {
             format,
-            first: true,
-        })
+            begin: Some(begin),
+            is_empty: true,
+        }
+    }
+
+    /// The end of the list.
+    pub fn finish(mut self, cost: Cost) -> Result<(), CliError> {
+        if self.format == Format::Json {
+            let begin = self.begin.take().unwrap_or_default();
+            let cost = cost_json(cost);
+            print(&format!("{begin}\n],\"consumedCapacity\":{cost}}}\n"))?;
+        }
+        remark_cost(cost);
+        echoed()
     }
 
     /// Prints some more items.
@@ -203,7 +227,7 @@ impl List {
         names: [&str; N],
         cells: impl Fn(&T) -> [String; N],
     ) -> Result<(), CliError> {
-        let first = std::mem::take(&mut self.first);
+        let first = std::mem::take(&mut self.is_empty);
         let text: String = match self.format {
             // The answers have been printed as they came.
             Format::Raw => return Ok(()),
@@ -212,8 +236,12 @@ impl List {
                     .iter()
                     .map(|item| line(&as_json(item)).trim_end().to_owned());
                 let lines: Vec<String> = lines.collect();
-                let comma = if first || lines.is_empty() { "" } else { "," };
-                format!("{comma}\n{}", lines.join(",\n"))
+                if lines.is_empty() {
+                    self.is_empty = first;
+                    return Ok(());
+                }
+                let begin = self.begin.take().unwrap_or_else(|| ",".to_owned());
+                format!("{begin}\n{}", lines.join(",\n"))
             }
             Format::Table => {
                 let on_terminal = std::io::stdout().is_terminal();

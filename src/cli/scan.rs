@@ -13,7 +13,7 @@ use super::output::{self, Format};
 use crate::store::{ItemKind, MessageStore, ScannedItem, Segment};
 
 /// How many pages of a megabyte wait to be printed, at most.
-const PAGES_AHEAD: usize = 2;
+const PAGES_AHEAD: usize = 1;
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
@@ -29,8 +29,8 @@ pub(super) struct ScanArgs {
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     segments: u16,
     /// At most so many items
-    #[arg(long, value_name = "N")]
-    limit: Option<u64>,
+    #[arg(long, value_name = "N", conflicts_with = "segments", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
     #[command(flatten)]
     operator: Operator,
 }
@@ -43,7 +43,7 @@ impl ScanArgs {
     pub async fn run(self) -> Result<ExitCode, CliError> {
         let session = self.operator.connect().await?;
         let scanned = self.scan(&session).await;
-        let counts = session.explained(scanned).await?;
+        let counts = session.explained(scanned)?;
         output::remark(&counts.in_words());
         session.finish_lines(Map::from_iter([("items".to_owned(), counts.json())]))?;
         Ok(ExitCode::SUCCESS)
@@ -51,23 +51,32 @@ impl ScanArgs {
 
     async fn scan(&self, session: &Session) -> Result<Counts, CliError> {
         let mut counts = Counts::default();
-        let mut left = self.limit.unwrap_or(u64::MAX);
         let progress = output::progress("items read:");
-        let mut pages = pages(&session.messages, self.segments, self.limit);
+        let raw = session.format == Format::Raw;
+        let lines = move |items: Vec<ScannedItem>| -> Vec<(ItemKind, String)> {
+            // In raw, the answers have been printed as they came.
+            let line = |item: ScannedItem| {
+                let line = (!raw).then(|| output::line(&item.to_json()));
+                (item.kind(), line.unwrap_or_default())
+            };
+            items.into_iter().map(line).collect()
+        };
+        let mut pages = pages(
+            &session.messages,
+            self.segments,
+            self.limit.map(|limit| limit as usize),
+            lines,
+        );
         while let Some(page) = pages.recv().await {
-            let mut items = page?;
-            items.truncate(usize::try_from(left).unwrap_or(usize::MAX));
-            left -= items.len() as u64;
+            let items = page?;
             let mut lines = String::new();
-            for item in &items {
-                *counts.0.entry(item.kind()).or_default() += 1;
-                if session.format != Format::Raw {
-                    lines.push_str(&output::line(&item.to_json()));
-                }
+            for (kind, line) in &items {
+                *counts.0.entry(*kind).or_default() += 1;
+                lines.push_str(line);
             }
             progress.suspend(|| output::print(&lines))?;
             progress.inc(items.len() as u64);
-            if left == 0 || !output::is_read() {
+            if !output::is_read() {
                 break;
             }
         }
@@ -76,30 +85,35 @@ impl ScanArgs {
     }
 }
 
-/// The pages of all segments, as they come. Reading stops when the receiver is
-/// dropped, and waits while it is slow.
-pub(super) fn pages(
+/// The pages of all segments as they come, each made into what is wanted of
+/// it where it is read. Reading stops when the receiver is dropped, and waits
+/// while it is slow.
+pub(super) fn pages<T: Send + 'static>(
     messages: &MessageStore,
     segments: u16,
-    limit: Option<u64>,
-) -> mpsc::Receiver<Result<Vec<ScannedItem>, CliError>> {
+    limit: Option<usize>,
+    make: impl Fn(Vec<ScannedItem>) -> T + Clone + Send + 'static,
+) -> mpsc::Receiver<Result<T, CliError>> {
     let (pages, received) = mpsc::channel(PAGES_AHEAD);
     for number in 0..segments {
         let segment = Segment {
             number,
             of: segments,
         };
-        let (messages, pages) = (messages.clone(), pages.clone());
-        let limit = limit.map(|limit| usize::try_from(limit.clamp(1, 1000)).unwrap_or(1000));
+        let (messages, pages, make) = (messages.clone(), pages.clone(), make.clone());
+        let mut left = limit;
         tokio::spawn(async move {
             let mut from = None;
             loop {
-                let page = messages.scan(segment, from.take(), limit).await;
+                let page = messages.scan(segment, from.take(), left).await;
                 let (items, next) = match page {
-                    Ok(page) => (Ok(page.items), page.next),
+                    Ok(page) => {
+                        left = left.map(|left| left.saturating_sub(page.items.len()));
+                        (Ok(make(page.items)), page.next)
+                    }
                     Err(error) => (Err(error.into()), None),
                 };
-                from = next;
+                from = next.filter(|_| left != Some(0));
                 if pages.send(items).await.is_err() || from.is_none() {
                     return;
                 }

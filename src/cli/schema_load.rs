@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::CliError;
 use super::operator::{Operator, Session};
 use super::output::{self, Format};
+use super::signals::stop;
 use crate::store::{Billing, NewTable, TableDescription, TableStatus};
 
 #[derive(Args, Debug)]
@@ -49,7 +50,7 @@ impl SchemaLoadArgs {
     pub async fn run(self) -> Result<ExitCode, CliError> {
         let session = self.operator.connect().await?;
         let loaded = self.load(&session).await;
-        session.explained(loaded).await
+        session.explained(loaded)
     }
 
     async fn load(&self, session: &Session) -> Result<ExitCode, CliError> {
@@ -65,6 +66,7 @@ impl SchemaLoadArgs {
             TableStatus::AsItShouldBe => (false, Vec::new()),
             TableStatus::Different(differences) => (false, differences),
         };
+        messages.until_active().await?;
         let description = messages.table_description().await?;
         let description = description
             .ok_or_else(|| CliError::Failed("the table has gone meanwhile".to_owned()))?;
@@ -119,7 +121,15 @@ impl SchemaLoadArgs {
             billing,
             deletion_protection: prod,
         };
-        session.messages.create_table(new).await?;
+        // Expiry is switched on once it is active: half of it helps nobody.
+        let mut made = Box::pin(session.messages.create_table(new));
+        tokio::select! {
+            made = &mut made => made?,
+            () = stop()? => {
+                output::remark("the table is being made: this ends when it is; Ctrl-C again ends it at once");
+                made.await?;
+            }
+        }
         progress.finish_and_clear();
         Ok(())
     }

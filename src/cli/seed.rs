@@ -45,14 +45,14 @@ impl SeedArgs {
         let directory = Directory::new(users.clone(), std::time::Duration::ZERO);
         let messaging = Messaging::new(session.messages.clone(), directory, clock.clone());
         let seeded = self.seed(&messaging, &users, &clock).await;
-        let seeded = session.explained(seeded).await?;
+        let seeded = session.explained(seeded)?;
         if session.format == Format::Table {
             let lines = seeded.iter().map(in_words);
             output::print(&lines.collect::<String>())?;
         }
         let conversations: Value = seeded.iter().map(as_json).collect();
         session.finish(Map::from_iter([(
-            "conversations".to_owned(),
+            "messageGroups".to_owned(),
             conversations,
         )]))?;
         Ok(ExitCode::SUCCESS)

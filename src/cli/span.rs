@@ -20,7 +20,7 @@ pub(super) struct SpanArgs {
     #[arg(long, value_name = "TIME")]
     to: Option<Moment>,
     /// At most so many, the newest
-    #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub limit: u32,
     /// All of them
     #[arg(long, conflicts_with = "limit")]

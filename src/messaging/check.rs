@@ -3,113 +3,54 @@
 //! One item at a time, with strongly consistent reads of what it hangs on, so
 //! that memory does not grow with the table and writers need not stop. What
 //! concerns a whole group is found at one of its items alone: the head, or
-//! where there is none the first of its rows, or its newest message.
+//! where there is none the newest of its rows, or its newest message.
+//!
+//! What cannot be read counts as there: nothing is concluded from it, and
+//! nothing deleted.
 
-use std::collections::BTreeMap;
-use std::fmt;
+mod attempt;
+mod damaged;
+mod finding;
+mod numbers;
+mod repair;
 
 use chrono::TimeDelta;
 use moka::sync::Cache;
 
-use super::repair::{Repairer, Unmended, two};
+pub use finding::{Finding, FindingKind, Unmended};
+
 use crate::clock::Clock;
-use crate::model::{
-    End, Head, HeadRecord, Message, MessageGroupId, PageRequest, Place, SortKey, User, UserId,
-};
+use crate::model::{Head, HeadRecord, Message, MessageGroupId, SortKey, UserId};
 use crate::store::{
-    Consistency, FoundRow, GroupAtOnce, MessageStore, RowKey, ScannedItem, StoreError, Stored,
-    UserStore,
+    Consistency, FoundRow, GroupAtOnce, MessageStore, Newest, RowKey, ScannedItem, StoreError,
+    Stored, UserStore,
 };
+use finding::Remedy;
+use numbers::Numbers;
+use repair::Repairer;
 
 /// How far ahead of the clock a key may be.
 const AHEAD: TimeDelta = TimeDelta::days(1);
-/// How many groups are remembered to have a head.
+/// How many groups are remembered that can be reached.
 const REMEMBERED_GROUPS: u64 = 10_000;
-/// How often a group that is being written to is looked at again.
+/// How often a group that is being written to is looked at again, and how long
+/// it is let alone in between.
 const ATTEMPTS: usize = 20;
-/// How many messages are read at a time.
-const PAGE: usize = 500;
+const PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
 
-/// What can be wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum FindingKind {
-    /// An item that cannot be read, or is none of ours.
-    UnreadableItem,
-    /// A key more than a day ahead of the clock.
-    FutureKey,
-    /// Rows and messages, but no head.
-    MissingHead,
-    /// Messages, but neither head nor rows.
-    UnreachableMessages,
-    /// A head that disagrees with the messages.
-    WrongHead,
-    /// A head without messages.
-    HeadWithoutMessages,
-    /// A participant without a row.
-    MissingRow,
-    /// A row that does not show the newest message, or miscounts.
-    StaleRow,
-    /// A row beside the one that counts.
-    DoubledRow,
-    /// A row of somebody who does not take part.
-    StrangersRow,
-    /// A row whose group has no messages.
-    RowWithoutMessages,
-    /// An alias of a group that is not there.
-    AliasToNowhere,
-    /// Numbers of messages that are not 1, 2, 3, ….
-    GapInSeq,
-}
+const TWO_GROUPS: &str = "which of the two groups counts is not known";
 
-impl FindingKind {
-    /// Its name, as it is printed.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::UnreadableItem => "unreadable-item",
-            Self::FutureKey => "future-key",
-            Self::MissingHead => "missing-head",
-            Self::UnreachableMessages => "unreachable-messages",
-            Self::WrongHead => "wrong-head",
-            Self::HeadWithoutMessages => "head-without-messages",
-            Self::MissingRow => "missing-row",
-            Self::StaleRow => "stale-row",
-            Self::DoubledRow => "doubled-row",
-            Self::StrangersRow => "strangers-row",
-            Self::RowWithoutMessages => "row-without-messages",
-            Self::AliasToNowhere => "alias-to-nowhere",
-            Self::GapInSeq => "gap-in-seq",
-        }
-    }
-}
-
-/// Something that is not as it has to be.
-#[derive(Clone, Debug)]
-pub struct Finding {
-    /// What.
-    pub kind: FindingKind,
-    /// Key of the item at which it was found.
-    pub key: String,
-    /// Which group it concerns.
-    pub group: Option<MessageGroupId>,
-    /// More, in words.
-    pub detail: String,
-    /// The item, where mending deletes it.
-    pub item: Option<ScannedItem>,
-    /// Whether it was mended, and if not why.
-    pub mended: Result<(), Unmended>,
-}
-
-/// Looks at items, and mends what it finds if it is told to.
+/// Looks at items, and mends what is wrong with them.
 #[derive(Debug)]
 pub struct Inspector {
     messages: MessageStore,
     clock: Clock,
-    repairer: Option<Repairer>,
-    with_head: Cache<MessageGroupId, ()>,
+    repairer: Repairer,
+    /// Groups that have a head or a row.
+    reachable: Cache<MessageGroupId, ()>,
 }
 
-/// What was found at an item, before it is mended.
+/// What was found at an item.
 struct Found {
     kind: FindingKind,
     group: Option<MessageGroupId>,
@@ -117,38 +58,23 @@ struct Found {
     remedy: Remedy,
 }
 
-/// What mends it.
-enum Remedy {
-    /// Nothing, without guessing.
-    None(&'static str),
-    /// The group made whole; a row of it may be known that the index lacks.
-    Group(MessageGroupId, Option<RowKey>),
-    /// A row that goes.
-    Row(MessageGroupId, RowKey),
-    /// An alias that goes.
-    Alias(MessageGroupId, MessageGroupId),
+/// A group while nobody wrote to it.
+struct AtRest {
+    head: Head,
+    at_once: GroupAtOnce,
+    newest: Newest,
 }
 
 impl Inspector {
-    /// One that only looks.
-    #[must_use]
-    pub fn new(messages: MessageStore, clock: Clock) -> Self {
-        Self {
-            messages,
-            clock,
-            repairer: None,
-            with_head: Cache::new(REMEMBERED_GROUPS),
-        }
-    }
-
-    /// One that mends as well. `users` are asked for names that the table has
+    /// Puts it over the store. `users` are asked for names that the table has
     /// lost.
     #[must_use]
-    pub fn repairing(messages: MessageStore, users: Option<UserStore>, clock: Clock) -> Self {
-        let repairer = Some(Repairer::new(messages.clone(), users));
+    pub fn new(messages: MessageStore, users: Option<UserStore>, clock: Clock) -> Self {
         Self {
-            repairer,
-            ..Self::new(messages, clock)
+            repairer: Repairer::new(messages.clone(), users),
+            messages,
+            clock,
+            reachable: Cache::new(REMEMBERED_GROUPS),
         }
     }
 
@@ -156,53 +82,62 @@ impl Inspector {
     pub async fn inspect(&self, item: ScannedItem) -> Result<Vec<Finding>, StoreError> {
         let key = item.key();
         let found = match item.clone().read() {
-            Err(cause) => vec![Found {
+            Err(cause) => Ok(vec![Found {
                 kind: FindingKind::UnreadableItem,
                 group: None,
                 detail: cause,
-                remedy: Remedy::None("what it was to say is not known"),
-            }],
-            Ok(Stored::Message(message)) => self.message(&message).await?,
-            Ok(Stored::GroupRow(row)) => self.row(&row).await?,
-            Ok(Stored::Head(group, HeadRecord::Head(_))) => self.head(group).await?,
-            Ok(Stored::Head(group, HeadRecord::AliasOf(other))) => self.alias(group, other).await?,
-            Ok(Stored::Sent) => Vec::new(),
+                remedy: Remedy::Unknown("what it was to say is not known"),
+            }]),
+            Ok(Stored::Message(message)) => self.message(&message).await,
+            Ok(Stored::GroupRow(row)) => self.row(&row).await,
+            Ok(Stored::Head(group, HeadRecord::Head(_))) => self.head(group).await,
+            Ok(Stored::Head(group, HeadRecord::AliasOf(other))) => self.alias(group, other).await,
+            Ok(Stored::Sent) => Ok(Vec::new()),
         };
-        let mut findings: Vec<Finding> = Vec::with_capacity(found.len());
-        let mut group_mended = None;
-        for found in found {
-            let whole_group = matches!(found.remedy, Remedy::Group(..));
-            let mended = match &group_mended {
-                // All that is wrong with a group is mended at once.
-                Some(mended) if whole_group => Clone::clone(mended),
-                _ => self.mend(&found.remedy).await?,
-            };
-            if whole_group {
-                group_mended = Some(mended.clone());
-            }
-            let deletes = matches!(found.remedy, Remedy::Row(..) | Remedy::Alias(..));
-            findings.push(Finding {
+        let found = match found {
+            // It is found at the head itself.
+            Err(StoreError::Unreadable { .. }) => Vec::new(),
+            found => found?,
+        };
+        let finding = |found: Found| {
+            let deletes = matches!(
+                found.remedy,
+                Remedy::Row(..) | Remedy::StrangersRow(..) | Remedy::Alias(..)
+            );
+            let deletes = deletes
+                || matches!(
+                    found.kind,
+                    FindingKind::HeadWithoutMessages | FindingKind::DoubledRow
+                );
+            Finding {
                 kind: found.kind,
                 key: key.clone(),
                 group: found.group,
                 detail: found.detail,
-                item: deletes.then(|| item.clone()),
-                mended,
-            });
-        }
-        Ok(findings)
+                deletes: deletes.then(|| item.clone()),
+                remedy: found.remedy,
+            }
+        };
+        Ok(found.into_iter().map(finding).collect())
     }
 
-    async fn mend(&self, remedy: &Remedy) -> Result<Result<(), Unmended>, StoreError> {
-        let Some(repairer) = &self.repairer else {
-            return Ok(Err(Unmended::NotAsked));
+    /// Mends what was found.
+    pub async fn mend(&self, finding: &Finding) -> Result<Result<(), Unmended>, StoreError> {
+        let mended = match &finding.remedy {
+            Remedy::Unknown(why) => return Ok(Err(Unmended::WouldBeAGuess(why))),
+            Remedy::Group(group, row) => {
+                Box::pin(self.repairer.mend(*group, row.as_ref(), finding.kind)).await
+            }
+            Remedy::StrangersRow(group, row) => self.repairer.delete_strangers(*group, row).await,
+            Remedy::Row(group, row) => self.repairer.delete_row(*group, row).await,
+            Remedy::Alias(alias, of) => self.repairer.delete_alias(*alias, *of).await,
         };
-        Ok(match remedy {
-            Remedy::None(why) => Err(Unmended::WouldBeAGuess(why)),
-            Remedy::Group(group, row) => Box::pin(repairer.mend(*group, row.clone())).await?,
-            Remedy::Row(group, row) => Ok(self.messages.delete_row(*group, row).await?),
-            Remedy::Alias(alias, of) => Ok(self.messages.delete_alias(*alias, *of).await?),
-        })
+        match mended {
+            Err(StoreError::Unreadable { .. }) => {
+                Ok(Err(Unmended::WouldBeAGuess("its head cannot be read")))
+            }
+            mended => mended,
+        }
     }
 
     fn ahead(&self, key: &SortKey) -> Option<Found> {
@@ -210,37 +145,37 @@ impl Inspector {
             kind: FindingKind::FutureKey,
             group: None,
             detail: format!("{key} is more than a day ahead"),
-            remedy: Remedy::None("when it was written is not known"),
+            remedy: Remedy::Unknown("when it was written is not known"),
         })
     }
 
     async fn message(&self, message: &Message) -> Result<Vec<Found>, StoreError> {
         let group = message.group_id;
         let mut found: Vec<Found> = self.ahead(&message.key).into_iter().collect();
-        if self.with_head.contains_key(&group) {
+        if self.reachable.contains_key(&group) {
             return Ok(found);
         }
+        let unreachable = |detail: String, remedy| Found {
+            kind: FindingKind::UnreachableMessages,
+            group: Some(group),
+            detail,
+            remedy,
+        };
         match self.messages.find_head(group).await? {
-            Some(HeadRecord::Head(_)) => self.with_head.insert(group, ()),
+            Some(HeadRecord::Head(_)) => self.reachable.insert(group, ()),
             Some(HeadRecord::AliasOf(other)) => {
                 if self.is_newest(message).await? {
-                    found.push(Found {
-                        kind: FindingKind::UnreachableMessages,
-                        group: Some(group),
-                        detail: format!("the group's uuid is an alias of {other}"),
-                        remedy: Remedy::None("which of the two groups counts is not known"),
-                    });
+                    let detail = format!("the group's uuid is an alias of {other}");
+                    found.push(unreachable(detail, Remedy::Unknown(TWO_GROUPS)));
                 }
             }
+            None if !self.messages.rows_of_group(group).await?.is_empty() => {
+                self.reachable.insert(group, ());
+            }
             None => {
-                let rows = self.messages.rows_of_group(group).await?;
-                if rows.is_empty() && self.is_newest(message).await? {
-                    found.push(Found {
-                        kind: FindingKind::UnreachableMessages,
-                        group: Some(group),
-                        detail: "neither head nor rows".to_owned(),
-                        remedy: Remedy::Group(group, None),
-                    });
+                if self.is_newest(message).await? {
+                    let detail = "neither head nor rows".to_owned();
+                    found.push(unreachable(detail, Remedy::Group(group, None)));
                 }
             }
         }
@@ -248,10 +183,9 @@ impl Inspector {
     }
 
     async fn is_newest(&self, message: &Message) -> Result<bool, StoreError> {
-        let group = message.group_id;
         let newest = self
             .messages
-            .newest_message(group, Consistency::Strong)
+            .newest_message(message.group_id, Consistency::Strong)
             .await?;
         Ok(newest.is_some_and(|newest| newest.key == message.key))
     }
@@ -275,30 +209,28 @@ impl Inspector {
             Some(HeadRecord::Head(head)) if !head.participants.contains(&row.owner) => {
                 let [one, other] = head.participants;
                 let detail = format!("{one} and {other} take part");
-                finding(FindingKind::StrangersRow, detail, Remedy::Row(group, key));
+                let remedy = Remedy::StrangersRow(group, key);
+                finding(FindingKind::StrangersRow, detail, remedy);
             }
-            Some(HeadRecord::Head(head)) => {
-                if head.last_message_key != row.key && self.stands_beside(row).await? {
-                    let detail = format!("the row that counts is at {}", head.last_message_key);
+            Some(HeadRecord::Head(head)) if head.last_message_key != row.key => {
+                if let Some(counts) = self.stands_beside(row).await? {
+                    let detail = format!("the row that counts is at {counts}");
                     let remedy = Remedy::Group(group, Some(key));
                     finding(FindingKind::DoubledRow, detail, remedy);
                 }
             }
+            Some(HeadRecord::Head(_)) => {}
             Some(HeadRecord::AliasOf(other)) => {
-                let remedy = Remedy::None("which of the two groups counts is not known");
                 let detail = format!("the group's uuid is an alias of {other}");
+                let remedy = Remedy::Unknown(TWO_GROUPS);
                 finding(FindingKind::StrangersRow, detail, remedy);
             }
             None => {
-                let newest = self
-                    .messages
-                    .newest_message(group, Consistency::Strong)
-                    .await?;
-                if newest.is_none() {
+                if self.messages.newest(group).await?.is_absent() {
                     let detail = "its group has no messages".to_owned();
                     let remedy = Remedy::Row(group, key);
                     finding(FindingKind::RowWithoutMessages, detail, remedy);
-                } else if self.is_first(row).await? {
+                } else if self.is_newest_row(row).await? {
                     let detail = "it was written before there were heads, or lost its own";
                     let remedy = Remedy::Group(group, Some(key));
                     finding(FindingKind::MissingHead, detail.to_owned(), remedy);
@@ -308,28 +240,36 @@ impl Inspector {
         Ok(found)
     }
 
-    /// Whether a row is still there, beside the one that its group's head
-    /// names.
-    async fn stands_beside(&self, row: &FoundRow) -> Result<bool, StoreError> {
-        let still_there = self.messages.find_row(row.owner, &row.key).await?;
-        if still_there.is_none_or(|found| found.group_id != row.group_id) {
-            return Ok(false);
+    /// The key of the row that counts, where this one is still there beside it.
+    /// Head and row are read at one moment. A row at the newest message is not
+    /// beside anything: then it is the head that is wrong.
+    async fn stands_beside(&self, row: &FoundRow) -> Result<Option<SortKey>, StoreError> {
+        let (head, found) = self
+            .messages
+            .find_head_and_row(row.group_id, row.owner, &row.key)
+            .await?;
+        let Some(HeadRecord::Head(head)) = head else {
+            return Ok(None);
+        };
+        let still_there = found.is_some_and(|found| found.group_id == row.group_id);
+        if !still_there || head.last_message_key == row.key {
+            return Ok(None);
         }
-        // Read behind the row: a row that is still there although the head
-        // has moved on was left behind.
-        Ok(match self.messages.find_head(row.group_id).await? {
-            Some(HeadRecord::Head(head)) => head.last_message_key != row.key,
-            _ => false,
-        })
+        let newest = self
+            .messages
+            .newest_message(row.group_id, Consistency::Strong)
+            .await?;
+        let is_newest = newest.is_some_and(|newest| newest.key == row.key);
+        Ok((!is_newest).then_some(head.last_message_key))
     }
 
-    /// Whether a row is the first of its group's, so that the group is found
+    /// Whether a row is the newest of its group's, so that the group is found
     /// once.
-    async fn is_first(&self, row: &FoundRow) -> Result<bool, StoreError> {
+    async fn is_newest_row(&self, row: &FoundRow) -> Result<bool, StoreError> {
         let rows = self.messages.rows_of_group(row.group_id).await?;
-        let place = |row: &FoundRow| (row.owner, row.key.clone());
-        let first = rows.iter().map(place).min();
-        Ok(first.is_none_or(|first| place(row) <= first))
+        let place = |row: &FoundRow| (row.key.clone(), row.owner);
+        let newest = rows.iter().map(place).max();
+        Ok(newest.is_none_or(|newest| place(row) >= newest))
     }
 
     async fn alias(
@@ -347,95 +287,99 @@ impl Inspector {
             Some(HeadRecord::Head(_)) => Vec::new(),
             Some(HeadRecord::AliasOf(other)) => vec![found(
                 format!("{of} is an alias itself, of {other}"),
-                Remedy::None("which group is meant is not known"),
+                Remedy::Unknown("which group is meant is not known"),
             )],
-            None => {
-                let newest = self
-                    .messages
-                    .newest_message(of, Consistency::Strong)
-                    .await?;
-                match newest {
-                    // Its missing head is found at its rows or messages.
-                    Some(_) => Vec::new(),
-                    None => vec![found(
-                        format!("there is no group {of}"),
-                        Remedy::Alias(alias, of),
-                    )],
-                }
-            }
+            // Where there are messages, their missing head is found at them.
+            None if !self.messages.newest(of).await?.is_absent() => Vec::new(),
+            None => vec![found(
+                format!("there is no group {of}"),
+                Remedy::Alias(alias, of),
+            )],
         })
     }
 
     async fn head(&self, group: MessageGroupId) -> Result<Vec<Found>, StoreError> {
-        let Some((head, at_once, newest)) = self.at_rest(group).await? else {
-            return Ok(Vec::new());
-        };
-        let found = |kind, detail| Found {
+        let found = |kind, detail, remedy| Found {
             kind,
             group: Some(group),
             detail,
-            remedy: Remedy::Group(group, None),
+            remedy,
         };
-        let Some(newest) = newest else {
+        let whole = || Remedy::Group(group, None);
+        let AtRest {
+            head,
+            at_once,
+            newest,
+        } = match self.at_rest(group).await? {
+            Rest::Found(at_rest) => *at_rest,
+            Rest::Gone => return Ok(Vec::new()),
+            Rest::Never => {
+                let detail = "it is written to all the time".to_owned();
+                let remedy = Remedy::Unknown("run it again when there is less to do");
+                return Ok(vec![found(FindingKind::NotChecked, detail, remedy)]);
+            }
+        };
+        let Some(message) = newest.message else {
+            if newest.unreadable_behind {
+                return Ok(Vec::new());
+            }
             let detail = format!("it counts {} messages", head.message_count);
-            return Ok(vec![found(FindingKind::HeadWithoutMessages, detail)]);
+            let kind = FindingKind::HeadWithoutMessages;
+            return Ok(vec![found(kind, detail, whole())]);
         };
+        let unreadable_behind = newest.unreadable_behind;
+        let newest = message;
+        if !head.participants.contains(&newest.sender.id) {
+            let detail = format!("{} has sent the newest message", newest.sender.id);
+            let remedy = Remedy::Unknown("who takes part is not known");
+            return Ok(vec![found(FindingKind::WrongHead, detail, remedy)]);
+        }
         if let Some(detail) = wrong_head(&head, &newest) {
-            return Ok(vec![found(FindingKind::WrongHead, detail)]);
+            let remedy = if unreadable_behind {
+                Remedy::Unknown("a newer message cannot be read")
+            } else {
+                whole()
+            };
+            return Ok(vec![found(FindingKind::WrongHead, detail, remedy)]);
         }
         let mut all = Vec::new();
         for (owner, row) in head.participants.iter().zip(&at_once.rows) {
-            match row.as_ref().filter(|row| row.group_id == group) {
-                None => all.push(found(FindingKind::MissingRow, format!("of {owner}"))),
-                Some(row) => {
-                    let detail = stale(row, &head, &newest);
-                    all.extend(detail.map(|detail| {
-                        found(FindingKind::StaleRow, format!("of {owner}: {detail}"))
-                    }));
-                }
-            }
+            let row = row.as_ref().filter(|row| row.group_id == group);
+            let finding = match row {
+                None => Some((FindingKind::MissingRow, format!("of {owner}"))),
+                Some(row) => stale(row, &head, &newest)
+                    .map(|detail| (FindingKind::StaleRow, format!("of {owner}: {detail}"))),
+            };
+            all.extend(finding.map(|(kind, detail)| found(kind, detail, whole())));
         }
         if let Some(gap) = self.gap(group, head.message_count).await? {
-            all.push(found(FindingKind::GapInSeq, gap));
+            all.push(found(FindingKind::GapInSeq, gap, whole()));
         }
         Ok(all)
     }
 
-    /// A group's head, rows and newest message while nobody wrote to it;
-    /// `None` when it has no head any more, or never rests.
-    async fn at_rest(
-        &self,
-        group: MessageGroupId,
-    ) -> Result<Option<(Head, GroupAtOnce, Option<Message>)>, StoreError> {
+    /// A group's head, rows and newest message while nobody wrote to it.
+    async fn at_rest(&self, group: MessageGroupId) -> Result<Rest, StoreError> {
         for _ in 0..ATTEMPTS {
             let Some(HeadRecord::Head(head)) = self.messages.find_head(group).await? else {
-                return Ok(None);
+                return Ok(Rest::Gone);
             };
             let at_once = self.messages.find_group_of_head(group, &head).await?;
-            if at_once.version != head.version {
-                continue;
-            }
-            let newest = self
+            let newest = self.messages.newest(group).await?;
+            let (now, _) = self
                 .messages
-                .newest_message(group, Consistency::Strong)
+                .find_version_and_message(group, &head.last_message_key)
                 .await?;
-            let as_head_says = newest
-                .as_ref()
-                .is_some_and(|newest| newest.key == head.last_message_key);
-            if !as_head_says && !self.is_at(group, head.version).await? {
-                continue;
+            if at_once.version == head.version && now == head.version {
+                return Ok(Rest::Found(Box::new(AtRest {
+                    head,
+                    at_once,
+                    newest,
+                })));
             }
-            return Ok(Some((head, at_once, newest)));
+            tokio::time::sleep(PAUSE).await;
         }
-        tracing::warn!(%group, "it is written to so often that it could not be checked");
-        Ok(None)
-    }
-
-    async fn is_at(&self, group: MessageGroupId, version: u64) -> Result<bool, StoreError> {
-        Ok(match self.messages.find_head(group).await? {
-            Some(HeadRecord::Head(head)) => head.version == version,
-            _ => false,
-        })
+        Ok(Rest::Never)
     }
 
     /// Where the numbers up to `count` are not 1, 2, 3, …: looked at twice,
@@ -449,19 +393,25 @@ impl Inspector {
     }
 }
 
+/// What came of waiting for a group to be at rest.
+enum Rest {
+    Found(Box<AtRest>),
+    /// It has no head any more.
+    Gone,
+    Never,
+}
+
 fn wrong_head(head: &Head, newest: &Message) -> Option<String> {
     if head.last_message_key != newest.key {
         let named = &head.last_message_key;
-        return Some(format!(
-            "it names {named}, the newest message is {}",
-            newest.key
-        ));
+        let newest = &newest.key;
+        return Some(format!("it names {named}, the newest message is {newest}"));
     }
     if head.message_count != newest.seq {
         let count = head.message_count;
+        let seq = newest.seq;
         return Some(format!(
-            "it counts {count} messages, the newest is number {}",
-            newest.seq
+            "it counts {count} messages, the newest is number {seq}"
         ));
     }
     let readers: Vec<&UserId> = head.read_counts.keys().collect();
@@ -494,96 +444,4 @@ fn stale(row: &FoundRow, head: &Head, newest: &Message) -> Option<String> {
     let unread = head.unread_count(row.owner);
     (row.unread_count != unread)
         .then(|| format!("it counts {} unread, and {unread} are", row.unread_count))
-}
-
-/// The numbers of a group's messages.
-pub(super) struct Numbers {
-    /// How many messages have one.
-    pub numbered: u64,
-    /// Key and right number of each that has a wrong one, of the first ones.
-    pub wrong: Vec<(SortKey, u64)>,
-    /// The first place where they are wrong, in words.
-    pub gap: Option<String>,
-    /// Who has sent them, as of their newest; of a few people at most.
-    pub senders: BTreeMap<UserId, User>,
-}
-
-/// How many senders are remembered: there should be two.
-const MOST_SENDERS: usize = 8;
-
-/// How many wrong numbers are remembered: as many as one transaction mends.
-pub(super) const MOST_WRONG: usize = 90;
-
-impl Numbers {
-    /// Walks all messages of a group, of which those numbered beyond `count`
-    /// are newer than the walk.
-    pub async fn read(
-        messages: &MessageStore,
-        group: MessageGroupId,
-        count: u64,
-    ) -> Result<Self, StoreError> {
-        let mut numbers = Self {
-            numbered: 0,
-            wrong: Vec::new(),
-            gap: None,
-            senders: BTreeMap::new(),
-        };
-        let mut after = None;
-        loop {
-            let request = PageRequest {
-                end: End::First,
-                limit: PAGE,
-                after,
-                before: None,
-            };
-            let page = messages
-                .messages(group, &request, Consistency::Strong)
-                .await?;
-            for message in &page.items {
-                if message.seq <= count {
-                    numbers.take(message);
-                }
-            }
-            match page.items.last() {
-                Some(last) if page.has_next => {
-                    let (key, seq) = (last.key.clone(), last.seq);
-                    after = Some(Place { key, seq });
-                }
-                _ => return Ok(numbers),
-            }
-        }
-    }
-
-    /// The two who have sent them all, if they are two.
-    pub fn pair(&self) -> Option<[UserId; 2]> {
-        two(self.senders.keys().copied().collect())
-    }
-
-    fn take(&mut self, message: &Message) {
-        let sender = &message.sender;
-        if self.senders.len() < MOST_SENDERS || self.senders.contains_key(&sender.id) {
-            self.senders.insert(sender.id, sender.clone());
-        }
-        // The original's messages have none, and come first.
-        if message.seq == 0 && self.numbered == 0 {
-            return;
-        }
-        self.numbered += 1;
-        if message.seq == self.numbered {
-            return;
-        }
-        let (seq, right) = (message.seq, self.numbered);
-        self.gap.get_or_insert_with(|| {
-            format!("{} has number {seq} and is number {right}", message.key)
-        });
-        if self.wrong.len() < MOST_WRONG {
-            self.wrong.push((message.key.clone(), right));
-        }
-    }
-}
-
-impl fmt::Display for FindingKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
 }

@@ -17,6 +17,11 @@ pub(super) const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a call may take with all its attempts.
 const CALL_TIMEOUT: Duration = Duration::from_secs(7);
 
+/// How long an attempt may take, and how often one is made, for an operator.
+/// The pauses between them grow to 20 seconds.
+const PATIENT_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
+const PATIENT_ATTEMPTS: u32 = 12;
+
 /// Where DynamoDB is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DynamoTarget {
@@ -71,21 +76,37 @@ pub(super) async fn find_credentials(config: &SdkConfig) -> Result<(), NoCredent
     }
 }
 
-/// Makes a client. No call is made yet.
+/// Makes a client for requests that somebody waits for. No call is made yet.
 pub async fn connect_dynamo(target: &DynamoTarget) -> Client {
-    Client::new(&sdk_config(target).await)
-}
-
-/// The SDK's settings for a target.
-pub(super) async fn sdk_config(target: &DynamoTarget) -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .operation_attempt_timeout(ATTEMPT_TIMEOUT)
-        .operation_timeout(CALL_TIMEOUT)
-        .build();
-    let mut loader = aws_config::defaults(BehaviorVersion::latest())
-        .timeout_config(timeouts)
-        .retry_config(RetryConfig::standard().with_max_attempts(3));
+        .operation_timeout(CALL_TIMEOUT);
+    let retries = RetryConfig::standard().with_max_attempts(3);
+    let config = sdk_config(target).await.into_builder();
+    let config = config
+        .timeout_config(timeouts.build())
+        .retry_config(retries);
+    Client::new(&config.build())
+}
+
+/// Makes a client for an operator, who would rather wait than begin again: for
+/// a page of a megabyte over a slow line, and for capacity.
+pub async fn connect_dynamo_patiently(target: &DynamoTarget) -> Client {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .operation_attempt_timeout(PATIENT_ATTEMPT_TIMEOUT);
+    let retries = RetryConfig::standard().with_max_attempts(PATIENT_ATTEMPTS);
+    let config = sdk_config(target).await.into_builder();
+    let config = config
+        .timeout_config(timeouts.build())
+        .retry_config(retries);
+    Client::new(&config.build())
+}
+
+/// The SDK's settings for a target.
+async fn sdk_config(target: &DynamoTarget) -> SdkConfig {
+    let mut loader = aws_config::defaults(BehaviorVersion::latest());
     if let DynamoTarget::Endpoint { url, loopback } = target {
         loader = loader.endpoint_url(url);
         if *loopback {

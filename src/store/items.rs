@@ -295,6 +295,9 @@ pub(super) fn head_record(item: Item) -> Result<HeadRecord, Unreadable> {
     let [one, other] = head.participants[..] else {
         return Err(Unreadable::Contents("a group has two participants"));
     };
+    if one == other {
+        return Err(Unreadable::Contents("a group has two participants"));
+    }
     Ok(HeadRecord::Head(Head {
         version: head.version,
         participants: [UserId(one), UserId(other)],

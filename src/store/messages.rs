@@ -28,6 +28,23 @@ pub enum Consistency {
     Eventual,
 }
 
+/// The newest item of a group's messages.
+#[derive(Clone, Debug, Default)]
+pub struct Newest {
+    /// The newest that can be read.
+    pub message: Option<Message>,
+    /// Whether one that cannot be read stands behind it.
+    pub unreadable_behind: bool,
+}
+
+impl Newest {
+    /// Whether there is nothing at all.
+    #[must_use]
+    pub fn is_absent(&self) -> bool {
+        self.message.is_none() && !self.unreadable_behind
+    }
+}
+
 /// The table of message groups and messages.
 #[derive(Clone, Debug)]
 pub struct MessageStore {
@@ -85,6 +102,35 @@ impl MessageStore {
         Ok(found.into_iter().next())
     }
 
+    /// The newest message of a group, and whether something that cannot be read
+    /// stands behind it: strongly consistent, one `Query` for one item, and
+    /// another where there is.
+    pub async fn newest(&self, group: MessageGroupId) -> Result<Newest, StoreError> {
+        let all = PageRequest {
+            end: End::Last,
+            limit: 1,
+            after: None,
+            before: None,
+        };
+        let range = Range::of_messages(group, &all);
+        let found = self
+            .read(&range, 1, Consistency::Strong, |item| {
+                Ok(items::message(group, item).ok())
+            })
+            .await?;
+        Ok(match found.into_iter().next() {
+            None => Newest::default(),
+            Some(Some(message)) => Newest {
+                message: Some(message),
+                unreadable_behind: false,
+            },
+            Some(None) => Newest {
+                message: self.newest_message(group, Consistency::Strong).await?,
+                unreadable_behind: true,
+            },
+        })
+    }
+
     /// Pattern B: a page of a user's message groups, most recently active first.
     ///
     /// One `Query` on `GRP#<owner>` by `sk` downwards. A row that moves while
@@ -138,11 +184,15 @@ impl MessageStore {
         other: UserId,
     ) -> Result<Vec<FoundRow>, StoreError> {
         let range = Range::of_owner(owner);
-        let mut rows = self
-            .read(&range, usize::MAX, Consistency::Strong, items::found_row)
-            .await?;
-        rows.retain(|row| row.other_user.id == other);
-        Ok(rows)
+        let shared = |row: &FoundRow| row.other_user.id == other;
+        self.read_where(
+            &range,
+            usize::MAX,
+            Consistency::Strong,
+            items::found_row,
+            shared,
+        )
+        .await
     }
 
     /// The rows of a group that was written before there were heads: one
@@ -223,6 +273,27 @@ impl MessageStore {
             return Ok(None);
         };
         Ok(readable(item, items::found_row))
+    }
+
+    /// The head of a group and one row of its, at one moment: one
+    /// `TransactGetItems`.
+    pub async fn find_head_and_row(
+        &self,
+        group: MessageGroupId,
+        owner: UserId,
+        key: &SortKey,
+    ) -> Result<(Option<HeadRecord>, Option<FoundRow>), StoreError> {
+        let key = key.clone();
+        let keys = [Key::head(group), Key::group_row(&RowKey { owner, key })];
+        let [head, row] = self.find_together(keys).await?;
+        let head = head.map(|head| {
+            let key = items::key_of(&head);
+            items::head_record(head).map_err(|cause| cause.at(key))
+        });
+        Ok((
+            head.transpose()?,
+            row.and_then(|row| readable(row, items::found_row)),
+        ))
     }
 
     /// The head of a group, or the alias in its place: one strongly consistent

@@ -1,5 +1,7 @@
 //! Reading stretches of a partition, and single items.
 
+use std::time::Duration;
+
 use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::transact_get_items::TransactGetItemsError;
@@ -10,6 +12,11 @@ use super::items::{self, Item, Key};
 use super::table::INDEX;
 use super::{Consistency, MessageStore};
 use crate::model::{End, MessageGroupId, PageRequest, Place, SortKey, UserId};
+
+/// How often items are read together that a writing transaction is in the way
+/// of, and how long the first pause is at most.
+const READ_ATTEMPTS: u32 = 6;
+const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
 
 /// A stretch of one partition. Bounds are exclusive.
 pub(super) struct Range {
@@ -124,18 +131,45 @@ fn key_of(place: Option<&Place>) -> Option<SortKey> {
 
 impl MessageStore {
     /// Several items as they were at one moment: one `TransactGetItems`. Two
-    /// reads of their own could see a transaction half.
+    /// reads of their own could see a transaction half. One that a writing
+    /// transaction is in the way of is read again a little later.
     pub(super) async fn find_together<const N: usize>(
         &self,
         keys: [Key; N],
     ) -> Result<[Option<Item>; N], StoreError> {
+        for attempt in 1..READ_ATTEMPTS {
+            match self.find_together_once(keys.clone()).await {
+                Err(TogetherError::Cancelled) => {
+                    let most = SHORTEST_PAUSE * 2_u32.pow(attempt);
+                    tokio::time::sleep(most.mul_f64(fastrand::f64())).await;
+                }
+                Err(TogetherError::Store(error)) => return Err(error),
+                Ok(found) => return Ok(found),
+            }
+        }
+        self.find_together_once(keys)
+            .await
+            .map_err(|error| match error {
+                TogetherError::Cancelled => {
+                    StoreError::unavailable(Service::DynamoDb, "another transaction is under way")
+                }
+                TogetherError::Store(error) => error,
+            })
+    }
+
+    async fn find_together_once<const N: usize>(
+        &self,
+        keys: [Key; N],
+    ) -> Result<[Option<Item>; N], TogetherError> {
         let mut gets = Vec::with_capacity(N);
         for key in keys {
             let get = Get::builder()
                 .table_name(&self.table)
                 .set_key(Some(key.into_attributes()))
                 .build()
-                .map_err(|cause| StoreError::refused(Service::DynamoDb, cause))?;
+                .map_err(|cause| {
+                    TogetherError::Store(StoreError::refused(Service::DynamoDb, cause))
+                })?;
             gets.push(TransactGetItem::builder().get(get).build());
         }
         let found = self
@@ -144,12 +178,16 @@ impl MessageStore {
             .set_transact_items(Some(gets))
             .send()
             .await
-            .map_err(unless_cancelled)?;
+            .map_err(TogetherError::from)?;
         let found = found.responses.unwrap_or_default();
         let items: Vec<_> = found.into_iter().map(|found| found.item).collect();
         // What is missing here counts as proof, so it has to be said.
-        <[Option<Item>; N]>::try_from(items)
-            .map_err(|_| StoreError::unavailable(Service::DynamoDb, "an answer was incomplete"))
+        <[Option<Item>; N]>::try_from(items).map_err(|_| {
+            TogetherError::Store(StoreError::unavailable(
+                Service::DynamoDb,
+                "an answer was incomplete",
+            ))
+        })
     }
 
     /// One item: one strongly consistent `GetItem`.
@@ -172,6 +210,19 @@ impl MessageStore {
         wanted: usize,
         consistency: Consistency,
         read_item: impl Fn(Item) -> Result<T, items::Unreadable>,
+    ) -> Result<Vec<T>, StoreError> {
+        self.read_where(range, wanted, consistency, read_item, |_| true)
+            .await
+    }
+
+    /// The same, of those that are asked for.
+    pub(super) async fn read_where<T>(
+        &self,
+        range: &Range,
+        wanted: usize,
+        consistency: Consistency,
+        read_item: impl Fn(Item) -> Result<T, items::Unreadable>,
+        is_wanted: impl Fn(&T) -> bool,
     ) -> Result<Vec<T>, StoreError> {
         let mut found = Vec::new();
         if range.is_empty() {
@@ -199,7 +250,8 @@ impl MessageStore {
                 let key = item.get("sk").and_then(|key| key.as_s().ok());
                 key.is_some_and(|key| range.contains(key))
             });
-            found.extend(inside.filter_map(|item| readable(item, &read_item)));
+            let read = inside.filter_map(|item| readable(item, &read_item));
+            found.extend(read.filter(&is_wanted));
             from = page.last_evaluated_key;
             if found.len() >= wanted || from.is_none() {
                 found.truncate(wanted);
@@ -209,16 +261,23 @@ impl MessageStore {
     }
 }
 
-/// A reading transaction is cancelled by a writing one that is under way: it
-/// works a little later.
-fn unless_cancelled(error: SdkError<TransactGetItemsError, HttpResponse>) -> StoreError {
-    let cancelled = error
-        .as_service_error()
-        .is_some_and(TransactGetItemsError::is_transaction_canceled_exception);
-    if cancelled {
-        StoreError::unavailable(Service::DynamoDb, "another transaction is under way")
-    } else {
-        error.into()
+/// Why items could not be read together.
+enum TogetherError {
+    /// A writing transaction was under way: it works a little later.
+    Cancelled,
+    Store(StoreError),
+}
+
+impl From<SdkError<TransactGetItemsError, HttpResponse>> for TogetherError {
+    fn from(error: SdkError<TransactGetItemsError, HttpResponse>) -> Self {
+        let cancelled = error
+            .as_service_error()
+            .is_some_and(TransactGetItemsError::is_transaction_canceled_exception);
+        if cancelled {
+            Self::Cancelled
+        } else {
+            Self::Store(error.into())
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! Writing what makes a damaged group whole again.
 
-use aws_sdk_dynamodb::error::SdkError;
-use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{
+    AttributeValue, ConditionCheck, Delete, Put, TransactWriteItem, Update,
+};
 use uuid::Uuid;
 
 use super::commit::{OWN_OR_NONE, Role, invalid, outcome};
@@ -84,10 +85,7 @@ impl MessageStore {
     /// Makes a group whole, or changes nothing: one `TransactWriteItems`, sent
     /// once.
     pub async fn repair(&self, repair: &Repair) -> Outcome {
-        match self.repairing(repair) {
-            Ok(actions) => self.send_all(actions).await,
-            Err(cause) => Outcome::Refused(vec![super::Refusal::Invalid(cause)]),
-        }
+        self.send_made(self.repairing(repair)).await
     }
 
     fn repairing(&self, repair: &Repair) -> Result<Vec<(Role, TransactWriteItem)>, StoreError> {
@@ -148,69 +146,105 @@ impl MessageStore {
             }
             Ok(actions)
         };
-        match actions() {
-            Ok(actions) => self.send_all(actions).await,
-            Err(cause) => Outcome::Refused(vec![super::Refusal::Invalid(cause)]),
-        }
+        self.send_made(actions()).await
     }
 
-    /// Deletes the head of a group that has no messages, and the rows at its
-    /// key: one `TransactWriteItems`.
-    pub async fn delete_empty(&self, group: MessageGroupId, head: &Head) -> Outcome {
+    /// Deletes the head of a group that has no messages, its rows, and the
+    /// alias of its pair if that leads here: one `TransactWriteItems` of at
+    /// most 90 rows.
+    pub async fn delete_empty(
+        &self,
+        group: MessageGroupId,
+        head: &Head,
+        rows: &[RowKey],
+        alias: Option<MessageGroupId>,
+    ) -> Outcome {
         let actions = || {
-            let condition = Delete::builder()
-                .table_name(&self.table)
-                .set_key(Some(Key::head(group).into_attributes()))
-                .condition_expression("#version = :version")
-                .expression_attribute_names("#version", "version")
-                .expression_attribute_values(
-                    ":version",
-                    AttributeValue::N(head.version.to_string()),
-                )
-                .build()
-                .map_err(invalid)?;
+            let version = AttributeValue::N(head.version.to_string());
+            let condition = ("#version = :value", Some(("#version", "version")));
             let mut actions = vec![(
                 Role::Head,
-                TransactWriteItem::builder().delete(condition).build(),
+                self.delete_if(Key::head(group), condition, version)?,
             )];
-            for owner in head.participants {
-                let key = head.last_message_key.clone();
-                let row = RowKey { owner, key };
-                let delete = self.delete_old(group, &row)?;
-                actions.push((Role::OldRow(row), delete));
+            for row in rows {
+                actions.push((Role::OldRow(row.clone()), self.delete_old(group, row)?));
+            }
+            if let Some(alias) = alias {
+                actions.push((Role::Alias, self.delete_alias_of(alias, group)?));
             }
             Ok(actions)
         };
-        match actions() {
+        self.send_made(actions()).await
+    }
+
+    /// Deletes a row of a group that has no head: one `TransactWriteItems`.
+    pub async fn delete_headless_row(&self, group: MessageGroupId, row: &RowKey) -> Outcome {
+        let actions = || {
+            Ok(vec![
+                (Role::Head, self.check_no_head(group)?),
+                (Role::OldRow(row.clone()), self.delete_old(group, row)?),
+            ])
+        };
+        self.send_made(actions()).await
+    }
+
+    /// Deletes an alias of a group that has no head: one `TransactWriteItems`.
+    pub async fn delete_alias(&self, alias: MessageGroupId, of: MessageGroupId) -> Outcome {
+        let actions = || {
+            Ok(vec![
+                (Role::Head, self.check_no_head(of)?),
+                (Role::Alias, self.delete_alias_of(alias, of)?),
+            ])
+        };
+        self.send_made(actions()).await
+    }
+
+    fn check_no_head(&self, group: MessageGroupId) -> Result<TransactWriteItem, StoreError> {
+        let check = ConditionCheck::builder()
+            .table_name(&self.table)
+            .set_key(Some(Key::head(group).into_attributes()))
+            .condition_expression("attribute_not_exists(pk)")
+            .build()
+            .map_err(invalid)?;
+        Ok(TransactWriteItem::builder().condition_check(check).build())
+    }
+
+    fn delete_alias_of(
+        &self,
+        alias: MessageGroupId,
+        of: MessageGroupId,
+    ) -> Result<TransactWriteItem, StoreError> {
+        let condition = ("alias_of = :value", None);
+        let of = AttributeValue::S(of.to_string());
+        self.delete_if(Key::head(alias), condition, of)
+    }
+
+    async fn send_made(
+        &self,
+        actions: Result<Vec<(Role, TransactWriteItem)>, StoreError>,
+    ) -> Outcome {
+        match actions {
             Ok(actions) => self.send_all(actions).await,
             Err(cause) => Outcome::Refused(vec![super::Refusal::Invalid(cause)]),
         }
     }
 
-    /// Deletes an alias, if it is still one of that group: one `DeleteItem`.
-    pub async fn delete_alias(
+    fn delete_if(
         &self,
-        alias: MessageGroupId,
-        alias_of: MessageGroupId,
-    ) -> Result<(), StoreError> {
-        let deleted = self
-            .client
-            .delete_item()
+        key: Key,
+        (condition, name): (&str, Option<(&str, &str)>),
+        value: AttributeValue,
+    ) -> Result<TransactWriteItem, StoreError> {
+        let name = name.map(|(name, attribute)| (name.to_owned(), attribute.to_owned()));
+        let delete = Delete::builder()
             .table_name(&self.table)
-            .set_key(Some(Key::head(alias).into_attributes()))
-            .condition_expression("alias_of = :group")
-            .expression_attribute_values(":group", AttributeValue::S(alias_of.to_string()))
-            .send()
-            .await;
-        match deleted {
-            Ok(_) => Ok(()),
-            Err(SdkError::ServiceError(error))
-                if error.err().is_conditional_check_failed_exception() =>
-            {
-                Ok(())
-            }
-            Err(error) => Err(error.into()),
-        }
+            .set_key(Some(key.into_attributes()))
+            .condition_expression(condition)
+            .set_expression_attribute_names(name.map(|name| [name].into()))
+            .expression_attribute_values(":value", value)
+            .build()
+            .map_err(invalid)?;
+        Ok(TransactWriteItem::builder().delete(delete).build())
     }
 
     async fn send_all(&self, actions: Vec<(Role, TransactWriteItem)>) -> Outcome {

@@ -7,6 +7,7 @@ use serde_json::{Map, Number, Value};
 
 use super::items::{self, Item, Stored};
 use super::{MessageStore, StoreError};
+use crate::model::MessageGroupId;
 
 /// One of several parts that a table is read in side by side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,8 +68,8 @@ impl ScannedItem {
         items::stored(self.0).map_err(|cause| cause.to_string())
     }
 
-    /// Its attributes as plain JSON: numbers as numbers, sets as lists, bytes
-    /// in base64.
+    /// Its attributes as plain JSON: numbers as numbers where they are not
+    /// rounded by it, sets as lists, bytes in base64.
     #[must_use]
     pub fn to_json(&self) -> Value {
         json_of_map(&self.0)
@@ -84,9 +85,10 @@ fn json_of_map(item: &Item) -> Value {
 }
 
 fn json(value: &AttributeValue) -> Value {
-    let number = |text: &String| {
-        let number = text.parse::<Number>();
-        number.map_or_else(|_| Value::String(text.clone()), Value::Number)
+    // Stored numbers have 38 digits: those that would be rounded stay text.
+    let number = |text: &String| match text.parse::<Number>() {
+        Ok(number) if number.to_string() == *text => Value::Number(number),
+        _ => Value::String(text.clone()),
     };
     match value {
         AttributeValue::S(text) => Value::String(text.clone()),
@@ -106,6 +108,31 @@ fn json(value: &AttributeValue) -> Value {
 }
 
 impl MessageStore {
+    /// A page of a group's messages, readable or not, oldest first: one strongly
+    /// consistent `Query` of a megabyte.
+    pub async fn message_items(
+        &self,
+        group: MessageGroupId,
+        from: Option<ScanPosition>,
+    ) -> Result<ScanPage, StoreError> {
+        let partition = AttributeValue::S(items::message_partition(group));
+        let page = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .key_condition_expression("pk = :partition")
+            .expression_attribute_values(":partition", partition)
+            .consistent_read(true)
+            .set_exclusive_start_key(from.map(|position| position.0))
+            .send()
+            .await?;
+        let items = page.items.unwrap_or_default();
+        Ok(ScanPage {
+            items: items.into_iter().map(ScannedItem).collect(),
+            next: page.last_evaluated_key.map(ScanPosition),
+        })
+    }
+
     /// A page of everything in a segment: one `Scan`, of a megabyte or `limit`
     /// items, eventually consistent.
     pub async fn scan(
@@ -114,12 +141,14 @@ impl MessageStore {
         from: Option<ScanPosition>,
         limit: Option<usize>,
     ) -> Result<ScanPage, StoreError> {
+        // One segment is the table: that need not be filtered.
+        let part = (segment.of > 1).then_some(segment);
         let page = self
             .client
             .scan()
             .table_name(&self.table)
-            .segment(segment.number.into())
-            .total_segments(segment.of.into())
+            .set_segment(part.map(|part| part.number.into()))
+            .set_total_segments(part.map(|part| part.of.into()))
             .set_limit(limit.and_then(|limit| i32::try_from(limit).ok()))
             .set_exclusive_start_key(from.map(|position| position.0))
             .send()

@@ -78,7 +78,7 @@ pub struct TableDescription {
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
     /// It was made, but did not get ready.
-    #[error("the table {0} was made but is not active yet: wait for it and go on")]
+    #[error("the table {0} is not active yet: wait for it and go on")]
     NotActive(String),
     /// It was to be deleted, but is still there.
     #[error("the table {0} is being deleted, which takes long: wait until it is gone")]
@@ -164,11 +164,17 @@ impl MessageStore {
             .send()
             .await
             .map_err(StoreError::from)?;
-        self.until(|state| state == Some(State::Active))
-            .await
-            .unwrap_or_else(|| Err(TableError::NotActive(self.table.clone())))?;
+        self.until_active().await?;
         self.expire().await?;
         Ok(())
+    }
+
+    /// Waits until the table can be used.
+    pub async fn until_active(&self) -> Result<(), TableError> {
+        let usable = [State::Active, State::Updating];
+        self.until(|state| state.is_some_and(|state| usable.contains(&state)))
+            .await
+            .unwrap_or_else(|| Err(TableError::NotActive(self.table.clone())))
     }
 
     /// Deletes the table with all that is in it, and waits until it is gone.

@@ -1,5 +1,7 @@
 //! Users, in Postgres.
 
+use std::collections::HashSet;
+
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -186,14 +188,14 @@ impl UserStore {
         }
         changed.sort();
         taken.sort();
+        let known: HashSet<&String> = there.iter().collect();
         let without_row = ids.iter().map(|(handle, _)| handle);
-        let without_row = without_row.filter(|handle| !there.contains(handle));
+        let without_row = without_row.filter(|handle| !known.contains(handle));
+        let is_changed: HashSet<&String> = changed.iter().collect();
+        let right = there.iter().filter(|handle| !is_changed.contains(handle));
         Ok(CognitoIds {
             without_row: without_row.cloned().collect(),
-            right: there
-                .into_iter()
-                .filter(|handle| !changed.contains(handle))
-                .collect(),
+            right: right.cloned().collect(),
             changed,
             taken,
         })

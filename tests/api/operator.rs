@@ -116,7 +116,7 @@ async fn list_conversations_shows_the_most_recently_active_first() {
             &[&["list-conversations", "luu"], arguments].concat(),
         )
         .await;
-        let conversations = found["conversations"].as_array().expect("a list").iter();
+        let conversations = found["messageGroups"].as_array().expect("a list").iter();
         let others: Vec<&Value> = conversations
             .map(|conversation| &conversation["otherUser"]["handle"])
             .collect();

@@ -1,0 +1,116 @@
+//! What `check` finds.
+
+use std::fmt;
+
+use crate::model::MessageGroupId;
+use crate::store::{RowKey, ScannedItem};
+
+/// What can be wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FindingKind {
+    /// An item that cannot be read, or is none of ours.
+    UnreadableItem,
+    /// A key more than a day ahead of the clock.
+    FutureKey,
+    /// Rows and messages, but no head.
+    MissingHead,
+    /// Messages, but neither head nor rows.
+    UnreachableMessages,
+    /// A head that disagrees with the messages.
+    WrongHead,
+    /// A head without messages.
+    HeadWithoutMessages,
+    /// A participant without a row.
+    MissingRow,
+    /// A row that does not show the newest message, or miscounts.
+    StaleRow,
+    /// A row beside the one that counts.
+    DoubledRow,
+    /// A row of somebody who does not take part.
+    StrangersRow,
+    /// A row whose group has no messages.
+    RowWithoutMessages,
+    /// An alias of a group that is not there.
+    AliasToNowhere,
+    /// Numbers of messages that are not 1, 2, 3, ….
+    GapInSeq,
+    /// A group that is written to all the time.
+    NotChecked,
+}
+
+impl FindingKind {
+    /// Its name, as it is printed.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::UnreadableItem => "unreadable-item",
+            Self::FutureKey => "future-key",
+            Self::MissingHead => "missing-head",
+            Self::UnreachableMessages => "unreachable-messages",
+            Self::WrongHead => "wrong-head",
+            Self::HeadWithoutMessages => "head-without-messages",
+            Self::MissingRow => "missing-row",
+            Self::StaleRow => "stale-row",
+            Self::DoubledRow => "doubled-row",
+            Self::StrangersRow => "strangers-row",
+            Self::RowWithoutMessages => "row-without-messages",
+            Self::AliasToNowhere => "alias-to-nowhere",
+            Self::GapInSeq => "gap-in-seq",
+            Self::NotChecked => "not-checked",
+        }
+    }
+}
+
+impl fmt::Display for FindingKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Something that is not as it has to be.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    /// What.
+    pub kind: FindingKind,
+    /// Key of the item at which it was found.
+    pub key: String,
+    /// Which group it concerns.
+    pub group: Option<MessageGroupId>,
+    /// More, in words.
+    pub detail: String,
+    /// The item at which it was found, where mending deletes it.
+    pub deletes: Option<ScannedItem>,
+    pub(super) remedy: Remedy,
+}
+
+/// What mends it.
+#[derive(Clone, Debug)]
+pub(super) enum Remedy {
+    /// Nothing, without guessing.
+    Unknown(&'static str),
+    /// The group made whole; a row of it may be known that the index lacks.
+    Group(MessageGroupId, Option<RowKey>),
+    /// The row of a stranger goes.
+    StrangersRow(MessageGroupId, RowKey),
+    /// A row goes whose group has neither head nor messages.
+    Row(MessageGroupId, RowKey),
+    /// An alias goes whose group has neither head nor messages.
+    Alias(MessageGroupId, MessageGroupId),
+}
+
+/// Why something was not mended.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unmended {
+    /// There is nothing to conclude it from.
+    #[error("{0}")]
+    WouldBeAGuess(&'static str),
+    /// Somebody wrote to the group all the time.
+    #[error("the group was written to at the same time: run it again")]
+    Busy,
+    /// The store had no capacity to spare.
+    #[error("the table's capacity does not suffice: run it again ({0})")]
+    Throttled(String),
+    /// The store will never take it.
+    #[error("it was refused: {0}")]
+    Refused(String),
+}
