@@ -113,6 +113,16 @@ fn string(value: impl ToString) -> AttributeValue {
 }
 
 impl Damaged {
+    async fn new() -> Self {
+        let cruddur = start().await;
+        let [luu] = cruddur.users(["luu"]).await;
+        Self {
+            client: checker::client(&cruddur.dynamo.url),
+            cruddur,
+            luu,
+        }
+    }
+
     /// A new group of five messages with a user.
     async fn group(&self, handle: &str) -> Group {
         let [other] = self.cruddur.users([handle]).await;
@@ -266,14 +276,7 @@ async fn damage(table: &Damaged, groups: &BTreeMap<&str, Group>) {
 
 #[tokio::test]
 async fn each_kind_of_damage_is_found_and_mended_and_a_second_check_is_clean() {
-    let cruddur = start().await;
-    let [luu] = cruddur.users(["luu"]).await;
-    let client = checker::client(&cruddur.dynamo.url);
-    let table = Damaged {
-        cruddur,
-        client,
-        luu,
-    };
+    let table = Damaged::new().await;
     let mut groups = BTreeMap::new();
     for name in GROUPS {
         groups.insert(name, table.group(name).await);
@@ -349,14 +352,7 @@ async fn two_groups_with_their_newest_message_in_one_microsecond_are_both_adopte
 
 #[tokio::test]
 async fn nothing_is_concluded_from_what_cannot_be_read() {
-    let cruddur = start().await;
-    let [luu] = cruddur.users(["luu"]).await;
-    let client = checker::client(&cruddur.dynamo.url);
-    let table = Damaged {
-        cruddur,
-        client,
-        luu,
-    };
+    let table = Damaged::new().await;
     let [bad_head, no_text, oldest, stranger] = [
         table.group("head").await,
         table.group("text").await,
@@ -382,12 +378,10 @@ async fn nothing_is_concluded_from_what_cannot_be_read() {
     ]);
     table.set(&stranger.head, "HEAD", "participants", two).await;
     let items = async || {
-        let found = table.client.scan().table_name(TABLE).send().await;
-        let found = found.expect("items").items.unwrap_or_default();
-        let mut items: Vec<String> = found
-            .iter()
-            .map(|item| format!("{:?}", item.iter().collect::<BTreeMap<_, _>>()))
-            .collect();
+        let mut command = cruddur(&["scan"]);
+        with_stores(&mut command, &table.cruddur);
+        let (_, out, _) = run(&mut command).await;
+        let mut items: Vec<String> = out.lines().map(str::to_owned).collect();
         items.sort();
         items
     };
@@ -403,14 +397,7 @@ async fn nothing_is_concluded_from_what_cannot_be_read() {
 
 #[tokio::test]
 async fn what_was_read_stays_read_when_messages_are_numbered_anew() {
-    let cruddur = start().await;
-    let [luu] = cruddur.users(["luu"]).await;
-    let client = checker::client(&cruddur.dynamo.url);
-    let table = Damaged {
-        cruddur,
-        client,
-        luu,
-    };
+    let table = Damaged::new().await;
     let group = table.group("other").await;
     let luus = table.luu.id.to_string();
     let read = |count: u32| AttributeValue::N(count.to_string());
