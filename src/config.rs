@@ -9,9 +9,9 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::auth::{Issuers, TokenUse, UserPoolId};
-use crate::graphql::Introspection;
+use crate::graphql::{Introspection, Limits, SendRate};
 use crate::loopback::is_loopback;
-use crate::server::{Origin, Origins};
+use crate::server::{Bounds, Origin, Origins};
 use crate::store::{DynamoTarget, PoolSettings};
 
 /// The SDK's own variable for another DynamoDB than AWS's.
@@ -197,9 +197,94 @@ pub struct ApiArgs {
         value_name = "S"
     )]
     pub user_cache_seconds: u64,
+    #[command(flatten)]
+    bounds: BoundsArgs,
+}
+
+/// How much may be asked for, and how fast.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Limits")]
+pub struct BoundsArgs {
+    /// Bytes of a request's body
+    #[arg(long, env = "CRUDDUR_MAX_BODY_BYTES", default_value_t = Bounds::default().body_bytes, value_name = "N")]
+    max_body_bytes: usize,
+    /// GraphQL requests that are worked on at a time; others get 503
+    #[arg(long, env = "CRUDDUR_MAX_IN_FLIGHT", default_value_t = Bounds::default().in_flight, value_name = "N")]
+    max_in_flight: usize,
+    /// Connections at a time; others wait
+    #[arg(long, env = "CRUDDUR_MAX_CONNECTIONS", default_value_t = Bounds::default().connections, value_name = "N")]
+    max_connections: usize,
+    /// Bytes of a document
+    #[arg(long, env = "CRUDDUR_MAX_DOCUMENT_BYTES", default_value_t = Limits::default().document_bytes, value_name = "N")]
+    max_document_bytes: usize,
+    /// Tokens of a document
+    #[arg(long, env = "CRUDDUR_MAX_TOKENS", default_value_t = Limits::default().tokens, value_name = "N")]
+    max_tokens: usize,
+    /// Selections of an operation, with its fragments expanded
+    #[arg(long, env = "CRUDDUR_MAX_SELECTIONS", default_value_t = Limits::default().selections, value_name = "N")]
+    max_selections: usize,
+    /// Aliases of an operation, with its fragments expanded
+    #[arg(long, env = "CRUDDUR_MAX_ALIASES", default_value_t = Limits::default().aliases, value_name = "N")]
+    max_aliases: usize,
+    /// Fields at the root of an operation
+    #[arg(long, env = "CRUDDUR_MAX_ROOT_FIELDS", default_value_t = Limits::default().root_fields, value_name = "N")]
+    max_root_fields: usize,
+    /// Fields inside of each other
+    #[arg(long, env = "CRUDDUR_MAX_DEPTH", default_value_t = Limits::default().depth, value_name = "N")]
+    max_depth: usize,
+    /// Objects that an operation can answer
+    #[arg(long, env = "CRUDDUR_MAX_NODES", default_value_t = Limits::default().nodes, value_name = "N")]
+    max_nodes: usize,
+    /// Messages that one caller may send in a second; 0 is no limit
+    #[arg(
+        long,
+        env = "CRUDDUR_SEND_RATE",
+        default_value_t = 10,
+        value_name = "N"
+    )]
+    send_rate: u32,
+    /// Messages that one caller may send at once
+    #[arg(
+        long,
+        env = "CRUDDUR_SEND_BURST",
+        default_value_t = 50,
+        value_name = "N"
+    )]
+    send_burst: u32,
 }
 
 impl ApiArgs {
+    /// How much an operation may ask for.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        Limits {
+            document_bytes: self.bounds.max_document_bytes,
+            tokens: self.bounds.max_tokens,
+            selections: self.bounds.max_selections,
+            aliases: self.bounds.max_aliases,
+            root_fields: self.bounds.max_root_fields,
+            depth: self.bounds.max_depth,
+            nodes: self.bounds.max_nodes,
+            ..Limits::default()
+        }
+    }
+
+    /// How much there may be at a time.
+    #[must_use]
+    pub fn bounds(&self) -> Bounds {
+        Bounds {
+            body_bytes: self.bounds.max_body_bytes,
+            in_flight: self.bounds.max_in_flight,
+            connections: self.bounds.max_connections,
+        }
+    }
+
+    /// How fast one caller may send.
+    #[must_use]
+    pub fn send_rate(&self) -> SendRate {
+        SendRate::new(self.bounds.send_rate, self.bounds.send_burst)
+    }
+
     /// Whose pages may call.
     #[must_use]
     pub fn origins(&self) -> Origins {

@@ -3,19 +3,23 @@
 mod cors;
 mod graphql_http;
 mod health;
+mod media;
+mod received;
+mod refused;
 mod serve;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::http::header::AUTHORIZATION;
-use axum::http::{HeaderName, Request};
+use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderName, HeaderValue, Request};
 use axum::routing::{get, post};
+use axum::{Extension, Router};
+use tokio::sync::Semaphore;
 use tower_http::ServiceBuilderExt;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::MakeRequestUuid;
+use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::trace::TraceLayer;
 
 pub use cors::{InvalidOrigin, Origin, Origins};
@@ -23,11 +27,9 @@ pub use health::Health;
 pub use serve::{Stopped, serve};
 
 use crate::auth::CognitoVerifier;
-use crate::graphql::Api;
+use crate::graphql::{Api, SendRate};
 use crate::messaging::Messaging;
 
-/// The most bytes of a request's body.
-const LARGEST_BODY: usize = 64 * 1024;
 /// How long a request may take.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -46,10 +48,36 @@ pub struct App {
     pub health: Arc<Health>,
     /// Whose pages may call.
     pub origins: Origins,
+    /// How fast one caller may send messages.
+    pub send_rate: SendRate,
+    /// How much there may be at a time.
+    pub bounds: Bounds,
+}
+
+/// How much there may be at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Bytes of a request's body.
+    pub body_bytes: usize,
+    /// GraphQL requests that are worked on; the others are sent away.
+    pub in_flight: usize,
+    /// Connections; the others wait.
+    pub connections: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            body_bytes: 64 * 1024,
+            in_flight: 1000,
+            connections: 10_000,
+        }
+    }
 }
 
 /// The routes.
 pub fn router(app: App) -> Router {
+    let in_flight = Arc::new(Semaphore::new(app.bounds.in_flight));
     let cors = app.origins.layer();
     let layers = tower::ServiceBuilder::new()
         .sensitive_request_headers([AUTHORIZATION].into())
@@ -57,6 +85,8 @@ pub fn router(app: App) -> Router {
         .layer(TraceLayer::new_for_http().make_span_with(span))
         .propagate_request_id(REQUEST_ID.clone())
         .layer(cors)
+        .layer(header(CACHE_CONTROL, "no-store"))
+        .layer(header(X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(CatchPanicLayer::custom(graphql_http::panicked));
     Router::new()
         .route(
@@ -67,9 +97,14 @@ pub fn router(app: App) -> Router {
         .route("/readyz", get(health::ready))
         .method_not_allowed_fallback(graphql_http::wrong_method)
         .fallback(graphql_http::no_such_path)
-        .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(layers)
+        .layer(Extension(in_flight))
         .with_state(app)
+}
+
+/// Sets a header on every answer.
+fn header(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
+    SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value))
 }
 
 fn span<B>(request: &Request<B>) -> tracing::Span {

@@ -18,10 +18,10 @@ use crate::clock::Clock;
 use crate::config::{DYNAMODB_ENDPOINT, TableArgs};
 use crate::demo;
 use crate::dev::{CLIENT_ID, DataDir, DevError, DynamoDb, Issuer, Postgres, SigningKey};
-use crate::graphql::{Api, Introspection};
+use crate::graphql::{Api, Introspection, Limits, SendRate};
 use crate::loopback::is_loopback;
 use crate::messaging::{Directory, Messaging};
-use crate::server::{App, Health, Origins, serve};
+use crate::server::{App, Bounds, Health, Origins, serve};
 use crate::store::{
     DynamoTarget, MessageStore, NewTable, PoolSettings, TableStatus, UserStore, connect_database,
     connect_dynamo, create_database, migrate, remote_database_host,
@@ -126,7 +126,7 @@ impl DevArgs {
             tokens: tokens(&issuer, &users).await?,
         };
         let app = App {
-            api: Api::new(Introspection::Public),
+            api: Api::new(Introspection::Public, Limits::default()),
             health: Health::new(messages, users),
             messaging,
             verifier: verifier(&issuer),
@@ -134,6 +134,8 @@ impl DevArgs {
                 named: Vec::new(),
                 any_localhost: true,
             },
+            send_rate: SendRate::new(10, 50),
+            bounds: Bounds::default(),
         };
         Ok(Ready {
             listener,

@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 
 use super::CliError;
-use crate::graphql::{Api, Introspection};
+use crate::graphql::{Api, Introspection, Limits};
 
 pub(super) fn run() -> Result<ExitCode, CliError> {
-    super::output::print(&Api::new(Introspection::Authenticated).sdl())?;
+    super::output::print(&Api::new(Introspection::Authenticated, Limits::default()).sdl())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -43,11 +43,13 @@ impl ServeArgs {
         let users = self.users().await?;
         let fresh_for = Duration::from_secs(self.api.user_cache_seconds);
         let app = App {
-            api: Api::new(self.api.introspection),
+            api: Api::new(self.api.introspection, self.api.limits()),
             health: Health::new(messages.clone(), users.clone()),
             messaging: Messaging::new(messages, Directory::new(users, fresh_for), Clock::system()),
             verifier: self.verifier()?,
             origins: self.api.origins(),
+            send_rate: self.api.send_rate(),
+            bounds: self.api.bounds(),
         };
         let address = self.api.listen;
         let listener = TcpListener::bind(address).await;

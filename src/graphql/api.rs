@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use async_graphql::{EmptySubscription, Response, SDLExportOptions, Schema};
+use apollo_compiler::validation::Valid;
+use async_graphql::{EmptySubscription, Response, SDLExportOptions, Schema, ValidationMode};
 
 use super::completion::Types;
-use super::error::see_to;
+use super::error::{Code, refusal, see_to};
+use super::limits::Limits;
 use super::mutation::Mutation;
-use super::operation::Operation;
+use super::operation::{GraphqlRequest, Operation, execute};
 use super::query::Query;
 use super::session::Session;
 use super::types::{Node, Problem};
@@ -23,31 +25,36 @@ pub enum Introspection {
     Off,
 }
 
-/// The API: a schema and who may ask for it.
+/// The API: a schema, who may ask for it, and how much may be asked of it.
 #[derive(Clone)]
 pub struct Api {
     schema: Schema<Query, Mutation, EmptySubscription>,
+    definition: Arc<Valid<apollo_compiler::Schema>>,
     types: Arc<Types>,
     introspection: Introspection,
+    limits: Limits,
 }
 
 impl Api {
     /// Builds the schema.
     #[must_use]
-    pub fn new(introspection: Introspection) -> Self {
+    pub fn new(introspection: Introspection, limits: Limits) -> Self {
         let mut schema = Schema::build(Query, Mutation, EmptySubscription)
             .register_output_type::<Node>()
             .register_output_type::<Problem>();
         if introspection == Introspection::Off {
             schema = schema.disable_introspection().disable_suggestions();
         }
-        let schema = schema.finish();
+        // Documents are validated before they get here.
+        let schema = schema.validation_mode(ValidationMode::Fast).finish();
         // A definition that the library has printed is one that it can read.
         let types = Types::of(&schema.sdl()).unwrap_or_default();
         Self {
+            definition: Arc::new(definition(&schema.sdl())),
             schema,
             types: Arc::new(types),
             introspection,
+            limits,
         }
     }
 
@@ -63,6 +70,12 @@ impl Api {
         lines.flat_map(|line| [line, "\n"]).collect()
     }
 
+    /// Parses a request and finds its operation, within the limits. Whether it
+    /// fits the schema is for those who may know the schema.
+    pub fn parse(&self, request: GraphqlRequest) -> Result<Operation, Box<Response>> {
+        Operation::parse(request, &self.limits)
+    }
+
     /// Whether an operation is for everybody, without a token.
     #[must_use]
     pub fn is_public(&self, operation: &Operation) -> bool {
@@ -76,9 +89,26 @@ impl Api {
         session: Session,
         request_id: &str,
     ) -> Response {
-        let mut response = operation.execute(&self.schema, &self.types, session).await;
+        if self.introspection == Introspection::Off && operation.asks_for_schema() {
+            let message = "The schema is not shown here.";
+            return refusal(Code::GraphqlValidationFailed, message);
+        }
+        let document = match operation.prepare(&self.definition, &self.limits) {
+            Ok(document) => document,
+            Err(refused) => return *refused,
+        };
+        let mut response = execute(document, &self.schema, &self.types, session).await;
         response.errors.dedup();
         see_to(&mut response.errors, request_id);
         response
     }
+}
+
+/// The schema as documents are validated against it. One that the library has
+/// printed is valid: a test sees to that.
+fn definition(sdl: &str) -> Valid<apollo_compiler::Schema> {
+    apollo_compiler::Schema::parse_and_validate(sdl, "schema.graphql").unwrap_or_else(|error| {
+        tracing::error!(%error, "the schema cannot be read");
+        Valid::assume_valid(error.partial)
+    })
 }

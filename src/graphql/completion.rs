@@ -10,10 +10,10 @@ use std::collections::{HashMap, HashSet};
 use async_graphql::indexmap::IndexMap;
 use async_graphql::parser::parse_schema;
 use async_graphql::parser::types::{
-    BaseType, Directive, DocumentOperations, ExecutableDocument, Field, OperationDefinition,
-    OperationType, Selection, SelectionSet, Type, TypeKind, TypeSystemDefinition,
+    BaseType, Field, OperationDefinition, OperationType, Selection, SelectionSet, Type, TypeKind,
+    TypeSystemDefinition,
 };
-use async_graphql::{Name, Pos, Positioned, Value, Variables};
+use async_graphql::{Name, Pos, Positioned, Value};
 
 /// Name under which every object is asked for its type: the document alone
 /// does not always tell it, and without anything to answer async-graphql would
@@ -32,8 +32,6 @@ pub(super) struct Types {
 /// An operation of a document, with what is needed to go through its answer.
 pub(super) struct Answered<'a> {
     pub types: &'a Types,
-    pub document: &'a ExecutableDocument,
-    pub variables: &'a Variables,
 }
 
 impl Types {
@@ -81,65 +79,25 @@ impl Types {
     }
 }
 
-/// Asks every object for its type, except those of the schema's own.
-pub(super) fn ask_for_types(document: &mut ExecutableDocument) {
-    let of_the_schema = |name: &Name| name.starts_with("__");
-    for fragment in document.fragments.values_mut() {
-        if of_the_schema(&fragment.node.type_condition.node.on.node) {
-            continue;
-        }
-        ask_below(&mut fragment.node.selection_set.node);
-    }
-    let operations: Vec<_> = match &mut document.operations {
-        DocumentOperations::Single(operation) => vec![operation],
-        DocumentOperations::Multiple(operations) => operations.values_mut().collect(),
-    };
-    for operation in operations {
-        let root = &mut operation.node.selection_set.node;
-        ask_below(root);
-        ask(root);
-    }
-}
-
-fn ask_below(selections: &mut SelectionSet) {
-    for Positioned { node, .. } in &mut selections.items {
-        match node {
-            Selection::Field(field) if !field.node.name.node.starts_with("__") => {
-                let below = &mut field.node.selection_set.node;
-                ask_below(below);
-                if !below.items.is_empty() {
-                    ask(below);
-                }
-            }
-            Selection::InlineFragment(inline) => ask_below(&mut inline.node.selection_set.node),
-            Selection::Field(_) | Selection::FragmentSpread(_) => {}
-        }
-    }
-}
-
-fn ask(selections: &mut SelectionSet) {
-    selections
-        .items
-        .push(at_start(Selection::Field(at_start(type_field()))));
-}
-
-fn type_field() -> Field {
-    Field {
+/// Asks an object for its type.
+pub(super) fn type_of_object() -> Positioned<Selection> {
+    let field = Field {
         alias: Some(at_start(Name::new(OWN_ALIAS))),
         name: at_start(Name::new("__typename")),
         arguments: Vec::new(),
         directives: Vec::new(),
         selection_set: at_start(SelectionSet::default()),
-    }
+    };
+    at_start(Selection::Field(at_start(field)))
 }
 
 fn at_start<T>(node: T) -> Positioned<T> {
     Positioned::new(node, Pos::default())
 }
 
-impl<'a> Answered<'a> {
+impl Answered<'_> {
     /// The answer of an operation, in its order and with its nulls in place.
-    pub fn complete(&self, operation: &'a OperationDefinition, data: Value) -> Value {
+    pub fn complete(&self, operation: &OperationDefinition, data: Value) -> Value {
         let root = Name::new(match operation.ty {
             OperationType::Query => "Query",
             OperationType::Mutation => "Mutation",
@@ -156,7 +114,7 @@ impl<'a> Answered<'a> {
     fn object(
         &self,
         concrete: &Name,
-        selections: &[&'a SelectionSet],
+        selections: &[&SelectionSet],
         mut found: IndexMap<Name, Value>,
     ) -> Option<Value> {
         let mut asked = IndexMap::new();
@@ -184,7 +142,7 @@ impl<'a> Answered<'a> {
         Some(Value::Object(completed))
     }
 
-    fn value(&self, ty: &Type, selections: &[&'a SelectionSet], found: Value) -> Option<Value> {
+    fn value(&self, ty: &Type, selections: &[&SelectionSet], found: Value) -> Option<Value> {
         let completed = match (&ty.base, found) {
             (BaseType::List(element), Value::List(items)) => {
                 let items = items
@@ -208,16 +166,13 @@ impl<'a> Answered<'a> {
     }
 
     /// The fields that are asked of an object, by the key of their answer.
-    fn collect(
+    fn collect<'a>(
         &self,
         concrete: &Name,
         selection_set: &'a SelectionSet,
         asked: &mut IndexMap<&'a Name, Vec<&'a Field>>,
     ) {
         for Positioned { node, .. } in &selection_set.items {
-            if self.skipped(node.directives()) {
-                continue;
-            }
             match node {
                 Selection::Field(field) => {
                     let key = &field.node.response_key().node;
@@ -233,45 +188,17 @@ impl<'a> Answered<'a> {
                         self.collect(concrete, &inline.node.selection_set.node, asked);
                     }
                 }
-                Selection::FragmentSpread(spread) => {
-                    let fragment = self.document.fragments.get(&spread.node.fragment_name.node);
-                    let fragment = fragment.map(|fragment| &fragment.node);
-                    if let Some(fragment) = fragment
-                        && self
-                            .types
-                            .applies(&fragment.type_condition.node.on.node, concrete)
-                    {
-                        self.collect(concrete, &fragment.selection_set.node, asked);
-                    }
-                }
+                // There are none in an operation as it is executed.
+                Selection::FragmentSpread(_) => {}
             }
         }
-    }
-
-    fn skipped(&self, directives: &[Positioned<Directive>]) -> bool {
-        directives.iter().any(|directive| {
-            let unless = match directive.node.name.node.as_str() {
-                "skip" => true,
-                "include" => false,
-                _ => return false,
-            };
-            let condition = directive
-                .node
-                .get_argument("if")
-                .map(|condition| condition.node.clone());
-            let condition = condition.and_then(|condition| {
-                condition
-                    .into_const_with(|name| self.variables.get(&name).cloned().ok_or(()))
-                    .ok()
-            });
-            (condition == Some(Value::Boolean(true))) == unless
-        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use async_graphql::parser::parse_query;
+    use async_graphql::parser::types::DocumentOperations;
     use serde_json::{Value as Json, json};
 
     use super::*;
@@ -284,31 +211,25 @@ mod tests {
     ";
 
     /// The answer to a document, completed from what was found.
-    fn answer(document: &str, variables: Json, data: Json) -> Value {
+    fn answer(document: &str, data: Json) -> Value {
         let types = Types::of(SDL).expect("a schema");
         let document = parse_query(document).expect("a document");
         let DocumentOperations::Single(operation) = &document.operations else {
             panic!("one operation");
         };
-        let answered = Answered {
-            types: &types,
-            document: &document,
-            variables: &Variables::from_json(variables),
-        };
+        let answered = Answered { types: &types };
         answered.complete(&operation.node, Value::from_json(data).expect("a value"))
     }
 
     fn completed(document: &str, data: Json) -> Json {
-        answer(document, json!({}), data)
-            .into_json()
-            .expect("a value")
+        answer(document, data).into_json().expect("a value")
     }
 
     #[test]
     fn fields_come_in_the_order_of_the_document() {
-        let document = "{ list { note ...f id } } fragment f on A { name x: id }";
+        let document = "{ list { note ... on A { name x: id } id } }";
         let data = json!({"list": [{"x": "1", "name": "n", "id": "1", "note": "t"}]});
-        let answer = answer(document, json!({}), data);
+        let answer = answer(document, data);
         assert_eq!(
             answer.to_string(),
             r#"{list: [{note: "t", name: "n", x: "1", id: "1"}]}"#
@@ -370,14 +291,5 @@ mod tests {
         );
         let data = json!({"node": {"id": "1", OWN_ALIAS: "A"}});
         assert_eq!(completed(document, data), json!({"node":null}));
-    }
-
-    #[test]
-    fn what_was_left_out_is_not_missed() {
-        let document = "query($yes: Boolean!) { a { id @skip(if: $yes) ... @include(if: false) { name } note @include(if: $yes) } }";
-        let found = answer(document, json!({"yes": true}), json!({"a": {"note": "t"}}))
-            .into_json()
-            .expect("a value");
-        assert_eq!(found, json!({"a": {"note": "t"}}));
     }
 }

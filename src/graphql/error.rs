@@ -26,6 +26,7 @@ pub enum Code {
     OperationResolutionFailure,
     QueryTooComplex,
     IdempotencyKeyReused,
+    RateLimited,
     Unavailable,
     InternalServerError,
 }
@@ -44,6 +45,7 @@ impl Code {
             Self::OperationResolutionFailure => "OPERATION_RESOLUTION_FAILURE",
             Self::QueryTooComplex => "QUERY_TOO_COMPLEX",
             Self::IdempotencyKeyReused => "IDEMPOTENCY_KEY_REUSED",
+            Self::RateLimited => "RATE_LIMITED",
             Self::Unavailable => "UNAVAILABLE",
             Self::InternalServerError => "INTERNAL_SERVER_ERROR",
         }
@@ -60,6 +62,11 @@ pub enum ApiError {
     BadUserInput(String),
     /// The idempotency key came before, with another input.
     IdempotencyKeyReused,
+    /// The caller has sent too many messages in too short a time.
+    RateLimited {
+        /// When the next one may come.
+        retry_after: Duration,
+    },
     /// It may work later.
     Unavailable {
         /// When.
@@ -103,6 +110,13 @@ impl From<ApiError> for Error {
                 Code::IdempotencyKeyReused,
                 "This idempotencyKey was used for another message. Take a new key for each message.",
             ),
+            ApiError::RateLimited { retry_after } => coded(
+                Code::RateLimited,
+                "You send messages too fast. The message was not sent. Try again later.",
+            )
+            .extend_with(|_, extensions| {
+                extensions.set("retryAfterMs", millis(retry_after));
+            }),
             ApiError::Unavailable {
                 retry_after,
                 outcome,
@@ -127,18 +141,44 @@ fn unavailable(retry_after: Duration, outcome: Option<WriteOutcome>) -> Error {
         ),
     };
     coded(Code::Unavailable, message).extend_with(|_, extensions| {
-        extensions.set(
-            "retryAfterMs",
-            u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX),
-        );
+        extensions.set("retryAfterMs", millis(retry_after));
         if let Some(outcome) = outcome {
             extensions.set("outcome", outcome);
         }
     })
 }
 
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 fn coded(code: Code, message: impl Into<String>) -> Error {
     Error::new(message).extend_with(|_, extensions| extensions.set("code", code.as_str()))
+}
+
+/// The most errors of an answer, and the most characters of one.
+const MOST_ERRORS: usize = 20;
+const LONGEST_MESSAGE: usize = 500;
+
+/// What the parser calls its tokens, and how they look.
+const TOKENS: [(&str, &str); 7] = [
+    ("L_CURLY", "{"),
+    ("R_CURLY", "}"),
+    ("L_PAREN", "("),
+    ("R_PAREN", ")"),
+    ("L_BRACK", "["),
+    ("R_BRACK", "]"),
+    ("COLON", ":"),
+];
+
+/// An answer that refuses a whole request for several reasons.
+pub(super) fn refusals(code: Code, mut errors: Vec<ServerError>) -> Response {
+    for error in &mut errors {
+        let extensions = error.extensions.get_or_insert_default();
+        extensions.set("code", code.as_str());
+    }
+    see_to(&mut errors, "");
+    Response::from_errors(errors)
 }
 
 /// An answer that refuses a whole request.
@@ -166,7 +206,8 @@ pub fn timed_out(is_mutation: bool) -> Response {
 }
 
 /// Gives the framework's errors their codes, and ours the request's id.
-pub(super) fn see_to(errors: &mut [ServerError], request_id: &str) {
+pub(super) fn see_to(errors: &mut Vec<ServerError>, request_id: &str) {
+    errors.truncate(MOST_ERRORS);
     for error in errors {
         let in_a_field = !error.path.is_empty();
         let extensions = error.extensions.get_or_insert_default();
@@ -185,22 +226,29 @@ pub(super) fn see_to(errors: &mut [ServerError], request_id: &str) {
     }
 }
 
-/// The framework's messages, without what it puts around them: the parser
-/// draws the place over several lines, which `locations` says as well, and
-/// ends in ` = expected …`; a scalar's own message comes after the scalar's
-/// name.
+/// The framework's messages, without what it puts around them: a scalar's own
+/// message comes after the scalar's name. No longer than a message should be:
+/// some quote what they were given.
 fn in_one_line(message: &str) -> String {
-    if let Some((_, expected)) = message
-        .rsplit_once("\n  = ")
-        .or_else(|| message.rsplit_once("\n = "))
-    {
-        return format!("Syntax error: {}.", expected.trim());
-    }
     let own = message
         .strip_prefix("Failed to parse \"")
         .and_then(|rest| rest.split_once("\": "));
     let own = own.map_or(message, |(_, own)| own);
-    own.lines().map(str::trim).collect::<Vec<_>>().join(" ")
+    let own = own.strip_prefix("syntax error: ").map_or_else(
+        || own.to_owned(),
+        |told| {
+            TOKENS
+                .iter()
+                .fold(format!("Syntax error: {told}"), |told, (name, token)| {
+                    told.replace(name, &format!("`{token}`"))
+                })
+        },
+    );
+    let own = own.lines().map(str::trim).collect::<Vec<_>>().join(" ");
+    match own.char_indices().nth(LONGEST_MESSAGE) {
+        Some((end, _)) => format!("{}…", &own[..end]),
+        None => own,
+    }
 }
 
 fn is_internal(extensions: &ErrorExtensionValues) -> bool {

@@ -67,6 +67,10 @@ impl Mutation {
     ) -> Result<CreateMessageResult, ApiError> {
         let session = Session::of(ctx)?;
         let viewer = session.viewer()?;
+        session
+            .rate()
+            .take(viewer.user().id)
+            .map_err(|retry_after| ApiError::RateLimited { retry_after })?;
         let body = match MessageBody::parse(input.body) {
             Ok(body) => body,
             Err(invalid) => return Ok(InvalidMessageBody::from(invalid).into()),

@@ -10,6 +10,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use super::error::ApiError;
+use super::rate::SendRate;
 use crate::messaging::{Messaging, MessagingError, UserLoader, Viewer};
 use crate::model::{MessageGroup, MessageGroupId, User, UserId};
 
@@ -25,6 +26,7 @@ pub struct Session {
     users: UserLoader,
     groups: Loader<MessageGroupId, FoundGroup, GroupBatch>,
     reads: Semaphore,
+    rate: SendRate,
     deadline: Instant,
 }
 
@@ -35,6 +37,7 @@ impl Session {
         messaging: Messaging,
         users: UserLoader,
         viewer: Option<Viewer>,
+        rate: SendRate,
         deadline: Instant,
     ) -> Self {
         let batch = GroupBatch {
@@ -47,6 +50,7 @@ impl Session {
             users,
             groups: Loader::new(batch),
             reads: Semaphore::new(READS_AT_ONCE),
+            rate,
             deadline,
         }
     }
@@ -66,6 +70,10 @@ impl Session {
 
     pub(super) fn users(&self) -> &UserLoader {
         &self.users
+    }
+
+    pub(super) fn rate(&self) -> &SendRate {
+        &self.rate
     }
 
     pub(super) fn deadline(&self) -> Instant {

@@ -1,98 +1,91 @@
-//! GraphQL over HTTP.
+//! GraphQL over HTTP: one request, from who calls to the answer.
 
 use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
-use async_graphql_axum::GraphQLRequest;
-use async_graphql_axum::rejection::GraphQLRejection;
-use axum::extract::{FromRequest, Request, State};
-use axum::http::header::{ALLOW, AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::Extension;
+use axum::extract::{Request, State};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, VARY};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::{Json, RequestExt};
+use futures_util::FutureExt;
 use serde::Serialize;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
+use super::media::Media;
+use super::received::received;
+use super::refused::Refused;
 use super::{App, REQUEST_DEADLINE, REQUEST_ID};
 use crate::auth::{Caller, TokenError};
-use crate::graphql::{Code, Operation, Session, refusal, timed_out};
+use crate::graphql::{Code, Session, timed_out};
 use crate::messaging::{MessagingError, UserLoader, Viewer};
 
 /// How much earlier than the request a write has to be decided, so that its
 /// outcome can still be told.
 const TIME_TO_ANSWER: std::time::Duration = std::time::Duration::from_millis(500);
 
-/// A request that is refused as a whole.
-pub(super) struct Refused {
-    status: StatusCode,
-    code: Code,
-    message: String,
-}
-
-impl Refused {
-    fn new(status: StatusCode, code: Code, message: impl Into<String>) -> Self {
-        let message = message.into();
-        Self {
-            status,
-            code,
-            message,
-        }
-    }
-
-    fn unauthenticated(message: &str) -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, Code::Unauthenticated, message)
-    }
-
-    fn unavailable(message: &str) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, message)
-    }
-}
-
-impl IntoResponse for Refused {
-    fn into_response(self) -> Response {
-        let mut response = (self.status, body(refusal(self.code, self.message))).into_response();
-        let header = match self.status {
-            StatusCode::UNAUTHORIZED => Some((WWW_AUTHENTICATE, "Bearer")),
-            StatusCode::SERVICE_UNAVAILABLE => Some((RETRY_AFTER, "1")),
-            StatusCode::METHOD_NOT_ALLOWED => Some((ALLOW, "GET, POST")),
-            _ => None,
-        };
-        if let Some((name, value)) = header {
-            response
-                .headers_mut()
-                .insert(name, HeaderValue::from_static(value));
-        }
-        response
-    }
-}
-
-/// One GraphQL request: who calls, what is asked, whether they may, the answer.
-pub(super) async fn graphql(State(app): State<App>, request: Request) -> Result<Response, Refused> {
-    let deadline = Instant::now() + REQUEST_DEADLINE;
-    let answer = answer(app, request, deadline - TIME_TO_ANSWER);
-    // Execution has a limit of its own, which knows what was asked.
-    let answer = timeout_at(deadline + TIME_TO_ANSWER, answer).await;
-    answer.unwrap_or_else(|_| {
-        Err(Refused::unavailable(
-            "The request took too long. Try again.",
-        ))
-    })
-}
-
-async fn answer(app: App, request: Request, deadline: Instant) -> Result<Response, Refused> {
+/// One GraphQL request, within the bounds of the server: how many at a time,
+/// how long each, and in which media type.
+pub(super) async fn graphql(
+    State(app): State<App>,
+    Extension(in_flight): Extension<Arc<Semaphore>>,
+    request: Request,
+) -> Response {
+    let Some(media) = Media::accepted(request.headers()) else {
+        let message = "Answers are `application/graphql-response+json` or `application/json`.";
+        return Refused::bad(StatusCode::NOT_ACCEPTABLE, message).into_response();
+    };
+    let Ok(_turn) = in_flight.try_acquire() else {
+        let message = "The server has too much to do. Try again.";
+        return in_media(media, Refused::unavailable(message).into_response());
+    };
     let request_id = request_id(request.headers());
+    let deadline = Instant::now() + REQUEST_DEADLINE;
+    let answer = answer(
+        app.clone(),
+        request,
+        media,
+        &request_id,
+        deadline - TIME_TO_ANSWER,
+    );
+    let answer = AssertUnwindSafe(answer).catch_unwind();
+    // Execution has a limit of its own, which knows what was asked.
+    let answer = match timeout_at(deadline + TIME_TO_ANSWER, answer).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(_panic)) => Err(Refused::internal(&request_id)),
+        Err(_) => Err(Refused::unavailable(
+            "The request took too long. Try again.",
+        )),
+    };
+    in_media(media, answer.unwrap_or_else(Refused::into_response))
+}
+
+fn in_media(media: Media, mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, media.content_type());
+    headers.append(VARY, HeaderValue::from_static("accept"));
+    response
+}
+
+async fn answer(
+    app: App,
+    request: Request,
+    media: Media,
+    request_id: &str,
+    deadline: Instant,
+) -> Result<Response, Refused> {
     let by_get = request.method() == Method::GET;
     let caller = caller(&app, request.headers()).await?;
-    let operation = match Operation::parse(received(request).await?) {
+    let request = received(request, app.bounds.body_bytes, deadline).await?;
+    let operation = match app.api.parse(request) {
         Ok(operation) => operation,
-        Err(refused) => return Ok(body(*refused).into_response()),
+        Err(refused) => return Ok(body(media, *refused)),
     };
     if by_get && operation.is_mutation() {
-        let (status, code) = (StatusCode::METHOD_NOT_ALLOWED, Code::BadRequest);
-        return Err(Refused::new(
-            status,
-            code,
-            "A mutation has to be sent by POST.",
-        ));
+        let message = "A mutation has to be sent by POST.";
+        return Err(Refused::bad(StatusCode::METHOD_NOT_ALLOWED, message));
     }
     let users = app.messaging.user_loader();
     let viewer = match caller {
@@ -101,13 +94,22 @@ async fn answer(app: App, request: Request, deadline: Instant) -> Result<Respons
             let message = "Sign in first: send an access token as `Authorization: Bearer <token>`.";
             return Err(Refused::unauthenticated(message));
         }
-        Caller::SignedIn { sub, .. } => Some(viewer(&app, &users, &sub).await?),
+        Caller::SignedIn { sub, .. } => Some(viewer(&app, &users, &sub, request_id).await?),
     };
     let is_mutation = operation.is_mutation();
-    let session = Session::new(app.messaging.clone(), users, viewer, deadline);
-    let executed = app.api.execute(operation, session, &request_id);
+    let session = Session::new(
+        app.messaging.clone(),
+        users,
+        viewer,
+        app.send_rate.clone(),
+        deadline,
+    );
+    let executed = app.api.execute(operation, session, request_id);
     let answer = timeout_at(deadline + TIME_TO_ANSWER, executed).await;
-    Ok(body(answer.unwrap_or_else(|_| timed_out(is_mutation))).into_response())
+    Ok(body(
+        media,
+        answer.unwrap_or_else(|_| timed_out(is_mutation)),
+    ))
 }
 
 /// The answer as JSON, in its order.
@@ -121,16 +123,21 @@ enum Body {
     },
 }
 
-fn body(answer: async_graphql::Response) -> Json<Body> {
+fn body(media: Media, answer: async_graphql::Response) -> Response {
     let executed =
         answer.errors.is_empty() || answer.errors.iter().any(|error| !error.path.is_empty());
-    Json(if executed {
+    let status = match media {
+        Media::GraphqlResponse if !executed => StatusCode::BAD_REQUEST,
+        _ => StatusCode::OK,
+    };
+    let body = if executed {
         Body::Executed(answer)
     } else {
         Body::Refused {
             errors: answer.errors,
         }
-    })
+    };
+    (status, axum::Json(body)).into_response()
 }
 
 /// Who the request says it is. A bad token is refused, whatever is asked.
@@ -160,7 +167,12 @@ fn bearer_token(header: &HeaderValue) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
 }
 
-async fn viewer(app: &App, users: &UserLoader, sub: &str) -> Result<Viewer, Refused> {
+async fn viewer(
+    app: &App,
+    users: &UserLoader,
+    sub: &str,
+    request_id: &str,
+) -> Result<Viewer, Refused> {
     match app.messaging.viewer(users, sub).await {
         Ok(Some(viewer)) => Ok(viewer),
         Ok(None) => {
@@ -179,34 +191,14 @@ async fn viewer(app: &App, users: &UserLoader, sub: &str) -> Result<Viewer, Refu
         }
         Err(error) => {
             tracing::error!(%error, "a caller could not be looked up");
-            Err(internal())
+            Err(Refused::internal(request_id))
         }
     }
-}
-
-/// The GraphQL request in a query string or a JSON body.
-async fn received(request: Request) -> Result<async_graphql::Request, Refused> {
-    let read =
-        GraphQLRequest::<GraphQLRejection>::from_request(request.with_limited_body(), &()).await;
-    read.map(GraphQLRequest::into_inner)
-        .map_err(|GraphQLRejection(error)| {
-            let message = format!("This is not a GraphQL request: {error}.");
-            Refused::new(StatusCode::BAD_REQUEST, Code::BadRequest, message)
-        })
 }
 
 fn request_id(headers: &HeaderMap) -> String {
     let id = headers.get(&REQUEST_ID).and_then(|id| id.to_str().ok());
     id.unwrap_or_default().to_owned()
-}
-
-fn internal() -> Refused {
-    let message = "Something went wrong on our side. The request id finds it in our log.";
-    Refused::new(
-        StatusCode::INTERNAL_SERVER_ERROR,
-        Code::InternalServerError,
-        message,
-    )
 }
 
 pub(super) async fn wrong_method() -> Refused {
@@ -227,5 +219,5 @@ pub(super) async fn no_such_path() -> Refused {
 }
 
 pub(super) fn panicked(_cause: Box<dyn Any + Send>) -> Response {
-    internal().into_response()
+    Refused::internal("").into_response()
 }

@@ -13,10 +13,10 @@ use std::time::Duration;
 use cruddur::auth::{CognitoVerifier, Issuers, KeyCache, TokenUse};
 use cruddur::clock::Clock;
 use cruddur::dev::{CLIENT_ID, DynamoDb, Issuer, SigningKey};
-use cruddur::graphql::{Api, Introspection};
+use cruddur::graphql::{Api, Introspection, Limits, SendRate};
 use cruddur::messaging::{Directory, Messaging, SeededMessage};
 use cruddur::model::{MessageBody, User};
-use cruddur::server::{App, Health, Origins, serve};
+use cruddur::server::{App, Bounds, Health, Origins, serve};
 use cruddur::store::{
     DynamoTarget, MessageStore, NewTable, NewUser, PoolSettings, UserStore, connect_database,
     connect_dynamo, migrate,
@@ -38,6 +38,8 @@ pub struct Setup {
     pub users_fresh_for: Duration,
     pub token_use: TokenUse,
     pub clock: Clock,
+    pub send_rate: SendRate,
+    pub bounds: Bounds,
 }
 
 impl Default for Setup {
@@ -47,6 +49,8 @@ impl Default for Setup {
             users_fresh_for: Duration::from_secs(30),
             token_use: TokenUse::Access,
             clock: Clock::system(),
+            send_rate: SendRate::new(0, 0),
+            bounds: Bounds::default(),
         }
     }
 }
@@ -103,7 +107,7 @@ pub async fn start_with(setup: Setup) -> Cruddur {
     let directory = Directory::new(users.clone(), setup.users_fresh_for);
     let messaging = Messaging::new(messages.clone(), directory, setup.clock);
     let app = App {
-        api: Api::new(setup.introspection),
+        api: Api::new(setup.introspection, Limits::default()),
         messaging: messaging.clone(),
         verifier: CognitoVerifier::new(&issuers, keys, clients, setup.token_use),
         health: Health::new(messages.clone(), users.clone()),
@@ -111,6 +115,8 @@ pub async fn start_with(setup: Setup) -> Cruddur {
             named: vec!["https://cruddur.example".parse().expect("an origin")],
             any_localhost: false,
         },
+        send_rate: setup.send_rate,
+        bounds: setup.bounds,
     };
     Cruddur {
         url: listen(app.clone()).await,

@@ -1,12 +1,12 @@
 //! The schema file.
 
-use cruddur::graphql::{Api, Introspection};
+use cruddur::graphql::{Api, Introspection, Limits};
 
 #[test]
 fn the_schema_file_is_what_the_code_prints() {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/schema.graphql");
     let written = std::fs::read_to_string(file).unwrap_or_default();
-    let printed = Api::new(Introspection::Authenticated).sdl();
+    let printed = Api::new(Introspection::Authenticated, Limits::default()).sdl();
     assert!(
         written == printed,
         "schema.graphql is stale: run `cargo run -- schema-print > schema.graphql`"

@@ -1,0 +1,298 @@
+//! A validated operation as it is executed: without variables, fragments and
+//! directives, each field once for all that is selected of it (the
+//! specification's `CollectFields`, 6.3.2).
+//!
+//! async-graphql would execute a field as often as it is selected, which for a
+//! mutation would send a message twice.
+
+use apollo_compiler::ast::{Directive, FieldDefinition};
+use apollo_compiler::executable::{self, Selection};
+use apollo_compiler::parser::SourceMap;
+use apollo_compiler::response::JsonMap;
+use apollo_compiler::schema::ExtendedType;
+use apollo_compiler::validation::Valid;
+use apollo_compiler::{Node, Schema};
+use async_graphql::parser::types::{
+    DocumentOperations, ExecutableDocument, Field, InlineFragment, OperationDefinition,
+    OperationType, SelectionSet, TypeCondition,
+};
+use async_graphql::{Name, Pos, Positioned, Value};
+
+use super::completion::type_of_object;
+use super::one_of::{TwoOfOne, check_one_of};
+
+/// What an operation is made from.
+pub(super) struct Normal<'a> {
+    pub schema: &'a Valid<Schema>,
+    pub document: &'a executable::ExecutableDocument,
+    pub variables: &'a JsonMap,
+}
+
+/// A field with all that is selected of it, and the types of which it is.
+struct Merged<'a> {
+    conditions: Vec<&'a str>,
+    field: &'a executable::Field,
+    position: Pos,
+    below: Vec<&'a executable::SelectionSet>,
+}
+
+impl<'a> Normal<'a> {
+    /// The document with this operation alone.
+    pub fn document(
+        &self,
+        operation: &'a executable::Operation,
+    ) -> Result<ExecutableDocument, TwoOfOne> {
+        let selection_set = self.selections(&[&operation.selection_set])?;
+        let ty = match operation.operation_type {
+            executable::OperationType::Query => OperationType::Query,
+            executable::OperationType::Mutation => OperationType::Mutation,
+            executable::OperationType::Subscription => OperationType::Subscription,
+        };
+        let operation = OperationDefinition {
+            ty,
+            variable_definitions: Vec::new(),
+            directives: Vec::new(),
+            selection_set: nowhere(selection_set),
+        };
+        Ok(ExecutableDocument {
+            operations: DocumentOperations::Single(nowhere(operation)),
+            fragments: std::collections::HashMap::new(),
+        })
+    }
+
+    fn selections(&self, sets: &[&'a executable::SelectionSet]) -> Result<SelectionSet, TwoOfOne> {
+        let mut merged = Vec::new();
+        for set in sets {
+            self.collect(set, &set.ty, &mut Vec::new(), &mut merged);
+        }
+        let items = merged.iter().map(|merged| self.item(merged));
+        let mut items: Vec<_> = items.collect::<Result<_, _>>()?;
+        // The schema's own types never fail, and always have something left.
+        let of_schema = sets.iter().any(|set| set.ty.starts_with("__"));
+        if !of_schema {
+            items.push(type_of_object());
+        }
+        Ok(SelectionSet { items })
+    }
+
+    /// `parent` is the type of the object as far as it is known here.
+    fn collect(
+        &self,
+        set: &'a executable::SelectionSet,
+        parent: &str,
+        conditions: &mut Vec<&'a str>,
+        into: &mut Vec<Merged<'a>>,
+    ) {
+        for selection in &set.selections {
+            if self.is_left_out(selection.directives()) {
+                continue;
+            }
+            match selection {
+                Selection::Field(field) => self.add(field, conditions, into),
+                Selection::InlineFragment(inline) => {
+                    let condition = inline
+                        .type_condition
+                        .as_ref()
+                        .map(apollo_compiler::Name::as_str);
+                    let condition = condition.unwrap_or(parent).to_owned();
+                    let own = inline
+                        .type_condition
+                        .as_ref()
+                        .map(apollo_compiler::Name::as_str);
+                    self.collect_of(
+                        &inline.selection_set,
+                        parent,
+                        &condition,
+                        own,
+                        conditions,
+                        into,
+                    );
+                }
+                Selection::FragmentSpread(spread) => {
+                    if let Some(fragment) = self.document.fragments.get(&spread.fragment_name) {
+                        let set = &fragment.selection_set;
+                        let condition = set.ty.as_str();
+                        self.collect_of(set, parent, condition, Some(condition), conditions, into);
+                    }
+                }
+            }
+        }
+    }
+
+    /// What is selected under a type condition: of every object, of none, or of
+    /// those of that type.
+    fn collect_of(
+        &self,
+        set: &'a executable::SelectionSet,
+        parent: &str,
+        condition: &str,
+        named: Option<&'a str>,
+        conditions: &mut Vec<&'a str>,
+        into: &mut Vec<Merged<'a>>,
+    ) {
+        let is_object = matches!(self.schema.types.get(parent), Some(ExtendedType::Object(_)));
+        let always = condition == parent || self.schema.is_subtype(condition, parent);
+        match named {
+            Some(named) if !always => {
+                if is_object {
+                    // Of another type: never.
+                    return;
+                }
+                conditions.push(named);
+                self.collect(set, condition, conditions, into);
+                conditions.pop();
+            }
+            _ => self.collect(set, parent, conditions, into),
+        }
+    }
+
+    fn add(
+        &self,
+        field: &'a Node<executable::Field>,
+        conditions: &[&'a str],
+        into: &mut Vec<Merged<'a>>,
+    ) {
+        let same = into.iter_mut().find(|merged| {
+            merged.conditions == conditions && merged.field.response_key() == field.response_key()
+        });
+        match same {
+            Some(merged) => merged.below.push(&field.selection_set),
+            None => into.push(Merged {
+                conditions: conditions.to_vec(),
+                field,
+                position: position(field, &self.document.sources),
+                below: vec![&field.selection_set],
+            }),
+        }
+    }
+
+    fn item(
+        &self,
+        merged: &Merged<'a>,
+    ) -> Result<Positioned<async_graphql::parser::types::Selection>, TwoOfOne> {
+        use async_graphql::parser::types::Selection;
+        let at = |name: &str| Positioned::new(Name::new(name), merged.position);
+        let selected = merged.below.iter().any(|set| !set.selections.is_empty());
+        let below = if selected {
+            self.selections(&merged.below)?
+        } else {
+            SelectionSet::default()
+        };
+        let field = Field {
+            alias: merged.field.alias.as_ref().map(|alias| at(alias)),
+            name: at(&merged.field.name),
+            arguments: self
+                .arguments(merged.field)?
+                .into_iter()
+                .map(|(name, value)| {
+                    (
+                        at(&name),
+                        Positioned::new(value.into_value(), merged.position),
+                    )
+                })
+                .collect(),
+            directives: Vec::new(),
+            selection_set: Positioned::new(below, merged.position),
+        };
+        let mut item = Selection::Field(Positioned::new(field, merged.position));
+        for condition in merged.conditions.iter().rev() {
+            let inside = Positioned::new(item, merged.position);
+            item = Selection::InlineFragment(nowhere(InlineFragment {
+                type_condition: Some(nowhere(TypeCondition { on: at(condition) })),
+                directives: Vec::new(),
+                selection_set: nowhere(SelectionSet {
+                    items: vec![inside],
+                }),
+            }));
+        }
+        Ok(Positioned::new(item, merged.position))
+    }
+
+    fn arguments(&self, field: &executable::Field) -> Result<Vec<(String, Value)>, TwoOfOne> {
+        let definition: &FieldDefinition = &field.definition;
+        let mut arguments = Vec::with_capacity(field.arguments.len());
+        for argument in &field.arguments {
+            let Some(value) = self.value(&argument.value) else {
+                continue;
+            };
+            if let Some(definition) = definition.argument_by_name(&argument.name) {
+                check_one_of(self.schema, &definition.ty, &value)?;
+            }
+            arguments.push((argument.name.to_string(), value));
+        }
+        Ok(arguments)
+    }
+
+    /// A value with its variables put in. `None` for a variable without a
+    /// value.
+    fn value(&self, value: &executable::Value) -> Option<Value> {
+        use executable::Value as Given;
+        Some(match value {
+            Given::Null => Value::Null,
+            Given::Enum(name) => Value::Enum(Name::new(name.as_str())),
+            Given::Variable(name) => {
+                let value = self.variables.get(name.as_str())?;
+                let value = serde_json::to_value(value).ok()?;
+                Value::from_json(value).ok()?
+            }
+            Given::String(text) => Value::String(text.clone()),
+            Given::Float(number) => number_of(number.as_str()),
+            Given::Int(number) => number_of(number.as_str()),
+            Given::Boolean(value) => Value::Boolean(*value),
+            Given::List(items) => {
+                let items = items.iter();
+                Value::List(
+                    items
+                        .map(|item| self.value(item).unwrap_or(Value::Null))
+                        .collect(),
+                )
+            }
+            Given::Object(fields) => {
+                let fields = fields.iter();
+                let fields = fields.filter_map(|(name, value)| {
+                    Some((Name::new(name.as_str()), self.value(value)?))
+                });
+                Value::Object(fields.collect())
+            }
+        })
+    }
+
+    /// Whether `@skip` or `@include` leave something out.
+    fn is_left_out(&self, directives: &[Node<Directive>]) -> bool {
+        directives.iter().any(|directive| {
+            let unless = match directive.name.as_str() {
+                "skip" => true,
+                "include" => false,
+                _ => return false,
+            };
+            let given = directive.specified_argument_by_name("if");
+            let condition = given.and_then(|given| self.value(given));
+            condition == Some(Value::Boolean(unless))
+        })
+    }
+}
+
+/// A number as it is written. What has no place in 64 bits is validation's to
+/// refuse, where there is a rule for it, and else stays text.
+fn number_of(text: &str) -> Value {
+    if text == "-0" {
+        return Value::from(0);
+    }
+    match serde_json::from_str::<serde_json::Number>(text) {
+        Ok(number) => Value::Number(number),
+        Err(_) => Value::String(text.to_owned()),
+    }
+}
+
+/// Where a field stands in the document.
+fn position(field: &Node<executable::Field>, sources: &SourceMap) -> Pos {
+    let range = field.line_column_range(sources);
+    range.map_or_else(Pos::default, |range| Pos {
+        line: range.start.line,
+        column: range.start.column,
+    })
+}
+
+fn nowhere<T>(node: T) -> Positioned<T> {
+    Positioned::new(node, Pos::default())
+}

@@ -1,0 +1,62 @@
+//! How fast one caller may send messages.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use governor::clock::{Clock, DefaultClock};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+
+use crate::model::UserId;
+
+/// After how many messages callers are forgotten who have a full bucket again.
+const FORGET_EVERY: u32 = 1000;
+
+/// A bucket of tokens for each caller, of which each message takes one.
+///
+/// Kept by each instance for itself.
+#[derive(Clone)]
+pub struct SendRate {
+    limiter: Option<Arc<Limiter>>,
+}
+
+struct Limiter {
+    buckets: DefaultKeyedRateLimiter<UserId>,
+    clock: DefaultClock,
+    taken: AtomicU32,
+}
+
+impl SendRate {
+    /// So many messages a second, after a burst of so many. 0 is no limit.
+    #[must_use]
+    pub fn new(a_second: u32, burst: u32) -> Self {
+        let quota = NonZeroU32::new(a_second).map(|a_second| {
+            let burst = NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN);
+            Quota::per_second(a_second).allow_burst(burst)
+        });
+        Self {
+            limiter: quota.map(|quota| {
+                Arc::new(Limiter {
+                    buckets: RateLimiter::keyed(quota),
+                    clock: DefaultClock::default(),
+                    taken: AtomicU32::new(0),
+                })
+            }),
+        }
+    }
+
+    /// Takes a token; or says when there will be one.
+    pub(super) fn take(&self, caller: UserId) -> Result<(), Duration> {
+        let Some(limiter) = &self.limiter else {
+            return Ok(());
+        };
+        if limiter.taken.fetch_add(1, Ordering::Relaxed) % FORGET_EVERY == FORGET_EVERY - 1 {
+            limiter.buckets.retain_recent();
+        }
+        limiter
+            .buckets
+            .check_key(&caller)
+            .map_err(|until| until.wait_time_from(limiter.clock.now()))
+    }
+}

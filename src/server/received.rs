@@ -1,0 +1,121 @@
+//! The GraphQL request in a query string or in a JSON body.
+
+use axum::body::{Body, to_bytes};
+use axum::extract::Request;
+use axum::http::{Method, StatusCode};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+use tokio::time::{Instant, timeout_at};
+
+use super::media::is_json;
+use super::refused::Refused;
+use crate::graphql::GraphqlRequest;
+
+/// How a body that is too large is recognised among the errors of reading it.
+const TOO_LARGE: &str = "length limit exceeded";
+
+/// Reads what is asked. A body has to be there by `deadline`.
+pub(super) async fn received(
+    request: Request,
+    largest_body: usize,
+    deadline: Instant,
+) -> Result<GraphqlRequest, Refused> {
+    if request.method() == Method::GET {
+        return from_query(request.uri().query().unwrap_or_default());
+    }
+    if !is_json(request.headers()) {
+        let message =
+            "The body of a request is JSON in UTF-8: send `Content-Type: application/json`.";
+        return Err(Refused::bad(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
+    }
+    let read = timeout_at(deadline, read(request.into_body(), largest_body)).await;
+    let body = read.map_err(|_| {
+        let message = "The body took too long to arrive.";
+        Refused::bad(StatusCode::REQUEST_TIMEOUT, message)
+    })??;
+    from_json(&body)
+}
+
+async fn read(body: Body, largest: usize) -> Result<Vec<u8>, Refused> {
+    match to_bytes(body, largest).await {
+        Ok(bytes) => Ok(bytes.into()),
+        Err(error) if is_too_large(&error) => Err(Refused::bad(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("A body has at most {largest} bytes."),
+        )),
+        Err(_) => Err(bad("the body did not arrive whole")),
+    }
+}
+
+fn is_too_large(error: &axum::Error) -> bool {
+    let mut cause: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = cause {
+        if error.to_string() == TOO_LARGE {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+fn from_json(body: &[u8]) -> Result<GraphqlRequest, Refused> {
+    let value: Value = serde_json::from_slice(body)
+        .map_err(|error| bad(format!("the body is no JSON: {error}")))?;
+    match value {
+        Value::Object(members) => from_members(members),
+        Value::Array(_) => Err(bad("one operation is sent at a time, not a list of them")),
+        _ => Err(bad("the body is a JSON object with a `query`")),
+    }
+}
+
+fn from_query(query: &str) -> Result<GraphqlRequest, Refused> {
+    let mut members = Map::new();
+    for (name, text) in form_urlencoded::parse(query.as_bytes()) {
+        let value = match name.as_ref() {
+            "query" | "operationName" => Value::String(text.into_owned()),
+            "variables" | "extensions" if text.is_empty() => continue,
+            "variables" | "extensions" => parse(&name, &text)?,
+            _ => continue,
+        };
+        if members.insert(name.to_string(), value).is_some() {
+            return Err(bad(format!("`{name}` is given twice")));
+        }
+    }
+    from_members(members)
+}
+
+fn parse<T: DeserializeOwned>(name: &str, text: &str) -> Result<T, Refused> {
+    serde_json::from_str(text).map_err(|error| bad(format!("`{name}` is no JSON: {error}")))
+}
+
+fn from_members(mut members: Map<String, Value>) -> Result<GraphqlRequest, Refused> {
+    match members.remove("extensions") {
+        None | Some(Value::Null | Value::Object(_)) => {}
+        Some(_) => return Err(bad("`extensions` is a JSON object")),
+    }
+    let query = match members.remove("query") {
+        Some(Value::String(query)) => query,
+        Some(_) => return Err(bad("`query` is a text")),
+        None => return Err(bad("it has no `query`")),
+    };
+    let operation_name = match members.remove("operationName") {
+        None | Some(Value::Null) => None,
+        Some(Value::String(name)) => Some(name),
+        Some(_) => return Err(bad("`operationName` is a text")),
+    };
+    let variables = match members.remove("variables") {
+        None | Some(Value::Null) => None,
+        Some(Value::Object(variables)) => Some(variables),
+        Some(_) => return Err(bad("`variables` is a JSON object")),
+    };
+    Ok(GraphqlRequest {
+        query,
+        operation_name,
+        variables: variables.unwrap_or_default(),
+    })
+}
+
+fn bad(why: impl std::fmt::Display) -> Refused {
+    let message = format!("This is not a GraphQL request: {why}.");
+    Refused::bad(StatusCode::BAD_REQUEST, message)
+}

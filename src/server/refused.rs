@@ -1,0 +1,86 @@
+//! Requests that are refused as a whole.
+
+use axum::Json;
+use axum::http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::graphql::{Code, refusal};
+
+/// A request that is refused as a whole.
+#[derive(Debug)]
+pub(super) struct Refused {
+    status: StatusCode,
+    code: Code,
+    message: String,
+    request_id: Option<String>,
+}
+
+/// An answer that has no `data`.
+#[derive(Serialize)]
+struct Errors {
+    errors: Vec<async_graphql::ServerError>,
+}
+
+impl Refused {
+    pub fn new(status: StatusCode, code: Code, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self {
+            status,
+            code,
+            message,
+            request_id: None,
+        }
+    }
+
+    pub fn bad(status: StatusCode, message: impl Into<String>) -> Self {
+        Self::new(status, Code::BadRequest, message)
+    }
+
+    pub fn unauthenticated(message: &str) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, Code::Unauthenticated, message)
+    }
+
+    pub fn unavailable(message: &str) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, message)
+    }
+
+    /// A fault of ours, which the request id finds in the log.
+    pub fn internal(request_id: &str) -> Self {
+        let message = "Something went wrong on our side. The request id finds it in our log.";
+        Self {
+            request_id: Some(request_id.to_owned()),
+            ..Self::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                Code::InternalServerError,
+                message,
+            )
+        }
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let mut errors = refusal(self.code, self.message).errors;
+        if let Some(id) = self.request_id {
+            for error in &mut errors {
+                let extensions = error.extensions.get_or_insert_default();
+                extensions.set("requestId", id.clone());
+            }
+        }
+        let mut response = (self.status, Json(Errors { errors })).into_response();
+        let header = match self.status {
+            StatusCode::UNAUTHORIZED => Some((WWW_AUTHENTICATE, "Bearer")),
+            StatusCode::SERVICE_UNAVAILABLE => Some((RETRY_AFTER, "1")),
+            StatusCode::METHOD_NOT_ALLOWED => Some((ALLOW, "GET, POST")),
+            _ => None,
+        };
+        if let Some((name, value)) = header {
+            response
+                .headers_mut()
+                .insert(name, HeaderValue::from_static(value));
+        }
+        response
+    }
+}

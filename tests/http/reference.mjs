@@ -1,0 +1,172 @@
+// What the reference implementation thinks of documents, beside what we do.
+//
+// Usage: node reference.mjs <cruddur program>
+//
+// Each document is validated, and its variables coerced, by graphql-js against
+// schema.graphql; the server has to take or refuse the same ones.
+import { readFileSync } from "node:fs";
+import { buildSchema, parse, specifiedRules, validate } from "graphql";
+import { getVariableValues } from "graphql/execution/values.js";
+import { MaxIntrospectionDepthRule } from "graphql/validation/rules/MaxIntrospectionDepthRule.js";
+import { signedIn, startDev } from "./dev.mjs";
+
+const schema = buildSchema(readFileSync(new URL("../../schema.graphql", import.meta.url), "utf8"));
+const group = "11111111-2222-3333-4444-555555555555";
+
+// A document, its variables, and what differs on purpose, if anything does.
+const documents = [
+  ["{ viewer { handle } }"],
+  ["query Named { viewer { handle } }"],
+  ["{ viewer { id uuid handle displayName messageGroup { uuid } } }"],
+  ["{ viewer }"],
+  ["{ viewer { nothing } }"],
+  ["{ nothing }"],
+  ["{ viewer { handle { length } } }"],
+  ["{ messageGroups(first: 1) { edges { node { otherUser { handle } } } } }"],
+  ['{ messageGroups(first: "1") { edges { cursor } } }'],
+  ["{ messageGroups(first: 1.5) { edges { cursor } } }"],
+  ["{ messageGroups(first: 2147483648) { edges { cursor } } }"],
+  ["{ messageGroups(first: -0) { edges { cursor } } }"],
+  ["{ messageGroups(first: null) { edges { cursor } } }"],
+  ["{ messageGroups(first: 1, first: 2) { edges { cursor } } }"],
+  ["{ messageGroups(nothing: 1) { edges { cursor } } }"],
+  ["{ messages { edges { cursor } } }"],
+  ["{ messages(messageGroupUuid: null) { edges { cursor } } }"],
+  [`{ messages(messageGroupUuid: "${group}") { edges { cursor } } }`],
+  [`query($u: UUID!) { messages(messageGroupUuid: $u) { edges { cursor } } }`, { u: group }],
+  [`query($u: UUID) { messages(messageGroupUuid: $u) { edges { cursor } } }`, { u: group }],
+  [`query($u: UUID = "${group}") { messages(messageGroupUuid: $u) { edges { cursor } } }`],
+  [`query($u: UUID!) { messages(messageGroupUuid: $u) { edges { cursor } } }`],
+  [`query($u: UUID!) { messages(messageGroupUuid: $u) { edges { cursor } } }`, { u: null }],
+  ["query($n: Int) { messageGroups(first: $n) { edges { cursor } } }", { n: 1 }],
+  ["query($n: Int) { messageGroups(first: $n) { edges { cursor } } }", { n: "1" }],
+  ["query($n: Int) { messageGroups(first: $n) { edges { cursor } } }", { n: 1.5 }],
+  ["query($n: Int) { messageGroups(first: $n) { edges { cursor } } }", { n: 1e10 }],
+  ["query($n: Int) { messageGroups(first: $n) { edges { cursor } } }", {}],
+  ["query($n: Int!) { messageGroups(first: $n) { edges { cursor } } }", { n: 1 }],
+  ["query($n: String) { messageGroups(first: $n) { edges { cursor } } }", { n: "1" }],
+  ["query($n: [Int]) { messageGroups(first: $n) { edges { cursor } } }", { n: [1] }],
+  ["query($n: Nothing) { messageGroups(first: $n) { edges { cursor } } }"],
+  ["query($n: User) { viewer { handle } }"],
+  ["query($n: Int) { viewer { handle } }"],
+  ["{ messageGroups(first: $n) { edges { cursor } } }"],
+  ["query($n: Int, $n: Int) { messageGroups(first: $n) { edges { cursor } } }"],
+  ["query($s: Boolean!) { viewer { handle @skip(if: $s) uuid } }", { s: true }],
+  ["query($s: Boolean) { viewer { handle @skip(if: $s) uuid } }", { s: true }],
+  ["query($s: Boolean = true) { viewer { handle @include(if: $s) uuid } }"],
+  ["{ viewer { handle @skip } }"],
+  ["{ viewer { handle @skip(if: 1) } }"],
+  ["{ viewer { handle @skip(if: true) @skip(if: false) } }"],
+  ["{ viewer { handle @nothing } }"],
+  ["query @nothing { viewer { handle } }"],
+  ["query($n: Int @nothing) { messageGroups(first: $n) { edges { cursor } } }", { n: 1 }],
+  ["query($n: Int @skip(if: true)) { messageGroups(first: $n) { edges { cursor } } }", { n: 1 }],
+  ["query @skip(if: true) { viewer { handle } }"],
+  ["{ viewer { ...f } } fragment f on User { handle }"],
+  ["{ viewer { ...f } }"],
+  ["{ viewer { handle } } fragment f on User { handle }"],
+  ["{ viewer { ...f } } fragment f on User { ...f }"],
+  ["{ viewer { ...f } } fragment f on User { ...g } fragment g on User { ...f handle }"],
+  ["{ viewer { ...f } } fragment f on Message { body }"],
+  ["{ viewer { ...f } } fragment f on Nothing { body }"],
+  ["{ viewer { ...f } } fragment f on UUID { body }"],
+  ["{ viewer { ...f } } fragment f on User { handle } fragment f on User { uuid }"],
+  ["{ viewer { ... on Node { id } ... on User { handle } ... { uuid } } }"],
+  ["{ viewer { ... on Message { body } } }"],
+  ["query A { viewer { handle } } query A { viewer { uuid } }"],
+  ["{ viewer { handle } } query A { viewer { uuid } }"],
+  ["{ viewer { a: handle a: uuid } }"],
+  ["{ viewer { a: handle a: handle } }"],
+  [`{ a: user(handle: "x") { handle } a: user(handle: "y") { handle } }`],
+  [`{ a: user(handle: "x") { handle } a: user(handle: "x") { uuid } }`],
+  ['{ user(handle: "\\u{1F600}") { handle } }', {}, "graphql-js 16 does not know the 2021 escapes"],
+  ['{ user(handle: "\\uD83D\\uDE00") { handle } }'],
+  ['{ user(handle: "\\uD83D") { handle } }'],
+  ['{ user(handle: "\\q") { handle } }'],
+  ['{ user(handle: """a "quoted" \\""" b""") { handle } }'],
+  ['{ user(handle: "a\nb") { handle } }'],
+  ["{ user(handle: luu) { handle } }"],
+  ["{ user(handle: 1) { handle } }"],
+  ["{ user(handle: true) { handle } }"],
+  ["{ user(handle: [\"luu\"]) { handle } }"],
+  ["{ node(id: 5) { id } }"],
+  ["{ node(id: 5.5) { id } }"],
+  ["{ node(id: \"5\") { id ... on Message { body } } }"],
+  ["{ __typename }"],
+  ["{ __schema { types { name } } }"],
+  ['{ __type(name: "User") { name } }'],
+  ["{ __type { name } }"],
+  ["{ viewer { __typename __schema { types { name } } } }"],
+  ["{ __schema { types { fields { type { fields { type { fields { type { fields { name } } } } } } } } } }"],
+  ["mutation { createMessage }"],
+  ["mutation { createMessage(input: {}) { __typename } }"],
+  ['mutation { createMessage(input: {to: {receiverHandle: "luu"}, body: "x"}) { __typename } }'],
+  ['mutation { createMessage(input: {to: {receiverHandle: "luu"}, body: 1}) { __typename } }'],
+  ['mutation { createMessage(input: {to: {receiverHandle: "luu"}, body: "x", body: "y"}) { __typename } }'],
+  ['mutation { createMessage(input: {to: {receiverHandle: "luu"}, body: "x", nothing: 1}) { __typename } }'],
+  ['mutation { createMessage(input: {to: {}, body: "x"}) { __typename } }'],
+  [`mutation { createMessage(input: {to: {receiverHandle: "luu", messageGroupUuid: "${group}"}, body: "x"}) { __typename } }`],
+  ['mutation { createMessage(input: {to: {receiverHandle: null}, body: "x"}) { __typename } }'],
+  ['mutation($h: String) { createMessage(input: {to: {receiverHandle: $h}, body: "x"}) { __typename } }', { h: "luu" }, "a nullable variable that has a value fits"],
+  ["mutation($i: CreateMessageInput!) { createMessage(input: $i) { __typename } }", { i: { to: { receiverHandle: "luu" }, body: "x" } }],
+  ["mutation($i: CreateMessageInput!) { createMessage(input: $i) { __typename } }", { i: { to: { receiverHandle: "luu" } } }],
+  ["mutation($i: CreateMessageInput!) { createMessage(input: $i) { __typename } }", { i: { to: { receiverHandle: "luu" }, body: "x", nothing: 1 } }],
+  ["mutation($i: CreateMessageInput!) { createMessage(input: $i) { __typename } }", { i: { to: {}, body: "x" } }],
+  ['mutation { createMessage(input: {to: {receiverHandle: "luu"}, body: "x"}) { ... on Problem { message } ... on CreateMessageSuccess { messageEdge { cursor } } } }'],
+  ['mutation { createMessage(input: {to: {receiverHandle: "luu"}, body: "x"}) { message } }'],
+  ["subscription { messageCreated { cursor } }", {}, "graphql-js looks for the root when it executes"],
+  ["type Query { a: Int }"],
+  ["{ viewer { handle } } type A { a: Int }"],
+  ['"described" query { viewer { handle } }', {}, "graphql-js 16 does not know the newest descriptions"],
+  ["query { }"],
+  ["{"],
+  [""],
+  ["# only a comment"],
+  ["{ viewer { handle } } }"],
+  ["{ viewer(: 1) { handle } }"],
+  ["{ viewer { handle, uuid, } }"],
+  ["\uFEFF{ viewer { handle } }"],
+];
+
+function expected(text, variables) {
+  let document;
+  try {
+    document = parse(text);
+  } catch {
+    return "refused";
+  }
+  if (validate(schema, document, [...specifiedRules, MaxIntrospectionDepthRule]).length) return "refused";
+  const operations = document.definitions.filter((definition) => definition.kind === "OperationDefinition");
+  if (operations.length !== 1) return "refused";
+  const coerced = getVariableValues(schema, operations[0].variableDefinitions ?? [], variables);
+  return coerced.errors ? "refused" : "taken";
+}
+
+const { places, stop } = await startDev(process.argv[2]);
+let failed = 0;
+try {
+  const fetch = signedIn(places);
+  for (const [query, variables = {}, onPurpose] of documents) {
+    const response = await fetch(places.graphql, {
+      method: "POST",
+      headers: { "content-type": "application/json", accept: "application/graphql-response+json" },
+      body: JSON.stringify({ query, variables }),
+    });
+    const answer = await response.json();
+    const found = "data" in answer ? "taken" : "refused";
+    const wanted = expected(query, variables);
+    if (found !== wanted && !onPurpose) {
+      failed += 1;
+      console.error(`${wanted} by graphql-js, ${found} here: ${query} ${JSON.stringify(variables)}: ${JSON.stringify(answer)}`);
+    }
+    if ("data" in answer !== (response.status === 200)) {
+      failed += 1;
+      console.error(`status ${response.status}: ${query}`);
+    }
+  }
+} finally {
+  stop();
+}
+console.log(`${documents.length} documents, compared with graphql-js`);
+console.log(`${documents.length - failed} passed, ${failed} failed`);
+process.exitCode = failed ? 1 : 0;
