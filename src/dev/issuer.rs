@@ -114,6 +114,17 @@ impl SigningKey {
         header.kid = Some(self.kid.clone());
         encode(&header, claims, &self.private).map_err(|error| DevError::Issuer(error.to_string()))
     }
+
+    /// A token with any header and any claims, signed with this key by RS256
+    /// whatever the header says.
+    pub fn sign_under(&self, header: &Value, claims: &Value) -> Result<String, DevError> {
+        let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let message = format!("{}.{}", part(header), part(claims));
+        let signature =
+            jsonwebtoken::crypto::sign(message.as_bytes(), &self.private, Algorithm::RS256);
+        let signature = signature.map_err(|error| DevError::Issuer(error.to_string()))?;
+        Ok(format!("{message}.{signature}"))
+    }
 }
 
 fn write_private(file: &Path, text: &str) -> std::io::Result<()> {
@@ -230,6 +241,12 @@ impl Issuer {
     /// A token with any claims.
     pub fn sign(&self, claims: &Value) -> Result<String, DevError> {
         self.shared.key.sign(claims)
+    }
+
+    /// The key that it signs with.
+    #[must_use]
+    pub fn key(&self) -> &SigningKey {
+        &self.shared.key
     }
 }
 

@@ -164,6 +164,8 @@ impl Cruddur {
         let messaging = Messaging::new(self.messages.clone(), directory, setup.clock);
         listen(App {
             messaging,
+            bounds: setup.bounds,
+            send_rate: setup.send_rate,
             ..self.app.clone()
         })
         .await

@@ -10,6 +10,7 @@ mod concurrency;
 mod cost;
 mod create_message;
 mod errors;
+mod http;
 mod membership;
 mod message_groups;
 mod messages;

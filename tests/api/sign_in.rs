@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cruddur::auth::TokenUse;
 use cruddur::dev::SigningKey;
 use cruddur::graphql::Introspection;
@@ -111,6 +113,32 @@ async fn without_a_good_token_nobody_gets_in_and_all_are_told_the_same() {
         "…".to_owned(),
     ];
     bad.extend(["exp", "iss", "sub", "token_use", "client_id"].map(without));
+    bad.extend(bad_claims(&cruddur, &good));
+    bad.extend(bad_headers(&cruddur, &good));
+    bad.extend(
+        [json!([]), json!("claims"), json!(7), Value::Null].map(|claims| {
+            let header = json!({ "alg": "RS256", "kid": cruddur.issuer.key().jwk()["kid"] });
+            let key = cruddur.issuer.key();
+            key.sign_under(&header, &claims).expect("a token")
+        }),
+    );
+    // One bit of the signature, at many places.
+    bad.extend((0..20).map(|place| {
+        let mut bytes = URL_SAFE_NO_PAD.decode(signature).expect("base64");
+        let at = place * bytes.len() / 20;
+        bytes[at] ^= 1;
+        format!("{header}.{claims}.{}", URL_SAFE_NO_PAD.encode(bytes))
+    }));
+    bad.extend([
+        format!("{token}="),
+        format!("{token}=="),
+        format!(".{token}"),
+        format!("{header}..{signature}"),
+        format!(".{claims}.{signature}"),
+        "..".to_owned(),
+        format!("{token} {token}"),
+    ]);
+    assert!(bad.len() >= 80, "{}", bad.len());
     let mut headers: Vec<Vec<String>> = bad
         .into_iter()
         .map(|token| vec![format!("Bearer {token}")])
@@ -135,6 +163,72 @@ async fn without_a_good_token_nobody_gets_in_and_all_are_told_the_same() {
     }
     let (status, refused) = answer(&cruddur, &[], VIEWER).await;
     assert_eq!((status, code(&refused)), (401, "UNAUTHENTICATED"));
+}
+
+/// Tokens that are signed well, and whose claims are not what they should be.
+fn bad_claims(cruddur: &Cruddur, good: &Value) -> Vec<String> {
+    let now = cruddur::clock::Clock::system().now().timestamp();
+    let far = u64::MAX;
+    let wrong = [
+        ("exp", json!(0)),
+        ("exp", json!(-1)),
+        ("exp", json!(format!("{}", now + 60))),
+        ("exp", json!([now + 60])),
+        ("exp", json!(true)),
+        ("nbf", json!(far)),
+        ("nbf", json!({})),
+        ("nbf", json!([])),
+        ("iss", json!("")),
+        ("iss", Value::Null),
+        ("iss", json!(format!("{}/", cruddur.issuer.url()))),
+        ("iss", json!(cruddur.issuer.url().to_uppercase())),
+        ("iss", json!({ "0": cruddur.issuer.url() })),
+        ("token_use", json!("")),
+        ("token_use", Value::Null),
+        ("token_use", json!("ACCESS")),
+        ("token_use", json!(["access"])),
+        ("client_id", json!("")),
+        ("client_id", Value::Null),
+        ("client_id", json!("CRUDDUR-DEV")),
+        ("client_id", json!("cruddur-dev,another")),
+        ("sub", json!(["sub-luu"])),
+        ("sub", json!({})),
+        ("sub", json!(true)),
+    ];
+    let signed = wrong.into_iter().map(|(name, value)| {
+        let mut claims = good.clone();
+        claims[name] = value;
+        cruddur.issuer.sign(&claims).expect("a token")
+    });
+    signed.collect()
+}
+
+/// Tokens whose claims and signature are good, and whose headers are not.
+fn bad_headers(cruddur: &Cruddur, claims: &Value) -> Vec<String> {
+    let key = cruddur.issuer.key();
+    let kid = &key.jwk()["kid"];
+    let mut headers: Vec<Value> = [
+        "none", "None", "", "HS256", "HS512", "RS384", "RS512", "PS256", "ES256", "EdDSA", "rs256",
+    ]
+    .map(|algorithm| json!({ "alg": algorithm, "kid": kid }))
+    .into();
+    headers.extend([
+        json!({ "kid": kid }),
+        json!({ "alg": 256, "kid": kid }),
+        json!({ "alg": ["RS256"], "kid": kid }),
+        json!({ "alg": "RS256" }),
+        json!({ "alg": "RS256", "kid": "" }),
+        json!({ "alg": "RS256", "kid": "unknown" }),
+        json!({ "alg": "RS256", "kid": 7 }),
+        json!({ "alg": "RS256", "kid": null }),
+        json!({ "alg": "RS256", "kid": [kid] }),
+        json!({ "alg": "RS256", "kid": kid, "crit": ["exp"] }),
+        json!({ "alg": "RS256", "kid": kid, "crit": [] }),
+        json!([]),
+        json!("header"),
+    ]);
+    let signed = headers.iter().map(|header| key.sign_under(header, claims));
+    signed.map(|token| token.expect("a token")).collect()
 }
 
 #[tokio::test]

@@ -1,0 +1,396 @@
+//! GraphQL over HTTP, beyond what the audits of `graphql-http` look at: what is
+//! turned away, and at what cost.
+
+use std::time::{Duration, Instant};
+
+use cruddur::graphql::SendRate;
+use cruddur::server::Bounds;
+use reqwest::header::{ACCEPT, ALLOW, CONTENT_TYPE};
+use reqwest::{Method, Response};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::harness::{CREATE, Cruddur, Setup, start, start_with};
+
+const VIEWER: &str = "{ viewer { handle } }";
+const SEND: &str = "mutation { createMessage(input: {to: {receiverHandle: \"unamused\"}, body: \"x\"}) { __typename } }";
+
+async fn people() -> Cruddur {
+    let cruddur = start().await;
+    cruddur.users(["luu", "unamused"]).await;
+    cruddur
+}
+
+/// A request of luu's.
+fn request(cruddur: &Cruddur, method: Method) -> reqwest::RequestBuilder {
+    let url = format!("{}/graphql", cruddur.url);
+    cruddur
+        .http
+        .request(method, url)
+        .bearer_auth(cruddur.token("luu"))
+}
+
+/// Status, and code of the first error.
+async fn refused(response: Response) -> (u16, String) {
+    let status = response.status().as_u16();
+    let answer: Value = response.json().await.expect("JSON");
+    assert_eq!(answer.get("data"), None, "{answer}");
+    let code = answer["errors"][0]["extensions"]["code"].as_str();
+    (status, code.expect("a code").to_owned())
+}
+
+async fn messages(cruddur: &Cruddur) -> u64 {
+    let groups = "{ messageGroups { edges { node { messages { edges { cursor } } } } } }";
+    let data = cruddur.data("luu", groups, json!({})).await;
+    let groups = data["messageGroups"]["edges"].as_array().expect("groups");
+    let messages = groups.iter().map(|group| {
+        group["node"]["messages"]["edges"]
+            .as_array()
+            .expect("messages")
+    });
+    messages.map(Vec::len).sum::<usize>() as u64
+}
+
+#[tokio::test]
+async fn a_mutation_runs_by_a_json_post_and_no_other_way() {
+    let cruddur = people().await;
+    let body = json!({ "query": SEND }).to_string();
+    let form = form_urlencoded::Serializer::new(String::new())
+        .append_pair("query", SEND)
+        .finish();
+    let multipart = format!(
+        "--x\r\nContent-Disposition: form-data; name=\"operations\"\r\n\r\n{body}\r\n--x--\r\n"
+    );
+
+    let by_get = cruddur
+        .http
+        .get(format!("{}/graphql?{form}", cruddur.url))
+        .bearer_auth(cruddur.token("luu"));
+    let by_get = by_get.send().await.expect("an answer");
+    assert_eq!(by_get.headers()[ALLOW], "GET, POST");
+    assert_eq!(refused(by_get).await, (405, "BAD_REQUEST".to_owned()));
+    for (content_type, body) in [
+        ("text/plain", &body),
+        ("application/x-www-form-urlencoded", &form),
+        ("multipart/form-data; boundary=x", &multipart),
+        ("application/graphql", &SEND.to_owned()),
+        ("application/json; charset=utf-16", &body),
+    ] {
+        let sent = request(&cruddur, Method::POST).header(CONTENT_TYPE, content_type);
+        let sent = sent.body(body.clone()).send().await.expect("an answer");
+        assert_eq!(
+            refused(sent).await,
+            (415, "BAD_REQUEST".to_owned()),
+            "{content_type}"
+        );
+    }
+    for method in [Method::PUT, Method::DELETE, Method::PATCH] {
+        let sent = request(&cruddur, method).body(body.clone()).send().await;
+        assert_eq!(refused(sent.expect("an answer")).await.0, 405);
+    }
+    // A page of another origin is not even told that it may try.
+    let preflight = cruddur
+        .http
+        .request(Method::OPTIONS, format!("{}/graphql", cruddur.url))
+        .header("origin", "https://evil.example")
+        .header("access-control-request-method", "POST")
+        .header("access-control-request-headers", "content-type")
+        .send()
+        .await
+        .expect("an answer");
+    assert!(
+        !preflight
+            .headers()
+            .contains_key("access-control-allow-origin")
+    );
+    assert_eq!(messages(&cruddur).await, 0);
+}
+
+#[tokio::test]
+async fn the_media_type_decides_the_status_and_nothing_is_cached() {
+    let cruddur = people().await;
+    for (accept, media, status) in [
+        ("application/json", "application/json; charset=utf-8", 200),
+        (
+            "application/graphql-response+json",
+            "application/graphql-response+json; charset=utf-8",
+            400,
+        ),
+    ] {
+        let wrong = request(&cruddur, Method::POST)
+            .header(ACCEPT, accept)
+            .json(&json!({ "query": "{ nothing }" }));
+        let wrong = wrong.send().await.expect("an answer");
+        assert_eq!(wrong.headers()[CONTENT_TYPE], media);
+        assert_eq!(wrong.headers()["cache-control"], "no-store");
+        assert_eq!(wrong.headers()["x-content-type-options"], "nosniff");
+        let vary: Vec<_> = wrong.headers().get_all("vary").iter().collect();
+        assert!(vary.iter().any(|value| *value == "accept"), "{vary:?}");
+        let (found, code) = refused(wrong).await;
+        assert_eq!(
+            (found, code.as_str()),
+            (status, "GRAPHQL_VALIDATION_FAILED")
+        );
+    }
+    let html = request(&cruddur, Method::POST).header(ACCEPT, "text/html");
+    let html = html.json(&json!({ "query": VIEWER })).send().await;
+    assert_eq!(refused(html.expect("an answer")).await.0, 406);
+    let missing = json!({ "query": "query($id: ID!) { node(id: $id) { id } }" });
+    let missing = request(&cruddur, Method::POST).json(&missing).send().await;
+    assert_eq!(
+        refused(missing.expect("an answer")).await,
+        (200, "BAD_USER_INPUT".to_owned())
+    );
+    let batch = json!([{ "query": VIEWER }, { "query": VIEWER }]);
+    let batch = request(&cruddur, Method::POST).json(&batch).send().await;
+    assert_eq!(
+        refused(batch.expect("an answer")).await,
+        (400, "BAD_REQUEST".to_owned())
+    );
+}
+
+/// Documents that cost a server more than they are worth, unless it looks
+/// before it works.
+fn hostile() -> Vec<(&'static str, String)> {
+    let many =
+        |count: usize, one: &dyn Fn(usize) -> String| (0..count).map(one).collect::<String>();
+    let doubling = many(22, &|number| {
+        let next = number + 1;
+        format!("fragment f{number} on Query{{...f{next} ...f{next}}}")
+    });
+    let circles = "type { fields { ".repeat(9) + "name" + &"} }".repeat(9);
+    vec![
+        (
+            "fragments that double",
+            format!("{{...f0}}{doubling}fragment f22 on Query{{__typename}}"),
+        ),
+        (
+            "aliases",
+            format!("{{{}}}", many(10_000, &|number| format!("a{number}:__typename "))),
+        ),
+        (
+            "few aliases too many",
+            format!(
+                "{{{}}}",
+                many(31, &|number| format!("a{number}:viewer{{handle}} "))
+            ),
+        ),
+        ("duplicate fields", format!("{{{}}}", "__typename ".repeat(10_000))),
+        (
+            "levels",
+            format!("{}{}", "{viewer".repeat(200_000), "}".repeat(200_000)),
+        ),
+        ("lists in lists", format!("{{node(id:{})}}", "[".repeat(20_000))),
+        ("a comment", format!("#{}\n{VIEWER}", "x".repeat(2_000_000))),
+        (
+            "unused variables",
+            format!(
+                "query({}){VIEWER}",
+                many(10_000, &|number| format!("$v{number}:Int "))
+            ),
+        ),
+        (
+            "operations",
+            many(5000, &|number| format!("query q{number}{VIEWER}")),
+        ),
+        (
+            "introspection in circles",
+            format!("{{ __schema {{ types {{ fields {{ {circles} }} }} }} }}"),
+        ),
+        (
+            "objects",
+            "{ messageGroups(first: 100) { edges { node { messages(first: 100) { edges { node { sender { handle } } } } } } } }"
+                .to_owned(),
+        ),
+        (
+            "depth",
+            format!(
+                "{{ viewer {}{} }}",
+                "{ messageGroup { otherUser ".repeat(6),
+                "{ handle } ".to_owned() + &"} } ".repeat(6)
+            ),
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn what_costs_more_than_it_is_worth_is_refused_with_what_would_be_the_most() {
+    let cruddur = people().await;
+    let mut slowest = Duration::ZERO;
+    for (name, document) in hostile() {
+        let began = Instant::now();
+        let sent = request(&cruddur, Method::POST)
+            .json(&json!({ "query": document }))
+            .send();
+        let sent = sent.await.expect("an answer");
+        let (status, code) = refused(sent).await;
+        slowest = slowest.max(began.elapsed());
+        let expected = match name {
+            // Larger than a body may be.
+            "a comment" | "levels" | "operations" | "aliases" | "duplicate fields"
+            | "unused variables" => (413, "BAD_REQUEST"),
+            _ => (200, "QUERY_TOO_COMPLEX"),
+        };
+        assert_eq!((status, code.as_str()), expected, "{name}");
+    }
+    // The same where bodies may be larger.
+    let second = cruddur
+        .second_server(Setup {
+            bounds: Bounds {
+                body_bytes: 8_000_000,
+                ..Bounds::default()
+            },
+            ..Setup::default()
+        })
+        .await;
+    for (name, document) in hostile() {
+        let answer = cruddur.ask_at(&second, "luu", &document, json!({})).await;
+        assert_eq!(answer.get("data"), None, "{name}");
+        let error = &answer["errors"][0];
+        assert_eq!(error["extensions"]["code"], "QUERY_TOO_COMPLEX", "{name}");
+        let message = error["message"].as_str().expect("a text");
+        assert!(
+            message.chars().any(|c| c.is_ascii_digit()) || name.contains("circles"),
+            "{message}"
+        );
+    }
+    println!("the slowest took {slowest:?}");
+}
+
+/// What a raw connection answers, until it is closed or nothing comes.
+async fn raw(cruddur: &Cruddur, head: &str, body: &[u8]) -> String {
+    let address = cruddur.url.strip_prefix("http://").expect("an address");
+    let mut stream = TcpStream::connect(address).await.expect("a connection");
+    let token = cruddur.token("luu");
+    let head = format!(
+        "{head}\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.expect("sent");
+    // It may be turned away before it is through.
+    let _ = stream.write_all(body).await;
+    let mut answer = vec![0; 64 * 1024];
+    let read = tokio::time::timeout(Duration::from_secs(20), stream.read(&mut answer)).await;
+    let length = read.expect("an answer in time").unwrap_or(0);
+    String::from_utf8_lossy(&answer[..length]).into_owned()
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_or_lies_about_its_length_is_not_waited_for() {
+    let cruddur = people().await;
+    let post = "POST /graphql HTTP/1.1";
+    let large = vec![b' '; 20_000_000];
+    let answer = raw(
+        &cruddur,
+        &format!("{post}\r\nContent-Length: 20000000"),
+        &large,
+    )
+    .await;
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    let mut endless = Vec::new();
+    for _ in 0..200 {
+        endless.extend(b"1000\r\n");
+        endless.extend(vec![b' '; 0x1000]);
+        endless.extend(b"\r\n");
+    }
+    let chunked = format!("{post}\r\nTransfer-Encoding: chunked");
+    let answer = raw(&cruddur, &chunked, &endless).await;
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    // Promises more than it sends.
+    let lying = format!("{post}\r\nContent-Length: 1000");
+    let answer = raw(&cruddur, &lying, b"{\"query\":").await;
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    let both = format!("{post}\r\nContent-Length: 5\r\nTransfer-Encoding: chunked");
+    let answer = raw(&cruddur, &both, b"0\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    assert_eq!(
+        cruddur.data("luu", VIEWER, json!({})).await["viewer"]["handle"],
+        "luu"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_and_silent_connections_do_not_keep_anybody_waiting() {
+    let cruddur = people().await;
+    let address = cruddur
+        .url
+        .strip_prefix("http://")
+        .expect("an address")
+        .to_owned();
+    let head = "POST /graphql HTTP/1.1\r\nHost: localhost\r\n";
+    let body = format!("{head}Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{{");
+    let mut open = Vec::new();
+    for number in 0..1000 {
+        let mut stream = TcpStream::connect(&address).await.expect("a connection");
+        let sent: &[u8] = match number % 3 {
+            0 => b"",
+            1 => head.as_bytes(),
+            _ => body.as_bytes(),
+        };
+        stream.write_all(sent).await.expect("sent");
+        open.push(stream);
+    }
+
+    let mut latencies = Vec::new();
+    for _ in 0..50 {
+        let began = Instant::now();
+        cruddur.data("luu", VIEWER, json!({})).await;
+        latencies.push(began.elapsed());
+    }
+    latencies.sort();
+    println!(
+        "beside {} slow connections: median {:?}, slowest {:?}",
+        open.len(),
+        latencies[25],
+        latencies[49]
+    );
+    drop(open);
+}
+
+#[tokio::test]
+async fn a_server_with_too_much_to_do_says_so_at_once() {
+    let setup = Setup {
+        bounds: Bounds {
+            in_flight: 0,
+            ..Bounds::default()
+        },
+        ..Setup::default()
+    };
+    let cruddur = start_with(setup).await;
+    cruddur.users(["luu"]).await;
+    let busy = request(&cruddur, Method::POST).json(&json!({ "query": VIEWER }));
+    let busy = busy.send().await.expect("an answer");
+    assert_eq!(busy.headers()["retry-after"], "1");
+    assert_eq!(refused(busy).await, (503, "UNAVAILABLE".to_owned()));
+    let health = cruddur
+        .http
+        .get(format!("{}/healthz", cruddur.url))
+        .send()
+        .await;
+    assert_eq!(health.expect("an answer").status(), 200);
+}
+
+#[tokio::test]
+async fn who_sends_too_fast_is_told_when_to_go_on_and_others_are_not_held_up() {
+    let setup = Setup {
+        send_rate: SendRate::new(1, 3),
+        ..Setup::default()
+    };
+    let cruddur = start_with(setup).await;
+    cruddur.users(["luu", "unamused"]).await;
+    for number in 0..3 {
+        let body = format!("message {number}");
+        cruddur.send("luu", "unamused", &body).await;
+    }
+
+    let input = json!({ "input": { "to": { "receiverHandle": "unamused" }, "body": "too fast" } });
+    let refused = cruddur.ask("luu", CREATE, input).await;
+
+    let extensions = &refused["errors"][0]["extensions"];
+    assert_eq!(extensions["code"], "RATE_LIMITED");
+    let wait = extensions["retryAfterMs"].as_u64().expect("a time");
+    assert!((1..=1000).contains(&wait), "{wait}");
+    let others = cruddur.send("unamused", "luu", "in my own time").await;
+    assert_eq!(others["__typename"], "CreateMessageSuccess");
+    assert_eq!(messages(&cruddur).await, 4);
+}
