@@ -510,3 +510,66 @@ async fn serve_refuses_a_table_whose_stream_may_feed_the_originals_function() {
     signal(&serving, "TERM").await;
     assert!(serving.wait().await.expect("an end").success());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sigterm_under_load_answers_everything_in_flight() {
+    let stores = start().await;
+    stores.users(["luu", "unamused"]).await;
+    let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = port.local_addr().expect("an address");
+    drop(port);
+    let mut serve = cruddur(&["serve", "--send-rate", "0"]);
+    with_stores(&mut serve, &stores);
+    let mut serving = serve
+        .env("LISTEN_ADDR", address.to_string())
+        .env("RUST_LOG", "warn")
+        .spawn()
+        .expect("it runs");
+    let url = format!("http://{address}/graphql");
+    let token = stores.token("luu");
+    let send = async |number: usize| {
+        let input = json!({ "to": { "receiverHandle": "unamused" }, "body": format!("{number}") });
+        let body = json!({ "query": CREATE, "variables": { "input": input } });
+        let sent = stores.http.post(&url).bearer_auth(&token).json(&body);
+        sent.send().await
+    };
+    while send(0).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+
+    let loads = (0..16).map(async |_| {
+        let (mut answered, mut number) = (1_usize, 0);
+        // Until nobody takes connections any more.
+        loop {
+            number += 1;
+            match send(number).await {
+                Ok(answer) => {
+                    assert_eq!(answer.status(), 200);
+                    let answer: Value = answer.json().await.expect("a whole answer");
+                    let created = &answer["data"]["createMessage"]["__typename"];
+                    assert_eq!(created, "CreateMessageSuccess", "{answer}");
+                    answered += 1;
+                }
+                Err(error) if error.is_connect() => return answered - 1,
+                // An idle connection is closed as it is used again.
+                Err(error) => assert!(!error.is_body(), "{error:?}"),
+            }
+        }
+    });
+    let stop = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        signal(&serving, "TERM").await;
+    };
+    let (answered, ()) = tokio::join!(futures_util::future::join_all(loads), stop);
+
+    let ended = timeout(PATIENCE, serving.wait()).await.expect("it stops");
+    assert!(ended.expect("an end").success());
+    let found = checker::read(&checker::client(&stores.dynamo.url)).await;
+    found.check();
+    let written: usize = found.messages.values().map(Vec::len).sum();
+    let answered: usize = answered.into_iter().sum::<usize>() + 1;
+    assert!(
+        answered > 16 && written >= answered,
+        "{written} written, {answered} answered"
+    );
+}

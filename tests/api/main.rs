@@ -11,6 +11,7 @@ mod cost;
 mod create_message;
 mod errors;
 mod http;
+mod keys;
 mod membership;
 mod message_groups;
 mod messages;

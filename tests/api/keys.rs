@@ -1,0 +1,172 @@
+//! The keys of an issuer: fetched over HTTP, rotated, away.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use cruddur::auth::{CognitoVerifier, Issuers, KeyCache, TokenError, TokenUse};
+use cruddur::dev::{CLIENT_ID, SigningKey};
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+/// A key set over HTTP, which can change and fail.
+struct KeySet {
+    url: String,
+    keys: Arc<Mutex<Option<Value>>>,
+    fetches: Arc<AtomicUsize>,
+}
+
+impl KeySet {
+    async fn start(keys: Option<Value>) -> Self {
+        let keys = Arc::new(Mutex::new(keys));
+        let fetches = Arc::new(AtomicUsize::new(0));
+        let (served, counted) = (Arc::clone(&keys), Arc::clone(&fetches));
+        let answer = async move || -> Response {
+            counted.fetch_add(1, Ordering::SeqCst);
+            match served.lock().expect("the keys").clone() {
+                Some(keys) => axum::Json(keys).into_response(),
+                None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+            }
+        };
+        let router = Router::new().route("/jwks.json", get(answer));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+        let listener = listener.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self {
+            url: format!("http://{address}/jwks.json"),
+            keys,
+            fetches,
+        }
+    }
+
+    fn set(&self, keys: Option<Value>) {
+        *self.keys.lock().expect("the keys") = keys;
+    }
+
+    fn fetches(&self) -> usize {
+        self.fetches.load(Ordering::SeqCst)
+    }
+
+    fn verifier(&self) -> CognitoVerifier {
+        let mut issuers = Issuers::of_issuer(ISSUER.to_owned());
+        issuers.jwks_url.clone_from(&self.url);
+        let keys = KeyCache::start(issuers.jwks_url.clone());
+        let clients = HashSet::from([CLIENT_ID.to_owned()]);
+        CognitoVerifier::new(&issuers, keys, clients, TokenUse::Access)
+    }
+}
+
+const ISSUER: &str = "https://issuer.example";
+
+fn key() -> SigningKey {
+    SigningKey::generate().expect("a key")
+}
+
+fn set_of(keys: &[&SigningKey]) -> Value {
+    let keys: Vec<&Value> = keys.iter().map(|key| key.jwk()).collect();
+    json!({ "keys": keys })
+}
+
+fn claims() -> Value {
+    let now = cruddur::clock::Clock::system().now().timestamp();
+    json!({
+        "sub": "sub-luu", "iss": ISSUER, "client_id": CLIENT_ID, "token_use": "access",
+        "iat": now, "exp": now + 600,
+    })
+}
+
+fn token(key: &SigningKey) -> String {
+    key.sign(&claims()).expect("a token")
+}
+
+/// Offers a token again and again, as a client does.
+async fn until_taken(verifier: &CognitoVerifier, token: &str) {
+    let offered = async {
+        while verifier.verify(token).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let offered = tokio::time::timeout(Duration::from_secs(15), offered).await;
+    offered.expect("the keys are fetched again");
+}
+
+#[tokio::test]
+async fn a_rotated_key_is_taken_without_a_restart() {
+    let (old, new) = (key(), key());
+    let served = KeySet::start(Some(set_of(&[&old]))).await;
+    let verifier = served.verifier();
+    verifier.verify(&token(&old)).await.expect("the old key");
+
+    served.set(Some(set_of(&[&old, &new])));
+    until_taken(&verifier, &token(&new)).await;
+    verifier.verify(&token(&old)).await.expect("the old key");
+    assert_eq!(
+        served.fetches(),
+        2,
+        "none in the ten seconds after the first"
+    );
+}
+
+#[tokio::test]
+async fn a_flood_of_unknown_keys_costs_no_more_than_one_fetch() {
+    let known = key();
+    let served = KeySet::start(Some(set_of(&[&known]))).await;
+    let verifier = served.verifier();
+    verifier.verify(&token(&known)).await.expect("a known key");
+    let before = served.fetches();
+
+    let strange = (0..1000).map(|number| {
+        let header = json!({ "alg": "RS256", "kid": format!("unknown-{number}") });
+        known.sign_under(&header, &claims()).expect("a token")
+    });
+    let strange: Vec<String> = strange.collect();
+    let refused = join_all(strange.iter().map(|token| verifier.verify(token))).await;
+
+    let invalid = |result: &Result<_, TokenError>| matches!(result, Err(TokenError::Invalid));
+    assert!(refused.iter().all(invalid));
+    assert!(served.fetches() - before <= 1);
+    verifier.verify(&token(&known)).await.expect("a known key");
+}
+
+#[tokio::test]
+async fn keys_that_cannot_be_had_at_first_are_there_once_they_can() {
+    let key = key();
+    let served = KeySet::start(None).await;
+    let verifier = served.verifier();
+    let token = token(&key);
+    let refused = verifier.verify(&token).await;
+    assert!(matches!(refused, Err(TokenError::KeysUnavailable)));
+
+    served.set(Some(set_of(&[&key])));
+    until_taken(&verifier, &token).await;
+
+    // And once they are known, nobody needs the issuer.
+    served.set(None);
+    verifier.verify(&token).await.expect("a known key");
+}
+
+#[tokio::test]
+async fn a_key_that_is_not_for_signatures_by_rs256_is_not_taken() {
+    let key = key();
+    for (member, value) in [
+        ("use", json!("enc")),
+        ("alg", json!("RS512")),
+        ("kty", json!("EC")),
+        ("kty", json!("oct")),
+        ("n", json!("AQAB")),
+        ("e", json!("")),
+        ("kid", json!("another")),
+    ] {
+        let mut jwk = key.jwk().clone();
+        jwk[member] = value.clone();
+        let served = KeySet::start(Some(json!({ "keys": [jwk, "nonsense", {}] }))).await;
+        let refused = served.verifier().verify(&token(&key)).await;
+        assert!(refused.is_err(), "{member}: {value}");
+    }
+}
