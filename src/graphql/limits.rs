@@ -82,7 +82,9 @@ impl Limits {
         document: &Document,
         operation: &[Selection],
     ) -> Result<(), Exceeded> {
-        let shape = Counting::new(document).selections(operation);
+        let mut counting = Counting::new(document);
+        let shape = counting.selections(operation);
+        tracing::trace!(steps = counting.steps, ?shape, "an operation was counted");
         within("selections", shape.selections, self.selections)?;
         within("aliases", shape.aliases, self.aliases)?;
         within("fields at its root", shape.fields, self.root_fields)?;
@@ -135,6 +137,8 @@ impl Shape {
 struct Counting<'a> {
     fragments: HashMap<&'a Name, &'a FragmentDefinition>,
     counted: HashMap<&'a Name, Shape>,
+    /// How many selections were looked at.
+    steps: usize,
 }
 
 impl<'a> Counting<'a> {
@@ -147,6 +151,7 @@ impl<'a> Counting<'a> {
         Self {
             fragments: fragments.collect(),
             counted: HashMap::new(),
+            steps: 0,
         }
     }
 
@@ -155,6 +160,7 @@ impl<'a> Counting<'a> {
     fn selections(&mut self, selections: &'a [Selection]) -> Shape {
         let mut shape = Shape::default();
         for selection in selections {
+            self.steps += 1;
             shape.selections = shape.selections.saturating_add(1);
             match selection {
                 Selection::Field(field) => {
@@ -299,5 +305,53 @@ impl<'a> Estimate<'a> {
         });
         let asked = asked.map(|asked| usize::try_from(asked).unwrap_or(0));
         asked.unwrap_or(USUAL_PAGE).min(LARGEST_PAGE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use apollo_compiler::parser::Parser;
+
+    use super::*;
+
+    /// What a document is counted as, and in how many steps.
+    fn counted(text: &str) -> (Shape, usize) {
+        let document = Parser::new().parse_ast(text, "document");
+        let document = document.expect("a document");
+        let operation = document.definitions.iter().find_map(|definition| {
+            let Definition::OperationDefinition(operation) = definition else {
+                return None;
+            };
+            Some(operation)
+        });
+        let mut counting = Counting::new(&document);
+        let shape = counting.selections(&operation.expect("an operation").selection_set);
+        (shape, counting.steps)
+    }
+
+    #[test]
+    fn fragments_are_expanded_in_the_count_and_not_in_the_steps() {
+        let (shape, steps) =
+            counted("{ a ...f b: c { ...f } } fragment f on T { x y: z { w } ... on T { v } }");
+        assert_eq!((shape.selections, shape.aliases), (14, 3));
+        assert_eq!((shape.fields, shape.depth), (5, 3));
+        assert_eq!(steps, 9, "each selection of the document once");
+
+        let doubling = (0..60).map(|number| {
+            let next = number + 1;
+            format!("fragment f{number} on T {{ ...f{next} ...f{next} }}")
+        });
+        let doubling: Vec<String> = doubling.collect();
+        let doubling = doubling.join(" ");
+        let (shape, steps) = counted(&format!("{{ ...f0 }} {doubling} fragment f60 on T {{ a }}"));
+        assert!(shape.selections > 1 << 60);
+        assert_eq!(steps, 1 + 60 * 2 + 1);
+    }
+
+    #[test]
+    fn a_fragment_in_itself_ends() {
+        let (shape, steps) =
+            counted("{ ...f } fragment f on T { a ...g } fragment g on T { ...f }");
+        assert_eq!((shape.selections, steps), (4, 4));
     }
 }

@@ -12,6 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::harness::{CREATE, Cruddur, Setup, start, start_with};
+use crate::hostile::hostile;
 
 const VIEWER: &str = "{ viewer { handle } }";
 const SEND: &str = "mutation { createMessage(input: {to: {receiverHandle: \"unamused\"}, body: \"x\"}) { __typename } }";
@@ -148,70 +149,6 @@ async fn the_media_type_decides_the_status_and_nothing_is_cached() {
         refused(batch.expect("an answer")).await,
         (400, "BAD_REQUEST".to_owned())
     );
-}
-
-/// Documents that cost a server more than they are worth, unless it looks
-/// before it works.
-fn hostile() -> Vec<(&'static str, String)> {
-    let many =
-        |count: usize, one: &dyn Fn(usize) -> String| (0..count).map(one).collect::<String>();
-    let doubling = many(22, &|number| {
-        let next = number + 1;
-        format!("fragment f{number} on Query{{...f{next} ...f{next}}}")
-    });
-    let circles = "type { fields { ".repeat(9) + "name" + &"} }".repeat(9);
-    vec![
-        (
-            "fragments that double",
-            format!("{{...f0}}{doubling}fragment f22 on Query{{__typename}}"),
-        ),
-        (
-            "aliases",
-            format!("{{{}}}", many(10_000, &|number| format!("a{number}:__typename "))),
-        ),
-        (
-            "few aliases too many",
-            format!(
-                "{{{}}}",
-                many(31, &|number| format!("a{number}:viewer{{handle}} "))
-            ),
-        ),
-        ("duplicate fields", format!("{{{}}}", "__typename ".repeat(10_000))),
-        (
-            "levels",
-            format!("{}{}", "{viewer".repeat(200_000), "}".repeat(200_000)),
-        ),
-        ("lists in lists", format!("{{node(id:{})}}", "[".repeat(20_000))),
-        ("a comment", format!("#{}\n{VIEWER}", "x".repeat(2_000_000))),
-        (
-            "unused variables",
-            format!(
-                "query({}){VIEWER}",
-                many(10_000, &|number| format!("$v{number}:Int "))
-            ),
-        ),
-        (
-            "operations",
-            many(5000, &|number| format!("query q{number}{VIEWER}")),
-        ),
-        (
-            "introspection in circles",
-            format!("{{ __schema {{ types {{ fields {{ {circles} }} }} }} }}"),
-        ),
-        (
-            "objects",
-            "{ messageGroups(first: 100) { edges { node { messages(first: 100) { edges { node { sender { handle } } } } } } } }"
-                .to_owned(),
-        ),
-        (
-            "depth",
-            format!(
-                "{{ viewer {}{} }}",
-                "{ messageGroup { otherUser ".repeat(6),
-                "{ handle } ".to_owned() + &"} } ".repeat(6)
-            ),
-        ),
-    ]
 }
 
 #[tokio::test]

@@ -1,0 +1,200 @@
+//! Whatever is sent: an answer that says what is wrong, and never a fault.
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use serde_json::{Value, json};
+use tokio::runtime::Handle;
+
+use crate::harness::{Cruddur, start};
+
+/// Pieces of documents, of which some fit together.
+const PIECES: [&str; 48] = [
+    "{",
+    "}",
+    "(",
+    ")",
+    "[",
+    "]",
+    ":",
+    "!",
+    "$",
+    "$v",
+    "@skip(if: true)",
+    "@include(if: $b)",
+    "...",
+    "...f",
+    "... on User",
+    "fragment f on User",
+    "fragment f on Query",
+    "query",
+    "query Q($v: Int, $b: Boolean = true)",
+    "mutation",
+    "subscription",
+    "viewer",
+    "handle",
+    "messageGroups",
+    "(first: 2)",
+    "(first: $v)",
+    "(last: 1000000)",
+    "edges",
+    "node",
+    "messages",
+    "lastMessage",
+    "body",
+    "createMessage",
+    "(input: {to: {receiverHandle: \"nobody\"}, body: \"x\"})",
+    "(input: null)",
+    "__typename",
+    "__schema",
+    "types",
+    "name",
+    "alias:",
+    "\"text\"",
+    "\"\"\"block\"\"\"",
+    "\"\\u{1F600}\"",
+    "-0",
+    "1e999",
+    "99999999999999999999",
+    "# comment\n",
+    "\u{feff}",
+];
+
+const VALID: [&str; 5] = [
+    "{ viewer { handle displayName } }",
+    "query($v: Int) { messageGroups(first: $v) { edges { node { uuid lastMessage { body } } } } }",
+    "{ __schema { types { name fields { name type { name } } } } }",
+    "{ a: viewer { ...f } b: viewer { ...f } } fragment f on User { id handle }",
+    "mutation($i: CreateMessageInput!) { createMessage(input: $i) { ... on Problem { message } } }",
+];
+
+/// A document: of pieces, or a valid one of which something is missing or
+/// doubled, or anything.
+fn document() -> impl Strategy<Value = String> {
+    let pieces = prop::collection::vec(prop::sample::select(&PIECES[..]), 0..60);
+    let damaged = (
+        prop::sample::select(&VALID[..]),
+        any::<(prop::sample::Index, prop::sample::Index)>(),
+    );
+    prop_oneof![
+        4 => pieces.prop_map(|pieces| pieces.join(" ")),
+        4 => damaged.prop_map(|(valid, (one, other))| {
+            let chars: Vec<char> = valid.chars().collect();
+            let (one, other) = (one.index(chars.len()), other.index(chars.len()));
+            let (from, to) = (one.min(other), one.max(other));
+            let without = chars[..from].iter().chain(&chars[to..]).collect::<String>();
+            if one < other { without } else { format!("{valid} {without}") }
+        }),
+        1 => ".{0,200}",
+    ]
+}
+
+fn scalar() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        ".{0,20}".prop_map(Value::from),
+    ]
+}
+
+fn json_value() -> impl Strategy<Value = Value> {
+    scalar().prop_recursive(4, 32, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::btree_map("[a-z]{0,6}", inner, 0..4)
+                .prop_map(|members| members.into_iter().collect()),
+        ]
+    })
+}
+
+/// Runs a property against one server, `PROPTEST_CASES` times (256).
+async fn holds<S: Strategy>(
+    strategy: S,
+    check: impl Fn(&Cruddur, S::Value) -> Result<(), TestCaseError>,
+) {
+    let cruddur = start().await;
+    cruddur.users(["luu", "unamused"]).await;
+    let mut runner = TestRunner::new(Config {
+        failure_persistence: None,
+        ..Config::default()
+    });
+    let checked =
+        tokio::task::block_in_place(|| runner.run(&strategy, |value| check(&cruddur, value)));
+    if let Err(failure) = checked {
+        panic!("{failure}");
+    }
+}
+
+/// Sends a body, and looks at what every answer has to be like.
+fn sent(cruddur: &Cruddur, content_type: &str, body: Vec<u8>) -> Result<(), TestCaseError> {
+    let request = cruddur
+        .http
+        .post(format!("{}/graphql", cruddur.url))
+        .bearer_auth(cruddur.token("luu"))
+        .header("content-type", content_type)
+        .body(body);
+    let answer = Handle::current().block_on(async {
+        let answer = request.send().await.map_err(|error| error.to_string())?;
+        let status = answer.status().as_u16();
+        let body: Value = answer.json().await.map_err(|error| error.to_string())?;
+        Ok::<_, String>((status, body))
+    });
+    let (status, answer) = answer.map_err(TestCaseError::fail)?;
+    prop_assert!(status < 500, "{status}: {answer}");
+    let nothing = Vec::new();
+    let errors = answer["errors"].as_array().unwrap_or(&nothing);
+    prop_assert!(errors.len() <= 20);
+    prop_assert!(
+        answer.get("data").is_some() || !errors.is_empty(),
+        "{answer}"
+    );
+    for error in errors {
+        let message = error["message"].as_str().unwrap_or_default();
+        prop_assert!(!message.is_empty() && !message.contains('\n'), "{answer}");
+        prop_assert!(message.chars().count() <= 501, "{answer}");
+        let code = error["extensions"]["code"].as_str().unwrap_or_default();
+        prop_assert!(
+            !code.is_empty() && code != "INTERNAL_SERVER_ERROR",
+            "{answer}"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn any_document_with_any_variables_is_answered() {
+    let requests = (
+        document(),
+        prop::option::of(json_value()),
+        prop::option::of(".{0,9}"),
+    );
+    holds(requests, |cruddur, (document, variables, name)| {
+        let body = json!({ "query": document, "variables": variables, "operationName": name });
+        sent(cruddur, "application/json", body.to_string().into_bytes())?;
+        let given = json!({ "v": 3, "b": variables, "i": variables });
+        let body = json!({ "query": document, "variables": given });
+        sent(cruddur, "application/json", body.to_string().into_bytes())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn any_bytes_are_answered() {
+    let bodies = prop_oneof![
+        prop::collection::vec(any::<u8>(), 0..300),
+        json_value().prop_map(|value| value.to_string().into_bytes()),
+    ];
+    let types = prop::sample::select(
+        &[
+            "application/json",
+            "text/plain",
+            "",
+            "application/json; charset=",
+        ][..],
+    );
+    holds((bodies, types), |cruddur, (body, content_type)| {
+        sent(cruddur, content_type, body)
+    })
+    .await;
+}
