@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use apollo_compiler::validation::Valid;
+use async_graphql::parser::types::ExecutableDocument;
 use async_graphql::{EmptySubscription, Response, SDLExportOptions, Schema, ValidationMode};
 
 use super::completion::Types;
@@ -82,6 +83,12 @@ impl Api {
         self.introspection == Introspection::Public && operation.is_introspection()
     }
 
+    /// Validates an operation against the schema, coerces its variables, and
+    /// makes it fit to be executed.
+    pub fn check(&self, operation: &Operation) -> Result<ExecutableDocument, Box<Response>> {
+        operation.prepare(&self.definition, &self.limits)
+    }
+
     /// Executes an operation. Every error of the answer has a code.
     pub async fn execute(
         &self,
@@ -93,7 +100,7 @@ impl Api {
             let message = "The schema is not shown here.";
             return refusal(Code::GraphqlValidationFailed, message);
         }
-        let document = match operation.prepare(&self.definition, &self.limits) {
+        let document = match self.check(&operation) {
             Ok(document) => document,
             Err(refused) => return *refused,
         };
