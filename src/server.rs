@@ -80,6 +80,7 @@ pub fn router(app: App) -> Router {
     let in_flight = Arc::new(Semaphore::new(app.bounds.in_flight));
     let cors = app.origins.layer();
     let layers = tower::ServiceBuilder::new()
+        .map_request(without_strange_id)
         .sensitive_request_headers([AUTHORIZATION].into())
         .set_request_id(REQUEST_ID.clone(), MakeRequestUuid)
         .layer(TraceLayer::new_for_http().make_span_with(span))
@@ -100,6 +101,19 @@ pub fn router(app: App) -> Router {
         .layer(layers)
         .layer(Extension(in_flight))
         .with_state(app)
+}
+
+/// A request id of the client's is kept where it is one: it goes into every
+/// line of the log.
+fn without_strange_id<B>(mut request: Request<B>) -> Request<B> {
+    let is_id = |id: &HeaderValue| {
+        let visible = id.as_bytes().iter().all(u8::is_ascii_graphic);
+        visible && (1..=64).contains(&id.len())
+    };
+    if !request.headers().get(&REQUEST_ID).is_some_and(is_id) {
+        request.headers_mut().remove(&REQUEST_ID);
+    }
+    request
 }
 
 /// Sets a header on every answer.

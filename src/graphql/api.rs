@@ -77,6 +77,12 @@ impl Api {
         Operation::parse(request, &self.limits)
     }
 
+    /// Whether there is anything that may be asked without a token.
+    #[must_use]
+    pub fn is_for_anybody(&self) -> bool {
+        self.introspection == Introspection::Public
+    }
+
     /// Whether an operation is for everybody, without a token.
     #[must_use]
     pub fn is_public(&self, operation: &Operation) -> bool {

@@ -112,7 +112,7 @@ impl From<ApiError> for Error {
             ),
             ApiError::RateLimited { retry_after } => coded(
                 Code::RateLimited,
-                "You send messages too fast. The message was not sent. Try again later.",
+                "You send messages too fast. This request was not carried out. Try again later.",
             )
             .extend_with(|_, extensions| {
                 extensions.set("retryAfterMs", millis(retry_after));
@@ -184,7 +184,7 @@ pub(super) fn refusals(code: Code, mut errors: Vec<ServerError>) -> Response {
 /// An answer that refuses a whole request.
 #[must_use]
 pub fn refusal(code: Code, message: impl Into<String>) -> Response {
-    let mut error = ServerError::new(message, None);
+    let mut error = ServerError::new(in_one_line(&message.into()), None);
     let extensions = error.extensions.get_or_insert_default();
     extensions.set("code", code.as_str());
     if code == Code::Unavailable {

@@ -48,6 +48,15 @@ impl Default for Limits {
     }
 }
 
+/// The lists of the schema's own types that lead to other types, and how many
+/// of them may be inside of each other: each multiplies the answer.
+const SCHEMA_LISTS: [&str; 4] = ["fields", "inputFields", "interfaces", "possibleTypes"];
+const MOST_LISTS: usize = 3;
+
+/// How deep selections may be inside of each other, with fragments expanded:
+/// everything that goes through an operation goes down as deep.
+const MOST_LEVELS: usize = 200;
+
 /// How many items a connection gives when it is not asked for a number, and at
 /// most.
 const USUAL_PAGE: usize = 20;
@@ -76,15 +85,28 @@ impl Limits {
         within("bytes", document.len(), self.document_bytes)
     }
 
-    /// Whether an operation may be looked at more closely.
-    pub(super) fn check_shape(
-        &self,
-        document: &Document,
-        operation: &[Selection],
-    ) -> Result<(), Exceeded> {
+    /// Whether a document may be looked at more closely: all of its operations
+    /// together, since all of them are validated, and each fragment.
+    pub(super) fn check_shape(&self, document: &Document) -> Result<(), Exceeded> {
         let mut counting = Counting::new(document);
-        let shape = counting.selections(operation);
-        tracing::trace!(steps = counting.steps, ?shape, "an operation was counted");
+        let mut shape = Shape::default();
+        for definition in &document.definitions {
+            match definition {
+                Definition::OperationDefinition(operation) => {
+                    shape.add(counting.selections(&operation.selection_set, 0));
+                }
+                Definition::FragmentDefinition(fragment) => {
+                    self.check(counting.fragment(&fragment.name, 0))?;
+                }
+                _ => {}
+            }
+        }
+        tracing::trace!(steps = counting.steps, ?shape, "a document was counted");
+        self.check(shape)
+    }
+
+    fn check(&self, shape: Shape) -> Result<(), Exceeded> {
+        within("levels of selections", shape.levels, MOST_LEVELS)?;
         within("selections", shape.selections, self.selections)?;
         within("aliases", shape.aliases, self.aliases)?;
         within("fields at its root", shape.fields, self.root_fields)?;
@@ -93,6 +115,11 @@ impl Limits {
             "levels of fields of the schema",
             shape.introspection_depth,
             self.introspection_depth,
+        )?;
+        within(
+            "lists of the schema inside of each other",
+            shape.lists,
+            MOST_LISTS,
         )
     }
 
@@ -122,6 +149,10 @@ struct Shape {
     fields: usize,
     depth: usize,
     introspection_depth: usize,
+    /// How deep selections, fragments too, are inside of each other.
+    levels: usize,
+    /// How many lists of the schema are inside of each other.
+    lists: usize,
 }
 
 impl Shape {
@@ -131,6 +162,8 @@ impl Shape {
         self.fields = self.fields.saturating_add(other.fields);
         self.depth = self.depth.max(other.depth);
         self.introspection_depth = self.introspection_depth.max(other.introspection_depth);
+        self.levels = self.levels.max(other.levels);
+        self.lists = self.lists.max(other.lists);
     }
 }
 
@@ -155,16 +188,19 @@ impl<'a> Counting<'a> {
         }
     }
 
-    /// Goes as deep as the document is nested, which the parser limits, times
-    /// the number of fragments on the way, each of which is entered once.
-    fn selections(&mut self, selections: &'a [Selection]) -> Shape {
+    /// Goes no deeper than it has to, to see that it is too deep.
+    fn selections(&mut self, selections: &'a [Selection], deep: usize) -> Shape {
         let mut shape = Shape::default();
+        if deep > MOST_LEVELS {
+            shape.levels = 1;
+            return shape;
+        }
         for selection in selections {
             self.steps += 1;
             shape.selections = shape.selections.saturating_add(1);
             match selection {
                 Selection::Field(field) => {
-                    let below = self.selections(&field.selection_set);
+                    let below = self.selections(&field.selection_set, deep + 1);
                     let of_schema = field.name.starts_with("__");
                     let deep = below.depth.saturating_add(1);
                     shape.add(Shape {
@@ -176,22 +212,25 @@ impl<'a> Counting<'a> {
                         } else {
                             below.introspection_depth
                         },
+                        lists: below.lists
+                            + usize::from(SCHEMA_LISTS.contains(&field.name.as_str())),
                         ..below
                     });
                 }
                 Selection::InlineFragment(inline) => {
-                    let below = self.selections(&inline.selection_set);
+                    let below = self.selections(&inline.selection_set, deep + 1);
                     shape.add(below);
                 }
                 Selection::FragmentSpread(spread) => {
-                    shape.add(self.fragment(&spread.fragment_name));
+                    shape.add(self.fragment(&spread.fragment_name, deep + 1));
                 }
             }
         }
+        shape.levels += 1;
         shape
     }
 
-    fn fragment(&mut self, name: &'a Name) -> Shape {
+    fn fragment(&mut self, name: &'a Name, deep: usize) -> Shape {
         if let Some(shape) = self.counted.get(name) {
             return *shape;
         }
@@ -199,7 +238,7 @@ impl<'a> Counting<'a> {
         self.counted.insert(name, Shape::default());
         let fragment = self.fragments.get(name).copied();
         let shape = fragment.map_or_else(Shape::default, |fragment| {
-            self.selections(&fragment.selection_set)
+            self.selections(&fragment.selection_set, deep)
         });
         self.counted.insert(name, shape);
         shape
@@ -325,7 +364,7 @@ mod tests {
             Some(operation)
         });
         let mut counting = Counting::new(&document);
-        let shape = counting.selections(&operation.expect("an operation").selection_set);
+        let shape = counting.selections(&operation.expect("an operation").selection_set, 0);
         (shape, counting.steps)
     }
 
@@ -346,6 +385,32 @@ mod tests {
         let (shape, steps) = counted(&format!("{{ ...f0 }} {doubling} fragment f60 on T {{ a }}"));
         assert!(shape.selections > 1 << 60);
         assert_eq!(steps, 1 + 60 * 2 + 1);
+    }
+
+    #[test]
+    fn fragments_inside_of_fragments_are_as_deep_as_they_are_expanded() {
+        let chain = |links: usize, inline: usize| {
+            let inside = format!("{}LINK{}", "...{".repeat(inline), "}".repeat(inline));
+            // Counted from the end: each fragment is there before it is needed.
+            let spreads: String = (0..links)
+                .rev()
+                .map(|number| inside.replace("LINK", &format!("...f{number} ")))
+                .collect();
+            let fragments = (0..links).map(|number| {
+                let link = inside.replace("LINK", &format!("...f{}", number + 1));
+                format!("fragment f{number} on T {{ {link} }}")
+            });
+            let fragments: Vec<String> = fragments.collect();
+            format!(
+                "{{ {spreads} }} {} fragment f{links} on T {{ a }}",
+                fragments.join(" ")
+            )
+        };
+        let levels = |links, inline| counted(&chain(links, inline)).0.levels;
+        assert!(levels(10, 5) <= MOST_LEVELS);
+        assert!(levels(60, 10) > MOST_LEVELS);
+        assert!(levels(300, 1) > MOST_LEVELS);
+        assert!(levels(20, 190) > MOST_LEVELS);
     }
 
     #[test]

@@ -5,6 +5,8 @@
 //! async-graphql would execute a field as often as it is selected, which for a
 //! mutation would send a message twice.
 
+use std::cell::Cell;
+
 use apollo_compiler::ast::{Directive, FieldDefinition};
 use apollo_compiler::executable::{self, Selection};
 use apollo_compiler::parser::SourceMap;
@@ -26,7 +28,13 @@ pub(super) struct Normal<'a> {
     pub schema: &'a Valid<Schema>,
     pub document: &'a executable::ExecutableDocument,
     pub variables: &'a JsonMap,
+    /// How many bytes of variables were put in so far.
+    pub copied: Cell<usize>,
 }
+
+/// The most bytes of variables that are put in, each as often as it stands
+/// there.
+const MOST_COPIED: usize = 256 * 1024;
 
 /// A field with all that is selected of it, and the types of which it is.
 struct Merged<'a> {
@@ -58,6 +66,11 @@ impl<'a> Normal<'a> {
             operations: DocumentOperations::Single(nowhere(operation)),
             fragments: std::collections::HashMap::new(),
         })
+    }
+
+    /// Whether more was to be put in than there may be.
+    pub fn is_too_large(&self) -> bool {
+        self.copied.get() > MOST_COPIED
     }
 
     fn selections(&self, sets: &[&'a executable::SelectionSet]) -> Result<SelectionSet, TwoOfOne> {
@@ -212,9 +225,15 @@ impl<'a> Normal<'a> {
         let definition: &FieldDefinition = &field.definition;
         let mut arguments = Vec::with_capacity(field.arguments.len());
         for argument in &field.arguments {
-            let Some(value) = self.value(&argument.value) else {
+            let Some(mut value) = self.value(&argument.value) else {
                 continue;
             };
+            let is_id = definition
+                .argument_by_name(&argument.name)
+                .is_some_and(|definition| definition.ty.inner_named_type() == "ID");
+            if let (true, executable::Value::Int(number)) = (is_id, &*argument.value) {
+                value = Value::String(number.as_str().to_owned());
+            }
             if let Some(definition) = definition.argument_by_name(&argument.name) {
                 check_one_of(self.schema, &definition.ty, &value)?;
             }
@@ -232,6 +251,11 @@ impl<'a> Normal<'a> {
             Given::Enum(name) => Value::Enum(Name::new(name.as_str())),
             Given::Variable(name) => {
                 let value = self.variables.get(name.as_str())?;
+                let bytes = value.to_string().len();
+                self.copied.set(self.copied.get().saturating_add(bytes));
+                if self.is_too_large() {
+                    return None;
+                }
                 let value = serde_json::to_value(value).ok()?;
                 Value::from_json(value).ok()?
             }

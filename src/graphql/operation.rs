@@ -1,5 +1,6 @@
 //! A request, parsed once: what is executed is what was looked at.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::fmt;
 
@@ -82,9 +83,7 @@ impl Operation {
         let definition = find(&document, request.operation_name.as_deref())
             .map_err(|message| refuse(Code::OperationResolutionFailure, message))?
             .clone();
-        limits
-            .check_shape(&document, &definition.selection_set)
-            .map_err(too_complex)?;
+        limits.check_shape(&document).map_err(too_complex)?;
         let introspection_only =
             is_introspection(&document, &definition.selection_set, &mut HashSet::new());
         Ok(Self {
@@ -168,10 +167,16 @@ impl Operation {
             schema,
             document: &document,
             variables: &variables,
+            copied: Cell::new(0),
         };
-        normal
+        let normalized = normal
             .document(operation)
-            .map_err(|error| Box::new(refusal(Code::GraphqlValidationFailed, error.to_string())))
+            .map_err(|error| Box::new(refusal(Code::GraphqlValidationFailed, error.to_string())))?;
+        if normal.is_too_large() {
+            let message = "The variables are too large for the places where they stand.";
+            return Err(Box::new(refusal(Code::QueryTooComplex, message)));
+        }
+        Ok(normalized)
     }
 }
 

@@ -37,14 +37,11 @@ pub(super) async fn graphql(
         let message = "Answers are `application/graphql-response+json` or `application/json`.";
         return Refused::bad(StatusCode::NOT_ACCEPTABLE, message).into_response();
     };
-    let Ok(_turn) = in_flight.try_acquire() else {
-        let message = "The server has too much to do. Try again.";
-        return in_media(media, Refused::unavailable(message).into_response());
-    };
     let request_id = request_id(request.headers());
     let deadline = Instant::now() + REQUEST_DEADLINE;
     let answer = answer(
         app.clone(),
+        &in_flight,
         request,
         media,
         &request_id,
@@ -71,6 +68,7 @@ fn in_media(media: Media, mut response: Response) -> Response {
 
 async fn answer(
     app: App,
+    in_flight: &Semaphore,
     request: Request,
     media: Media,
     request_id: &str,
@@ -78,7 +76,15 @@ async fn answer(
 ) -> Result<Response, Refused> {
     let by_get = request.method() == Method::GET;
     let caller = caller(&app, request.headers()).await?;
+    if matches!(caller, Caller::Anonymous) && !app.api.is_for_anybody() {
+        return Err(nobody());
+    }
     let request = received(request, app.bounds.body_bytes, deadline).await?;
+    // Only now: who sends slowly takes nobody's turn.
+    let Ok(_turn) = in_flight.try_acquire() else {
+        let message = "The server has too much to do. Try again.";
+        return Err(Refused::unavailable(message));
+    };
     let operation = match app.api.parse(request) {
         Ok(operation) => operation,
         Err(refused) => return Ok(body(media, *refused)),
@@ -90,10 +96,7 @@ async fn answer(
     let users = app.messaging.user_loader();
     let viewer = match caller {
         Caller::Anonymous if app.api.is_public(&operation) => None,
-        Caller::Anonymous => {
-            let message = "Sign in first: send an access token as `Authorization: Bearer <token>`.";
-            return Err(Refused::unauthenticated(message));
-        }
+        Caller::Anonymous => return Err(nobody()),
         Caller::SignedIn { sub, .. } => Some(viewer(&app, &users, &sub, request_id).await?),
     };
     let is_mutation = operation.is_mutation();
@@ -112,6 +115,12 @@ async fn answer(
     ))
 }
 
+fn nobody() -> Refused {
+    Refused::unauthenticated(
+        "Sign in first: send an access token as `Authorization: Bearer <token>`.",
+    )
+}
+
 /// The answer as JSON, in its order.
 #[derive(Serialize)]
 #[serde(untagged)]
@@ -126,7 +135,13 @@ enum Body {
 fn body(media: Media, answer: async_graphql::Response) -> Response {
     let executed =
         answer.errors.is_empty() || answer.errors.iter().any(|error| !error.path.is_empty());
+    let code = answer
+        .errors
+        .first()
+        .and_then(|error| error.extensions.as_ref()?.get("code"));
+    let is = |wanted: Code| code == Some(&async_graphql::Value::from(wanted.as_str()));
     let status = match media {
+        _ if !executed && is(Code::Unavailable) => StatusCode::SERVICE_UNAVAILABLE,
         Media::GraphqlResponse if !executed => StatusCode::BAD_REQUEST,
         _ => StatusCode::OK,
     };

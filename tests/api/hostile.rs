@@ -19,6 +19,27 @@ pub fn hostile() -> Vec<(&'static str, String)> {
             format!("{{...f0}}{doubling}fragment f22 on Query{{__typename}}"),
         ),
         (
+            "fragments in fragments",
+            {
+                let inline = |link: &str| format!("{}{link}{}", "...{".repeat(150), "}".repeat(150));
+                let links = many(40, &|number| {
+                    format!("fragment f{number} on Query{{{}}}", inline(&format!("...f{}", number + 1)))
+                });
+                format!("{{...f0}}{links}fragment f40 on Query{{__typename}}")
+            },
+        ),
+        (
+            "introspection by fragments",
+            {
+                let spreads = many(17, &|number| format!("...f{number} "));
+                let fragments = many(16, &|number| {
+                    let list = ["interfaces", "possibleTypes"][number % 2];
+                    format!("fragment f{} on __Type{{{list}{{...f{number}}}}}", number + 1)
+                });
+                format!("{{__schema{{types{{{spreads}}}}}}}fragment f0 on __Type{{possibleTypes{{name}}}}{fragments}")
+            },
+        ),
+        (
             "aliases",
             format!("{{{}}}", many(10_000, &|number| format!("a{number}:__typename "))),
         ),

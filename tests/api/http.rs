@@ -331,3 +331,50 @@ async fn who_sends_too_fast_is_told_when_to_go_on_and_others_are_not_held_up() {
     assert_eq!(others["__typename"], "CreateMessageSuccess");
     assert_eq!(messages(&cruddur).await, 4);
 }
+
+#[tokio::test]
+async fn what_is_not_asked_for_is_bounded_as_well() {
+    let cruddur = people().await;
+    // All operations are validated, not only the one that is executed.
+    let fragments = (0..14).map(|number| {
+        let next = number + 1;
+        format!(
+            "fragment b{number} on __Type{{a:ofType{{...b{next} ...d0}}b:ofType{{...b{next}}}}}\
+             fragment d{number} on __Type{{a:ofType{{...d{next}}}b:ofType{{...d{next}}}}}"
+        )
+    });
+    let fragments: Vec<String> = fragments.collect();
+    let beside = format!(
+        "query A{{viewer{{handle}}}} query B{{__schema{{types{{...b0}}}}}}{}\
+         fragment b14 on __Type{{name}}fragment d14 on __Type{{name}}",
+        fragments.join("")
+    );
+    // A variable that stands in many places, with a value that no scalar has.
+    let copied = format!(
+        "query($v:UUID!){{messageGroup(uuid:[{}]){{uuid}}}}",
+        "$v ".repeat(1250)
+    );
+    let large = vec!["x"; 5000];
+    for body in [
+        json!({ "query": beside, "operationName": "A" }),
+        json!({ "query": copied, "variables": { "v": large } }),
+    ] {
+        let sent = request(&cruddur, Method::POST).json(&body).send().await;
+        let (status, code) = refused(sent.expect("an answer")).await;
+        assert_eq!((status, code.as_str()), (200, "QUERY_TOO_COMPLEX"));
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_told_anything_before_they_sign_in() {
+    let cruddur = people().await;
+    for body in ["{", "{ viewer {", "[]", "{\"query\": \"{ nothing\"}"] {
+        let sent = cruddur
+            .http
+            .post(format!("{}/graphql", cruddur.url))
+            .header(CONTENT_TYPE, "application/json")
+            .body(body);
+        let sent = sent.send().await.expect("an answer");
+        assert_eq!(refused(sent).await, (401, "UNAUTHENTICATED".to_owned()));
+    }
+}
