@@ -9,6 +9,7 @@ mod error;
 mod global_id;
 mod limits;
 mod mutation;
+mod nesting;
 mod normal;
 mod one_of;
 mod operation;

@@ -1,16 +1,19 @@
 //! The executable schema.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use apollo_compiler::validation::Valid;
-use async_graphql::parser::types::ExecutableDocument;
-use async_graphql::{EmptySubscription, Response, SDLExportOptions, Schema, ValidationMode};
+use async_graphql::parser::types::{DocumentOperations, ExecutableDocument, OperationDefinition};
+use async_graphql::{
+    EmptySubscription, Pos, Positioned, Request, Response, SDLExportOptions, Schema, ValidationMode,
+};
 
-use super::completion::Types;
+use super::completion::Answered;
 use super::error::{Code, refusal, see_to};
 use super::limits::Limits;
 use super::mutation::Mutation;
-use super::operation::{GraphqlRequest, Operation, execute};
+use super::operation::{GraphqlRequest, Operation};
 use super::query::Query;
 use super::session::Session;
 use super::types::{Node, Problem};
@@ -31,7 +34,6 @@ pub enum Introspection {
 pub struct Api {
     schema: Schema<Query, Mutation, EmptySubscription>,
     definition: Arc<Valid<apollo_compiler::Schema>>,
-    types: Arc<Types>,
     introspection: Introspection,
     limits: Limits,
 }
@@ -48,12 +50,9 @@ impl Api {
         }
         // Documents are validated before they get here.
         let schema = schema.validation_mode(ValidationMode::Fast).finish();
-        // A definition that the library has printed is one that it can read.
-        let types = Types::of(&schema.sdl()).unwrap_or_default();
         Self {
             definition: Arc::new(definition(&schema.sdl())),
             schema,
-            types: Arc::new(types),
             introspection,
             limits,
         }
@@ -91,7 +90,7 @@ impl Api {
 
     /// Validates an operation against the schema, coerces its variables, and
     /// makes it fit to be executed.
-    pub fn check(&self, operation: &Operation) -> Result<ExecutableDocument, Box<Response>> {
+    pub fn check(&self, operation: &Operation) -> Result<OperationDefinition, Box<Response>> {
         operation.prepare(&self.definition, &self.limits)
     }
 
@@ -106,14 +105,28 @@ impl Api {
             let message = "The schema is not shown here.";
             return refusal(Code::GraphqlValidationFailed, message);
         }
-        let document = match self.check(&operation) {
-            Ok(document) => document,
+        let operation = match self.check(&operation) {
+            Ok(operation) => operation,
             Err(refused) => return *refused,
         };
-        let mut response = execute(document, &self.schema, &self.types, session).await;
+        let mut request = Request::new("").data(session);
+        request.set_parsed_query(document_of(operation.clone()));
+        let mut response = self.schema.execute(request).await;
+        let answered = Answered {
+            schema: &self.definition,
+        };
+        response.data = answered.complete(&operation, std::mem::take(&mut response.data));
         response.errors.dedup();
         see_to(&mut response.errors, request_id);
         response
+    }
+}
+
+/// A document with one operation alone.
+fn document_of(operation: OperationDefinition) -> ExecutableDocument {
+    ExecutableDocument {
+        operations: DocumentOperations::Single(Positioned::new(operation, Pos::default())),
+        fragments: HashMap::new(),
     }
 }
 

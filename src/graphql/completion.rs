@@ -5,13 +5,11 @@
 //! type. Here an answer gets the order of its document, and the null of a
 //! field that must not be null moves up to the next one that may.
 
-use std::collections::{HashMap, HashSet};
-
+use apollo_compiler::Schema;
+use apollo_compiler::ast::Type;
 use async_graphql::indexmap::IndexMap;
-use async_graphql::parser::parse_schema;
 use async_graphql::parser::types::{
-    BaseType, Field, OperationDefinition, OperationType, Selection, SelectionSet, Type, TypeKind,
-    TypeSystemDefinition,
+    Field, OperationDefinition, OperationType, Selection, SelectionSet,
 };
 use async_graphql::{Name, Pos, Positioned, Value};
 
@@ -20,63 +18,9 @@ use async_graphql::{Name, Pos, Positioned, Value};
 /// make null of an object.
 pub(super) const OWN_ALIAS: &str = "__cruddur_type";
 
-/// What the schema says of its types.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Types {
-    /// Fields of each object, with their types.
-    objects: HashMap<Name, HashMap<Name, Type>>,
-    /// The objects that each interface or union stands for.
-    abstracts: HashMap<Name, HashSet<Name>>,
-}
-
-/// An operation of a document, with what is needed to go through its answer.
+/// What is needed to go through an answer.
 pub(super) struct Answered<'a> {
-    pub types: &'a Types,
-}
-
-impl Types {
-    /// Reads them from the schema's definition.
-    pub fn of(sdl: &str) -> Result<Self, async_graphql::parser::Error> {
-        let mut types = Self::default();
-        for definition in parse_schema(sdl)?.definitions {
-            let TypeSystemDefinition::Type(definition) = definition else {
-                continue;
-            };
-            let name = definition.node.name.node;
-            match definition.node.kind {
-                TypeKind::Object(object) => {
-                    for interface in object.implements {
-                        types
-                            .abstracts
-                            .entry(interface.node)
-                            .or_default()
-                            .insert(name.clone());
-                    }
-                    let fields = object
-                        .fields
-                        .into_iter()
-                        .map(|field| (field.node.name.node, field.node.ty.node));
-                    types.objects.insert(name, fields.collect());
-                }
-                TypeKind::Interface(_) => drop(types.abstracts.entry(name).or_default()),
-                TypeKind::Union(union) => {
-                    let members = union.members.into_iter().map(|member| member.node);
-                    types.abstracts.entry(name).or_default().extend(members);
-                }
-                _ => {}
-            }
-        }
-        Ok(types)
-    }
-
-    /// Whether an object of type `concrete` is meant by a type condition.
-    fn applies(&self, condition: &Name, concrete: &Name) -> bool {
-        condition == concrete
-            || self
-                .abstracts
-                .get(condition)
-                .is_some_and(|objects| objects.contains(concrete))
-    }
+    pub schema: &'a Schema,
 }
 
 /// Asks an object for its type.
@@ -98,22 +42,22 @@ fn at_start<T>(node: T) -> Positioned<T> {
 impl Answered<'_> {
     /// The answer of an operation, in its order and with its nulls in place.
     pub fn complete(&self, operation: &OperationDefinition, data: Value) -> Value {
-        let root = Name::new(match operation.ty {
+        let root = match operation.ty {
             OperationType::Query => "Query",
             OperationType::Mutation => "Mutation",
             OperationType::Subscription => "Subscription",
-        });
+        };
         let Value::Object(fields) = data else {
             return data;
         };
-        self.object(&root, &[&operation.selection_set.node], fields)
+        self.object(root, &[&operation.selection_set.node], fields)
             .unwrap_or_default()
     }
 
     /// `None` where a null has to move further up.
     fn object(
         &self,
-        concrete: &Name,
+        concrete: &str,
         selections: &[&SelectionSet],
         mut found: IndexMap<Name, Value>,
     ) -> Option<Value> {
@@ -121,12 +65,10 @@ impl Answered<'_> {
         for selection_set in selections {
             self.collect(concrete, selection_set, &mut asked);
         }
-        let types = self.types.objects.get(concrete);
         let mut completed = IndexMap::with_capacity(asked.len());
         for (key, fields) in asked {
             let value = found.swap_remove(key).unwrap_or_default();
-            let name = &fields[0].name.node;
-            let value = match types.and_then(|types| types.get(name)) {
+            let value = match self.type_of(concrete, &fields[0].name.node) {
                 Some(ty) => {
                     let below: Vec<_> = fields
                         .iter()
@@ -134,7 +76,6 @@ impl Answered<'_> {
                         .collect();
                     self.value(ty, &below, value)?
                 }
-                // `__typename`, and the schema's own types, which never fail.
                 None => value,
             };
             completed.insert(key.clone(), value);
@@ -142,25 +83,41 @@ impl Answered<'_> {
         Some(Value::Object(completed))
     }
 
+    /// The type of a field; `None` for `__typename` and the schema's own types,
+    /// which never fail.
+    fn type_of(&self, concrete: &str, field: &str) -> Option<&Type> {
+        if field.starts_with("__") {
+            return None;
+        }
+        let definition = self.schema.type_field(concrete, field).ok()?;
+        Some(&definition.ty)
+    }
+
+    /// Whether an object of type `concrete` is meant by a type condition.
+    fn applies(&self, condition: &str, concrete: &str) -> bool {
+        condition == concrete || self.schema.is_subtype(condition, concrete)
+    }
+
     fn value(&self, ty: &Type, selections: &[&SelectionSet], found: Value) -> Option<Value> {
-        let completed = match (&ty.base, found) {
-            (BaseType::List(element), Value::List(items)) => {
+        let completed = match (ty, found) {
+            (Type::List(element) | Type::NonNullList(element), Value::List(items)) => {
                 let items = items
                     .into_iter()
                     .map(|item| self.value(element, selections, item));
                 items.collect::<Option<Vec<_>>>().map(Value::List)
             }
-            (BaseType::Named(name), Value::Object(fields)) => match fields.get(OWN_ALIAS) {
-                Some(Value::String(concrete)) => {
-                    self.object(&Name::new(concrete), selections, fields)
-                }
-                _ => self.object(name, selections, fields),
-            },
+            (Type::Named(name) | Type::NonNullNamed(name), Value::Object(fields)) => {
+                let concrete = match fields.get(OWN_ALIAS) {
+                    Some(Value::String(concrete)) => concrete.clone(),
+                    _ => name.to_string(),
+                };
+                self.object(&concrete, selections, fields)
+            }
             (_, scalar) => Some(scalar),
         };
         match completed {
-            None | Some(Value::Null) if ty.nullable => Some(Value::Null),
-            None | Some(Value::Null) => None,
+            None | Some(Value::Null) if ty.is_non_null() => None,
+            None | Some(Value::Null) => Some(Value::Null),
             completed => completed,
         }
     }
@@ -168,7 +125,7 @@ impl Answered<'_> {
     /// The fields that are asked of an object, by the key of their answer.
     fn collect<'a>(
         &self,
-        concrete: &Name,
+        concrete: &str,
         selection_set: &'a SelectionSet,
         asked: &mut IndexMap<&'a Name, Vec<&'a Field>>,
     ) {
@@ -182,9 +139,9 @@ impl Answered<'_> {
                 }
                 Selection::InlineFragment(inline) => {
                     let condition = inline.node.type_condition.as_ref();
-                    if condition.is_none_or(|condition| {
-                        self.types.applies(&condition.node.on.node, concrete)
-                    }) {
+                    if condition
+                        .is_none_or(|condition| self.applies(&condition.node.on.node, concrete))
+                    {
                         self.collect(concrete, &inline.node.selection_set.node, asked);
                     }
                 }
@@ -212,12 +169,12 @@ mod tests {
 
     /// The answer to a document, completed from what was found.
     fn answer(document: &str, data: Json) -> Value {
-        let types = Types::of(SDL).expect("a schema");
+        let schema = Schema::parse_and_validate(SDL, "schema.graphql").expect("a schema");
         let document = parse_query(document).expect("a document");
         let DocumentOperations::Single(operation) = &document.operations else {
             panic!("one operation");
         };
-        let answered = Answered { types: &types };
+        let answered = Answered { schema: &schema };
         answered.complete(&operation.node, Value::from_json(data).expect("a value"))
     }
 

@@ -5,12 +5,15 @@
 //! seconds and hundreds of megabytes. Here each fragment is counted once, so
 //! that the time is linear in the document.
 
-use std::collections::HashMap;
+mod nodes;
+mod shape;
 
-use apollo_compiler::Name;
-use apollo_compiler::ast::{Definition, Document, FragmentDefinition, Selection};
+use apollo_compiler::ast::{Definition, Document, Selection};
 use apollo_compiler::executable::{self, ExecutableDocument};
 use apollo_compiler::response::JsonMap;
+
+use nodes::Estimate;
+use shape::{Counting, MOST_LEVELS, Shape};
 
 /// The most of everything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,19 +51,19 @@ impl Default for Limits {
     }
 }
 
-/// The lists of the schema's own types that lead to other types, and how many
-/// of them may be inside of each other: each multiplies the answer.
-const SCHEMA_LISTS: [&str; 4] = ["fields", "inputFields", "interfaces", "possibleTypes"];
-const MOST_LISTS: usize = 3;
+/// How many lists of the schema's types may be inside of each other, each of
+/// which multiplies the answer: as many as the reference implementation lets
+/// pass.
+const MOST_LISTS: usize = 2;
 
-/// How deep selections may be inside of each other, with fragments expanded:
-/// everything that goes through an operation goes down as deep.
-const MOST_LEVELS: usize = 200;
-
-/// How many items a connection gives when it is not asked for a number, and at
-/// most.
-const USUAL_PAGE: usize = 20;
-const LARGEST_PAGE: usize = 100;
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct About {
+    /// Whether the document asks for the schema, beside the name of a type.
+    pub schema: bool,
+    /// Whether the operation asks for nothing but the schema and names of types.
+    pub nothing_else: bool,
+}
 
 /// A limit that is passed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -86,8 +89,13 @@ impl Limits {
     }
 
     /// Whether a document may be looked at more closely: all of its operations
-    /// together, since all of them are validated, and each fragment.
-    pub(super) fn check_shape(&self, document: &Document) -> Result<(), Exceeded> {
+    /// together, since all of them are validated, and each fragment. Says what
+    /// one of the operations is about.
+    pub(super) fn check_shape(
+        &self,
+        document: &Document,
+        operation: &[Selection],
+    ) -> Result<About, Exceeded> {
         let mut counting = Counting::new(document);
         let mut shape = Shape::default();
         for definition in &document.definitions {
@@ -96,13 +104,19 @@ impl Limits {
                     shape.add(counting.selections(&operation.selection_set, 0));
                 }
                 Definition::FragmentDefinition(fragment) => {
-                    self.check(counting.fragment(&fragment.name, 0))?;
+                    let fragment = counting.fragment(&fragment.name, 0);
+                    self.check(fragment)?;
+                    shape.schema |= fragment.schema;
                 }
                 _ => {}
             }
         }
         tracing::trace!(steps = counting.steps, ?shape, "a document was counted");
-        self.check(shape)
+        self.check(shape)?;
+        Ok(About {
+            schema: shape.schema,
+            nothing_else: !counting.selections(operation, 0).beside_schema,
+        })
     }
 
     fn check(&self, shape: Shape) -> Result<(), Exceeded> {
@@ -130,293 +144,7 @@ impl Limits {
         operation: &executable::SelectionSet,
         variables: &JsonMap,
     ) -> Result<(), Exceeded> {
-        let mut estimate = Estimate {
-            document,
-            variables,
-            of_fragments: HashMap::new(),
-        };
-        let nodes = estimate.selections(operation).of_size(LARGEST_PAGE);
+        let nodes = Estimate::new(document, variables).nodes(operation);
         within("objects to answer", nodes, self.nodes)
-    }
-}
-
-/// What a selection set adds up to, with its fragments expanded.
-#[derive(Clone, Copy, Debug, Default)]
-struct Shape {
-    selections: usize,
-    aliases: usize,
-    /// Fields of the set itself, not those below them.
-    fields: usize,
-    depth: usize,
-    introspection_depth: usize,
-    /// How deep selections, fragments too, are inside of each other.
-    levels: usize,
-    /// How many lists of the schema are inside of each other.
-    lists: usize,
-}
-
-impl Shape {
-    fn add(&mut self, other: Self) {
-        self.selections = self.selections.saturating_add(other.selections);
-        self.aliases = self.aliases.saturating_add(other.aliases);
-        self.fields = self.fields.saturating_add(other.fields);
-        self.depth = self.depth.max(other.depth);
-        self.introspection_depth = self.introspection_depth.max(other.introspection_depth);
-        self.levels = self.levels.max(other.levels);
-        self.lists = self.lists.max(other.lists);
-    }
-}
-
-struct Counting<'a> {
-    fragments: HashMap<&'a Name, &'a FragmentDefinition>,
-    counted: HashMap<&'a Name, Shape>,
-    /// How many selections were looked at.
-    steps: usize,
-}
-
-impl<'a> Counting<'a> {
-    fn new(document: &'a Document) -> Self {
-        let definitions = document.definitions.iter();
-        let fragments = definitions.filter_map(|definition| match definition {
-            Definition::FragmentDefinition(fragment) => Some((&fragment.name, &**fragment)),
-            _ => None,
-        });
-        Self {
-            fragments: fragments.collect(),
-            counted: HashMap::new(),
-            steps: 0,
-        }
-    }
-
-    /// Goes no deeper than it has to, to see that it is too deep.
-    fn selections(&mut self, selections: &'a [Selection], deep: usize) -> Shape {
-        let mut shape = Shape::default();
-        if deep > MOST_LEVELS {
-            shape.levels = 1;
-            return shape;
-        }
-        for selection in selections {
-            self.steps += 1;
-            shape.selections = shape.selections.saturating_add(1);
-            match selection {
-                Selection::Field(field) => {
-                    let below = self.selections(&field.selection_set, deep + 1);
-                    let of_schema = field.name.starts_with("__");
-                    let deep = below.depth.saturating_add(1);
-                    shape.add(Shape {
-                        fields: 1,
-                        aliases: below.aliases.saturating_add(field.alias.is_some().into()),
-                        depth: if of_schema { 1 } else { deep },
-                        introspection_depth: if of_schema {
-                            deep
-                        } else {
-                            below.introspection_depth
-                        },
-                        lists: below.lists
-                            + usize::from(SCHEMA_LISTS.contains(&field.name.as_str())),
-                        ..below
-                    });
-                }
-                Selection::InlineFragment(inline) => {
-                    let below = self.selections(&inline.selection_set, deep + 1);
-                    shape.add(below);
-                }
-                Selection::FragmentSpread(spread) => {
-                    shape.add(self.fragment(&spread.fragment_name, deep + 1));
-                }
-            }
-        }
-        shape.levels += 1;
-        shape
-    }
-
-    fn fragment(&mut self, name: &'a Name, deep: usize) -> Shape {
-        if let Some(shape) = self.counted.get(name) {
-            return *shape;
-        }
-        // One that contains itself is for validation to refuse.
-        self.counted.insert(name, Shape::default());
-        let fragment = self.fragments.get(name).copied();
-        let shape = fragment.map_or_else(Shape::default, |fragment| {
-            self.selections(&fragment.selection_set, deep)
-        });
-        self.counted.insert(name, shape);
-        shape
-    }
-}
-
-/// How many objects a selection set stands for: so many, and so many more for
-/// each item of the page that it is part of.
-#[derive(Clone, Copy, Debug, Default)]
-struct Nodes {
-    fixed: usize,
-    per_item: usize,
-}
-
-impl Nodes {
-    fn of_size(self, items: usize) -> usize {
-        self.fixed
-            .saturating_add(self.per_item.saturating_mul(items))
-    }
-
-    fn add(&mut self, other: Self) {
-        self.fixed = self.fixed.saturating_add(other.fixed);
-        self.per_item = self.per_item.saturating_add(other.per_item);
-    }
-}
-
-struct Estimate<'a> {
-    document: &'a ExecutableDocument,
-    variables: &'a JsonMap,
-    of_fragments: HashMap<&'a Name, Nodes>,
-}
-
-impl<'a> Estimate<'a> {
-    fn selections(&mut self, set: &'a executable::SelectionSet) -> Nodes {
-        let mut nodes = Nodes::default();
-        for selection in &set.selections {
-            match selection {
-                executable::Selection::Field(field) => nodes.add(self.field(field)),
-                executable::Selection::InlineFragment(inline) => {
-                    nodes.add(self.selections(&inline.selection_set));
-                }
-                executable::Selection::FragmentSpread(spread) => {
-                    nodes.add(self.fragment(&spread.fragment_name));
-                }
-            }
-        }
-        nodes
-    }
-
-    fn field(&mut self, field: &'a executable::Field) -> Nodes {
-        // The schema has a size of its own.
-        if field.selection_set.selections.is_empty() || field.name.starts_with("__") {
-            return Nodes::default();
-        }
-        let below = self.selections(&field.selection_set);
-        let is_connection = field.definition.argument_by_name("first").is_some();
-        if is_connection {
-            let items = self.page_size(field);
-            return Nodes {
-                fixed: below.of_size(items).saturating_add(1),
-                per_item: 0,
-            };
-        }
-        let one = below.fixed.saturating_add(1);
-        if field.definition.ty.is_list() {
-            Nodes {
-                fixed: 0,
-                per_item: one.saturating_add(below.per_item),
-            }
-        } else {
-            Nodes {
-                fixed: one,
-                ..below
-            }
-        }
-    }
-
-    fn fragment(&mut self, name: &'a Name) -> Nodes {
-        if let Some(nodes) = self.of_fragments.get(name) {
-            return *nodes;
-        }
-        self.of_fragments.insert(name, Nodes::default());
-        let fragment = self.document.fragments.get(name);
-        let nodes = fragment.map_or_else(Nodes::default, |fragment| {
-            self.selections(&fragment.selection_set)
-        });
-        self.of_fragments.insert(name, nodes);
-        nodes
-    }
-
-    /// How many items a connection is asked for.
-    fn page_size(&self, field: &executable::Field) -> usize {
-        let asked = ["first", "last"].into_iter().find_map(|name| {
-            let argument = field.arguments.iter().find(|given| given.name == name)?;
-            match &*argument.value {
-                executable::Value::Int(number) => number.try_to_i32().ok(),
-                executable::Value::Variable(variable) => {
-                    let given = self.variables.get(variable.as_str())?.as_i64()?;
-                    i32::try_from(given).ok()
-                }
-                _ => None,
-            }
-        });
-        let asked = asked.map(|asked| usize::try_from(asked).unwrap_or(0));
-        asked.unwrap_or(USUAL_PAGE).min(LARGEST_PAGE)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use apollo_compiler::parser::Parser;
-
-    use super::*;
-
-    /// What a document is counted as, and in how many steps.
-    fn counted(text: &str) -> (Shape, usize) {
-        let document = Parser::new().parse_ast(text, "document");
-        let document = document.expect("a document");
-        let operation = document.definitions.iter().find_map(|definition| {
-            let Definition::OperationDefinition(operation) = definition else {
-                return None;
-            };
-            Some(operation)
-        });
-        let mut counting = Counting::new(&document);
-        let shape = counting.selections(&operation.expect("an operation").selection_set, 0);
-        (shape, counting.steps)
-    }
-
-    #[test]
-    fn fragments_are_expanded_in_the_count_and_not_in_the_steps() {
-        let (shape, steps) =
-            counted("{ a ...f b: c { ...f } } fragment f on T { x y: z { w } ... on T { v } }");
-        assert_eq!((shape.selections, shape.aliases), (14, 3));
-        assert_eq!((shape.fields, shape.depth), (5, 3));
-        assert_eq!(steps, 9, "each selection of the document once");
-
-        let doubling = (0..60).map(|number| {
-            let next = number + 1;
-            format!("fragment f{number} on T {{ ...f{next} ...f{next} }}")
-        });
-        let doubling: Vec<String> = doubling.collect();
-        let doubling = doubling.join(" ");
-        let (shape, steps) = counted(&format!("{{ ...f0 }} {doubling} fragment f60 on T {{ a }}"));
-        assert!(shape.selections > 1 << 60);
-        assert_eq!(steps, 1 + 60 * 2 + 1);
-    }
-
-    #[test]
-    fn fragments_inside_of_fragments_are_as_deep_as_they_are_expanded() {
-        let chain = |links: usize, inline: usize| {
-            let inside = format!("{}LINK{}", "...{".repeat(inline), "}".repeat(inline));
-            // Counted from the end: each fragment is there before it is needed.
-            let spreads: String = (0..links)
-                .rev()
-                .map(|number| inside.replace("LINK", &format!("...f{number} ")))
-                .collect();
-            let fragments = (0..links).map(|number| {
-                let link = inside.replace("LINK", &format!("...f{}", number + 1));
-                format!("fragment f{number} on T {{ {link} }}")
-            });
-            let fragments: Vec<String> = fragments.collect();
-            format!(
-                "{{ {spreads} }} {} fragment f{links} on T {{ a }}",
-                fragments.join(" ")
-            )
-        };
-        let levels = |links, inline| counted(&chain(links, inline)).0.levels;
-        assert!(levels(10, 5) <= MOST_LEVELS);
-        assert!(levels(60, 10) > MOST_LEVELS);
-        assert!(levels(300, 1) > MOST_LEVELS);
-        assert!(levels(20, 190) > MOST_LEVELS);
-    }
-
-    #[test]
-    fn a_fragment_in_itself_ends() {
-        let (shape, steps) =
-            counted("{ ...f } fragment f on T { a ...g } fragment g on T { ...f }");
-        assert_eq!((shape.selections, steps), (4, 4));
     }
 }

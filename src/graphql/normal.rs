@@ -11,12 +11,10 @@ use apollo_compiler::ast::{Directive, FieldDefinition};
 use apollo_compiler::executable::{self, Selection};
 use apollo_compiler::parser::SourceMap;
 use apollo_compiler::response::JsonMap;
-use apollo_compiler::schema::ExtendedType;
 use apollo_compiler::validation::Valid;
 use apollo_compiler::{Node, Schema};
 use async_graphql::parser::types::{
-    DocumentOperations, ExecutableDocument, Field, InlineFragment, OperationDefinition,
-    OperationType, SelectionSet, TypeCondition,
+    Field, InlineFragment, OperationDefinition, OperationType, SelectionSet, TypeCondition,
 };
 use async_graphql::{Name, Pos, Positioned, Value};
 
@@ -45,26 +43,20 @@ struct Merged<'a> {
 }
 
 impl<'a> Normal<'a> {
-    /// The document with this operation alone.
-    pub fn document(
+    /// The operation.
+    pub fn operation(
         &self,
         operation: &'a executable::Operation,
-    ) -> Result<ExecutableDocument, TwoOfOne> {
-        let selection_set = self.selections(&[&operation.selection_set])?;
-        let ty = match operation.operation_type {
-            executable::OperationType::Query => OperationType::Query,
-            executable::OperationType::Mutation => OperationType::Mutation,
-            executable::OperationType::Subscription => OperationType::Subscription,
-        };
-        let operation = OperationDefinition {
-            ty,
+    ) -> Result<OperationDefinition, TwoOfOne> {
+        Ok(OperationDefinition {
+            ty: match operation.operation_type {
+                executable::OperationType::Query => OperationType::Query,
+                executable::OperationType::Mutation => OperationType::Mutation,
+                executable::OperationType::Subscription => OperationType::Subscription,
+            },
             variable_definitions: Vec::new(),
             directives: Vec::new(),
-            selection_set: nowhere(selection_set),
-        };
-        Ok(ExecutableDocument {
-            operations: DocumentOperations::Single(nowhere(operation)),
-            fragments: std::collections::HashMap::new(),
+            selection_set: nowhere(self.selections(&[&operation.selection_set])?),
         })
     }
 
@@ -103,55 +95,37 @@ impl<'a> Normal<'a> {
             match selection {
                 Selection::Field(field) => self.add(field, conditions, into),
                 Selection::InlineFragment(inline) => {
-                    let condition = inline
-                        .type_condition
-                        .as_ref()
-                        .map(apollo_compiler::Name::as_str);
-                    let condition = condition.unwrap_or(parent).to_owned();
-                    let own = inline
-                        .type_condition
-                        .as_ref()
-                        .map(apollo_compiler::Name::as_str);
-                    self.collect_of(
-                        &inline.selection_set,
-                        parent,
-                        &condition,
-                        own,
-                        conditions,
-                        into,
-                    );
+                    let condition = inline.type_condition.as_deref();
+                    self.collect_of(&inline.selection_set, parent, condition, conditions, into);
                 }
                 Selection::FragmentSpread(spread) => {
                     if let Some(fragment) = self.document.fragments.get(&spread.fragment_name) {
                         let set = &fragment.selection_set;
-                        let condition = set.ty.as_str();
-                        self.collect_of(set, parent, condition, Some(condition), conditions, into);
+                        self.collect_of(set, parent, Some(&set.ty), conditions, into);
                     }
                 }
             }
         }
     }
 
-    /// What is selected under a type condition: of every object, of none, or of
-    /// those of that type.
+    /// What is selected under a type condition, if there is one: of every
+    /// object, of none, or of those of that type.
     fn collect_of(
         &self,
         set: &'a executable::SelectionSet,
         parent: &str,
-        condition: &str,
-        named: Option<&'a str>,
+        condition: Option<&'a str>,
         conditions: &mut Vec<&'a str>,
         into: &mut Vec<Merged<'a>>,
     ) {
-        let is_object = matches!(self.schema.types.get(parent), Some(ExtendedType::Object(_)));
-        let always = condition == parent || self.schema.is_subtype(condition, parent);
-        match named {
-            Some(named) if !always => {
-                if is_object {
+        let always = |condition| condition == parent || self.schema.is_subtype(condition, parent);
+        match condition {
+            Some(condition) if !always(condition) => {
+                if self.schema.get_object(parent).is_some() {
                     // Of another type: never.
                     return;
                 }
-                conditions.push(named);
+                conditions.push(condition);
                 self.collect(set, condition, conditions, into);
                 conditions.pop();
             }
@@ -228,13 +202,12 @@ impl<'a> Normal<'a> {
             let Some(mut value) = self.value(&argument.value) else {
                 continue;
             };
-            let is_id = definition
-                .argument_by_name(&argument.name)
-                .is_some_and(|definition| definition.ty.inner_named_type() == "ID");
-            if let (true, executable::Value::Int(number)) = (is_id, &*argument.value) {
-                value = Value::String(number.as_str().to_owned());
-            }
             if let Some(definition) = definition.argument_by_name(&argument.name) {
+                if let executable::Value::Int(number) = &*argument.value
+                    && definition.ty.inner_named_type() == "ID"
+                {
+                    value = Value::String(number.as_str().to_owned());
+                }
                 check_one_of(self.schema, &definition.ty, &value)?;
             }
             arguments.push((argument.name.to_string(), value));

@@ -1,26 +1,23 @@
 //! A request, parsed once: what is executed is what was looked at.
 
 use std::cell::Cell;
-use std::collections::HashSet;
 use std::fmt;
 
-use apollo_compiler::ast::{Definition, Document, OperationDefinition, OperationType, Selection};
+use apollo_compiler::ast::{self, Definition, Document, OperationType};
 use apollo_compiler::parser::Parser;
 use apollo_compiler::response::{GraphQLError, JsonMap};
 use apollo_compiler::validation::{DiagnosticList, Valid};
-use apollo_compiler::{Node, Schema, introspection};
-use async_graphql::parser::types::{DocumentOperations, ExecutableDocument};
-use async_graphql::{ObjectType, Pos, Request, Response, ServerError, SubscriptionType};
+use apollo_compiler::{Node, Schema};
+use async_graphql::parser::types::OperationDefinition;
+use async_graphql::{Pos, Response, ServerError};
 
-use super::completion::{Answered, OWN_ALIAS, Types};
+use super::completion::OWN_ALIAS;
 use super::error::{Code, refusal, refusals};
-use super::limits::Limits;
+use super::limits::{About, Limits};
+use super::nesting::nesting;
 use super::normal::Normal;
-use super::session::Session;
 use super::unique::given_twice;
 
-/// The fields that say something about the schema and nothing about anybody.
-const INTROSPECTION: [&str; 3] = ["__typename", "__schema", "__type"];
 /// How deep brackets may be nested before the parser, which is recursive, is
 /// let near them.
 const DEEPEST_NESTING: usize = 200;
@@ -40,9 +37,9 @@ pub struct GraphqlRequest {
 /// limits; whether it fits the schema is not known yet.
 pub struct Operation {
     document: Document,
-    definition: Node<OperationDefinition>,
+    definition: Node<ast::OperationDefinition>,
     variables: JsonMap,
-    introspection_only: bool,
+    about: About,
 }
 
 impl fmt::Debug for Operation {
@@ -83,9 +80,9 @@ impl Operation {
         let definition = find(&document, request.operation_name.as_deref())
             .map_err(|message| refuse(Code::OperationResolutionFailure, message))?
             .clone();
-        limits.check_shape(&document).map_err(too_complex)?;
-        let introspection_only =
-            is_introspection(&document, &definition.selection_set, &mut HashSet::new());
+        let about = limits
+            .check_shape(&document, &definition.selection_set)
+            .map_err(too_complex)?;
         Ok(Self {
             document,
             definition,
@@ -94,7 +91,7 @@ impl Operation {
                 .into_iter()
                 .map(|(name, value)| (name.into(), value.into()))
                 .collect(),
-            introspection_only,
+            about,
         })
     }
 
@@ -107,17 +104,12 @@ impl Operation {
     /// Whether it asks for nothing but the schema.
     #[must_use]
     pub fn is_introspection(&self) -> bool {
-        self.introspection_only && self.definition.operation_type == OperationType::Query
+        self.about.nothing_else && self.definition.operation_type == OperationType::Query
     }
 
     /// Whether it asks for something of the schema, beside the name of a type.
     pub(super) fn asks_for_schema(&self) -> bool {
-        let mut definitions = self.document.definitions.iter();
-        definitions.any(|definition| match definition {
-            Definition::OperationDefinition(operation) => has_schema(&operation.selection_set),
-            Definition::FragmentDefinition(fragment) => has_schema(&fragment.selection_set),
-            _ => false,
-        })
+        self.about.schema
     }
 
     /// Makes it fit to be executed: validated against the schema, with its
@@ -127,7 +119,7 @@ impl Operation {
         &self,
         schema: &Valid<Schema>,
         limits: &Limits,
-    ) -> Result<ExecutableDocument, Refused> {
+    ) -> Result<OperationDefinition, Refused> {
         let validated = self.document.to_executable_validate(schema);
         let document =
             validated.map_err(|error| diagnosed(Code::GraphqlValidationFailed, &error.errors))?;
@@ -135,20 +127,10 @@ impl Operation {
             let message = format!("There can be only one input field named \"{name}\".");
             return Err(Box::new(refusal(Code::GraphqlValidationFailed, message)));
         }
-        let name = self
-            .definition
-            .name
-            .as_ref()
-            .map(apollo_compiler::Name::as_str);
+        let name = self.definition.name.as_deref();
         let operation = document.operations.get(name).map_err(|error| {
             told(
                 Code::OperationResolutionFailure,
-                &error.to_graphql_error(&document.sources),
-            )
-        })?;
-        introspection::check_max_depth(&document, operation).map_err(|error| {
-            told(
-                Code::QueryTooComplex,
                 &error.to_graphql_error(&document.sources),
             )
         })?;
@@ -170,7 +152,7 @@ impl Operation {
             copied: Cell::new(0),
         };
         let normalized = normal
-            .document(operation)
+            .operation(operation)
             .map_err(|error| Box::new(refusal(Code::GraphqlValidationFailed, error.to_string())))?;
         if normal.is_too_large() {
             let message = "The variables are too large for the places where they stand.";
@@ -178,29 +160,6 @@ impl Operation {
         }
         Ok(normalized)
     }
-}
-
-/// Executes what was prepared. The answer comes in the document's order.
-pub(super) async fn execute<Q, M, S>(
-    document: ExecutableDocument,
-    schema: &async_graphql::Schema<Q, M, S>,
-    types: &Types,
-    session: Session,
-) -> Response
-where
-    Q: ObjectType + 'static,
-    M: ObjectType + 'static,
-    S: SubscriptionType + 'static,
-{
-    let mut request = Request::new("").data(session);
-    request.set_parsed_query(document.clone());
-    let mut response = schema.execute(request).await;
-    let DocumentOperations::Single(operation) = &document.operations else {
-        return response;
-    };
-    let answered = Answered { types };
-    response.data = answered.complete(&operation.node, std::mem::take(&mut response.data));
-    response
 }
 
 /// What is wrong with a document.
@@ -230,7 +189,7 @@ fn server_error(error: &GraphQLError) -> ServerError {
 fn find<'a>(
     document: &'a Document,
     name: Option<&str>,
-) -> Result<&'a Node<OperationDefinition>, String> {
+) -> Result<&'a Node<ast::OperationDefinition>, String> {
     let definitions = document.definitions.iter();
     let operations = definitions.filter_map(|definition| match definition {
         Definition::OperationDefinition(operation) => Some(operation),
@@ -255,112 +214,9 @@ fn find<'a>(
     }
 }
 
-/// Whether a selection asks for nothing but the schema. Comes after the limits,
-/// which bound how deep it goes.
-fn is_introspection<'a>(
-    document: &'a Document,
-    selections: &'a [Selection],
-    seen: &mut HashSet<&'a str>,
-) -> bool {
-    selections.iter().all(|selection| match selection {
-        Selection::Field(field) => INTROSPECTION.contains(&field.name.as_str()),
-        Selection::InlineFragment(inline) => {
-            is_introspection(document, &inline.selection_set, seen)
-        }
-        Selection::FragmentSpread(spread) => {
-            let name = &spread.fragment_name;
-            let mut definitions = document.definitions.iter();
-            let fragment = definitions.find_map(|definition| match definition {
-                Definition::FragmentDefinition(fragment) if fragment.name == *name => {
-                    Some(fragment)
-                }
-                _ => None,
-            });
-            !seen.insert(name)
-                || fragment.is_some_and(|fragment| {
-                    is_introspection(document, &fragment.selection_set, seen)
-                })
-        }
-    })
-}
-
-/// Whether a field of a selection asks for the schema. The parser limits how
-/// deep it goes.
-fn has_schema(selections: &[Selection]) -> bool {
-    selections.iter().any(|selection| match selection {
-        Selection::Field(field) => {
-            ["__schema", "__type"].contains(&field.name.as_str())
-                || has_schema(&field.selection_set)
-        }
-        Selection::InlineFragment(inline) => has_schema(&inline.selection_set),
-        Selection::FragmentSpread(_) => false,
-    })
-}
-
-/// How deep brackets are nested, outside of strings and comments.
-fn nesting(document: &str) -> usize {
-    let (mut depth, mut deepest) = (0_usize, 0);
-    let mut rest = document;
-    while let Some(at) = rest.find(['{', '[', '(', '}', ']', ')', '"', '#']) {
-        let (token, behind) = (rest.as_bytes()[at], &rest[at + 1..]);
-        rest = match token {
-            b'#' => behind
-                .split_once(['\n', '\r'])
-                .map_or("", |(_, behind)| behind),
-            b'"' => behind_string(behind),
-            b'{' | b'[' | b'(' => {
-                depth += 1;
-                deepest = deepest.max(depth);
-                behind
-            }
-            _ => {
-                depth = depth.saturating_sub(1);
-                behind
-            }
-        };
-    }
-    deepest
-}
-
-/// What comes after a string whose opening quote has been read.
-fn behind_string(text: &str) -> &str {
-    if let Some(block) = text.strip_prefix("\"\"") {
-        let ends = block.match_indices("\"\"\"");
-        let end = ends
-            .map(|(at, _)| at)
-            .find(|at| !block[..*at].ends_with('\\'));
-        return end.map_or("", |at| &block[at + 3..]);
-    }
-    let mut escaped = false;
-    for (at, character) in text.char_indices() {
-        match character {
-            _ if escaped => escaped = false,
-            '\\' => escaped = true,
-            '"' | '\n' => return &text[at + 1..],
-            _ => {}
-        }
-    }
-    ""
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn nesting_counts_brackets_and_not_what_is_quoted() {
-        for (document, deepest) in [
-            ("", 0),
-            ("{ a }", 1),
-            ("{ a(b: {c: [1]}) { d } }", 4),
-            ("{ a(b: \"{{{{\\\"{{\") }", 2),
-            ("{ a(b: \"\"\"{{ \" \\\"\"\" {{\"\"\") }", 2),
-            ("{ # {{{\n a }", 1),
-            ("{ \"unclosed {{{", 1),
-        ] {
-            assert_eq!(nesting(document), deepest, "{document}");
-        }
-    }
 
     #[test]
     fn only_the_schemas_own_fields_are_introspection() {
