@@ -88,42 +88,46 @@ impl Limits {
         within("bytes", document.len(), self.document_bytes)
     }
 
-    /// Whether a document may be looked at more closely: all of its operations
-    /// together, since all of them are validated, and each fragment. Says what
-    /// one of the operations is about.
+    /// Whether a document may be looked at more closely: each of its
+    /// operations, since all of them are validated, each fragment, and how
+    /// much they are together. Says what one of the operations is about.
     pub(super) fn check_shape(
         &self,
         document: &Document,
         operation: &[Selection],
     ) -> Result<About, Exceeded> {
         let mut counting = Counting::new(document);
-        let mut shape = Shape::default();
+        let mut selections = 0_usize;
+        let mut schema = false;
         for definition in &document.definitions {
-            match definition {
+            let shape = match definition {
                 Definition::OperationDefinition(operation) => {
-                    shape.add(counting.selections(&operation.selection_set, 0));
+                    counting.selections(&operation.selection_set, 0)
                 }
-                Definition::FragmentDefinition(fragment) => {
-                    let fragment = counting.fragment(&fragment.name, 0);
-                    self.check(fragment)?;
-                    shape.schema |= fragment.schema;
-                }
-                _ => {}
+                Definition::FragmentDefinition(fragment) => counting.fragment(&fragment.name, 0),
+                _ => continue,
+            };
+            self.check_part(shape)?;
+            schema |= shape.schema;
+            if definition.as_operation_definition().is_some() {
+                selections = selections.saturating_add(shape.selections);
+                within("aliases", shape.aliases, self.aliases)?;
+                within("fields at its root", shape.fields, self.root_fields)?;
             }
         }
-        tracing::trace!(steps = counting.steps, ?shape, "a document was counted");
-        self.check(shape)?;
+        let steps = counting.steps;
+        tracing::trace!(steps, selections, "a document was counted");
+        within("selections", selections, self.selections)?;
         Ok(About {
-            schema: shape.schema,
+            schema,
             nothing_else: !counting.selections(operation, 0).beside_schema,
         })
     }
 
-    fn check(&self, shape: Shape) -> Result<(), Exceeded> {
+    /// What each operation and each fragment has to keep to.
+    fn check_part(&self, shape: Shape) -> Result<(), Exceeded> {
         within("levels of selections", shape.levels, MOST_LEVELS)?;
         within("selections", shape.selections, self.selections)?;
-        within("aliases", shape.aliases, self.aliases)?;
-        within("fields at its root", shape.fields, self.root_fields)?;
         within("levels of fields", shape.depth, self.depth)?;
         within(
             "levels of fields of the schema",

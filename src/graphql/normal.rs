@@ -19,7 +19,7 @@ use async_graphql::parser::types::{
 use async_graphql::{Name, Pos, Positioned, Value};
 
 use super::completion::type_of_object;
-use super::one_of::{TwoOfOne, check_one_of};
+use super::error::Code;
 
 /// What an operation is made from.
 pub(super) struct Normal<'a> {
@@ -27,12 +27,30 @@ pub(super) struct Normal<'a> {
     pub document: &'a executable::ExecutableDocument,
     pub variables: &'a JsonMap,
     /// How many bytes of variables were put in so far.
-    pub copied: Cell<usize>,
+    copied: Cell<usize>,
 }
 
 /// The most bytes of variables that are put in, each as often as it stands
 /// there.
 const MOST_COPIED: usize = 256 * 1024;
+
+/// What the values of its variables make of an operation that is valid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Unfit {
+    #[error("The variables are too large for the places where they stand.")]
+    TooLarge,
+    #[error("Argument \"if\" of @{0} must not be null.")]
+    NoCondition(&'static str),
+}
+
+impl Unfit {
+    pub fn code(self) -> Code {
+        match self {
+            Self::TooLarge => Code::QueryTooComplex,
+            Self::NoCondition(_) => Code::BadUserInput,
+        }
+    }
+}
 
 /// A field with all that is selected of it, and the types of which it is.
 struct Merged<'a> {
@@ -43,11 +61,24 @@ struct Merged<'a> {
 }
 
 impl<'a> Normal<'a> {
+    pub fn new(
+        schema: &'a Valid<Schema>,
+        document: &'a executable::ExecutableDocument,
+        variables: &'a JsonMap,
+    ) -> Self {
+        Self {
+            schema,
+            document,
+            variables,
+            copied: Cell::new(0),
+        }
+    }
+
     /// The operation.
     pub fn operation(
         &self,
         operation: &'a executable::Operation,
-    ) -> Result<OperationDefinition, TwoOfOne> {
+    ) -> Result<OperationDefinition, Unfit> {
         Ok(OperationDefinition {
             ty: match operation.operation_type {
                 executable::OperationType::Query => OperationType::Query,
@@ -60,15 +91,10 @@ impl<'a> Normal<'a> {
         })
     }
 
-    /// Whether more was to be put in than there may be.
-    pub fn is_too_large(&self) -> bool {
-        self.copied.get() > MOST_COPIED
-    }
-
-    fn selections(&self, sets: &[&'a executable::SelectionSet]) -> Result<SelectionSet, TwoOfOne> {
+    fn selections(&self, sets: &[&'a executable::SelectionSet]) -> Result<SelectionSet, Unfit> {
         let mut merged = Vec::new();
         for set in sets {
-            self.collect(set, &set.ty, &mut Vec::new(), &mut merged);
+            self.collect(set, &set.ty, &mut Vec::new(), &mut merged)?;
         }
         let items = merged.iter().map(|merged| self.item(merged));
         let mut items: Vec<_> = items.collect::<Result<_, _>>()?;
@@ -87,25 +113,26 @@ impl<'a> Normal<'a> {
         parent: &str,
         conditions: &mut Vec<&'a str>,
         into: &mut Vec<Merged<'a>>,
-    ) {
+    ) -> Result<(), Unfit> {
         for selection in &set.selections {
-            if self.is_left_out(selection.directives()) {
+            if self.is_left_out(selection.directives())? {
                 continue;
             }
             match selection {
                 Selection::Field(field) => self.add(field, conditions, into),
                 Selection::InlineFragment(inline) => {
                     let condition = inline.type_condition.as_deref();
-                    self.collect_of(&inline.selection_set, parent, condition, conditions, into);
+                    self.collect_of(&inline.selection_set, parent, condition, conditions, into)?;
                 }
                 Selection::FragmentSpread(spread) => {
                     if let Some(fragment) = self.document.fragments.get(&spread.fragment_name) {
                         let set = &fragment.selection_set;
-                        self.collect_of(set, parent, Some(&set.ty), conditions, into);
+                        self.collect_of(set, parent, Some(&set.ty), conditions, into)?;
                     }
                 }
             }
         }
+        Ok(())
     }
 
     /// What is selected under a type condition, if there is one: of every
@@ -117,17 +144,18 @@ impl<'a> Normal<'a> {
         condition: Option<&'a str>,
         conditions: &mut Vec<&'a str>,
         into: &mut Vec<Merged<'a>>,
-    ) {
+    ) -> Result<(), Unfit> {
         let always = |condition| condition == parent || self.schema.is_subtype(condition, parent);
         match condition {
             Some(condition) if !always(condition) => {
                 if self.schema.get_object(parent).is_some() {
                     // Of another type: never.
-                    return;
+                    return Ok(());
                 }
                 conditions.push(condition);
-                self.collect(set, condition, conditions, into);
+                self.collect(set, condition, conditions, into)?;
                 conditions.pop();
+                Ok(())
             }
             _ => self.collect(set, parent, conditions, into),
         }
@@ -156,7 +184,7 @@ impl<'a> Normal<'a> {
     fn item(
         &self,
         merged: &Merged<'a>,
-    ) -> Result<Positioned<async_graphql::parser::types::Selection>, TwoOfOne> {
+    ) -> Result<Positioned<async_graphql::parser::types::Selection>, Unfit> {
         use async_graphql::parser::types::Selection;
         let at = |name: &str| Positioned::new(Name::new(name), merged.position);
         let selected = merged.below.iter().any(|set| !set.selections.is_empty());
@@ -195,20 +223,18 @@ impl<'a> Normal<'a> {
         Ok(Positioned::new(item, merged.position))
     }
 
-    fn arguments(&self, field: &executable::Field) -> Result<Vec<(String, Value)>, TwoOfOne> {
+    fn arguments(&self, field: &executable::Field) -> Result<Vec<(String, Value)>, Unfit> {
         let definition: &FieldDefinition = &field.definition;
         let mut arguments = Vec::with_capacity(field.arguments.len());
         for argument in &field.arguments {
-            let Some(mut value) = self.value(&argument.value) else {
+            let Some(mut value) = self.value(&argument.value)? else {
                 continue;
             };
-            if let Some(definition) = definition.argument_by_name(&argument.name) {
-                if let executable::Value::Int(number) = &*argument.value
-                    && definition.ty.inner_named_type() == "ID"
-                {
-                    value = Value::String(number.as_str().to_owned());
-                }
-                check_one_of(self.schema, &definition.ty, &value)?;
+            if let executable::Value::Int(number) = &*argument.value
+                && let Some(definition) = definition.argument_by_name(&argument.name)
+                && definition.ty.inner_named_type() == "ID"
+            {
+                value = Value::String(number.as_str().to_owned());
             }
             arguments.push((argument.name.to_string(), value));
         }
@@ -217,55 +243,63 @@ impl<'a> Normal<'a> {
 
     /// A value with its variables put in. `None` for a variable without a
     /// value.
-    fn value(&self, value: &executable::Value) -> Option<Value> {
+    fn value(&self, value: &executable::Value) -> Result<Option<Value>, Unfit> {
         use executable::Value as Given;
-        Some(match value {
+        Ok(Some(match value {
             Given::Null => Value::Null,
             Given::Enum(name) => Value::Enum(Name::new(name.as_str())),
-            Given::Variable(name) => {
-                let value = self.variables.get(name.as_str())?;
-                let bytes = value.to_string().len();
-                self.copied.set(self.copied.get().saturating_add(bytes));
-                if self.is_too_large() {
-                    return None;
-                }
-                let value = serde_json::to_value(value).ok()?;
-                Value::from_json(value).ok()?
-            }
+            Given::Variable(name) => return self.variable(name),
             Given::String(text) => Value::String(text.clone()),
             Given::Float(number) => number_of(number.as_str()),
             Given::Int(number) => number_of(number.as_str()),
             Given::Boolean(value) => Value::Boolean(*value),
             Given::List(items) => {
                 let items = items.iter();
-                Value::List(
-                    items
-                        .map(|item| self.value(item).unwrap_or(Value::Null))
-                        .collect(),
-                )
+                let items = items.map(|item| Ok(self.value(item)?.unwrap_or(Value::Null)));
+                Value::List(items.collect::<Result<_, _>>()?)
             }
             Given::Object(fields) => {
                 let fields = fields.iter();
                 let fields = fields.filter_map(|(name, value)| {
-                    Some((Name::new(name.as_str()), self.value(value)?))
+                    let value = self.value(value).transpose()?;
+                    Some(value.map(|value| (Name::new(name.as_str()), value)))
                 });
-                Value::Object(fields.collect())
+                Value::Object(fields.collect::<Result<_, _>>()?)
             }
-        })
+        }))
+    }
+
+    fn variable(&self, name: &str) -> Result<Option<Value>, Unfit> {
+        let Some(value) = self.variables.get(name) else {
+            return Ok(None);
+        };
+        let copied = self.copied.get().saturating_add(value.to_string().len());
+        self.copied.set(copied);
+        if copied > MOST_COPIED {
+            return Err(Unfit::TooLarge);
+        }
+        let value = serde_json::to_value(value).ok();
+        Ok(value.and_then(|value| Value::from_json(value).ok()))
     }
 
     /// Whether `@skip` or `@include` leave something out.
-    fn is_left_out(&self, directives: &[Node<Directive>]) -> bool {
-        directives.iter().any(|directive| {
-            let unless = match directive.name.as_str() {
-                "skip" => true,
-                "include" => false,
-                _ => return false,
+    fn is_left_out(&self, directives: &[Node<Directive>]) -> Result<bool, Unfit> {
+        for directive in directives {
+            let (name, unless) = match directive.name.as_str() {
+                "skip" => ("skip", true),
+                "include" => ("include", false),
+                _ => continue,
             };
             let given = directive.specified_argument_by_name("if");
-            let condition = given.and_then(|given| self.value(given));
-            condition == Some(Value::Boolean(unless))
-        })
+            let condition = given.map_or(Ok(None), |given| self.value(given))?;
+            let Some(Value::Boolean(condition)) = condition else {
+                return Err(Unfit::NoCondition(name));
+            };
+            if condition == unless {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 

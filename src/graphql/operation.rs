@@ -1,6 +1,5 @@
 //! A request, parsed once: what is executed is what was looked at.
 
-use std::cell::Cell;
 use std::fmt;
 
 use apollo_compiler::ast::{self, Definition, Document, OperationType};
@@ -14,13 +13,9 @@ use async_graphql::{Pos, Response, ServerError};
 use super::completion::OWN_ALIAS;
 use super::error::{Code, refusal, refusals};
 use super::limits::{About, Limits};
-use super::nesting::nesting;
 use super::normal::Normal;
-use super::unique::given_twice;
-
-/// How deep brackets may be nested before the parser, which is recursive, is
-/// let near them.
-const DEEPEST_NESTING: usize = 200;
+use super::tokens::parsable;
+use super::values::{WrongValue, check_values, check_variables};
 
 /// What is asked, as it was received.
 #[derive(Clone, Debug, Default)]
@@ -59,24 +54,15 @@ impl Operation {
         let refuse = |code, message: String| Box::new(refusal(code, message));
         let too_complex = |error| refuse(Code::QueryTooComplex, format!("{error}"));
         limits.check_bytes(&request.query).map_err(too_complex)?;
-        if nesting(&request.query) > DEEPEST_NESTING {
-            let message = format!("The document is nested deeper than {DEEPEST_NESTING} levels.");
-            return Err(refuse(Code::QueryTooComplex, message));
-        }
         if request.query.contains(OWN_ALIAS) {
             let message = format!("`{OWN_ALIAS}` is a name of the server's own.");
             return Err(refuse(Code::GraphqlValidationFailed, message));
         }
-        let mut parser = Parser::new().token_limit(limits.tokens);
-        let document = match parser.parse_ast(request.query, "document") {
-            Ok(document) => document,
-            Err(_) if parser.tokens_reached() > limits.tokens => {
-                let most = limits.tokens;
-                let message = format!("The document has more than {most} tokens.");
-                return Err(refuse(Code::QueryTooComplex, message));
-            }
-            Err(error) => return Err(diagnosed(Code::GraphqlParseFailed, &error.errors)),
-        };
+        let text = parsable(request.query, limits.tokens)
+            .map_err(|error| refuse(Code::QueryTooComplex, error.to_string()))?;
+        let document = Parser::new()
+            .parse_ast(text, "document")
+            .map_err(|error| diagnosed(Code::GraphqlParseFailed, &error.errors))?;
         let definition = find(&document, request.operation_name.as_deref())
             .map_err(|message| refuse(Code::OperationResolutionFailure, message))?
             .clone();
@@ -123,42 +109,34 @@ impl Operation {
         let validated = self.document.to_executable_validate(schema);
         let document =
             validated.map_err(|error| diagnosed(Code::GraphqlValidationFailed, &error.errors))?;
-        if let Some(name) = given_twice(&self.document) {
-            let message = format!("There can be only one input field named \"{name}\".");
-            return Err(Box::new(refusal(Code::GraphqlValidationFailed, message)));
-        }
+        let sources = &document.sources;
+        let wrong_value = |code, wrong: WrongValue| {
+            told(
+                code,
+                &GraphQLError::new(wrong.message, wrong.location, sources),
+            )
+        };
+        check_values(schema, &document)
+            .map_err(|wrong| wrong_value(Code::GraphqlValidationFailed, wrong))?;
         let name = self.definition.name.as_deref();
         let operation = document.operations.get(name).map_err(|error| {
             told(
                 Code::OperationResolutionFailure,
-                &error.to_graphql_error(&document.sources),
+                &error.to_graphql_error(sources),
             )
         })?;
         let variables =
             apollo_compiler::request::coerce_variable_values(schema, operation, &self.variables)
-                .map_err(|error| {
-                    told(
-                        Code::BadUserInput,
-                        &error.to_graphql_error(&document.sources),
-                    )
-                })?;
+                .map_err(|error| told(Code::BadUserInput, &error.to_graphql_error(sources)))?;
+        check_variables(schema, operation, &variables)
+            .map_err(|wrong| wrong_value(Code::BadUserInput, wrong))?;
         limits
             .check_nodes(&document, &operation.selection_set, &variables)
             .map_err(|error| Box::new(refusal(Code::QueryTooComplex, error.to_string())))?;
-        let normal = Normal {
-            schema,
-            document: &document,
-            variables: &variables,
-            copied: Cell::new(0),
-        };
-        let normalized = normal
+        let normal = Normal::new(schema, &document, &variables);
+        normal
             .operation(operation)
-            .map_err(|error| Box::new(refusal(Code::GraphqlValidationFailed, error.to_string())))?;
-        if normal.is_too_large() {
-            let message = "The variables are too large for the places where they stand.";
-            return Err(Box::new(refusal(Code::QueryTooComplex, message)));
-        }
-        Ok(normalized)
+            .map_err(|unfit| Box::new(refusal(unfit.code(), unfit.to_string())))
     }
 }
 

@@ -277,6 +277,32 @@ async fn variables_have_their_defaults_in_directives_too() {
             .collect::<Vec<_>>(),
         ["id"]
     );
+    let refused = cruddur.ask("luu", document, json!({ "yes": null })).await;
+    assert!(refused.get("data").is_none(), "{refused}");
+    assert_eq!(
+        error(&refused),
+        (
+            "BAD_USER_INPUT".to_owned(),
+            "Argument \"if\" of @include must not be null.".to_owned()
+        )
+    );
+}
+
+#[tokio::test]
+async fn an_editor_may_send_all_that_it_has_open() {
+    let (cruddur, ..) = conversation().await;
+    let operations = (0..4).map(|operation| {
+        let fields = (0..20).map(|field| format!("f{field}: viewer {{ handle }}"));
+        let fields: Vec<String> = fields.collect();
+        format!("query Q{operation} {{ {} }}", fields.join(" "))
+    });
+    let document: String = operations.collect();
+    let answer = cruddur.ask_for("luu", &document, "Q2").await;
+    assert_eq!(answer["data"]["f19"]["handle"], "luu", "{answer}");
+    let twenty_one = document.replacen("{ f0:", "{ more: viewer { handle } f0:", 1);
+    let (code, message) = error(&cruddur.ask_for("luu", &twenty_one, "Q2").await);
+    assert_eq!(code, "QUERY_TOO_COMPLEX");
+    assert!(message.contains("21 fields at its root"), "{message}");
 }
 
 #[tokio::test]

@@ -1,0 +1,134 @@
+//! The tokens of a document, before the recursive parser is let near them.
+
+use apollo_parser::{Lexer, Token, TokenKind};
+
+/// How deep brackets may be nested.
+const DEEPEST_NESTING: usize = 200;
+
+/// Why a document is not parsed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Unparsable {
+    #[error("The document has more than {0} tokens.")]
+    TooLong(usize),
+    #[error("The document is nested deeper than {DEEPEST_NESTING} levels.")]
+    TooDeep,
+}
+
+/// Counts a document's tokens and how deep they are nested, and blanks its
+/// descriptions: those of operations, fragments and variables are newer than
+/// the parser. Every other token stays where it is.
+pub(super) fn parsable(mut document: String, most: usize) -> Result<String, Unparsable> {
+    let mut tokens = Vec::new();
+    for token in Lexer::new(&document).with_limit(most) {
+        match token {
+            Ok(token) if is_ignored(token.kind()) => {}
+            Ok(token) => tokens.push(token),
+            Err(error) if error.is_limit() => return Err(Unparsable::TooLong(most)),
+            // What is no token is the parser's to tell.
+            Err(_) => {}
+        }
+    }
+    let descriptions = descriptions(&tokens)?;
+    for (at, length) in descriptions.into_iter().rev() {
+        let blank = |c: char| if matches!(c, '\n' | '\r') { c } else { ' ' };
+        let range = at..at + length;
+        let blanked: String = document[range.clone()].chars().map(blank).collect();
+        document.replace_range(range, &blanked);
+    }
+    Ok(document)
+}
+
+fn is_ignored(kind: TokenKind) -> bool {
+    use TokenKind::{Comma, Comment, Whitespace};
+    matches!(kind, Whitespace | Comment | Comma)
+}
+
+/// Where descriptions begin, and how many bytes they have.
+fn descriptions(tokens: &[Token<'_>]) -> Result<Vec<(usize, usize)>, Unparsable> {
+    let mut depth = 0_usize;
+    let mut found = Vec::new();
+    for (number, token) in tokens.iter().enumerate() {
+        match token.kind() {
+            TokenKind::LCurly | TokenKind::LParen | TokenKind::LBracket => depth += 1,
+            TokenKind::RCurly | TokenKind::RParen | TokenKind::RBracket => {
+                depth = depth.saturating_sub(1);
+            }
+            TokenKind::StringValue => {
+                let before = number.checked_sub(1).and_then(|before| tokens.get(before));
+                let describes = match tokens.get(number + 1) {
+                    Some(next) if depth == 0 => is_definition(next.data()),
+                    // Not the default value of the variable before.
+                    Some(next) if depth == 1 && next.kind() == TokenKind::Dollar => {
+                        before.is_some_and(|before| before.kind() != TokenKind::Eq)
+                    }
+                    _ => false,
+                };
+                if describes {
+                    found.push((token.index(), token.data().len()));
+                }
+            }
+            _ => {}
+        }
+        if depth > DEEPEST_NESTING {
+            return Err(Unparsable::TooDeep);
+        }
+    }
+    Ok(found)
+}
+
+fn is_definition(keyword: &str) -> bool {
+    matches!(keyword, "query" | "mutation" | "subscription" | "fragment")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_nested_deeper_than_the_parser_may_go_is_not_parsed() {
+        let nested = |levels: usize| "{a(b:[".repeat(levels);
+        assert_eq!(parsable(nested(66), 4000), Ok(nested(66)));
+        assert_eq!(parsable(nested(67), 4000), Err(Unparsable::TooDeep));
+        for quoted in ["#", "\"", "\"\"\""] {
+            let document = format!("{{ a(b: {quoted}{}", "{".repeat(300));
+            assert_eq!(parsable(document.clone(), 4000), Ok(document));
+        }
+        let escaped = format!("{{ a(b: \"\"\" \\\"\"\" {} \"\"\") }}", "{".repeat(300));
+        assert_eq!(parsable(escaped.clone(), 4000), Ok(escaped));
+        assert_eq!(
+            parsable("a ".repeat(51), 100),
+            Err(Unparsable::TooLong(100))
+        );
+    }
+
+    #[test]
+    fn descriptions_are_blank_and_everything_else_stays_where_it_is() {
+        for (document, expected) in [
+            ("\"what\" query { a }", "       query { a }"),
+            ("\"é\" query { a }", "    query { a }"),
+            (
+                "\"\"\"two\nlines\"\"\" # for a\nmutation M { a }",
+                "      \n         # for a\nmutation M { a }",
+            ),
+            (
+                "query(\"first\" $a: Int = 1 \"second\" $b: Int) { a }",
+                "query(        $a: Int = 1          $b: Int) { a }",
+            ),
+            (
+                "{ ...f } \"a fragment\" fragment f on Query { a }",
+                "{ ...f }              fragment f on Query { a }",
+            ),
+        ] {
+            assert_eq!(parsable(document.to_owned(), 100).as_deref(), Ok(expected));
+        }
+        for same in [
+            "query($a: String = \"x\" $b: Int) { a(b: \"query\" c: $b) }",
+            "\"what\" { a }",
+            "\"one\" \"more\"",
+            "query @a(b: \"x\") { c }",
+            "{ a(b: \"x\"",
+        ] {
+            assert_eq!(parsable(same.to_owned(), 100).as_deref(), Ok(same));
+        }
+    }
+}

@@ -1,0 +1,350 @@
+//! What apollo-compiler does not look at in the values of a document, after it
+//! has looked at the rest: fields of input objects that are given twice (the
+//! specification, 5.6.3), inputs of which exactly one field is given
+//! (`@oneOf`, 5.6.4), and whether variables fit where they stand inside of
+//! lists and input objects (5.8.5).
+
+use std::collections::HashSet;
+
+use apollo_compiler::ast::{Argument, Directive, InputValueDefinition, Type, Value};
+use apollo_compiler::executable::{ExecutableDocument, Operation, Selection, SelectionSet};
+use apollo_compiler::parser::SourceSpan;
+use apollo_compiler::schema::{ExtendedType, InputObjectType};
+use apollo_compiler::{Name, Node, Schema};
+
+/// A value that is not right where it stands.
+#[derive(Clone, Debug)]
+pub(super) struct WrongValue {
+    pub message: String,
+    pub location: Option<SourceSpan>,
+}
+
+/// Where a value stands.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    ty: &'a Type,
+    /// Whether there is another value when this one is left out.
+    has_default: bool,
+    /// The input of which this is to be the only field.
+    only_field_of: Option<&'a Name>,
+}
+
+impl<'a> Place<'a> {
+    fn of(definition: &'a InputValueDefinition) -> Self {
+        Self {
+            ty: &definition.ty,
+            has_default: definition.default_value.is_some(),
+            only_field_of: None,
+        }
+    }
+
+    fn item(self) -> Self {
+        Self {
+            ty: self.ty.item_type(),
+            has_default: false,
+            only_field_of: None,
+        }
+    }
+}
+
+/// Looks at every value of a document that is otherwise valid.
+pub(super) fn check_values(
+    schema: &Schema,
+    document: &ExecutableDocument,
+) -> Result<(), WrongValue> {
+    document.operations.iter().try_for_each(|operation| {
+        let mut values = Values {
+            schema,
+            document,
+            operation,
+            seen: HashSet::new(),
+        };
+        values.operation()
+    })
+}
+
+/// The values of one operation: what its variables are is its own.
+struct Values<'a> {
+    schema: &'a Schema,
+    document: &'a ExecutableDocument,
+    operation: &'a Operation,
+    /// Each fragment is looked at once.
+    seen: HashSet<&'a Name>,
+}
+
+impl<'a> Values<'a> {
+    fn operation(&mut self) -> Result<(), WrongValue> {
+        for variable in &self.operation.variables {
+            if let Some(default) = &variable.default_value {
+                let place = Place {
+                    ty: &variable.ty,
+                    has_default: false,
+                    only_field_of: None,
+                };
+                self.value(default, place)?;
+            }
+            self.directives(&variable.directives)?;
+        }
+        self.directives(&self.operation.directives)?;
+        self.selections(&self.operation.selection_set)
+    }
+
+    fn selections(&mut self, set: &'a SelectionSet) -> Result<(), WrongValue> {
+        for selection in &set.selections {
+            self.directives(selection.directives())?;
+            match selection {
+                Selection::Field(field) => {
+                    self.arguments(&field.definition.arguments, &field.arguments)?;
+                    self.selections(&field.selection_set)?;
+                }
+                Selection::InlineFragment(inline) => self.selections(&inline.selection_set)?,
+                Selection::FragmentSpread(spread) => {
+                    let fragment = self.document.fragments.get(&spread.fragment_name);
+                    if let Some(fragment) = fragment
+                        && self.seen.insert(&spread.fragment_name)
+                    {
+                        self.directives(&fragment.directives)?;
+                        self.selections(&fragment.selection_set)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn directives(&self, directives: &[Node<Directive>]) -> Result<(), WrongValue> {
+        directives.iter().try_for_each(|directive| {
+            let definition = self.schema.directive_definitions.get(&directive.name);
+            definition.map_or(Ok(()), |definition| {
+                self.arguments(&definition.arguments, &directive.arguments)
+            })
+        })
+    }
+
+    fn arguments(
+        &self,
+        definitions: &[Node<InputValueDefinition>],
+        arguments: &[Node<Argument>],
+    ) -> Result<(), WrongValue> {
+        arguments.iter().try_for_each(|argument| {
+            let mut definitions = definitions.iter();
+            let definition = definitions.find(|definition| definition.name == argument.name);
+            definition.map_or(Ok(()), |definition| {
+                self.value(&argument.value, Place::of(definition))
+            })
+        })
+    }
+
+    /// The parser limits how deep values are inside of each other.
+    fn value(&self, value: &Node<Value>, place: Place<'_>) -> Result<(), WrongValue> {
+        let wrong = |message| {
+            let location = value.location();
+            Err(WrongValue { message, location })
+        };
+        match &**value {
+            Value::Variable(name) => self.variable(name, place).or_else(wrong),
+            Value::List(items) => items
+                .iter()
+                .try_for_each(|item| self.value(item, place.item())),
+            Value::Object(fields) => {
+                let mut names = HashSet::new();
+                if let Some((twice, _)) = fields.iter().find(|(name, _)| !names.insert(name)) {
+                    return wrong(format!(
+                        "There can be only one input field named \"{twice}\"."
+                    ));
+                }
+                match self.schema.types.get(place.ty.inner_named_type()) {
+                    Some(ExtendedType::InputObject(input)) => {
+                        one_of(input, fields).or_else(wrong)?;
+                        self.fields(input, fields)
+                    }
+                    // What is inside of a scalar is its own affair.
+                    _ => Ok(()),
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn fields(
+        &self,
+        input: &InputObjectType,
+        fields: &[(Name, Node<Value>)],
+    ) -> Result<(), WrongValue> {
+        fields.iter().try_for_each(|(name, value)| {
+            let Some(definition) = input.fields.get(name) else {
+                return Ok(());
+            };
+            let only_field_of = is_one_of(input).then_some(&input.name);
+            let place = Place {
+                only_field_of,
+                ..Place::of(definition)
+            };
+            self.value(value, place)
+        })
+    }
+
+    /// `IsVariableUsageAllowed` of the specification.
+    fn variable(&self, name: &Name, place: Place<'_>) -> Result<(), String> {
+        let mut variables = self.operation.variables.iter();
+        let Some(variable) = variables.find(|variable| variable.name == *name) else {
+            return Ok(());
+        };
+        let given = &*variable.ty;
+        if let Some(input) = place.only_field_of
+            && !given.is_non_null()
+        {
+            return Err(format!(
+                "Variable \"${name}\" is of type \"{given}\" but must be non-nullable to be used \
+                 for OneOf Input Object \"{input}\"."
+            ));
+        }
+        let default = variable.default_value.as_ref();
+        let has_default = default.is_some_and(|value| !value.is_null()) || place.has_default;
+        let fits = if given.is_non_null() || !has_default {
+            given.is_assignable_to(place.ty)
+        } else {
+            given.is_assignable_to(&place.ty.clone().nullable())
+        };
+        if fits {
+            return Ok(());
+        }
+        Err(format!(
+            "Variable \"${name}\" of type \"{given}\" used in position expecting type \"{}\".",
+            place.ty
+        ))
+    }
+}
+
+fn is_one_of(input: &InputObjectType) -> bool {
+    input.directives.has("oneOf")
+}
+
+/// Exactly one field, and not null, where that is asked for.
+fn one_of(input: &InputObjectType, fields: &[(Name, Node<Value>)]) -> Result<(), String> {
+    let is_one = matches!(fields, [(_, value)] if !value.is_null());
+    if is_one || !is_one_of(input) {
+        Ok(())
+    } else {
+        Err(exactly_one(&input.name))
+    }
+}
+
+fn exactly_one(input: &Name) -> String {
+    format!("Exactly one field of {input} has to be given, and not null.")
+}
+
+/// The same for the values of an operation's variables, which the document
+/// does not show. Names the variable that is wrong.
+pub(super) fn check_variables(
+    schema: &Schema,
+    operation: &Operation,
+    values: &apollo_compiler::response::JsonMap,
+) -> Result<(), WrongValue> {
+    operation.variables.iter().try_for_each(|variable| {
+        let value = values.get(variable.name.as_str());
+        let checked = value.map_or(Ok(()), |value| one_of_json(schema, &variable.ty, value));
+        checked.map_err(|message| WrongValue {
+            message: format!("Variable \"${}\": {message}", variable.name),
+            location: variable.location(),
+        })
+    })
+}
+
+fn one_of_json(
+    schema: &Schema,
+    ty: &Type,
+    value: &apollo_compiler::response::JsonValue,
+) -> Result<(), String> {
+    if let Some(items) = value.as_array() {
+        let mut items = items.iter();
+        return items.try_for_each(|item| one_of_json(schema, ty.item_type(), item));
+    }
+    let (Some(ExtendedType::InputObject(input)), Some(fields)) =
+        (schema.types.get(ty.inner_named_type()), value.as_object())
+    else {
+        return Ok(());
+    };
+    let given: Vec<_> = fields.values().collect();
+    if is_one_of(input) && !matches!(given.as_slice(), [value] if !value.is_null()) {
+        return Err(exactly_one(&input.name));
+    }
+    let mut fields = fields.iter();
+    fields.try_for_each(|(name, value)| match input.fields.get(name.as_str()) {
+        Some(field) => one_of_json(schema, &field.ty, value),
+        None => Ok(()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SCHEMA: &str = "
+        directive @oneOf on INPUT_OBJECT
+        directive @with(number: Int! = 1) on FIELD
+        type Query { a(list: [Int!], nested: [[Int]!], one: One, many: [Many!], number: Int! = 1): Int }
+        input One @oneOf { a: Int b: Many }
+        input Many { list: [Int!]! number: Int! = 1 one: One many: Many }
+    ";
+
+    /// What is wrong with the values of a document.
+    fn wrong(document: &str) -> Option<String> {
+        let schema = Schema::parse_and_validate(SCHEMA, "schema").expect("a schema");
+        let document = ExecutableDocument::parse_and_validate(&schema, document, "document");
+        let document = document.expect("otherwise valid");
+        check_values(&schema, &document)
+            .err()
+            .map(|wrong| wrong.message)
+    }
+
+    #[test]
+    fn variables_fit_where_they_stand() {
+        for (variable, arguments, fits) in [
+            ("Int!", "list: [1, $v]", true),
+            ("Int", "list: [1, $v]", false),
+            ("Int = 1", "list: [$v]", true),
+            ("Int = null", "list: [$v]", false),
+            ("[Int!]", "list: $v", true),
+            ("[Int]", "nested: [$v]", false),
+            ("[Int]!", "nested: [$v]", true),
+            ("Int", "nested: [[$v]]", true),
+            ("Int", "number: $v", true),
+            ("Int!", "one: {a: $v}", true),
+            ("Int", "one: {a: $v}", false),
+            ("Int = 1", "one: {a: $v}", false),
+            ("Int", "one: {b: {list: [1], number: $v}}", true),
+            ("Int", "many: {list: [$v]}", false),
+            ("[Int!]", "many: [{list: $v}]", false),
+            ("[Int!]!", "many: [{list: $v}]", true),
+            ("One", "many: {list: [], many: {list: [], one: $v}}", true),
+        ] {
+            let document = format!("query($v: {variable}) {{ a({arguments}) }}");
+            assert_eq!(wrong(&document).is_none(), fits, "{document}");
+        }
+        assert_eq!(
+            wrong("query($v: Int) { ...f } fragment f on Query { a(list: [$v]) }").as_deref(),
+            Some("Variable \"$v\" of type \"Int\" used in position expecting type \"Int!\".")
+        );
+        assert_eq!(wrong("query($v: Int) { a @with(number: $v) }"), None);
+    }
+
+    #[test]
+    fn input_objects_have_each_field_once_and_of_some_just_one() {
+        let one = "Exactly one field of One has to be given, and not null.";
+        for (arguments, expected) in [
+            ("one: {a: 1}", None),
+            ("one: {}", Some(one)),
+            ("one: {a: null}", Some(one)),
+            ("one: {a: 1, b: {list: []}}", Some(one)),
+            ("many: [{list: [], one: {}}]", Some(one)),
+            (
+                "many: {list: [], number: 1, number: 2}",
+                Some("There can be only one input field named \"number\"."),
+            ),
+        ] {
+            let found = wrong(&format!("{{ a({arguments}) }}"));
+            assert_eq!(found.as_deref(), expected, "{arguments}");
+        }
+    }
+}
