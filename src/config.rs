@@ -17,6 +17,9 @@ use crate::store::{DynamoTarget, PoolSettings};
 /// The SDK's own variable for another DynamoDB than AWS's.
 pub const DYNAMODB_ENDPOINT: &str = "AWS_ENDPOINT_URL_DYNAMODB";
 
+/// In seconds.
+const A_DAY: u64 = 24 * 60 * 60;
+
 /// The table.
 #[derive(Args, Clone, Debug)]
 pub struct TableArgs {
@@ -92,7 +95,8 @@ pub struct DatabaseArgs {
         long,
         env = "CRUDDUR_DATABASE_CONNECTIONS",
         default_value_t = 10,
-        value_name = "N"
+        value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..=10_000)
     )]
     pub database_connections: u32,
     /// How long a request waits for a connection to Postgres, in milliseconds
@@ -100,7 +104,8 @@ pub struct DatabaseArgs {
         long,
         env = "CRUDDUR_DATABASE_TIMEOUT_MS",
         default_value_t = 3000,
-        value_name = "MS"
+        value_name = "MS",
+        value_parser = clap::value_parser!(u64).range(1..=A_DAY * 1000)
     )]
     pub database_timeout_ms: u64,
 }
@@ -110,7 +115,7 @@ impl DatabaseArgs {
     #[must_use]
     pub fn pool(&self) -> PoolSettings {
         PoolSettings {
-            max_connections: self.database_connections.max(1),
+            max_connections: self.database_connections,
             acquire_timeout: Duration::from_millis(self.database_timeout_ms),
         }
     }
@@ -194,7 +199,8 @@ pub struct ApiArgs {
         long,
         env = "CRUDDUR_USER_CACHE_SECONDS",
         default_value_t = 30,
-        value_name = "S"
+        value_name = "S",
+        value_parser = clap::value_parser!(u64).range(..=A_DAY)
     )]
     pub user_cache_seconds: u64,
     #[command(flatten)]
@@ -206,34 +212,38 @@ pub struct ApiArgs {
 #[command(next_help_heading = "Limits")]
 pub struct BoundsArgs {
     /// Bytes of a request's body
-    #[arg(long, env = "CRUDDUR_MAX_BODY_BYTES", default_value_t = Bounds::default().body_bytes, value_name = "N")]
+    #[arg(long, env = "CRUDDUR_MAX_BODY_BYTES", default_value_t = Bounds::default().body_bytes, value_name = "N", value_parser = at_least_one())]
     max_body_bytes: usize,
     /// GraphQL requests that are worked on at a time; others get 503
-    #[arg(long, env = "CRUDDUR_MAX_IN_FLIGHT", default_value_t = Bounds::default().in_flight, value_name = "N")]
+    #[arg(long, env = "CRUDDUR_MAX_IN_FLIGHT", default_value_t = Bounds::default().in_flight, value_name = "N", value_parser = at_least_one())]
     max_in_flight: usize,
-    /// Connections at a time; others wait
-    #[arg(long, env = "CRUDDUR_MAX_CONNECTIONS", default_value_t = Bounds::default().connections, value_name = "N")]
+    /// Connections at a time; others get 503
+    #[arg(long, env = "CRUDDUR_MAX_CONNECTIONS", default_value_t = Bounds::default().connections, value_name = "N", value_parser = at_least_one())]
     max_connections: usize,
+    /// How long a connection is kept between two requests, in seconds: longer
+    /// than a load balancer in front of it keeps it
+    #[arg(long, env = "CRUDDUR_IDLE_SECONDS", default_value_t = Bounds::default().idle_for.as_secs(), value_name = "S", value_parser = clap::value_parser!(u64).range(1..=A_DAY))]
+    idle_seconds: u64,
     /// Bytes of a document
-    #[arg(long, env = "CRUDDUR_MAX_DOCUMENT_BYTES", default_value_t = Limits::default().document_bytes, value_name = "N")]
+    #[arg(long, env = "CRUDDUR_MAX_DOCUMENT_BYTES", default_value_t = Limits::default().document_bytes, value_name = "N", value_parser = at_least_one())]
     max_document_bytes: usize,
     /// Tokens of a document
-    #[arg(long, env = "CRUDDUR_MAX_TOKENS", default_value_t = Limits::default().tokens, value_name = "N")]
+    #[arg(long, env = "CRUDDUR_MAX_TOKENS", default_value_t = Limits::default().tokens, value_name = "N", value_parser = at_least_one())]
     max_tokens: usize,
     /// Selections of an operation, with its fragments expanded
-    #[arg(long, env = "CRUDDUR_MAX_SELECTIONS", default_value_t = Limits::default().selections, value_name = "N")]
+    #[arg(long, env = "CRUDDUR_MAX_SELECTIONS", default_value_t = Limits::default().selections, value_name = "N", value_parser = at_least_one())]
     max_selections: usize,
     /// Aliases of an operation, with its fragments expanded
-    #[arg(long, env = "CRUDDUR_MAX_ALIASES", default_value_t = Limits::default().aliases, value_name = "N")]
+    #[arg(long, env = "CRUDDUR_MAX_ALIASES", default_value_t = Limits::default().aliases, value_name = "N", value_parser = at_least_one())]
     max_aliases: usize,
     /// Fields at the root of an operation
-    #[arg(long, env = "CRUDDUR_MAX_ROOT_FIELDS", default_value_t = Limits::default().root_fields, value_name = "N")]
+    #[arg(long, env = "CRUDDUR_MAX_ROOT_FIELDS", default_value_t = Limits::default().root_fields, value_name = "N", value_parser = at_least_one())]
     max_root_fields: usize,
     /// Fields inside of each other
-    #[arg(long, env = "CRUDDUR_MAX_DEPTH", default_value_t = Limits::default().depth, value_name = "N")]
+    #[arg(long, env = "CRUDDUR_MAX_DEPTH", default_value_t = Limits::default().depth, value_name = "N", value_parser = at_least_one())]
     max_depth: usize,
     /// Objects that an operation can answer
-    #[arg(long, env = "CRUDDUR_MAX_NODES", default_value_t = Limits::default().nodes, value_name = "N")]
+    #[arg(long, env = "CRUDDUR_MAX_NODES", default_value_t = Limits::default().nodes, value_name = "N", value_parser = at_least_one())]
     max_nodes: usize,
     /// Messages that one caller may send in a second; 0 is no limit
     #[arg(
@@ -248,9 +258,15 @@ pub struct BoundsArgs {
         long,
         env = "CRUDDUR_SEND_BURST",
         default_value_t = 50,
-        value_name = "N"
+        value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..)
     )]
     send_burst: u32,
+}
+
+/// How much there may be of something.
+fn at_least_one() -> clap::builder::RangedU64ValueParser<usize> {
+    clap::builder::RangedU64ValueParser::new().range(1..=u32::MAX.into())
 }
 
 impl ApiArgs {
@@ -276,6 +292,8 @@ impl ApiArgs {
             body_bytes: self.bounds.max_body_bytes,
             in_flight: self.bounds.max_in_flight,
             connections: self.bounds.max_connections,
+            idle_for: Duration::from_secs(self.bounds.idle_seconds),
+            ..Bounds::default()
         }
     }
 

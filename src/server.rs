@@ -7,6 +7,7 @@ mod media;
 mod received;
 mod refused;
 mod serve;
+mod stream;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,8 +62,15 @@ pub struct Bounds {
     pub body_bytes: usize,
     /// GraphQL requests that are worked on; the others are sent away.
     pub in_flight: usize,
-    /// Connections; the others wait.
+    /// Connections; the others are sent away.
     pub connections: usize,
+    /// How long the head of a request may take.
+    pub head_within: Duration,
+    /// How long a client may leave an answer unread.
+    pub write_within: Duration,
+    /// How long a connection may be silent between two requests: longer than
+    /// a load balancer keeps its own.
+    pub idle_for: Duration,
 }
 
 impl Default for Bounds {
@@ -71,6 +79,9 @@ impl Default for Bounds {
             body_bytes: 64 * 1024,
             in_flight: 1000,
             connections: 10_000,
+            head_within: Duration::from_secs(10),
+            write_within: Duration::from_secs(20),
+            idle_for: Duration::from_secs(75),
         }
     }
 }

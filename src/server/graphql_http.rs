@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, VARY};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use serde::Serialize;
@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::media::Media;
 use super::received::received;
-use super::refused::Refused;
+use super::refused::{Errors, Refused};
 use super::{App, REQUEST_DEADLINE, REQUEST_ID};
 use crate::auth::{Caller, TokenError};
 use crate::graphql::{Code, Session, timed_out};
@@ -35,7 +35,8 @@ pub(super) async fn graphql(
 ) -> Response {
     let Some(media) = Media::accepted(request.headers()) else {
         let message = "Answers are `application/graphql-response+json` or `application/json`.";
-        return Refused::bad(StatusCode::NOT_ACCEPTABLE, message).into_response();
+        let refused = Refused::bad(StatusCode::NOT_ACCEPTABLE, message);
+        return varying(refused.into_response());
     };
     let request_id = request_id(request.headers());
     let deadline = Instant::now() + REQUEST_DEADLINE;
@@ -62,7 +63,13 @@ pub(super) async fn graphql(
 fn in_media(media: Media, mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, media.content_type());
-    headers.append(VARY, HeaderValue::from_static("accept"));
+    varying(response)
+}
+
+/// Another `Accept` would have got another answer.
+fn varying(mut response: Response) -> Response {
+    let accept = HeaderValue::from_static("accept");
+    response.headers_mut().append(VARY, accept);
     response
 }
 
@@ -74,7 +81,7 @@ async fn answer(
     request_id: &str,
     deadline: Instant,
 ) -> Result<Response, Refused> {
-    let by_get = request.method() == Method::GET;
+    let by_post = request.method() == Method::POST;
     let caller = caller(&app, request.headers()).await?;
     if matches!(caller, Caller::Anonymous) && !app.api.is_for_anybody() {
         return Err(nobody());
@@ -89,9 +96,11 @@ async fn answer(
         Ok(operation) => operation,
         Err(refused) => return Ok(body(media, *refused)),
     };
-    if by_get && operation.is_mutation() {
-        let message = "A mutation has to be sent by POST.";
-        return Err(Refused::bad(StatusCode::METHOD_NOT_ALLOWED, message));
+    if operation.is_mutation() && !by_post {
+        return Err(Refused::method(
+            "A mutation has to be sent by POST.",
+            "POST",
+        ));
     }
     let users = app.messaging.user_loader();
     let viewer = match caller {
@@ -126,10 +135,7 @@ fn nobody() -> Refused {
 #[serde(untagged)]
 enum Body {
     Executed(async_graphql::Response),
-    /// Not executed, so there is no `data`.
-    Refused {
-        errors: Vec<async_graphql::ServerError>,
-    },
+    Refused(Errors),
 }
 
 fn body(media: Media, answer: async_graphql::Response) -> Response {
@@ -148,9 +154,9 @@ fn body(media: Media, answer: async_graphql::Response) -> Response {
     let body = if executed {
         Body::Executed(answer)
     } else {
-        Body::Refused {
+        Body::Refused(Errors {
             errors: answer.errors,
-        }
+        })
     };
     (status, axum::Json(body)).into_response()
 }
@@ -216,13 +222,11 @@ fn request_id(headers: &HeaderMap) -> String {
     id.unwrap_or_default().to_owned()
 }
 
-pub(super) async fn wrong_method() -> Refused {
-    let (status, code) = (StatusCode::METHOD_NOT_ALLOWED, Code::BadRequest);
-    Refused::new(
-        status,
-        code,
-        "This path takes GET, and `/graphql` POST as well.",
-    )
+pub(super) async fn wrong_method(uri: Uri) -> Refused {
+    match uri.path() {
+        "/graphql" => Refused::method("This path takes GET and POST.", "GET, HEAD, POST"),
+        _ => Refused::method("This path takes GET.", "GET, HEAD"),
+    }
 }
 
 pub(super) async fn no_such_path() -> Refused {

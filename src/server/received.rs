@@ -20,7 +20,7 @@ pub(super) async fn received(
     largest_body: usize,
     deadline: Instant,
 ) -> Result<GraphqlRequest, Refused> {
-    if request.method() == Method::GET {
+    if request.method() != Method::POST {
         return from_query(request.uri().query().unwrap_or_default());
     }
     if !is_json(request.headers()) {

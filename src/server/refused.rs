@@ -15,12 +15,14 @@ pub(super) struct Refused {
     code: Code,
     message: String,
     request_id: Option<String>,
+    /// What may be done instead, where it is the method that is wrong.
+    allow: &'static str,
 }
 
-/// An answer that has no `data`.
+/// The answer to what was not executed: it has no `data`.
 #[derive(Serialize)]
-struct Errors {
-    errors: Vec<async_graphql::ServerError>,
+pub(super) struct Errors {
+    pub errors: Vec<async_graphql::ServerError>,
 }
 
 impl Refused {
@@ -31,11 +33,20 @@ impl Refused {
             code,
             message,
             request_id: None,
+            allow: "",
         }
     }
 
     pub fn bad(status: StatusCode, message: impl Into<String>) -> Self {
         Self::new(status, Code::BadRequest, message)
+    }
+
+    /// A method that is not for this; `allow` are those that are.
+    pub fn method(message: &str, allow: &'static str) -> Self {
+        Self {
+            allow,
+            ..Self::bad(StatusCode::METHOD_NOT_ALLOWED, message)
+        }
     }
 
     pub fn unauthenticated(message: &str) -> Self {
@@ -73,7 +84,7 @@ impl IntoResponse for Refused {
         let header = match self.status {
             StatusCode::UNAUTHORIZED => Some((WWW_AUTHENTICATE, "Bearer")),
             StatusCode::SERVICE_UNAVAILABLE => Some((RETRY_AFTER, "1")),
-            StatusCode::METHOD_NOT_ALLOWED => Some((ALLOW, "GET, POST")),
+            StatusCode::METHOD_NOT_ALLOWED => Some((ALLOW, self.allow)),
             _ => None,
         };
         if let Some((name, value)) = header {

@@ -3,25 +3,35 @@
 //! `axum::serve` waits for a request's head for ever, so that slow clients
 //! could hold all connections. Here every wait has an end.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, Response};
+use axum::response::IntoResponse;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
+use tokio_io_timeout::TimeoutWriter;
 use tower::ServiceExt;
 
-use super::{App, router};
+use super::refused::Refused;
+use super::stream::{HeadTimeout, Turns};
+use super::{App, Bounds, router};
 
-/// How long what is in flight may take to finish after the stop.
+/// How long what is in flight may take to finish after the stop: longer than a
+/// request, a head and an answer that is not read may take.
 const FINISH_WITHIN: Duration = Duration::from_secs(25);
-/// How long a client may take for the head of a request, and how long it may
-/// be silent between two: longer than the 60 seconds of a load balancer.
-const HEAD_WITHIN: Duration = Duration::from_secs(75);
+/// How many connections beyond the limit are told so at a time.
+const TURNED_AWAY: usize = 256;
+/// How long each of them may take.
+const TURNED_AWAY_WITHIN: Duration = Duration::from_secs(2);
 /// How long is waited after the system could not accept a connection.
 const PAUSE: Duration = Duration::from_millis(100);
 /// The most bytes of a request's head.
@@ -42,57 +52,102 @@ pub async fn serve(
     app: App,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<Stopped> {
-    let connections = Arc::new(Semaphore::new(app.bounds.connections));
-    let router = router(app);
-    let graceful = GracefulShutdown::new();
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(HEAD_WITHIN)
-        .max_buf_size(LARGEST_HEAD);
+    let connections = Connections::new(app);
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
         let accepted = tokio::select! {
-            accepted = accept(&listener, &connections) => accepted,
+            accepted = listener.accept() => accepted,
             () = &mut shutdown => break,
         };
-        let (stream, permit) = match accepted {
-            Ok(accepted) => accepted,
+        match accepted {
+            Ok((stream, _)) => connections.take(stream),
             Err(cause) => {
                 tracing::warn!(%cause, "a connection could not be accepted");
                 tokio::time::sleep(PAUSE).await;
-                continue;
             }
-        };
-        // Small answers go out at once. A socket that has gone says so later.
-        let _ = stream.set_nodelay(true);
-        let service = router
-            .clone()
-            .map_request(|request: hyper::Request<Incoming>| request.map(axum::body::Body::new));
-        let service = TowerToHyperService::new(service);
-        let connection = http.serve_connection(TokioIo::new(stream), service);
-        let connection = graceful.watch(connection);
-        tokio::spawn(async move {
-            if let Err(cause) = connection.await {
-                tracing::debug!(%cause, "a connection ended");
-            }
-            drop(permit);
-        });
+        }
     }
     drop(listener);
-    let finished = tokio::time::timeout(FINISH_WITHIN, graceful.shutdown()).await;
+    let finished = tokio::time::timeout(FINISH_WITHIN, connections.graceful.shutdown()).await;
     Ok(match finished {
         Ok(()) => Stopped::Cleanly,
         Err(_) => Stopped::CutOff,
     })
 }
 
-/// The next connection, once there is room for one.
-async fn accept(
-    listener: &TcpListener,
-    connections: &Arc<Semaphore>,
-) -> std::io::Result<(TcpStream, OwnedSemaphorePermit)> {
-    let permit = Arc::clone(connections).acquire_owned().await;
-    let permit = permit.map_err(std::io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
-    Ok((stream, permit))
+/// All connections of a server.
+struct Connections {
+    router: Router,
+    bounds: Bounds,
+    http: http1::Builder,
+    graceful: GracefulShutdown,
+    taken: Arc<Semaphore>,
+    turned_away: Arc<Semaphore>,
+}
+
+impl Connections {
+    fn new(app: App) -> Self {
+        let bounds = app.bounds;
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new())
+            .header_read_timeout(bounds.idle_for)
+            .max_buf_size(LARGEST_HEAD);
+        Self {
+            router: router(app),
+            bounds,
+            http,
+            graceful: GracefulShutdown::new(),
+            taken: Arc::new(Semaphore::new(bounds.connections)),
+            turned_away: Arc::new(Semaphore::new(TURNED_AWAY)),
+        }
+    }
+
+    /// Serves a connection beside the others; or tells it that there are too
+    /// many; or, where even that is too much, closes it.
+    fn take(&self, stream: TcpStream) {
+        // Small answers go out at once. A socket that has gone says so later.
+        let _ = stream.set_nodelay(true);
+        if let Ok(permit) = Arc::clone(&self.taken).try_acquire_owned() {
+            let connection = self.served(stream);
+            tokio::spawn(async move {
+                if let Err(cause) = connection.await {
+                    tracing::debug!(%cause, "a connection ended");
+                }
+                drop(permit);
+            });
+        } else if let Ok(permit) = Arc::clone(&self.turned_away).try_acquire_owned() {
+            let connection = self.http.clone().keep_alive(false).serve_connection(
+                TokioIo::new(stream),
+                service_fn(async |_: Request<Incoming>| {
+                    let message = "The server has too many connections. Try again.";
+                    Ok::<_, Infallible>(Refused::unavailable(message).into_response())
+                }),
+            );
+            tokio::spawn(async move {
+                // Whether it listened is its own affair.
+                let _ = tokio::time::timeout(TURNED_AWAY_WITHIN, connection).await;
+                drop(permit);
+            });
+        }
+    }
+
+    fn served(&self, stream: TcpStream) -> impl Future<Output = hyper::Result<()>> + use<> {
+        let turns = Turns::default();
+        let mut stream = TimeoutWriter::new(stream);
+        stream.set_timeout(Some(self.bounds.write_within));
+        let stream = HeadTimeout::new(Box::pin(stream), self.bounds.head_within, turns.clone());
+        let router = self.router.clone();
+        let service = service_fn(move |request: Request<Incoming>| {
+            turns.next();
+            let answer = router.clone().oneshot(request.map(Body::new));
+            let turns = turns.clone();
+            async move {
+                let answer: Result<Response<Body>, Infallible> = answer.await;
+                turns.next();
+                answer
+            }
+        });
+        self.graceful
+            .watch(self.http.serve_connection(TokioIo::new(stream), service))
+    }
 }

@@ -512,7 +512,7 @@ async fn serve_refuses_a_table_whose_stream_may_feed_the_originals_function() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sigterm_under_load_answers_everything_in_flight() {
+async fn sigterm_under_load_loses_nothing_that_was_answered() {
     let stores = start().await;
     stores.users(["luu", "unamused"]).await;
     let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");

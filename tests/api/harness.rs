@@ -16,12 +16,13 @@ use cruddur::dev::{CLIENT_ID, DynamoDb, Issuer, SigningKey};
 use cruddur::graphql::{Api, Introspection, Limits, SendRate};
 use cruddur::messaging::{Directory, Messaging, SeededMessage};
 use cruddur::model::{MessageBody, User};
-use cruddur::server::{App, Bounds, Health, Origins, serve};
+use cruddur::server::{App, Bounds, Health, Origins, Stopped, serve};
 use cruddur::store::{
     DynamoTarget, MessageStore, NewTable, NewUser, PoolSettings, UserStore, connect_database,
     connect_dynamo, migrate,
 };
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
 pub use database::Database;
 pub use dynamo_proxy::{DynamoProxy, Loss};
@@ -149,26 +150,46 @@ fn dynamodb() -> (Option<DynamoDb>, String) {
 }
 
 async fn listen(app: App) -> String {
+    let (url, _) = listen_until(app, std::future::pending()).await;
+    url
+}
+
+async fn listen_until(
+    app: App,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> (String, JoinHandle<std::io::Result<Stopped>>) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
         .await
         .expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
-    tokio::spawn(serve(listener, app, std::future::pending()));
-    url
+    let served = tokio::spawn(serve(listener, app, shutdown));
+    (url, served)
 }
 
 impl Cruddur {
     /// Another server over the same stores, with nothing in memory in common.
     pub async fn second_server(&self, setup: Setup) -> String {
+        listen(self.second_app(setup)).await
+    }
+
+    /// The same, until it is told to stop.
+    pub async fn server_until(
+        &self,
+        setup: Setup,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> (String, JoinHandle<std::io::Result<Stopped>>) {
+        listen_until(self.second_app(setup), shutdown).await
+    }
+
+    fn second_app(&self, setup: Setup) -> App {
         let directory = Directory::new(self.users.clone(), setup.users_fresh_for);
         let messaging = Messaging::new(self.messages.clone(), directory, setup.clock);
-        listen(App {
+        App {
             messaging,
             bounds: setup.bounds,
             send_rate: setup.send_rate,
             ..self.app.clone()
-        })
-        .await
+        }
     }
 
     /// Makes users, whose Cognito ids are `sub-<handle>`.
@@ -222,12 +243,22 @@ impl Cruddur {
 
     pub async fn ask_at(&self, url: &str, handle: &str, document: &str, variables: Value) -> Value {
         let body = json!({ "query": document, "variables": variables });
+        self.post(url, handle, &body).await
+    }
+
+    /// What a user gets for one of a document's operations.
+    pub async fn ask_for(&self, handle: &str, document: &str, operation: &str) -> Value {
+        let body = json!({ "query": document, "operationName": operation });
+        self.post(&self.url, handle, &body).await
+    }
+
+    async fn post(&self, url: &str, handle: &str, body: &Value) -> Value {
         let token = self.token(handle);
         let request = self
             .http
             .post(format!("{url}/graphql"))
             .bearer_auth(token)
-            .json(&body);
+            .json(body);
         let answer = request.send().await.expect("an answer");
         answer.json().await.expect("JSON")
     }

@@ -69,7 +69,7 @@ async fn a_mutation_runs_by_a_json_post_and_no_other_way() {
         .get(format!("{}/graphql?{form}", cruddur.url))
         .bearer_auth(cruddur.token("luu"));
     let by_get = by_get.send().await.expect("an answer");
-    assert_eq!(by_get.headers()[ALLOW], "GET, POST");
+    assert_eq!(by_get.headers()[ALLOW], "POST");
     assert_eq!(refused(by_get).await, (405, "BAD_REQUEST".to_owned()));
     for (content_type, body) in [
         ("text/plain", &body),
@@ -88,7 +88,9 @@ async fn a_mutation_runs_by_a_json_post_and_no_other_way() {
     }
     for method in [Method::PUT, Method::DELETE, Method::PATCH] {
         let sent = request(&cruddur, method).body(body.clone()).send().await;
-        assert_eq!(refused(sent.expect("an answer")).await.0, 405);
+        let sent = sent.expect("an answer");
+        assert_eq!(sent.headers()[ALLOW], "GET, HEAD, POST");
+        assert_eq!(refused(sent).await.0, 405);
     }
     // A page of another origin is not even told that it may try.
     let preflight = cruddur
@@ -136,7 +138,23 @@ async fn the_media_type_decides_the_status_and_nothing_is_cached() {
     }
     let html = request(&cruddur, Method::POST).header(ACCEPT, "text/html");
     let html = html.json(&json!({ "query": VIEWER })).send().await;
-    assert_eq!(refused(html.expect("an answer")).await.0, 406);
+    let html = html.expect("an answer");
+    assert!(html.headers().get_all("vary").iter().any(|v| v == "accept"));
+    assert_eq!(refused(html).await.0, 406);
+    let head = cruddur
+        .http
+        .head(format!(
+            "{}/graphql?query={{viewer{{handle}}}}",
+            cruddur.url
+        ))
+        .bearer_auth(cruddur.token("luu"));
+    let head = head.send().await.expect("an answer");
+    assert_eq!(head.status(), 200);
+    assert_eq!(head.text().await.expect("nothing"), "");
+    let health = format!("{}/healthz", cruddur.url);
+    let health = cruddur.http.post(health).send().await.expect("an answer");
+    assert_eq!(health.headers()[ALLOW], "GET, HEAD");
+    assert_eq!(refused(health).await.0, 405);
     let missing = json!({ "query": "query($id: ID!) { node(id: $id) { id } }" });
     let missing = request(&cruddur, Method::POST).json(&missing).send().await;
     assert_eq!(
@@ -246,67 +264,6 @@ async fn a_body_that_is_too_large_or_lies_about_its_length_is_not_waited_for() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn slow_and_silent_connections_do_not_keep_anybody_waiting() {
-    let cruddur = people().await;
-    let address = cruddur
-        .url
-        .strip_prefix("http://")
-        .expect("an address")
-        .to_owned();
-    let head = "POST /graphql HTTP/1.1\r\nHost: localhost\r\n";
-    let body = format!("{head}Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{{");
-    let mut open = Vec::new();
-    for number in 0..1000 {
-        let mut stream = TcpStream::connect(&address).await.expect("a connection");
-        let sent: &[u8] = match number % 3 {
-            0 => b"",
-            1 => head.as_bytes(),
-            _ => body.as_bytes(),
-        };
-        stream.write_all(sent).await.expect("sent");
-        open.push(stream);
-    }
-
-    let mut latencies = Vec::new();
-    for _ in 0..50 {
-        let began = Instant::now();
-        cruddur.data("luu", VIEWER, json!({})).await;
-        latencies.push(began.elapsed());
-    }
-    latencies.sort();
-    println!(
-        "beside {} slow connections: median {:?}, slowest {:?}",
-        open.len(),
-        latencies[25],
-        latencies[49]
-    );
-    drop(open);
-}
-
-#[tokio::test]
-async fn a_server_with_too_much_to_do_says_so_at_once() {
-    let setup = Setup {
-        bounds: Bounds {
-            in_flight: 0,
-            ..Bounds::default()
-        },
-        ..Setup::default()
-    };
-    let cruddur = start_with(setup).await;
-    cruddur.users(["luu"]).await;
-    let busy = request(&cruddur, Method::POST).json(&json!({ "query": VIEWER }));
-    let busy = busy.send().await.expect("an answer");
-    assert_eq!(busy.headers()["retry-after"], "1");
-    assert_eq!(refused(busy).await, (503, "UNAVAILABLE".to_owned()));
-    let health = cruddur
-        .http
-        .get(format!("{}/healthz", cruddur.url))
-        .send()
-        .await;
-    assert_eq!(health.expect("an answer").status(), 200);
-}
-
 #[tokio::test]
 async fn who_sends_too_fast_is_told_when_to_go_on_and_others_are_not_held_up() {
     let setup = Setup {
@@ -315,21 +272,25 @@ async fn who_sends_too_fast_is_told_when_to_go_on_and_others_are_not_held_up() {
     };
     let cruddur = start_with(setup).await;
     cruddur.users(["luu", "unamused"]).await;
-    for number in 0..3 {
-        let body = format!("message {number}");
-        cruddur.send("luu", "unamused", &body).await;
-    }
+    let input = json!({ "input": { "to": { "receiverHandle": "unamused" }, "body": "fast" } });
+    let mut sent = 0;
+    let refused = loop {
+        let answer = cruddur.ask("luu", CREATE, input.clone()).await;
+        if answer.get("errors").is_some() {
+            break answer;
+        }
+        sent += 1;
+        assert!(sent < 100, "faster than one in a second");
+    };
 
-    let input = json!({ "input": { "to": { "receiverHandle": "unamused" }, "body": "too fast" } });
-    let refused = cruddur.ask("luu", CREATE, input).await;
-
+    assert!(sent >= 3, "{sent}");
     let extensions = &refused["errors"][0]["extensions"];
     assert_eq!(extensions["code"], "RATE_LIMITED");
     let wait = extensions["retryAfterMs"].as_u64().expect("a time");
     assert!((1..=1000).contains(&wait), "{wait}");
     let others = cruddur.send("unamused", "luu", "in my own time").await;
     assert_eq!(others["__typename"], "CreateMessageSuccess");
-    assert_eq!(messages(&cruddur).await, 4);
+    assert_eq!(messages(&cruddur).await, sent + 1);
 }
 
 #[tokio::test]

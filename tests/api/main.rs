@@ -7,6 +7,7 @@ mod adoption;
 mod check;
 mod commands;
 mod concurrency;
+mod connections;
 mod cost;
 mod create_message;
 mod errors;

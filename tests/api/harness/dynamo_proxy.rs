@@ -1,12 +1,14 @@
 //! Stands between a server and its DynamoDB and counts the calls.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use tokio::sync::{OwnedRwLockWriteGuard, RwLock};
 
 /// When a transaction is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +28,8 @@ pub struct DynamoProxy {
     calls: Mutex<Vec<String>>,
     /// How many of the next transactions get no proper answer, and when.
     losses: Mutex<Vec<Loss>>,
+    /// What transactions go through.
+    gate: Arc<RwLock<()>>,
     /// DynamoDB Local keeps the tables of each account apart.
     account: String,
 }
@@ -42,6 +46,7 @@ impl DynamoProxy {
             http: reqwest::Client::new(),
             calls: Mutex::default(),
             losses: Mutex::default(),
+            gate: Arc::default(),
             account: uuid::Uuid::new_v4().simple().to_string(),
         });
         let routes = Router::new()
@@ -57,6 +62,24 @@ impl DynamoProxy {
         let mut next: Vec<Loss> = losses.to_vec();
         next.reverse();
         *self.losses.lock().expect("no panic") = next;
+    }
+
+    /// Lets no transaction through until what this gives is dropped.
+    pub async fn hold(&self) -> OwnedRwLockWriteGuard<()> {
+        Arc::clone(&self.gate).write_owned().await
+    }
+
+    /// Waits until so many more transactions have got here.
+    pub async fn transactions(&self, count: usize) {
+        let mut seen = 0;
+        while seen < count {
+            let calls = self.calls();
+            seen += calls
+                .iter()
+                .filter(|call| *call == "TransactWriteItems")
+                .count();
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     fn next_loss(&self, call: &str) -> Option<Loss> {
@@ -104,7 +127,13 @@ async fn forward(
         name
     };
     let loss = proxy.next_loss(&name);
+    let writes = name == "TransactWriteItems";
     proxy.calls.lock().expect("no panic").push(name);
+    let _through = if writes {
+        Some(proxy.gate.read().await)
+    } else {
+        None
+    };
     if loss == Some(Loss::Before) {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     }

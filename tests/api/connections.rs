@@ -1,0 +1,247 @@
+//! Connections: how many there may be, for how long they are waited for, and
+//! what becomes of them when the server stops.
+
+use std::time::{Duration, Instant};
+
+use cruddur::server::{Bounds, Stopped};
+use futures_util::future::join_all;
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::harness::{CREATE, Cruddur, Setup, start, start_with};
+
+const VIEWER: &str = "{ viewer { handle } }";
+const HALF_A_HEAD: &[u8] = b"POST /graphql HTTP/1.1\r\nHost: localhost\r\n";
+const HEALTH: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+/// Longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+async fn with_bounds(bounds: Bounds) -> Cruddur {
+    let cruddur = start_with(Setup {
+        bounds,
+        ..Setup::default()
+    })
+    .await;
+    cruddur.users(["luu"]).await;
+    cruddur
+}
+
+async fn connect(url: &str) -> TcpStream {
+    let address = url.strip_prefix("http://").expect("an address");
+    TcpStream::connect(address).await.expect("a connection")
+}
+
+async fn health(cruddur: &Cruddur) -> StatusCode {
+    // Each on a connection of its own.
+    let client = reqwest::Client::new();
+    let answer = client.get(format!("{}/healthz", cruddur.url)).send().await;
+    answer.expect("an answer").status()
+}
+
+/// Waits until the server closes a connection.
+async fn closed(stream: &mut TcpStream) {
+    let mut bytes = Vec::new();
+    let end = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut bytes)).await;
+    // Closed, or reset: both are an end.
+    let _ = end.expect("it is closed");
+}
+
+/// Asks for the health on a connection that stays open.
+async fn ask_health(stream: &mut TcpStream) {
+    stream.write_all(HEALTH).await.expect("sent");
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\nok") {
+        let read = tokio::time::timeout(PATIENCE, stream.read_buf(&mut answer)).await;
+        assert_ne!(read.expect("an answer").expect("an answer"), 0, "closed");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_and_silent_connections_do_not_keep_anybody_waiting() {
+    let cruddur = with_bounds(Bounds::default()).await;
+    let body = b"Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{";
+    let body = [HALF_A_HEAD, body].concat();
+    let mut open = Vec::new();
+    for number in 0..1000 {
+        let mut stream = connect(&cruddur.url).await;
+        let sent: &[u8] = match number % 3 {
+            0 => b"",
+            1 => HALF_A_HEAD,
+            _ => &body,
+        };
+        stream.write_all(sent).await.expect("sent");
+        open.push(stream);
+    }
+
+    let mut latencies = Vec::new();
+    for _ in 0..50 {
+        let began = Instant::now();
+        cruddur.data("luu", VIEWER, json!({})).await;
+        latencies.push(began.elapsed());
+    }
+    latencies.sort();
+    println!(
+        "beside {} slow connections: median {:?}, slowest {:?}",
+        open.len(),
+        latencies[25],
+        latencies[49]
+    );
+    drop(open);
+}
+
+#[tokio::test]
+async fn a_server_with_too_much_to_do_says_so_at_once() {
+    let cruddur = with_bounds(Bounds {
+        in_flight: 1,
+        ..Bounds::default()
+    })
+    .await;
+    cruddur.users(["unamused"]).await;
+    let held = cruddur.dynamo.hold().await;
+    let meanwhile = async {
+        cruddur.dynamo.transactions(1).await;
+        let busy = cruddur
+            .http
+            .post(format!("{}/graphql", cruddur.url))
+            .bearer_auth(cruddur.token("luu"))
+            .json(&json!({ "query": VIEWER }));
+        let busy = busy.send().await.expect("an answer");
+        drop(held);
+        busy
+    };
+
+    let (sent, busy) = tokio::join!(cruddur.send("luu", "unamused", "hello"), meanwhile);
+
+    assert_eq!(sent["__typename"], "CreateMessageSuccess");
+    assert_eq!(busy.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(busy.headers()["retry-after"], "1");
+    let busy: Value = busy.json().await.expect("JSON");
+    assert_eq!(busy["errors"][0]["extensions"]["code"], "UNAVAILABLE");
+    assert_eq!(
+        cruddur.data("luu", VIEWER, json!({})).await["viewer"]["handle"],
+        "luu"
+    );
+}
+
+#[tokio::test]
+async fn one_connection_too_many_is_told_so_at_once() {
+    let cruddur = with_bounds(Bounds {
+        connections: 1,
+        ..Bounds::default()
+    })
+    .await;
+    let mut first = connect(&cruddur.url).await;
+    ask_health(&mut first).await;
+
+    assert_eq!(health(&cruddur).await, StatusCode::SERVICE_UNAVAILABLE);
+    ask_health(&mut first).await;
+    drop(first);
+    let began = Instant::now();
+    while health(&cruddur).await != StatusCode::OK {
+        assert!(began.elapsed() < PATIENCE, "the place is free again");
+    }
+}
+
+#[tokio::test]
+async fn a_head_is_waited_for_as_long_as_it_may_take_and_an_idle_client_longer() {
+    let cruddur = with_bounds(Bounds {
+        head_within: Duration::from_millis(500),
+        ..Bounds::default()
+    })
+    .await;
+    let mut idle = connect(&cruddur.url).await;
+    ask_health(&mut idle).await;
+    let mut silent = connect(&cruddur.url).await;
+    let mut half = connect(&cruddur.url).await;
+    half.write_all(HALF_A_HEAD).await.expect("sent");
+    let mut second = connect(&cruddur.url).await;
+    ask_health(&mut second).await;
+    second.write_all(HALF_A_HEAD).await.expect("sent");
+
+    let drops = async {
+        let mut drip = connect(&cruddur.url).await;
+        // One byte after the other is no head either.
+        while drip.write_all(b"x").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::join!(
+        closed(&mut silent),
+        closed(&mut half),
+        closed(&mut second),
+        drops
+    );
+    ask_health(&mut idle).await;
+}
+
+#[tokio::test]
+async fn who_does_not_read_is_not_answered_for_ever() {
+    let cruddur = with_bounds(Bounds {
+        connections: 1,
+        write_within: Duration::from_millis(500),
+        ..Bounds::default()
+    })
+    .await;
+    let mut deaf = connect(&cruddur.url).await;
+    let asked = HEALTH.repeat(1000);
+    // Until nothing fits in between any more, or the server has had enough.
+    while let Ok(Ok(())) = tokio::time::timeout(PATIENCE, deaf.write_all(&asked)).await {}
+    let began = Instant::now();
+    while health(&cruddur).await != StatusCode::OK {
+        assert!(began.elapsed() < PATIENCE, "its place is free again");
+    }
+}
+
+#[tokio::test]
+async fn a_stop_waits_for_answers_and_not_for_what_nobody_sends() {
+    let cruddur = start().await;
+    let receivers: [String; 8] = std::array::from_fn(|number| format!("receiver-{number}"));
+    cruddur.users(["luu"]).await;
+    cruddur
+        .users(receivers.each_ref().map(String::as_str))
+        .await;
+    let setup = Setup {
+        bounds: Bounds {
+            head_within: Duration::from_secs(1),
+            ..Bounds::default()
+        },
+        ..Setup::default()
+    };
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let shutdown = async {
+        let _ = stopped.await;
+    };
+    let (url, served) = cruddur.server_until(setup, shutdown).await;
+    let silent = connect(&url).await;
+    let mut half = connect(&url).await;
+    half.write_all(HALF_A_HEAD).await.expect("sent");
+    let mut idle = connect(&url).await;
+    ask_health(&mut idle).await;
+
+    let held = cruddur.dynamo.hold().await;
+    let sends = receivers.iter().map(|receiver| {
+        let input = json!({ "to": { "receiverHandle": receiver }, "body": "at the last moment" });
+        cruddur.ask_at(&url, "luu", CREATE, json!({ "input": input }))
+    });
+    let stopping = async {
+        cruddur.dynamo.transactions(receivers.len()).await;
+        stop.send(()).expect("it serves");
+        let address = url.strip_prefix("http://").expect("an address");
+        while TcpStream::connect(address).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        drop(held);
+    };
+    let (answers, ()) = tokio::join!(join_all(sends), stopping);
+
+    for answer in answers {
+        let created = &answer["data"]["createMessage"]["__typename"];
+        assert_eq!(created, "CreateMessageSuccess", "{answer}");
+    }
+    let stopped = tokio::time::timeout(PATIENCE, served).await;
+    let stopped = stopped.expect("it stops").expect("no panic");
+    assert_eq!(stopped.expect("an end"), Stopped::Cleanly);
+    drop((silent, half, idle));
+}
