@@ -2,10 +2,16 @@
 #
 #   docker build --build-arg COMMIT=$(git rev-parse --short HEAD) -t cruddur .
 
+FROM node:20-bookworm-slim AS node
+
 FROM rust:1.95-slim-bookworm AS build
 RUN apt-get update \
     && apt-get install -y --no-install-recommends build-essential \
     && rm -rf /var/lib/apt/lists/*
+# npm bundles GraphiQL while the program is built.
+COPY --from=node /usr/local/bin/node /usr/local/bin/node
+COPY --from=node /usr/local/lib/node_modules/npm /usr/local/lib/node_modules/npm
+RUN ln -s ../lib/node_modules/npm/bin/npm-cli.js /usr/local/bin/npm
 WORKDIR /build
 # With FEATURES= it has `dev` and `issuer` as well, as compose.yaml needs it.
 ARG FEATURES=--no-default-features
@@ -21,6 +27,7 @@ RUN mkdir -p src examples tests/api \
 
 COPY build.rs ./
 COPY migrations ./migrations
+COPY web ./web
 COPY src ./src
 ARG COMMIT=
 ENV CRUDDUR_COMMIT=$COMMIT

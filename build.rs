@@ -1,7 +1,11 @@
-//! Tells the program the commit that it was built from, for `--version`.
+//! Tells the program the commit that it was built from, for `--version`, and
+//! bundles GraphiQL for it.
 
 use std::path::Path;
 use std::process::Command;
+
+#[path = "web/graphiql/bundle.rs"]
+mod graphiql;
 
 fn main() {
     // An image is built without the repository, and says the commit itself.
@@ -19,6 +23,9 @@ fn main() {
         |commit| format!("{package} ({commit})"),
     );
     println!("cargo::rustc-env=CRUDDUR_VERSION={version}");
+
+    let out = std::env::var_os("OUT_DIR").expect("cargo says where to");
+    graphiql::bundle(Path::new(&out)).expect("that directory can be written");
 }
 
 fn by_git() -> Option<String> {

@@ -11,7 +11,7 @@ use clap::Args;
 use crate::auth::{Issuers, TokenUse, UserPoolId};
 use crate::graphql::{Introspection, Limits, SendRate};
 use crate::loopback::is_loopback;
-use crate::server::{Bounds, Origin, Origins};
+use crate::server::{Bounds, Graphiql, Origin, Origins};
 use crate::store::{DynamoTarget, PoolSettings};
 
 /// The SDK's own variable for another DynamoDB than AWS's.
@@ -171,6 +171,15 @@ impl SignInArgs {
     }
 }
 
+/// Something that there is or is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Switch {
+    On,
+    // What the same variable says to leave it out of a build.
+    #[value(alias = "skip")]
+    Off,
+}
+
 /// How the API behaves.
 #[derive(Args, Clone, Debug)]
 pub struct ApiArgs {
@@ -185,6 +194,9 @@ pub struct ApiArgs {
     /// Who may ask for the schema
     #[arg(long, env = "CRUDDUR_INTROSPECTION", value_enum, default_value_t = Introspection::Authenticated)]
     pub introspection: Introspection,
+    /// Whether there is a GraphiQL at /graphiql, with a field for a token
+    #[arg(long, env = "CRUDDUR_GRAPHIQL", value_enum, default_value_t = Switch::Off)]
+    graphiql: Switch,
     /// Origins whose pages may call the API from a browser
     #[arg(
         long,
@@ -282,6 +294,15 @@ impl ApiArgs {
             depth: self.bounds.max_depth,
             nodes: self.bounds.max_nodes,
             ..Limits::default()
+        }
+    }
+
+    /// The explorer in the browser.
+    #[must_use]
+    pub fn graphiql(&self) -> Graphiql {
+        match self.graphiql {
+            Switch::On => Graphiql::On,
+            Switch::Off => Graphiql::Off,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The HTTP server: routes, who calls, and the way down to `graphql`.
 
 mod cors;
+mod graphiql;
 mod graphql_http;
 mod health;
 mod media;
@@ -24,6 +25,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::trace::TraceLayer;
 
 pub use cors::{InvalidOrigin, Origin, Origins};
+pub use graphiql::Graphiql;
 pub use health::Health;
 pub use serve::{Stopped, serve};
 
@@ -47,6 +49,8 @@ pub struct App {
     pub verifier: CognitoVerifier,
     /// The check of the stores.
     pub health: Arc<Health>,
+    /// The explorer in the browser.
+    pub graphiql: Graphiql,
     /// Whose pages may call.
     pub origins: Origins,
     /// How fast one caller may send messages.
@@ -107,6 +111,7 @@ pub fn router(app: App) -> Router {
         )
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
+        .merge(app.graphiql.clone().routes())
         .method_not_allowed_fallback(graphql_http::wrong_method)
         .fallback(graphql_http::no_such_path)
         .layer(layers)
@@ -127,9 +132,9 @@ fn without_strange_id<B>(mut request: Request<B>) -> Request<B> {
     request
 }
 
-/// Sets a header on every answer.
+/// Sets a header on every answer that does not say otherwise.
 fn header(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
-    SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value))
+    SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
 }
 
 fn span<B>(request: &Request<B>) -> tracing::Span {

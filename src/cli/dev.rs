@@ -21,7 +21,7 @@ use crate::dev::{CLIENT_ID, DataDir, DevError, DynamoDb, Issuer, Postgres, Signi
 use crate::graphql::{Api, Introspection, Limits, SendRate};
 use crate::loopback::is_loopback;
 use crate::messaging::{Directory, Messaging};
-use crate::server::{App, Bounds, Health, Origins, serve};
+use crate::server::{App, Bounds, Graphiql, Health, Origins, serve};
 use crate::store::{
     DynamoTarget, MessageStore, NewTable, PoolSettings, TableStatus, UserStore, connect_database,
     connect_dynamo, create_database, migrate, remote_database_host,
@@ -130,6 +130,7 @@ impl DevArgs {
             health: Health::new(messages, users),
             messaging,
             verifier: verifier(&issuer),
+            graphiql: Graphiql::SignedIn(issuer.session_routes(&demo::handles())),
             origins: Origins {
                 named: Vec::new(),
                 any_localhost: true,

@@ -47,6 +47,7 @@ impl ServeArgs {
             health: Health::new(messages.clone(), users.clone()),
             messaging: Messaging::new(messages, Directory::new(users, fresh_for), Clock::system()),
             verifier: self.verifier()?,
+            graphiql: self.api.graphiql(),
             origins: self.api.origins(),
             send_rate: self.api.send_rate(),
             bounds: self.api.bounds(),

@@ -207,6 +207,17 @@ impl Issuer {
             .await
     }
 
+    /// For a page of this machine: `GET /people` are these handles, and
+    /// `POST /token` is the issuer's.
+    pub fn session_routes(&self, handles: &[&'static str]) -> Router {
+        let people = Json(json!(handles));
+        Router::new()
+            .route("/people", get(async || people))
+            .route("/token", post(token))
+            .route_layer(from_fn(only_by_loopback_name))
+            .with_state(self.clone())
+    }
+
     /// What the tokens name as `iss`.
     #[must_use]
     pub fn url(&self) -> &str {

@@ -102,18 +102,20 @@ impl Limits {
         for definition in &document.definitions {
             let shape = match definition {
                 Definition::OperationDefinition(operation) => {
-                    counting.selections(&operation.selection_set, 0)
+                    let shape = counting.selections(&operation.selection_set, 0);
+                    self.check_cost(shape)?;
+                    self.check_operation(shape)?;
+                    selections = selections.saturating_add(shape.selections);
+                    shape
                 }
-                Definition::FragmentDefinition(fragment) => counting.fragment(&fragment.name, 0),
+                Definition::FragmentDefinition(fragment) => {
+                    let shape = counting.fragment(&fragment.name, 0);
+                    self.check_cost(shape)?;
+                    shape
+                }
                 _ => continue,
             };
-            self.check_part(shape)?;
             schema |= shape.schema;
-            if definition.as_operation_definition().is_some() {
-                selections = selections.saturating_add(shape.selections);
-                within("aliases", shape.aliases, self.aliases)?;
-                within("fields at its root", shape.fields, self.root_fields)?;
-            }
         }
         let steps = counting.steps;
         tracing::trace!(steps, selections, "a document was counted");
@@ -124,20 +126,26 @@ impl Limits {
         })
     }
 
-    /// What each operation and each fragment has to keep to.
-    fn check_part(&self, shape: Shape) -> Result<(), Exceeded> {
+    /// What validation, which looks at every operation and every fragment,
+    /// would have to pay for.
+    fn check_cost(&self, shape: Shape) -> Result<(), Exceeded> {
         within("levels of selections", shape.levels, MOST_LEVELS)?;
         within("selections", shape.selections, self.selections)?;
+        within(
+            "lists of the schema inside of each other",
+            shape.lists,
+            MOST_LISTS,
+        )
+    }
+
+    fn check_operation(&self, shape: Shape) -> Result<(), Exceeded> {
+        within("aliases", shape.aliases, self.aliases)?;
+        within("fields at its root", shape.fields, self.root_fields)?;
         within("levels of fields", shape.depth, self.depth)?;
         within(
             "levels of fields of the schema",
             shape.introspection_depth,
             self.introspection_depth,
-        )?;
-        within(
-            "lists of the schema inside of each other",
-            shape.lists,
-            MOST_LISTS,
         )
     }
 

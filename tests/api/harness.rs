@@ -16,7 +16,7 @@ use cruddur::dev::{CLIENT_ID, DynamoDb, Issuer, SigningKey};
 use cruddur::graphql::{Api, Introspection, Limits, SendRate};
 use cruddur::messaging::{Directory, Messaging, SeededMessage};
 use cruddur::model::{MessageBody, User};
-use cruddur::server::{App, Bounds, Health, Origins, Stopped, serve};
+use cruddur::server::{App, Bounds, Graphiql, Health, Origins, Stopped, serve};
 use cruddur::store::{
     DynamoTarget, MessageStore, NewTable, NewUser, PoolSettings, UserStore, connect_database,
     connect_dynamo, migrate,
@@ -41,6 +41,7 @@ pub struct Setup {
     pub clock: Clock,
     pub send_rate: SendRate,
     pub bounds: Bounds,
+    pub graphiql: Graphiql,
 }
 
 impl Default for Setup {
@@ -52,6 +53,7 @@ impl Default for Setup {
             clock: Clock::system(),
             send_rate: SendRate::new(0, 0),
             bounds: Bounds::default(),
+            graphiql: Graphiql::Off,
         }
     }
 }
@@ -112,6 +114,7 @@ pub async fn start_with(setup: Setup) -> Cruddur {
         messaging: messaging.clone(),
         verifier: CognitoVerifier::new(&issuers, keys, clients, setup.token_use),
         health: Health::new(messages.clone(), users.clone()),
+        graphiql: setup.graphiql,
         origins: Origins {
             named: vec!["https://cruddur.example".parse().expect("an origin")],
             any_localhost: false,

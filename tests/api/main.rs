@@ -11,6 +11,7 @@ mod connections;
 mod cost;
 mod create_message;
 mod errors;
+mod graphiql;
 mod hostile;
 mod http;
 mod keys;

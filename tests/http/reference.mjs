@@ -5,7 +5,7 @@
 // Each document is validated, and its variables coerced, by graphql-js against
 // schema.graphql; the server has to take or refuse the same ones.
 import { readFileSync } from "node:fs";
-import { buildSchema, parse, specifiedRules, validate } from "graphql";
+import { buildSchema, getIntrospectionQuery, parse, specifiedRules, validate } from "graphql";
 import { getVariableValues } from "graphql/execution/values.js";
 import { MaxIntrospectionDepthRule } from "graphql/validation/rules/MaxIntrospectionDepthRule.js";
 import { signedIn, startDev } from "./dev.mjs";
@@ -100,6 +100,8 @@ const documents = [
   ["{ node(id: \"5\") { id ... on Message { body } } }"],
   ["{ __typename }"],
   ["{ __schema { types { name } } }"],
+  [getIntrospectionQuery()],
+  [getIntrospectionQuery({ specifiedByUrl: true, directiveIsRepeatable: true, schemaDescription: true, inputValueDeprecation: true, oneOf: true })],
   ['{ __type(name: "User") { name } }'],
   ['{ __type(name: "MessageDestination") { isOneOf inputFields { name } } }'],
   ["{ __type { name } }"],

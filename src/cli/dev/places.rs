@@ -31,7 +31,7 @@ impl Places {
         let line = json!({
             "graphql": format!("http://{}/graphql", self.api),
             "websocket": null,
-            "graphiql": null,
+            "graphiql": format!("http://{}/graphiql", self.api),
             "dynamodb": self.dynamodb,
             "region": REGION,
             "database_url": self.database,
@@ -56,6 +56,7 @@ impl Places {
             "\
 cruddur is running. Ctrl-C stops all of it.
 
+  GraphiQL   http://{api}/graphiql
   GraphQL    http://{api}/graphql
   DynamoDB   {dynamodb}  (table {table})
   Postgres   {database}

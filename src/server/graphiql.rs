@@ -1,0 +1,147 @@
+//! GraphiQL, whole from the program: no third party's script sees a token.
+
+use std::io::Read;
+
+use axum::extract::Path;
+use axum::http::header::{
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
+    REFERRER_POLICY, VARY,
+};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use flate2::read::GzDecoder;
+
+use super::App;
+use super::graphql_http::no_such_path;
+
+/// Name and bytes, compressed by gzip, of each file that `build.rs` has bundled.
+const FILES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/graphiql_files.rs"));
+
+/// Nothing from elsewhere. The editor writes styles into the page.
+const POLICY: &str = "default-src 'none'; script-src 'self'; worker-src 'self'; \
+    style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; \
+    connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+const LEFT_OUT: &str = "GraphiQL was left out when this program was built: \
+    build it again with Node.js 20 or newer installed and without CRUDDUR_GRAPHIQL=skip.\n";
+
+/// Whether there is a GraphiQL, and who is signed in there.
+#[derive(Clone, Debug, Default)]
+pub enum Graphiql {
+    /// None.
+    #[default]
+    Off,
+    /// One with a field for a token.
+    On,
+    /// One that is signed in, and where `/` leads: by `GET /people`, the
+    /// handles to choose from, and `POST /token`, which is given one of them.
+    SignedIn(Router),
+}
+
+impl Graphiql {
+    pub(super) fn routes(self) -> Router<App> {
+        let page = Router::new()
+            .route("/graphiql", get(page))
+            .route("/graphiql/", get(async || Redirect::permanent("/graphiql")))
+            .route("/graphiql/{file}", get(file));
+        match self {
+            Self::Off => Router::new(),
+            Self::On => page.route("/graphiql/session/people", get(async || Json([(); 0]))),
+            Self::SignedIn(sign_in) => page
+                .nest_service("/graphiql/session", sign_in)
+                .route("/", get(async || Redirect::temporary("/graphiql"))),
+        }
+    }
+}
+
+async fn page(headers: HeaderMap) -> Response {
+    match find("index.html") {
+        Some(bytes) => answer("index.html", bytes, &headers),
+        None => (StatusCode::NOT_IMPLEMENTED, LEFT_OUT).into_response(),
+    }
+}
+
+async fn file(Path(name): Path<String>, headers: HeaderMap) -> Response {
+    let Some(bytes) = find(&name) else {
+        return no_such_path().await.into_response();
+    };
+    let mut response = answer(&name, bytes, &headers);
+    let changes_with_its_bytes = name.contains('-');
+    if changes_with_its_bytes {
+        let forever = HeaderValue::from_static("public, max-age=31536000, immutable");
+        response.headers_mut().insert(CACHE_CONTROL, forever);
+    }
+    response
+}
+
+fn find(name: &str) -> Option<&'static [u8]> {
+    let mut files = FILES.iter();
+    let (_, bytes) = files.find(|(file, _)| *file == name)?;
+    Some(bytes)
+}
+
+fn answer(name: &str, compressed: &'static [u8], headers: &HeaderMap) -> Response {
+    let headers_of_all = [
+        (CONTENT_TYPE, content_type(name)),
+        (CONTENT_SECURITY_POLICY, POLICY),
+        (REFERRER_POLICY, "no-referrer"),
+        (VARY, "accept-encoding"),
+    ];
+    if takes_gzip(headers) {
+        return (headers_of_all, [(CONTENT_ENCODING, "gzip")], compressed).into_response();
+    }
+    let mut bytes = Vec::new();
+    match GzDecoder::new(compressed).read_to_end(&mut bytes) {
+        Ok(_) => (headers_of_all, bytes).into_response(),
+        Err(cause) => {
+            tracing::error!(%cause, name, "a file of GraphiQL is broken");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+fn content_type(name: &str) -> &'static str {
+    match name.rsplit_once('.') {
+        Some((_, "html")) => "text/html; charset=utf-8",
+        Some((_, "js")) => "text/javascript; charset=utf-8",
+        Some((_, "css")) => "text/css; charset=utf-8",
+        Some((_, "svg")) => "image/svg+xml",
+        _ => "text/plain; charset=utf-8",
+    }
+}
+
+/// Whether a client takes what is compressed: every browser does.
+fn takes_gzip(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(ACCEPT_ENCODING).iter();
+    let mut codings = accepted
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','));
+    codings.any(|coding| {
+        let (name, parameters) = coding.split_once(';').unwrap_or((coding, ""));
+        let quality = parameters.trim().strip_prefix("q=");
+        let is_refused = quality.is_some_and(|quality| quality.parse() == Ok(0.0_f32));
+        name.trim().eq_ignore_ascii_case("gzip") && !is_refused
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_compressed_is_for_those_who_take_it() {
+        for (accepted, takes) in [
+            ("gzip, deflate, br", true),
+            ("br;q=1.0, GZIP;q=0.5", true),
+            ("gzip;q=0, identity", false),
+            ("br", false),
+            ("", false),
+        ] {
+            let value = HeaderValue::from_static(accepted);
+            let headers = HeaderMap::from_iter([(ACCEPT_ENCODING, value)]);
+            assert_eq!(takes_gzip(&headers), takes, "{accepted}");
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! GraphiQL's files; `tests/browser` opens them.
+
+use cruddur::server::Graphiql;
+use reqwest::Response;
+use reqwest::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE};
+
+use crate::harness::{Cruddur, Setup, start, start_with};
+
+async fn get(cruddur: &Cruddur, path: &str) -> Response {
+    let request = cruddur.http.get(format!("{}{path}", cruddur.url));
+    request.send().await.expect("an answer")
+}
+
+#[tokio::test]
+async fn graphiql_is_there_where_it_is_asked_for() {
+    let cruddur = start().await;
+    for path in ["/", "/graphiql", "/graphiql/", "/graphiql/session/people"] {
+        assert_eq!(get(&cruddur, path).await.status(), 404, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn everything_that_the_page_names_is_served_with_it() {
+    let cruddur = start_with(Setup {
+        graphiql: Graphiql::On,
+        ..Setup::default()
+    })
+    .await;
+    let page = get(&cruddur, "/graphiql").await;
+    if page.status() == 501 {
+        let told = page.text().await.expect("a sentence");
+        assert!(told.contains("Node.js"), "{told}");
+        return;
+    }
+    let policy = page.headers()["content-security-policy"].clone();
+    let policy = policy.to_str().expect("a text");
+    assert!(policy.starts_with("default-src 'none'; script-src 'self';"));
+    assert!(!policy.contains("unsafe-eval") && !policy.contains("http"));
+    assert_eq!(page.headers()[CACHE_CONTROL], "no-store");
+    let page = page.text().await.expect("a text");
+    assert!(!page.contains("//"), "nothing from elsewhere: {page}");
+
+    let named = page.split('"').filter(|part| part.starts_with("graphiql/"));
+    let named: Vec<&str> = named.collect();
+    assert_eq!(named.len(), 3, "{named:?}");
+    for name in named {
+        let whole = get(&cruddur, &format!("/{name}")).await;
+        assert_eq!(whole.status(), 200, "{name}");
+        let kind = whole.headers()[CONTENT_TYPE].to_str().expect("a text");
+        assert!(!kind.starts_with("text/plain"), "{name}: {kind}");
+        let is_hashed = name.contains('-');
+        assert_eq!(
+            whole.headers()[CACHE_CONTROL] != "no-store",
+            is_hashed,
+            "{name}"
+        );
+        let whole = whole.bytes().await.expect("bytes").len();
+        let compressed = cruddur.http.get(format!("{}/{name}", cruddur.url));
+        let compressed = compressed.header(ACCEPT_ENCODING, "gzip, br").send().await;
+        let compressed = compressed.expect("an answer");
+        assert_eq!(compressed.headers()[CONTENT_ENCODING], "gzip");
+        let compressed = compressed.bytes().await.expect("bytes").len();
+        assert!(compressed < whole, "{compressed} of {whole}");
+    }
+    let licences = get(&cruddur, "/graphiql/licences.txt").await;
+    assert!(
+        licences
+            .text()
+            .await
+            .expect("a text")
+            .contains("graphiql 5")
+    );
+    assert_eq!(get(&cruddur, "/graphiql/nothing.js").await.status(), 404);
+    let people = get(&cruddur, "/graphiql/session/people").await;
+    assert_eq!(people.text().await.expect("JSON"), "[]");
+}

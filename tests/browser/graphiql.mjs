@@ -1,0 +1,190 @@
+// GraphiQL as somebody meets it who opens `dev`, and behind `serve`.
+//
+// Usage: node graphiql.mjs <cruddur program> [file for a picture]
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { createInterface } from "node:readline";
+import { chromium } from "playwright-core";
+import { startDev } from "../http/dev.mjs";
+
+const [program, picture] = process.argv.slice(2);
+const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
+
+// A page in which anything from elsewhere, and any error of the console, is a failure.
+async function openPage(browser, url) {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 800 } });
+  const page = await context.newPage();
+  const faults = [];
+  const { origin } = new URL(url);
+  await context.route("**/*", (route) => {
+    const asked = route.request().url();
+    if (new URL(asked).origin === origin) return route.continue();
+    faults.push(`asked for ${asked}`);
+    return route.abort();
+  });
+  page.on("console", (message) => {
+    if (message.type() === "error") faults.push(message.text());
+  });
+  page.on("pageerror", (error) => faults.push(String(error)));
+  const began = performance.now();
+  await page.goto(url);
+  await page.locator(".graphiql-query-editor .view-line").first().waitFor();
+  const ready = Math.round(performance.now() - began);
+  return { page, faults, ready, close: () => context.close() };
+}
+
+const text = async (page, selector) => (await page.locator(selector).innerText()).replaceAll("\u00a0", " ");
+const execute = async (page) => {
+  const answered = page.waitForResponse((response) => new URL(response.url()).pathname === "/graphql");
+  await page.locator("button.graphiql-execute-button").click();
+  const answer = await (await answered).json();
+  assert.equal(answer.errors, undefined, JSON.stringify(answer));
+  return answer;
+};
+const tab = (page, name) => page.locator(".graphiql-tab-button").getByText(name, { exact: true }).click();
+
+// Nothing of a token is left behind where another page, or a look over the shoulder, could find it.
+async function assertNoToken(page, tokens) {
+  const kept = await page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie]));
+  for (const token of tokens) {
+    assert.ok(!kept.includes(token), "a token is kept by the browser");
+    assert.ok(!page.url().includes(token), "a token is in the address");
+  }
+  assert.ok(!kept.includes("eyJ"), kept);
+}
+
+async function signedInByDev(browser, places) {
+  const root = new URL("/", places.graphql).href;
+  const { page, faults, ready, close } = await openPage(browser, root);
+  assert.equal(page.url(), places.graphiql, "/ leads to GraphiQL");
+  assert.equal(await page.locator(".cruddur-session select").inputValue(), "luu");
+
+  await tab(page, "MessageGroups");
+  let { data } = await execute(page);
+  const others = data.messageGroups.edges.map(({ node }) => node.otherUser.handle);
+  assert.deepEqual(others, ["unamused", "mirabel"]);
+
+  await tab(page, "Messages");
+  ({ data } = await execute(page));
+  assert.equal(data.messages.edges.length, 20);
+  assert.equal(data.messages.pageInfo.hasPreviousPage, true);
+
+  await tab(page, "CreateMessageInGroup");
+  ({ data } = await execute(page));
+  const { uuid } = data.createMessage.messageEdge.node;
+
+  await tab(page, "CreateMessageTo");
+  ({ data } = await execute(page));
+  assert.equal(data.createMessage.messageGroupEdge.node.otherUser.displayName, "Tove Lind");
+  await page.locator(".graphiql-response", { hasText: "Tove" }).waitFor();
+
+  // Somebody else does not say it as well.
+  let sent = 0;
+  page.on("request", (request) => {
+    if (new URL(request.url()).pathname === "/graphql") sent += 1;
+  });
+  const switched = page.waitForResponse((response) => response.url().endsWith("/session/token"));
+  await page.locator(".cruddur-session select").selectOption("oddvar");
+  await switched;
+  await page.waitForTimeout(500);
+  assert.equal(sent, 0, "a switch of users sends no mutation");
+
+  // The other side of the same group, with what has just been written.
+  await tab(page, "Messages");
+  const answered = page.waitForResponse((response) => new URL(response.url()).pathname === "/graphql");
+  await page.locator(".cruddur-session select").selectOption("unamused");
+  ({ data } = await (await answered).json());
+  const last = data.messages.edges.at(-1).node;
+  assert.equal(last.uuid, uuid);
+  assert.equal(last.sender.handle, "luu");
+  await page.locator(".graphiql-response", { hasText: "messages" }).waitFor();
+
+  // Documentation.
+  await page.getByRole("button", { name: "Show Documentation Explorer" }).click();
+  const explorer = page.locator(".graphiql-plugin");
+  await explorer.getByText("Query", { exact: true }).click();
+  await explorer.getByText("messageGroups", { exact: true }).first().click();
+  await explorer.getByText("most recently active first").first().waitFor();
+  if (picture) await page.screenshot({ path: picture });
+
+  // A field name is completed.
+  await page.getByRole("button", { name: "New tab" }).click();
+  await page.locator(".graphiql-query-editor .view-lines").click();
+  await page.keyboard.press("ControlOrMeta+A");
+  await page.keyboard.type("{ viewer { displ");
+  await page.locator(".suggest-widget").getByText("displayName").first().waitFor();
+  await page.keyboard.press("Enter");
+  assert.match(await text(page, ".graphiql-query-editor .view-lines"), /displayName/);
+
+  await assertNoToken(page, Object.values(places.tokens));
+  assert.deepEqual(faults, []);
+  await close();
+  return ready;
+}
+
+async function serve(places) {
+  const environment = {
+    PATH: process.env.PATH,
+    AWS_ENDPOINT_URL_DYNAMODB: places.dynamodb,
+    AWS_REGION: places.region,
+    AWS_ACCESS_KEY_ID: "local",
+    AWS_SECRET_ACCESS_KEY: "local",
+    DATABASE_URL: places.database_url,
+    COGNITO_ISSUER: places.issuer,
+    AWS_COGNITO_USER_POOL_CLIENT_ID: places.client_id,
+    DDB_MESSAGE_TABLE: places.table,
+  };
+  const serving = spawn(program, ["serve", "--graphiql", "on", "--listen", "127.0.0.1:0"], {
+    env: environment,
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  const lines = createInterface({ input: serving.stderr });
+  for await (const line of lines) {
+    const address = line.match(/serving.*?(127\.0\.0\.1:\d+)/);
+    if (address) return { url: `http://${address[1]}/graphiql`, stop: () => serving.kill("SIGTERM") };
+  }
+  throw new Error("serve does not serve");
+}
+
+async function withATokenOfOnesOwn(browser, places) {
+  const { url, stop } = await serve(places);
+  try {
+    const { page, faults, close } = await openPage(browser, url);
+    // Until there is a token nobody is told the schema: that is what the browser reports here.
+    assert.ok(faults.every((fault) => fault.includes("401")), faults.join("\n"));
+    faults.length = 0;
+    await page.getByLabel("Access token").fill(places.tokens.mirabel);
+    await page.getByRole("button", { name: "Use" }).click();
+    await tab(page, "MessageGroups");
+    const { data } = await execute(page);
+    assert.deepEqual(
+      data.messageGroups.edges.map(({ node }) => node.otherUser.handle),
+      ["luu"],
+    );
+    await page.getByRole("button", { name: "Show Documentation Explorer" }).click();
+    await page.locator(".graphiql-plugin").getByText("Query", { exact: true }).waitFor();
+    await assertNoToken(page, Object.values(places.tokens));
+    assert.deepEqual(faults, []);
+    const { origin } = new URL(url);
+    assert.equal((await fetch(origin)).status, 404, "only in dev does / lead there");
+    assert.equal((await fetch(`${origin}/graphiql/session/token`, { method: "POST" })).status, 404);
+    await close();
+  } finally {
+    stop();
+  }
+}
+
+const { places, stop } = await startDev(program);
+const browser = await chromium.launch({
+  executablePath: CHROMIUM,
+  args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+});
+try {
+  const ready = await signedInByDev(browser, places);
+  console.log(`GraphiQL of dev: ready to type ${ready} ms after the request`);
+  await withATokenOfOnesOwn(browser, places);
+  console.log("GraphiQL of serve: with a token of one's own");
+} finally {
+  await browser.close();
+  stop();
+}

@@ -1,0 +1,102 @@
+// GraphiQL, signed in.
+import "./workers.js";
+import "graphiql/style.css";
+import "./page.css";
+import { useGraphiQL, useGraphiQLActions } from "@graphiql/react";
+import { GraphiQL } from "graphiql";
+import { parse } from "graphql";
+import { useState } from "react";
+import { createRoot } from "react-dom/client";
+import { examples } from "./examples.js";
+import { fetcher, newestMessageGroup, people, signInAs, setToken } from "./session.js";
+
+// Tabs and history live as long as the page: what is in them may be a secret.
+function memory() {
+  const kept = new Map();
+  return {
+    getItem: (key) => kept.get(key) ?? null,
+    setItem: (key, value) => void kept.set(key, value),
+    removeItem: (key) => void kept.delete(key),
+    clear: () => kept.clear(),
+    get length() {
+      return kept.size;
+    },
+  };
+}
+
+// Whether a document can be executed without changing anything.
+function onlyAsks(document) {
+  try {
+    return parse(document).definitions.every(({ operation = "query" }) => operation === "query");
+  } catch {
+    return false;
+  }
+}
+
+// A switch between the demo users, which shows the other side at once, and sends nothing in their name.
+function Switch({ handles }) {
+  const { run } = useGraphiQLActions();
+  const queryEditor = useGraphiQL((state) => state.queryEditor);
+  const [failed, setFailed] = useState("");
+  const change = async (event) => {
+    try {
+      await signInAs(event.target.value);
+      setFailed("");
+      if (onlyAsks(queryEditor?.getValue() ?? "")) run();
+    } catch (error) {
+      setFailed(error.message);
+    }
+  };
+  return (
+    <label className="cruddur-session">
+      Signed in as
+      <select onChange={change}>
+        {handles.map((handle) => (
+          <option key={handle}>{handle}</option>
+        ))}
+      </select>
+      <span role="alert">{failed}</span>
+    </label>
+  );
+}
+
+// A field for a token.
+function Token() {
+  const { introspect } = useGraphiQLActions();
+  const submit = (event) => {
+    event.preventDefault();
+    setToken(new FormData(event.target).get("token"));
+    introspect();
+  };
+  return (
+    <form className="cruddur-session" onSubmit={submit}>
+      <label>
+        Access token
+        <input name="token" type="password" autoComplete="off" placeholder="of Cognito" />
+      </label>
+      <button type="submit">Use</button>
+    </form>
+  );
+}
+
+function Page({ handles, messageGroupUuid }) {
+  return (
+    <GraphiQL
+      fetcher={fetcher}
+      storage={memory()}
+      shouldPersistHeaders={false}
+      showPersistHeadersSettings={false}
+      defaultTabs={examples(messageGroupUuid)}
+      defaultEditorToolsVisibility="variables"
+    >
+      <GraphiQL.Logo>{handles.length ? <Switch handles={handles} /> : <Token />}</GraphiQL.Logo>
+    </GraphiQL>
+  );
+}
+
+const handles = await people();
+if (handles.length) await signInAs(handles[0]);
+const messageGroupUuid = handles.length ? await newestMessageGroup() : undefined;
+createRoot(document.getElementById("graphiql")).render(
+  <Page handles={handles} messageGroupUuid={messageGroupUuid} />,
+);
