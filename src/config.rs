@@ -3,15 +3,17 @@
 //! A command flattens the groups that it uses. Where the ecosystem has a name
 //! for a variable, that is the one.
 
+use std::fmt::Display;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 
 use crate::auth::{Issuers, TokenUse, UserPoolId};
-use crate::graphql::{Introspection, Limits, SendRate};
+use crate::graphql::{Api, Introspection, Limits, SendRate};
 use crate::loopback::is_loopback;
-use crate::server::{Bounds, Graphiql, Origin, Origins};
+use crate::server::{Bounds, Documents, Graphiql, Origin, Origins};
 use crate::store::{DynamoTarget, PoolSettings};
 
 /// The SDK's own variable for another DynamoDB than AWS's.
@@ -171,6 +173,28 @@ impl SignInArgs {
     }
 }
 
+/// What may be asked.
+#[derive(Args, Clone, Debug)]
+pub struct DocumentsArgs {
+    /// Serve only the documents of this manifest, by their ids: JSON, as
+    /// graphql-codegen, relay-compiler or Apollo's tools write it
+    #[arg(long, env = "CRUDDUR_TRUSTED_DOCUMENTS", value_name = "FILE")]
+    trusted_documents: Option<PathBuf>,
+}
+
+impl DocumentsArgs {
+    /// The documents that are known by an id, or what is wrong with the manifest
+    /// that is named.
+    pub fn read(&self, api: &Api) -> Result<Documents, String> {
+        let Some(file) = &self.trusted_documents else {
+            return Ok(Documents::default());
+        };
+        let wrong = |why: &dyn Display| format!("--trusted-documents {}: {why}", file.display());
+        let manifest = std::fs::read_to_string(file).map_err(|error| wrong(&error))?;
+        Documents::trusted(&manifest, api).map_err(|error| wrong(&error))
+    }
+}
+
 /// Something that there is or is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Switch {
@@ -205,6 +229,9 @@ pub struct ApiArgs {
         value_name = "ORIGIN,…"
     )]
     pub cors_origin: Vec<Origin>,
+    /// What may be asked.
+    #[command(flatten)]
+    pub documents: DocumentsArgs,
     /// How long a user is kept before Postgres is asked again, in seconds; 0 is
     /// not at all
     #[arg(

@@ -1,6 +1,7 @@
 //! The HTTP server: routes, who calls, and the way down to `graphql`.
 
 mod cors;
+mod documents;
 mod graphiql;
 mod graphql_http;
 mod health;
@@ -25,6 +26,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::trace::TraceLayer;
 
 pub use cors::{InvalidOrigin, Origin, Origins};
+pub use documents::{Documents, InvalidManifest};
 pub use graphiql::Graphiql;
 pub use health::Health;
 pub use serve::{Stopped, serve};
@@ -43,6 +45,8 @@ static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub struct App {
     /// The schema.
     pub api: Api,
+    /// The documents that are known by an id.
+    pub documents: Documents,
     /// The rules and the stores under them.
     pub messaging: Messaging,
     /// The check of tokens.

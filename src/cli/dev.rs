@@ -15,7 +15,7 @@ use super::CliError;
 use super::signals::{INTERRUPTED, stop};
 use crate::auth::{CognitoVerifier, Issuers, KeyCache, TokenUse};
 use crate::clock::Clock;
-use crate::config::{DYNAMODB_ENDPOINT, TableArgs};
+use crate::config::{DYNAMODB_ENDPOINT, DocumentsArgs, TableArgs};
 use crate::demo;
 use crate::dev::{CLIENT_ID, DataDir, DevError, DynamoDb, Issuer, Postgres, SigningKey};
 use crate::graphql::{Api, Introspection, Limits, SendRate};
@@ -51,6 +51,8 @@ pub(super) struct DevArgs {
     /// Print one line of JSON once all is ready, for programs
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    documents: DocumentsArgs,
     #[command(flatten)]
     table: TableArgs,
 }
@@ -96,6 +98,8 @@ impl DevArgs {
     }
 
     async fn start(self) -> Result<Ready, CliError> {
+        let api = Api::new(Introspection::Public, Limits::default());
+        let documents = self.documents.read(&api).map_err(CliError::Failed)?;
         let listener = self.listener().await?;
         let given = Given::from_environment()?;
         let (data_dir, ports) = (
@@ -126,7 +130,8 @@ impl DevArgs {
             tokens: tokens(&issuer, &users).await?,
         };
         let app = App {
-            api: Api::new(Introspection::Public, Limits::default()),
+            documents,
+            api,
             health: Health::new(messages, users),
             messaging,
             verifier: verifier(&issuer),

@@ -39,11 +39,14 @@ pub(super) struct ServeArgs {
 impl ServeArgs {
     pub async fn run(self) -> Result<ExitCode, CliError> {
         let stop = stop()?;
+        let api = Api::new(self.api.introspection, self.api.limits());
+        let documents = self.api.documents.read(&api).map_err(CliError::Failed)?;
         let messages = self.messages().await?;
         let users = self.users().await?;
         let fresh_for = Duration::from_secs(self.api.user_cache_seconds);
         let app = App {
-            api: Api::new(self.api.introspection, self.api.limits()),
+            documents,
+            api,
             health: Health::new(messages.clone(), users.clone()),
             messaging: Messaging::new(messages, Directory::new(users, fresh_for), Clock::system()),
             verifier: self.verifier()?,

@@ -97,6 +97,22 @@ impl Api {
         operation.prepare(&self.definition, &self.limits)
     }
 
+    /// Whether a document of one operation can be executed at all, whatever its
+    /// variables. Else what is wrong with it.
+    pub fn check_document(&self, document: &str) -> Result<(), String> {
+        let request = GraphqlRequest {
+            query: document.to_owned(),
+            ..GraphqlRequest::default()
+        };
+        let checked = self
+            .parse(request)
+            .and_then(|operation| operation.validate(&self.definition));
+        checked.map(drop).map_err(|refused| {
+            let first = refused.errors.into_iter().next();
+            first.map(|error| error.message).unwrap_or_default()
+        })
+    }
+
     /// Executes an operation. Every error of the answer has a code.
     pub async fn execute(
         &self,

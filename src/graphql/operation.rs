@@ -3,10 +3,10 @@
 use std::fmt;
 
 use apollo_compiler::ast::{self, Definition, Document, OperationType};
-use apollo_compiler::parser::Parser;
+use apollo_compiler::parser::{Parser, SourceMap};
 use apollo_compiler::response::{GraphQLError, JsonMap};
 use apollo_compiler::validation::{DiagnosticList, Valid};
-use apollo_compiler::{Node, Schema};
+use apollo_compiler::{ExecutableDocument, Node, Schema};
 use async_graphql::parser::types::OperationDefinition;
 use async_graphql::{Pos, Response, ServerError};
 
@@ -98,6 +98,25 @@ impl Operation {
         self.about.schema
     }
 
+    /// The document, validated against the schema.
+    pub(super) fn validate(
+        &self,
+        schema: &Valid<Schema>,
+    ) -> Result<Valid<ExecutableDocument>, Refused> {
+        let invalid = |errors: &DiagnosticList| diagnosed(Code::GraphqlValidationFailed, errors);
+        // In two steps: a field that is unknown would also be missed as a
+        // selection of the one above it.
+        let document = self.document.to_executable(schema);
+        let document = document.map_err(|error| invalid(&error.errors))?;
+        let document = document.validate(schema);
+        let document = document.map_err(|error| invalid(&error.errors))?;
+        check_values(schema, &document).map_err(|wrong| {
+            let code = Code::GraphqlValidationFailed;
+            wrong_value(code, wrong, &document.sources)
+        })?;
+        Ok(document)
+    }
+
     /// Makes it fit to be executed: validated against the schema, with its
     /// variables coerced, within the limit of what it may answer, each field
     /// once.
@@ -106,18 +125,8 @@ impl Operation {
         schema: &Valid<Schema>,
         limits: &Limits,
     ) -> Result<OperationDefinition, Refused> {
-        let validated = self.document.to_executable_validate(schema);
-        let document =
-            validated.map_err(|error| diagnosed(Code::GraphqlValidationFailed, &error.errors))?;
+        let document = self.validate(schema)?;
         let sources = &document.sources;
-        let wrong_value = |code, wrong: WrongValue| {
-            told(
-                code,
-                &GraphQLError::new(wrong.message, wrong.location, sources),
-            )
-        };
-        check_values(schema, &document)
-            .map_err(|wrong| wrong_value(Code::GraphqlValidationFailed, wrong))?;
         let name = self.definition.name.as_deref();
         let operation = document.operations.get(name).map_err(|error| {
             told(
@@ -129,7 +138,7 @@ impl Operation {
             apollo_compiler::request::coerce_variable_values(schema, operation, &self.variables)
                 .map_err(|error| told(Code::BadUserInput, &error.to_graphql_error(sources)))?;
         check_variables(schema, operation, &variables)
-            .map_err(|wrong| wrong_value(Code::BadUserInput, wrong))?;
+            .map_err(|wrong| wrong_value(Code::BadUserInput, wrong, sources))?;
         limits
             .check_nodes(&document, &operation.selection_set, &variables)
             .map_err(|error| Box::new(refusal(Code::QueryTooComplex, error.to_string())))?;
@@ -146,6 +155,13 @@ fn diagnosed(code: Code, errors: &DiagnosticList) -> Refused {
     // What `Display` prints quotes the document over several lines.
     let errors = errors.map(|error| server_error(&error.unstable_to_json_compat()));
     Box::new(refusals(code, errors.collect()))
+}
+
+fn wrong_value(code: Code, wrong: WrongValue, sources: &SourceMap) -> Refused {
+    told(
+        code,
+        &GraphQLError::new(wrong.message, wrong.location, sources),
+    )
 }
 
 fn told(code: Code, error: &GraphQLError) -> Refused {

@@ -86,14 +86,16 @@ async fn answer(
     if matches!(caller, Caller::Anonymous) && !app.api.is_for_anybody() {
         return Err(nobody());
     }
-    let request = received(request, app.bounds.body_bytes, deadline).await?;
+    let received = received(request, app.bounds.body_bytes, deadline).await?;
     // Only now: who sends slowly takes nobody's turn.
     let Ok(_turn) = in_flight.try_acquire() else {
         let message = "The server has too much to do. Try again.";
         return Err(Refused::unavailable(message));
     };
-    let operation = match app.api.parse(request) {
-        Ok(operation) => operation,
+    let found = app.documents.find(received);
+    let parsed = found.and_then(|(request, to_keep)| Ok((app.api.parse(request)?, to_keep)));
+    let (operation, to_keep) = match parsed {
+        Ok(parsed) => parsed,
         Err(refused) => return Ok(body(media, *refused)),
     };
     if operation.is_mutation() && !by_post {
@@ -108,6 +110,10 @@ async fn answer(
         Caller::Anonymous => return Err(nobody()),
         Caller::SignedIn { sub, .. } => Some(viewer(&app, &users, &sub, request_id).await?),
     };
+    // Somebody who is nobody here fills no memory.
+    if let (Some(_), Some(document)) = (&viewer, to_keep) {
+        app.documents.keep(document);
+    }
     let is_mutation = operation.is_mutation();
     let session = Session::new(
         app.messaging.clone(),

@@ -9,17 +9,24 @@ use tokio::time::{Instant, timeout_at};
 
 use super::media::is_json;
 use super::refused::Refused;
-use crate::graphql::GraphqlRequest;
 
 /// How a body that is too large is recognised among the errors of reading it.
 const TOO_LARGE: &str = "length limit exceeded";
+
+/// What is asked: a document, or the id of one that is known, or both.
+pub(super) struct Received {
+    pub query: Option<String>,
+    pub id: Option<String>,
+    pub operation_name: Option<String>,
+    pub variables: Map<String, Value>,
+}
 
 /// Reads what is asked. A body has to be there by `deadline`.
 pub(super) async fn received(
     request: Request,
     largest_body: usize,
     deadline: Instant,
-) -> Result<GraphqlRequest, Refused> {
+) -> Result<Received, Refused> {
     if request.method() != Method::POST {
         return from_query(request.uri().query().unwrap_or_default());
     }
@@ -58,7 +65,7 @@ fn is_too_large(error: &axum::Error) -> bool {
     false
 }
 
-fn from_json(body: &[u8]) -> Result<GraphqlRequest, Refused> {
+fn from_json(body: &[u8]) -> Result<Received, Refused> {
     let value: Value = serde_json::from_slice(body)
         .map_err(|error| bad(format!("the body is no JSON: {error}")))?;
     match value {
@@ -68,11 +75,11 @@ fn from_json(body: &[u8]) -> Result<GraphqlRequest, Refused> {
     }
 }
 
-fn from_query(query: &str) -> Result<GraphqlRequest, Refused> {
+fn from_query(query: &str) -> Result<Received, Refused> {
     let mut members = Map::new();
     for (name, text) in form_urlencoded::parse(query.as_bytes()) {
         let value = match name.as_ref() {
-            "query" | "operationName" => Value::String(text.into_owned()),
+            "query" | "operationName" | "documentId" => Value::String(text.into_owned()),
             "variables" | "extensions" if text.is_empty() => continue,
             "variables" | "extensions" => parse(&name, &text)?,
             _ => continue,
@@ -88,31 +95,46 @@ fn parse<T: DeserializeOwned>(name: &str, text: &str) -> Result<T, Refused> {
     serde_json::from_str(text).map_err(|error| bad(format!("`{name}` is no JSON: {error}")))
 }
 
-fn from_members(mut members: Map<String, Value>) -> Result<GraphqlRequest, Refused> {
-    match members.remove("extensions") {
-        None | Some(Value::Null | Value::Object(_)) => {}
-        Some(_) => return Err(bad("`extensions` is a JSON object")),
+fn from_members(mut members: Map<String, Value>) -> Result<Received, Refused> {
+    let mut text = |name: &str| match members.remove(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(bad(format!("`{name}` is a text"))),
+    };
+    let query = text("query")?;
+    let operation_name = text("operationName")?;
+    let document_id = text("documentId")?;
+    let mut object = |name: &str| match members.remove(name) {
+        None | Some(Value::Null) => Ok(Map::new()),
+        Some(Value::Object(object)) => Ok(object),
+        Some(_) => Err(bad(format!("`{name}` is a JSON object"))),
+    };
+    let variables = object("variables")?;
+    let persisted = persisted_query(object("extensions")?)?;
+    let id = document_id.or(persisted);
+    if query.is_none() && id.is_none() {
+        return Err(bad("it has no `query`"));
     }
-    let query = match members.remove("query") {
-        Some(Value::String(query)) => query,
-        Some(_) => return Err(bad("`query` is a text")),
-        None => return Err(bad("it has no `query`")),
-    };
-    let operation_name = match members.remove("operationName") {
-        None | Some(Value::Null) => None,
-        Some(Value::String(name)) => Some(name),
-        Some(_) => return Err(bad("`operationName` is a text")),
-    };
-    let variables = match members.remove("variables") {
-        None | Some(Value::Null) => None,
-        Some(Value::Object(variables)) => Some(variables),
-        Some(_) => return Err(bad("`variables` is a JSON object")),
-    };
-    Ok(GraphqlRequest {
+    Ok(Received {
         query,
+        id: id.map(|id| id.strip_prefix("sha256:").unwrap_or(&id).to_owned()),
         operation_name,
-        variables: variables.unwrap_or_default(),
+        variables,
     })
+}
+
+/// The hash of Apollo's automatic persisted queries.
+fn persisted_query(mut extensions: Map<String, Value>) -> Result<Option<String>, Refused> {
+    let Some(persisted) = extensions.remove("persistedQuery") else {
+        return Ok(None);
+    };
+    if persisted["version"] != 1 {
+        return Err(bad("`extensions.persistedQuery.version` is 1"));
+    }
+    match &persisted["sha256Hash"] {
+        Value::String(hash) => Ok(Some(hash.clone())),
+        _ => Err(bad("`extensions.persistedQuery.sha256Hash` is a text")),
+    }
 }
 
 fn bad(why: impl std::fmt::Display) -> Refused {

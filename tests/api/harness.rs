@@ -16,7 +16,7 @@ use cruddur::dev::{CLIENT_ID, DynamoDb, Issuer, SigningKey};
 use cruddur::graphql::{Api, Introspection, Limits, SendRate};
 use cruddur::messaging::{Directory, Messaging, SeededMessage};
 use cruddur::model::{MessageBody, User};
-use cruddur::server::{App, Bounds, Graphiql, Health, Origins, Stopped, serve};
+use cruddur::server::{App, Bounds, Documents, Graphiql, Health, Origins, Stopped, serve};
 use cruddur::store::{
     DynamoTarget, MessageStore, NewTable, NewUser, PoolSettings, UserStore, connect_database,
     connect_dynamo, migrate,
@@ -42,6 +42,7 @@ pub struct Setup {
     pub send_rate: SendRate,
     pub bounds: Bounds,
     pub graphiql: Graphiql,
+    pub documents: Documents,
 }
 
 impl Default for Setup {
@@ -54,6 +55,7 @@ impl Default for Setup {
             send_rate: SendRate::new(0, 0),
             bounds: Bounds::default(),
             graphiql: Graphiql::Off,
+            documents: Documents::default(),
         }
     }
 }
@@ -114,6 +116,7 @@ pub async fn start_with(setup: Setup) -> Cruddur {
         messaging: messaging.clone(),
         verifier: CognitoVerifier::new(&issuers, keys, clients, setup.token_use),
         health: Health::new(messages.clone(), users.clone()),
+        documents: setup.documents,
         graphiql: setup.graphiql,
         origins: Origins {
             named: vec!["https://cruddur.example".parse().expect("an origin")],
@@ -189,6 +192,7 @@ impl Cruddur {
         let messaging = Messaging::new(self.messages.clone(), directory, setup.clock);
         App {
             messaging,
+            documents: setup.documents,
             bounds: setup.bounds,
             send_rate: setup.send_rate,
             ..self.app.clone()

@@ -10,6 +10,7 @@ mod concurrency;
 mod connections;
 mod cost;
 mod create_message;
+mod documents;
 mod errors;
 mod graphiql;
 mod hostile;

@@ -1,0 +1,157 @@
+//! Documents that a request names instead of sending them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use moka::sync::Cache;
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use super::received::Received;
+use crate::graphql::{Api, Code, GraphqlRequest, refusal};
+
+/// The most documents that are kept because a client sent them.
+const MOST_KEPT: u64 = 1000;
+
+/// What clients of automatic persisted queries look for.
+const NOT_FOUND: &str = "PersistedQueryNotFound";
+
+/// The documents that are known by an id.
+#[derive(Clone, Debug)]
+pub enum Documents {
+    /// Those that were sent once, with their hash: Apollo's automatic persisted
+    /// queries. Each instance has its own; a client sends the text again where
+    /// one has forgotten it.
+    Automatic(Cache<String, Arc<str>>),
+    /// Those of a manifest, and no others.
+    Trusted(Arc<HashMap<String, Arc<str>>>),
+}
+
+impl Default for Documents {
+    fn default() -> Self {
+        Self::Automatic(Cache::new(MOST_KEPT))
+    }
+}
+
+/// A manifest that cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidManifest {
+    /// It is no manifest.
+    #[error(
+        "it is not a manifest: expected a JSON object of ids and documents, as graphql-codegen and relay-compiler write it, or Apollo's ({0})"
+    )]
+    NotAManifest(serde_json::Error),
+    /// It has nothing in it.
+    #[error("it has no documents")]
+    Empty,
+    /// A document could never be executed.
+    #[error("its document {id} cannot be executed: {why}")]
+    Document {
+        /// Its id.
+        id: String,
+        /// What a client would be told.
+        why: String,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Manifest {
+    /// Apollo's `apollo-persisted-query-manifest`.
+    Operations { operations: Vec<ManifestOperation> },
+    /// Of graphql-codegen and relay-compiler.
+    Ids(HashMap<String, String>),
+}
+
+#[derive(Deserialize)]
+struct ManifestOperation {
+    id: String,
+    body: String,
+}
+
+/// A document, and the id under which it is to be known from now on.
+pub(super) type ToKeep = (String, Arc<str>);
+
+impl Documents {
+    /// The documents of a manifest. Each has to be valid, and within the limits.
+    pub fn trusted(manifest: &str, api: &Api) -> Result<Self, InvalidManifest> {
+        let manifest = serde_json::from_str(manifest).map_err(InvalidManifest::NotAManifest)?;
+        let documents: Vec<(String, String)> = match manifest {
+            Manifest::Operations { operations } => operations
+                .into_iter()
+                .map(|operation| (operation.id, operation.body))
+                .collect(),
+            Manifest::Ids(documents) => documents.into_iter().collect(),
+        };
+        if documents.is_empty() {
+            return Err(InvalidManifest::Empty);
+        }
+        let mut trusted = HashMap::with_capacity(documents.len());
+        for (id, document) in documents {
+            api.check_document(&document)
+                .map_err(|why| InvalidManifest::Document {
+                    id: id.clone(),
+                    why,
+                })?;
+            trusted.insert(id, document.into());
+        }
+        Ok(Self::Trusted(Arc::new(trusted)))
+    }
+
+    /// The text that is asked for, before anybody parses it, and what to keep
+    /// of it once it is known to be a document.
+    pub(super) fn find(
+        &self,
+        received: Received,
+    ) -> Result<(GraphqlRequest, Option<ToKeep>), Box<async_graphql::Response>> {
+        let Received {
+            query,
+            id,
+            operation_name,
+            variables,
+        } = received;
+        let not_found = |message: &str| Box::new(refusal(Code::PersistedQueryNotFound, message));
+        let mut keep = None;
+        let query = match (self, id, query) {
+            (Self::Trusted(trusted), Some(id), _) => {
+                let document = trusted.get(&id).ok_or_else(|| not_found(NOT_FOUND))?;
+                String::from(&**document)
+            }
+            (Self::Trusted(_), None, _) => {
+                let message = "Only trusted documents are served here: send the id of one as \
+                    `documentId` or `extensions.persistedQuery.sha256Hash`.";
+                return Err(not_found(message));
+            }
+            (Self::Automatic(kept), Some(id), None) => {
+                let document = kept.get(&id).ok_or_else(|| not_found(NOT_FOUND))?;
+                String::from(&*document)
+            }
+            (Self::Automatic(_), Some(id), Some(query)) => {
+                if sha256(&query) != id {
+                    let message = "The id of the document is not the SHA-256 of `query`, in \
+                        lower-case hexadecimal digits.";
+                    return Err(Box::new(refusal(Code::BadRequest, message)));
+                }
+                keep = Some((id, Arc::from(query.as_str())));
+                query
+            }
+            (Self::Automatic(_), None, query) => query.unwrap_or_default(),
+        };
+        let request = GraphqlRequest {
+            query,
+            operation_name,
+            variables,
+        };
+        Ok((request, keep))
+    }
+
+    pub(super) fn keep(&self, (id, document): ToKeep) {
+        if let Self::Automatic(kept) = self {
+            kept.insert(id, document);
+        }
+    }
+}
+
+fn sha256(text: &str) -> String {
+    hex::encode(Sha256::digest(text))
+}

@@ -1,0 +1,186 @@
+//! Documents that are named and not sent: Apollo's automatic persisted queries,
+//! and trusted documents.
+
+use cruddur::graphql::{Api, Introspection, Limits};
+use cruddur::server::Documents;
+use reqwest::Method;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::harness::{Cruddur, Setup, start_with};
+
+const VIEWER: &str = "query Viewer { viewer { handle } }";
+const USER: &str = "query User($handle: String!) { user(handle: $handle) { displayName } }";
+
+fn sha256(text: &str) -> String {
+    hex::encode(Sha256::digest(text))
+}
+
+fn persisted(hash: &str) -> Value {
+    json!({ "persistedQuery": { "version": 1, "sha256Hash": hash } })
+}
+
+fn trusted(manifest: &Value) -> Result<Documents, String> {
+    let api = Api::new(Introspection::Authenticated, Limits::default());
+    Documents::trusted(&manifest.to_string(), &api).map_err(|error| error.to_string())
+}
+
+async fn with_documents(documents: Documents, introspection: Introspection) -> Cruddur {
+    let cruddur = start_with(Setup {
+        introspection,
+        documents,
+        ..Setup::default()
+    })
+    .await;
+    cruddur.users(["luu"]).await;
+    cruddur
+}
+
+/// Status and answer.
+async fn ask(cruddur: &Cruddur, body: &Value) -> (u16, Value) {
+    let url = format!("{}/graphql", cruddur.url);
+    let request = cruddur.http.request(Method::POST, url);
+    let answer = request
+        .bearer_auth(cruddur.token("luu"))
+        .header("accept", "application/graphql-response+json")
+        .json(body)
+        .send()
+        .await
+        .expect("an answer");
+    (answer.status().into(), answer.json().await.expect("JSON"))
+}
+
+fn refusal((status, answer): &(u16, Value)) -> (u16, &str, &str) {
+    assert_eq!(answer.get("data"), None, "{answer}");
+    let error = &answer["errors"][0];
+    let code = error["extensions"]["code"].as_str().expect("a code");
+    (*status, code, error["message"].as_str().expect("a text"))
+}
+
+#[tokio::test]
+async fn a_document_that_was_sent_once_is_known_by_its_hash() {
+    let cruddur = with_documents(Documents::default(), Introspection::Authenticated).await;
+    let hash = sha256(VIEWER);
+    let by_hash = json!({ "extensions": persisted(&hash) });
+    let unknown = ask(&cruddur, &by_hash).await;
+    assert_eq!(
+        refusal(&unknown),
+        (400, "PERSISTED_QUERY_NOT_FOUND", "PersistedQueryNotFound")
+    );
+
+    let both = json!({ "query": VIEWER, "extensions": persisted(&hash) });
+    let luu = json!({ "data": { "viewer": { "handle": "luu" } } });
+    assert_eq!(ask(&cruddur, &both).await, (200, luu.clone()));
+    assert_eq!(ask(&cruddur, &by_hash).await, (200, luu.clone()));
+    let by_id = json!({ "documentId": format!("sha256:{hash}") });
+    assert_eq!(ask(&cruddur, &by_id).await, (200, luu.clone()));
+    let extensions = persisted(&hash).to_string();
+    let query = form_urlencoded::Serializer::new(String::new())
+        .append_pair("extensions", &extensions)
+        .finish();
+    let by_get = cruddur
+        .http
+        .get(format!("{}/graphql?{query}", cruddur.url))
+        .bearer_auth(cruddur.token("luu"));
+    let by_get = by_get.send().await.expect("an answer");
+    assert_eq!(by_get.json::<Value>().await.expect("JSON"), luu);
+}
+
+#[tokio::test]
+async fn only_documents_are_kept_and_only_under_their_own_hash() {
+    let cruddur = with_documents(Documents::default(), Introspection::Public).await;
+    let other = json!({ "query": VIEWER, "extensions": persisted(&sha256(USER)) });
+    let refused = ask(&cruddur, &other).await;
+    let (status, code, _) = refusal(&refused);
+    assert_eq!((status, code), (400, "BAD_REQUEST"));
+    let broken = "query {";
+    let sent = json!({ "query": broken, "extensions": persisted(&sha256(broken)) });
+    ask(&cruddur, &sent).await;
+    // Nor does somebody who is nobody here have anything kept.
+    let schema = "{ __schema { queryType { name } } }";
+    let sent = json!({ "query": schema, "extensions": persisted(&sha256(schema)) });
+    let anonymous = cruddur.http.post(format!("{}/graphql", cruddur.url));
+    let anonymous = anonymous.json(&sent).send().await.expect("an answer");
+    let anonymous: Value = anonymous.json().await.expect("JSON");
+    assert_eq!(anonymous["data"]["__schema"]["queryType"]["name"], "Query");
+    for text in [USER, broken, schema] {
+        let by_hash = json!({ "extensions": persisted(&sha256(text)) });
+        let unknown = ask(&cruddur, &by_hash).await;
+        assert_eq!(refusal(&unknown).1, "PERSISTED_QUERY_NOT_FOUND", "{text}");
+    }
+    for wrong in [
+        json!({ "persistedQuery": { "version": 2, "sha256Hash": sha256(VIEWER) } }),
+        json!({ "persistedQuery": { "version": 1, "sha256Hash": 5 } }),
+        json!({ "persistedQuery": "5" }),
+    ] {
+        let refused = ask(&cruddur, &json!({ "query": VIEWER, "extensions": wrong })).await;
+        assert_eq!(refusal(&refused).1, "BAD_REQUEST");
+    }
+}
+
+#[tokio::test]
+async fn where_documents_are_trusted_no_other_is_even_parsed() {
+    let documents = trusted(&json!({ "viewer-1": VIEWER, "user-1": USER })).expect("a manifest");
+    let cruddur = with_documents(documents, Introspection::Public).await;
+    let luu = json!({ "data": { "viewer": { "handle": "luu" } } });
+    let user = json!({ "data": { "user": { "displayName": "luu the user" } } });
+    let by_id = json!({ "documentId": "user-1", "variables": { "handle": "luu" } });
+    assert_eq!(ask(&cruddur, &by_id).await, (200, user));
+    let by_hash = json!({ "extensions": persisted("viewer-1") });
+    assert_eq!(ask(&cruddur, &by_hash).await, (200, luu.clone()));
+    // A text beside the id of a trusted document is not looked at.
+    let both = json!({ "documentId": "viewer-1", "query": "{" });
+    assert_eq!(ask(&cruddur, &both).await, (200, luu));
+
+    for (body, told) in [
+        (json!({ "query": VIEWER }), "Only trusted documents"),
+        (
+            json!({ "query": "{ not a document" }),
+            "Only trusted documents",
+        ),
+        (
+            json!({ "query": "{ __schema { queryType { name } } }" }),
+            "Only trusted documents",
+        ),
+        (json!({ "documentId": "another" }), "PersistedQueryNotFound"),
+        (
+            json!({ "query": VIEWER, "extensions": persisted(&sha256(VIEWER)) }),
+            "PersistedQueryNotFound",
+        ),
+    ] {
+        let refused = ask(&cruddur, &body).await;
+        let (status, code, message) = refusal(&refused);
+        assert_eq!((status, code), (400, "PERSISTED_QUERY_NOT_FOUND"), "{body}");
+        assert!(message.starts_with(told), "{message}");
+    }
+}
+
+#[test]
+fn a_manifest_is_one_of_the_tools_and_everything_in_it_can_be_executed() {
+    let apollo = json!({
+        "format": "apollo-persisted-query-manifest",
+        "version": 1,
+        "operations": [{ "id": "1", "name": "Viewer", "type": "query", "body": VIEWER }],
+    });
+    assert!(trusted(&apollo).is_ok());
+    for (manifest, told) in [
+        (json!(["{ viewer { handle } }"]), "it is not a manifest"),
+        (json!({ "1": { "text": VIEWER } }), "it is not a manifest"),
+        (json!({}), "it has no documents"),
+        (
+            json!({ "1": "{ viewer { nothing } }" }),
+            "its document 1 cannot be executed: Cannot query field \"nothing\" on type \"User\".",
+        ),
+        (
+            json!({ "1": "query {" }),
+            "its document 1 cannot be executed: Syntax error",
+        ),
+        (
+            json!({ "1": "query A { viewer { id } } query B { viewer { id } }" }),
+            "its document 1 cannot be executed: The document has 2 operations",
+        ),
+    ] {
+        let refused = trusted(&manifest).expect_err("no manifest");
+        assert!(refused.starts_with(told), "{refused}");
+    }
+}
