@@ -7,7 +7,7 @@ use moka::sync::Cache;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::received::Received;
+use super::received::{Received, plain_id};
 use crate::graphql::{Api, Code, GraphqlRequest, refusal};
 
 /// The most documents that are kept because a client sent them.
@@ -93,7 +93,7 @@ impl Documents {
                     id: id.clone(),
                     why,
                 })?;
-            trusted.insert(id, document.into());
+            trusted.insert(plain_id(&id).to_owned(), document.into());
         }
         Ok(Self::Trusted(Arc::new(trusted)))
     }

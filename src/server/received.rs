@@ -117,10 +117,15 @@ fn from_members(mut members: Map<String, Value>) -> Result<Received, Refused> {
     }
     Ok(Received {
         query,
-        id: id.map(|id| id.strip_prefix("sha256:").unwrap_or(&id).to_owned()),
+        id: id.map(|id| plain_id(&id).to_owned()),
         operation_name,
         variables,
     })
+}
+
+/// An id without the name of its algorithm, which some tools put before it.
+pub(super) fn plain_id(id: &str) -> &str {
+    id.strip_prefix("sha256:").unwrap_or(id)
 }
 
 /// The hash of Apollo's automatic persisted queries.

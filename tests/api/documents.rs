@@ -120,7 +120,8 @@ async fn only_documents_are_kept_and_only_under_their_own_hash() {
 
 #[tokio::test]
 async fn where_documents_are_trusted_no_other_is_even_parsed() {
-    let documents = trusted(&json!({ "viewer-1": VIEWER, "user-1": USER })).expect("a manifest");
+    let manifest = json!({ "sha256:viewer-1": VIEWER, "user-1": USER });
+    let documents = trusted(&manifest).expect("a manifest");
     let cruddur = with_documents(documents, Introspection::Public).await;
     let luu = json!({ "data": { "viewer": { "handle": "luu" } } });
     let user = json!({ "data": { "user": { "displayName": "luu the user" } } });

@@ -2,9 +2,9 @@
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 
-export async function startDev(program) {
+export async function startDev(program, options = []) {
   const ports = ["dynamodb", "postgres", "issuer"].flatMap((name) => [`--${name}-port`, "0"]);
-  const dev = spawn(program, ["dev", "--json", "--listen", "127.0.0.1:0", ...ports], {
+  const dev = spawn(program, ["dev", "--json", "--listen", "127.0.0.1:0", ...ports, ...options], {
     stdio: ["ignore", "pipe", "inherit"],
   });
   const lines = createInterface({ input: dev.stdout });

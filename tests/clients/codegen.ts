@@ -1,0 +1,36 @@
+// docs: codegen
+import type { CodegenConfig } from "@graphql-codegen/cli";
+import { addTypenameSelectionDocumentTransform } from "@graphql-codegen/client-preset";
+
+const config: CodegenConfig = {
+  schema: "../../schema.graphql",
+  documents: ["src/operations.ts"],
+  importExtension: ".js",
+  generates: {
+    "src/generated/": {
+      preset: "client",
+      // As Apollo Client and urql add it, so that the documents are those that are sent.
+      documentTransforms: [addTypenameSelectionDocumentTransform],
+      presetConfig: {
+        fragmentMasking: false,
+        persistedDocuments: { hashAlgorithm: "sha256" },
+      },
+      config: {
+        scalars: { DateTime: "string", UUID: "string" },
+        strictScalars: true,
+        useTypeImports: true,
+      },
+    },
+    "src/generated/possible-types.ts": {
+      plugins: ["fragment-matcher"],
+      config: { apolloClientVersion: 3, useExplicitTyping: true },
+    },
+    "src/generated/introspection.json": {
+      plugins: ["introspection"],
+      config: { minify: true },
+    },
+  },
+};
+
+export default config;
+// docs: end

@@ -1,0 +1,111 @@
+// The operations of a chat app's pages, with what Relay makes of connections.
+import { graphql } from "relay-runtime";
+
+// docs: relay-groups
+export const groupsQuery = graphql`
+  query operationsGroupsQuery($first: Int!) {
+    ...operations_groups @arguments(first: $first)
+  }
+`;
+
+export const groupsFragment = graphql`
+  fragment operations_groups on Query
+  @refetchable(queryName: "operationsGroupsPaginationQuery")
+  @argumentDefinitions(first: { type: "Int", defaultValue: 20 }, after: { type: "String" }) {
+    messageGroups(first: $first, after: $after) @connection(key: "operations_messageGroups") {
+      __id
+      edges {
+        node {
+          uuid
+          lastMessage {
+            body
+          }
+          otherUser {
+            handle
+          }
+        }
+      }
+    }
+  }
+`;
+// docs: end
+
+// docs: relay-group
+export const groupQuery = graphql`
+  query operationsGroupQuery($uuid: UUID!, $last: Int!) {
+    messageGroup(uuid: $uuid) {
+      ...operations_messages @arguments(last: $last)
+    }
+  }
+`;
+
+// Scrolls back: its refetch is of the group, by `node(id:)`.
+export const messagesFragment = graphql`
+  fragment operations_messages on MessageGroup
+  @refetchable(queryName: "operationsMessagesPaginationQuery")
+  @argumentDefinitions(last: { type: "Int", defaultValue: 20 }, before: { type: "String" }) {
+    messages(last: $last, before: $before) @connection(key: "operations_messages") {
+      __id
+      edges {
+        node {
+          body
+          sender {
+            handle
+          }
+        }
+      }
+    }
+  }
+`;
+// docs: end
+
+// docs: relay-send
+export const createMessageMutation = graphql`
+  mutation operationsCreateMessageMutation($input: CreateMessageInput!, $messages: [ID!]!) {
+    createMessage(input: $input) {
+      __typename
+      ... on CreateMessageSuccess {
+        messageEdge @appendEdge(connections: $messages) {
+          cursor
+          node {
+            body
+            sender {
+              handle
+            }
+          }
+        }
+        messageGroupEdge {
+          cursor
+          node {
+            uuid
+            lastMessage {
+              body
+            }
+            otherUser {
+              handle
+            }
+          }
+        }
+      }
+      ... on Problem {
+        message
+      }
+      ... on InvalidMessageBody {
+        length
+        maxLength
+      }
+    }
+  }
+`;
+// docs: end
+
+export const receiverQuery = graphql`
+  query operationsReceiverQuery($handle: String!) {
+    user(handle: $handle) {
+      displayName
+      messageGroup {
+        uuid
+      }
+    }
+  }
+`;

@@ -1,0 +1,110 @@
+// Relay.
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import {
+  createOperationDescriptor,
+  fetchQuery,
+  getRequest,
+  getSelector,
+  type Environment,
+  type GraphQLTaggedNode,
+  type Variables,
+} from "relay-runtime";
+import { environmentOf } from "./environment";
+import { groupQuery, groupsFragment, groupsQuery, messagesFragment, receiverQuery } from "./operations";
+import { send } from "./send";
+import groupsPagination from "./__generated__/operationsGroupsPaginationQuery.graphql";
+import messagesPagination from "./__generated__/operationsMessagesPaginationQuery.graphql";
+import type { operations_groups$data } from "./__generated__/operations_groups.graphql";
+import type { operations_messages$data } from "./__generated__/operations_messages.graphql";
+import type { operationsReceiverQuery } from "./__generated__/operationsReceiverQuery.graphql";
+
+const places = JSON.parse(process.env.CRUDDUR_PLACES ?? "{}");
+const trusted = process.env.CRUDDUR_TRUSTED === "1";
+const luu: Environment = environmentOf(places.graphql, places.tokens.luu, trusted);
+
+async function step(name: string, body: () => Promise<void>) {
+  await body();
+  console.log(`  ${name}`);
+}
+
+// Fetches a query and keeps what it brings.
+async function load(query: GraphQLTaggedNode, variables: Variables) {
+  const operation = createOperationDescriptor(getRequest(query), variables);
+  luu.retain(operation);
+  await fetchQuery(luu, query, variables).toPromise();
+  return luu.lookup(operation.fragment).data as Record<string, unknown>;
+}
+
+// What a component with this fragment shows now.
+function shown<Data>(fragment: GraphQLTaggedNode, reference: unknown): Data {
+  const selector = getSelector(fragment as never, reference);
+  assert.ok(selector && selector.kind === "SingularReaderSelector");
+  return luu.lookup(selector).data as Data;
+}
+
+async function main() {
+  const root = await load(groupsQuery, { first: 1 });
+  const groups = () => shown<operations_groups$data>(groupsFragment, root).messageGroups;
+  const handles = () => groups().edges.map(({ node }) => node.otherUser.handle);
+
+  await step("lists the message groups a page at a time, most recently active first", async () => {
+    assert.deepEqual(handles(), ["unamused"]);
+    const { endCursor } = (groups() as unknown as { pageInfo: { endCursor: string } }).pageInfo;
+    await fetchQuery(luu, groupsPagination, { first: 1, after: endCursor }).toPromise();
+    assert.deepEqual(handles(), ["unamused", "mirabel"]);
+  });
+
+  const receiver = await fetchQuery<operationsReceiverQuery>(luu, receiverQuery, { handle: "mirabel" }).toPromise();
+  const uuid = receiver?.user?.messageGroup?.uuid;
+  assert.ok(uuid);
+  const { messageGroup } = await load(groupQuery, { uuid, last: 2 });
+  const messages = () => shown<operations_messages$data>(messagesFragment, messageGroup).messages;
+  const bodies = () => messages().edges.map(({ node }) => node.body);
+
+  await step("shows a group and scrolls back to its first message, by the group's id", async () => {
+    const newest = bodies();
+    assert.equal(newest.length, 2);
+    const { startCursor } = (messages() as unknown as { pageInfo: { startCursor: string } }).pageInfo;
+    const { __id: id } = messageGroup as { __id: string };
+    await fetchQuery(luu, messagesPagination, { id, last: 2, before: startCursor }).toPromise();
+    assert.equal(bodies().length, 3);
+    assert.deepEqual(bodies().slice(1), newest, "older messages come before the newer");
+  });
+
+  await step("sends to a group: it moves to the top, and the message is at its end once", async () => {
+    const input = { to: { messageGroupUuid: uuid }, body: "by Relay", idempotencyKey: randomUUID() };
+    await send(luu, input, [messages().__id]);
+    // As when no answer came, and the client tries again with the same key.
+    const { createMessage } = await send(luu, input, [messages().__id]);
+    assert.equal(createMessage.__typename, "CreateMessageSuccess");
+    assert.equal(bodies().length, 4);
+    assert.equal(bodies().at(-1), "by Relay");
+    assert.deepEqual(handles(), ["mirabel", "unamused"]);
+  });
+
+  await step("sends to somebody new by handle, whose group is then at the top", async () => {
+    const input = { to: { receiverHandle: "tove" }, body: "by Relay", idempotencyKey: randomUUID() };
+    await send(luu, input, []);
+    assert.deepEqual(handles(), ["tove", "mirabel", "unamused"]);
+  });
+
+  await step("is refused with a type, which changes nothing that is shown", async () => {
+    const input = { to: { messageGroupUuid: uuid }, body: "x".repeat(1025), idempotencyKey: randomUUID() };
+    const { createMessage } = await send(luu, input, [messages().__id]);
+    assert.equal(createMessage.__typename, "InvalidMessageBody");
+    assert.equal(createMessage.length, 1025);
+    assert.ok(createMessage.message, "`... on Problem` matches");
+    assert.equal(bodies().length, 4);
+  });
+
+  await step("fails with a code", async () => {
+    const expired = environmentOf(places.graphql, "expired", trusted);
+    await assert.rejects(fetchQuery(expired, groupsQuery, { first: 1 }).toPromise());
+  });
+}
+
+main().catch((error) => {
+  console.error(error);
+  process.exitCode = 1;
+});

@@ -1,0 +1,55 @@
+// Generates, compiles and runs the suites of all clients, each against a `cruddur dev` of its own.
+//
+// Usage: node run.mjs <cruddur program> [suite ...]
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { startDev } from "../http/dev.mjs";
+
+const here = dirname(fileURLToPath(import.meta.url));
+const [program, ...only] = process.argv.slice(2);
+const bin = (name) => join(here, "node_modules/.bin", name);
+const relayManifest = join(here, "relay/__generated__/persisted-documents.json");
+const codegenManifest = join(here, "src/generated/persisted-documents.json");
+
+function run(command, args, env = {}) {
+  const { status } = spawnSync(command, args, { cwd: here, stdio: "inherit", env: { ...process.env, ...env } });
+  if (status !== 0) throw new Error(`${command} ${args.join(" ")} ended with ${status}`);
+}
+
+function compile() {
+  run(bin("graphql-codegen"), ["--silent"]);
+  run(bin("tsc"), ["--project", "tsconfig.json"]);
+  // relay-compiler adds to this file, and wants it to be there.
+  mkdirSync(dirname(relayManifest), { recursive: true });
+  if (!existsSync(relayManifest)) writeFileSync(relayManifest, "{}");
+  run(bin("relay-compiler"), ["--repersist", "--output", "quiet-with-errors"]);
+  run(bin("tsc"), ["--project", "relay/tsconfig.json"]);
+  run(bin("babel"), ["--quiet", "relay", "--extensions", ".ts", "--out-dir", "dist-relay"]);
+  writeFileSync(join(here, "dist-relay/package.json"), '{ "type": "commonjs" }');
+}
+
+// Name, what is run, and the manifest of trusted documents if it runs by ids alone.
+const suites = [
+  ["graphql-request", ["node", "dist/request.js"]],
+  ["Apollo Client", ["node", "dist/apollo.js"]],
+  ["urql", ["node", "dist/urql.js"]],
+  ["Relay", ["node", "dist-relay/suite.js"]],
+  ["Relay by ids", ["node", "dist-relay/suite.js"], relayManifest],
+  ["gql", ["python3", "gql/check.py"]],
+  ["Apollo Client by ids", ["node", "dist/apollo.js"], codegenManifest],
+];
+
+compile();
+run("node", ["docs.mjs"]);
+for (const [name, [command, ...args], manifest] of suites) {
+  if (only.length > 0 && !only.includes(name)) continue;
+  console.log(name);
+  const { places, stop } = await startDev(program, manifest ? ["--trusted-documents", manifest] : []);
+  try {
+    run(command, args, { CRUDDUR_PLACES: JSON.stringify(places), CRUDDUR_TRUSTED: manifest ? "1" : "" });
+  } finally {
+    stop();
+  }
+}
