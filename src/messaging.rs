@@ -13,6 +13,8 @@ mod plan;
 mod queue;
 mod reading;
 mod seeding;
+#[cfg(test)]
+mod simulation;
 mod viewer;
 mod writer;
 mod writing;

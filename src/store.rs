@@ -6,6 +6,8 @@
 //! [`MessageStore`] or [`UserStore`], with its key, order and cost.
 
 mod commit;
+#[cfg(test)]
+mod conditions;
 mod database;
 mod dynamo;
 mod error;
@@ -16,6 +18,8 @@ mod query;
 mod repair;
 mod rows;
 mod scan;
+#[cfg(test)]
+pub(crate) mod simulated;
 mod table;
 mod user_pool;
 mod users;

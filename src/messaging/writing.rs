@@ -174,7 +174,7 @@ impl Messaging {
     }
 
     /// Writes to a group, or to the one that its messages are kept in.
-    async fn write(
+    pub(super) async fn write(
         &self,
         group: MessageGroupId,
         draft: Draft,

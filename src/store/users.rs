@@ -77,6 +77,13 @@ impl UserStore {
         Self { pool }
     }
 
+    /// One that nothing can be asked of.
+    #[cfg(test)]
+    pub fn nowhere() -> Self {
+        let pool = PgPool::connect_lazy("postgres://nowhere.invalid/");
+        Self::new(pool.expect("an address"))
+    }
+
     /// The users who have one of these uuids, in no order: one statement.
     pub async fn users_by_id(&self, ids: &[UserId]) -> Result<Vec<User>, StoreError> {
         let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();

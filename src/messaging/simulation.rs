@@ -1,0 +1,285 @@
+//! The write path over a model of DynamoDB: random interleavings of writers on
+//! several instances, with calls that are lost before and after they are
+//! carried out, carried out seconds later, refused, throttled, never answered,
+//! and with processes that die. After each run the whole table is checked.
+//!
+//! A run is named by its seed: `CRUDDUR_SEED=17 cargo test --lib simulation`
+//! runs that one, `CRUDDUR_RUNS=5000` as many as one likes.
+
+mod table;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::future::join_all;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, timeout};
+use uuid::Uuid;
+
+use super::plan::{Draft, Once};
+use super::queue::{Known, Written};
+use super::{Directory, Messaging, MessagingError, WriteOutcome};
+use crate::clock::Clock;
+use crate::model::{MessageBody, MessageGroupId, MessageId, User, UserId};
+use crate::store::simulated::{Faults, Simulated, Wire};
+use crate::store::{MessageStore, SentKey, UserStore};
+use table::Checked;
+
+/// How many runs there are when nobody says how many.
+const RUNS: u64 = 60;
+/// How long a request may take: ten seconds in the service, and less here for
+/// some, so that time runs out more often.
+const DEADLINES: [Duration; 4] = [
+    Duration::from_millis(100),
+    Duration::from_secs(1),
+    Duration::from_secs(4),
+    Duration::from_secs(10),
+];
+/// How long late calls and writers that settle may take at the end.
+const QUIET: Duration = Duration::from_secs(90);
+
+/// A process of the service.
+struct Instance {
+    messaging: Messaging,
+    wire: Wire,
+    died: Notify,
+}
+
+/// What a writer knows of a message.
+#[derive(Clone, Debug)]
+pub(super) struct Sending {
+    pub group: MessageGroupId,
+    pub body: String,
+    pub began: Instant,
+    /// Whether it is sent again until it is acknowledged.
+    pub keyed: bool,
+    pub fate: Fate,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It is there, under this uuid.
+    Acknowledged(MessageId, Instant),
+    /// It is not there and never will be.
+    NotApplied,
+    Unknown,
+}
+
+struct World {
+    dynamo: Arc<Simulated>,
+    instances: Vec<tokio::sync::RwLock<Arc<Instance>>>,
+    users: Vec<User>,
+    start: DateTime<Utc>,
+    began: Instant,
+    deaths: AtomicUsize,
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let dynamo = Simulated::new(seed);
+        let users = (1..=4).map(|number| User {
+            id: UserId(Uuid::from_u128(number)),
+            handle: format!("user-{number}"),
+            display_name: format!("User {number}"),
+        });
+        let start = "2026-11-22T06:29:00Z".parse().expect("a time");
+        let began = Instant::now();
+        let instances = 1 + dynamo.dice(3);
+        let instances = (0..instances).map(|_| {
+            let instance = Instance::start(&dynamo, start, began);
+            tokio::sync::RwLock::new(Arc::new(instance))
+        });
+        Self {
+            instances: instances.collect(),
+            users: users.collect(),
+            start,
+            began,
+            deaths: AtomicUsize::new(0),
+            dynamo,
+        }
+    }
+
+    /// One of the processes.
+    async fn instance(&self) -> Arc<Instance> {
+        let number = self.dynamo.dice(self.instances.len() as u64);
+        let number = usize::try_from(number).unwrap_or_default();
+        Arc::clone(&*self.instances[number].read().await)
+    }
+
+    /// Sends some messages, one after the other.
+    async fn write(&self, writer: u64, count: u64) -> Vec<Sending> {
+        let mut sent = Vec::new();
+        for number in 0..count {
+            let sender = &self.users[self.one_of(self.users.len())];
+            let others: Vec<&User> = self
+                .users
+                .iter()
+                .filter(|user| user.id != sender.id)
+                .collect();
+            // Most write to the same one, so that there is something to share.
+            let receiver = others[self.one_of(others.len()).min(self.one_of(others.len()))];
+            sleep(Duration::from_micros(self.dynamo.dice(300_000))).await;
+            let body = format!("message {number} of writer {writer}");
+            sent.push(self.send(sender, receiver, body).await);
+        }
+        sent
+    }
+
+    fn one_of(&self, count: usize) -> usize {
+        usize::try_from(self.dynamo.dice(count as u64)).unwrap_or_default()
+    }
+
+    /// Sends a message as a client would: one with a key until it is
+    /// acknowledged, another once.
+    async fn send(&self, sender: &User, receiver: &User, body: String) -> Sending {
+        let keyed = self.dynamo.dice(10) < 7;
+        let mut sending = Sending {
+            group: MessageGroupId::of_pair(sender.id, receiver.id),
+            began: Instant::now(),
+            keyed,
+            fate: Fate::Unknown,
+            body,
+        };
+        loop {
+            sending.fate = self.send_once(sender, receiver, &sending).await;
+            if !keyed || matches!(sending.fate, Fate::Acknowledged(..)) {
+                return sending;
+            }
+            sleep(Duration::from_micros(self.dynamo.dice(500_000))).await;
+        }
+    }
+
+    async fn send_once(&self, sender: &User, receiver: &User, sending: &Sending) -> Fate {
+        let draft = Draft {
+            id: MessageId(Uuid::new_v4()),
+            body: MessageBody::parse(sending.body.clone()).expect("a body"),
+            sender: sender.clone(),
+            receiver: receiver.clone(),
+            at: None,
+            once: sending.keyed.then(|| Once {
+                key: SentKey {
+                    sender: sender.id,
+                    idempotency_key: sending.body.clone(),
+                },
+                input_digest: sending.body.clone(),
+            }),
+        };
+        let instance = self.instance().await;
+        let deadline = Instant::now() + DEADLINES[self.one_of(DEADLINES.len())];
+        let id = draft.id;
+        let written = instance
+            .messaging
+            .write(sending.group, draft, Known::default(), deadline);
+        // Some clients go away before they are answered.
+        let patience = match self.dynamo.dice(10) {
+            0 => Duration::from_micros(self.dynamo.dice(200_000)),
+            _ => QUIET,
+        };
+        tokio::select! {
+            written = timeout(patience, written) => match written {
+                Ok(Ok(Written::Created(created))) => {
+                    // Under a key it may be an earlier request that wrote it.
+                    assert!(sending.keyed || created.message.id == id);
+                    Fate::Acknowledged(created.message.id, Instant::now())
+                }
+                Ok(Ok(Written::SentBefore(sent))) => Fate::Acknowledged(sent.message_id, Instant::now()),
+                Ok(Ok(Written::KeptIn(_))) => Fate::NotApplied,
+                Ok(Err(MessagingError::Unavailable { outcome: Some(WriteOutcome::NotApplied), .. })) => Fate::NotApplied,
+                Ok(Err(MessagingError::Unavailable { .. })) | Err(_) => Fate::Unknown,
+                Ok(Err(error)) => panic!("{error}"),
+            },
+            () = instance.died.notified() => Fate::Unknown,
+        }
+    }
+
+    /// In some runs two users have written to each other before there were heads.
+    fn plant(&self) {
+        if self.dynamo.dice(4) == 0 {
+            table::plant_originals(&self.dynamo, &self.users, self.start);
+        }
+    }
+
+    /// Lets processes die and others take their place.
+    async fn kill_now_and_then(&self) {
+        loop {
+            sleep(Duration::from_millis(500 + self.dynamo.dice(8000))).await;
+            let mut place = self.instances[self.one_of(self.instances.len())]
+                .write()
+                .await;
+            place.wire.cut();
+            place.died.notify_waiters();
+            *place = Arc::new(Instance::start(&self.dynamo, self.start, self.began));
+            self.deaths.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Instance {
+    /// A process whose clock is up to two seconds off.
+    fn start(dynamo: &Arc<Simulated>, start: DateTime<Utc>, began: Instant) -> Self {
+        let skew = i64::try_from(dynamo.dice(4000)).unwrap_or_default() - 2000;
+        let clock = Clock::new(move || {
+            let passed = i64::try_from(began.elapsed().as_micros()).unwrap_or(i64::MAX);
+            start + TimeDelta::microseconds(passed) + TimeDelta::milliseconds(skew)
+        });
+        let wire = dynamo.wire();
+        let messages = MessageStore::new(wire.client(), "cruddur-messages".to_owned());
+        let directory = Directory::new(UserStore::nowhere(), Duration::ZERO);
+        Self {
+            messaging: Messaging::new(messages, directory, clock),
+            wire,
+            died: Notify::new(),
+        }
+    }
+}
+
+/// Plays a whole run.
+async fn run(seed: u64) -> Checked {
+    fastrand::seed(seed);
+    let world = World::new(seed);
+    world.plant();
+    world.dynamo.set_faults(Faults::some(&world.dynamo));
+    let writers = 2 + world.dynamo.dice(14);
+    let count = 2 + world.dynamo.dice(6);
+    let writing = join_all((0..writers).map(|writer| world.write(writer, count)));
+    let sent = tokio::select! {
+        sent = writing => sent.concat(),
+        () = world.kill_now_and_then(), if seed % 2 == 0 => unreachable!("it goes on for ever"),
+    };
+    world.dynamo.set_faults(Faults::default());
+    sleep(QUIET).await;
+    let mut checked = table::check(&world.dynamo.items(), &sent);
+    checked.deaths = world.deaths.load(Ordering::Relaxed);
+    checked
+}
+
+#[test]
+fn whatever_goes_wrong_every_message_is_there_once_and_in_order() {
+    let number = |name: &str| {
+        std::env::var(name)
+            .ok()
+            .and_then(|text| text.parse::<u64>().ok())
+    };
+    let seeds = match number("CRUDDUR_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("CRUDDUR_RUNS").unwrap_or(RUNS),
+    };
+    let mut total = Checked::default();
+    for seed in seeds.clone() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .expect("a runtime");
+        let checked = runtime.block_on(run(seed));
+        assert!(
+            checked.faults.is_empty(),
+            "run {seed} (CRUDDUR_SEED={seed} runs it again): {:#?}",
+            checked.faults
+        );
+        total.add(&checked);
+    }
+    println!("runs {seeds:?}: {total:?}");
+}

@@ -1,0 +1,258 @@
+//! What has to be true of the table after a run, by its description alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{Fate, Sending};
+use crate::model::{MessageGroupId, User};
+use crate::store::simulated::{Item, ItemKey, Simulated};
+
+/// What was counted, and what is wrong.
+#[derive(Debug, Default)]
+pub struct Checked {
+    pub sent: usize,
+    pub acknowledged: usize,
+    pub not_applied: usize,
+    pub unknown: usize,
+    pub found: usize,
+    pub groups: usize,
+    pub deaths: usize,
+    pub faults: Vec<String>,
+}
+
+impl Checked {
+    pub fn add(&mut self, other: &Self) {
+        self.sent += other.sent;
+        self.acknowledged += other.acknowledged;
+        self.not_applied += other.not_applied;
+        self.unknown += other.unknown;
+        self.found += other.found;
+        self.groups += other.groups;
+        self.deaths += other.deaths;
+    }
+}
+
+fn text<'a>(item: &'a Item, name: &str) -> &'a str {
+    item.get(name)
+        .and_then(|value| value["S"].as_str())
+        .unwrap_or_default()
+}
+
+fn number(item: &Item, name: &str) -> Option<u64> {
+    item.get(name)?["N"].as_str()?.parse().ok()
+}
+
+type Items = BTreeMap<ItemKey, Item>;
+
+/// Messages of the original's kind between the first two users, with a row for
+/// each of them and one doubled row, in a group that has no head.
+pub fn plant_originals(dynamo: &Simulated, users: &[User], start: DateTime<Utc>) {
+    let own_uuid = dynamo.dice(2) == 0;
+    let pair = MessageGroupId::of_pair(users[0].id, users[1].id);
+    let group = if own_uuid {
+        pair.to_string()
+    } else {
+        Uuid::from_u128(77).to_string()
+    };
+    let time = |number: i64| {
+        let time = start - TimeDelta::minutes(30 - number);
+        time.format("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string()
+    };
+    let item = |pk: String, sk: String, user: &User, number: i64| {
+        json!({
+            "pk": { "S": pk }, "sk": { "S": sk },
+            "message": { "S": format!("original {number}") },
+            "user_uuid": { "S": user.id.to_string() },
+            "user_handle": { "S": user.handle },
+            "user_display_name": { "S": user.display_name },
+        })
+    };
+    let insert = |mut item: serde_json::Value, name: &str, value: String| {
+        item[name] = json!({ "S": value });
+        dynamo.insert(item.as_object().cloned().unwrap_or_default());
+    };
+    for number in 0..5 {
+        let message = item(format!("MSG#{group}"), time(number), &users[0], number);
+        insert(
+            message,
+            "message_uuid",
+            Uuid::from_u128(100 + u128::from(number.unsigned_abs())).to_string(),
+        );
+    }
+    for (owner, other) in [(0, 1), (1, 0)] {
+        // The doubled ones are of an older message.
+        for number in [2, 4] {
+            let pk = format!("GRP#{}", users[owner].id);
+            let row = item(pk, time(number), &users[other], number);
+            insert(row, "message_group_uuid", group.clone());
+        }
+    }
+}
+
+/// Checks everything.
+pub fn check(items: &Items, sent: &[Sending]) -> Checked {
+    let mut checked = Checked {
+        sent: sent.len(),
+        ..Checked::default()
+    };
+    let mut groups: BTreeMap<&str, Vec<&Item>> = BTreeMap::new();
+    for ((pk, _), item) in items {
+        if let Some(group) = pk.strip_prefix("MSG#") {
+            groups.entry(group).or_default().push(item);
+        }
+    }
+    checked.groups = groups.len();
+    checked.found = groups.values().map(Vec::len).sum();
+    let mut rows = BTreeMap::<&str, Vec<(&str, &Item)>>::new();
+    for ((pk, _), item) in items {
+        if let Some(owner) = pk.strip_prefix("GRP#") {
+            rows.entry(text(item, "message_group_uuid"))
+                .or_default()
+                .push((owner, item));
+        }
+    }
+    for (group, messages) in &groups {
+        let rows = rows.remove(group).unwrap_or_default();
+        check_group(items, group, messages, &rows, &mut checked.faults);
+    }
+    for group in rows.keys() {
+        checked
+            .faults
+            .push(format!("{group} has rows and no messages"));
+    }
+    check_messages(&groups, sent, &mut checked);
+    check_order(&groups, sent, &mut checked.faults);
+    checked
+}
+
+/// Head, numbers and rows.
+fn check_group(
+    items: &Items,
+    group: &str,
+    messages: &[&Item],
+    rows: &[(&str, &Item)],
+    faults: &mut Vec<String>,
+) {
+    let mut fault = |what: String| faults.push(format!("{group}: {what}"));
+    let Some(head) = items.get(&(format!("HEAD#{group}"), "HEAD".to_owned())) else {
+        if messages.iter().any(|message| message.contains_key("seq")) {
+            fault("no head".to_owned());
+        }
+        return;
+    };
+    let numbers: Vec<u64> = messages
+        .iter()
+        .filter_map(|message| number(message, "seq"))
+        .collect();
+    let count = number(head, "message_count").unwrap_or_default();
+    if !numbers.iter().copied().eq(1..=count) {
+        fault(format!("{count} messages are numbered {numbers:?}"));
+    }
+    let newest = messages[messages.len() - 1];
+    if text(head, "last_message_at") != text(newest, "sk") {
+        fault(format!(
+            "the head is at {}, the newest at {}",
+            text(head, "last_message_at"),
+            text(newest, "sk")
+        ));
+    }
+    let participants: BTreeSet<&str> = head["participants"]["SS"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|participant| participant.as_str())
+        .collect();
+    let owners: BTreeSet<&str> = rows.iter().map(|(owner, _)| *owner).collect();
+    if owners != participants || rows.len() != 2 {
+        fault(format!("rows of {owners:?}, {} in all", rows.len()));
+    }
+    for (owner, row) in rows {
+        let read: u64 = head["read_counts"]["M"][owner]["N"]
+            .as_str()
+            .and_then(|read| read.parse().ok())
+            .unwrap_or_default();
+        let expected = (
+            text(newest, "sk"),
+            text(newest, "message"),
+            Some(count - read),
+        );
+        let found = (
+            text(row, "sk"),
+            text(row, "message"),
+            number(row, "unread_count"),
+        );
+        if found != expected {
+            fault(format!(
+                "the row of {owner} shows {found:?} and not {expected:?}"
+            ));
+        }
+    }
+}
+
+/// Every acknowledged message is there once, and none that was said not to be.
+fn check_messages(groups: &BTreeMap<&str, Vec<&Item>>, sent: &[Sending], checked: &mut Checked) {
+    let mut found: BTreeMap<&str, Vec<&Item>> = BTreeMap::new();
+    for message in groups.values().flatten() {
+        found
+            .entry(text(message, "message"))
+            .or_default()
+            .push(message);
+    }
+    for sending in sent {
+        let there = found
+            .get(sending.body.as_str())
+            .map_or(&[][..], Vec::as_slice);
+        let uuids: Vec<&str> = there
+            .iter()
+            .map(|item| text(item, "message_uuid"))
+            .collect();
+        let is_right = match sending.fate {
+            Fate::Acknowledged(id, _) => {
+                checked.acknowledged += 1;
+                uuids == [id.to_string()]
+            }
+            Fate::NotApplied => {
+                checked.not_applied += 1;
+                uuids.is_empty()
+            }
+            Fate::Unknown => {
+                checked.unknown += 1;
+                uuids.len() <= 1
+            }
+        };
+        if !is_right {
+            checked
+                .faults
+                .push(format!("{sending:?} is there as {uuids:?}"));
+        }
+    }
+}
+
+/// What was acknowledged before another was begun comes before it.
+fn check_order(groups: &BTreeMap<&str, Vec<&Item>>, sent: &[Sending], faults: &mut Vec<String>) {
+    let mut keys = BTreeMap::new();
+    for (group, messages) in groups {
+        for message in messages {
+            keys.insert(text(message, "message"), (*group, text(message, "sk")));
+        }
+    }
+    for earlier in sent {
+        let Fate::Acknowledged(_, at) = earlier.fate else {
+            continue;
+        };
+        for later in sent.iter().filter(|later| later.began > at) {
+            let (Some(before), Some(after)) = (
+                keys.get(earlier.body.as_str()),
+                keys.get(later.body.as_str()),
+            ) else {
+                continue;
+            };
+            if before.0 == after.0 && before.1 > after.1 {
+                faults.push(format!("{:?} comes after {:?}", earlier.body, later.body));
+            }
+        }
+    }
+}
