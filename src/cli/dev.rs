@@ -3,7 +3,7 @@
 mod places;
 
 use std::collections::{BTreeMap, HashSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -135,7 +135,7 @@ impl DevArgs {
             health: Health::new(messages, users),
             messaging,
             verifier: verifier(&issuer),
-            graphiql: Graphiql::SignedIn(issuer.session_routes(&demo::handles())),
+            graphiql: graphiql(&issuer, listener.local_addr()?.ip()),
             origins: Origins {
                 named: Vec::new(),
                 any_localhost: true,
@@ -265,6 +265,15 @@ async fn tokens(
         }
     }
     Ok(tokens)
+}
+
+/// Signed in where nobody but this machine can get at it.
+fn graphiql(issuer: &Issuer, listening_at: IpAddr) -> Graphiql {
+    if listening_at.is_loopback() {
+        Graphiql::SignedIn(issuer.session_routes(&demo::handles()))
+    } else {
+        Graphiql::On
+    }
 }
 
 fn verifier(issuer: &Issuer) -> CognitoVerifier {

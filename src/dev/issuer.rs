@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rsa::{KeyPair, KeySize};
@@ -21,6 +22,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tower_http::timeout::TimeoutLayer;
 use uuid::Uuid;
 
 use super::{DevError, listen};
@@ -34,6 +36,9 @@ pub const CLIENT_ID: &str = "cruddur-dev";
 const POOL: &str = "local-dev-1_Cruddur";
 /// How long a token lasts.
 const LIFETIME: TimeDelta = TimeDelta::hours(24);
+
+/// How long a request for a token may take.
+const TOKEN_WITHIN: Duration = Duration::from_secs(5);
 
 /// A key that signs tokens.
 pub struct SigningKey {
@@ -215,6 +220,10 @@ impl Issuer {
             .route("/people", get(async || people))
             .route("/token", post(token))
             .route_layer(from_fn(only_by_loopback_name))
+            .layer(TimeoutLayer::with_status_code(
+                StatusCode::REQUEST_TIMEOUT,
+                TOKEN_WITHIN,
+            ))
             .with_state(self.clone())
     }
 

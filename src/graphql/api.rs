@@ -97,6 +97,15 @@ impl Api {
         operation.prepare(&self.definition, &self.limits)
     }
 
+    /// Whether an operation asks for no more of the schema than is shown.
+    fn check_shown(&self, operation: &Operation) -> Result<(), Box<Response>> {
+        if self.introspection == Introspection::Off && operation.asks_for_schema() {
+            let message = "The schema is not shown here.";
+            return Err(Box::new(refusal(Code::GraphqlValidationFailed, message)));
+        }
+        Ok(())
+    }
+
     /// Whether a document of one operation can be executed at all, whatever its
     /// variables. Else what is wrong with it.
     pub fn check_document(&self, document: &str) -> Result<(), String> {
@@ -104,10 +113,11 @@ impl Api {
             query: document.to_owned(),
             ..GraphqlRequest::default()
         };
-        let checked = self
-            .parse(request)
-            .and_then(|operation| operation.validate(&self.definition));
-        checked.map(drop).map_err(|refused| {
+        let checked = self.parse(request).and_then(|operation| {
+            self.check_shown(&operation)?;
+            operation.check(&self.definition, &self.limits)
+        });
+        checked.map_err(|refused| {
             let first = refused.errors.into_iter().next();
             first.map(|error| error.message).unwrap_or_default()
         })
@@ -120,11 +130,8 @@ impl Api {
         session: Session,
         request_id: &str,
     ) -> Response {
-        if self.introspection == Introspection::Off && operation.asks_for_schema() {
-            let message = "The schema is not shown here.";
-            return refusal(Code::GraphqlValidationFailed, message);
-        }
-        let operation = match self.check(&operation) {
+        let checked = self.check_shown(&operation);
+        let operation = match checked.and_then(|()| self.check(&operation)) {
             Ok(operation) => operation,
             Err(refused) => return *refused,
         };

@@ -230,6 +230,10 @@ impl<'a> Normal<'a> {
             let Some(mut value) = self.value(&argument.value)? else {
                 continue;
             };
+            // Where the library has a default it takes no null.
+            if argument.name == "includeDeprecated" && value == Value::Null {
+                continue;
+            }
             if let executable::Value::Int(number) = &*argument.value
                 && let Some(definition) = definition.argument_by_name(&argument.name)
                 && definition.ty.inner_named_type() == "ID"

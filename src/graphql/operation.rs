@@ -3,6 +3,7 @@
 use std::fmt;
 
 use apollo_compiler::ast::{self, Definition, Document, OperationType};
+use apollo_compiler::executable;
 use apollo_compiler::parser::{Parser, SourceMap};
 use apollo_compiler::response::{GraphQLError, JsonMap};
 use apollo_compiler::validation::{DiagnosticList, Valid};
@@ -10,7 +11,6 @@ use apollo_compiler::{ExecutableDocument, Node, Schema};
 use async_graphql::parser::types::OperationDefinition;
 use async_graphql::{Pos, Response, ServerError};
 
-use super::completion::OWN_ALIAS;
 use super::error::{Code, refusal, refusals};
 use super::limits::{About, Limits};
 use super::normal::Normal;
@@ -54,12 +54,8 @@ impl Operation {
         let refuse = |code, message: String| Box::new(refusal(code, message));
         let too_complex = |error| refuse(Code::QueryTooComplex, format!("{error}"));
         limits.check_bytes(&request.query).map_err(too_complex)?;
-        if request.query.contains(OWN_ALIAS) {
-            let message = format!("`{OWN_ALIAS}` is a name of the server's own.");
-            return Err(refuse(Code::GraphqlValidationFailed, message));
-        }
         let text = parsable(request.query, limits.tokens)
-            .map_err(|error| refuse(Code::QueryTooComplex, error.to_string()))?;
+            .map_err(|error| refuse(error.code(), error.to_string()))?;
         let document = Parser::new()
             .parse_ast(text, "document")
             .map_err(|error| diagnosed(Code::GraphqlParseFailed, &error.errors))?;
@@ -117,6 +113,15 @@ impl Operation {
         Ok(document)
     }
 
+    /// Whether it can be executed at all, whatever its variables are.
+    pub(super) fn check(&self, schema: &Valid<Schema>, limits: &Limits) -> Result<(), Refused> {
+        let document = self.validate(schema)?;
+        let Ok(operation) = document.operations.get(self.definition.name.as_deref()) else {
+            return Ok(());
+        };
+        within_nodes(limits, &document, operation, &JsonMap::new())
+    }
+
     /// Makes it fit to be executed: validated against the schema, with its
     /// variables coerced, within the limit of what it may answer, each field
     /// once.
@@ -139,14 +144,23 @@ impl Operation {
                 .map_err(|error| told(Code::BadUserInput, &error.to_graphql_error(sources)))?;
         check_variables(schema, operation, &variables)
             .map_err(|wrong| wrong_value(Code::BadUserInput, wrong, sources))?;
-        limits
-            .check_nodes(&document, &operation.selection_set, &variables)
-            .map_err(|error| Box::new(refusal(Code::QueryTooComplex, error.to_string())))?;
+        within_nodes(limits, &document, operation, &variables)?;
         let normal = Normal::new(schema, &document, &variables);
         normal
             .operation(operation)
             .map_err(|unfit| Box::new(refusal(unfit.code(), unfit.to_string())))
     }
+}
+
+fn within_nodes(
+    limits: &Limits,
+    document: &ExecutableDocument,
+    operation: &executable::Operation,
+    variables: &JsonMap,
+) -> Result<(), Refused> {
+    limits
+        .check_nodes(document, &operation.selection_set, variables)
+        .map_err(|error| Box::new(refusal(Code::QueryTooComplex, error.to_string())))
 }
 
 /// What is wrong with a document.

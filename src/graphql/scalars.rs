@@ -1,5 +1,7 @@
 //! The schema's own scalars.
 
+use std::fmt::Display;
+
 use async_graphql::{InputValueError, InputValueResult, Scalar, ScalarType, Value};
 use chrono::{SecondsFormat, Utc};
 
@@ -16,12 +18,12 @@ pub struct Uuid(pub uuid::Uuid);
 impl ScalarType for Uuid {
     fn parse(value: Value) -> InputValueResult<Self> {
         let text = match &value {
-            Value::String(text) if text.len() == 36 => text,
-            _ => return Err(not_a_uuid(&value)),
+            Value::String(text) => Some(text.as_str()),
+            _ => None,
         };
-        uuid::Uuid::parse_str(text)
-            .map(Self)
-            .map_err(|_| not_a_uuid(&value))
+        let uuid = text.and_then(uuid_of);
+        uuid.map(Self)
+            .ok_or_else(|| InputValueError::custom(not_a_uuid(&value)))
     }
 
     fn to_value(&self) -> Value {
@@ -29,10 +31,27 @@ impl ScalarType for Uuid {
     }
 }
 
-fn not_a_uuid(value: &Value) -> InputValueError<Uuid> {
-    InputValueError::custom(format!(
-        "{value} is not a UUID like \"5ae290ed-55d1-47a0-bc6d-fe2bc2700399\"."
-    ))
+fn uuid_of(text: &str) -> Option<uuid::Uuid> {
+    let parsed = uuid::Uuid::parse_str(text).ok();
+    // Other forms are shorter or longer.
+    parsed.filter(|_| text.len() == 36)
+}
+
+fn not_a_uuid(value: &impl Display) -> String {
+    format!("{value} is not a UUID like \"5ae290ed-55d1-47a0-bc6d-fe2bc2700399\".")
+}
+
+/// Whether a value, of which this is the text if it is one, can be of a scalar
+/// of ours; else what is wrong with it.
+pub(super) fn check_scalar(
+    name: &str,
+    text: Option<&str>,
+    value: &impl Display,
+) -> Result<(), String> {
+    match name {
+        "UUID" if text.and_then(uuid_of).is_none() => Err(not_a_uuid(value)),
+        _ => Ok(()),
+    }
 }
 
 /// `DateTime`.

@@ -2,6 +2,9 @@
 
 use apollo_parser::{Lexer, Token, TokenKind};
 
+use super::completion::OWN_ALIAS;
+use super::error::Code;
+
 /// How deep brackets may be nested.
 const DEEPEST_NESTING: usize = 200;
 
@@ -12,6 +15,17 @@ pub(super) enum Unparsable {
     TooLong(usize),
     #[error("The document is nested deeper than {DEEPEST_NESTING} levels.")]
     TooDeep,
+    #[error("`{OWN_ALIAS}` is a name of the server's own.")]
+    OwnName,
+}
+
+impl Unparsable {
+    pub fn code(self) -> Code {
+        match self {
+            Self::TooLong(_) | Self::TooDeep => Code::QueryTooComplex,
+            Self::OwnName => Code::GraphqlValidationFailed,
+        }
+    }
 }
 
 /// Counts a document's tokens and how deep they are nested, and blanks its
@@ -19,13 +33,13 @@ pub(super) enum Unparsable {
 /// the parser. Every other token stays where it is.
 pub(super) fn parsable(mut document: String, most: usize) -> Result<String, Unparsable> {
     let mut tokens = Vec::new();
-    for token in Lexer::new(&document).with_limit(most) {
-        match token {
-            Ok(token) if is_ignored(token.kind()) => {}
-            Ok(token) => tokens.push(token),
-            Err(error) if error.is_limit() => return Err(Unparsable::TooLong(most)),
-            // What is no token is the parser's to tell.
-            Err(_) => {}
+    // What is no token is the parser's to tell.
+    for token in Lexer::new(&document).flatten() {
+        match token.kind() {
+            TokenKind::Whitespace | TokenKind::Comment | TokenKind::Comma | TokenKind::Eof => {}
+            TokenKind::Name if token.data() == OWN_ALIAS => return Err(Unparsable::OwnName),
+            _ if tokens.len() == most => return Err(Unparsable::TooLong(most)),
+            _ => tokens.push(token),
         }
     }
     let descriptions = descriptions(&tokens)?;
@@ -36,11 +50,6 @@ pub(super) fn parsable(mut document: String, most: usize) -> Result<String, Unpa
         document.replace_range(range, &blanked);
     }
     Ok(document)
-}
-
-fn is_ignored(kind: TokenKind) -> bool {
-    use TokenKind::{Comma, Comment, Whitespace};
-    matches!(kind, Whitespace | Comment | Comma)
 }
 
 /// Where descriptions begin, and how many bytes they have.
@@ -96,9 +105,17 @@ mod tests {
         let escaped = format!("{{ a(b: \"\"\" \\\"\"\" {} \"\"\") }}", "{".repeat(300));
         assert_eq!(parsable(escaped.clone(), 4000), Ok(escaped));
         assert_eq!(
-            parsable("a ".repeat(51), 100),
+            parsable("# one, two\n{ a, ".repeat(51), 100),
             Err(Unparsable::TooLong(100))
         );
+    }
+
+    #[test]
+    fn a_name_of_the_servers_own_is_not_asked_for_but_may_be_quoted() {
+        let asked = format!("{{ {OWN_ALIAS}: a }}");
+        assert_eq!(parsable(asked, 100), Err(Unparsable::OwnName));
+        let quoted = format!("{{ a(b: \"{OWN_ALIAS}\") }} # {OWN_ALIAS}");
+        assert_eq!(parsable(quoted.clone(), 100), Ok(quoted));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! What apollo-compiler does not look at in the values of a document, after it
 //! has looked at the rest: fields of input objects that are given twice (the
 //! specification, 5.6.3), inputs of which exactly one field is given
-//! (`@oneOf`, 5.6.4), and whether variables fit where they stand inside of
-//! lists and input objects (5.8.5).
+//! (`@oneOf`, 5.6.4), values of scalars of our own (5.6.1), and whether
+//! variables fit where they stand inside of lists and input objects (5.8.5).
 
 use std::collections::HashSet;
 
@@ -11,6 +11,8 @@ use apollo_compiler::executable::{ExecutableDocument, Operation, Selection, Sele
 use apollo_compiler::parser::SourceSpan;
 use apollo_compiler::schema::{ExtendedType, InputObjectType};
 use apollo_compiler::{Name, Node, Schema};
+
+use super::scalars::check_scalar;
 
 /// A value that is not right where it stands.
 #[derive(Clone, Debug)]
@@ -143,7 +145,7 @@ impl<'a> Values<'a> {
         };
         match &**value {
             Value::Variable(name) => self.variable(name, place).or_else(wrong),
-            Value::List(items) => items
+            Value::List(items) if place.ty.is_list() => items
                 .iter()
                 .try_for_each(|item| self.value(item, place.item())),
             Value::Object(fields) => {
@@ -158,11 +160,11 @@ impl<'a> Values<'a> {
                         one_of(input, fields).or_else(wrong)?;
                         self.fields(input, fields)
                     }
-                    // What is inside of a scalar is its own affair.
-                    _ => Ok(()),
+                    _ => scalar(value, place).or_else(wrong),
                 }
             }
-            _ => Ok(()),
+            Value::Null => Ok(()),
+            _ => scalar(value, place).or_else(wrong),
         }
     }
 
@@ -216,6 +218,11 @@ impl<'a> Values<'a> {
     }
 }
 
+/// A literal where a scalar of ours is expected.
+fn scalar(value: &Value, place: Place<'_>) -> Result<(), String> {
+    check_scalar(place.ty.inner_named_type(), value.as_str(), value)
+}
+
 fn is_one_of(input: &InputObjectType) -> bool {
     input.directives.has("oneOf")
 }
@@ -234,8 +241,8 @@ fn exactly_one(input: &Name) -> String {
     format!("Exactly one field of {input} has to be given, and not null.")
 }
 
-/// The same for the values of an operation's variables, which the document
-/// does not show. Names the variable that is wrong.
+/// The same for the values of an operation's variables, which have been
+/// coerced. Names the variable that is wrong.
 pub(super) fn check_variables(
     schema: &Schema,
     operation: &Operation,
@@ -243,7 +250,7 @@ pub(super) fn check_variables(
 ) -> Result<(), WrongValue> {
     operation.variables.iter().try_for_each(|variable| {
         let value = values.get(variable.name.as_str());
-        let checked = value.map_or(Ok(()), |value| one_of_json(schema, &variable.ty, value));
+        let checked = value.map_or(Ok(()), |value| json_value(schema, &variable.ty, value));
         checked.map_err(|message| WrongValue {
             message: format!("Variable \"${}\": {message}", variable.name),
             location: variable.location(),
@@ -251,19 +258,23 @@ pub(super) fn check_variables(
     })
 }
 
-fn one_of_json(
+fn json_value(
     schema: &Schema,
     ty: &Type,
     value: &apollo_compiler::response::JsonValue,
 ) -> Result<(), String> {
-    if let Some(items) = value.as_array() {
-        let mut items = items.iter();
-        return items.try_for_each(|item| one_of_json(schema, ty.item_type(), item));
-    }
-    let (Some(ExtendedType::InputObject(input)), Some(fields)) =
-        (schema.types.get(ty.inner_named_type()), value.as_object())
-    else {
+    if value.is_null() {
         return Ok(());
+    }
+    if let (true, Some(items)) = (ty.is_list(), value.as_array()) {
+        let mut items = items.iter();
+        return items.try_for_each(|item| json_value(schema, ty.item_type(), item));
+    }
+    let name = ty.inner_named_type();
+    let (Some(ExtendedType::InputObject(input)), Some(fields)) =
+        (schema.types.get(name), value.as_object())
+    else {
+        return check_scalar(name, value.as_str(), value);
     };
     let given: Vec<_> = fields.values().collect();
     if is_one_of(input) && !matches!(given.as_slice(), [value] if !value.is_null()) {
@@ -271,7 +282,7 @@ fn one_of_json(
     }
     let mut fields = fields.iter();
     fields.try_for_each(|(name, value)| match input.fields.get(name.as_str()) {
-        Some(field) => one_of_json(schema, &field.ty, value),
+        Some(field) => json_value(schema, &field.ty, value),
         None => Ok(()),
     })
 }

@@ -185,8 +185,13 @@ impl World {
                     Fate::Acknowledged(created.message.id, Instant::now())
                 }
                 Ok(Ok(Written::SentBefore(sent))) => Fate::Acknowledged(sent.message_id, Instant::now()),
-                Ok(Ok(Written::KeptIn(_))) => Fate::NotApplied,
-                Ok(Err(MessagingError::Unavailable { outcome: Some(WriteOutcome::NotApplied), .. })) => Fate::NotApplied,
+                Ok(
+                    Ok(Written::KeptIn(_))
+                    | Err(MessagingError::Unavailable {
+                        outcome: Some(WriteOutcome::NotApplied),
+                        ..
+                    }),
+                ) => Fate::NotApplied,
                 Ok(Err(MessagingError::Unavailable { .. })) | Err(_) => Fate::Unknown,
                 Ok(Err(error)) => panic!("{error}"),
             },
@@ -246,7 +251,7 @@ async fn run(seed: u64) -> Checked {
     let writing = join_all((0..writers).map(|writer| world.write(writer, count)));
     let sent = tokio::select! {
         sent = writing => sent.concat(),
-        () = world.kill_now_and_then(), if seed % 2 == 0 => unreachable!("it goes on for ever"),
+        () = world.kill_now_and_then(), if seed.is_multiple_of(2) => unreachable!("it goes on for ever"),
     };
     world.dynamo.set_faults(Faults::default());
     sleep(QUIET).await;

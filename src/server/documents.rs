@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use moka::sync::Cache;
 use serde::Deserialize;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::received::{Received, plain_id};
@@ -36,11 +37,18 @@ impl Default for Documents {
 /// A manifest that cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidManifest {
+    /// It is no JSON.
+    #[error("it is not JSON: {0}")]
+    NotJson(serde_json::Error),
     /// It is no manifest.
     #[error(
-        "it is not a manifest: expected a JSON object of ids and documents, as graphql-codegen and relay-compiler write it, or Apollo's ({0})"
+        "it is not a manifest: expected a JSON object of ids and documents, as graphql-codegen and relay-compiler \
+         write it, or Apollo's with `operations` of an `id` and a `body` each"
     )]
-    NotAManifest(serde_json::Error),
+    NotAManifest,
+    /// An id is given to two documents.
+    #[error("it has two documents of the id {0}")]
+    Twice(String),
     /// It has nothing in it.
     #[error("it has no documents")]
     Empty,
@@ -73,9 +81,12 @@ struct ManifestOperation {
 pub(super) type ToKeep = (String, Arc<str>);
 
 impl Documents {
-    /// The documents of a manifest. Each has to be valid, and within the limits.
+    /// The documents of a manifest. Each has to be valid, and within the limits
+    /// whatever its variables are.
     pub fn trusted(manifest: &str, api: &Api) -> Result<Self, InvalidManifest> {
-        let manifest = serde_json::from_str(manifest).map_err(InvalidManifest::NotAManifest)?;
+        let manifest: Value = serde_json::from_str(manifest).map_err(InvalidManifest::NotJson)?;
+        let manifest =
+            Manifest::deserialize(manifest).map_err(|_| InvalidManifest::NotAManifest)?;
         let documents: Vec<(String, String)> = match manifest {
             Manifest::Operations { operations } => operations
                 .into_iter()
@@ -93,13 +104,18 @@ impl Documents {
                     id: id.clone(),
                     why,
                 })?;
-            trusted.insert(plain_id(&id).to_owned(), document.into());
+            if trusted
+                .insert(plain_id(&id).to_owned(), document.into())
+                .is_some()
+            {
+                return Err(InvalidManifest::Twice(id));
+            }
         }
         Ok(Self::Trusted(Arc::new(trusted)))
     }
 
     /// The text that is asked for, before anybody parses it, and what to keep
-    /// of it once it is known to be a document.
+    /// of it once it is parsed.
     pub(super) fn find(
         &self,
         received: Received,

@@ -19,6 +19,8 @@ use super::graphql_http::no_such_path;
 /// Name and bytes, compressed by gzip, of each file that `build.rs` has bundled.
 const FILES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/graphiql_files.rs"));
 
+const PAGE: &str = "index.html";
+
 /// Nothing from elsewhere. The editor writes styles into the page.
 const POLICY: &str = "default-src 'none'; script-src 'self'; worker-src 'self'; \
     style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; \
@@ -57,14 +59,15 @@ impl Graphiql {
 }
 
 async fn page(headers: HeaderMap) -> Response {
-    match find("index.html") {
-        Some(bytes) => answer("index.html", bytes, &headers),
+    match find(PAGE) {
+        Some(bytes) => answer(PAGE, bytes, &headers),
         None => (StatusCode::NOT_IMPLEMENTED, LEFT_OUT).into_response(),
     }
 }
 
 async fn file(Path(name): Path<String>, headers: HeaderMap) -> Response {
-    let Some(bytes) = find(&name) else {
+    // The page's links are relative to where it is.
+    let Some(bytes) = find(&name).filter(|_| name != PAGE) else {
         return no_such_path().await.into_response();
     };
     let mut response = answer(&name, bytes, &headers);

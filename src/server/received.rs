@@ -112,6 +112,8 @@ fn from_members(mut members: Map<String, Value>) -> Result<Received, Refused> {
     let variables = object("variables")?;
     let persisted = persisted_query(object("extensions")?)?;
     let id = document_id.or(persisted);
+    // A client that sends an id may leave the text empty.
+    let query = query.filter(|query| id.is_none() || !query.is_empty());
     if query.is_none() && id.is_none() {
         return Err(bad("it has no `query`"));
     }
@@ -130,7 +132,8 @@ pub(super) fn plain_id(id: &str) -> &str {
 
 /// The hash of Apollo's automatic persisted queries.
 fn persisted_query(mut extensions: Map<String, Value>) -> Result<Option<String>, Refused> {
-    let Some(persisted) = extensions.remove("persistedQuery") else {
+    let persisted = extensions.remove("persistedQuery");
+    let Some(persisted) = persisted.filter(|persisted| !persisted.is_null()) else {
         return Ok(None);
     };
     if persisted["version"] != 1 {

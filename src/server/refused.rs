@@ -61,7 +61,7 @@ impl Refused {
     pub fn internal(request_id: &str) -> Self {
         let message = "Something went wrong on our side. The request id finds it in our log.";
         Self {
-            request_id: Some(request_id.to_owned()),
+            request_id: Some(request_id.to_owned()).filter(|id| !id.is_empty()),
             ..Self::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 Code::InternalServerError,

@@ -18,11 +18,11 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio_io_timeout::TimeoutWriter;
 use tower::ServiceExt;
 
+use super::health::alive;
 use super::refused::Refused;
-use super::stream::{HeadTimeout, Turns};
+use super::stream::{Hurried, Turns};
 use super::{App, Bounds, router};
 
 /// How long what is in flight may take to finish after the stop: longer than a
@@ -32,6 +32,8 @@ const FINISH_WITHIN: Duration = Duration::from_secs(25);
 const TURNED_AWAY: usize = 256;
 /// How long each of them may take.
 const TURNED_AWAY_WITHIN: Duration = Duration::from_secs(2);
+/// How many files are open beside connections.
+const FILES_BESIDE: u64 = 512;
 /// How long is waited after the system could not accept a connection.
 const PAUSE: Duration = Duration::from_millis(100);
 /// The most bytes of a request's head.
@@ -75,6 +77,21 @@ pub async fn serve(
     })
 }
 
+/// Makes room for so many connections, and for those to the stores, among the
+/// files that the process may open.
+fn allow_files(connections: usize) {
+    let wanted = connections as u64 + FILES_BESIDE;
+    match rlimit::increase_nofile_limit(wanted) {
+        Ok(allowed) if allowed >= wanted => {}
+        Ok(allowed) => tracing::warn!(
+            allowed,
+            wanted,
+            "the process may open fewer files than --max-connections needs: raise its limit (ulimit -n)"
+        ),
+        Err(cause) => tracing::warn!(%cause, "the limit of open files is not known"),
+    }
+}
+
 /// All connections of a server.
 struct Connections {
     router: Router,
@@ -88,6 +105,7 @@ struct Connections {
 impl Connections {
     fn new(app: App) -> Self {
         let bounds = app.bounds;
+        allow_files(bounds.connections);
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
             .header_read_timeout(bounds.idle_for)
@@ -118,9 +136,8 @@ impl Connections {
         } else if let Ok(permit) = Arc::clone(&self.turned_away).try_acquire_owned() {
             let connection = self.http.clone().keep_alive(false).serve_connection(
                 TokioIo::new(stream),
-                service_fn(async |_: Request<Incoming>| {
-                    let message = "The server has too many connections. Try again.";
-                    Ok::<_, Infallible>(Refused::unavailable(message).into_response())
+                service_fn(async |request: Request<Incoming>| {
+                    Ok::<_, Infallible>(one_too_many(request.uri().path()).await)
                 }),
             );
             tokio::spawn(async move {
@@ -133,9 +150,7 @@ impl Connections {
 
     fn served(&self, stream: TcpStream) -> impl Future<Output = hyper::Result<()>> + use<> {
         let turns = Turns::default();
-        let mut stream = TimeoutWriter::new(stream);
-        stream.set_timeout(Some(self.bounds.write_within));
-        let stream = HeadTimeout::new(Box::pin(stream), self.bounds.head_within, turns.clone());
+        let stream = Hurried::new(stream, &self.bounds, turns.clone());
         let router = self.router.clone();
         let service = service_fn(move |request: Request<Incoming>| {
             turns.next();
@@ -150,4 +165,14 @@ impl Connections {
         self.graceful
             .watch(self.http.serve_connection(TokioIo::new(stream), service))
     }
+}
+
+/// What is answered beyond the limit: that the process is alive, or why nothing
+/// else is.
+async fn one_too_many(path: &str) -> Response<Body> {
+    if path == "/healthz" {
+        return alive().await.into_response();
+    }
+    let message = "The server has too many connections. Try again.";
+    Refused::unavailable(message).into_response()
 }

@@ -10,6 +10,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
+use super::Bounds;
+
 /// How many requests of a connection began and ended: an odd number while one
 /// is worked on.
 #[derive(Clone, Debug, Default)]
@@ -26,32 +28,57 @@ impl Turns {
     }
 }
 
-/// A stream that ends with an error when the head of a request takes too long:
-/// the first one from the start, each later one from its first byte.
+/// A stream that ends with an error when the other side takes too long: for the
+/// head of a request, the first one from the start, each later one from its
+/// first byte; and to read what is answered, all of it, however much it reads
+/// now and then.
 ///
-/// hyper's own time-out for heads also runs while a connection is idle, which
-/// has to be allowed for much longer.
-pub(super) struct HeadTimeout<S> {
+/// hyper has no limit for answers, and its own for heads also runs while a
+/// connection is idle, which has to be allowed for much longer.
+pub(super) struct Hurried<S> {
     stream: S,
-    within: Duration,
+    head_within: Duration,
+    write_within: Duration,
     turns: Turns,
     turn: usize,
-    ends: Option<Pin<Box<Sleep>>>,
+    head_ends: Option<Pin<Box<Sleep>>>,
+    write_ends: Option<Pin<Box<Sleep>>>,
 }
 
-impl<S> HeadTimeout<S> {
-    pub fn new(stream: S, within: Duration, turns: Turns) -> Self {
+impl<S> Hurried<S> {
+    pub fn new(stream: S, bounds: &Bounds, turns: Turns) -> Self {
         Self {
             stream,
-            within,
+            head_within: bounds.head_within,
+            write_within: bounds.write_within,
             turn: turns.count(),
             turns,
-            ends: Some(Box::pin(sleep(within))),
+            head_ends: Some(Box::pin(sleep(bounds.head_within))),
+            write_ends: None,
         }
+    }
+
+    /// A write that has to wait counts from its first pause until everything
+    /// has been taken.
+    fn in_time<T>(
+        &mut self,
+        written: Poll<io::Result<T>>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<T>> {
+        if written.is_pending() {
+            let within = self.write_within;
+            let ends = self
+                .write_ends
+                .get_or_insert_with(|| Box::pin(sleep(within)));
+            if ends.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+        }
+        written
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for HeadTimeout<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for Hurried<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -63,15 +90,16 @@ impl<S: AsyncRead + Unpin> AsyncRead for HeadTimeout<S> {
         let turn = this.turns.count();
         if turn != this.turn {
             this.turn = turn;
-            this.ends = None;
+            this.head_ends = None;
         }
         let is_worked_on = turn % 2 == 1;
         if !is_worked_on && buffer.filled().len() > before {
-            let within = this.within;
-            this.ends.get_or_insert_with(|| Box::pin(sleep(within)));
+            let within = this.head_within;
+            this.head_ends
+                .get_or_insert_with(|| Box::pin(sleep(within)));
         }
         if read.is_pending()
-            && let Some(ends) = &mut this.ends
+            && let Some(ends) = &mut this.head_ends
             && ends.as_mut().poll(context).is_ready()
         {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
@@ -80,13 +108,15 @@ impl<S: AsyncRead + Unpin> AsyncRead for HeadTimeout<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for HeadTimeout<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Hurried<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(context, bytes)
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write(context, bytes);
+        this.in_time(written, context)
     }
 
     fn poll_write_vectored(
@@ -94,7 +124,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for HeadTimeout<S> {
         context: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write_vectored(context, bytes)
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write_vectored(context, bytes);
+        this.in_time(written, context)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -102,7 +134,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for HeadTimeout<S> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(context)
+        let this = self.get_mut();
+        // hyper flushes once it has nothing left to write.
+        this.write_ends = None;
+        Pin::new(&mut this.stream).poll_flush(context)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -218,11 +218,11 @@ impl Simulated {
     fn conflict_somewhere(&self, body: &Value) -> Vec<Value> {
         let count = body["TransactItems"].as_array().map_or(1, Vec::len);
         let hit = usize::try_from(self.dice(count as u64)).unwrap_or_default();
-        let reasons = (0..count).map(|number| match number == hit {
-            true => json!({ "Code": "TransactionConflict", "Message": "conflict" }),
-            false => json!({ "Code": "None" }),
-        });
-        reasons.collect()
+        let mut reasons = vec![json!({ "Code": "None" }); count];
+        if let Some(reason) = reasons.get_mut(hit) {
+            *reason = json!({ "Code": "TransactionConflict", "Message": "conflict" });
+        }
+        reasons
     }
 
     async fn transact(&self, body: &Value) -> Answer {

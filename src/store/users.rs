@@ -79,7 +79,7 @@ impl UserStore {
 
     /// One that nothing can be asked of.
     #[cfg(test)]
-    pub fn nowhere() -> Self {
+    pub(crate) fn nowhere() -> Self {
         let pool = PgPool::connect_lazy("postgres://nowhere.invalid/");
         Self::new(pool.expect("an address"))
     }

@@ -33,11 +33,19 @@ async fn connect(url: &str) -> TcpStream {
     TcpStream::connect(address).await.expect("a connection")
 }
 
-async fn health(cruddur: &Cruddur) -> StatusCode {
-    // Each on a connection of its own.
+/// What a path answers on a connection of its own.
+async fn status(cruddur: &Cruddur, path: &str) -> StatusCode {
     let client = reqwest::Client::new();
-    let answer = client.get(format!("{}/healthz", cruddur.url)).send().await;
+    let answer = client.get(format!("{}{path}", cruddur.url)).send().await;
     answer.expect("an answer").status()
+}
+
+/// Waits until there is a place for another connection.
+async fn place_is_free(cruddur: &Cruddur) {
+    let began = Instant::now();
+    while status(cruddur, "/readyz").await != StatusCode::OK {
+        assert!(began.elapsed() < PATIENCE, "the place is free again");
+    }
 }
 
 /// Waits until the server closes a connection.
@@ -135,13 +143,13 @@ async fn one_connection_too_many_is_told_so_at_once() {
     let mut first = connect(&cruddur.url).await;
     ask_health(&mut first).await;
 
-    assert_eq!(health(&cruddur).await, StatusCode::SERVICE_UNAVAILABLE);
+    let busy = StatusCode::SERVICE_UNAVAILABLE;
+    assert_eq!(status(&cruddur, "/graphql").await, busy);
+    // A server that has enough to do is alive all the same.
+    assert_eq!(status(&cruddur, "/healthz").await, StatusCode::OK);
     ask_health(&mut first).await;
     drop(first);
-    let began = Instant::now();
-    while health(&cruddur).await != StatusCode::OK {
-        assert!(began.elapsed() < PATIENCE, "the place is free again");
-    }
+    place_is_free(&cruddur).await;
 }
 
 #[tokio::test]
@@ -188,10 +196,29 @@ async fn who_does_not_read_is_not_answered_for_ever() {
     let asked = HEALTH.repeat(1000);
     // Until nothing fits in between any more, or the server has had enough.
     while let Ok(Ok(())) = tokio::time::timeout(PATIENCE, deaf.write_all(&asked)).await {}
-    let began = Instant::now();
-    while health(&cruddur).await != StatusCode::OK {
-        assert!(began.elapsed() < PATIENCE, "its place is free again");
+    place_is_free(&cruddur).await;
+
+    // Nor who reads a little now and then.
+    let (mut answers, mut questions) = connect(&cruddur.url).await.into_split();
+    let asking = tokio::spawn(async move { while questions.write_all(&asked).await.is_ok() {} });
+    let mut some = [0; 512];
+    while let Ok(1..) = answers.read(&mut some).await {
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
+    place_is_free(&cruddur).await;
+    asking.abort();
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_at_last() {
+    let cruddur = with_bounds(Bounds {
+        idle_for: Duration::from_millis(300),
+        ..Bounds::default()
+    })
+    .await;
+    let mut idle = connect(&cruddur.url).await;
+    ask_health(&mut idle).await;
+    closed(&mut idle).await;
 }
 
 #[tokio::test]

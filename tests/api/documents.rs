@@ -169,6 +169,18 @@ fn a_manifest_is_one_of_the_tools_and_everything_in_it_can_be_executed() {
         (json!({ "1": { "text": VIEWER } }), "it is not a manifest"),
         (json!({}), "it has no documents"),
         (
+            json!({ "1": VIEWER, "sha256:1": USER }),
+            "it has two documents of the id",
+        ),
+        (
+            json!({ "1": "{ messageGroup(uuid: \"x\") { uuid } }" }),
+            "its document 1 cannot be executed: \"x\" is not a UUID",
+        ),
+        (
+            json!({ "1": "{ messageGroups(first: 100) { edges { node { messages(first: 100) { edges { cursor } } } } } }" }),
+            "its document 1 cannot be executed: The operation has",
+        ),
+        (
             json!({ "1": "{ viewer { nothing } }" }),
             "its document 1 cannot be executed: Cannot query field \"nothing\" on type \"User\".",
         ),

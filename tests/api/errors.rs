@@ -81,11 +81,11 @@ async fn a_wrong_argument_is_named_with_what_would_be_right() {
             "\"💥\" is not a cursor of this connection. Take one from an edge's `cursor` or from `pageInfo`.",
         ),
         (
-            "BAD_USER_INPUT",
+            "GRAPHQL_VALIDATION_FAILED",
             "\"42\" is not a UUID like \"5ae290ed-55d1-47a0-bc6d-fe2bc2700399\".",
         ),
         (
-            "BAD_USER_INPUT",
+            "GRAPHQL_VALIDATION_FAILED",
             "\"{5ae290ed-55d1-47a0-bc6d-fe2bc2700399}\" is not a UUID like \"5ae290ed-55d1-47a0-bc6d-fe2bc2700399\".",
         ),
     ]

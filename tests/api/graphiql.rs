@@ -70,7 +70,9 @@ async fn everything_that_the_page_names_is_served_with_it() {
             .expect("a text")
             .contains("graphiql 5")
     );
-    assert_eq!(get(&cruddur, "/graphiql/nothing.js").await.status(), 404);
+    for none in ["/graphiql/nothing.js", "/graphiql/index.html"] {
+        assert_eq!(get(&cruddur, none).await.status(), 404, "{none}");
+    }
     let people = get(&cruddur, "/graphiql/session/people").await;
     assert_eq!(people.text().await.expect("JSON"), "[]");
 }

@@ -294,6 +294,36 @@ async fn who_sends_too_fast_is_told_when_to_go_on_and_others_are_not_held_up() {
 }
 
 #[tokio::test]
+async fn a_request_is_known_to_be_wrong_before_any_of_it_is_carried_out() {
+    let cruddur = people().await;
+    for uuid in ["\"nonsense\"", "5", "{a: 5}", "[]"] {
+        let document = format!(
+            "mutation {{
+                first: createMessage(input: {{to: {{receiverHandle: \"unamused\"}}, body: \"first\"}}) {{ __typename }}
+                second: createMessage(input: {{to: {{messageGroupUuid: {uuid}}}, body: \"second\"}}) {{ __typename }}
+            }}"
+        );
+        let sent = request(&cruddur, Method::POST).json(&json!({ "query": document }));
+        let (status, code) = refused(sent.send().await.expect("an answer")).await;
+        let expected = (200, "GRAPHQL_VALIDATION_FAILED");
+        assert_eq!((status, code.as_str()), expected, "{uuid}");
+    }
+    let with_variable = "mutation($input: CreateMessageInput!) {
+        first: createMessage(input: {to: {receiverHandle: \"unamused\"}, body: \"first\"}) { __typename }
+        second: createMessage(input: $input) { __typename }
+    }";
+    for wrong in [json!("nonsense"), json!(5), json!(["x"])] {
+        let input = json!({ "to": { "messageGroupUuid": wrong }, "body": "second" });
+        let sent = request(&cruddur, Method::POST)
+            .json(&json!({ "query": with_variable, "variables": { "input": input } }))
+            .send();
+        let (status, found) = refused(sent.await.expect("an answer")).await;
+        assert_eq!((status, found.as_str()), (200, "BAD_USER_INPUT"), "{wrong}");
+    }
+    assert_eq!(messages(&cruddur).await, 0);
+}
+
+#[tokio::test]
 async fn what_is_not_asked_for_is_bounded_as_well() {
     let cruddur = people().await;
     // All operations are validated, not only the one that is executed.
@@ -310,12 +340,11 @@ async fn what_is_not_asked_for_is_bounded_as_well() {
          fragment b14 on __Type{{name}}fragment d14 on __Type{{name}}",
         fragments.join("")
     );
-    // A variable that stands in many places, with a value that no scalar has.
-    let copied = format!(
-        "query($v:UUID!){{messageGroup(uuid:[{}]){{uuid}}}}",
-        "$v ".repeat(1250)
-    );
-    let large = vec!["x"; 5000];
+    // A large variable that stands in many places.
+    let users = (0..20).map(|number| format!("u{number}: user(handle: $v) {{ uuid }}"));
+    let users: Vec<String> = users.collect();
+    let copied = format!("query($v: String!) {{ {} }}", users.join(" "));
+    let large = "x".repeat(40_000);
     for body in [
         json!({ "query": beside, "operationName": "A" }),
         json!({ "query": copied, "variables": { "v": large } }),

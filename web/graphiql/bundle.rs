@@ -80,7 +80,14 @@ fn bundled(folder: &Path, sources: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
         run(
             folder,
             "npm",
-            &["ci", "--ignore-scripts", "--no-audit", "--no-fund"],
+            &[
+                "ci",
+                "--ignore-scripts",
+                "--no-audit",
+                "--no-fund",
+                // Without a network it is said at once.
+                "--fetch-retries=0",
+            ],
         )?;
         run(folder, "node", &["build.mjs", "files"])?;
         fs::remove_dir_all(folder.join("node_modules")).map_err(failed)?;

@@ -94,9 +94,12 @@ function Page({ handles, messageGroupUuid }) {
   );
 }
 
-const handles = await people();
-if (handles.length) await signInAs(handles[0]);
-const messageGroupUuid = handles.length ? await newestMessageGroup() : undefined;
-createRoot(document.getElementById("graphiql")).render(
-  <Page handles={handles} messageGroupUuid={messageGroupUuid} />,
-);
+const root = document.getElementById("graphiql");
+try {
+  const handles = await people();
+  if (handles.length) await signInAs(handles[0]);
+  const messageGroupUuid = handles.length ? await newestMessageGroup() : undefined;
+  createRoot(root).render(<Page handles={handles} messageGroupUuid={messageGroupUuid} />);
+} catch (error) {
+  root.firstElementChild.textContent = `GraphiQL cannot sign in: ${error.message}`;
+}
