@@ -8,9 +8,9 @@ use cruddur::model::{MessageGroupId, User, UserId};
 use serde_json::{Value, json};
 
 use crate::adoption::{FORMS, fifty};
-use crate::commands::{cruddur, run, with_stores};
+use crate::commands::run;
 use crate::harness::checker::{self, Found, text};
-use crate::harness::{CREATE, Cruddur, TABLE, numbered, start};
+use crate::harness::{CREATE, Cruddur, TABLE, cruddur, numbered, start, with_stores};
 use crate::original::Original;
 
 /// Runs `check`: exit code, and the lines.

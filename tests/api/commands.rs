@@ -10,23 +10,10 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use crate::harness::{CREATE, Cruddur, TABLE, bodies, checker, start};
+use crate::harness::{CREATE, TABLE, bodies, checker, cruddur, signal, start, with_stores};
 
 /// How long a command may take to get ready or to end.
 pub const PATIENCE: Duration = Duration::from_mins(1);
-
-pub fn cruddur(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_cruddur"));
-    command
-        .args(arguments)
-        .stdin(Stdio::null())
-        .kill_on_drop(true);
-    command.env_clear();
-    for kept in ["PATH", "HOME", "TMPDIR", "USER"] {
-        command.envs(std::env::var_os(kept).map(|value| (kept, value)));
-    }
-    command
-}
 
 /// Runs a command to its end: exit code, standard output, standard error.
 pub async fn run(command: &mut Command) -> (i32, String, String) {
@@ -48,15 +35,6 @@ pub async fn run(command: &mut Command) -> (i32, String, String) {
         text(stdout),
         text(stderr),
     )
-}
-
-async fn signal(child: &Child, name: &str) {
-    let pid = child.id().expect("it runs").to_string();
-    let sent = Command::new("kill")
-        .args([&format!("-{name}"), &pid])
-        .status()
-        .await;
-    assert!(sent.expect("kill runs").success());
 }
 
 /// A `cruddur dev` that is ready.
@@ -239,20 +217,6 @@ async fn what_was_written_is_there_after_a_restart_and_after_a_kill() {
             "before a kill"
         ]
     );
-}
-
-/// The settings with which a command finds a test's stores.
-pub fn with_stores(command: &mut Command, cruddur: &Cruddur) {
-    command
-        .env("AWS_ENDPOINT_URL_DYNAMODB", &cruddur.dynamo.url)
-        .env("DATABASE_URL", &cruddur.database.url)
-        .env(
-            "CRUDDUR_DATABASE_CONNECTIONS",
-            cruddur.database.connections.to_string(),
-        )
-        .env("COGNITO_ISSUER", cruddur.issuer.url())
-        .env("AWS_COGNITO_USER_POOL_CLIENT_ID", cruddur::dev::CLIENT_ID)
-        .env("LISTEN_ADDR", "127.0.0.1:0");
 }
 
 #[tokio::test]

@@ -1,6 +1,12 @@
 //! The API over HTTP, and the commands as processes: against an embedded
 //! DynamoDB, a real PostgreSQL and the local token issuer.
 
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "two test binaries share it, and each needs its part"
+)]
+#[path = "../harness/mod.rs"]
 mod harness;
 
 mod adoption;

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::time::timeout;
 
-use crate::commands::{PATIENCE, cruddur, run, with_stores};
-use crate::harness::{Cruddur, TABLE, checker, numbered, start};
+use crate::commands::{PATIENCE, run};
+use crate::harness::{Cruddur, TABLE, checker, cruddur, numbered, start, with_stores};
 
 /// Runs a command that has to work: standard output, standard error.
 async fn ran(stores: &Cruddur, arguments: &[&str]) -> (String, String) {

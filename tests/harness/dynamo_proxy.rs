@@ -21,6 +21,60 @@ pub enum Loss {
     None,
 }
 
+/// How often, of a hundred calls, something goes wrong.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Faults {
+    /// Writes and reads that are throttled.
+    pub throttled: u8,
+    /// Writes that are carried out and never told of.
+    pub lost_after: u8,
+    /// Writes that never get there.
+    pub lost_before: u8,
+    /// Writes whose answer breaks off.
+    pub cut: u8,
+    /// Transactions that conflict with another.
+    pub conflict: u8,
+    /// Writes that nobody is told of, and that get there a second later.
+    pub late: u8,
+    /// Calls that are never answered.
+    pub hangs: u8,
+}
+
+/// What becomes of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Answered,
+    Throttled,
+    LostAfter,
+    LostBefore,
+    Cut,
+    Conflict,
+    Late,
+    Hangs,
+}
+
+impl Faults {
+    fn fate(self, writes: bool) -> Fate {
+        let of_writes = [
+            (self.lost_after, Fate::LostAfter),
+            (self.lost_before, Fate::LostBefore),
+            (self.cut, Fate::Cut),
+            (self.conflict, Fate::Conflict),
+            (self.late, Fate::Late),
+        ];
+        let of_all = [(self.throttled, Fate::Throttled), (self.hangs, Fate::Hangs)];
+        let of_writes = of_writes.iter().filter(|_| writes);
+        let mut roll = fastrand::u8(..100);
+        for (percent, fate) in of_all.iter().chain(of_writes) {
+            if roll < *percent {
+                return *fate;
+            }
+            roll -= percent;
+        }
+        Fate::Answered
+    }
+}
+
 pub struct DynamoProxy {
     pub url: String,
     target: String,
@@ -28,6 +82,7 @@ pub struct DynamoProxy {
     calls: Mutex<Vec<String>>,
     /// How many of the next transactions get no proper answer, and when.
     losses: Mutex<Vec<Loss>>,
+    faults: Mutex<Faults>,
     /// What transactions go through.
     gate: Arc<RwLock<()>>,
     /// DynamoDB Local keeps the tables of each account apart.
@@ -46,6 +101,7 @@ impl DynamoProxy {
             http: reqwest::Client::new(),
             calls: Mutex::default(),
             losses: Mutex::default(),
+            faults: Mutex::default(),
             gate: Arc::default(),
             account: uuid::Uuid::new_v4().simple().to_string(),
         });
@@ -62,6 +118,11 @@ impl DynamoProxy {
         let mut next: Vec<Loss> = losses.to_vec();
         next.reverse();
         *self.losses.lock().expect("no panic") = next;
+    }
+
+    /// From now on calls go wrong as often as this says.
+    pub fn set_faults(&self, faults: Faults) {
+        *self.faults.lock().expect("no panic") = faults;
     }
 
     /// Lets no transaction through until what this gives is dropped.
@@ -129,28 +190,69 @@ async fn forward(
     let loss = proxy.next_loss(&name);
     let writes = name == "TransactWriteItems";
     proxy.calls.lock().expect("no panic").push(name);
-    let _through = if writes {
-        Some(proxy.gate.read().await)
-    } else {
-        None
-    };
+    if writes {
+        drop(proxy.gate.read().await);
+    }
     if loss == Some(Loss::Before) {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     }
-    let mut request = proxy.http.post(&proxy.target).body(body);
-    for (name, value) in &headers {
-        match name.as_str() {
-            "host" | "content-length" => {}
-            "authorization" => request = request.header(name, proxy.as_own_account(value)),
-            _ => request = request.header(name, value),
+    let fate = proxy.faults.lock().expect("no panic").fate(writes);
+    match fate {
+        Fate::Throttled => return refused("ThrottlingException", &[]),
+        Fate::Conflict => {
+            return refused("TransactionCanceledException", &["TransactionConflict"]);
         }
+        Fate::LostBefore => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        Fate::Hangs => std::future::pending().await,
+        Fate::Late => {
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                proxy.pass_on(&headers, body).await
+            });
+            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        }
+        Fate::Answered | Fate::LostAfter | Fate::Cut => {}
     }
-    match request.send().await {
-        Ok(_) if loss == Some(Loss::After) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-        Ok(answer) => {
-            let (status, headers) = (answer.status(), answer.headers().clone());
-            (status, headers, answer.bytes().await.unwrap_or_default()).into_response()
+    // Carried out whether or not somebody still waits.
+    let passed_on = tokio::spawn(async move { proxy.pass_on(&headers, body).await });
+    let answer = passed_on.await.expect("no panic");
+    match fate {
+        Fate::LostAfter => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        Fate::Cut => "{\"Cons".into_response(),
+        _ if loss == Some(Loss::After) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        _ => answer,
+    }
+}
+
+/// A refusal of DynamoDB's.
+fn refused(kind: &str, reasons: &[&str]) -> Response {
+    let kind = format!("com.amazonaws.dynamodb.v20120810#{kind}");
+    let reasons: Vec<_> = reasons
+        .iter()
+        .map(|code| serde_json::json!({ "Code": code }))
+        .collect();
+    let body =
+        serde_json::json!({ "__type": kind, "message": kind, "CancellationReasons": reasons });
+    (StatusCode::BAD_REQUEST, body.to_string()).into_response()
+}
+
+impl DynamoProxy {
+    async fn pass_on(&self, headers: &HeaderMap, body: Bytes) -> Response {
+        let mut request = self.http.post(&self.target).body(body);
+        for (name, value) in headers {
+            match name.as_str() {
+                "host" | "content-length" => {}
+                "authorization" => request = request.header(name, self.as_own_account(value)),
+                _ => request = request.header(name, value),
+            }
         }
-        Err(_) => StatusCode::BAD_GATEWAY.into_response(),
+        match request.send().await {
+            Ok(answer) => {
+                let (status, headers) = (answer.status(), answer.headers().clone());
+                let body = answer.bytes().await.unwrap_or_default();
+                (status, headers, body).into_response()
+            }
+            Err(_) => StatusCode::BAD_GATEWAY.into_response(),
+        }
     }
 }

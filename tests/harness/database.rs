@@ -34,6 +34,8 @@ pub struct Database {
 }
 
 enum Kind {
+    /// Somebody else's to drop.
+    Given,
     /// By name, on the server for all tests.
     Shared(String),
     /// On an embedded server of its own, which serves one connection at a time.
@@ -56,6 +58,18 @@ impl Database {
             .await
             .unwrap_or_else(|error| panic!("{error}"));
         database
+    }
+
+    /// One on a server that a test starts and stops itself.
+    pub async fn at(url: String) -> Self {
+        create_database(&url)
+            .await
+            .unwrap_or_else(|error| panic!("{error}"));
+        Self {
+            url,
+            connections: 4,
+            kind: Kind::Given,
+        }
     }
 
     fn embedded() -> Self {

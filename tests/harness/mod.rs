@@ -5,6 +5,7 @@ pub mod checker;
 mod database;
 mod dynamo_proxy;
 mod postgres_proxy;
+mod process;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -25,8 +26,9 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 pub use database::Database;
-pub use dynamo_proxy::{DynamoProxy, Loss};
+pub use dynamo_proxy::{DynamoProxy, Faults, Loss};
 pub use postgres_proxy::PostgresProxy;
+pub use process::{cruddur, signal, with_stores};
 
 pub const TABLE: &str = "cruddur-messages";
 /// How long a connection to Postgres is waited for.
@@ -80,7 +82,11 @@ pub async fn start() -> Cruddur {
 }
 
 pub async fn start_with(setup: Setup) -> Cruddur {
-    let database = Database::create().await;
+    start_on(Database::create().await, setup).await
+}
+
+/// On a database that is there already.
+pub async fn start_on(database: Database, setup: Setup) -> Cruddur {
     let postgres = PostgresProxy::start(&database.url).await;
     let (dynamodb, dynamodb_url) = dynamodb();
     let dynamo = DynamoProxy::start(dynamodb_url).await;

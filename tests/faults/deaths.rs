@@ -1,0 +1,55 @@
+//! Processes that die, or are frozen.
+
+use std::time::Duration;
+
+use crate::harness::{Faults, start};
+use crate::load::{Load, pairs};
+use crate::report::Report;
+use crate::server::Server;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_killed_twenty_times_loses_nothing() {
+    let cruddur = start().await;
+    let mut server = Server::start(&cruddur).await;
+    let pairs = pairs(&cruddur, 50).await;
+    let load = Load::new(vec![server.url.clone()], pairs, 200, 10);
+    let kills = async {
+        for _ in 0..20 {
+            tokio::time::sleep(Duration::from_millis(fastrand::u64(100..700))).await;
+            server.kill(&cruddur).await;
+        }
+    };
+
+    let (sent, ()) = tokio::join!(load.run(&cruddur), kills);
+
+    let report = Report::read(&cruddur.dynamo.url, &sent).await;
+    report.judge("200 writers, 50 groups, 20 kills");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_that_are_lost_and_a_process_that_is_frozen_double_nothing() {
+    let cruddur = start().await;
+    let server = Server::start(&cruddur).await;
+    let pairs = pairs(&cruddur, 20).await;
+    cruddur.dynamo.set_faults(Faults {
+        lost_after: 25,
+        cut: 5,
+        late: 5,
+        ..Faults::default()
+    });
+    let load = Load::new(vec![server.url.clone()], pairs, 60, 8);
+    let freezes = async {
+        for _ in 0..4 {
+            tokio::time::sleep(Duration::from_millis(800)).await;
+            server.freeze(Duration::from_millis(1500)).await;
+        }
+    };
+
+    let (sent, ()) = tokio::join!(load.run(&cruddur), freezes);
+
+    cruddur.dynamo.set_faults(Faults::default());
+    // What is late is there by then.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let report = Report::read(&cruddur.dynamo.url, &sent).await;
+    report.judge("35 % of the answers lost, 4 freezes");
+}

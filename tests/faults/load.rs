@@ -1,0 +1,137 @@
+//! Writers who send until they are acknowledged.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use cruddur::store::NewUser;
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use crate::harness::{CREATE, Cruddur};
+
+/// For how long a writer goes on with one message.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// A message that a writer has sent.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    pub body: String,
+    pub began: Instant,
+    /// Its uuid, and when that was told.
+    pub acknowledged: Option<(String, Instant)>,
+    /// How often it was sent.
+    pub attempts: u32,
+}
+
+/// Who writes what to whom.
+#[derive(Clone)]
+pub struct Load {
+    /// Servers, of which each attempt takes another.
+    pub urls: Arc<Mutex<Vec<String>>>,
+    pub pairs: Vec<[String; 2]>,
+    pub writers: usize,
+    pub messages: usize,
+    pub stop: Arc<AtomicBool>,
+}
+
+impl Load {
+    pub fn new(
+        urls: Vec<String>,
+        pairs: Vec<[String; 2]>,
+        writers: usize,
+        messages: usize,
+    ) -> Self {
+        Self {
+            urls: Arc::new(Mutex::new(urls)),
+            pairs,
+            writers,
+            messages,
+            stop: Arc::default(),
+        }
+    }
+
+    /// Runs to its end.
+    pub async fn run(&self, cruddur: &Cruddur) -> Vec<Sent> {
+        let writers = (0..self.writers).map(|writer| self.write(cruddur, writer));
+        join_all(writers).await.concat()
+    }
+
+    async fn write(&self, cruddur: &Cruddur, writer: usize) -> Vec<Sent> {
+        let client = reqwest::Client::builder()
+            .timeout(Duration::from_secs(15))
+            .build()
+            .expect("a client");
+        let mut sent = Vec::new();
+        let [one, other] = &self.pairs[writer % self.pairs.len()];
+        for number in 0..self.messages {
+            if self.stop.load(Ordering::Relaxed) {
+                break;
+            }
+            let (from, to) = if (writer / self.pairs.len() + number).is_multiple_of(2) {
+                (one, other)
+            } else {
+                (other, one)
+            };
+            let body = format!("message {number} of writer {writer}");
+            let token = cruddur.token(from);
+            sent.push(self.send(&client, &token, to, body).await);
+        }
+        sent
+    }
+
+    /// Sends a message with a key, again and again until it is acknowledged.
+    async fn send(&self, client: &reqwest::Client, token: &str, to: &str, body: String) -> Sent {
+        let input = json!({ "to": { "receiverHandle": to }, "body": body, "idempotencyKey": body });
+        let request = json!({ "query": CREATE, "variables": { "input": input } });
+        let mut sent = Sent {
+            body,
+            began: Instant::now(),
+            acknowledged: None,
+            attempts: 0,
+        };
+        while sent.acknowledged.is_none() && sent.began.elapsed() < PATIENCE {
+            let url = {
+                let urls = self.urls.lock().expect("no panic");
+                urls[fastrand::usize(..urls.len())].clone()
+            };
+            sent.attempts += 1;
+            let asked = client.post(format!("{url}/graphql")).bearer_auth(token);
+            if let Some(uuid) = acknowledged(asked.json(&request)).await {
+                sent.acknowledged = Some((uuid, Instant::now()));
+            } else {
+                tokio::time::sleep(Duration::from_millis(fastrand::u64(5..100))).await;
+            }
+        }
+        sent
+    }
+}
+
+/// The uuid of a message, if the answer says that it is there.
+async fn acknowledged(request: reqwest::RequestBuilder) -> Option<String> {
+    let answer: Value = request.send().await.ok()?.json().await.ok()?;
+    let created = &answer["data"]["createMessage"];
+    let uuid = created["messageEdge"]["node"]["uuid"].as_str();
+    // A refusal would be a fault of ours: nothing here may be refused.
+    assert!(
+        created.is_null() || uuid.is_some(),
+        "a message is refused: {answer}"
+    );
+    Some(uuid?.to_owned())
+}
+
+/// Makes so many pairs of users.
+pub async fn pairs(cruddur: &Cruddur, count: usize) -> Vec<[String; 2]> {
+    let pairs: Vec<[String; 2]> = (0..count)
+        .map(|number| [format!("left-{number}"), format!("right-{number}")])
+        .collect();
+    let new = |handle: &String| NewUser {
+        handle: handle.clone(),
+        display_name: handle.clone(),
+        email: format!("{handle}@example.com"),
+        cognito_user_id: Some(format!("sub-{handle}")),
+    };
+    let users: Vec<NewUser> = pairs.iter().flatten().map(new).collect();
+    cruddur.users.create_missing(&users).await.expect("users");
+    pairs
+}

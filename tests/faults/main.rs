@@ -1,0 +1,18 @@
+//! Messages under load while something goes wrong: every acknowledged one has
+//! to be there once and in order, whatever dies, hangs, throttles or repeats
+//! itself. Each test prints what it counted.
+
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "two test binaries share it, and each needs its part"
+)]
+#[path = "../harness/mod.rs"]
+mod harness;
+mod load;
+mod report;
+mod server;
+
+mod deaths;
+mod stores;
+mod together;

@@ -1,0 +1,67 @@
+//! A `cruddur serve` that can be killed and frozen.
+
+use std::time::Duration;
+
+use tokio::process::Child;
+
+use crate::harness::{Cruddur, cruddur, signal, with_stores};
+
+/// A process, always at the same address.
+pub struct Server {
+    pub url: String,
+    port: u16,
+    child: Child,
+}
+
+impl Server {
+    pub async fn start(cruddur: &Cruddur) -> Self {
+        let port = free_port();
+        let server = Self {
+            url: format!("http://127.0.0.1:{port}"),
+            child: spawn(cruddur, port),
+            port,
+        };
+        server.ready().await;
+        server
+    }
+
+    /// Kills it, whatever it is about, and starts it again.
+    pub async fn kill(&mut self, cruddur: &Cruddur) {
+        self.child.kill().await.expect("it is killed");
+        self.child = spawn(cruddur, self.port);
+    }
+
+    /// Freezes it for a while.
+    pub async fn freeze(&self, time: Duration) {
+        signal(&self.child, "STOP").await;
+        tokio::time::sleep(time).await;
+        signal(&self.child, "CONT").await;
+    }
+
+    pub async fn ready(&self) {
+        let ready = format!("{}/readyz", self.url);
+        while !reqwest::get(&ready)
+            .await
+            .is_ok_and(|answer| answer.status() == 200)
+        {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+/// A port below those that the system gives to clients: one of theirs could
+/// take it while the server is down.
+fn free_port() -> u16 {
+    let is_free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let mut ports = std::iter::repeat_with(|| fastrand::u16(15_000..30_000));
+    ports.find(is_free).expect("a port")
+}
+
+fn spawn(stores: &Cruddur, port: u16) -> Child {
+    let mut serve = cruddur(&["serve", "--send-rate", "0"]);
+    with_stores(&mut serve, stores);
+    serve
+        .env("LISTEN_ADDR", format!("127.0.0.1:{port}"))
+        .env("RUST_LOG", "off");
+    serve.spawn().expect("it runs")
+}

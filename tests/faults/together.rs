@@ -1,0 +1,48 @@
+//! Those who write at the same time.
+
+use futures_util::future::join_all;
+use serde_json::json;
+
+use crate::harness::{CREATE, checker, start};
+use crate::load::{Load, pairs};
+use crate::report::Report;
+use crate::server::Server;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_instances_and_sixty_four_writers_share_one_group() {
+    let cruddur = start().await;
+    let (one, other) = tokio::join!(Server::start(&cruddur), Server::start(&cruddur));
+    let pairs = pairs(&cruddur, 1).await;
+    let load = Load::new(vec![one.url.clone(), other.url.clone()], pairs, 64, 10);
+
+    let sent = load.run(&cruddur).await;
+
+    let report = Report::read(&cruddur.dynamo.url, &sent).await;
+    report.judge("two instances, 64 writers, one group");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_ends_that_begin_at_one_instant_begin_one_group() {
+    let cruddur = start().await;
+    let (one, other) = tokio::join!(Server::start(&cruddur), Server::start(&cruddur));
+    let pairs = pairs(&cruddur, 100).await;
+
+    for [left, right] in &pairs {
+        let sends = [(&one.url, left, right), (&other.url, right, left)];
+        let answers = join_all(sends.map(|(url, from, to)| {
+            let input = json!({ "to": { "receiverHandle": to }, "body": format!("from {from}") });
+            cruddur.ask_at(url, from, CREATE, json!({ "input": input }))
+        }))
+        .await;
+        for answer in answers {
+            let created = &answer["data"]["createMessage"]["__typename"];
+            assert_eq!(created, "CreateMessageSuccess", "{answer}");
+        }
+    }
+
+    let found = checker::read(&checker::client(&cruddur.dynamo.url)).await;
+    found.check();
+    println!("both ends at once, 100 times: {} groups", found.heads.len());
+    assert_eq!(found.heads.len(), 100);
+    assert!(found.messages.values().all(|messages| messages.len() == 2));
+}

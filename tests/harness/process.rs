@@ -1,0 +1,43 @@
+//! The program as a process.
+
+use std::process::Stdio;
+
+use tokio::process::{Child, Command};
+
+use super::Cruddur;
+
+pub fn cruddur(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cruddur"));
+    command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    command.env_clear();
+    for kept in ["PATH", "HOME", "TMPDIR", "USER"] {
+        command.envs(std::env::var_os(kept).map(|value| (kept, value)));
+    }
+    command
+}
+
+pub async fn signal(child: &Child, name: &str) {
+    let pid = child.id().expect("it runs").to_string();
+    let sent = Command::new("kill")
+        .args([&format!("-{name}"), &pid])
+        .status()
+        .await;
+    assert!(sent.expect("kill runs").success());
+}
+
+/// The settings with which a command finds a test's stores.
+pub fn with_stores(command: &mut Command, cruddur: &Cruddur) {
+    command
+        .env("AWS_ENDPOINT_URL_DYNAMODB", &cruddur.dynamo.url)
+        .env("DATABASE_URL", &cruddur.database.url)
+        .env(
+            "CRUDDUR_DATABASE_CONNECTIONS",
+            cruddur.database.connections.to_string(),
+        )
+        .env("COGNITO_ISSUER", cruddur.issuer.url())
+        .env("AWS_COGNITO_USER_POOL_CLIENT_ID", cruddur::dev::CLIENT_ID)
+        .env("LISTEN_ADDR", "127.0.0.1:0");
+}
