@@ -31,7 +31,7 @@ pub use dynamo::{
 pub use error::{Service, StoreError};
 pub use items::Stored;
 pub use messages::{Consistency, MessageStore, Newest};
-pub use meter::{Cost, Echo, Meter};
+pub use meter::{Cost, Echo};
 pub use repair::{GroupAtOnce, Move, Repair};
 pub use rows::{FoundRow, Preview};
 pub use scan::{ItemKind, ScanPage, ScanPosition, ScannedItem, Segment};
