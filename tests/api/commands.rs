@@ -50,7 +50,7 @@ pub async fn run(command: &mut Command) -> (i32, String, String) {
     )
 }
 
-async fn signal(child: &Child, name: &str) {
+pub async fn signal(child: &Child, name: &str) {
     let pid = child.id().expect("it runs").to_string();
     let sent = Command::new("kill")
         .args([&format!("-{name}"), &pid])

@@ -1,5 +1,6 @@
 //! Stands between a server and its DynamoDB and counts the calls.
 
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -28,6 +29,8 @@ pub struct DynamoProxy {
     calls: Mutex<Vec<String>>,
     /// How many of the next transactions get no proper answer, and when.
     losses: Mutex<Vec<Loss>>,
+    /// The status that everything is answered with, unless it is 0.
+    failing: AtomicU16,
     /// What transactions go through.
     gate: Arc<RwLock<()>>,
     /// DynamoDB Local keeps the tables of each account apart.
@@ -46,6 +49,7 @@ impl DynamoProxy {
             http: reqwest::Client::new(),
             calls: Mutex::default(),
             losses: Mutex::default(),
+            failing: AtomicU16::new(0),
             gate: Arc::default(),
             account: uuid::Uuid::new_v4().simple().to_string(),
         });
@@ -62,6 +66,11 @@ impl DynamoProxy {
         let mut next: Vec<Loss> = losses.to_vec();
         next.reverse();
         *self.losses.lock().expect("no panic") = next;
+    }
+
+    /// Answers everything with this status, until it is 0.
+    pub fn fail(&self, status: u16) {
+        self.failing.store(status, Ordering::SeqCst);
     }
 
     /// Lets no transaction through until what this gives is dropped.
@@ -129,6 +138,11 @@ async fn forward(
     let loss = proxy.next_loss(&name);
     let writes = name == "TransactWriteItems";
     proxy.calls.lock().expect("no panic").push(name);
+    if let failing @ 400.. = proxy.failing.load(Ordering::SeqCst) {
+        let status = StatusCode::from_u16(failing).expect("a status");
+        let refusal = r#"{"__type":"com.amazon.coral.validate#ValidationException"}"#;
+        return (status, refusal).into_response();
+    }
     let _through = if writes {
         Some(proxy.gate.read().await)
     } else {
