@@ -13,7 +13,7 @@ use aws_sdk_dynamodb::error::{BoxError, ProvideErrorMetadata};
 use aws_sdk_dynamodb::operation::delete_item::{
     DeleteItemError, DeleteItemInput, DeleteItemOutput,
 };
-use aws_sdk_dynamodb::operation::describe_table::DescribeTableInput;
+use aws_sdk_dynamodb::operation::describe_table::{DescribeTableError, DescribeTableInput};
 use aws_sdk_dynamodb::operation::get_item::{GetItemError, GetItemInput, GetItemOutput};
 use aws_sdk_dynamodb::operation::query::{QueryError, QueryInput, QueryOutput};
 use aws_sdk_dynamodb::operation::scan::{ScanError, ScanInput, ScanOutput};
@@ -23,7 +23,7 @@ use aws_sdk_dynamodb::operation::transact_get_items::{
 use aws_sdk_dynamodb::operation::transact_write_items::{
     TransactWriteItemsError, TransactWriteItemsInput, TransactWriteItemsOutput,
 };
-use aws_sdk_dynamodb::types::{ConsumedCapacity, ReturnConsumedCapacity};
+use aws_sdk_dynamodb::types::{CancellationReason, ConsumedCapacity, ReturnConsumedCapacity};
 use aws_smithy_runtime_api::client::interceptors::context::{Error, Input, Output};
 use aws_smithy_runtime_api::client::orchestrator::OrchestratorError;
 use aws_smithy_types::config_bag::{Storable, StoreReplace};
@@ -267,12 +267,26 @@ fn result(error: &OrchestratorError<Error>, status: Option<u16>) -> &'static str
         };
     }
     operations!(read_code);
-    let cancelled = refusal.downcast_ref::<TransactWriteItemsError>();
-    if let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = cancelled {
-        let reasons = cancelled.cancellation_reasons().iter();
-        return worst(reasons.filter_map(|reason| reason.code.as_deref()));
+    if let Some(error) = refusal.downcast_ref::<DescribeTableError>() {
+        code = error.code();
     }
-    refused(status, code)
+    match cancelled(refusal) {
+        Some(reasons) => worst(reasons.iter().filter_map(|reason| reason.code.as_deref())),
+        None => refused(status, code),
+    }
+}
+
+/// Why a transaction was cancelled, if it is that.
+fn cancelled(refusal: &Error) -> Option<&[CancellationReason]> {
+    use TransactGetItemsError::TransactionCanceledException as Read;
+    use TransactWriteItemsError::TransactionCanceledException as Written;
+    if let Some(Read(cancelled)) = refusal.downcast_ref() {
+        return Some(cancelled.cancellation_reasons());
+    }
+    match refusal.downcast_ref() {
+        Some(Written(cancelled)) => Some(cancelled.cancellation_reasons()),
+        _ => None,
+    }
 }
 
 /// The units of one table, or of each that a transaction touched.

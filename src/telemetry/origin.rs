@@ -74,6 +74,14 @@ pub async fn work_for<T>(origins: impl Into<Arc<[Origin]>>, work: impl Future<Ou
     ORIGINS.scope(origins.into(), work).await
 }
 
+/// Whether something is done for a request. What is not, such as the check of
+/// the stores, is in no trace.
+pub(super) fn is_for_request() -> bool {
+    ORIGINS
+        .try_with(|origins| !origins.is_empty())
+        .unwrap_or(false)
+}
+
 /// Charges those for whom something is done. Nobody, where it is done for
 /// nobody.
 #[expect(

@@ -23,7 +23,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::Origin;
+use super::origin::{Origin, is_for_request};
 
 /// Target of the spans that go into traces.
 pub(super) const TARGET: &str = "otel";
@@ -50,7 +50,8 @@ impl Traces {
     fn start() -> Result<Self, ExporterBuildError> {
         let exporter = SpanExporter::builder().with_http().build()?;
         let mut resource = Resource::builder();
-        if !is_set("OTEL_SERVICE_NAME") {
+        let attributes = var("OTEL_RESOURCE_ATTRIBUTES").unwrap_or_default();
+        if !is_set("OTEL_SERVICE_NAME") && !attributes.contains("service.name=") {
             resource = resource.with_service_name("cruddur");
         }
         let version = KeyValue::new("service.version", env!("CRUDDUR_VERSION"));
@@ -108,12 +109,13 @@ pub fn request_span<'a>(id: &str, header: &'a dyn Fn(&str) -> Option<&'a str>) -
 /// The span of what a group's task does for these requests: part of the trace
 /// of the first, with a link to each of the others.
 pub fn write_span(group: &impl std::fmt::Display, origins: &[Origin]) -> Span {
+    let Some((first, others)) = origins.split_first() else {
+        return Span::none();
+    };
     let span = tracing::info_span!(target: TARGET, parent: None, "write", cruddur.group = %group);
-    if span.is_disabled() {
-        return span;
-    }
-    if let Some((first, others)) = origins.split_first() {
+    if !span.is_disabled() {
         let parent = Context::new().with_remote_span_context(first.span().clone());
+        // It has just been made, so that it can be given a parent.
         let _ = span.set_parent(parent);
         for other in others {
             span.add_link(other.span().clone());
@@ -124,6 +126,9 @@ pub fn write_span(group: &impl std::fmt::Display, origins: &[Origin]) -> Span {
 
 /// The span of an attempt at a call of DynamoDB.
 pub(super) fn dynamodb_span(operation: &'static str, table: &str) -> Span {
+    if !is_for_request() {
+        return Span::none();
+    }
     tracing::info_span!(
         target: TARGET,
         "DynamoDB",
@@ -137,6 +142,9 @@ pub(super) fn dynamodb_span(operation: &'static str, table: &str) -> Span {
 
 /// The span of a query of Postgres.
 pub(super) fn postgres_span(query: &'static str) -> Span {
+    if !is_for_request() {
+        return Span::none();
+    }
     tracing::info_span!(
         target: TARGET,
         "Postgres",

@@ -46,8 +46,13 @@ impl Collector {
     }
 
     fn has(&self, what: &[u8]) -> bool {
+        self.count(what) > 0
+    }
+
+    fn count(&self, what: &[u8]) -> usize {
         let taken = self.0.lock().expect("no panic");
-        taken.windows(what.len()).any(|part| part == what)
+        let parts = taken.windows(what.len());
+        parts.filter(|part| *part == what).count()
     }
 }
 
@@ -318,6 +323,27 @@ async fn each_request_has_one_line_that_says_how_it_ended_and_what_it_cost() {
 }
 
 #[tokio::test]
+async fn a_request_whose_client_goes_away_has_its_line_as_well() {
+    let serve = Serve::start().await;
+    serve.stores.users([HANDLE, OTHER]).await;
+    let held = serve.stores.dynamo.hold().await;
+
+    let impatient = timeout(Duration::from_millis(300), serve.send("gone", BODY, KEY)).await;
+    assert!(impatient.is_err());
+    let line = serve
+        .line(|line| line["message"] == "answered" && ids(line).eq(["gone"]))
+        .await;
+    assert_eq!(line["outcome"], "CLIENT_GONE");
+    assert_eq!(line["operation"], "mutation");
+
+    drop(held);
+    let applied = "cruddur_write_attempts_total{outcome=\"applied\"}";
+    while serve.metric(applied).await != Some(1.0) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
 async fn what_goes_wrong_is_logged_under_the_id_of_its_request() {
     let serve = Serve::start().await;
     serve.ask_everything().await;
@@ -477,7 +503,11 @@ async fn spans_of_a_request_and_its_calls_are_sent_as_part_of_its_trace() {
     let trace: Vec<u8> = (0..16)
         .map(|at| u8::from_str_radix(&TRACE[2 * at..2 * at + 2], 16).expect("hex"))
         .collect();
-    assert!(serve.collector.has(&trace));
+    // Requests and their calls: all of them in the trace.
+    let requests = serve.collector.count(b"/graphql");
+    let calls = serve.collector.count(b"db.system.name");
+    assert!(requests >= 14 && calls >= 40, "{requests} {calls}");
+    assert!(serve.collector.count(&trace) >= requests + calls);
     for span in [
         "/graphql",
         "write",
