@@ -12,6 +12,7 @@ mod error;
 mod items;
 mod messages;
 mod meter;
+mod operations;
 mod query;
 mod repair;
 mod rows;
