@@ -12,7 +12,11 @@ pub(super) async fn begin_metrics(args: &MetricsArgs) -> Result<(), CliError> {
         return Ok(());
     };
     let listener = TcpListener::bind(address).await;
-    let listener = listener.map_err(|cause| CliError::Listen { address, cause })?;
+    let listener = listener.map_err(|cause| {
+        CliError::Failed(format!(
+            "cannot listen on {address} for the metrics: {cause}. Choose another address with --metrics-listen."
+        ))
+    })?;
     tracing::info!(address = %listener.local_addr()?, "metrics");
     tokio::spawn(serve_metrics(listener));
     Ok(())

@@ -14,7 +14,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Child;
 use tokio::time::timeout;
 
-use crate::commands::{PATIENCE, cruddur, signal, with_stores};
+use crate::commands::{PATIENCE, cruddur, run, signal, with_stores};
 use crate::harness::{CREATE, Cruddur, Loss, start};
 
 /// What may be found nowhere.
@@ -491,6 +491,23 @@ async fn requests_and_stores_are_counted() {
             .metrics()
             .await
             .contains("cruddur_build_info{version=")
+    );
+}
+
+#[tokio::test]
+async fn an_address_for_metrics_that_is_taken_is_named() {
+    let serve = Serve::start().await;
+    let address = serve.metrics.trim_start_matches("http://");
+    let address = address.trim_end_matches("/metrics");
+
+    let mut second = cruddur(&["serve", "--metrics-listen", address]);
+    with_stores(&mut second, &serve.stores);
+    let (code, _, said) = run(&mut second).await;
+    assert_eq!(code, 1);
+    assert!(
+        said.contains(&format!("cannot listen on {address} for the metrics"))
+            && said.contains("--metrics-listen"),
+        "{said}"
     );
 }
 
