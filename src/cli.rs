@@ -11,6 +11,7 @@ mod healthcheck;
 #[cfg(feature = "dev")]
 mod issuer;
 mod list_conversations;
+mod metrics;
 mod migrate;
 mod operator;
 mod output;
@@ -28,6 +29,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::telemetry::{self, Verbosity};
 use error::CliError;
 
 /// Direct messages of the Cruddur app: a GraphQL API over DynamoDB and Postgres.
@@ -50,7 +52,7 @@ enum Command {
     #[cfg(feature = "dev")]
     Issuer(issuer::IssuerArgs),
     /// Serve the API
-    Serve(serve::ServeArgs),
+    Serve(Box<serve::ServeArgs>),
     /// Ask a running server whether it is alive
     Healthcheck(healthcheck::HealthcheckArgs),
     /// Bring the Postgres database to the newest shape
@@ -81,12 +83,13 @@ impl Cli {
     /// Runs the command to its end.
     #[must_use]
     pub fn run(self) -> ExitCode {
-        crate::telemetry::start(self.command.log_level());
+        let telemetry = telemetry::start(self.command.verbosity());
         let runtime = match tokio::runtime::Runtime::new() {
             Ok(runtime) => runtime,
             Err(error) => return report(&CliError::from(error)),
         };
         let outcome = runtime.block_on(self.command.run());
+        telemetry.stop();
         // What still runs in the background is not waited for.
         runtime.shutdown_background();
         match outcome {
@@ -97,12 +100,19 @@ impl Cli {
 }
 
 impl Command {
-    fn log_level(&self) -> &'static str {
-        match self {
+    fn verbosity(&self) -> Verbosity {
+        let server = match self {
+            Self::Serve(_) => true,
+            #[cfg(feature = "dev")]
+            Self::Dev(_) => true,
+            _ => false,
+        };
+        let log = match self {
             Self::Serve(_) => "info",
             // The embedded DynamoDB warns of answers that are asked for.
             _ => "warn,dynoxide=error",
-        }
+        };
+        Verbosity { log, server }
     }
 
     async fn run(self) -> Result<ExitCode, CliError> {

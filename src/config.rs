@@ -195,6 +195,15 @@ impl DocumentsArgs {
     }
 }
 
+/// What is told to those who run it.
+#[derive(Args, Clone, Debug)]
+pub struct MetricsArgs {
+    /// Address of `GET /metrics` for Prometheus, to be out of clients' reach
+    /// [default: none]
+    #[arg(long, env = "CRUDDUR_METRICS_LISTEN", value_name = "ADDRESS:PORT")]
+    pub metrics_listen: Option<SocketAddr>,
+}
+
 /// Something that there is or is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Switch {

@@ -1,11 +1,13 @@
 //! The HTTP server: routes, who calls, and the way down to `graphql`.
 
+mod answered;
 mod cors;
 mod documents;
 mod graphiql;
 mod graphql_http;
 mod health;
 mod media;
+mod metrics;
 mod received;
 mod refused;
 mod serve;
@@ -29,6 +31,7 @@ pub use cors::{InvalidOrigin, Origin, Origins};
 pub use documents::{Documents, InvalidManifest};
 pub use graphiql::Graphiql;
 pub use health::Health;
+pub use metrics::serve_metrics;
 pub use serve::{Stopped, serve};
 
 use crate::auth::CognitoVerifier;
@@ -102,7 +105,15 @@ pub fn router(app: App) -> Router {
         .map_request(without_strange_id)
         .sensitive_request_headers([AUTHORIZATION].into())
         .set_request_id(REQUEST_ID.clone(), MakeRequestUuid)
-        .layer(TraceLayer::new_for_http().make_span_with(span))
+        .layer(
+            // A request has one line, which says more than these would.
+            TraceLayer::new_for_http()
+                .make_span_with(span)
+                .on_request(())
+                .on_response(())
+                .on_eos(())
+                .on_failure(()),
+        )
         .propagate_request_id(REQUEST_ID.clone())
         .layer(cors)
         .layer(header(CACHE_CONTROL, "no-store"))
@@ -141,11 +152,12 @@ fn header(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<Heade
     SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
 }
 
+/// Every line of a request has its id, so that this is there whatever is logged.
 fn span<B>(request: &Request<B>) -> tracing::Span {
     let id = request
         .headers()
         .get(&REQUEST_ID)
         .and_then(|id| id.to_str().ok())
         .unwrap_or("");
-    tracing::info_span!("request", id, method = %request.method(), path = request.uri().path())
+    tracing::error_span!("request", id, method = %request.method(), path = request.uri().path())
 }

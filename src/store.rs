@@ -14,6 +14,7 @@ mod error;
 mod items;
 mod messages;
 mod meter;
+mod operations;
 mod query;
 mod repair;
 mod rows;
@@ -35,7 +36,7 @@ pub use dynamo::{
 pub use error::{Service, StoreError};
 pub use items::Stored;
 pub use messages::{Consistency, MessageStore, Newest};
-pub use meter::{Cost, Echo, Meter};
+pub use meter::{Cost, Echo};
 pub use repair::{GroupAtOnce, Move, Repair};
 pub use rows::{FoundRow, Preview};
 pub use scan::{ItemKind, ScanPage, ScanPosition, ScannedItem, Segment};

@@ -10,8 +10,10 @@ use jsonwebtoken::DecodingKey;
 use serde::Deserialize;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use crate::loopback::is_loopback;
+use crate::telemetry::metrics::key_fetch;
 
 /// How often keys are fetched although nothing asks for it.
 const REFRESH_EVERY: Duration = Duration::from_hours(1);
@@ -115,8 +117,8 @@ impl KeyCache {
         }
         let shared = Arc::clone(&self.shared);
         // A task of its own: a request that goes away does not end the fetch.
-        let fetch =
-            tokio::spawn(async move { shared.fetch_unless_fetched_since(Some(COOL_DOWN)).await });
+        let fetch = async move { shared.fetch_unless_fetched_since(Some(COOL_DOWN)).await };
+        let fetch = tokio::spawn(fetch.in_current_span());
         let worked = fetch.await.unwrap_or(false);
         match self.shared.known(kid) {
             Some(key) => Lookup::Found(key),
@@ -152,6 +154,7 @@ impl Shared {
                 false
             }
         };
+        key_fetch(worked);
         *last = Some(LastFetch { began, worked });
         worked
     }

@@ -12,10 +12,11 @@ use clap::Args;
 use tokio::net::TcpListener;
 
 use super::CliError;
+use super::metrics::begin_metrics;
 use super::signals::{INTERRUPTED, stop};
 use crate::auth::{CognitoVerifier, Issuers, KeyCache, TokenUse};
 use crate::clock::Clock;
-use crate::config::{DYNAMODB_ENDPOINT, DocumentsArgs, TableArgs};
+use crate::config::{DYNAMODB_ENDPOINT, DocumentsArgs, MetricsArgs, TableArgs};
 use crate::demo;
 use crate::dev::{CLIENT_ID, DataDir, DevError, DynamoDb, Issuer, Postgres, SigningKey};
 use crate::graphql::{Api, Introspection, Limits, SendRate};
@@ -55,6 +56,8 @@ pub(super) struct DevArgs {
     documents: DocumentsArgs,
     #[command(flatten)]
     table: TableArgs,
+    #[command(flatten)]
+    metrics: MetricsArgs,
 }
 
 /// The embedded services that run. They stop when this is dropped, the data
@@ -101,6 +104,7 @@ impl DevArgs {
         let api = Api::new(Introspection::Public, Limits::default());
         let documents = self.documents.read(&api).map_err(CliError::Failed)?;
         let listener = self.listener().await?;
+        begin_metrics(&self.metrics).await?;
         let given = Given::from_environment()?;
         let (data_dir, ports) = (
             self.data_dir.clone(),

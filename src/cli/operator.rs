@@ -7,7 +7,7 @@ use super::CliError;
 use super::output::{self, Format, List, OutputArgs};
 use crate::config::{OperatorArgs, TableArgs};
 use crate::store::{
-    DynamoTarget, MessageStore, Meter, Service, StoreError, check_credentials, connect_dynamo,
+    DynamoTarget, MessageStore, Service, StoreError, check_credentials, connect_dynamo,
     connect_dynamo_patiently,
 };
 
@@ -26,7 +26,6 @@ pub(super) struct Session {
     pub messages: MessageStore,
     place: String,
     pub format: Format,
-    meter: Meter,
 }
 
 impl Operator {
@@ -37,13 +36,12 @@ impl Operator {
             check_credentials(&target).await?;
         }
         let format = self.output.format();
-        let meter = Meter::new((format == Format::Raw).then(output::echo));
-        let client = meter.attach(&connect_dynamo_patiently(&target).await);
+        let echo = (format == Format::Raw).then(output::echo);
+        let client = connect_dynamo_patiently(&target).await;
         let session = Session {
-            messages: MessageStore::new(client, self.table.table.clone()),
+            messages: MessageStore::echoing(&client, self.table.table.clone(), echo),
             place: self.place(),
             format,
-            meter,
         };
         // A wrong address is told at once, and not after all the patience.
         let impatient = connect_dynamo(&target).await;
@@ -83,7 +81,7 @@ pub(super) fn elsewhere(place: &str) -> CliError {
 impl Session {
     /// For the end: what it cost, on standard error and in the JSON.
     pub fn finish(&self, result: Map<String, Value>) -> Result<(), CliError> {
-        let cost = self.meter.cost();
+        let cost = self.messages.cost();
         if self.format == Format::Json {
             let mut result = result;
             result.insert("consumedCapacity".to_owned(), output::cost_json(cost));
@@ -95,7 +93,7 @@ impl Session {
 
     /// The end of lines of JSON: a last line with a summary, and what it cost.
     pub fn finish_lines(&self, summary: Map<String, Value>) -> Result<(), CliError> {
-        let cost = self.meter.cost();
+        let cost = self.messages.cost();
         if self.format == Format::Json {
             let mut summary = summary;
             summary.insert("consumedCapacity".to_owned(), output::cost_json(cost));
@@ -107,7 +105,7 @@ impl Session {
 
     /// The end of a list.
     pub fn finish_list(&self, list: List) -> Result<(), CliError> {
-        list.finish(self.meter.cost())
+        list.finish(self.messages.cost())
     }
 
     /// A result whose failure is put in words: a table that is not there is

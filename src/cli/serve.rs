@@ -8,10 +8,11 @@ use clap::Args;
 use tokio::net::TcpListener;
 
 use super::CliError;
+use super::metrics::begin_metrics;
 use super::signals::stop;
 use crate::auth::{CognitoVerifier, KeyCache};
 use crate::clock::Clock;
-use crate::config::{ApiArgs, DatabaseArgs, SignInArgs, TableArgs, sdk_target};
+use crate::config::{ApiArgs, DatabaseArgs, MetricsArgs, SignInArgs, TableArgs, sdk_target};
 use crate::graphql::Api;
 use crate::messaging::{Directory, Messaging};
 use crate::server::{App, Health, Stopped, serve};
@@ -30,6 +31,8 @@ pub(super) struct ServeArgs {
     table: TableArgs,
     #[command(flatten)]
     database: DatabaseArgs,
+    #[command(flatten)]
+    metrics: MetricsArgs,
     /// Serve a table with a stream, although the original's stream function may
     /// be behind it, which would undo what is written here
     #[arg(long, env = "CRUDDUR_ALLOW_STREAM")]
@@ -55,6 +58,7 @@ impl ServeArgs {
             send_rate: self.api.send_rate(),
             bounds: self.api.bounds(),
         };
+        begin_metrics(&self.metrics).await?;
         let address = self.api.listen;
         let listener = TcpListener::bind(address).await;
         let listener = listener.map_err(|cause| CliError::Listen { address, cause })?;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use async_graphql::{Error, ErrorExtensionValues, ErrorExtensions, Pos, Response, ServerError};
+use async_graphql::{Error, ErrorExtensions, Pos, Response, ServerError};
 
 use crate::messaging::{MessagingError, WriteOutcome};
 
@@ -33,6 +33,37 @@ pub enum Code {
 }
 
 impl Code {
+    const ALL: [Self; 13] = [
+        Self::Unauthenticated,
+        Self::Forbidden,
+        Self::BadRequest,
+        Self::GraphqlParseFailed,
+        Self::GraphqlValidationFailed,
+        Self::BadUserInput,
+        Self::OperationResolutionFailure,
+        Self::QueryTooComplex,
+        Self::PersistedQueryNotFound,
+        Self::IdempotencyKeyReused,
+        Self::RateLimited,
+        Self::Unavailable,
+        Self::InternalServerError,
+    ];
+
+    /// The code of an error of an answer.
+    #[must_use]
+    pub fn of(error: &ServerError) -> Option<Self> {
+        let async_graphql::Value::String(code) = error.extensions.as_ref()?.get("code")? else {
+            return None;
+        };
+        Self::ALL.into_iter().find(|known| known.as_str() == code)
+    }
+
+    /// Whether the log says more about it, under the request's id.
+    #[must_use]
+    pub fn is_ours(self) -> bool {
+        matches!(self, Self::Unavailable | Self::InternalServerError)
+    }
+
     /// The code as clients see it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -198,19 +229,22 @@ pub fn refusal(code: Code, message: impl Into<String>) -> Response {
 /// An answer to an operation that took too long. What a mutation has done by
 /// then, nobody knows.
 #[must_use]
-pub fn timed_out(is_mutation: bool) -> Response {
+pub fn timed_out(is_mutation: bool, request_id: &str) -> Response {
     let outcome = is_mutation.then_some(WriteOutcome::Unknown);
     let error = Error::from(ApiError::Unavailable {
         retry_after: Duration::from_millis(RETRY_AFTER_MS),
         outcome,
     });
-    Response::from_errors(vec![error.into_server_error(Pos::default())])
+    let mut errors = vec![error.into_server_error(Pos::default())];
+    see_to(&mut errors, request_id);
+    Response::from_errors(errors)
 }
 
 /// Gives the framework's errors their codes, and ours the request's id.
 pub(super) fn see_to(errors: &mut Vec<ServerError>, request_id: &str) {
     errors.truncate(MOST_ERRORS);
     for error in errors {
+        let ours = Code::of(error).is_some_and(Code::is_ours);
         let in_a_field = !error.path.is_empty();
         let extensions = error.extensions.get_or_insert_default();
         if extensions.get("code").is_none() {
@@ -221,7 +255,7 @@ pub(super) fn see_to(errors: &mut Vec<ServerError>, request_id: &str) {
             };
             extensions.set("code", code.as_str());
         }
-        if is_internal(extensions) {
+        if ours {
             extensions.set("requestId", request_id);
         }
         error.message = in_one_line(&error.message);
@@ -251,9 +285,4 @@ fn in_one_line(message: &str) -> String {
         Some((end, _)) => format!("{}…", &own[..end]),
         None => own,
     }
-}
-
-fn is_internal(extensions: &ErrorExtensionValues) -> bool {
-    let internal = async_graphql::Value::from(Code::InternalServerError.as_str());
-    extensions.get("code") == Some(&internal)
 }

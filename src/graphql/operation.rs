@@ -77,6 +77,22 @@ impl Operation {
         })
     }
 
+    /// Its name, which is one of GraphQL's.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.definition.name.as_deref()
+    }
+
+    /// Which kind of operation it is, in one word.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self.definition.operation_type {
+            OperationType::Query => "query",
+            OperationType::Mutation => "mutation",
+            OperationType::Subscription => "subscription",
+        }
+    }
+
     /// Whether it changes anything.
     #[must_use]
     pub fn is_mutation(&self) -> bool {

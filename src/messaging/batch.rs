@@ -10,6 +10,7 @@ use super::queue::{Creation, Job, Reply, Requester, Written};
 use super::{MessagingError, WriteOutcome};
 use crate::model::{MessageGroupId, MessageId};
 use crate::store::{Commit, Sent, StoreError};
+use crate::telemetry::metrics;
 
 /// For how long an attempt is settled that nobody waits for any more.
 const SETTLE_FOR: Duration = Duration::from_secs(30);
@@ -153,6 +154,7 @@ impl Batch {
     pub async fn fail_or_pause(mut self, error: StoreError) -> Option<Self> {
         let retryable = matches!(error, StoreError::Unavailable { .. });
         if retryable || !self.unsettled.is_empty() {
+            metrics::write_retry("unreadable");
             tracing::warn!(%error, "a group could not be read before a write");
             self.pause().await;
             return Some(self);

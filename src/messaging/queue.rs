@@ -15,6 +15,8 @@ use super::{MessagingError, WriteOutcome};
 use crate::clock::Clock;
 use crate::model::{Head, Message, MessageGroupId};
 use crate::store::{MessageStore, Sent};
+use crate::telemetry::Origin;
+use crate::telemetry::metrics::{self, Present, Thing};
 
 /// How many messages may wait for one group.
 const QUEUE_LENGTH: usize = 256;
@@ -121,12 +123,17 @@ pub(super) struct Job {
     pub known: Known,
     /// Not to share a transaction: a shared one with it was refused.
     pub alone: bool,
+    /// The requests that it is written for.
+    pub origins: Vec<Origin>,
+    /// Counts it among those that wait.
+    pub _waiting: Present,
 }
 
 impl Job {
     /// Takes along those who wait for the same message.
     pub fn join(&mut self, other: Self) {
         self.requesters.extend(other.requesters);
+        self.origins.extend(other.origins);
         for requester in &self.requesters {
             requester.progress.share();
         }
@@ -182,8 +189,11 @@ impl Writers {
             requesters: vec![requester],
             known,
             alone: false,
+            origins: Origin::current().into_iter().collect(),
+            _waiting: Present::new(Thing::Message),
         };
         if !self.enqueue(group, job) {
+            metrics::message_turned_away();
             let cause = "too many messages wait for this group";
             return Err(MessagingError::unavailable(
                 Some(WriteOutcome::NotApplied),

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::timeout;
+use tracing::Instrument;
 
 use super::MessagingError;
 use super::adoption::{Headless, headless};
@@ -22,6 +23,8 @@ use super::queue::{Job, OtherGroup, Writers, Written};
 use crate::clock::Clock;
 use crate::model::{HeadRecord, MessageGroupId};
 use crate::store::{Commit, MessageStore, Outcome, Refusal, StoreError};
+use crate::telemetry::metrics::{self, Present, Thing};
+use crate::telemetry::{Origin, work_for, write_span};
 
 /// For how long a task waits for more to write.
 const IDLE: Duration = Duration::from_mins(1);
@@ -56,6 +59,7 @@ impl Writer {
 
     /// Runs until nothing has come for a while.
     pub async fn run(mut self, mut queue: mpsc::Receiver<Job>, writers: Arc<Writers>) {
+        let _counted = Present::new(Thing::GroupTask);
         loop {
             let first = match self.deferred.pop_front() {
                 Some(job) => job,
@@ -67,7 +71,7 @@ impl Writer {
                 },
             };
             let jobs = self.gather(first, &mut queue);
-            self.write(Batch::new(jobs)).await;
+            self.write_for_requests(jobs).await;
             // A batch whose time is out has nothing to wait for.
             tokio::task::yield_now().await;
         }
@@ -90,6 +94,16 @@ impl Writer {
         later.append(&mut self.deferred);
         self.deferred = later;
         jobs
+    }
+
+    /// Writes what was gathered, in the name of those who wait for it.
+    async fn write_for_requests(&mut self, jobs: Vec<Job>) {
+        let origins: Vec<Origin> = jobs.iter().flat_map(|job| &job.origins).cloned().collect();
+        let first = origins.first().map(Origin::id);
+        let log = tracing::error_span!("write", id = first, group = %self.group);
+        let trace = write_span(&self.group, &origins);
+        let write = Box::pin(self.write(Batch::new(jobs))).instrument(trace);
+        work_for(origins, write).instrument(log).await;
     }
 
     /// Writes a batch, or answers why it could not be.
@@ -121,8 +135,12 @@ impl Writer {
             let Some(commit) = batch.commit(self.group, &state, self.clock.now()) else {
                 return batch.answer_all(&Err(self.end_of_time()));
             };
-            match self.messages.commit(&commit).await {
+            let outcome = self.messages.commit(&commit).await;
+            count(&outcome);
+            match outcome {
                 Outcome::Applied => {
+                    metrics::transaction_applied(commit.messages.len());
+                    tracing::debug!(messages = commit.messages.len(), "written");
                     batch.applied(&commit);
                     self.delete_surplus(&commit).await;
                     self.state = Some(GroupState::of_head(commit.head));
@@ -199,7 +217,7 @@ impl Writer {
     async fn delete_surplus(&self, commit: &Commit) {
         for row in &commit.surplus_rows {
             if let Err(cause) = self.messages.delete_row(self.group, row).await {
-                tracing::warn!(%cause, group = %self.group, "a doubled row stays");
+                tracing::warn!(%cause, "a doubled row stays");
             }
         }
     }
@@ -270,6 +288,33 @@ impl Writer {
             cause: "the group's newest key is at the end of time".to_owned(),
         };
         cause.into()
+    }
+}
+
+/// Counts an attempt, and each reason for which there has to be another.
+fn count(outcome: &Outcome) {
+    metrics::write_attempt(match outcome {
+        Outcome::Applied => "applied",
+        Outcome::Refused(_) => "refused",
+        Outcome::Unknown(_) => "unknown",
+    });
+    match outcome {
+        Outcome::Applied => {}
+        Outcome::Refused(refusals) => refusals.iter().map(reason).for_each(metrics::write_retry),
+        Outcome::Unknown(_) => metrics::write_retry("unknown"),
+    }
+}
+
+fn reason(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::HeadMoved(_) => "head_moved",
+        Refusal::MessageKeyTaken(_) => "message_key_taken",
+        Refusal::RowKeyTaken(_) => "row_key_taken",
+        Refusal::OldRowForeign(_) => "old_row_foreign",
+        Refusal::AliasTaken => "alias_taken",
+        Refusal::KeyUsed(_) => "idempotency_key_used",
+        Refusal::Busy(_) => "busy",
+        Refusal::Invalid(_) => "invalid",
     }
 }
 

@@ -13,7 +13,9 @@ use futures_util::FutureExt;
 use serde::Serialize;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
+use tracing::Instrument;
 
+use super::answered::{Answering, Asked, FirstError};
 use super::media::Media;
 use super::received::received;
 use super::refused::{Errors, Refused};
@@ -21,6 +23,7 @@ use super::{App, REQUEST_DEADLINE, REQUEST_ID};
 use crate::auth::{Caller, TokenError};
 use crate::graphql::{Code, Session, timed_out};
 use crate::messaging::{MessagingError, UserLoader, Viewer};
+use crate::telemetry::work_for;
 
 /// How much earlier than the request a write has to be decided, so that its
 /// outcome can still be told.
@@ -33,31 +36,49 @@ pub(super) async fn graphql(
     Extension(in_flight): Extension<Arc<Semaphore>>,
     request: Request,
 ) -> Response {
+    let request_id = request_id(request.headers());
+    let answering = Answering::begin(&request_id, request.headers());
+    let answer = in_time(app, &in_flight, request, &request_id, &answering.asked);
+    let answer = Box::pin(answer).instrument(answering.span.clone());
+    let answer = work_for([answering.origin.clone()], answer).await;
+    answering.end(&answer);
+    answer
+}
+
+/// Answers within the time that a request may take, and whatever happens.
+async fn in_time(
+    app: App,
+    in_flight: &Semaphore,
+    request: Request,
+    request_id: &str,
+    asked: &Asked,
+) -> Response {
     let Some(media) = Media::accepted(request.headers()) else {
         let message = "Answers are `application/graphql-response+json` or `application/json`.";
         let refused = Refused::bad(StatusCode::NOT_ACCEPTABLE, message);
         return varying(refused.into_response());
     };
-    let request_id = request_id(request.headers());
     let deadline = Instant::now() + REQUEST_DEADLINE;
     let answer = answer(
-        app.clone(),
-        &in_flight,
+        app,
+        in_flight,
         request,
         media,
-        &request_id,
+        asked,
+        request_id,
         deadline - TIME_TO_ANSWER,
     );
     let answer = AssertUnwindSafe(answer).catch_unwind();
     // Execution has a limit of its own, which knows what was asked.
     let answer = match timeout_at(deadline + TIME_TO_ANSWER, answer).await {
         Ok(Ok(answer)) => answer,
-        Ok(Err(_panic)) => Err(Refused::internal(&request_id)),
+        Ok(Err(_panic)) => Err(Refused::internal()),
         Err(_) => Err(Refused::unavailable(
             "The request took too long. Try again.",
         )),
     };
-    in_media(media, answer.unwrap_or_else(Refused::into_response))
+    let refused = |refused: Refused| refused.of_request(request_id).into_response();
+    in_media(media, answer.unwrap_or_else(refused))
 }
 
 fn in_media(media: Media, mut response: Response) -> Response {
@@ -78,6 +99,7 @@ async fn answer(
     in_flight: &Semaphore,
     request: Request,
     media: Media,
+    asked: &Asked,
     request_id: &str,
     deadline: Instant,
 ) -> Result<Response, Refused> {
@@ -98,6 +120,7 @@ async fn answer(
         Ok(parsed) => parsed,
         Err(refused) => return Ok(body(media, *refused)),
     };
+    asked.is(&operation);
     if operation.is_mutation() && !by_post {
         return Err(Refused::method(
             "A mutation has to be sent by POST.",
@@ -108,7 +131,7 @@ async fn answer(
     let viewer = match caller {
         Caller::Anonymous if app.api.is_public(&operation) => None,
         Caller::Anonymous => return Err(nobody()),
-        Caller::SignedIn { sub, .. } => Some(viewer(&app, &users, &sub, request_id).await?),
+        Caller::SignedIn { sub, .. } => Some(viewer(&app, &users, &sub).await?),
     };
     // Somebody who is nobody here fills no memory.
     if let (Some(_), Some(document)) = (&viewer, to_keep) {
@@ -126,7 +149,7 @@ async fn answer(
     let answer = timeout_at(deadline + TIME_TO_ANSWER, executed).await;
     Ok(body(
         media,
-        answer.unwrap_or_else(|_| timed_out(is_mutation)),
+        answer.unwrap_or_else(|_| timed_out(is_mutation, request_id)),
     ))
 }
 
@@ -147,13 +170,9 @@ enum Body {
 fn body(media: Media, answer: async_graphql::Response) -> Response {
     let executed =
         answer.errors.is_empty() || answer.errors.iter().any(|error| !error.path.is_empty());
-    let code = answer
-        .errors
-        .first()
-        .and_then(|error| error.extensions.as_ref()?.get("code"));
-    let is = |wanted: Code| code == Some(&async_graphql::Value::from(wanted.as_str()));
+    let code = answer.errors.first().and_then(Code::of);
     let status = match media {
-        _ if !executed && is(Code::Unavailable) => StatusCode::SERVICE_UNAVAILABLE,
+        _ if !executed && code == Some(Code::Unavailable) => StatusCode::SERVICE_UNAVAILABLE,
         Media::GraphqlResponse if !executed => StatusCode::BAD_REQUEST,
         _ => StatusCode::OK,
     };
@@ -164,7 +183,11 @@ fn body(media: Media, answer: async_graphql::Response) -> Response {
             errors: answer.errors,
         })
     };
-    (status, axum::Json(body)).into_response()
+    let mut response = (status, axum::Json(body)).into_response();
+    if let Some(code) = code {
+        response.extensions_mut().insert(FirstError(code));
+    }
+    response
 }
 
 /// Who the request says it is. A bad token is refused, whatever is asked.
@@ -194,12 +217,7 @@ fn bearer_token(header: &HeaderValue) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
 }
 
-async fn viewer(
-    app: &App,
-    users: &UserLoader,
-    sub: &str,
-    request_id: &str,
-) -> Result<Viewer, Refused> {
+async fn viewer(app: &App, users: &UserLoader, sub: &str) -> Result<Viewer, Refused> {
     match app.messaging.viewer(users, sub).await {
         Ok(Some(viewer)) => Ok(viewer),
         Ok(None) => {
@@ -218,7 +236,7 @@ async fn viewer(
         }
         Err(error) => {
             tracing::error!(%error, "a caller could not be looked up");
-            Err(Refused::internal(request_id))
+            Err(Refused::internal())
         }
     }
 }
@@ -244,5 +262,5 @@ pub(super) async fn no_such_path() -> Refused {
 }
 
 pub(super) fn panicked(_cause: Box<dyn Any + Send>) -> Response {
-    Refused::internal("").into_response()
+    Refused::internal().into_response()
 }

@@ -6,6 +6,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use super::answered::FirstError;
 use crate::graphql::{Code, refusal};
 
 /// A request that is refused as a whole.
@@ -58,16 +59,21 @@ impl Refused {
     }
 
     /// A fault of ours, which the request id finds in the log.
-    pub fn internal(request_id: &str) -> Self {
+    pub fn internal() -> Self {
         let message = "Something went wrong on our side. The request id finds it in our log.";
-        Self {
-            request_id: Some(request_id.to_owned()).filter(|id| !id.is_empty()),
-            ..Self::new(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                Code::InternalServerError,
-                message,
-            )
-        }
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            Code::InternalServerError,
+            message,
+        )
+    }
+
+    /// The same, told to the request with this id.
+    pub fn of_request(mut self, request_id: &str) -> Self {
+        let found_in_the_log = self.code.is_ours();
+        self.request_id =
+            (found_in_the_log && !request_id.is_empty()).then(|| request_id.to_owned());
+        self
     }
 }
 
@@ -81,6 +87,7 @@ impl IntoResponse for Refused {
             }
         }
         let mut response = (self.status, Json(Errors { errors })).into_response();
+        response.extensions_mut().insert(FirstError(self.code));
         let header = match self.status {
             StatusCode::UNAUTHORIZED => Some((WWW_AUTHENTICATE, "Bearer")),
             StatusCode::SERVICE_UNAVAILABLE => Some((RETRY_AFTER, "1")),

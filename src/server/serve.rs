@@ -24,6 +24,7 @@ use super::health::alive;
 use super::refused::Refused;
 use super::stream::{Hurried, Turns};
 use super::{App, Bounds, router};
+use crate::telemetry::metrics::{self, Present, Thing};
 
 /// How long what is in flight may take to finish after the stop: longer than a
 /// request, a head and an answer that is not read may take.
@@ -127,13 +128,17 @@ impl Connections {
         let _ = stream.set_nodelay(true);
         if let Ok(permit) = Arc::clone(&self.taken).try_acquire_owned() {
             let connection = self.served(stream);
+            let counted = Present::new(Thing::Connection);
             tokio::spawn(async move {
                 if let Err(cause) = connection.await {
                     tracing::debug!(%cause, "a connection ended");
                 }
-                drop(permit);
+                drop((permit, counted));
             });
-        } else if let Ok(permit) = Arc::clone(&self.turned_away).try_acquire_owned() {
+            return;
+        }
+        metrics::connection_turned_away();
+        if let Ok(permit) = Arc::clone(&self.turned_away).try_acquire_owned() {
             let connection = self.http.clone().keep_alive(false).serve_connection(
                 TokioIo::new(stream),
                 service_fn(async |request: Request<Incoming>| {

@@ -13,7 +13,7 @@ use aws_sdk_dynamodb::types::{
 };
 
 use super::dynamo::ATTEMPT_TIMEOUT;
-use super::error::{Fault, causes, fault};
+use super::error::{Fault, causes, fault, is_busy};
 use super::items::{self, Item, Key};
 use super::{MessageStore, StoreError};
 use crate::model::{Head, HeadRecord, Message, MessageGroupId, MessageId, SortKey, User, UserId};
@@ -351,12 +351,10 @@ fn refusal_of((role, reason): (Role, CancellationReason)) -> Option<Refusal> {
     match code {
         "None" => None,
         "ConditionalCheckFailed" => Some(condition_failed(role, reason.item)),
-        "TransactionConflict" | "ProvisionedThroughputExceeded" | "ThrottlingError" => {
-            Some(Refusal::Busy(StoreError::unavailable(
-                super::Service::DynamoDb,
-                format!("{code}: {cause}"),
-            )))
-        }
+        code if is_busy(code) => Some(Refusal::Busy(StoreError::unavailable(
+            super::Service::DynamoDb,
+            format!("{code}: {cause}"),
+        ))),
         _ => Some(Refusal::Invalid(invalid(format!("{code}: {cause}")))),
     }
 }
@@ -370,7 +368,7 @@ fn condition_failed(role: Role, found: Option<HashMap<String, AttributeValue>>) 
         Role::Head => Refusal::HeadMoved(found.and_then(|item| items::head_record(item).ok())),
         Role::Sent(key) => {
             let found = found.unwrap_or_default();
-            let stored_at = items::key_of(&found);
+            let stored_at = items::place_of_sent(&key);
             match items::sent(key, found) {
                 Ok(sent) => Refusal::KeyUsed(sent),
                 Err(cause) => Refusal::Invalid(cause.at(stored_at)),

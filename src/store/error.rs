@@ -69,14 +69,18 @@ impl StoreError {
     }
 }
 
-/// Codes with which DynamoDB says "later": nothing was done.
-const BUSY: [&str; 5] = [
+/// Codes with which DynamoDB says "later": nothing was done. Too much was asked
+/// of it; the last three are reasons of a transaction's.
+const THROTTLED: [&str; 6] = [
     "LimitExceededException",
     "ProvisionedThroughputExceededException",
     "RequestLimitExceeded",
     "ThrottlingException",
-    "TransactionConflictException",
+    "ProvisionedThroughputExceeded",
+    "ThrottlingError",
 ];
+/// The same: another transaction was in the way.
+const CONFLICT: [&str; 2] = ["TransactionConflictException", "TransactionConflict"];
 
 /// Classes of Postgres' errors (its manual, appendix A) that pass: connection,
 /// resources, operator intervention, system.
@@ -103,12 +107,38 @@ where
         SdkError::ConstructionFailure(_) => Fault::Refused,
         SdkError::ServiceError(answer) if answer.raw().status().is_server_error() => Fault::Unknown,
         SdkError::ServiceError(_) => match error.code() {
-            Some(code) if BUSY.contains(&code) => Fault::Busy,
+            Some(code) if is_busy(code) => Fault::Busy,
             Some("TransactionInProgressException") | None => Fault::Unknown,
             Some(_) => Fault::Refused,
         },
         _ => Fault::Unknown,
     }
+}
+
+/// Whether a code, or a transaction's reason, says "later": nothing was done.
+pub(super) fn is_busy(code: &str) -> bool {
+    THROTTLED.contains(&code) || CONFLICT.contains(&code)
+}
+
+/// How DynamoDB refused a call, in one word.
+pub(super) fn refused(status: Option<u16>, code: Option<&str>) -> &'static str {
+    match (status, code) {
+        (Some(500..), _) | (_, None | Some("TransactionInProgressException")) => "unknown",
+        (_, Some(code)) => worst(std::iter::once(code)),
+    }
+}
+
+/// The same, for the reasons of a transaction: that which an operator can do
+/// most about.
+pub(super) fn worst<'a>(codes: impl Iterator<Item = &'a str>) -> &'static str {
+    let ranked = |code: &str| match code {
+        code if THROTTLED.contains(&code) => (4, "throttled"),
+        "None" => (0, "refused"),
+        "ConditionalCheckFailed" | "ConditionalCheckFailedException" => (1, "condition"),
+        code if CONFLICT.contains(&code) => (2, "conflict"),
+        _ => (3, "refused"),
+    };
+    codes.map(ranked).max().map_or("refused", |(_, name)| name)
 }
 
 /// An error and what it came of, on one line.

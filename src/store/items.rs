@@ -79,6 +79,11 @@ pub(super) fn key_of(item: &Item) -> String {
     format!("{} {}", part("pk"), part("sk"))
 }
 
+/// The same for what was sent under a key, which is the client's own affair.
+pub(super) fn place_of_sent(key: &SentKey) -> String {
+    format!("SENT#{}#…", key.sender)
+}
+
 /// Why an item cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unreadable {

@@ -6,6 +6,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use super::commit::RowKey;
 use super::error::StoreError;
 use super::items::{self, Key};
+use super::meter::{Cost, Echo, Meter};
 use super::query::{Range, readable};
 use super::rows::FoundRow;
 use crate::model::{
@@ -50,13 +51,35 @@ impl Newest {
 pub struct MessageStore {
     pub(super) client: Client,
     pub(super) table: String,
+    meter: Meter,
 }
 
 impl MessageStore {
     /// The store over a client and a table's name.
     #[must_use]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "it is not to be used beside the store, uncounted"
+    )]
     pub fn new(client: Client, table: String) -> Self {
-        Self { client, table }
+        Self::echoing(&client, table, None)
+    }
+
+    /// The same, which passes every answer on to `echo`.
+    #[must_use]
+    pub fn echoing(client: &Client, table: String, echo: Option<Echo>) -> Self {
+        let meter = Meter::new(table.clone(), echo);
+        Self {
+            client: meter.attach(client),
+            table,
+            meter,
+        }
+    }
+
+    /// What the calls have cost so far, those of clones included.
+    #[must_use]
+    pub fn cost(&self) -> Cost {
+        self.meter.cost()
     }
 
     /// Pattern A: a page of one group's messages, oldest to newest.

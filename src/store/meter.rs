@@ -1,25 +1,20 @@
-//! What DynamoDB's calls cost and answer, for the operator who makes them.
+//! What DynamoDB's calls cost and answer: for the operator who makes them, and
+//! for the telemetry.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::interceptors::{
-    AfterDeserializationInterceptorContextRef, BeforeSerializationInterceptorContextMut,
+    BeforeSerializationInterceptorContextMut, BeforeTransmitInterceptorContextRef,
+    FinalizerInterceptorContextRef,
 };
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::BoxError;
-use aws_sdk_dynamodb::operation::delete_item::{DeleteItemInput, DeleteItemOutput};
-use aws_sdk_dynamodb::operation::get_item::{GetItemInput, GetItemOutput};
-use aws_sdk_dynamodb::operation::query::{QueryInput, QueryOutput};
-use aws_sdk_dynamodb::operation::scan::{ScanInput, ScanOutput};
-use aws_sdk_dynamodb::operation::transact_get_items::{
-    TransactGetItemsInput, TransactGetItemsOutput,
-};
-use aws_sdk_dynamodb::operation::transact_write_items::{
-    TransactWriteItemsInput, TransactWriteItemsOutput,
-};
-use aws_sdk_dynamodb::types::{ConsumedCapacity, ReturnConsumedCapacity};
+use aws_smithy_types::config_bag::{Storable, StoreReplace};
+
+use super::operations::{ask_for_cost, cost_of, operation, result};
+use crate::telemetry::DynamoCall;
 
 /// What calls have cost, in DynamoDB's capacity units.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -35,14 +30,15 @@ pub struct Cost {
 /// Where the answers go as they came: the bytes of one at a time.
 pub type Echo = Box<dyn Fn(&[u8]) + Send + Sync>;
 
-/// Counts what the calls of a client cost. Cheap to clone; clones count
-/// together.
+/// Counts what the calls of a client cost, for its operator and for the
+/// telemetry. Cheap to clone; clones count together.
 #[derive(Clone, Debug)]
-pub struct Meter {
+pub(super) struct Meter {
     shared: Arc<Shared>,
 }
 
 struct Shared {
+    table: String,
     cost: Mutex<Cost>,
     echo: Option<Echo>,
 }
@@ -56,48 +52,46 @@ impl fmt::Debug for Shared {
 }
 
 impl Meter {
-    /// A meter at zero, which passes every answer on to `echo`.
-    #[must_use]
-    pub fn new(echo: Option<Echo>) -> Self {
+    /// A meter at zero of what is done with a table, which passes every answer
+    /// on to `echo`.
+    pub fn new(table: String, echo: Option<Echo>) -> Self {
         let cost = Mutex::default();
         Self {
-            shared: Arc::new(Shared { cost, echo }),
+            shared: Arc::new(Shared { table, cost, echo }),
         }
     }
 
     /// A client whose calls are counted.
-    #[must_use]
     pub fn attach(&self, client: &Client) -> Client {
         let config = client.config().to_builder().interceptor(self.clone());
         Client::from_conf(config.build())
     }
 
     /// What the calls have cost so far.
-    #[must_use]
     pub fn cost(&self) -> Cost {
         *self.lock()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Cost> {
+    fn lock(&self) -> MutexGuard<'_, Cost> {
         let cost = &self.shared.cost;
         cost.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// For each operation that has a cost: input, output, and which units it costs.
-macro_rules! operations {
-    ($operation:ident) => {
-        $operation!(QueryInput, QueryOutput, read_units);
-        $operation!(ScanInput, ScanOutput, read_units);
-        $operation!(GetItemInput, GetItemOutput, read_units);
-        $operation!(TransactGetItemsInput, TransactGetItemsOutput, read_units);
-        $operation!(DeleteItemInput, DeleteItemOutput, write_units);
-        $operation!(
-            TransactWriteItemsInput,
-            TransactWriteItemsOutput,
-            write_units
-        );
-    };
+/// What a call is, kept beside its configuration.
+#[derive(Debug)]
+struct Operation(&'static str);
+
+impl Storable for Operation {
+    type Storer = StoreReplace<Self>;
+}
+
+/// The attempt at it that is under way.
+#[derive(Debug)]
+struct UnderWay(Mutex<Option<DynamoCall>>);
+
+impl Storable for UnderWay {
+    type Storer = StoreReplace<Self>;
 }
 
 impl Intercept for Meter {
@@ -109,63 +103,62 @@ impl Intercept for Meter {
         &self,
         context: &mut BeforeSerializationInterceptorContextMut<'_>,
         _components: &RuntimeComponents,
-        _config: &mut ConfigBag,
+        config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let input = context.input_mut();
-        macro_rules! ask {
-            ($input:ty, $output:ty, $units:ident) => {
-                if let Some(input) = input.downcast_mut::<$input>() {
-                    input.return_consumed_capacity = Some(ReturnConsumedCapacity::Total);
-                }
-            };
-        }
-        operations!(ask);
+        let operation = Operation(operation(input));
+        config.interceptor_state().store_put(operation);
+        ask_for_cost(input);
         Ok(())
     }
 
-    fn read_after_deserialization(
+    fn read_before_attempt(
         &self,
-        context: &AfterDeserializationInterceptorContextRef<'_>,
+        _context: &BeforeTransmitInterceptorContextRef<'_>,
         _components: &RuntimeComponents,
-        _config: &mut ConfigBag,
+        config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        if let (Some(echo), Some(body)) = (&self.shared.echo, context.response().body().bytes()) {
+        let operation = config.load::<Operation>().map_or("other", |known| known.0);
+        let call = DynamoCall::begin(operation, &self.shared.table);
+        let under_way = UnderWay(Mutex::new(Some(call)));
+        config.interceptor_state().store_put(under_way);
+        Ok(())
+    }
+
+    fn read_after_attempt(
+        &self,
+        context: &FinalizerInterceptorContextRef<'_>,
+        _components: &RuntimeComponents,
+        config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let answer = context.response();
+        if let (Some(echo), Some(body)) = (
+            &self.shared.echo,
+            answer.and_then(|answer| answer.body().bytes()),
+        ) {
             echo(body);
         }
-        let mut cost = self.lock();
-        cost.calls += 1;
-        let Ok(output) = context.output_or_error() else {
-            return Ok(());
-        };
-        macro_rules! add {
-            ($input:ty, $output:ty, $units:ident) => {
-                if let Some(output) = output.downcast_ref::<$output>() {
-                    cost.$units += units(&output.consumed_capacity);
-                }
-            };
+        let ended = context.output_or_error();
+        let spent = ended.and_then(Result::ok).map(cost_of).unwrap_or_default();
+        if answer.is_some() {
+            let mut cost = self.lock();
+            cost.calls += 1;
+            cost.read_units += spent.read_units;
+            cost.write_units += spent.write_units;
         }
-        operations!(add);
+        let result = match ended {
+            Some(Ok(_)) => "ok",
+            Some(Err(error)) => result(error, answer.map(|answer| answer.status().as_u16())),
+            None => "unknown",
+        };
+        let under_way = config.load::<UnderWay>();
+        let call = under_way.and_then(|UnderWay(call)| {
+            let mut call = call.lock().unwrap_or_else(PoisonError::into_inner);
+            call.take()
+        });
+        if let Some(call) = call {
+            call.end(result, spent.read_units, spent.write_units);
+        }
         Ok(())
-    }
-}
-
-/// The units of one table, or of each that a transaction touched.
-fn units<'a>(consumed: impl IntoIterator<Item = &'a (impl Consumed + 'a)>) -> f64 {
-    consumed.into_iter().map(Consumed::units).sum()
-}
-
-trait Consumed {
-    fn units(&self) -> f64;
-}
-
-impl Consumed for ConsumedCapacity {
-    fn units(&self) -> f64 {
-        self.capacity_units.unwrap_or_default()
-    }
-}
-
-impl Consumed for Vec<ConsumedCapacity> {
-    fn units(&self) -> f64 {
-        self.iter().map(Consumed::units).sum()
     }
 }

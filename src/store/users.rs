@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::StoreError;
 use crate::model::{User, UserId};
+use crate::telemetry::postgres_query;
 
 /// The table `public.users`.
 #[derive(Clone, Debug)]
@@ -70,6 +71,19 @@ fn storable(texts: &[String]) -> Vec<&str> {
     texts.filter(|text| !text.contains('\0')).collect()
 }
 
+/// A query by its name, which is counted.
+async fn asked<T>(
+    name: &'static str,
+    query: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, StoreError> {
+    let query = async { query.await.map_err(StoreError::from) };
+    postgres_query(name, query, |error| match error {
+        StoreError::Unavailable { .. } => "unavailable",
+        StoreError::Refused { .. } | StoreError::Unreadable { .. } => "refused",
+    })
+    .await
+}
+
 impl UserStore {
     /// The store over a pool of connections.
     #[must_use]
@@ -87,24 +101,24 @@ impl UserStore {
     /// The users who have one of these uuids, in no order: one statement.
     pub async fn users_by_id(&self, ids: &[UserId]) -> Result<Vec<User>, StoreError> {
         let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
-        let rows: Vec<UserRow> = sqlx::query_as(
+        let rows = sqlx::query_as(
             "SELECT uuid, handle, display_name FROM public.users WHERE uuid = ANY($1)",
         )
         .bind(ids)
-        .fetch_all(&self.pool)
-        .await?;
+        .fetch_all(&self.pool);
+        let rows: Vec<UserRow> = asked("users_by_id", rows).await?;
         Ok(rows.into_iter().map(User::from).collect())
     }
 
     /// The users who have one of these handles, compared exactly, in no order:
     /// one statement.
     pub async fn users_by_handle(&self, handles: &[String]) -> Result<Vec<User>, StoreError> {
-        let rows: Vec<UserRow> = sqlx::query_as(
+        let rows = sqlx::query_as(
             "SELECT uuid, handle, display_name FROM public.users WHERE handle = ANY($1)",
         )
         .bind(storable(handles))
-        .fetch_all(&self.pool)
-        .await?;
+        .fetch_all(&self.pool);
+        let rows: Vec<UserRow> = asked("users_by_handle", rows).await?;
         Ok(rows.into_iter().map(User::from).collect())
     }
 
@@ -114,12 +128,12 @@ impl UserStore {
         &self,
         subs: &[String],
     ) -> Result<Vec<(String, User)>, StoreError> {
-        let rows: Vec<SignInRow> = sqlx::query_as(
+        let rows = sqlx::query_as(
             "SELECT cognito_user_id, uuid, handle, display_name FROM public.users WHERE cognito_user_id = ANY($1)",
         )
         .bind(storable(subs))
-        .fetch_all(&self.pool)
-        .await?;
+        .fetch_all(&self.pool);
+        let rows: Vec<SignInRow> = asked("users_by_cognito_id", rows).await?;
         Ok(rows
             .into_iter()
             .map(|row| (row.cognito_user_id, row.user.into()))
@@ -213,17 +227,17 @@ impl UserStore {
         if handle.contains('\0') {
             return Ok(None);
         }
-        let found: Option<Option<String>> =
+        let found =
             sqlx::query_scalar("SELECT cognito_user_id FROM public.users WHERE handle = $1")
                 .bind(handle)
-                .fetch_optional(&self.pool)
-                .await?;
+                .fetch_optional(&self.pool);
+        let found: Option<Option<String>> = asked("find_cognito_id", found).await?;
         Ok(found.flatten())
     }
 
     /// Whether the store answers: one statement.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        sqlx::query("SELECT 1").execute(&self.pool).await?;
+        asked("ping", sqlx::query("SELECT 1").execute(&self.pool)).await?;
         Ok(())
     }
 }

@@ -33,6 +33,7 @@ mod schema;
 mod sign_in;
 mod stores;
 mod takeover;
+mod telemetry;
 // The embedded PostgreSQL has no TLS.
 #[cfg(not(feature = "embedded-postgres"))]
 mod tls;

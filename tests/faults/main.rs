@@ -11,6 +11,7 @@
 mod harness;
 mod load;
 mod report;
+#[allow(dead_code, reason = "the example torture shares it")]
 mod server;
 
 mod deaths;

@@ -47,20 +47,16 @@ impl Report {
         report
     }
 
+    /// How much is wrong.
+    pub fn wrong(&self) -> usize {
+        let messages = self.lost + self.duplicated + self.out_of_order + self.holes;
+        messages + self.wrong_previews + self.wrong_unread_counts
+    }
+
     /// Prints it, and fails unless nothing is wrong.
     pub fn judge(&self, what: &str) {
         println!("{what}: {self:?}");
-        let Self {
-            lost,
-            duplicated,
-            out_of_order,
-            holes,
-            wrong_previews,
-            wrong_unread_counts,
-            ..
-        } = self;
-        let wrong = lost + duplicated + out_of_order + holes + wrong_previews + wrong_unread_counts;
-        assert_eq!(wrong, 0, "{what}: {self:?}");
+        assert_eq!(self.wrong(), 0, "{what}: {self:?}");
         assert_eq!(self.acknowledged, self.sent, "{what}: {self:?}");
     }
 

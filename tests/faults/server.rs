@@ -38,6 +38,14 @@ impl Server {
         signal(&self.child, "CONT").await;
     }
 
+    /// How much memory it uses, where the system says so.
+    pub fn resident_kilobytes(&self) -> Option<u64> {
+        let status = format!("/proc/{}/status", self.child.id()?);
+        let status = std::fs::read_to_string(status).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        line?.trim().strip_suffix(" kB")?.trim().parse().ok()
+    }
+
     pub async fn ready(&self) {
         let ready = format!("{}/readyz", self.url);
         while !reqwest::get(&ready)

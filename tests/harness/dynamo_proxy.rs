@@ -1,5 +1,6 @@
 //! Stands between a server and its DynamoDB and counts the calls.
 
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -83,6 +84,8 @@ pub struct DynamoProxy {
     /// How many of the next transactions get no proper answer, and when.
     losses: Mutex<Vec<Loss>>,
     faults: Mutex<Faults>,
+    /// The status that everything is answered with, unless it is 0.
+    failing: AtomicU16,
     /// What transactions go through.
     gate: Arc<RwLock<()>>,
     /// DynamoDB Local keeps the tables of each account apart.
@@ -102,6 +105,7 @@ impl DynamoProxy {
             calls: Mutex::default(),
             losses: Mutex::default(),
             faults: Mutex::default(),
+            failing: AtomicU16::new(0),
             gate: Arc::default(),
             account: uuid::Uuid::new_v4().simple().to_string(),
         });
@@ -123,6 +127,11 @@ impl DynamoProxy {
     /// From now on calls go wrong as often as this says.
     pub fn set_faults(&self, faults: Faults) {
         *self.faults.lock().expect("no panic") = faults;
+    }
+
+    /// Answers everything with this status, until it is 0.
+    pub fn fail(&self, status: u16) {
+        self.failing.store(status, Ordering::SeqCst);
     }
 
     /// Lets no transaction through until what this gives is dropped.
@@ -192,6 +201,11 @@ async fn forward(
     proxy.calls.lock().expect("no panic").push(name);
     if writes {
         drop(proxy.gate.read().await);
+    }
+    if let failing @ 400.. = proxy.failing.load(Ordering::SeqCst) {
+        let status = StatusCode::from_u16(failing).expect("a status");
+        let refusal = r#"{"__type":"com.amazon.coral.validate#ValidationException"}"#;
+        return (status, refusal).into_response();
     }
     if loss == Some(Loss::Before) {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();

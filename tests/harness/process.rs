@@ -1,5 +1,6 @@
 //! The program as a process.
 
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use tokio::process::{Child, Command};
@@ -7,7 +8,7 @@ use tokio::process::{Child, Command};
 use super::Cruddur;
 
 pub fn cruddur(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_cruddur"));
+    let mut command = Command::new(program());
     command
         .args(arguments)
         .stdin(Stdio::null())
@@ -17,6 +18,16 @@ pub fn cruddur(arguments: &[&str]) -> Command {
         command.envs(std::env::var_os(kept).map(|value| (kept, value)));
     }
     command
+}
+
+/// The one that was built with the tests; for an example, the one beside it.
+fn program() -> PathBuf {
+    if let Some(program) = option_env!("CARGO_BIN_EXE_cruddur") {
+        return program.into();
+    }
+    let example = std::env::current_exe().expect("a program");
+    let folder = example.ancestors().nth(2).expect("a target folder");
+    folder.join("cruddur")
 }
 
 pub async fn signal(child: &Child, name: &str) {

@@ -1,0 +1,130 @@
+//! How a GraphQL request ended: one line of the log, and its metrics.
+
+use std::sync::{Arc, OnceLock};
+
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use tokio::time::Instant;
+use tracing::Span;
+
+use crate::graphql::{Code, Operation};
+use crate::telemetry::metrics::{self, Present, Thing};
+use crate::telemetry::{Origin, describe, fail, request_span};
+
+/// The longest name of an operation that is logged.
+const LONGEST_NAME: usize = 64;
+/// The outcome of a request whose client did not wait for it.
+const GONE: &str = "CLIENT_GONE";
+
+/// The code of an answer's first error, beside the answer.
+#[derive(Clone, Copy)]
+pub(super) struct FirstError(pub Code);
+
+/// What a request asks for, once that is known.
+#[derive(Default)]
+pub(super) struct Asked(OnceLock<(&'static str, Option<String>)>);
+
+impl Asked {
+    pub fn is(&self, operation: &Operation) {
+        let name = operation.name().filter(|name| name.len() <= LONGEST_NAME);
+        // There is one operation in a request.
+        let _ = self.0.set((operation.kind(), name.map(str::to_owned)));
+    }
+
+    fn kind(&self) -> &'static str {
+        self.0.get().map_or("none", |(kind, _)| kind)
+    }
+
+    fn name(&self) -> Option<&str> {
+        self.0.get()?.1.as_deref()
+    }
+}
+
+/// A request that is being answered. Tells how it ended, also when its client
+/// goes away.
+pub(super) struct Answering {
+    pub origin: Origin,
+    pub asked: Arc<Asked>,
+    /// The request's span in its trace.
+    pub span: Span,
+    /// The one of the log.
+    log: Span,
+    began: Instant,
+    told: bool,
+    _counted: Present,
+}
+
+impl Answering {
+    pub fn begin(request_id: &str, headers: &HeaderMap) -> Self {
+        let header = |name: &str| headers.get(name)?.to_str().ok();
+        let span = request_span(request_id, &header);
+        Self {
+            origin: Origin::new(request_id, &span),
+            asked: Arc::default(),
+            span,
+            log: Span::current(),
+            began: Instant::now(),
+            told: false,
+            _counted: Present::new(Thing::Request),
+        }
+    }
+
+    /// It was answered.
+    pub fn end(mut self, response: &Response) {
+        let error = response.extensions().get::<FirstError>();
+        let outcome = error.map_or("ok", |error| error.0.as_str());
+        self.tell(Some(response.status()), outcome);
+    }
+
+    fn tell(&mut self, status: Option<StatusCode>, outcome: &'static str) {
+        self.told = true;
+        let took = self.began.elapsed();
+        let (operation, name) = (self.asked.kind(), self.asked.name());
+        let spent = self.origin.spent();
+        let status = status.map(|status| status.as_u16());
+        self.log.in_scope(|| {
+            tracing::info!(
+                operation,
+                name,
+                status,
+                outcome,
+                duration_ms = millis(took),
+                dynamodb_calls = spent.dynamodb_calls,
+                sql_queries = spent.sql_queries,
+                read_units = spent.read_units,
+                write_units = spent.write_units,
+                "answered"
+            );
+        });
+        metrics::request(operation, outcome, took);
+        describe(&self.span, "graphql.operation.type", operation);
+        if let Some(name) = name {
+            describe(&self.span, "graphql.operation.name", name.to_owned());
+        }
+        if let Some(status) = status {
+            describe(&self.span, "http.response.status_code", i64::from(status));
+        }
+        if outcome != "ok" {
+            describe(&self.span, "cruddur.outcome", outcome);
+        }
+        if [Code::InternalServerError, Code::Unavailable]
+            .iter()
+            .any(|code| code.as_str() == outcome)
+        {
+            fail(&self.span, outcome);
+        }
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        if !self.told {
+            self.tell(None, GONE);
+        }
+    }
+}
+
+/// In milliseconds, to the microsecond.
+fn millis(time: std::time::Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1e3
+}

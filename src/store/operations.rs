@@ -1,0 +1,160 @@
+//! The operations that cost something, as the SDK hands them to an interceptor:
+//! without their types.
+
+use aws_sdk_dynamodb::error::ProvideErrorMetadata;
+use aws_sdk_dynamodb::operation::delete_item::{
+    DeleteItemError, DeleteItemInput, DeleteItemOutput,
+};
+use aws_sdk_dynamodb::operation::describe_table::{DescribeTableError, DescribeTableInput};
+use aws_sdk_dynamodb::operation::get_item::{GetItemError, GetItemInput, GetItemOutput};
+use aws_sdk_dynamodb::operation::query::{QueryError, QueryInput, QueryOutput};
+use aws_sdk_dynamodb::operation::scan::{ScanError, ScanInput, ScanOutput};
+use aws_sdk_dynamodb::operation::transact_get_items::{
+    TransactGetItemsError, TransactGetItemsInput, TransactGetItemsOutput,
+};
+use aws_sdk_dynamodb::operation::transact_write_items::{
+    TransactWriteItemsError, TransactWriteItemsInput, TransactWriteItemsOutput,
+};
+use aws_sdk_dynamodb::types::{CancellationReason, ConsumedCapacity, ReturnConsumedCapacity};
+use aws_smithy_runtime_api::client::interceptors::context::{Error, Input, Output};
+use aws_smithy_runtime_api::client::orchestrator::OrchestratorError;
+
+use super::Cost;
+use super::error::{refused, worst};
+
+/// For each operation that has a cost: name, input, output, error, and which
+/// units it costs.
+macro_rules! operations {
+    ($operation:ident) => {
+        $operation!("Query", QueryInput, QueryOutput, QueryError, read_units);
+        $operation!("Scan", ScanInput, ScanOutput, ScanError, read_units);
+        $operation!(
+            "GetItem",
+            GetItemInput,
+            GetItemOutput,
+            GetItemError,
+            read_units
+        );
+        $operation!(
+            "TransactGetItems",
+            TransactGetItemsInput,
+            TransactGetItemsOutput,
+            TransactGetItemsError,
+            read_units
+        );
+        $operation!(
+            "DeleteItem",
+            DeleteItemInput,
+            DeleteItemOutput,
+            DeleteItemError,
+            write_units
+        );
+        $operation!(
+            "TransactWriteItems",
+            TransactWriteItemsInput,
+            TransactWriteItemsOutput,
+            TransactWriteItemsError,
+            write_units
+        );
+    };
+}
+
+/// Asks for the units that a call consumes, if it consumes any.
+pub(super) fn ask_for_cost(input: &mut Input) {
+    macro_rules! ask {
+        ($name:literal, $input:ty, $output:ty, $error:ty, $units:ident) => {
+            if let Some(input) = input.downcast_mut::<$input>() {
+                input.return_consumed_capacity = Some(ReturnConsumedCapacity::Total);
+            }
+        };
+    }
+    operations!(ask);
+}
+
+/// The name of an operation: one that costs something, or the check that the
+/// table is there.
+pub(super) fn operation(input: &Input) -> &'static str {
+    macro_rules! name {
+        ($name:literal, $input:ty, $output:ty, $error:ty, $units:ident) => {
+            if input.downcast_ref::<$input>().is_some() {
+                return $name;
+            }
+        };
+    }
+    operations!(name);
+    if input.downcast_ref::<DescribeTableInput>().is_some() {
+        return "DescribeTable";
+    }
+    "other"
+}
+
+/// What an answer says that it cost.
+pub(super) fn cost_of(output: &Output) -> Cost {
+    let mut cost = Cost::default();
+    macro_rules! add {
+        ($name:literal, $input:ty, $output:ty, $error:ty, $units:ident) => {
+            if let Some(output) = output.downcast_ref::<$output>() {
+                cost.$units += units(&output.consumed_capacity);
+            }
+        };
+    }
+    operations!(add);
+    cost
+}
+
+/// How an attempt ended that did not work, in one word.
+pub(super) fn result(error: &OrchestratorError<Error>, status: Option<u16>) -> &'static str {
+    let Some(refusal) = error.as_operation_error() else {
+        return "unknown";
+    };
+    let mut code = None;
+    macro_rules! read_code {
+        ($name:literal, $input:ty, $output:ty, $error:ty, $units:ident) => {
+            if let Some(error) = refusal.downcast_ref::<$error>() {
+                code = error.code();
+            }
+        };
+    }
+    operations!(read_code);
+    if let Some(error) = refusal.downcast_ref::<DescribeTableError>() {
+        code = error.code();
+    }
+    match cancelled(refusal) {
+        Some(reasons) => worst(reasons.iter().filter_map(|reason| reason.code.as_deref())),
+        None => refused(status, code),
+    }
+}
+
+/// Why a transaction was cancelled, if it is that.
+fn cancelled(refusal: &Error) -> Option<&[CancellationReason]> {
+    use TransactGetItemsError::TransactionCanceledException as Read;
+    use TransactWriteItemsError::TransactionCanceledException as Written;
+    if let Some(Read(cancelled)) = refusal.downcast_ref() {
+        return Some(cancelled.cancellation_reasons());
+    }
+    match refusal.downcast_ref() {
+        Some(Written(cancelled)) => Some(cancelled.cancellation_reasons()),
+        _ => None,
+    }
+}
+
+/// The units of one table, or of each that a transaction touched.
+fn units<'a>(consumed: impl IntoIterator<Item = &'a (impl Consumed + 'a)>) -> f64 {
+    consumed.into_iter().map(Consumed::units).sum()
+}
+
+trait Consumed {
+    fn units(&self) -> f64;
+}
+
+impl Consumed for ConsumedCapacity {
+    fn units(&self) -> f64 {
+        self.capacity_units.unwrap_or_default()
+    }
+}
+
+impl Consumed for Vec<ConsumedCapacity> {
+    fn units(&self) -> f64 {
+        self.iter().map(Consumed::units).sum()
+    }
+}

@@ -1,0 +1,82 @@
+//! One call of a store: measured, charged, and a span of its trace.
+
+use tokio::time::Instant;
+use tracing::{Instrument, Span};
+
+use super::origin::{Spent, charge};
+use super::{metrics, traces};
+
+/// The result of a call whose end nobody waited for.
+const DROPPED: &str = "dropped";
+
+/// A call of DynamoDB that is under way. Dropped before it has ended, it counts
+/// as dropped.
+#[derive(Debug)]
+pub struct DynamoCall {
+    operation: &'static str,
+    began: Instant,
+    span: Span,
+    ended: bool,
+}
+
+impl DynamoCall {
+    /// A call begins.
+    #[must_use]
+    pub fn begin(operation: &'static str, table: &str) -> Self {
+        Self {
+            operation,
+            began: Instant::now(),
+            span: traces::dynamodb_span(operation, table),
+            ended: false,
+        }
+    }
+
+    /// It ended like this, and cost so many units.
+    pub fn end(mut self, result: &'static str, read_units: f64, write_units: f64) {
+        metrics::dynamodb_units(read_units, write_units);
+        self.record(result);
+        charge(Spent {
+            dynamodb_calls: 1,
+            sql_queries: 0,
+            read_units,
+            write_units,
+        });
+    }
+
+    fn record(&mut self, result: &'static str) {
+        self.ended = true;
+        metrics::dynamodb_call(self.operation, result, self.began.elapsed());
+        if result != "ok" {
+            traces::fail(&self.span, result);
+        }
+    }
+}
+
+impl Drop for DynamoCall {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.record(DROPPED);
+        }
+    }
+}
+
+/// Asks Postgres something. `result` says how it ended.
+pub async fn postgres_query<T, E>(
+    query: &'static str,
+    asked: impl Future<Output = Result<T, E>>,
+    result: impl FnOnce(&E) -> &'static str,
+) -> Result<T, E> {
+    let span = traces::postgres_span(query);
+    let began = Instant::now();
+    let answer = asked.instrument(span.clone()).await;
+    let result = answer.as_ref().map_or_else(result, |_| "ok");
+    metrics::postgres_query(query, result, began.elapsed());
+    if result != "ok" {
+        traces::fail(&span, result);
+    }
+    charge(Spent {
+        sql_queries: 1,
+        ..Spent::default()
+    });
+    answer
+}

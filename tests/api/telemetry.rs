@@ -1,0 +1,541 @@
+//! What a server tells of itself: its log, its metrics, its traces; and what it
+//! must not tell.
+
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::routing::post;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Child;
+use tokio::time::timeout;
+
+use crate::commands::{PATIENCE, run};
+use crate::harness::{CREATE, Cruddur, Loss, cruddur, signal, start, with_stores};
+
+/// What may be found nowhere.
+const BODY: &str = "xylophone body";
+const HANDLE: &str = "xylophone-handle";
+const OTHER: &str = "xylophone-other";
+const KEY: &str = "xylophone-key";
+const TEXT: &str = "xylophone";
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+/// Takes traces, as a collector does.
+#[derive(Clone, Default)]
+struct Collector(Arc<Mutex<Vec<u8>>>);
+
+impl Collector {
+    async fn start() -> (Self, String) {
+        let collector = Self::default();
+        let take = async |State(Self(taken)): State<Self>, body: Bytes| {
+            taken.lock().expect("no panic").extend_from_slice(&body);
+        };
+        let routes = Router::new()
+            .route("/v1/traces", post(take))
+            .with_state(collector.clone());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+        let listener = listener.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+        (collector, format!("http://{address}"))
+    }
+
+    fn has(&self, what: &[u8]) -> bool {
+        self.count(what) > 0
+    }
+
+    fn count(&self, what: &[u8]) -> usize {
+        let taken = self.0.lock().expect("no panic");
+        let parts = taken.windows(what.len());
+        parts.filter(|part| *part == what).count()
+    }
+}
+
+/// A `cruddur serve` whose log is read.
+struct Serve {
+    stores: Cruddur,
+    process: Child,
+    lines: Arc<Mutex<Vec<Value>>>,
+    url: String,
+    metrics: String,
+    collector: Collector,
+}
+
+impl Serve {
+    async fn start() -> Self {
+        let stores = start().await;
+        let (collector, endpoint) = Collector::start().await;
+        let mut command = cruddur(&["serve", "--metrics-listen", "127.0.0.1:0"]);
+        with_stores(&mut command, &stores);
+        let mut process = command
+            .env("DATABASE_URL", &stores.postgres.url)
+            .env("CRUDDUR_USER_CACHE_SECONDS", "0")
+            .env("RUST_LOG", "debug")
+            .env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+            .env("OTEL_BSP_SCHEDULE_DELAY", "100")
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it runs");
+        let mut read = BufReader::new(process.stderr.take().expect("a pipe")).lines();
+        let lines = Arc::<Mutex<Vec<Value>>>::default();
+        let kept = Arc::clone(&lines);
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = read.next_line().await {
+                let line = serde_json::from_str(&line).unwrap_or(Value::String(line));
+                kept.lock().expect("no panic").push(line);
+            }
+        });
+        let mut serve = Self {
+            stores,
+            process,
+            lines,
+            url: String::new(),
+            metrics: String::new(),
+            collector,
+        };
+        serve.metrics = format!("http://{}/metrics", serve.address("metrics").await);
+        serve.url = format!("http://{}/graphql", serve.address("serving").await);
+        serve
+    }
+
+    /// The address in a line.
+    async fn address(&self, message: &str) -> String {
+        let line = self.line(|line| line["message"] == message).await;
+        line["address"].as_str().expect("an address").to_owned()
+    }
+
+    /// The first line that is one, once it is there.
+    async fn line(&self, is_it: impl Fn(&Value) -> bool) -> Value {
+        let found = async {
+            loop {
+                let found = self.lines().into_iter().find(&is_it);
+                match found {
+                    Some(line) => return line,
+                    None => tokio::time::sleep(Duration::from_millis(5)).await,
+                }
+            }
+        };
+        let found = timeout(PATIENCE, found).await;
+        found.unwrap_or_else(|_| panic!("no such line in {:#?}", self.lines()))
+    }
+
+    fn lines(&self) -> Vec<Value> {
+        self.lines.lock().expect("no panic").clone()
+    }
+
+    /// All that was logged of a request.
+    fn lines_of(&self, id: &str) -> Vec<Value> {
+        let mut lines = self.lines();
+        lines.retain(|line| ids(line).any(|of| of == id));
+        lines
+    }
+
+    /// What a request gets, which is known by an id.
+    async fn ask(&self, id: &str, token: &str, body: &Value) -> Value {
+        let request = self
+            .stores
+            .http
+            .post(&self.url)
+            .header("x-request-id", id)
+            .header("traceparent", format!("00-{TRACE}-00f067aa0ba902b7-01"))
+            .bearer_auth(token)
+            .json(body);
+        let answer = request.send().await.expect("an answer");
+        answer.json().await.expect("JSON")
+    }
+
+    async fn send(&self, id: &str, body: &str, key: &str) -> Value {
+        let to = json!({ "receiverHandle": OTHER });
+        let input = json!({ "to": to, "body": body, "idempotencyKey": key });
+        let body = json!({ "query": CREATE, "variables": { "input": input } });
+        self.ask(id, &self.stores.token(HANDLE), &body).await
+    }
+
+    async fn metrics(&self) -> String {
+        let answer = self.stores.http.get(&self.metrics).send().await;
+        answer.expect("an answer").text().await.expect("a text")
+    }
+
+    /// The value of a metric, which is none where there is no such line.
+    async fn metric(&self, name: &str) -> Option<f64> {
+        let text = self.metrics().await;
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        line.and_then(|value| value.trim().parse().ok())
+    }
+
+    async fn stop(&mut self) {
+        signal(&self.process, "TERM").await;
+        let ended = timeout(PATIENCE, self.process.wait()).await;
+        let ended = ended.expect("it stops").expect("an end");
+        assert!(ended.success());
+    }
+
+    /// Requests of all kinds, each with a secret in it: ok, refused, failed.
+    async fn ask_everything(&self) {
+        self.stores.users([HANDLE, OTHER]).await;
+        let token = self.stores.token(HANDLE);
+        let user = "query Who($handle: String!) { user(handle: $handle) { displayName } }";
+        let user =
+            json!({ "query": user, "operationName": "Who", "variables": { "handle": OTHER } });
+        self.ask("ok", &token, &user).await;
+        self.send("sent", BODY, KEY).await;
+        self.send("sent-again", BODY, KEY).await;
+        self.send("reused", "xylophone, another body", KEY).await;
+        self.ask("bad-token", &format!("{TEXT}.{token}"), &user)
+            .await;
+        for (id, document) in [
+            ("unparsable", "{ user(handle: \"xylophone-handle\" }"),
+            (
+                "unknown-field",
+                "{ xylophone(handle: \"xylophone-handle\") }",
+            ),
+            (
+                "bad-cursor",
+                "{ messageGroups(after: \"xylophone\") { edges { cursor } } }",
+            ),
+            (
+                "no-such-user",
+                "{ user(handle: \"xylophone-nobody\") { handle } }",
+            ),
+        ] {
+            self.ask(id, &token, &json!({ "query": document })).await;
+        }
+        self.stores.dynamo.lose(&[Loss::Before, Loss::After]);
+        self.send("lost", BODY, "xylophone-lost-key").await;
+        self.stores.dynamo.fail(500);
+        let groups = json!({ "query": "query Groups { messageGroups { edges { cursor } } }" });
+        let failed = self.ask("dynamodb-down", &token, &groups).await;
+        assert_eq!(failed["errors"][0]["extensions"]["code"], "UNAVAILABLE");
+        assert_eq!(
+            failed["errors"][0]["extensions"]["requestId"],
+            "dynamodb-down"
+        );
+        self.stores.dynamo.fail(400);
+        let refused = self.ask("dynamodb-refuses", &token, &groups).await;
+        assert_eq!(
+            refused["errors"][0]["extensions"]["code"],
+            "INTERNAL_SERVER_ERROR"
+        );
+        let created = self.send("write-refused", BODY, "xylophone-refused").await;
+        assert_eq!(
+            created["errors"][0]["extensions"]["requestId"],
+            "write-refused"
+        );
+        self.stores.dynamo.fail(0);
+        self.stores.postgres.cut(true);
+        let failed = self.ask("postgres-down", &token, &user).await;
+        assert_eq!(
+            failed["errors"][0]["extensions"]["requestId"],
+            "postgres-down"
+        );
+        self.stores.postgres.cut(false);
+    }
+}
+
+/// The ids of the requests that a line is of.
+fn ids(line: &Value) -> impl Iterator<Item = &str> {
+    let spans = line["spans"].as_array().into_iter().flatten();
+    spans.filter_map(|span| span["id"].as_str())
+}
+
+#[tokio::test]
+async fn each_request_has_one_line_that_says_how_it_ended_and_what_it_cost() {
+    let serve = Serve::start().await;
+    serve.ask_everything().await;
+
+    let mut told = Vec::new();
+    for id in [
+        "ok",
+        "sent",
+        "sent-again",
+        "reused",
+        "bad-token",
+        "unparsable",
+        "unknown-field",
+        "bad-cursor",
+        "no-such-user",
+        "lost",
+        "dynamodb-down",
+        "dynamodb-refuses",
+        "write-refused",
+        "postgres-down",
+    ] {
+        let answered = |line: &Value| line["message"] == "answered" && ids(line).eq([id]);
+        serve.line(answered).await;
+        let mut lines = serve.lines_of(id);
+        lines.retain(answered);
+        let [line] = lines.as_slice() else {
+            panic!("{id}: {lines:#?}");
+        };
+        assert_eq!(line["level"], "INFO");
+        assert!(
+            line["duration_ms"]
+                .as_f64()
+                .is_some_and(|taken| taken > 0.0)
+        );
+        told.push(format!(
+            "{id}: {} {} {} {}, {} and {} calls",
+            line["operation"].as_str().unwrap_or("?"),
+            line["name"].as_str().unwrap_or("-"),
+            line["status"],
+            line["outcome"].as_str().unwrap_or("?"),
+            line["dynamodb_calls"],
+            line["sql_queries"],
+        ));
+    }
+    insta::assert_snapshot!(told.join("\n"), @"
+    ok: query Who 200 ok, 0 and 2 calls
+    sent: mutation - 200 ok, 4 and 2 calls
+    sent-again: mutation - 200 ok, 5 and 2 calls
+    reused: mutation - 200 IDEMPOTENCY_KEY_REUSED, 1 and 2 calls
+    bad-token: none - 401 UNAUTHENTICATED, 0 and 0 calls
+    unparsable: none - 200 GRAPHQL_PARSE_FAILED, 0 and 0 calls
+    unknown-field: query - 200 GRAPHQL_VALIDATION_FAILED, 0 and 1 calls
+    bad-cursor: query - 200 BAD_USER_INPUT, 0 and 1 calls
+    no-such-user: query - 200 ok, 0 and 2 calls
+    lost: mutation - 200 ok, 5 and 2 calls
+    dynamodb-down: query Groups 200 UNAVAILABLE, 3 and 1 calls
+    dynamodb-refuses: query Groups 200 INTERNAL_SERVER_ERROR, 1 and 1 calls
+    write-refused: mutation - 200 INTERNAL_SERVER_ERROR, 1 and 2 calls
+    postgres-down: query Who 200 UNAVAILABLE, 0 and 2 calls
+    ");
+
+    let sent = serve
+        .line(|line| line["message"] == "answered" && ids(line).eq(["sent"]))
+        .await;
+    assert!(
+        sent["write_units"]
+            .as_f64()
+            .is_some_and(|units| units >= 10.0),
+        "{sent}"
+    );
+    assert!(
+        sent["read_units"]
+            .as_f64()
+            .is_some_and(|units| units >= 1.0),
+        "{sent}"
+    );
+}
+
+#[tokio::test]
+async fn a_request_whose_client_goes_away_has_its_line_as_well() {
+    let serve = Serve::start().await;
+    serve.stores.users([HANDLE, OTHER]).await;
+    let held = serve.stores.dynamo.hold().await;
+
+    let impatient = timeout(Duration::from_millis(300), serve.send("gone", BODY, KEY)).await;
+    assert!(impatient.is_err());
+    let line = serve
+        .line(|line| line["message"] == "answered" && ids(line).eq(["gone"]))
+        .await;
+    assert_eq!(line["outcome"], "CLIENT_GONE");
+    assert_eq!(line["operation"], "mutation");
+
+    drop(held);
+    let applied = "cruddur_write_attempts_total{outcome=\"applied\"}";
+    while serve.metric(applied).await != Some(1.0) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn what_goes_wrong_is_logged_under_the_id_of_its_request() {
+    let serve = Serve::start().await;
+    serve.ask_everything().await;
+
+    for id in [
+        "dynamodb-down",
+        "dynamodb-refuses",
+        "write-refused",
+        "postgres-down",
+        "lost",
+    ] {
+        let wrong = |line: &Value| line["level"] == "WARN" || line["level"] == "ERROR";
+        let of_store = serve.lines_of(id).into_iter().filter(wrong).count();
+        assert!(of_store > 0, "{id}: {:#?}", serve.lines_of(id));
+    }
+    let stray: Vec<Value> = serve
+        .lines()
+        .into_iter()
+        .filter(|line| {
+            line["target"].as_str().is_some_and(|target| {
+                target.starts_with("cruddur::store")
+                    || target.starts_with("cruddur::messaging")
+                    || target.starts_with("cruddur::graphql")
+            })
+        })
+        .filter(|line| ids(line).next().is_none())
+        .collect();
+    assert!(stray.is_empty(), "{stray:#?}");
+}
+
+#[tokio::test]
+async fn no_line_metric_or_span_holds_what_people_write() {
+    let mut serve = Serve::start().await;
+    serve.ask_everything().await;
+    let metrics = serve.metrics().await;
+    let token = serve.stores.token(HANDLE);
+    let signature = token.rsplit('.').next().expect("a signature").to_owned();
+    serve.stop().await;
+    serve.line(|line| line["message"] == "stopped").await;
+
+    let mut told: Vec<String> = serve.lines().iter().map(Value::to_string).collect();
+    told.extend(metrics.lines().map(str::to_owned));
+    let leaks = |secret: &str| {
+        let told = told
+            .iter()
+            .filter(|line| line.to_lowercase().contains(secret));
+        told.cloned().collect::<Vec<String>>()
+    };
+    for secret in [TEXT, &signature.to_lowercase(), "bearer ey"] {
+        let leaks = leaks(secret);
+        assert!(leaks.is_empty(), "{secret}: {leaks:#?}");
+        assert!(!serve.collector.has(secret.as_bytes()), "{secret}");
+    }
+}
+
+#[tokio::test]
+async fn requests_and_stores_are_counted() {
+    let serve = Serve::start().await;
+    serve.ask_everything().await;
+
+    for (name, at_least) in [
+        (
+            "cruddur_requests_total{operation=\"query\",code=\"ok\"}",
+            1.0,
+        ),
+        (
+            "cruddur_requests_total{operation=\"mutation\",code=\"ok\"}",
+            3.0,
+        ),
+        (
+            "cruddur_requests_total{operation=\"none\",code=\"UNAUTHENTICATED\"}",
+            1.0,
+        ),
+        (
+            "cruddur_requests_total{operation=\"query\",code=\"UNAVAILABLE\"}",
+            1.0,
+        ),
+        (
+            "cruddur_requests_total{operation=\"mutation\",code=\"IDEMPOTENCY_KEY_REUSED\"}",
+            1.0,
+        ),
+        (
+            "cruddur_request_duration_seconds_count{operation=\"query\"}",
+            5.0,
+        ),
+        (
+            "cruddur_dynamodb_calls_total{operation=\"TransactWriteItems\",result=\"ok\"}",
+            1.0,
+        ),
+        (
+            "cruddur_dynamodb_calls_total{operation=\"TransactWriteItems\",result=\"condition\"}",
+            2.0,
+        ),
+        (
+            "cruddur_dynamodb_calls_total{operation=\"TransactWriteItems\",result=\"unknown\"}",
+            2.0,
+        ),
+        (
+            "cruddur_dynamodb_calls_total{operation=\"Query\",result=\"unknown\"}",
+            3.0,
+        ),
+        (
+            "cruddur_dynamodb_calls_total{operation=\"Query\",result=\"refused\"}",
+            1.0,
+        ),
+        (
+            "cruddur_dynamodb_consumed_capacity_units_total{kind=\"read\"}",
+            1.0,
+        ),
+        (
+            "cruddur_dynamodb_consumed_capacity_units_total{kind=\"write\"}",
+            10.0,
+        ),
+        (
+            "cruddur_postgres_queries_total{query=\"users_by_handle\",result=\"ok\"}",
+            1.0,
+        ),
+        (
+            "cruddur_postgres_queries_total{query=\"users_by_handle\",result=\"unavailable\"}",
+            1.0,
+        ),
+        ("cruddur_write_attempts_total{outcome=\"applied\"}", 1.0),
+        ("cruddur_write_attempts_total{outcome=\"unknown\"}", 2.0),
+        (
+            "cruddur_write_retries_total{reason=\"idempotency_key_used\"}",
+            2.0,
+        ),
+        ("cruddur_transaction_messages_count", 1.0),
+        ("cruddur_group_tasks", 1.0),
+        ("cruddur_key_fetches_total{result=\"ok\"}", 1.0),
+        ("cruddur_connections", 1.0),
+    ] {
+        let counted = serve.metric(name).await.unwrap_or(0.0);
+        assert!(
+            counted >= at_least,
+            "{name} {counted}\n{}",
+            serve.metrics().await
+        );
+    }
+    for name in ["cruddur_messages_waiting", "cruddur_requests_in_flight"] {
+        assert_eq!(serve.metric(name).await, Some(0.0), "{name}");
+    }
+    assert!(
+        serve
+            .metrics()
+            .await
+            .contains("cruddur_build_info{version=")
+    );
+}
+
+#[tokio::test]
+async fn an_address_for_metrics_that_is_taken_is_named() {
+    let serve = Serve::start().await;
+    let address = serve.metrics.trim_start_matches("http://");
+    let address = address.trim_end_matches("/metrics");
+
+    let mut second = cruddur(&["serve", "--metrics-listen", address]);
+    with_stores(&mut second, &serve.stores);
+    let (code, _, said) = run(&mut second).await;
+    assert_eq!(code, 1);
+    assert!(
+        said.contains(&format!("cannot listen on {address} for the metrics"))
+            && said.contains("--metrics-listen"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn spans_of_a_request_and_its_calls_are_sent_as_part_of_its_trace() {
+    let mut serve = Serve::start().await;
+    serve.ask_everything().await;
+    serve.stop().await;
+
+    let trace: Vec<u8> = (0..16)
+        .map(|at| u8::from_str_radix(&TRACE[2 * at..2 * at + 2], 16).expect("hex"))
+        .collect();
+    // Requests and their calls: all of them in the trace.
+    let requests = serve.collector.count(b"/graphql");
+    let calls = serve.collector.count(b"db.system.name");
+    assert!(requests >= 14 && calls >= 40, "{requests} {calls}");
+    assert!(serve.collector.count(&trace) >= requests + calls);
+    for span in [
+        "/graphql",
+        "write",
+        "Query",
+        "TransactWriteItems",
+        "users_by_cognito_id",
+        "service.name",
+        "cruddur-messages",
+        "UNAVAILABLE",
+        "Who",
+    ] {
+        assert!(serve.collector.has(span.as_bytes()), "{span}");
+    }
+}
