@@ -99,6 +99,17 @@ async function signedInByDev(browser, places) {
   assert.equal(last.sender.handle, "luu");
   await page.locator(".graphiql-response", { hasText: "messages" }).waitFor();
 
+  // A token that is not good any more is renewed, and nobody notices.
+  const graphql = (url) => url.pathname === "/graphql";
+  const expired = { status: 401, contentType: "application/json", body: '{"errors": [{"message": "expired"}]}' };
+  await page.route(graphql, (route) => route.fulfill(expired), { times: 1 });
+  const renewed = page.waitForResponse((response) => response.url().endsWith("/session/token"));
+  await page.locator("button.graphiql-execute-button").click();
+  await renewed;
+  await page.waitForResponse((response) => graphql(new URL(response.url())) && response.status() === 200);
+  // The browser reports the 401 by itself.
+  assert.deepEqual(faults.splice(0).filter((fault) => !fault.includes("401")), []);
+
   // Documentation.
   await page.getByRole("button", { name: "Show Documentation Explorer" }).click();
   const explorer = page.locator(".graphiql-plugin");
