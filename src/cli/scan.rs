@@ -22,7 +22,7 @@ with --json to a last line {\"summary\": …}.
 
 Examples:
   cruddur scan --limit 5
-  cruddur scan | jq -r 'select(.pk | startswith(\"MSG#\")) | .message'
+  cruddur scan | jq -r .pk | cut -d'#' -f1 | sort | uniq -c
   cruddur scan --prod --segments 8 | gzip > table.jsonl.gz")]
 pub(super) struct ScanArgs {
     /// Read in so many parts side by side
