@@ -15,5 +15,8 @@ mod report;
 mod server;
 
 mod deaths;
+// The embedded PostgreSQL is no process that could be killed.
+#[cfg(not(feature = "embedded-postgres"))]
+mod postgres;
 mod stores;
 mod together;

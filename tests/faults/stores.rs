@@ -1,11 +1,10 @@
-//! Stores that are slow, throttled, silent or gone.
+//! A DynamoDB that is slow, throttled or silent.
 
 use std::time::{Duration, Instant};
 
-use cruddur::dev::{DataDir, Postgres};
 use serde_json::{Value, json};
 
-use crate::harness::{CREATE, Cruddur, Database, Faults, Setup, start, start_on};
+use crate::harness::{CREATE, Cruddur, Faults, start};
 use crate::load::{Load, pairs};
 use crate::report::Report;
 use crate::server::Server;
@@ -89,53 +88,4 @@ async fn a_store_that_takes_nothing_or_never_answers_fails_in_time_and_recovers(
         println!("{what}: failed after {failed:?}, well again after {recovered:?}");
         assert!(recovered < RECOVERS_WITHIN * 2, "{recovered:?}");
     }
-}
-
-/// The process of a PostgreSQL, which is killed as `pg_ctl stop -m immediate`
-/// does it.
-async fn stop_immediately(data: &DataDir) {
-    let mut folders = std::fs::read_dir(data.path().join("postgres")).expect("a cluster");
-    let pid = folders.find_map(|entry| {
-        let file = entry.ok()?.path().join("postmaster.pid");
-        let text = std::fs::read_to_string(file).ok()?;
-        Some(text.lines().next()?.to_owned())
-    });
-    let stopped = tokio::process::Command::new("kill")
-        .args(["-QUIT", &pid.expect("a process")])
-        .status()
-        .await;
-    assert!(stopped.expect("kill runs").success());
-}
-
-#[cfg(not(feature = "embedded-postgres"))]
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn postgres_may_go_and_come_back_under_load() {
-    let data = DataDir::temporary().expect("a directory");
-    let postgres = Postgres::start(&data, 0).expect("a PostgreSQL");
-    let database = Database::at(postgres.url("cruddur")).await;
-    let port = reqwest::Url::parse(&database.url)
-        .expect("an address")
-        .port();
-    let cruddur = start_on(database, Setup::default()).await;
-    let server = Server::start(&cruddur).await;
-    let pairs = pairs(&cruddur, 10).await;
-    let load = Load::new(vec![server.url.clone()], pairs, 20, 60);
-    let outages = async {
-        let mut postgres = Some(postgres);
-        for _ in 0..3 {
-            tokio::time::sleep(Duration::from_millis(700)).await;
-            stop_immediately(&data).await;
-            drop(postgres.take());
-            tokio::time::sleep(Duration::from_millis(700)).await;
-            postgres =
-                Some(Postgres::start(&data, port.expect("a port")).expect("it starts again"));
-        }
-        postgres
-    };
-
-    let (sent, postgres) = tokio::join!(load.run(&cruddur), outages);
-
-    let report = Report::read(&cruddur.dynamo.url, &sent).await;
-    report.judge("PostgreSQL killed three times");
-    drop(postgres);
 }

@@ -1,0 +1,58 @@
+//! A PostgreSQL that goes and comes back.
+
+use std::time::Duration;
+
+use cruddur::dev::{DataDir, Postgres};
+
+use crate::harness::{Database, Setup, start_on};
+use crate::load::{Load, pairs};
+use crate::report::Report;
+use crate::server::Server;
+
+/// The process of a PostgreSQL, which is killed as `pg_ctl stop -m immediate`
+/// does it.
+async fn stop_immediately(data: &DataDir) {
+    let mut folders = std::fs::read_dir(data.path().join("postgres")).expect("a cluster");
+    let pid = folders.find_map(|entry| {
+        let file = entry.ok()?.path().join("postmaster.pid");
+        let text = std::fs::read_to_string(file).ok()?;
+        Some(text.lines().next()?.to_owned())
+    });
+    let stopped = tokio::process::Command::new("kill")
+        .args(["-QUIT", &pid.expect("a process")])
+        .status()
+        .await;
+    assert!(stopped.expect("kill runs").success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_may_go_and_come_back_under_load() {
+    let data = DataDir::temporary().expect("a directory");
+    let postgres = Postgres::start(&data, 0).expect("a PostgreSQL");
+    let database = Database::at(postgres.url("cruddur")).await;
+    let port = reqwest::Url::parse(&database.url)
+        .expect("an address")
+        .port();
+    let cruddur = start_on(database, Setup::default()).await;
+    let server = Server::start(&cruddur).await;
+    let pairs = pairs(&cruddur, 10).await;
+    let load = Load::new(vec![server.url.clone()], pairs, 20, 60);
+    let outages = async {
+        let mut postgres = Some(postgres);
+        for _ in 0..3 {
+            tokio::time::sleep(Duration::from_millis(700)).await;
+            stop_immediately(&data).await;
+            drop(postgres.take());
+            tokio::time::sleep(Duration::from_millis(700)).await;
+            postgres =
+                Some(Postgres::start(&data, port.expect("a port")).expect("it starts again"));
+        }
+        postgres
+    };
+
+    let (sent, postgres) = tokio::join!(load.run(&cruddur), outages);
+
+    let report = Report::read(&cruddur.dynamo.url, &sent).await;
+    report.judge("PostgreSQL killed three times");
+    drop(postgres);
+}
