@@ -1,13 +1,17 @@
 //! A PostgreSQL that goes and comes back.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cruddur::dev::{DataDir, Postgres};
+use serde_json::json;
 
 use crate::harness::{Database, Setup, start_on};
 use crate::load::{Load, pairs};
 use crate::report::Report;
 use crate::server::Server;
+
+/// How soon a server has to be well again after PostgreSQL is.
+const RECOVERS_WITHIN: Duration = Duration::from_secs(4);
 
 /// The process of a PostgreSQL, which is killed as `pg_ctl stop -m immediate`
 /// does it.
@@ -27,7 +31,9 @@ async fn stop_immediately(data: &DataDir) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres_may_go_and_come_back_under_load() {
-    let data = DataDir::temporary().expect("a directory");
+    // One that stays when its server goes.
+    let folder = std::env::temp_dir().join(format!("cruddur-faults-{}", uuid::Uuid::new_v4()));
+    let data = DataDir::open(&folder).expect("a directory");
     let postgres = Postgres::start(&data, 0).expect("a PostgreSQL");
     let database = Database::at(postgres.url("cruddur")).await;
     let port = reqwest::Url::parse(&database.url)
@@ -35,8 +41,8 @@ async fn postgres_may_go_and_come_back_under_load() {
         .port();
     let cruddur = start_on(database, Setup::default()).await;
     let server = Server::start(&cruddur).await;
-    let pairs = pairs(&cruddur, 10).await;
-    let load = Load::new(vec![server.url.clone()], pairs, 20, 60);
+    let pairs = pairs(&cruddur, 11).await;
+    let load = Load::new(vec![server.url.clone()], pairs[1..].to_vec(), 20, 60);
     let outages = async {
         let mut postgres = Some(postgres);
         for _ in 0..3 {
@@ -52,7 +58,22 @@ async fn postgres_may_go_and_come_back_under_load() {
 
     let (sent, postgres) = tokio::join!(load.run(&cruddur), outages);
 
+    // Somebody whom the server has never seen, without a restart of it.
+    let viewer = "{ viewer { handle } }";
+    let began = Instant::now();
+    while cruddur
+        .ask_at(&server.url, &pairs[0][0], viewer, json!({}))
+        .await["data"]["viewer"]["handle"]
+        .is_null()
+    {
+        assert!(
+            began.elapsed() < RECOVERS_WITHIN,
+            "it finds PostgreSQL again"
+        );
+    }
     let report = Report::read(&cruddur.dynamo.url, &sent).await;
     report.judge("PostgreSQL killed three times");
     drop(postgres);
+    drop(data);
+    std::fs::remove_dir_all(folder).expect("it is removed");
 }

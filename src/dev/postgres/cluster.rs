@@ -34,6 +34,8 @@ watcher=$!
 wait "$program"
 status=$?
 kill "$watcher" 2>/dev/null
+# Until it is gone it could read what is for us.
+wait "$watcher" 2>/dev/null
 echo "guard: it ended with $status" >&2
 if [ -n "$remove" ]; then
     read -r word <&3
