@@ -16,9 +16,14 @@ async function openPage(browser, url) {
   const page = await context.newPage();
   const faults = [];
   const { origin } = new URL(url);
+  const answers = new Map();
   await context.route("**/*", (route) => {
-    const asked = route.request().url();
-    if (new URL(asked).origin === origin) return route.continue();
+    const asked = new URL(route.request().url());
+    if (asked.origin === origin) {
+      const answer = answers.get(asked.pathname);
+      answers.delete(asked.pathname);
+      return answer ? route.fulfill(answer) : route.continue();
+    }
     faults.push(`asked for ${asked}`);
     return route.abort();
   });
@@ -30,7 +35,12 @@ async function openPage(browser, url) {
   await page.goto(url);
   await page.locator(".graphiql-query-editor .view-line").first().waitFor();
   const ready = Math.round(performance.now() - began);
-  return { page, faults, ready, close: () => context.close() };
+  // What is still asked for is nobody's any more.
+  const close = async () => {
+    await context.unrouteAll({ behavior: "ignoreErrors" });
+    await context.close();
+  };
+  return { page, faults, ready, answers, close };
 }
 
 const execute = async (page) => {
@@ -54,7 +64,7 @@ async function assertNoToken(page, tokens) {
 
 async function signedInByDev(browser, places) {
   const root = new URL("/", places.graphql).href;
-  const { page, faults, ready, close } = await openPage(browser, root);
+  const { page, faults, ready, answers, close } = await openPage(browser, root);
   assert.equal(page.url(), places.graphiql, "/ leads to GraphiQL");
   assert.equal(await page.locator(".cruddur-session select").inputValue(), "luu");
 
@@ -101,7 +111,7 @@ async function signedInByDev(browser, places) {
   // A token that is not good any more is renewed, and nobody notices.
   const graphql = (url) => url.pathname === "/graphql";
   const expired = { status: 401, contentType: "application/json", body: '{"errors": [{"message": "expired"}]}' };
-  await page.route(graphql, (route) => route.fulfill(expired), { times: 1 });
+  answers.set("/graphql", expired);
   const renewed = page.waitForResponse((response) => response.url().endsWith("/session/token"));
   await page.locator("button.graphiql-execute-button").click();
   await renewed;
