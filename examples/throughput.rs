@@ -10,7 +10,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
 use cruddur::clock::Clock;
 use cruddur::dev::{DataDir, DynamoDb, Postgres};
-use cruddur::messaging::{Destination, Directory, Messaging, NewMessage};
+use cruddur::messaging::{Bus, Destination, Directory, Messaging, NewMessage};
 use cruddur::model::{MessageBody, MessageId};
 use cruddur::store::{
     DynamoTarget, MessageStore, NewTable, NewUser, PoolSettings, UserStore, connect_database,
@@ -73,7 +73,7 @@ async fn through_messaging(
 ) -> Result<f64, Box<dyn std::error::Error>> {
     let (_dynamodb, messages) = fresh().await?;
     let directory = Directory::new(users.clone(), Duration::from_secs(30));
-    let messaging = Messaging::new(messages, directory, Clock::system());
+    let messaging = Messaging::new(messages, directory, Clock::system(), Bus::local());
     let written = Arc::new(AtomicU64::new(0));
     let began = Instant::now();
     let tasks: Vec<_> = (0..writers)

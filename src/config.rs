@@ -13,6 +13,7 @@ use clap::Args;
 use crate::auth::{Issuers, TokenUse, UserPoolId};
 use crate::graphql::{Api, Introspection, Limits, SendRate};
 use crate::loopback::is_loopback;
+use crate::messaging::{Bus, InvalidRedisUrl};
 use crate::server::{Bounds, Documents, Graphiql, Origin, Origins};
 use crate::store::{DynamoTarget, PoolSettings};
 
@@ -192,6 +193,28 @@ impl DocumentsArgs {
         let wrong = |why: &dyn Display| format!("--trusted-documents {}: {why}", file.display());
         let manifest = std::fs::read_to_string(file).map_err(|error| wrong(&error))?;
         Documents::trusted(&manifest, api).map_err(|error| wrong(&error))
+    }
+}
+
+/// How instances tell each other what happens.
+#[derive(Args, Clone, Debug)]
+pub struct LiveArgs {
+    /// Redis or Valkey through which instances tell each other of new messages;
+    /// needed as soon as there is more than one [default: none]
+    ///
+    /// `rediss://` is with TLS. While it is away subscriptions are late, and
+    /// nothing is lost.
+    #[arg(long, env = "REDIS_URL", hide_env_values = true, value_name = "URL")]
+    pub redis_url: Option<String>,
+}
+
+impl LiveArgs {
+    /// The bus to those instances that use the same table.
+    pub fn bus(&self, table: &str) -> Result<Bus, InvalidRedisUrl> {
+        match &self.redis_url {
+            Some(url) => Bus::between_instances(url, table),
+            None => Ok(Bus::local()),
+        }
     }
 }
 

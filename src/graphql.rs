@@ -16,6 +16,7 @@ mod query;
 mod rate;
 mod scalars;
 mod session;
+mod subscription;
 mod tokens;
 mod types;
 mod values;

@@ -2,13 +2,17 @@
 //!
 //! Reading is in `reading`, creating a message in `writing`. Each group that
 //! is written to has a task of its own (`writer`), which plans transactions
-//! (`plan`), sends them, and finds out what came of them.
+//! (`plan`), sends them, finds out what came of them, and tells those who
+//! follow the group (`live`).
 
 mod adoption;
 mod batch;
 mod check;
 mod directory;
 mod error;
+mod live;
+mod marking;
+mod pauses;
 mod plan;
 mod queue;
 mod reading;
@@ -27,6 +31,11 @@ use moka::sync::Cache;
 pub use check::{Finding, FindingKind, Inspector, Unmended};
 pub use directory::{Directory, UserLoader};
 pub use error::{MessagingError, WriteOutcome};
+pub use live::{
+    Arrival, Bus, Follow, Follower, InvalidRedisUrl, LiveError, Position, Positions, Update,
+    Updates,
+};
+pub use marking::Marked;
 pub use reading::Freshness;
 pub use seeding::{SeedError, SeededMessage, Seeding};
 pub use viewer::Viewer;
@@ -49,16 +58,20 @@ const REMEMBER_FOR: Duration = Duration::from_hours(1);
 pub struct Messaging {
     messages: MessageStore,
     directory: Directory,
+    clock: Clock,
+    bus: Bus,
     writers: Arc<Writers>,
     participants: Cache<MessageGroupId, [UserId; 2]>,
 }
 
 impl Messaging {
-    /// Puts the rules over the stores.
+    /// Puts the rules over the stores. What is written is told on the bus.
     #[must_use]
-    pub fn new(messages: MessageStore, directory: Directory, clock: Clock) -> Self {
+    pub fn new(messages: MessageStore, directory: Directory, clock: Clock, bus: Bus) -> Self {
         Self {
-            writers: Arc::new(Writers::new(messages.clone(), clock)),
+            writers: Arc::new(Writers::new(messages.clone(), clock.clone(), bus.clone())),
+            clock,
+            bus,
             messages,
             directory,
             participants: Cache::builder()

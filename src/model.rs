@@ -85,7 +85,7 @@ pub struct User {
 }
 
 /// A message, as a participant sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
     /// The message's own uuid.
     pub id: MessageId,

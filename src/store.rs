@@ -12,6 +12,7 @@ mod database;
 mod dynamo;
 mod error;
 mod items;
+mod mark;
 mod messages;
 mod meter;
 mod operations;
@@ -35,6 +36,7 @@ pub use dynamo::{
 };
 pub use error::{Service, StoreError};
 pub use items::Stored;
+pub use mark::ReadMark;
 pub use messages::{Consistency, MessageStore, Newest};
 pub use meter::{Cost, Echo};
 pub use repair::{GroupAtOnce, Move, Repair};

@@ -21,7 +21,7 @@ use crate::demo;
 use crate::dev::{CLIENT_ID, DataDir, DevError, DynamoDb, Issuer, Postgres, SigningKey};
 use crate::graphql::{Api, Introspection, Limits, SendRate};
 use crate::loopback::is_loopback;
-use crate::messaging::{Directory, Messaging};
+use crate::messaging::{Bus, Directory, Messaging};
 use crate::server::{App, Bounds, Graphiql, Health, Origins, serve};
 use crate::store::{
     DynamoTarget, MessageStore, NewTable, PoolSettings, TableStatus, UserStore, connect_database,
@@ -122,7 +122,7 @@ impl DevArgs {
         };
         let issuer = Issuer::start(key, self.issuer_port, users.clone(), clock.clone())?;
         let directory = Directory::new(users.clone(), USERS_FRESH_FOR);
-        let messaging = Messaging::new(messages.clone(), directory, clock.clone());
+        let messaging = Messaging::new(messages.clone(), directory, clock.clone(), Bus::local());
         demo::seed(&messaging, &users, clock.now()).await?;
         let places = Places {
             api: listener.local_addr()?,

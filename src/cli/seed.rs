@@ -11,7 +11,7 @@ use super::output::{self, Format};
 use super::people::{self, PeopleArgs};
 use crate::clock::Clock;
 use crate::demo;
-use crate::messaging::{Directory, Messaging, Seeding};
+use crate::messaging::{Bus, Directory, Messaging, Seeding};
 use crate::store::{UserStore, remote_database_host};
 
 #[derive(Args, Debug)]
@@ -43,7 +43,12 @@ impl SeedArgs {
         let users = self.people.connect().await?;
         let clock = Clock::system();
         let directory = Directory::new(users.clone(), std::time::Duration::ZERO);
-        let messaging = Messaging::new(session.messages.clone(), directory, clock.clone());
+        let messaging = Messaging::new(
+            session.messages.clone(),
+            directory,
+            clock.clone(),
+            Bus::local(),
+        );
         let seeded = self.seed(&messaging, &users, &clock).await;
         let seeded = session.explained(seeded)?;
         if session.format == Format::Table {

@@ -12,7 +12,9 @@ use super::metrics::begin_metrics;
 use super::signals::stop;
 use crate::auth::{CognitoVerifier, KeyCache};
 use crate::clock::Clock;
-use crate::config::{ApiArgs, DatabaseArgs, MetricsArgs, SignInArgs, TableArgs, sdk_target};
+use crate::config::{
+    ApiArgs, DatabaseArgs, LiveArgs, MetricsArgs, SignInArgs, TableArgs, sdk_target,
+};
 use crate::graphql::Api;
 use crate::messaging::{Directory, Messaging};
 use crate::server::{App, Health, Stopped, serve};
@@ -32,6 +34,8 @@ pub(super) struct ServeArgs {
     #[command(flatten)]
     database: DatabaseArgs,
     #[command(flatten)]
+    live: LiveArgs,
+    #[command(flatten)]
     metrics: MetricsArgs,
     /// Serve a table with a stream, although the original's stream function may
     /// be behind it, which would undo what is written here
@@ -47,11 +51,14 @@ impl ServeArgs {
         let messages = self.messages().await?;
         let users = self.users().await?;
         let fresh_for = Duration::from_secs(self.api.user_cache_seconds);
+        let directory = Directory::new(users.clone(), fresh_for);
+        let bus = self.live.bus(&self.table.table);
+        let bus = bus.map_err(|invalid| CliError::Usage(format!("--redis-url: {invalid}")))?;
         let app = App {
             documents,
             api,
-            health: Health::new(messages.clone(), users.clone()),
-            messaging: Messaging::new(messages, Directory::new(users, fresh_for), Clock::system()),
+            health: Health::new(messages.clone(), users),
+            messaging: Messaging::new(messages, directory, Clock::system(), bus),
             verifier: self.verifier()?,
             graphiql: self.api.graphiql(),
             origins: self.api.origins(),

@@ -8,9 +8,8 @@ use apollo_compiler::schema::{Component, ExtendedType};
 use apollo_compiler::validation::{Valid, WithErrors};
 use apollo_compiler::{name, ty};
 use async_graphql::parser::types::{DocumentOperations, ExecutableDocument, OperationDefinition};
-use async_graphql::{
-    EmptySubscription, Pos, Positioned, Request, Response, SDLExportOptions, Schema, ValidationMode,
-};
+use async_graphql::{Pos, Positioned, Request, Response, SDLExportOptions, Schema, ValidationMode};
+use futures_util::stream::{self, Stream, StreamExt};
 
 use super::completion::Answered;
 use super::error::{Code, refusal, see_to};
@@ -19,6 +18,7 @@ use super::mutation::Mutation;
 use super::operation::{GraphqlRequest, Operation};
 use super::query::Query;
 use super::session::Session;
+use super::subscription::Subscription;
 use super::types::{Node, Problem};
 
 /// Who may ask for the schema.
@@ -35,7 +35,7 @@ pub enum Introspection {
 /// The API: a schema, who may ask for it, and how much may be asked of it.
 #[derive(Clone)]
 pub struct Api {
-    schema: Schema<Query, Mutation, EmptySubscription>,
+    schema: Schema<Query, Mutation, Subscription>,
     definition: Arc<Valid<apollo_compiler::Schema>>,
     introspection: Introspection,
     limits: Limits,
@@ -45,7 +45,7 @@ impl Api {
     /// Builds the schema.
     #[must_use]
     pub fn new(introspection: Introspection, limits: Limits) -> Self {
-        let mut schema = Schema::build(Query, Mutation, EmptySubscription)
+        let mut schema = Schema::build(Query, Mutation, Subscription)
             .register_output_type::<Node>()
             .register_output_type::<Problem>();
         if introspection == Introspection::Off {
@@ -130,22 +130,57 @@ impl Api {
         session: Session,
         request_id: &str,
     ) -> Response {
-        let checked = self.check_shown(&operation);
-        let operation = match checked.and_then(|()| self.check(&operation)) {
+        let operation = match self.prepare(&operation) {
             Ok(operation) => operation,
             Err(refused) => return *refused,
         };
-        let mut request = Request::new("").data(session);
-        request.set_parsed_query(document_of(operation.clone()));
-        let mut response = self.schema.execute(request).await;
+        let response = self.schema.execute(request(&operation, session)).await;
+        self.complete(&operation, response, request_id)
+    }
+
+    /// Executes an operation of any kind: a subscription has an answer for each
+    /// event, the others have one.
+    pub fn execute_stream(
+        &self,
+        operation: &Operation,
+        session: Session,
+        request_id: &str,
+    ) -> impl Stream<Item = Response> + Send + use<> {
+        let operation = match self.prepare(operation) {
+            Ok(operation) => operation,
+            Err(refused) => return stream::once(std::future::ready(*refused)).left_stream(),
+        };
+        let (api, request_id) = (self.clone(), request_id.to_owned());
+        let responses = self.schema.execute_stream(request(&operation, session));
+        let complete = move |response| api.complete(&operation, response, &request_id);
+        responses.map(complete).right_stream()
+    }
+
+    fn prepare(&self, operation: &Operation) -> Result<OperationDefinition, Box<Response>> {
+        self.check_shown(operation)?;
+        self.check(operation)
+    }
+
+    fn complete(
+        &self,
+        operation: &OperationDefinition,
+        mut response: Response,
+        request_id: &str,
+    ) -> Response {
         let answered = Answered {
             schema: &self.definition,
         };
-        response.data = answered.complete(&operation, std::mem::take(&mut response.data));
+        response.data = answered.complete(operation, std::mem::take(&mut response.data));
         response.errors.dedup();
         see_to(&mut response.errors, request_id);
         response
     }
+}
+
+fn request(operation: &OperationDefinition, session: Session) -> Request {
+    let mut request = Request::new("").data(session);
+    request.set_parsed_query(document_of(operation.clone()));
+    request
 }
 
 /// A document with one operation alone.

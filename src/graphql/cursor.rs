@@ -3,13 +3,16 @@
 //! In the code they are scalars of their own; the schema shows plain `String`.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use async_graphql::registry::Registry;
 use async_graphql::{InputType, InputValueError, InputValueResult, Value};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, Datelike};
 use uuid::Uuid;
 
+use crate::messaging::{Position, Positions};
 use crate::model::{Message, MessageGroup, MessageGroupId, Place, SortKey, UserId};
 
 /// A place in the messages of a group.
@@ -32,6 +35,24 @@ pub struct MessageGroupCursor {
     pub key: SortKey,
 }
 
+/// How far a subscription has come in all groups of a user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventCursor {
+    /// Whose groups.
+    pub owner: UserId,
+    /// How far in each.
+    pub positions: Positions,
+}
+
+/// A cursor from which a subscription can go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LiveCursor {
+    /// Of a message in its group.
+    Message(MessageCursor),
+    /// Of an event.
+    Event(EventCursor),
+}
+
 /// An argument that takes a cursor; the empty string is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CursorArgument<C>(pub Option<C>);
@@ -47,6 +68,9 @@ pub trait Cursor: Sized + Send + Sync {
 /// First byte of a cursor: which connection it belongs to.
 const MESSAGE: u8 = b'm';
 const MESSAGE_GROUP: u8 = b'g';
+const EVENT: u8 = b'e';
+/// In place of the number of groups, where there were too many.
+const TOO_MANY: u16 = u16::MAX;
 
 impl Cursor for MessageCursor {
     fn encode(&self) -> String {
@@ -89,6 +113,78 @@ impl Cursor for MessageGroupCursor {
             owner: UserId(Uuid::from_bytes(*owner)),
             key: sort_key(key)?,
         })
+    }
+}
+
+impl Cursor for EventCursor {
+    fn encode(&self) -> String {
+        let as_of = self.positions.as_of.timestamp_micros().to_be_bytes();
+        let mut bytes = [&[EVENT], &self.owner.0.as_bytes()[..], &as_of].concat();
+        let count = self.positions.known.as_ref().map(HashMap::len);
+        let count = count.and_then(|count| u16::try_from(count).ok());
+        bytes.extend(count.unwrap_or(TOO_MANY).to_be_bytes());
+        for (group, position) in self.positions.known.iter().flatten() {
+            let key = position.key.as_str().as_bytes();
+            bytes.extend(group.0.as_bytes());
+            bytes.extend(position.seq.to_be_bytes());
+            // A key has at most 40 bytes.
+            bytes.push(u8::try_from(key.len()).unwrap_or(u8::MAX));
+            bytes.extend(key);
+        }
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    fn decode(text: &str) -> Option<Self> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+        let rest = bytes.strip_prefix(&[EVENT])?;
+        let (owner, rest) = rest.split_first_chunk()?;
+        let (as_of, rest) = rest.split_first_chunk()?;
+        let (count, rest) = rest.split_first_chunk()?;
+        let known = match u16::from_be_bytes(*count) {
+            TOO_MANY => rest.is_empty().then_some(None)?,
+            count => Some(positions(count.into(), rest)?),
+        };
+        Some(Self {
+            owner: UserId(Uuid::from_bytes(*owner)),
+            positions: Positions {
+                as_of: DateTime::from_timestamp_micros(i64::from_be_bytes(*as_of))
+                    .filter(|time| (2000..3000).contains(&time.year()))?,
+                known,
+            },
+        })
+    }
+}
+
+/// So many groups with their positions, and nothing behind them.
+fn positions(count: usize, mut rest: &[u8]) -> Option<HashMap<MessageGroupId, Position>> {
+    let mut known = HashMap::new();
+    for _ in 0..count.min(Positions::MOST) {
+        let (group, behind) = rest.split_first_chunk()?;
+        let (seq, behind) = behind.split_first_chunk()?;
+        let (length, behind) = behind.split_first()?;
+        let (key, behind) = behind.split_at_checked(usize::from(*length))?;
+        let seq = u64::from_be_bytes(*seq);
+        let key = sort_key(key)?;
+        known.insert(
+            MessageGroupId(Uuid::from_bytes(*group)),
+            Position { seq, key },
+        );
+        rest = behind;
+    }
+    (rest.is_empty() && known.len() == count).then_some(known)
+}
+
+impl Cursor for LiveCursor {
+    fn encode(&self) -> String {
+        match self {
+            Self::Message(cursor) => cursor.encode(),
+            Self::Event(cursor) => cursor.encode(),
+        }
+    }
+
+    fn decode(text: &str) -> Option<Self> {
+        let message = MessageCursor::decode(text).map(Self::Message);
+        message.or_else(|| EventCursor::decode(text).map(Self::Event))
     }
 }
 

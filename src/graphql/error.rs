@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_graphql::{Error, ErrorExtensions, Pos, Response, ServerError};
 
-use crate::messaging::{MessagingError, WriteOutcome};
+use crate::messaging::{LiveError, MessagingError, WriteOutcome};
 
 /// When to try again what was refused as a whole.
 const RETRY_AFTER_MS: u64 = 1000;
@@ -28,12 +28,13 @@ pub enum Code {
     PersistedQueryNotFound,
     IdempotencyKeyReused,
     RateLimited,
+    Resync,
     Unavailable,
     InternalServerError,
 }
 
 impl Code {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::Unauthenticated,
         Self::Forbidden,
         Self::BadRequest,
@@ -45,6 +46,7 @@ impl Code {
         Self::PersistedQueryNotFound,
         Self::IdempotencyKeyReused,
         Self::RateLimited,
+        Self::Resync,
         Self::Unavailable,
         Self::InternalServerError,
     ];
@@ -79,6 +81,7 @@ impl Code {
             Self::PersistedQueryNotFound => "PERSISTED_QUERY_NOT_FOUND",
             Self::IdempotencyKeyReused => "IDEMPOTENCY_KEY_REUSED",
             Self::RateLimited => "RATE_LIMITED",
+            Self::Resync => "RESYNC",
             Self::Unavailable => "UNAVAILABLE",
             Self::InternalServerError => "INTERNAL_SERVER_ERROR",
         }
@@ -100,6 +103,14 @@ pub enum ApiError {
         /// When the next one may come.
         retry_after: Duration,
     },
+    /// A subscription does not go on, but can be begun again behind its last
+    /// event.
+    Behind,
+    /// A subscription cannot go on from a cursor: everything has to be read
+    /// anew.
+    Resync,
+    /// The viewer has no group with the uuid to subscribe to.
+    NoSuchGroup,
     /// It may work later.
     Unavailable {
         /// When.
@@ -134,6 +145,20 @@ impl From<MessagingError> for ApiError {
     }
 }
 
+impl From<LiveError> for ApiError {
+    fn from(error: LiveError) -> Self {
+        match error {
+            LiveError::NoSuchGroup => Self::NoSuchGroup,
+            LiveError::Behind(why) => {
+                tracing::info!(why, "a subscription fell behind");
+                Self::Behind
+            }
+            LiveError::Resync => Self::Resync,
+            LiveError::Messaging(error) => error.into(),
+        }
+    }
+}
+
 impl From<ApiError> for Error {
     fn from(error: ApiError) -> Self {
         match error {
@@ -150,6 +175,19 @@ impl From<ApiError> for Error {
             .extend_with(|_, extensions| {
                 extensions.set("retryAfterMs", millis(retry_after));
             }),
+            ApiError::Behind => coded(
+                Code::Unavailable,
+                "This subscription fell behind. Subscribe again with the last event's `cursor` as `after`: nothing is lost.",
+            )
+            .extend_with(|_, extensions| extensions.set("retryAfterMs", 0)),
+            ApiError::Resync => coded(
+                Code::Resync,
+                "Too many groups were active to go on from this cursor. Read the groups anew and subscribe without `after`.",
+            ),
+            ApiError::NoSuchGroup => coded(
+                Code::BadUserInput,
+                "You have no message group with this `messageGroupUuid`.",
+            ),
             ApiError::Unavailable {
                 retry_after,
                 outcome,
@@ -166,10 +204,10 @@ fn unavailable(retry_after: Duration, outcome: Option<WriteOutcome>) -> Error {
     let (message, outcome) = match outcome {
         None => ("This cannot be answered right now. Try again.", None),
         Some(WriteOutcome::NotApplied) => {
-            ("The message was not sent. Try again.", Some("NOT_APPLIED"))
+            ("This was not carried out. Try again.", Some("NOT_APPLIED"))
         }
         Some(WriteOutcome::Unknown) => (
-            "The message may have been sent. Send it again only with the same idempotencyKey.",
+            "This may have been carried out. Send a message again only with the same idempotencyKey.",
             Some("UNKNOWN"),
         ),
     };

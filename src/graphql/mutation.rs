@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use async_graphql::{Context, InputObject, Object, OneofObject};
 
+use super::cursor::{CursorArgument, MessageCursor};
 use super::error::ApiError;
 use super::scalars::Uuid;
 use super::session::Session;
 use super::types::{
     CannotMessageYourself, CreateMessageResult, CreateMessageSuccess, InvalidMessageBody,
-    MessageEdge, MessageGroupEdge, MessageGroupNotFound, ReceiverNotFound,
+    MarkMessageGroupReadResult, MarkMessageGroupReadSuccess, MessageEdge, MessageGroupEdge,
+    MessageGroupNotFound, ReceiverNotFound,
 };
-use crate::messaging::{CreateMessageError, CreatedMessage, Destination, NewMessage};
+use crate::messaging::{CreateMessageError, CreatedMessage, Destination, Marked, NewMessage};
 use crate::model::{MessageBody, MessageGroupId, MessageId, UserId};
 
 /// A message to be sent.
@@ -52,6 +54,16 @@ impl From<MessageDestination> for Destination {
     }
 }
 
+/// How far the viewer has read.
+#[derive(InputObject)]
+pub struct MarkMessageGroupReadInput {
+    /// The `uuid` of one of the viewer's message groups.
+    message_group_uuid: Uuid,
+    /// Cursor of the newest message that the viewer has seen, from its edge.
+    /// What was marked as read before stays read.
+    up_to: CursorArgument<MessageCursor>,
+}
+
 /// The root of all mutations.
 pub struct Mutation;
 
@@ -78,11 +90,38 @@ impl Mutation {
         let id = MessageId(uuid::Uuid::new_v4());
         let new = NewMessage::new(id, input.to.into(), body, input.idempotency_key)
             .map_err(|invalid| ApiError::BadUserInput(format!("`idempotencyKey`: {invalid}.")))?;
-        let created =
-            session
-                .messaging()
-                .create_message(viewer, session.users(), new, session.deadline());
+        let users = session.users();
+        let created = session
+            .messaging()
+            .create_message(viewer, &users, new, session.deadline());
         result(viewer.user().id, Box::pin(created).await)
+    }
+
+    /// Counts the messages of a group as read, up to one of them. Sending a
+    /// message to the group does so by itself.
+    async fn mark_message_group_read(
+        &self,
+        ctx: &Context<'_>,
+        input: MarkMessageGroupReadInput,
+    ) -> Result<MarkMessageGroupReadResult, ApiError> {
+        let session = Session::of(ctx)?;
+        let viewer = session.viewer()?;
+        let group = MessageGroupId(input.message_group_uuid.0);
+        let up_to = input.up_to.0.filter(|cursor| cursor.group == group);
+        let up_to = up_to.ok_or_else(|| {
+            let message = "`upTo` is not a cursor of a message in this group. Take one from an edge's `cursor`.";
+            ApiError::BadUserInput(message.to_owned())
+        })?;
+        let marked = session.messaging().mark_message_group_read(
+            viewer,
+            group,
+            up_to.seq,
+            session.deadline(),
+        );
+        Ok(match Box::pin(marked).await? {
+            Marked::Done => MarkMessageGroupReadSuccess(group).into(),
+            Marked::NoSuchGroup => MessageGroupNotFound::default().into(),
+        })
     }
 }
 

@@ -11,6 +11,7 @@ use super::paging::PageArgs;
 use super::scalars::Uuid;
 use super::session::Session;
 use super::types::{Message, MessageConnection, MessageGroup, MessageGroupConnection, Node, User};
+use crate::messaging::Freshness;
 use crate::model::{End, MessageGroupId};
 
 /// The root of all queries.
@@ -117,6 +118,17 @@ impl Query {
             .messages(session.viewer()?, group, &request)
             .await?;
         Ok(page.map(|page| MessageConnection::of(&page, None)))
+    }
+
+    /// How many of the viewer's groups have messages that the viewer has not
+    /// read: counted to 100 and no further, so 100 means 100 or more.
+    async fn unread_message_group_count(&self, ctx: &Context<'_>) -> Result<u32, ApiError> {
+        let session = Session::of(ctx)?;
+        let viewer = session.viewer()?;
+        let count = session
+            .messaging()
+            .unread_message_group_count(viewer, Freshness::MayLag);
+        Ok(count.await?)
     }
 
     /// The object with a global id; null when there is none, or it is not the

@@ -5,13 +5,13 @@ use dataloader::BatchFn;
 use dataloader::cached::Loader;
 use futures_util::future::join_all;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use super::error::ApiError;
 use super::rate::SendRate;
-use crate::messaging::{Messaging, MessagingError, UserLoader, Viewer};
+use crate::messaging::{Freshness, Messaging, MessagingError, UserLoader, Viewer};
 use crate::model::{MessageGroup, MessageGroupId, User, UserId};
 
 /// How many of a request's nested reads run at the same time.
@@ -23,11 +23,47 @@ type FoundGroup = Result<Option<Arc<MessageGroup>>, MessagingError>;
 pub struct Session {
     messaging: Messaging,
     viewer: Option<Viewer>,
-    users: UserLoader,
-    groups: Loader<MessageGroupId, FoundGroup, GroupBatch>,
+    found: Arc<Mutex<Found>>,
     reads: Semaphore,
     rate: SendRate,
     deadline: Instant,
+}
+
+/// What was found so far.
+#[derive(Clone)]
+struct Found {
+    users: Arc<UserLoader>,
+    groups: Arc<Loader<MessageGroupId, FoundGroup, GroupBatch>>,
+}
+
+impl Found {
+    fn nothing(messaging: &Messaging, viewer: Option<&Viewer>, users: UserLoader) -> Self {
+        let batch = GroupBatch {
+            messaging: messaging.clone(),
+            viewer: viewer.cloned(),
+        };
+        Self {
+            users: Arc::new(users),
+            groups: Arc::new(Loader::new(batch)),
+        }
+    }
+}
+
+/// Lets a session forget what it has found: each event of a subscription is
+/// answered as of its own time.
+#[derive(Clone)]
+pub(super) struct Renewal {
+    messaging: Messaging,
+    viewer: Option<Viewer>,
+    found: Arc<Mutex<Found>>,
+}
+
+impl Renewal {
+    pub fn renew(&self) {
+        let users = self.messaging.user_loader();
+        let nothing = Found::nothing(&self.messaging, self.viewer.as_ref(), users);
+        *self.found.lock().unwrap_or_else(PoisonError::into_inner) = nothing;
+    }
 }
 
 impl Session {
@@ -40,15 +76,11 @@ impl Session {
         rate: SendRate,
         deadline: Instant,
     ) -> Self {
-        let batch = GroupBatch {
-            messaging: messaging.clone(),
-            viewer: viewer.clone(),
-        };
+        let found = Found::nothing(&messaging, viewer.as_ref(), users);
         Self {
             messaging,
             viewer,
-            users,
-            groups: Loader::new(batch),
+            found: Arc::new(Mutex::new(found)),
             reads: Semaphore::new(READS_AT_ONCE),
             rate,
             deadline,
@@ -68,8 +100,32 @@ impl Session {
         &self.messaging
     }
 
-    pub(super) fn users(&self) -> &UserLoader {
-        &self.users
+    fn found(&self) -> Found {
+        let found = self.found.lock();
+        found.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn users(&self) -> Arc<UserLoader> {
+        self.found().users
+    }
+
+    /// For a subscription, which outlives what it has found.
+    pub(super) fn renewal(&self) -> Renewal {
+        Renewal {
+            messaging: self.messaging.clone(),
+            viewer: self.viewer.clone(),
+            found: Arc::clone(&self.found),
+        }
+    }
+
+    /// How many of the viewer's groups have unread messages, nothing that was
+    /// just done left out.
+    pub(super) async fn unread_message_group_count(&self) -> Result<u32, ApiError> {
+        let viewer = self.viewer()?;
+        let count = self
+            .messaging
+            .unread_message_group_count(viewer, Freshness::Newest);
+        Ok(count.await?)
     }
 
     pub(super) fn rate(&self) -> &SendRate {
@@ -90,11 +146,11 @@ impl Session {
         &self,
         id: MessageGroupId,
     ) -> Result<Option<Arc<MessageGroup>>, ApiError> {
-        match self.groups.try_load(id).await {
+        let groups = self.found().groups;
+        match groups.try_load(id).await {
             Ok(found) => Ok(found?),
             // Dropped with the field that led the batch.
-            Err(_) => Ok(self
-                .groups
+            Err(_) => Ok(groups
                 .try_load(id)
                 .await
                 .map_err(|_| ApiError::Internal)??),
@@ -108,7 +164,7 @@ impl Session {
         id: UserId,
         copy: Option<&User>,
     ) -> Result<Option<User>, ApiError> {
-        match self.users.find_by_id(id).await {
+        match self.users().find_by_id(id).await {
             Ok(Some(user)) => Ok(Some(user)),
             Ok(None) | Err(MessagingError::Unavailable { .. }) => Ok(copy.cloned()),
             Err(error) => Err(error.into()),

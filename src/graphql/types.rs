@@ -1,5 +1,6 @@
 //! The schema's objects. They wrap the model; their docs are the schema's.
 
+mod event;
 mod message;
 mod message_group;
 mod problem;
@@ -7,11 +8,13 @@ mod user;
 
 use async_graphql::{ID, Interface};
 
+pub(super) use event::{MessageCreatedEvent, MessageGroupUpdatedEvent};
 pub(super) use message::{Message, MessageConnection, MessageEdge};
 pub(super) use message_group::{MessageGroup, MessageGroupConnection, MessageGroupEdge};
 pub(super) use problem::{
     CannotMessageYourself, CreateMessageResult, CreateMessageSuccess, InvalidMessageBody,
-    MessageGroupNotFound, Problem, ReceiverNotFound,
+    MarkMessageGroupReadResult, MarkMessageGroupReadSuccess, MessageGroupNotFound, Problem,
+    ReceiverNotFound,
 };
 pub(super) use user::User;
 

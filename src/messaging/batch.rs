@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
+use super::pauses::Pauses;
 use super::plan::{Draft, GroupState};
 use super::queue::{Creation, Job, Reply, Requester, Written};
 use super::{MessagingError, WriteOutcome};
@@ -14,9 +15,6 @@ use crate::telemetry::metrics;
 
 /// For how long an attempt is settled that nobody waits for any more.
 const SETTLE_FOR: Duration = Duration::from_secs(30);
-/// Bounds of the pause before something is tried again.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
-const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
 /// Messages that are to share a transaction.
 pub(super) struct Batch {
@@ -25,7 +23,7 @@ pub(super) struct Batch {
     pub alias: Option<MessageGroupId>,
     /// Attempts on one version of which nobody knows what came of them.
     pub unsettled: Vec<Commit>,
-    pauses: u32,
+    pauses: Pauses,
     began: Instant,
 }
 
@@ -36,7 +34,7 @@ impl Batch {
             alias: aliases.last(),
             jobs,
             unsettled: Vec::new(),
-            pauses: 0,
+            pauses: Pauses::default(),
             began: Instant::now(),
         }
     }
@@ -163,12 +161,9 @@ impl Batch {
         None
     }
 
-    /// Full jitter between nothing and a bound that doubles.
+    /// Waits a little before something is tried again.
     pub async fn pause(&mut self) {
-        let factor = 1 << self.pauses.min(10);
-        let bound = SHORTEST_PAUSE.saturating_mul(factor).min(LONGEST_PAUSE);
-        self.pauses += 1;
-        sleep(bound.mul_f64(fastrand::f64())).await;
+        self.pauses.next().await;
     }
 
     pub fn answer_all(self, reply: &Reply) {

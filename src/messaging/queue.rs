@@ -9,6 +9,8 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use super::live::Bus;
+use super::marking::{Mark, QueuedMark};
 use super::plan::Draft;
 use super::writer::Writer;
 use super::{MessagingError, WriteOutcome};
@@ -18,7 +20,7 @@ use crate::store::{MessageStore, Sent};
 use crate::telemetry::Origin;
 use crate::telemetry::metrics::{self, Present, Thing};
 
-/// How many messages may wait for one group.
+/// How much may wait for one group.
 const QUEUE_LENGTH: usize = 256;
 
 /// What a group's task answers.
@@ -148,20 +150,31 @@ impl Job {
     }
 }
 
+/// What waits for a group's task.
+#[derive(Debug)]
+pub(super) enum Work {
+    /// A message is to be written.
+    Message(Box<Job>),
+    /// A participant has read.
+    Mark(Box<QueuedMark>),
+}
+
 /// The queues.
 #[derive(Debug)]
 pub(super) struct Writers {
     messages: MessageStore,
     clock: Clock,
-    queues: Mutex<HashMap<MessageGroupId, mpsc::Sender<Job>>>,
+    bus: Bus,
+    queues: Mutex<HashMap<MessageGroupId, mpsc::Sender<Work>>>,
 }
 
 impl Writers {
-    pub fn new(messages: MessageStore, clock: Clock) -> Self {
+    pub fn new(messages: MessageStore, clock: Clock, bus: Bus) -> Self {
         let queues = Mutex::default();
         Self {
             messages,
             clock,
+            bus,
             queues,
         }
     }
@@ -192,14 +205,7 @@ impl Writers {
             origins: Origin::current().into_iter().collect(),
             _waiting: Present::new(Thing::Message),
         };
-        if !self.enqueue(group, job) {
-            metrics::message_turned_away();
-            let cause = "too many messages wait for this group";
-            return Err(MessagingError::unavailable(
-                Some(WriteOutcome::NotApplied),
-                cause,
-            ));
-        }
+        self.enqueue(group, Work::Message(Box::new(job)))?;
         match tokio::time::timeout_at(deadline, answer).await {
             Ok(Ok(reply)) => reply,
             Ok(Err(_)) => Err(MessagingError::unavailable(
@@ -213,8 +219,32 @@ impl Writers {
         }
     }
 
+    /// Queues that a participant has read up to a message's `seq`, behind what
+    /// waits to be written, and waits until that counts.
+    pub async fn mark(
+        self: &Arc<Self>,
+        group: MessageGroupId,
+        mark: Mark,
+    ) -> Result<(), MessagingError> {
+        let (reply, answer) = oneshot::channel();
+        let deadline = mark.deadline;
+        let queued = QueuedMark {
+            mark,
+            reply,
+            origin: Origin::current(),
+        };
+        self.enqueue(group, Work::Mark(Box::new(queued)))?;
+        match tokio::time::timeout_at(deadline, answer).await {
+            Ok(Ok(reply)) => reply,
+            Ok(Err(_)) | Err(_) => Err(MessagingError::unavailable(
+                Some(WriteOutcome::Unknown),
+                "the request's time ran out before a mark was written",
+            )),
+        }
+    }
+
     /// Takes the task out of the list when nothing waits for it.
-    pub fn retire(&self, group: MessageGroupId, queue: &mpsc::Receiver<Job>) -> bool {
+    pub fn retire(&self, group: MessageGroupId, queue: &mpsc::Receiver<Work>) -> bool {
         let mut queues = self.queues();
         let idle = queue.is_empty();
         if idle {
@@ -223,28 +253,37 @@ impl Writers {
         idle
     }
 
-    fn enqueue(self: &Arc<Self>, group: MessageGroupId, job: Job) -> bool {
+    fn enqueue(self: &Arc<Self>, group: MessageGroupId, work: Work) -> Result<(), MessagingError> {
         let mut queues = self.queues();
         let queue = queues.entry(group).or_insert_with(|| self.start(group));
-        match queue.try_send(job) {
-            Ok(()) => true,
-            Err(TrySendError::Full(_)) => false,
+        let sent = match queue.try_send(work) {
             // The task ended by a fault, without having been taken out.
-            Err(TrySendError::Closed(job)) => {
+            Err(TrySendError::Closed(work)) => {
                 *queue = self.start(group);
-                queue.try_send(job).is_ok()
+                queue.try_send(work)
             }
-        }
+            sent => sent,
+        };
+        sent.map_err(|_full| {
+            metrics::message_turned_away();
+            let cause = "too much waits for this group";
+            MessagingError::unavailable(Some(WriteOutcome::NotApplied), cause)
+        })
     }
 
-    fn start(self: &Arc<Self>, group: MessageGroupId) -> mpsc::Sender<Job> {
-        let (queue, jobs) = mpsc::channel(QUEUE_LENGTH);
-        let writer = Writer::new(group, self.messages.clone(), self.clock.clone());
-        tokio::spawn(writer.run(jobs, Arc::clone(self)));
+    fn start(self: &Arc<Self>, group: MessageGroupId) -> mpsc::Sender<Work> {
+        let (queue, work) = mpsc::channel(QUEUE_LENGTH);
+        let writer = Writer::new(
+            group,
+            self.messages.clone(),
+            self.clock.clone(),
+            self.bus.clone(),
+        );
+        tokio::spawn(writer.run(work, Arc::clone(self)));
         queue
     }
 
-    fn queues(&self) -> MutexGuard<'_, HashMap<MessageGroupId, mpsc::Sender<Job>>> {
+    fn queues(&self) -> MutexGuard<'_, HashMap<MessageGroupId, mpsc::Sender<Work>>> {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -12,7 +12,10 @@ use crate::store::{Consistency, FoundRow};
 /// How often a group is read anew that moves while it is read.
 const TRIES: usize = 3;
 
-/// What a page of messages may miss.
+/// How far groups with unread messages are counted.
+const MOST_UNREAD: u32 = 100;
+
+/// What a read may miss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freshness {
     /// Nothing at the newest end.
@@ -93,6 +96,16 @@ impl Messaging {
         viewer: &Viewer,
         group: MessageGroupId,
     ) -> Result<Option<MessageGroup>, MessagingError> {
+        let found = self.find_at_version(viewer, group).await?;
+        Ok(found.map(|(_, group)| group))
+    }
+
+    /// The same, with the version of its head; 0 where it has none.
+    pub(super) async fn find_at_version(
+        &self,
+        viewer: &Viewer,
+        group: MessageGroupId,
+    ) -> Result<Option<(u64, MessageGroup)>, MessagingError> {
         let found = self.find_for(viewer, group).await?;
         self.with_newest(viewer, group, found).await
     }
@@ -111,8 +124,9 @@ impl Messaging {
         let pair = MessageGroupId::of_pair(me, other);
         match self.messages.find_head(pair).await? {
             Some(HeadRecord::Head(head)) => {
-                let found = Found::Headed(head);
-                self.with_newest(viewer, pair, Some(found)).await
+                let found = Some(Found::Headed(head));
+                let found = self.with_newest(viewer, pair, found).await?;
+                Ok(found.map(|(_, group)| group))
             }
             Some(HeadRecord::AliasOf(group)) => self.find_message_group(viewer, group).await,
             None => {
@@ -123,6 +137,24 @@ impl Messaging {
                 }
             }
         }
+    }
+
+    /// How many of the viewer's groups have unread messages, counted to 100:
+    /// `Query`s of the viewer's rows, the newest 5 megabytes at most.
+    pub async fn unread_message_group_count(
+        &self,
+        viewer: &Viewer,
+        freshness: Freshness,
+    ) -> Result<u32, MessagingError> {
+        let consistency = match freshness {
+            Freshness::Newest => Consistency::Strong,
+            Freshness::MayLag => Consistency::Eventual,
+        };
+        let owner = viewer.user().id;
+        let count = self
+            .messages
+            .count_unread_rows(owner, MOST_UNREAD, consistency);
+        Ok(count.await?)
     }
 
     /// One message of the viewer's: one or two `GetItem`s, at the same time.
@@ -230,14 +262,14 @@ impl Messaging {
         Ok(None)
     }
 
-    /// A group with its newest message. When that is not there the head was
+    /// A group with its newest message, and the version of its head. When that is not there the head was
     /// read just before it moved, and is read again.
     async fn with_newest(
         &self,
         viewer: &Viewer,
         group: MessageGroupId,
         mut found: Option<Found>,
-    ) -> Result<Option<MessageGroup>, MessagingError> {
+    ) -> Result<Option<(u64, MessageGroup)>, MessagingError> {
         for _ in 0..TRIES {
             match found {
                 None => return Ok(None),
@@ -246,7 +278,8 @@ impl Messaging {
                         .messages
                         .newest_message(group, Consistency::Strong)
                         .await?;
-                    return Ok(newest.and_then(|newest| row_as_seen(viewer, row, newest)));
+                    let seen = newest.and_then(|newest| row_as_seen(viewer, row, newest));
+                    return Ok(seen.map(|group| (0, group)));
                 }
                 Some(Found::Headed(head)) => {
                     let newest = self
@@ -254,7 +287,8 @@ impl Messaging {
                         .find_message(group, &head.last_message_key)
                         .await?;
                     if let Some(newest) = newest {
-                        return Ok(head_as_seen(viewer, &head, newest));
+                        let seen = head_as_seen(viewer, &head, newest);
+                        return Ok(seen.map(|group| (head.version, group)));
                     }
                 }
             }
@@ -295,7 +329,7 @@ fn other_in(row: &FoundRow, me: UserId) -> Option<UserId> {
     other_of([row.owner, row.other_user.id], me)
 }
 
-fn head_as_seen(viewer: &Viewer, head: &Head, newest: Message) -> Option<MessageGroup> {
+pub(super) fn head_as_seen(viewer: &Viewer, head: &Head, newest: Message) -> Option<MessageGroup> {
     let other_user_id = other_of(head.participants, viewer.user().id)?;
     Some(MessageGroup {
         id: newest.group_id,

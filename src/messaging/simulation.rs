@@ -8,8 +8,8 @@
 
 mod table;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -18,9 +18,10 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
+use super::marking::Mark;
 use super::plan::{Draft, Once};
 use super::queue::{Known, Written};
-use super::{Directory, Messaging, MessagingError, WriteOutcome};
+use super::{Bus, Directory, Messaging, MessagingError, WriteOutcome};
 use crate::clock::Clock;
 use crate::model::{MessageBody, MessageGroupId, MessageId, User, UserId};
 use crate::store::simulated::{Faults, Simulated, Wire};
@@ -58,6 +59,15 @@ pub(super) struct Sending {
     pub fate: Fate,
 }
 
+/// That a participant has read up to a message.
+#[derive(Clone, Debug)]
+pub(super) struct Reading {
+    pub group: MessageGroupId,
+    pub reader: UserId,
+    pub seq: u64,
+    pub acknowledged: bool,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     /// It is there, under this uuid.
@@ -74,6 +84,9 @@ struct World {
     start: DateTime<Utc>,
     began: Instant,
     deaths: AtomicUsize,
+    /// Messages that are there, by their numbers.
+    written: Mutex<Vec<(MessageGroupId, u64)>>,
+    readings: Mutex<Vec<Reading>>,
 }
 
 impl World {
@@ -97,6 +110,8 @@ impl World {
             start,
             began,
             deaths: AtomicUsize::new(0),
+            written: Mutex::default(),
+            readings: Mutex::default(),
             dynamo,
         }
     }
@@ -123,8 +138,49 @@ impl World {
             sleep(Duration::from_micros(self.dynamo.dice(300_000))).await;
             let body = format!("message {number} of writer {writer}");
             sent.push(self.send(sender, receiver, body).await);
+            if self.dynamo.dice(3) == 0 {
+                self.read(sender.id).await;
+            }
         }
         sent
+    }
+
+    /// Somebody has read up to one of the messages, whoever sent it, unless it
+    /// is not of a group of theirs.
+    async fn read(&self, reader: UserId) {
+        let written = self.written.lock().expect("no panic").clone();
+        let groups = self
+            .users
+            .iter()
+            .map(|other| MessageGroupId::of_pair(reader, other.id));
+        let groups: Vec<_> = groups.collect();
+        let own = written
+            .into_iter()
+            .filter(|(group, _)| groups.contains(group));
+        let own: Vec<_> = own.collect();
+        if own.is_empty() {
+            return;
+        }
+        let (group, seq) = own[self.one_of(own.len())];
+        let instance = self.instance().await;
+        let deadline = Instant::now() + DEADLINES[self.one_of(DEADLINES.len())];
+        let mark = Mark {
+            reader,
+            seq,
+            known: None,
+            deadline,
+        };
+        let mark = instance.messaging.writers.mark(group, mark);
+        let acknowledged = tokio::select! {
+            marked = mark => marked.is_ok(),
+            () = instance.died.notified() => false,
+        };
+        self.readings.lock().expect("no panic").push(Reading {
+            group,
+            reader,
+            seq,
+            acknowledged,
+        });
     }
 
     fn one_of(&self, count: usize) -> usize {
@@ -182,6 +238,8 @@ impl World {
                 Ok(Ok(Written::Created(created))) => {
                     // Under a key it may be an earlier request that wrote it.
                     assert!(sending.keyed || created.message.id == id);
+                    let place = (sending.group, created.message.seq);
+                    self.written.lock().expect("no panic").push(place);
                     Fate::Acknowledged(created.message.id, Instant::now())
                 }
                 Ok(Ok(Written::SentBefore(sent))) => Fate::Acknowledged(sent.message_id, Instant::now()),
@@ -233,7 +291,7 @@ impl Instance {
         let messages = MessageStore::new(wire.client(), "cruddur-messages".to_owned());
         let directory = Directory::new(UserStore::nowhere(), Duration::ZERO);
         Self {
-            messaging: Messaging::new(messages, directory, clock),
+            messaging: Messaging::new(messages, directory, clock, Bus::local()),
             wire,
             died: Notify::new(),
         }
@@ -255,7 +313,8 @@ async fn run(seed: u64) -> Checked {
     };
     world.dynamo.set_faults(Faults::default());
     sleep(QUIET).await;
-    let mut checked = table::check(&world.dynamo.items(), &sent);
+    let readings = world.readings.lock().expect("no panic").clone();
+    let mut checked = table::check(&world.dynamo.items(), &sent, &readings);
     checked.deaths = world.deaths.load(Ordering::Relaxed);
     checked
 }

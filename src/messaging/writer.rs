@@ -18,8 +18,10 @@ use tracing::Instrument;
 use super::MessagingError;
 use super::adoption::{Headless, headless};
 use super::batch::Batch;
+use super::live::{Bus, Hint};
+use super::marking::QueuedMark;
 use super::plan::{GroupState, MOST_MESSAGES};
-use super::queue::{Job, OtherGroup, Writers, Written};
+use super::queue::{Job, OtherGroup, Work, Writers, Written};
 use crate::clock::Clock;
 use crate::model::{HeadRecord, MessageGroupId};
 use crate::store::{Commit, MessageStore, Outcome, Refusal, StoreError};
@@ -31,13 +33,16 @@ const IDLE: Duration = Duration::from_mins(1);
 
 /// Writes one group's messages.
 pub(super) struct Writer {
-    group: MessageGroupId,
-    messages: MessageStore,
+    pub(super) group: MessageGroupId,
+    pub(super) messages: MessageStore,
     clock: Clock,
+    pub(super) bus: Bus,
     /// What the last write left behind, as long as nobody else writes.
-    state: Option<GroupState>,
+    pub(super) state: Option<GroupState>,
     /// What was gathered but has to wait for another transaction.
     deferred: VecDeque<Job>,
+    /// Marks that came behind what was gathered.
+    marks: VecDeque<Box<QueuedMark>>,
 }
 
 /// What is known of a group before a write.
@@ -47,43 +52,71 @@ enum State {
 }
 
 impl Writer {
-    pub fn new(group: MessageGroupId, messages: MessageStore, clock: Clock) -> Self {
+    pub fn new(group: MessageGroupId, messages: MessageStore, clock: Clock, bus: Bus) -> Self {
         Self {
             group,
             messages,
             clock,
+            bus,
             state: None,
             deferred: VecDeque::new(),
+            marks: VecDeque::new(),
         }
     }
 
     /// Runs until nothing has come for a while.
-    pub async fn run(mut self, mut queue: mpsc::Receiver<Job>, writers: Arc<Writers>) {
+    pub async fn run(mut self, mut queue: mpsc::Receiver<Work>, writers: Arc<Writers>) {
         let _counted = Present::new(Thing::GroupTask);
-        loop {
-            let first = match self.deferred.pop_front() {
-                Some(job) => job,
-                None => match timeout(IDLE, queue.recv()).await {
-                    Ok(Some(job)) => job,
-                    Ok(None) => return,
-                    Err(_) if writers.retire(self.group, &queue) => return,
-                    Err(_) => continue,
-                },
-            };
-            let jobs = self.gather(first, &mut queue);
-            self.write_for_requests(jobs).await;
+        while let Some(work) = self.next(&mut queue, &writers).await {
+            match work {
+                Work::Message(first) => {
+                    let jobs = self.gather(*first, &mut queue);
+                    self.write_for_requests(jobs).await;
+                }
+                Work::Mark(mark) => self.mark_for_request(*mark).await,
+            }
             // A batch whose time is out has nothing to wait for.
             tokio::task::yield_now().await;
         }
     }
 
+    async fn next(&mut self, queue: &mut mpsc::Receiver<Work>, writers: &Writers) -> Option<Work> {
+        if let Some(mark) = self.marks.pop_front() {
+            return Some(Work::Mark(mark));
+        }
+        if let Some(job) = self.deferred.pop_front() {
+            return Some(Work::Message(Box::new(job)));
+        }
+        loop {
+            match timeout(IDLE, queue.recv()).await {
+                Ok(work) => return work,
+                Err(_) if writers.retire(self.group, queue) => return None,
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// The next message that waits; marks on the way stay for later.
+    fn waiting(&mut self, queue: &mut mpsc::Receiver<Work>) -> Option<Job> {
+        if let Some(job) = self.deferred.pop_front() {
+            return Some(job);
+        }
+        loop {
+            match queue.try_recv().ok()? {
+                Work::Message(job) => return Some(*job),
+                Work::Mark(mark) => self.marks.push_back(mark),
+            }
+        }
+    }
+
     /// Takes along what waits. The same key sent twice is one message.
-    fn gather(&mut self, first: Job, queue: &mut mpsc::Receiver<Job>) -> Vec<Job> {
+    fn gather(&mut self, first: Job, queue: &mut mpsc::Receiver<Work>) -> Vec<Job> {
         let mut jobs = vec![first];
         let mut later = VecDeque::new();
         while !jobs[0].alone && jobs.len() + later.len() < MOST_MESSAGES {
-            let next = self.deferred.pop_front().or_else(|| queue.try_recv().ok());
-            let Some(job) = next else { break };
+            let Some(job) = self.waiting(queue) else {
+                break;
+            };
             match jobs.iter_mut().find(|earlier| same_key(earlier, &job)) {
                 Some(earlier) if earlier.draft.once == job.draft.once => earlier.join(job),
                 Some(_) => later.push_back(job),
@@ -141,8 +174,7 @@ impl Writer {
                 Outcome::Applied => {
                     metrics::transaction_applied(commit.messages.len());
                     tracing::debug!(messages = commit.messages.len(), "written");
-                    batch.applied(&commit);
-                    self.delete_surplus(&commit).await;
+                    self.applied(&mut batch, &commit).await;
                     self.state = Some(GroupState::of_head(commit.head));
                 }
                 Outcome::Unknown(cause) => {
@@ -202,14 +234,25 @@ impl Writer {
             }
             if let Some(commit) = batch.unsettled.pop() {
                 if applied {
-                    batch.applied(&commit);
-                    self.delete_surplus(&commit).await;
+                    self.applied(batch, &commit).await;
                 } else if batch.unsettled.is_empty() {
                     batch.not_applied();
                 }
             }
         }
         Ok(())
+    }
+
+    /// A transaction is in the table: everybody may know.
+    async fn applied(&self, batch: &mut Batch, commit: &Commit) {
+        self.bus.publish(&Hint {
+            group: self.group,
+            head: commit.head.clone(),
+            messages: commit.messages.clone(),
+            reader: None,
+        });
+        batch.applied(commit);
+        self.delete_surplus(commit).await;
     }
 
     /// Deletes the rows that were too many to go in a transaction that is in
@@ -292,7 +335,7 @@ impl Writer {
 }
 
 /// Counts an attempt, and each reason for which there has to be another.
-fn count(outcome: &Outcome) {
+pub(super) fn count(outcome: &Outcome) {
     metrics::write_attempt(match outcome {
         Outcome::Applied => "applied",
         Outcome::Refused(_) => "refused",

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::{SortKey, UserId};
 
 /// What the table knows of a group as a whole.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
     /// Raised by one by every writer of the head or of the group's rows.
     pub version: u64,
@@ -25,6 +27,21 @@ impl Head {
     pub fn unread_count(&self, owner: UserId) -> u64 {
         let read = self.read_counts.get(&owner).copied().unwrap_or(0);
         self.message_count.saturating_sub(read)
+    }
+
+    /// The head once a participant has read up to a message's `seq`; `None`
+    /// when they had read that far before.
+    #[must_use]
+    pub fn with_read(&self, reader: UserId, seq: u64) -> Option<Self> {
+        let read = self.read_counts.get(&reader).copied().unwrap_or(0);
+        let reads = seq.min(self.message_count);
+        if reads <= read {
+            return None;
+        }
+        let mut head = self.clone();
+        head.version += 1;
+        head.read_counts.insert(reader, reads);
+        Some(head)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use chrono::{DateTime, NaiveDateTime, SecondsFormat, TimeDelta, Timelike, Utc};
+use serde::{Deserialize, Serialize};
 
 /// When a message was created, as the table keeps it.
 ///
@@ -10,7 +11,8 @@ use chrono::{DateTime, NaiveDateTime, SecondsFormat, TimeDelta, Timelike, Utc};
 /// that the order of the text is the order of time. The original also wrote
 /// other offsets, no offset (UTC is meant) and no fraction. Order is the order
 /// of the *text*, everywhere, since that is the table's.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct SortKey {
     text: String,
     created_at: DateTime<Utc>,
@@ -112,6 +114,20 @@ impl SortKey {
         self.text
             .starts_with(|c: char| c.is_ascii_digit())
             .then_some(self)
+    }
+}
+
+impl TryFrom<String> for SortKey {
+    type Error = UnreadableTime;
+
+    fn try_from(text: String) -> Result<Self, UnreadableTime> {
+        Self::parse(&text)
+    }
+}
+
+impl From<SortKey> for String {
+    fn from(key: SortKey) -> Self {
+        key.text
     }
 }
 

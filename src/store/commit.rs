@@ -117,7 +117,8 @@ pub enum Refusal {
     MessageKeyTaken(SortKey),
     /// Another row of a participant's has this key already.
     RowKeyTaken(SortKey),
-    /// What stands where an old row was expected belongs to another group.
+    /// What stands where a row was expected belongs to another group, or nothing
+    /// does.
     OldRowForeign(RowKey),
     /// The alias is there already, or its uuid is a group's.
     AliasTaken,
@@ -146,21 +147,32 @@ impl MessageStore {
     /// SDK's own retries are off, since whether an attempt may be repeated is
     /// for the caller to find out.
     pub async fn commit(&self, commit: &Commit) -> Outcome {
-        let (roles, actions) = match self.actions(commit) {
+        let token = Some(commit.token.as_str());
+        self.send_made(self.actions(commit), token).await
+    }
+
+    /// Sends a transaction once, if it could be put together; without a token
+    /// of its own under one that the SDK makes up.
+    pub(super) async fn send_made(
+        &self,
+        actions: Result<Vec<(Role, TransactWriteItem)>, StoreError>,
+        token: Option<&str>,
+    ) -> Outcome {
+        let (roles, actions) = match actions {
             Ok(actions) => actions.into_iter().unzip::<_, _, Vec<_>, Vec<_>>(),
             Err(cause) => return Outcome::Refused(vec![Refusal::Invalid(cause)]),
         };
-        match self.send_once(actions, &commit.token).await {
+        match self.send_once(actions, token).await {
             Ok(()) => Outcome::Applied,
             Err(error) => outcome(error, roles),
         }
     }
 
     /// Sends a transaction, without the SDK's own retries.
-    pub(super) async fn send_once(
+    async fn send_once(
         &self,
         actions: Vec<TransactWriteItem>,
-        token: &str,
+        token: Option<&str>,
     ) -> Result<(), SdkError<TransactWriteItemsError, HttpResponse>> {
         let once = aws_sdk_dynamodb::config::Builder::new()
             .retry_config(RetryConfig::disabled())
@@ -171,7 +183,7 @@ impl MessageStore {
             );
         self.client
             .transact_write_items()
-            .client_request_token(token)
+            .set_client_request_token(token.map(str::to_owned))
             .set_transact_items(Some(actions))
             .customize()
             .config_override(once)
@@ -309,10 +321,7 @@ pub(super) fn invalid(cause: impl std::fmt::Display) -> StoreError {
     StoreError::refused(super::Service::DynamoDb, cause)
 }
 
-pub(super) fn outcome(
-    error: SdkError<TransactWriteItemsError, HttpResponse>,
-    roles: Vec<Role>,
-) -> Outcome {
+fn outcome(error: SdkError<TransactWriteItemsError, HttpResponse>, roles: Vec<Role>) -> Outcome {
     let fault = fault(&error);
     match error {
         SdkError::ServiceError(refusal) => match refusal.into_err() {

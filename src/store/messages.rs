@@ -1,6 +1,7 @@
 //! Message groups and messages: the reading side of the table.
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::{AttributeValue, Select};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use super::commit::RowKey;
@@ -19,6 +20,8 @@ use crate::model::{
 const READS_AT_ONCE: usize = 8;
 /// The most rows of one group that are looked at: it should have two.
 const MOST_ROWS: usize = 100;
+/// The most pages of a user's rows in which unread ones are counted.
+const MOST_COUNTED_PAGES: usize = 5;
 
 /// What a read may miss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,6 +186,86 @@ impl MessageStore {
                 return Ok(Page::of_read(request, groups));
             }
         }
+    }
+
+    /// The messages of a group behind a key, at most so many, oldest first:
+    /// strongly consistent, one `Query`. `None` stands for one that cannot be
+    /// read.
+    pub async fn messages_behind(
+        &self,
+        group: MessageGroupId,
+        key: &SortKey,
+        limit: usize,
+    ) -> Result<Vec<Option<Message>>, StoreError> {
+        let range = Range::above(items::message_partition(group), key);
+        self.read(&range, limit, Consistency::Strong, |item| {
+            Ok(readable(item, |item| items::message(group, item)))
+        })
+        .await
+    }
+
+    /// The newest message of a group in front of a key: strongly consistent,
+    /// one `Query` for one item.
+    pub async fn newest_in_front_of(
+        &self,
+        group: MessageGroupId,
+        key: &SortKey,
+    ) -> Result<Option<Message>, StoreError> {
+        let range = Range::below(items::message_partition(group), key);
+        let found = self
+            .read(&range, 1, Consistency::Strong, |item| {
+                items::message(group, item)
+            })
+            .await?;
+        Ok(found.into_iter().next())
+    }
+
+    /// A user's rows behind a key: strongly consistent, one `Query` a megabyte.
+    pub async fn rows_behind(
+        &self,
+        owner: UserId,
+        key: &SortKey,
+    ) -> Result<Vec<FoundRow>, StoreError> {
+        let range = Range::above(items::group_partition(owner), key);
+        self.read(&range, usize::MAX, Consistency::Strong, items::found_row)
+            .await
+    }
+
+    /// How many of a user's rows show unread messages, counted to `most`:
+    /// `Query`s of a megabyte with a filter, the newest 5 at most.
+    pub async fn count_unread_rows(
+        &self,
+        owner: UserId,
+        most: u32,
+        consistency: Consistency,
+    ) -> Result<u32, StoreError> {
+        let mut count = 0;
+        let mut from = None;
+        for _ in 0..MOST_COUNTED_PAGES {
+            let page = self
+                .client
+                .query()
+                .table_name(&self.table)
+                .select(Select::Count)
+                .key_condition_expression("pk = :partition")
+                .filter_expression("unread_count > :none")
+                .expression_attribute_values(
+                    ":partition",
+                    AttributeValue::S(items::group_partition(owner)),
+                )
+                .expression_attribute_values(":none", AttributeValue::N("0".to_owned()))
+                .scan_index_forward(false)
+                .consistent_read(consistency == Consistency::Strong)
+                .set_exclusive_start_key(from)
+                .send()
+                .await?;
+            count += u32::try_from(page.count).unwrap_or(0);
+            from = page.last_evaluated_key;
+            if count >= most || from.is_none() {
+                break;
+            }
+        }
+        Ok(count.min(most))
     }
 
     /// Every row that two users share, of either, newest first: strongly

@@ -72,6 +72,28 @@ impl Range {
         }
     }
 
+    /// What stands behind a key in a partition, in the order of the keys.
+    pub fn above(partition: String, key: &SortKey) -> Self {
+        Self {
+            index: None,
+            partition,
+            above: Some(key.clone()),
+            below: None,
+            ascending: true,
+        }
+    }
+
+    /// What stands in front of a key in a partition, the nearest first.
+    pub fn below(partition: String, key: &SortKey) -> Self {
+        Self {
+            index: None,
+            partition,
+            above: None,
+            below: Some(key.clone()),
+            ascending: false,
+        }
+    }
+
     /// What comes behind a key, in the order in which it is read.
     pub fn begin_behind(&mut self, key: Option<SortKey>) {
         let begin = if self.ascending {

@@ -3,9 +3,8 @@
 use aws_sdk_dynamodb::types::{
     AttributeValue, ConditionCheck, Delete, Put, TransactWriteItem, Update,
 };
-use uuid::Uuid;
 
-use super::commit::{OWN_OR_NONE, Role, invalid, outcome};
+use super::commit::{OWN_OR_NONE, Role, invalid};
 use super::items::{self, Item, Key};
 use super::query::readable;
 use super::rows::FoundRow;
@@ -85,7 +84,7 @@ impl MessageStore {
     /// Makes a group whole, or changes nothing: one `TransactWriteItems`, sent
     /// once.
     pub async fn repair(&self, repair: &Repair) -> Outcome {
-        self.send_made(self.repairing(repair)).await
+        self.send_made(self.repairing(repair), None).await
     }
 
     fn repairing(&self, repair: &Repair) -> Result<Vec<(Role, TransactWriteItem)>, StoreError> {
@@ -146,7 +145,7 @@ impl MessageStore {
             }
             Ok(actions)
         };
-        self.send_made(actions()).await
+        self.send_made(actions(), None).await
     }
 
     /// Deletes the head of a group that has no messages, its rows, and the
@@ -174,7 +173,7 @@ impl MessageStore {
             }
             Ok(actions)
         };
-        self.send_made(actions()).await
+        self.send_made(actions(), None).await
     }
 
     /// Deletes a row of a group that has no head: one `TransactWriteItems`.
@@ -185,7 +184,7 @@ impl MessageStore {
                 (Role::OldRow(row.clone()), self.delete_old(group, row)?),
             ])
         };
-        self.send_made(actions()).await
+        self.send_made(actions(), None).await
     }
 
     /// Deletes an alias of a group that has no head: one `TransactWriteItems`.
@@ -196,7 +195,7 @@ impl MessageStore {
                 (Role::Alias, self.delete_alias_of(alias, of)?),
             ])
         };
-        self.send_made(actions()).await
+        self.send_made(actions(), None).await
     }
 
     fn check_no_head(&self, group: MessageGroupId) -> Result<TransactWriteItem, StoreError> {
@@ -219,16 +218,6 @@ impl MessageStore {
         self.delete_if(Key::head(alias), condition, of)
     }
 
-    async fn send_made(
-        &self,
-        actions: Result<Vec<(Role, TransactWriteItem)>, StoreError>,
-    ) -> Outcome {
-        match actions {
-            Ok(actions) => self.send_all(actions).await,
-            Err(cause) => Outcome::Refused(vec![super::Refusal::Invalid(cause)]),
-        }
-    }
-
     fn delete_if(
         &self,
         key: Key,
@@ -245,14 +234,6 @@ impl MessageStore {
             .build()
             .map_err(invalid)?;
         Ok(TransactWriteItem::builder().delete(delete).build())
-    }
-
-    async fn send_all(&self, actions: Vec<(Role, TransactWriteItem)>) -> Outcome {
-        let (roles, actions) = actions.into_iter().unzip::<_, _, Vec<_>, Vec<_>>();
-        match self.send_once(actions, &Uuid::new_v4().to_string()).await {
-            Ok(()) => Outcome::Applied,
-            Err(error) => outcome(error, roles),
-        }
     }
 
     /// Puts a row where there is none, or one of the same group.

@@ -77,6 +77,16 @@ pub fn message_turned_away() {
     METRICS.messages_turned_away.inc();
 }
 
+/// Somebody who follows messages took them too slowly.
+pub fn listener_let_go() {
+    METRICS.listeners_let_go.inc();
+}
+
+/// A hint for other instances could not be published.
+pub fn hint_lost() {
+    METRICS.hints_lost.inc();
+}
+
 /// A connection was one too many.
 pub fn connection_turned_away() {
     METRICS.connections_turned_away.inc();

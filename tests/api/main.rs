@@ -37,4 +37,5 @@ mod telemetry;
 // The embedded PostgreSQL has no TLS.
 #[cfg(not(feature = "embedded-postgres"))]
 mod tls;
+mod unread;
 mod users;

@@ -15,7 +15,7 @@ use cruddur::auth::{CognitoVerifier, Issuers, KeyCache, TokenUse};
 use cruddur::clock::Clock;
 use cruddur::dev::{CLIENT_ID, DynamoDb, Issuer, SigningKey};
 use cruddur::graphql::{Api, Introspection, Limits, SendRate};
-use cruddur::messaging::{Directory, Messaging, SeededMessage};
+use cruddur::messaging::{Bus, Directory, Messaging, SeededMessage};
 use cruddur::model::{MessageBody, User};
 use cruddur::server::{App, Bounds, Documents, Graphiql, Health, Origins, Stopped, serve};
 use cruddur::store::{
@@ -116,7 +116,7 @@ pub async fn start_on(database: Database, setup: Setup) -> Cruddur {
     let keys = KeyCache::start(issuers.jwks_url.clone());
     let clients = HashSet::from([CLIENT_ID.to_owned()]);
     let directory = Directory::new(users.clone(), setup.users_fresh_for);
-    let messaging = Messaging::new(messages.clone(), directory, setup.clock);
+    let messaging = Messaging::new(messages.clone(), directory, setup.clock, Bus::local());
     let app = App {
         api: Api::new(setup.introspection, Limits::default()),
         messaging: messaging.clone(),
@@ -195,7 +195,7 @@ impl Cruddur {
 
     fn second_app(&self, setup: Setup) -> App {
         let directory = Directory::new(self.users.clone(), setup.users_fresh_for);
-        let messaging = Messaging::new(self.messages.clone(), directory, setup.clock);
+        let messaging = Messaging::new(self.messages.clone(), directory, setup.clock, Bus::local());
         App {
             messaging,
             documents: setup.documents,

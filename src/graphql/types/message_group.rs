@@ -79,6 +79,12 @@ impl MessageGroup {
         DateTime(self.group.last_message.created_at())
     }
 
+    /// How many messages the viewer has not read: those behind the last one
+    /// that was marked as read, or that the viewer sent.
+    async fn unread_count(&self) -> u64 {
+        self.group.unread_count
+    }
+
     /// The messages, oldest to newest. The last 20 when nothing is given.
     ///
     /// A chat window asks for `last: 20` and scrolls back with `before`.

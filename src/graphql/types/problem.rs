@@ -1,9 +1,13 @@
 //! The results of mutations: success, or what stood in the way.
 
-use async_graphql::{Interface, SimpleObject, Union};
+use std::sync::Arc;
 
-use super::{MessageEdge, MessageGroupEdge};
-use crate::model;
+use async_graphql::{Context, Interface, Object, SimpleObject, Union};
+
+use super::{MessageEdge, MessageGroup, MessageGroupEdge};
+use crate::graphql::error::ApiError;
+use crate::graphql::session::Session;
+use crate::model::{self, MessageGroupId};
 
 /// A refusal that a person can do something about.
 #[derive(Interface)]
@@ -36,6 +40,38 @@ pub(in crate::graphql) struct CreateMessageSuccess {
     pub message_edge: MessageEdge,
     /// The group, with its new place among the viewer's.
     pub message_group_edge: MessageGroupEdge,
+}
+
+/// What came of `markMessageGroupRead`.
+#[derive(Union)]
+pub(in crate::graphql) enum MarkMessageGroupReadResult {
+    MarkMessageGroupReadSuccess(MarkMessageGroupReadSuccess),
+    MessageGroupNotFound(MessageGroupNotFound),
+}
+
+/// Wraps the group that was marked.
+pub(in crate::graphql) struct MarkMessageGroupReadSuccess(pub MessageGroupId);
+
+/// The messages count as read, up to the one that was named.
+#[Object]
+impl MarkMessageGroupReadSuccess {
+    /// The group since.
+    async fn message_group(&self, ctx: &Context<'_>) -> Result<MessageGroup, ApiError> {
+        let session = Session::of(ctx)?;
+        let found = session
+            .messaging()
+            .find_message_group(session.viewer()?, self.0)
+            .await?;
+        // Whoever has marked it takes part in it for ever.
+        let found = found.ok_or(ApiError::Internal)?;
+        Ok(MessageGroup::alone(Arc::new(found)))
+    }
+
+    /// How many of the viewer's groups have messages that the viewer has not
+    /// read: counted to 100 and no further.
+    async fn unread_message_group_count(&self, ctx: &Context<'_>) -> Result<u32, ApiError> {
+        Session::of(ctx)?.unread_message_group_count().await
+    }
 }
 
 /// The body is empty, nothing but white space, or too long.

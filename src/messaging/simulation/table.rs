@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{Fate, Sending};
+use super::{Fate, Reading, Sending};
 use crate::model::{MessageGroupId, User};
 use crate::store::simulated::{Item, ItemKey, Simulated};
 
@@ -20,6 +20,7 @@ pub struct Checked {
     pub found: usize,
     pub groups: usize,
     pub deaths: usize,
+    pub marked_read: usize,
     pub faults: Vec<String>,
 }
 
@@ -32,6 +33,7 @@ impl Checked {
         self.found += other.found;
         self.groups += other.groups;
         self.deaths += other.deaths;
+        self.marked_read += other.marked_read;
     }
 }
 
@@ -93,9 +95,13 @@ pub fn plant_originals(dynamo: &Simulated, users: &[User], start: DateTime<Utc>)
 }
 
 /// Checks everything.
-pub fn check(items: &Items, sent: &[Sending]) -> Checked {
+pub fn check(items: &Items, sent: &[Sending], readings: &[Reading]) -> Checked {
     let mut checked = Checked {
         sent: sent.len(),
+        marked_read: readings
+            .iter()
+            .filter(|reading| reading.acknowledged)
+            .count(),
         ..Checked::default()
     };
     let mut groups: BTreeMap<&str, Vec<&Item>> = BTreeMap::new();
@@ -122,6 +128,9 @@ pub fn check(items: &Items, sent: &[Sending]) -> Checked {
         checked
             .faults
             .push(format!("{group} has rows and no messages"));
+    }
+    for (group, messages) in &groups {
+        check_read(items, group, messages, readings, &mut checked.faults);
     }
     check_messages(&groups, sent, &mut checked);
     check_order(&groups, sent, &mut checked.faults);
@@ -187,6 +196,50 @@ fn check_group(
         if found != expected {
             fault(format!(
                 "the row of {owner} shows {found:?} and not {expected:?}"
+            ));
+        }
+    }
+}
+
+/// Who has read how much: up to the newest message of their own, or further
+/// where they said so.
+fn check_read(
+    items: &Items,
+    group: &str,
+    messages: &[&Item],
+    readings: &[Reading],
+    faults: &mut Vec<String>,
+) {
+    let head = items.get(&(format!("HEAD#{group}"), "HEAD".to_owned()));
+    let read_counts = head.and_then(|head| head["read_counts"]["M"].as_object());
+    for (reader, read) in read_counts.into_iter().flatten() {
+        let read: u64 = read["N"]
+            .as_str()
+            .and_then(|read| read.parse().ok())
+            .unwrap_or_default();
+        let own = messages
+            .iter()
+            .filter(|message| text(message, "user_uuid") == reader);
+        let own = own
+            .filter_map(|message| number(message, "seq"))
+            .max()
+            .unwrap_or_default();
+        let theirs = readings.iter().filter(|reading| {
+            reading.group.to_string() == group && reading.reader.to_string() == *reader
+        });
+        let said = theirs
+            .clone()
+            .map(|reading| reading.seq)
+            .max()
+            .unwrap_or_default();
+        let acknowledged = theirs.filter(|reading| reading.acknowledged);
+        let acknowledged = acknowledged
+            .map(|reading| reading.seq)
+            .max()
+            .unwrap_or_default();
+        if !(own.max(acknowledged)..=own.max(said)).contains(&read) {
+            faults.push(format!(
+                "{group}: {reader} has read {read}, with {own} of their own, {acknowledged} acknowledged, {said} said"
             ));
         }
     }

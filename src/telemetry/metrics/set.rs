@@ -45,6 +45,8 @@ pub(super) struct Metrics {
     pub messages_turned_away: Counter,
     pub group_tasks: Gauge,
     pub key_fetches: Counters<1>,
+    pub listeners_let_go: Counter,
+    pub hints_lost: Counter,
 }
 
 fn call_seconds() -> Histogram {
@@ -73,12 +75,29 @@ impl Metrics {
             messages_turned_away: Counter::default(),
             group_tasks: Gauge::default(),
             key_fetches: Family::default(),
+            listeners_let_go: Counter::default(),
+            hints_lost: Counter::default(),
         };
         metrics.register_requests();
         metrics.register_stores();
         metrics.register_writes();
+        metrics.register_live();
         metrics.begin_at_zero();
         metrics
+    }
+
+    fn register_live(&mut self) {
+        let registry = &mut self.registry;
+        registry.register(
+            "listeners_let_go",
+            "Subscriptions that ended because their reader was too slow",
+            self.listeners_let_go.clone(),
+        );
+        registry.register(
+            "hints_lost",
+            "Hints that other instances were not told, and find in the table",
+            self.hints_lost.clone(),
+        );
     }
 
     fn register_requests(&mut self) {

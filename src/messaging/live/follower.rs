@@ -1,0 +1,423 @@
+//! A subscription to new messages: each once, in order, none left out.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio::time::{Instant, sleep_until};
+
+use super::bus::{Listener, News};
+use super::hint::Hint;
+use super::positions::{Position, Positions, floor};
+use super::rows::Look;
+use super::{Follow, LiveError};
+use crate::messaging::reading::head_as_seen;
+use crate::messaging::{Messaging, Viewer};
+use crate::model::{Message, MessageGroup, MessageGroupId, SortKey};
+
+/// How many messages are read at a time by somebody who is behind.
+const PAGE: usize = 100;
+/// How many messages may be ready to be told. What is beyond them is read when
+/// it is its turn.
+const MOST_READY: usize = 256;
+/// How long a message may be missing while a later one is there.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The first pause before a missing message is looked for again. It doubles.
+const FIRST_PAUSE: Duration = Duration::from_millis(25);
+
+/// A message that has come.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    /// The message.
+    pub message: Message,
+    /// Its group, with that message or a newer one as its last.
+    pub group: Arc<MessageGroup>,
+    /// From where to go on behind it, where all groups are followed. In one
+    /// group the message itself says so.
+    pub positions: Option<Positions>,
+}
+
+/// A group in which messages have come that were not told yet.
+#[derive(Debug)]
+struct Behind {
+    group: MessageGroupId,
+    /// There are messages up to this number.
+    seq: u64,
+    since: Instant,
+    pause: Duration,
+    next: Instant,
+}
+
+/// Follows the messages of one group, or of all of a viewer's.
+pub struct Follower {
+    messaging: Messaging,
+    viewer: Viewer,
+    only: Option<MessageGroupId>,
+    listener: Listener,
+    /// Without a position nothing behind this key has been told of a group.
+    floor: SortKey,
+    /// How far messages were told, or are ready to be.
+    reached: HashMap<MessageGroupId, Position>,
+    /// How far they were told.
+    told: HashMap<MessageGroupId, Position>,
+    /// As of when the positions of what was told are whole.
+    as_of: DateTime<Utc>,
+    /// As of when they are, once nothing is left to be told.
+    as_of_next: DateTime<Utc>,
+    ready: VecDeque<(Message, Arc<MessageGroup>)>,
+    behind: Vec<Behind>,
+    ended: bool,
+}
+
+impl Messaging {
+    /// Follows new messages. Whatever is committed after this returns is told.
+    ///
+    /// One group: one `GetItem` or two. All: two `Query`s of what is newer than
+    /// 15 minutes.
+    pub async fn follow(&self, viewer: &Viewer, follow: Follow) -> Result<Follower, LiveError> {
+        if let Follow::Group(group, _) = follow
+            && self.find_other_participant(viewer, group).await?.is_none()
+        {
+            return Err(LiveError::NoSuchGroup);
+        }
+        let user = viewer.user().id;
+        let look = |looks| self.clone().look_through(user, looks);
+        let listener = self.bus.listen(user, look).await;
+        let now = self.clock.now();
+        let mut follower = Follower {
+            messaging: self.clone(),
+            viewer: viewer.clone(),
+            only: None,
+            listener,
+            floor: floor(now),
+            reached: HashMap::new(),
+            told: HashMap::new(),
+            as_of: now,
+            as_of_next: now,
+            ready: VecDeque::new(),
+            behind: Vec::new(),
+            ended: false,
+        };
+        match follow {
+            Follow::Group(group, after) => follower.begin_in(group, after).await?,
+            Follow::All(after) => follower.begin(after).await?,
+        }
+        Ok(follower)
+    }
+}
+
+impl Follower {
+    /// The next message, once there is one. After an error there is none.
+    pub async fn next(&mut self) -> Option<Result<Arrival, LiveError>> {
+        if self.ended {
+            return None;
+        }
+        let arrival = self.advance().await;
+        self.ended = arrival.is_err();
+        Some(arrival)
+    }
+
+    async fn begin_in(
+        &mut self,
+        group: MessageGroupId,
+        after: Option<Position>,
+    ) -> Result<(), LiveError> {
+        self.only = Some(group);
+        let newest = self
+            .messaging
+            .find_message_group(&self.viewer, group)
+            .await?;
+        let newest = newest.ok_or(LiveError::NoSuchGroup)?.last_message;
+        let newest = Position::of(&newest);
+        let begin = after.unwrap_or_else(|| newest.clone());
+        if begin.key < newest.key {
+            self.fall_behind(group, newest.seq);
+        }
+        self.reached.insert(group, begin);
+        Ok(())
+    }
+
+    async fn begin(&mut self, after: Option<Positions>) -> Result<(), LiveError> {
+        let resumed = after.is_some();
+        if let Some(after) = after {
+            self.floor = after.floor();
+            self.as_of = after.as_of;
+            self.reached = after.known.ok_or(LiveError::Resync)?;
+        }
+        let user = self.viewer.user().id;
+        let rows = self.messaging.seen_behind(user, &self.floor).await?;
+        if resumed {
+            self.take_look(&Look {
+                as_of: self.as_of_next,
+                rows,
+            });
+        } else {
+            let positions = rows.into_iter().map(|seen| (seen.group, seen.position));
+            self.reached = positions.collect();
+        }
+        self.told.clone_from(&self.reached);
+        Ok(())
+    }
+
+    async fn advance(&mut self) -> Result<Arrival, LiveError> {
+        loop {
+            if let Some((message, group)) = self.ready.pop_front() {
+                return Ok(self.tell(message, group));
+            }
+            let due = self.behind.iter().map(|behind| behind.next).min();
+            tokio::select! {
+                news = self.listener.next() => match news {
+                    Some(news) => self.take(&news),
+                    None => return Err(LiveError::Behind("its reader is too slow")),
+                },
+                () = until(due) => self.catch_up().await?,
+            }
+        }
+    }
+
+    fn take(&mut self, news: &News) {
+        match news {
+            News::Hint(hint) => {
+                if !self.messaging.bus.is_lossy() {
+                    self.as_of_next = self.messaging.clock.now();
+                }
+                self.take_hint(hint);
+            }
+            News::Look(look) => self.take_look(look),
+        }
+    }
+
+    /// What follows on what was told is told; if there is a gap, or too much is
+    /// ready, it is read later.
+    fn take_hint(&mut self, hint: &Hint) {
+        let Some(newest) = hint.messages.last().filter(|_| self.follows(hint.group)) else {
+            return;
+        };
+        let Some(group) = head_as_seen(&self.viewer, &hint.head, newest.clone()) else {
+            return;
+        };
+        let group = Arc::new(group);
+        for message in &hint.messages {
+            let reached = self.reached.get(&hint.group).map(|reached| reached.seq);
+            match reached {
+                Some(reached) if message.seq <= reached => {}
+                _ if message.seq == reached.unwrap_or(0) + 1 && self.ready.len() < MOST_READY => {
+                    self.make_ready(message.clone(), &group);
+                }
+                _ => return self.fall_behind(hint.group, newest.seq),
+            }
+        }
+    }
+
+    fn take_look(&mut self, look: &Look) {
+        self.as_of_next = look.as_of;
+        for seen in &look.rows {
+            let reached = self.reached.get(&seen.group);
+            let is_behind = reached.is_none_or(|reached| reached.seq < seen.position.seq);
+            if is_behind && self.follows(seen.group) {
+                self.fall_behind(seen.group, seen.position.seq);
+            }
+        }
+    }
+
+    fn follows(&self, group: MessageGroupId) -> bool {
+        self.only.is_none_or(|only| only == group)
+    }
+
+    fn make_ready(&mut self, message: Message, group: &Arc<MessageGroup>) {
+        self.reached
+            .insert(message.group_id, Position::of(&message));
+        self.ready.push_back((message, Arc::clone(group)));
+    }
+
+    fn tell(&mut self, message: Message, group: Arc<MessageGroup>) -> Arrival {
+        let positions = self.only.is_none().then(|| {
+            self.told.insert(message.group_id, Position::of(&message));
+            if self.ready.is_empty() && self.behind.is_empty() {
+                self.as_of = self.as_of_next;
+            }
+            Positions::newest_of(self.as_of, &self.told)
+        });
+        Arrival {
+            message,
+            group,
+            positions,
+        }
+    }
+
+    fn fall_behind(&mut self, group: MessageGroupId, seq: u64) {
+        let mut waiting = self.behind.iter_mut();
+        if let Some(behind) = waiting.find(|behind| behind.group == group) {
+            behind.seq = behind.seq.max(seq);
+            return;
+        }
+        let now = Instant::now();
+        self.behind.push(Behind {
+            group,
+            seq,
+            since: now,
+            pause: FIRST_PAUSE,
+            next: now,
+        });
+    }
+
+    /// Reads what follows in the group that has waited longest.
+    async fn catch_up(&mut self) -> Result<(), LiveError> {
+        let places = self.behind.iter().enumerate();
+        let Some((place, _)) = places.min_by_key(|(_, behind)| behind.next) else {
+            return Ok(());
+        };
+        let (id, seq) = (self.behind[place].group, self.behind[place].seq);
+        let reached = self.reached_in(id).await?;
+        let store = &self.messaging.messages;
+        let page = store.messages_behind(id, &reached.key, PAGE).await?;
+        let is_full = page.len() == PAGE;
+        let run = Run::behind(&reached, page);
+        let is_whole = !run.has_hole && !is_full && run.reaches >= seq;
+        let found_some = !run.messages.is_empty();
+        if found_some {
+            let group = self.messaging.find_message_group(&self.viewer, id).await?;
+            let group = Arc::new(group.ok_or(LiveError::NoSuchGroup)?);
+            for message in run.messages {
+                self.make_ready(message, &group);
+            }
+        }
+        let behind = &mut self.behind[place];
+        let now = Instant::now();
+        if is_whole {
+            self.behind.swap_remove(place);
+        } else if found_some {
+            (behind.since, behind.next, behind.pause) = (now, now, FIRST_PAUSE);
+        } else if now.duration_since(behind.since) >= PATIENCE {
+            return Err(LiveError::Behind("a message is missing"));
+        } else {
+            behind.next = now + behind.pause;
+            behind.pause *= 2;
+        }
+        Ok(())
+    }
+
+    /// How far a group was told: where that is not known, up to its newest
+    /// message in front of the floor.
+    async fn reached_in(&mut self, group: MessageGroupId) -> Result<Position, LiveError> {
+        if let Some(reached) = self.reached.get(&group) {
+            return Ok(reached.clone());
+        }
+        let store = &self.messaging.messages;
+        let newest = store.newest_in_front_of(group, &self.floor).await?;
+        let reached = newest.map_or_else(
+            || Position {
+                seq: 0,
+                key: self.floor.clone(),
+            },
+            |newest| Position::of(&newest),
+        );
+        self.reached.insert(group, reached.clone());
+        Ok(reached)
+    }
+}
+
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Messages that follow on a position without a gap.
+#[derive(Debug, Default)]
+struct Run {
+    messages: Vec<Message>,
+    /// Up to which number there is nothing left to tell.
+    reaches: u64,
+    /// Whether a number is missing behind them.
+    has_hole: bool,
+}
+
+impl Run {
+    /// What of a page follows on `from`. The original's messages come before
+    /// all others and have no numbers; what cannot be read takes a number's
+    /// place.
+    fn behind(from: &Position, page: Vec<Option<Message>>) -> Self {
+        let mut run = Self {
+            reaches: from.seq,
+            ..Self::default()
+        };
+        for message in page {
+            let Some(message) = message else {
+                run.reaches += 1;
+                continue;
+            };
+            let read = run.messages.last().map_or(from.seq, |last| last.seq);
+            let follows = if message.seq == 0 {
+                read == 0
+            } else {
+                read < message.seq && message.seq <= run.reaches + 1
+            };
+            if !follows {
+                run.has_hole = true;
+                break;
+            }
+            run.reaches = message.seq;
+            run.messages.push(message);
+        }
+        run
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::model::{MessageId, User, UserId};
+
+    fn message(seq: u64) -> Message {
+        Message {
+            id: MessageId(Uuid::from_u128(seq.into())),
+            group_id: MessageGroupId(Uuid::nil()),
+            key: SortKey::parse("2026-11-22T06:29:00").expect("a time"),
+            seq,
+            body: String::new(),
+            sender: User {
+                id: UserId(Uuid::nil()),
+                handle: String::new(),
+                display_name: String::new(),
+            },
+        }
+    }
+
+    /// What follows on a number in a page; 1000 is an item that cannot be read.
+    fn run(from: u64, page: &[u64]) -> (Vec<u64>, u64, bool) {
+        let from = Position {
+            seq: from,
+            key: message(0).key,
+        };
+        let page = page.iter().map(|seq| (*seq != 1000).then(|| message(*seq)));
+        let run = Run::behind(&from, page.collect());
+        let numbers = run.messages.iter().map(|message| message.seq);
+        (numbers.collect(), run.reaches, run.has_hole)
+    }
+
+    #[test]
+    fn what_is_told_has_no_hole() {
+        for (from, page, told, reaches, has_hole) in [
+            (0, vec![], vec![], 0, false),
+            (6, vec![7, 8, 9], vec![7, 8, 9], 9, false),
+            (6, vec![8], vec![], 6, true),
+            (6, vec![7, 9, 10], vec![7], 7, true),
+            (0, vec![0, 0, 1, 2], vec![0, 0, 1, 2], 2, false),
+            (0, vec![0, 2], vec![0], 0, true),
+            (6, vec![1000, 8], vec![8], 8, false),
+            (6, vec![7, 1000], vec![7], 8, false),
+            (6, vec![1000, 9], vec![], 7, true),
+        ] {
+            assert_eq!(
+                run(from, &page),
+                (told, reaches, has_hole),
+                "{from} {page:?}"
+            );
+        }
+    }
+}

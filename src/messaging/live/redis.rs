@@ -1,0 +1,231 @@
+//! Hints between instances, by publish/subscribe of Redis or Valkey: a channel
+//! a user.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use redis::aio::{ConnectionManager, ConnectionManagerConfig, PubSub, PubSubSink};
+use redis::{Client, RedisError};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{sleep, timeout};
+
+use super::bus::{Hub, News};
+use super::hint::Hint;
+use crate::model::UserId;
+use crate::telemetry::metrics;
+
+/// How many hints may wait to be published. More are lost.
+const MOST_WAITING: usize = 1024;
+/// How long Redis may take for anything.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
+/// How often it is asked whether it is still there.
+const PING_EVERY: Duration = Duration::from_secs(5);
+/// Bounds of the pause before it is connected to again.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// An address that is none of Redis.
+#[derive(Debug, thiserror::Error)]
+#[error("not an address of Redis like redis://localhost:6379 or rediss://user:password@host: {0}")]
+pub struct InvalidRedisUrl(#[from] RedisError);
+
+/// The channels of the users of one table.
+#[derive(Clone, Debug)]
+pub(super) struct Redis {
+    hints: mpsc::Sender<Arc<Hint>>,
+    wanted: mpsc::UnboundedSender<Wanted>,
+    connections: watch::Receiver<u64>,
+}
+
+/// A channel that is to be subscribed to, and who waits for that.
+type Wanted = (UserId, oneshot::Sender<()>);
+
+impl Redis {
+    pub fn start(url: &str, table: &str, hub: &Arc<Hub>) -> Result<Self, InvalidRedisUrl> {
+        let client = Client::open(url)?;
+        let (hints, published) = mpsc::channel(MOST_WAITING);
+        let (wanted, asked) = mpsc::unbounded_channel();
+        let (connected, connections) = watch::channel(0);
+        let channels = Channels {
+            prefix: format!("{table}:user:"),
+        };
+        let subscriber = Subscriber {
+            client: client.clone(),
+            channels: channels.clone(),
+            hub: Arc::downgrade(hub),
+            connected,
+        };
+        tokio::spawn(subscriber.run(asked));
+        tokio::spawn(publish(client, channels, published));
+        Ok(Self {
+            hints,
+            wanted,
+            connections,
+        })
+    }
+
+    /// Publishes later, or not at all.
+    pub fn publish(&self, hint: Arc<Hint>) {
+        if self.hints.try_send(hint).is_err() {
+            metrics::hint_lost();
+        }
+    }
+
+    /// Waits until a user's channel is subscribed to; not for long, since what
+    /// is missed is found all the same.
+    pub async fn listen(&self, user: UserId) {
+        let (subscribed, acknowledged) = oneshot::channel();
+        if self.wanted.send((user, subscribed)).is_ok() {
+            // Without an acknowledgement the next connection tells.
+            let _ = timeout(ANSWERS_WITHIN, acknowledged).await;
+        }
+    }
+
+    /// Changes with every connection: what was published before it is lost.
+    pub fn connections(&self) -> watch::Receiver<u64> {
+        self.connections.clone()
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Channels {
+    prefix: String,
+}
+
+impl Channels {
+    fn of(&self, user: UserId) -> String {
+        format!("{}{user}", self.prefix)
+    }
+
+    fn user(&self, channel: &str) -> Option<UserId> {
+        channel.strip_prefix(&self.prefix)?.parse().ok()
+    }
+}
+
+/// Publishes what comes, one after the other.
+async fn publish(client: Client, channels: Channels, mut hints: mpsc::Receiver<Arc<Hint>>) {
+    let config = ConnectionManagerConfig::new()
+        .set_connection_timeout(Some(ANSWERS_WITHIN))
+        .set_response_timeout(Some(ANSWERS_WITHIN))
+        .set_number_of_retries(0);
+    let mut redis = match ConnectionManager::new_lazy_with_config(client, config) {
+        Ok(redis) => redis,
+        Err(cause) => return tracing::error!(%cause, "nothing can be published"),
+    };
+    while let Some(hint) = hints.recv().await {
+        let Ok(text) = serde_json::to_string(&*hint) else {
+            continue;
+        };
+        let mut both = redis::pipe();
+        for user in hint.audience() {
+            both.publish(channels.of(user), &text).ignore();
+        }
+        if let Err(cause) = both.exec_async(&mut redis).await {
+            metrics::hint_lost();
+            tracing::warn!(%cause, "a hint was not published");
+        }
+    }
+}
+
+/// Keeps a connection on which all wanted channels are subscribed to.
+struct Subscriber {
+    client: Client,
+    channels: Channels,
+    hub: Weak<Hub>,
+    connected: watch::Sender<u64>,
+}
+
+impl Subscriber {
+    async fn run(self, mut wanted: mpsc::UnboundedReceiver<Wanted>) {
+        let mut pause = SHORTEST_PAUSE;
+        while self.hub.strong_count() > 0 {
+            match timeout(ANSWERS_WITHIN, self.client.get_async_pubsub()).await {
+                Ok(Ok(connection)) => {
+                    pause = SHORTEST_PAUSE;
+                    let Err(cause) = self.listen(connection, &mut wanted).await else {
+                        return;
+                    };
+                    tracing::warn!(%cause, "the connection to Redis is lost");
+                }
+                Ok(Err(cause)) => tracing::warn!(%cause, "Redis cannot be reached"),
+                Err(_) => tracing::warn!("Redis does not answer"),
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            // Who wants a channel now gets it with the next connection.
+            while wanted.try_recv().is_ok() {}
+            sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+        }
+    }
+
+    /// Listens until the connection breaks, or until nobody is left.
+    async fn listen(
+        &self,
+        connection: PubSub,
+        wanted: &mut mpsc::UnboundedReceiver<Wanted>,
+    ) -> Result<(), Lost> {
+        let (mut sink, mut messages) = connection.split();
+        let users = self
+            .hub
+            .upgrade()
+            .map(|hub| hub.users())
+            .unwrap_or_default();
+        for some in users.chunks(1000) {
+            let channels: Vec<String> = some.iter().map(|user| self.channels.of(*user)).collect();
+            in_time(sink.subscribe(channels)).await?;
+        }
+        self.connected.send_modify(|connections| *connections += 1);
+        let mut ping = tokio::time::interval(PING_EVERY);
+        loop {
+            tokio::select! {
+                message = messages.next() => match message {
+                    Some(message) => self.deliver(&message, &mut sink).await?,
+                    None => return Err(Lost::Closed),
+                },
+                wish = wanted.recv() => match wish {
+                    Some((user, subscribed)) => {
+                        in_time(sink.subscribe(self.channels.of(user))).await?;
+                        // Whoever has gone does not wait for it.
+                        let _ = subscribed.send(());
+                    }
+                    None => return Ok(()),
+                },
+                _ = ping.tick() => in_time(sink.ping::<redis::Value>()).await.map(drop)?,
+            }
+        }
+    }
+
+    /// Tells those who listen; leaves the channel of a user for whom nobody does
+    /// any more.
+    async fn deliver(&self, message: &redis::Msg, sink: &mut PubSubSink) -> Result<(), Lost> {
+        let channel = message.get_channel_name();
+        let Some((hub, user)) = self.hub.upgrade().zip(self.channels.user(channel)) else {
+            return Ok(());
+        };
+        if !hub.has(user) {
+            return in_time(sink.unsubscribe(channel)).await;
+        }
+        match serde_json::from_slice::<Hint>(message.get_payload_bytes()) {
+            Ok(hint) => hub.tell(user, &News::Hint(Arc::new(hint))),
+            Err(cause) => tracing::warn!(%cause, "a hint cannot be read"),
+        }
+        Ok(())
+    }
+}
+
+/// Why a connection is given up.
+#[derive(Debug, thiserror::Error)]
+enum Lost {
+    #[error("it was closed")]
+    Closed,
+    #[error("no answer in time")]
+    Silent,
+    #[error(transparent)]
+    Redis(#[from] RedisError),
+}
+
+async fn in_time<T>(asked: impl Future<Output = Result<T, RedisError>>) -> Result<T, Lost> {
+    Ok(timeout(ANSWERS_WITHIN, asked)
+        .await
+        .map_err(|_| Lost::Silent)??)
+}

@@ -1,0 +1,98 @@
+//! Looking through a user's rows for what no hint has told.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio::time::sleep;
+
+use super::bus::Looks;
+use super::positions::{Position, floor};
+use crate::messaging::Messaging;
+use crate::model::{MessageGroupId, SortKey, UserId};
+use crate::store::{FoundRow, StoreError};
+
+/// How long apart two looks are. A row that moves between two keys may show at
+/// neither of them, but not for so long.
+const APART: Duration = Duration::from_millis(50);
+/// How often a user's rows are looked through where hints may get lost.
+const EVERY: Duration = Duration::from_secs(30);
+/// How long is waited after a look that failed.
+const AFTER_FAULT: Duration = Duration::from_secs(2);
+
+/// The rows of a user that are newer than 15 minutes before a time.
+#[derive(Debug)]
+pub(super) struct Look {
+    pub as_of: DateTime<Utc>,
+    pub rows: Vec<Seen>,
+}
+
+/// What a row shows.
+#[derive(Clone, Debug)]
+pub(super) struct Seen {
+    pub group: MessageGroupId,
+    /// Of the newest message.
+    pub position: Position,
+    pub unread_count: u64,
+}
+
+impl From<FoundRow> for Seen {
+    fn from(row: FoundRow) -> Self {
+        Self {
+            group: row.group_id,
+            position: Position {
+                seq: row.preview.map_or(0, |preview| preview.seq),
+                key: row.key,
+            },
+            unread_count: row.unread_count,
+        }
+    }
+}
+
+impl Messaging {
+    /// A user's rows behind a key. Looked at twice, since one look may miss a
+    /// row that moves: two `Query`s on `GRP#<user>`, strongly consistent.
+    pub(super) async fn seen_behind(
+        &self,
+        user: UserId,
+        key: &SortKey,
+    ) -> Result<Vec<Seen>, StoreError> {
+        let mut rows = self.messages.rows_behind(user, key).await?;
+        sleep(APART).await;
+        rows.extend(self.messages.rows_behind(user, key).await?);
+        let mut newest: HashMap<MessageGroupId, Seen> = HashMap::new();
+        for seen in rows.into_iter().map(Seen::from) {
+            let known = newest.entry(seen.group).or_insert_with(|| seen.clone());
+            if known.position.key <= seen.position.key {
+                *known = seen;
+            }
+        }
+        Ok(newest.into_values().collect())
+    }
+
+    /// Looks through a user's rows now and then, and whenever hints may have
+    /// been lost.
+    pub(super) async fn look_through(self, user: UserId, mut looks: Looks) {
+        let mut as_of = self.clock.now();
+        looks.again.mark_unchanged();
+        let mut pause = EVERY;
+        loop {
+            tokio::select! {
+                changed = looks.again.changed() => if changed.is_err() { return },
+                () = sleep(pause.mul_f64(0.75 + fastrand::f64() / 2.0)) => {}
+            }
+            let now = self.clock.now();
+            match self.seen_behind(user, &floor(as_of)).await {
+                Ok(rows) => {
+                    as_of = now;
+                    pause = EVERY;
+                    looks.tell(Look { as_of, rows });
+                }
+                Err(cause) => {
+                    pause = AFTER_FAULT;
+                    tracing::warn!(%cause, "a user's rows could not be looked through");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! A subscription to how a viewer's groups stand: what they show, and how much
+//! of them is unread.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::LiveError;
+use super::bus::{Listener, News};
+use super::hint::Hint;
+use super::positions::floor;
+use super::rows::{Look, Seen};
+use crate::messaging::reading::head_as_seen;
+use crate::messaging::{Messaging, Viewer};
+use crate::model::{MessageGroup, MessageGroupId};
+
+/// A group as it stands since a change.
+#[derive(Clone, Debug)]
+pub struct Update {
+    /// Rises with every change of the group.
+    pub version: u64,
+    /// The group.
+    pub group: MessageGroup,
+}
+
+/// How a group was when it was last told of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct State {
+    version: u64,
+    seq: u64,
+    unread_count: u64,
+}
+
+/// Follows how a viewer's groups stand. Of several changes in a row it may tell
+/// the last one alone.
+pub struct Updates {
+    messaging: Messaging,
+    viewer: Viewer,
+    listener: Listener,
+    states: HashMap<MessageGroupId, State>,
+    /// Groups that have changed, and have to be read to know how.
+    changed: VecDeque<MessageGroupId>,
+    ended: bool,
+}
+
+impl Messaging {
+    /// Follows how the viewer's groups stand. Two `Query`s of what is newer than
+    /// 15 minutes where hints may get lost, else nothing.
+    pub async fn follow_groups(&self, viewer: &Viewer) -> Result<Updates, LiveError> {
+        let user = viewer.user().id;
+        let look = |looks| self.clone().look_through(user, looks);
+        let listener = self.bus.listen(user, look).await;
+        let mut updates = Updates {
+            messaging: self.clone(),
+            viewer: viewer.clone(),
+            listener,
+            states: HashMap::new(),
+            changed: VecDeque::new(),
+            ended: false,
+        };
+        if self.bus.is_lossy() {
+            let rows = self.seen_behind(user, &floor(self.clock.now())).await?;
+            let states = rows.into_iter().map(|seen| (seen.group, State::of(&seen)));
+            updates.states = states.collect();
+        }
+        Ok(updates)
+    }
+}
+
+impl State {
+    fn of(seen: &Seen) -> Self {
+        Self {
+            version: 0,
+            seq: seen.position.seq,
+            unread_count: seen.unread_count,
+        }
+    }
+
+    fn shows(self, seen: &Seen) -> bool {
+        let version = self.version;
+        self == Self {
+            version,
+            ..Self::of(seen)
+        }
+    }
+}
+
+impl Updates {
+    /// The next change, once there is one. After an error there is none.
+    pub async fn next(&mut self) -> Option<Result<Update, LiveError>> {
+        if self.ended {
+            return None;
+        }
+        let update = self.advance().await;
+        self.ended = update.is_err();
+        Some(update)
+    }
+
+    async fn advance(&mut self) -> Result<Update, LiveError> {
+        loop {
+            if let Some(id) = self.changed.pop_front() {
+                let found = self.messaging.find_at_version(&self.viewer, id).await?;
+                let Some((version, group)) = found else {
+                    continue;
+                };
+                if let Some(update) = self.tell(version, group) {
+                    return Ok(update);
+                }
+                continue;
+            }
+            let update = match self.listener.next().await {
+                None => return Err(LiveError::Behind("its reader is too slow")),
+                Some(News::Hint(hint)) => self.take_hint(&hint),
+                Some(News::Look(look)) => self.take_look(&look),
+            };
+            if let Some(update) = update {
+                return Ok(update);
+            }
+        }
+    }
+
+    fn take_hint(&mut self, hint: &Hint) -> Option<Update> {
+        let Some(newest) = hint.messages.last() else {
+            self.has_changed(hint.group);
+            return None;
+        };
+        let group = head_as_seen(&self.viewer, &hint.head, newest.clone())?;
+        self.tell(hint.head.version, group)
+    }
+
+    fn take_look(&mut self, look: &Look) -> Option<Update> {
+        for seen in &look.rows {
+            let known = self.states.get(&seen.group);
+            if !known.is_some_and(|state| state.shows(seen)) {
+                self.has_changed(seen.group);
+            }
+        }
+        None
+    }
+
+    fn has_changed(&mut self, group: MessageGroupId) {
+        if !self.changed.contains(&group) {
+            self.changed.push_back(group);
+        }
+    }
+
+    /// Tells of a group, unless a later state was told.
+    fn tell(&mut self, version: u64, group: MessageGroup) -> Option<Update> {
+        let state = self.states.entry(group.id).or_default();
+        if version <= state.version {
+            return None;
+        }
+        *state = State {
+            version,
+            seq: group.last_message.seq,
+            unread_count: group.unread_count,
+        };
+        Some(Update { version, group })
+    }
+}

@@ -1,0 +1,71 @@
+//! The transaction with which a participant's messages count as read.
+
+use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
+
+use super::commit::{Outcome, Role, RowKey, invalid};
+use super::items::Key;
+use super::{MessageStore, StoreError};
+use crate::model::{Head, MessageGroupId, UserId};
+
+/// A participant has read more of a group.
+#[derive(Clone, Debug)]
+pub struct ReadMark {
+    /// The group.
+    pub group: MessageGroupId,
+    /// Who has read.
+    pub reader: UserId,
+    /// The version that the head has to have.
+    pub expected_version: u64,
+    /// The head afterwards.
+    pub head: Head,
+    /// Whether the reader's row is where the head says. One that is not is
+    /// left as it is: the next message writes it anew.
+    pub has_row: bool,
+}
+
+impl MessageStore {
+    /// Writes the head and the reader's row, or neither: one
+    /// `TransactWriteItems` of two items, sent once.
+    pub async fn mark_read(&self, mark: &ReadMark) -> Outcome {
+        self.send_made(self.actions_of_mark(mark), None).await
+    }
+
+    fn actions_of_mark(
+        &self,
+        mark: &ReadMark,
+    ) -> Result<Vec<(Role, TransactWriteItem)>, StoreError> {
+        let head = self.update_head(mark.group, &mark.head, mark.expected_version)?;
+        let mut actions = vec![(Role::Head, head)];
+        if mark.has_row {
+            let row = RowKey {
+                owner: mark.reader,
+                key: mark.head.last_message_key.clone(),
+            };
+            let unread_count = mark.head.unread_count(mark.reader);
+            let update = self.update_unread(mark.group, &row, unread_count)?;
+            actions.push((Role::OldRow(row), update));
+        }
+        Ok(actions)
+    }
+
+    fn update_unread(
+        &self,
+        group: MessageGroupId,
+        row: &RowKey,
+        unread_count: u64,
+    ) -> Result<TransactWriteItem, StoreError> {
+        let update = Update::builder()
+            .table_name(&self.table)
+            .set_key(Some(Key::group_row(row).into_attributes()))
+            .update_expression("SET unread_count = :unread_count")
+            .condition_expression("message_group_uuid = :group")
+            .expression_attribute_values(":group", AttributeValue::S(group.to_string()))
+            .expression_attribute_values(
+                ":unread_count",
+                AttributeValue::N(unread_count.to_string()),
+            )
+            .build()
+            .map_err(invalid)?;
+        Ok(TransactWriteItem::builder().update(update).build())
+    }
+}

@@ -1,0 +1,161 @@
+//! What the viewer has not read, and that it was read.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Cruddur, Setup, checker, start};
+
+const MARK: &str = "mutation($input: MarkMessageGroupReadInput!) {
+    markMessageGroupRead(input: $input) {
+        __typename
+        ... on MarkMessageGroupReadSuccess { messageGroup { uuid unreadCount } unreadMessageGroupCount }
+        ... on Problem { message }
+    }
+}";
+const UNREAD: &str = "{
+    unreadMessageGroupCount
+    messageGroups { edges { node { id uuid unreadCount otherUser { handle } } } }
+}";
+
+async fn mark(cruddur: &Cruddur, handle: &str, group: &str, up_to: &Value) -> Value {
+    let input = json!({ "input": { "messageGroupUuid": group, "upTo": up_to } });
+    cruddur.ask(handle, MARK, input).await
+}
+
+/// How many groups a user has not read, and how much of each.
+async fn unread(cruddur: &Cruddur, handle: &str) -> (u64, Vec<(String, u64)>) {
+    let data = cruddur.data(handle, UNREAD, json!({})).await;
+    let mut counts = Vec::new();
+    for edge in data["messageGroups"]["edges"].as_array().expect("edges") {
+        let listed = &edge["node"];
+        let alone = "query($uuid: UUID!) { messageGroup(uuid: $uuid) { unreadCount } }";
+        let alone = cruddur.data(handle, alone, json!({ "uuid": listed["uuid"] }));
+        let alone = &alone.await["messageGroup"]["unreadCount"];
+        assert_eq!(&listed["unreadCount"], alone, "in a list and alone");
+        let other = listed["otherUser"]["handle"].as_str().expect("a handle");
+        counts.push((other.to_owned(), alone.as_u64().expect("a count")));
+    }
+    let groups = data["unreadMessageGroupCount"].as_u64().expect("a count");
+    (groups, counts)
+}
+
+fn cursor(created: &Value) -> &Value {
+    &created["messageEdge"]["cursor"]
+}
+
+#[tokio::test]
+async fn what_others_send_is_unread_until_it_is_marked_or_answered() {
+    let cruddur = start().await;
+    cruddur.users(["luu", "unamused", "mirabel"]).await;
+    let mut sent = Vec::new();
+    for number in 0..3 {
+        let body = format!("message {number}");
+        sent.push(cruddur.send("luu", "unamused", &body).await);
+    }
+    cruddur.send("mirabel", "unamused", "hello").await;
+    let of = |handle: &str, count| (handle.to_owned(), count);
+    assert_eq!(unread(&cruddur, "luu").await, (0, vec![of("unamused", 0)]));
+    assert_eq!(
+        unread(&cruddur, "unamused").await,
+        (2, vec![of("mirabel", 1), of("luu", 3)])
+    );
+
+    let group = cruddur.group_uuid("unamused", "luu").await;
+    let marked = mark(&cruddur, "unamused", &group, cursor(&sent[1])).await;
+    assert_eq!(
+        marked["data"]["markMessageGroupRead"],
+        json!({
+            "__typename": "MarkMessageGroupReadSuccess",
+            "messageGroup": { "uuid": group, "unreadCount": 1 },
+            "unreadMessageGroupCount": 2,
+        })
+    );
+    // What was read stays read.
+    let marked = mark(&cruddur, "unamused", &group, cursor(&sent[0])).await;
+    let marked = &marked["data"]["markMessageGroupRead"];
+    assert_eq!(marked["messageGroup"]["unreadCount"], 1);
+    cruddur.send("unamused", "luu", "an answer").await;
+    assert_eq!(
+        unread(&cruddur, "unamused").await,
+        (1, vec![of("luu", 0), of("mirabel", 1)])
+    );
+    assert_eq!(unread(&cruddur, "luu").await, (1, vec![of("unamused", 1)]));
+    checker::read(&checker::client(&cruddur.dynamo.url))
+        .await
+        .check();
+}
+
+#[tokio::test]
+async fn a_group_is_marked_by_those_who_take_part_and_by_its_own_cursors() {
+    let cruddur = start().await;
+    cruddur.users(["luu", "unamused", "mirabel"]).await;
+    let sent = cruddur.send("luu", "unamused", "hello").await;
+    let other = cruddur.send("luu", "mirabel", "hello").await;
+    let group = cruddur.group_uuid("luu", "unamused").await;
+    let nowhere = uuid::Uuid::new_v4().to_string();
+
+    let stranger = mark(&cruddur, "mirabel", &group, cursor(&sent)).await;
+    assert_eq!(
+        stranger["data"]["markMessageGroupRead"]["__typename"],
+        "MessageGroupNotFound"
+    );
+    for (group, up_to) in [
+        (&group, cursor(&other)),
+        (&nowhere, cursor(&sent)),
+        (&group, &json!("")),
+        (&group, &json!("nonsense")),
+        (&group, &other["messageGroupEdge"]["cursor"]),
+    ] {
+        let refused = mark(&cruddur, "unamused", group, up_to).await;
+        let code = &refused["errors"][0]["extensions"]["code"];
+        assert_eq!(code, "BAD_USER_INPUT", "{refused}");
+    }
+    assert_eq!(unread(&cruddur, "unamused").await.0, 1);
+}
+
+#[tokio::test]
+async fn a_mark_costs_a_read_and_a_transaction_and_without_a_change_the_read_alone() {
+    let cruddur = start().await;
+    cruddur.users(["luu", "unamused"]).await;
+    let sent = cruddur.send("luu", "unamused", "hello").await;
+    let group = cruddur.group_uuid("luu", "unamused").await;
+    let only = "mutation($input: MarkMessageGroupReadInput!) { markMessageGroupRead(input: $input) { __typename } }";
+    let input = json!({ "input": { "messageGroupUuid": group, "upTo": cursor(&sent) } });
+
+    let mut calls = Vec::new();
+    for _ in 0..2 {
+        let second = cruddur.second_server(Setup::default()).await;
+        cruddur.dynamo.calls();
+        let marked = cruddur.ask_at(&second, "unamused", only, input.clone());
+        marked.await;
+        calls.push(cruddur.dynamo.calls());
+    }
+
+    assert_eq!(
+        calls,
+        [
+            vec!["GetItem strong", "TransactWriteItems"],
+            vec!["GetItem strong"]
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_mark_waits_behind_the_messages_of_its_group() {
+    let cruddur = start().await;
+    cruddur.users(["luu", "unamused"]).await;
+    let sent = cruddur.send("luu", "unamused", "first").await;
+    let group = cruddur.group_uuid("luu", "unamused").await;
+
+    let held = cruddur.dynamo.hold().await;
+    cruddur.dynamo.calls();
+    let second = cruddur.send("luu", "unamused", "second");
+    let marked = mark(&cruddur, "unamused", &group, cursor(&sent));
+    let free = async {
+        cruddur.dynamo.transactions(1).await;
+        drop(held);
+    };
+    let (_, marked, ()) = tokio::join!(second, marked, free);
+
+    let marked = &marked["data"]["markMessageGroupRead"]["messageGroup"];
+    assert_eq!(marked["unreadCount"], 1);
+}
