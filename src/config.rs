@@ -295,6 +295,12 @@ pub struct BoundsArgs {
     /// than a load balancer in front of it keeps it
     #[arg(long, env = "CRUDDUR_IDLE_SECONDS", default_value_t = Bounds::default().idle_for.as_secs(), value_name = "S", value_parser = clap::value_parser!(u64).range(1..=A_DAY))]
     idle_seconds: u64,
+    /// Subscriptions of a WebSocket at a time
+    #[arg(long, env = "CRUDDUR_MAX_SUBSCRIPTIONS", default_value_t = Bounds::default().subscriptions, value_name = "N", value_parser = at_least_one())]
+    max_subscriptions: usize,
+    /// Sockets of a user at a time; others are closed with 1013
+    #[arg(long, env = "CRUDDUR_MAX_SOCKETS_PER_USER", default_value_t = Bounds::default().sockets_per_user, value_name = "N", value_parser = at_least_one())]
+    max_sockets_per_user: usize,
     /// Bytes of a document
     #[arg(long, env = "CRUDDUR_MAX_DOCUMENT_BYTES", default_value_t = Limits::default().document_bytes, value_name = "N", value_parser = at_least_one())]
     max_document_bytes: usize,
@@ -373,6 +379,8 @@ impl ApiArgs {
             in_flight: self.bounds.max_in_flight,
             connections: self.bounds.max_connections,
             idle_for: Duration::from_secs(self.bounds.idle_seconds),
+            subscriptions: self.bounds.max_subscriptions,
+            sockets_per_user: self.bounds.max_sockets_per_user,
             ..Bounds::default()
         }
     }

@@ -22,7 +22,7 @@ mod types;
 mod values;
 
 pub use api::{Api, Introspection};
-pub use error::{ApiError, Code, refusal, timed_out};
+pub use error::{ApiError, Code, refusal, timed_out, was_executed};
 pub use limits::Limits;
 pub use operation::{GraphqlRequest, Operation};
 pub use rate::SendRate;

@@ -1,8 +1,10 @@
-//! The HTTP server: routes, who calls, and the way down to `graphql`.
+//! The HTTP server: routes, sockets, who calls, and the way down to `graphql`.
 
 mod answered;
+mod caller;
 mod cors;
 mod documents;
+mod execution;
 mod graphiql;
 mod graphql_http;
 mod health;
@@ -12,12 +14,15 @@ mod received;
 mod refused;
 mod serve;
 mod stream;
+mod websocket;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::State;
 use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
-use axum::http::{HeaderName, HeaderValue, Request};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Request};
+use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 use tokio::sync::Semaphore;
@@ -37,9 +42,7 @@ pub use serve::{Stopped, serve};
 use crate::auth::CognitoVerifier;
 use crate::graphql::{Api, SendRate};
 use crate::messaging::Messaging;
-
-/// How long a request may take.
-const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
+use websocket::Crowd;
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -73,7 +76,7 @@ pub struct Bounds {
     pub body_bytes: usize,
     /// GraphQL requests that are worked on; the others are sent away.
     pub in_flight: usize,
-    /// Connections; the others are sent away.
+    /// Connections, sockets among them; the others are sent away.
     pub connections: usize,
     /// How long the head of a request may take.
     pub head_within: Duration,
@@ -82,6 +85,15 @@ pub struct Bounds {
     /// How long a connection may be silent between two requests: longer than
     /// a load balancer keeps its own.
     pub idle_for: Duration,
+    /// How long a socket may be silent before it says who it is.
+    pub init_within: Duration,
+    /// How often a socket is sent a ping. One from which nothing has come since
+    /// the ping before the last is cut.
+    pub ping_every: Duration,
+    /// Subscriptions of a socket.
+    pub subscriptions: usize,
+    /// Sockets of a user; the others are sent away.
+    pub sockets_per_user: usize,
 }
 
 impl Default for Bounds {
@@ -93,6 +105,10 @@ impl Default for Bounds {
             head_within: Duration::from_secs(10),
             write_within: Duration::from_secs(20),
             idle_for: Duration::from_secs(75),
+            init_within: Duration::from_secs(10),
+            ping_every: Duration::from_secs(25),
+            subscriptions: 100,
+            sockets_per_user: 50,
         }
     }
 }
@@ -122,7 +138,7 @@ pub fn router(app: App) -> Router {
     Router::new()
         .route(
             "/graphql",
-            post(graphql_http::graphql).get(graphql_http::graphql),
+            post(graphql_http::graphql).get(graphql_or_socket),
         )
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
@@ -131,7 +147,27 @@ pub fn router(app: App) -> Router {
         .fallback(graphql_http::no_such_path)
         .layer(layers)
         .layer(Extension(in_flight))
+        .layer(Extension(Crowd::default()))
         .with_state(app)
+}
+
+/// A path for both: what asks for a WebSocket gets one.
+async fn graphql_or_socket(
+    app: State<App>,
+    in_flight: Extension<Arc<Semaphore>>,
+    crowd: Extension<Crowd>,
+    request: axum::extract::Request,
+) -> Response {
+    if websocket::is_asked_for(request.headers()) {
+        websocket::open(app, in_flight, crowd, request).await
+    } else {
+        graphql_http::graphql(app, in_flight, request).await
+    }
+}
+
+fn request_id(headers: &HeaderMap) -> String {
+    let id = headers.get(&REQUEST_ID).and_then(|id| id.to_str().ok());
+    id.unwrap_or_default().to_owned()
 }
 
 /// A request id of the client's is kept where it is one: it goes into every

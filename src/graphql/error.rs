@@ -278,6 +278,13 @@ pub fn timed_out(is_mutation: bool, request_id: &str) -> Response {
     Response::from_errors(errors)
 }
 
+/// Whether anything was executed for an answer: the errors of those that were
+/// refused as a whole have no path.
+#[must_use]
+pub fn was_executed(answer: &Response) -> bool {
+    answer.errors.is_empty() || answer.errors.iter().any(|error| !error.path.is_empty())
+}
+
 /// Gives the framework's errors their codes, and ours the request's id.
 pub(super) fn see_to(errors: &mut Vec<ServerError>, request_id: &str) {
     errors.truncate(MOST_ERRORS);

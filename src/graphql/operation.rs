@@ -99,6 +99,12 @@ impl Operation {
         self.definition.operation_type == OperationType::Mutation
     }
 
+    /// Whether it has an answer for each of many events.
+    #[must_use]
+    pub fn is_subscription(&self) -> bool {
+        self.definition.operation_type == OperationType::Subscription
+    }
+
     /// Whether it asks for nothing but the schema.
     #[must_use]
     pub fn is_introspection(&self) -> bool {

@@ -1,4 +1,5 @@
-//! How a GraphQL request ended: one line of the log, and its metrics.
+//! How a GraphQL request ended, by HTTP or over a socket: one line of the log,
+//! and its metrics.
 
 use std::sync::{Arc, OnceLock};
 
@@ -31,12 +32,35 @@ impl Asked {
         let _ = self.0.set((operation.kind(), name.map(str::to_owned)));
     }
 
+    fn is_subscription(&self) -> bool {
+        self.kind() == "subscription"
+    }
+
     fn kind(&self) -> &'static str {
         self.0.get().map_or("none", |(kind, _)| kind)
     }
 
     fn name(&self) -> Option<&str> {
         self.0.get()?.1.as_deref()
+    }
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Outcome {
+    /// By HTTP.
+    pub status: Option<StatusCode>,
+    /// The code of the first error.
+    pub error: Option<Code>,
+}
+
+impl Outcome {
+    pub fn of(response: &Response) -> Self {
+        let error = response.extensions().get::<FirstError>();
+        Self {
+            status: Some(response.status()),
+            error: error.map(|error| error.0),
+        }
     }
 }
 
@@ -50,8 +74,9 @@ pub(super) struct Answering {
     /// The one of the log.
     log: Span,
     began: Instant,
+    events: u64,
     told: bool,
-    _counted: Present,
+    counted: Present,
 }
 
 impl Answering {
@@ -64,16 +89,27 @@ impl Answering {
             span,
             log: Span::current(),
             began: Instant::now(),
+            events: 0,
             told: false,
-            _counted: Present::new(Thing::Request),
+            counted: Present::new(Thing::Request),
         }
     }
 
+    /// It turns out to be one that stays.
+    pub fn stays(&mut self) {
+        self.counted = Present::new(Thing::Subscription);
+    }
+
+    /// It was told of something that has happened.
+    pub fn event(&mut self) {
+        self.events += 1;
+        metrics::event();
+    }
+
     /// It was answered.
-    pub fn end(mut self, response: &Response) {
-        let error = response.extensions().get::<FirstError>();
-        let outcome = error.map_or("ok", |error| error.0.as_str());
-        self.tell(Some(response.status()), outcome);
+    pub fn end(mut self, outcome: Outcome) {
+        let error = outcome.error.map_or("ok", Code::as_str);
+        self.tell(outcome.status, error);
     }
 
     fn tell(&mut self, status: Option<StatusCode>, outcome: &'static str) {
@@ -82,12 +118,14 @@ impl Answering {
         let (operation, name) = (self.asked.kind(), self.asked.name());
         let spent = self.origin.spent();
         let status = status.map(|status| status.as_u16());
+        let events = self.asked.is_subscription().then_some(self.events);
         self.log.in_scope(|| {
             tracing::info!(
                 operation,
                 name,
                 status,
                 outcome,
+                events,
                 duration_ms = millis(took),
                 dynamodb_calls = spent.dynamodb_calls,
                 sql_queries = spent.sql_queries,
@@ -97,8 +135,12 @@ impl Answering {
             );
         });
         metrics::request(operation, outcome, took);
-        describe(&self.span, "graphql.operation.type", operation);
-        if let Some(name) = name {
+        self.describe(status, outcome);
+    }
+
+    fn describe(&self, status: Option<u16>, outcome: &'static str) {
+        describe(&self.span, "graphql.operation.type", self.asked.kind());
+        if let Some(name) = self.asked.name() {
             describe(&self.span, "graphql.operation.name", name.to_owned());
         }
         if let Some(status) = status {
@@ -119,7 +161,9 @@ impl Answering {
 impl Drop for Answering {
     fn drop(&mut self) {
         if !self.told {
-            self.tell(None, GONE);
+            // Subscriptions have no other end than that nobody wants more.
+            let is_over = self.asked.is_subscription();
+            self.tell(None, if is_over { "ok" } else { GONE });
         }
     }
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::{Request, State};
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, VARY};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use axum::http::header::{CONTENT_TYPE, VARY};
+use axum::http::{HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use serde::Serialize;
@@ -15,19 +15,16 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
-use super::answered::{Answering, Asked, FirstError};
+use super::answered::{Answering, Asked, FirstError, Outcome};
+use super::caller::{caller, nobody};
+use super::execution::{REQUEST_DEADLINE, TIME_TO_ANSWER};
 use super::media::Media;
 use super::received::received;
 use super::refused::{Errors, Refused};
-use super::{App, REQUEST_DEADLINE, REQUEST_ID};
-use crate::auth::{Caller, TokenError};
-use crate::graphql::{Code, Session, timed_out};
-use crate::messaging::{MessagingError, UserLoader, Viewer};
+use super::{App, request_id};
+use crate::auth::Caller;
+use crate::graphql::{Code, was_executed};
 use crate::telemetry::work_for;
-
-/// How much earlier than the request a write has to be decided, so that its
-/// outcome can still be told.
-const TIME_TO_ANSWER: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// One GraphQL request, within the bounds of the server: how many at a time,
 /// how long each, and in which media type.
@@ -41,7 +38,7 @@ pub(super) async fn graphql(
     let answer = in_time(app, &in_flight, request, &request_id, &answering.asked);
     let answer = Box::pin(answer).instrument(answering.span.clone());
     let answer = work_for([answering.origin.clone()], answer).await;
-    answering.end(&answer);
+    answering.end(Outcome::of(&answer));
     answer
 }
 
@@ -114,49 +111,26 @@ async fn answer(
         let message = "The server has too much to do. Try again.";
         return Err(Refused::unavailable(message));
     };
-    let found = app.documents.find(received);
-    let parsed = found.and_then(|(request, to_keep)| Ok((app.api.parse(request)?, to_keep)));
-    let (operation, to_keep) = match parsed {
+    let parsed = match app.parse(received) {
         Ok(parsed) => parsed,
         Err(refused) => return Ok(body(media, *refused)),
     };
-    asked.is(&operation);
+    let operation = &parsed.operation;
+    asked.is(operation);
     if operation.is_mutation() && !by_post {
         return Err(Refused::method(
             "A mutation has to be sent by POST.",
             "POST",
         ));
     }
-    let users = app.messaging.user_loader();
-    let viewer = match caller {
-        Caller::Anonymous if app.api.is_public(&operation) => None,
-        Caller::Anonymous => return Err(nobody()),
-        Caller::SignedIn { sub, .. } => Some(viewer(&app, &users, &sub).await?),
-    };
-    // Somebody who is nobody here fills no memory.
-    if let (Some(_), Some(document)) = (&viewer, to_keep) {
-        app.documents.keep(document);
+    if operation.is_subscription() {
+        let message = "A subscription needs a WebSocket: connect to this path with the \
+            subprotocol `graphql-transport-ws`.";
+        return Err(Refused::bad(StatusCode::BAD_REQUEST, message));
     }
-    let is_mutation = operation.is_mutation();
-    let session = Session::new(
-        app.messaging.clone(),
-        users,
-        viewer,
-        app.send_rate.clone(),
-        deadline,
-    );
-    let executed = app.api.execute(operation, session, request_id);
-    let answer = timeout_at(deadline + TIME_TO_ANSWER, executed).await;
-    Ok(body(
-        media,
-        answer.unwrap_or_else(|_| timed_out(is_mutation, request_id)),
-    ))
-}
-
-fn nobody() -> Refused {
-    Refused::unauthenticated(
-        "Sign in first: send an access token as `Authorization: Bearer <token>`.",
-    )
+    let session = app.session(&caller, &parsed, deadline).await?;
+    let executed = app.execute(parsed.operation, session, request_id, deadline);
+    Ok(body(media, executed.await))
 }
 
 /// The answer as JSON, in its order.
@@ -168,8 +142,7 @@ enum Body {
 }
 
 fn body(media: Media, answer: async_graphql::Response) -> Response {
-    let executed =
-        answer.errors.is_empty() || answer.errors.iter().any(|error| !error.path.is_empty());
+    let executed = was_executed(&answer);
     let code = answer.errors.first().and_then(Code::of);
     let status = match media {
         _ if !executed && code == Some(Code::Unavailable) => StatusCode::SERVICE_UNAVAILABLE,
@@ -188,62 +161,6 @@ fn body(media: Media, answer: async_graphql::Response) -> Response {
         response.extensions_mut().insert(FirstError(code));
     }
     response
-}
-
-/// Who the request says it is. A bad token is refused, whatever is asked.
-async fn caller(app: &App, headers: &HeaderMap) -> Result<Caller, Refused> {
-    let invalid = || Refused::unauthenticated("The access token is not valid. Sign in again.");
-    let mut given = headers.get_all(AUTHORIZATION).iter();
-    let token = match (given.next(), given.next()) {
-        (None, _) => return Ok(Caller::Anonymous),
-        (Some(one), None) => bearer_token(one).ok_or_else(invalid)?,
-        (Some(_), Some(_)) => return Err(invalid()),
-    };
-    app.verifier
-        .verify(token)
-        .await
-        .map_err(|error| match error {
-            TokenError::Invalid => invalid(),
-            TokenError::KeysUnavailable => {
-                Refused::unavailable("The access token cannot be checked right now. Try again.")
-            }
-        })
-}
-
-/// The token of `Bearer <token>` (RFC 6750, 2.1; the scheme in any case).
-fn bearer_token(header: &HeaderValue) -> Option<&str> {
-    let (scheme, token) = header.to_str().ok()?.split_once(' ')?;
-    let token = token.trim_matches(' ');
-    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
-}
-
-async fn viewer(app: &App, users: &UserLoader, sub: &str) -> Result<Viewer, Refused> {
-    match app.messaging.viewer(users, sub).await {
-        Ok(Some(viewer)) => Ok(viewer),
-        Ok(None) => {
-            let message = "You are signed in, but have no user here yet.";
-            Err(Refused::new(
-                StatusCode::FORBIDDEN,
-                Code::Forbidden,
-                message,
-            ))
-        }
-        Err(MessagingError::Unavailable { cause, .. }) => {
-            tracing::warn!(%cause, "a caller could not be looked up");
-            Err(Refused::unavailable(
-                "This cannot be answered right now. Try again.",
-            ))
-        }
-        Err(error) => {
-            tracing::error!(%error, "a caller could not be looked up");
-            Err(Refused::internal())
-        }
-    }
-}
-
-fn request_id(headers: &HeaderMap) -> String {
-    let id = headers.get(&REQUEST_ID).and_then(|id| id.to_str().ok());
-    id.unwrap_or_default().to_owned()
 }
 
 pub(super) async fn wrong_method(uri: Uri) -> Refused {

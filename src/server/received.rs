@@ -95,7 +95,8 @@ fn parse<T: DeserializeOwned>(name: &str, text: &str) -> Result<T, Refused> {
     serde_json::from_str(text).map_err(|error| bad(format!("`{name}` is no JSON: {error}")))
 }
 
-fn from_members(mut members: Map<String, Value>) -> Result<Received, Refused> {
+/// What the members of a JSON object ask.
+pub(super) fn from_members(mut members: Map<String, Value>) -> Result<Received, Refused> {
     let mut text = |name: &str| match members.remove(name) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),

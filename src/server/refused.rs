@@ -1,5 +1,6 @@
 //! Requests that are refused as a whole.
 
+use async_graphql::ServerError;
 use axum::Json;
 use axum::http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
@@ -23,7 +24,7 @@ pub(super) struct Refused {
 /// The answer to what was not executed: it has no `data`.
 #[derive(Serialize)]
 pub(super) struct Errors {
-    pub errors: Vec<async_graphql::ServerError>,
+    pub errors: Vec<ServerError>,
 }
 
 impl Refused {
@@ -68,6 +69,27 @@ impl Refused {
         )
     }
 
+    /// What is wrong, in a sentence.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    pub fn code(&self) -> Code {
+        self.code
+    }
+
+    /// The errors of an answer that refuses.
+    pub fn errors(&self) -> Vec<ServerError> {
+        let mut errors = refusal(self.code, self.message.as_str()).errors;
+        if let Some(id) = &self.request_id {
+            for error in &mut errors {
+                let extensions = error.extensions.get_or_insert_default();
+                extensions.set("requestId", id.clone());
+            }
+        }
+        errors
+    }
+
     /// The same, told to the request with this id.
     pub fn of_request(mut self, request_id: &str) -> Self {
         let found_in_the_log = self.code.is_ours();
@@ -79,13 +101,7 @@ impl Refused {
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        let mut errors = refusal(self.code, self.message).errors;
-        if let Some(id) = self.request_id {
-            for error in &mut errors {
-                let extensions = error.extensions.get_or_insert_default();
-                extensions.set("requestId", id.clone());
-            }
-        }
+        let errors = self.errors();
         let mut response = (self.status, Json(Errors { errors })).into_response();
         response.extensions_mut().insert(FirstError(self.code));
         let header = match self.status {

@@ -4,20 +4,23 @@
 //! could hold all connections. Here every wait has an end.
 
 use std::convert::Infallible;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Request, Response};
+use axum::http::{Request, Response, StatusCode};
 use axum::response::IntoResponse;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use tower::ServiceExt;
 
 use super::health::alive;
@@ -71,7 +74,7 @@ pub async fn serve(
         }
     }
     drop(listener);
-    let finished = tokio::time::timeout(FINISH_WITHIN, connections.graceful.shutdown()).await;
+    let finished = tokio::time::timeout(FINISH_WITHIN, connections.finish()).await;
     Ok(match finished {
         Ok(()) => Stopped::Cleanly,
         Err(_) => Stopped::CutOff,
@@ -93,12 +96,32 @@ fn allow_files(connections: usize) {
     }
 }
 
+/// What a connection holds for as long as it is open, also once it is a socket.
+#[derive(Clone)]
+pub(super) struct Lease(Arc<Held>);
+
+struct Held {
+    stopping: CancellationToken,
+    _permit: OwnedSemaphorePermit,
+    _counted: Present,
+    _waited_for: TaskTrackerToken,
+}
+
+impl Lease {
+    /// Says when the server stops.
+    pub fn stopping(&self) -> CancellationToken {
+        self.0.stopping.clone()
+    }
+}
+
 /// All connections of a server.
 struct Connections {
     router: Router,
     bounds: Bounds,
     http: http1::Builder,
-    graceful: GracefulShutdown,
+    /// Those that are open.
+    open: TaskTracker,
+    stopping: CancellationToken,
     taken: Arc<Semaphore>,
     turned_away: Arc<Semaphore>,
 }
@@ -115,7 +138,8 @@ impl Connections {
             router: router(app),
             bounds,
             http,
-            graceful: GracefulShutdown::new(),
+            open: TaskTracker::new(),
+            stopping: CancellationToken::new(),
             taken: Arc::new(Semaphore::new(bounds.connections)),
             turned_away: Arc::new(Semaphore::new(TURNED_AWAY)),
         }
@@ -127,13 +151,13 @@ impl Connections {
         // Small answers go out at once. A socket that has gone says so later.
         let _ = stream.set_nodelay(true);
         if let Ok(permit) = Arc::clone(&self.taken).try_acquire_owned() {
-            let connection = self.served(stream);
-            let counted = Present::new(Thing::Connection);
+            let lease = self.lease(permit);
+            let connection = self.served(stream, lease.clone());
             tokio::spawn(async move {
                 if let Err(cause) = connection.await {
                     tracing::debug!(%cause, "a connection ended");
                 }
-                drop((permit, counted));
+                drop(lease);
             });
             return;
         }
@@ -153,22 +177,55 @@ impl Connections {
         }
     }
 
-    fn served(&self, stream: TcpStream) -> impl Future<Output = hyper::Result<()>> + use<> {
+    fn lease(&self, permit: OwnedSemaphorePermit) -> Lease {
+        Lease(Arc::new(Held {
+            stopping: self.stopping.clone(),
+            _permit: permit,
+            _counted: Present::new(Thing::Connection),
+            _waited_for: self.open.token(),
+        }))
+    }
+
+    fn served(
+        &self,
+        stream: TcpStream,
+        lease: Lease,
+    ) -> impl Future<Output = hyper::Result<()>> + use<> {
         let turns = Turns::default();
         let stream = Hurried::new(stream, &self.bounds, turns.clone());
         let router = self.router.clone();
-        let service = service_fn(move |request: Request<Incoming>| {
+        let service = service_fn(move |mut request: Request<Incoming>| {
             turns.next();
+            request.extensions_mut().insert(lease.clone());
             let answer = router.clone().oneshot(request.map(Body::new));
             let turns = turns.clone();
             async move {
                 let answer: Result<Response<Body>, Infallible> = answer.await;
-                turns.next();
+                let status = answer.as_ref().map(Response::status);
+                // A socket has no requests: this one has no end.
+                if status != Ok(StatusCode::SWITCHING_PROTOCOLS) {
+                    turns.next();
+                }
                 answer
             }
         });
-        self.graceful
-            .watch(self.http.serve_connection(TokioIo::new(stream), service))
+        let connection = self.http.serve_connection(TokioIo::new(stream), service);
+        let stopping = self.stopping.clone();
+        async move {
+            let mut connection = pin!(connection.with_upgrades());
+            tokio::select! {
+                ended = &mut connection => return ended,
+                () = stopping.cancelled() => connection.as_mut().graceful_shutdown(),
+            }
+            connection.await
+        }
+    }
+
+    /// Lets everything that is open come to its end.
+    async fn finish(self) {
+        self.stopping.cancel();
+        self.open.close();
+        self.open.wait().await;
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::time::{Sleep, sleep};
 use super::Bounds;
 
 /// How many requests of a connection began and ended: an odd number while one
-/// is worked on.
+/// is worked on, and for good once the connection is a socket.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Turns(Arc<AtomicUsize>);
 

@@ -31,7 +31,20 @@ pub fn render() -> String {
 pub fn request(operation: &'static str, code: &'static str, took: Duration) {
     let labels = [("operation", operation), ("code", code)];
     add(&METRICS.requests, labels, 1);
-    observe(&METRICS.request_seconds, [("operation", operation)], took);
+    // How long somebody listens says nothing about the server.
+    if operation != "subscription" {
+        observe(&METRICS.request_seconds, [("operation", operation)], took);
+    }
+}
+
+/// A subscription was told of something.
+pub fn event() {
+    METRICS.events.inc();
+}
+
+/// A socket was closed with this code, or in this way.
+pub fn socket_closed(code: &'static str) {
+    add(&METRICS.socket_closes, [("code", code)], 1);
 }
 
 /// An attempt at a call of DynamoDB ended.
@@ -105,6 +118,10 @@ pub enum Thing {
     Request,
     /// An open connection.
     Connection,
+    /// An open WebSocket.
+    Socket,
+    /// A subscription that somebody listens to.
+    Subscription,
     /// A message that is queued or being written.
     Message,
     /// A task that writes a group's messages.
@@ -135,6 +152,8 @@ impl Thing {
         match self {
             Self::Request => &METRICS.requests_in_flight,
             Self::Connection => &METRICS.connections,
+            Self::Socket => &METRICS.sockets,
+            Self::Subscription => &METRICS.subscriptions,
             Self::Message => &METRICS.messages_waiting,
             Self::GroupTask => &METRICS.group_tasks,
         }

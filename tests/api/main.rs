@@ -39,3 +39,4 @@ mod telemetry;
 mod tls;
 mod unread;
 mod users;
+mod websocket;

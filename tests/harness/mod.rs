@@ -6,6 +6,7 @@ mod database;
 mod dynamo_proxy;
 mod postgres_proxy;
 mod process;
+mod socket;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -29,6 +30,7 @@ pub use database::Database;
 pub use dynamo_proxy::{DynamoProxy, Faults, Loss};
 pub use postgres_proxy::PostgresProxy;
 pub use process::{cruddur, signal, with_stores};
+pub use socket::{OURS, Socket};
 
 pub const TABLE: &str = "cruddur-messages";
 /// How long a connection to Postgres is waited for.

@@ -30,7 +30,7 @@ impl Places {
     pub fn json(&self) -> String {
         let line = json!({
             "graphql": format!("http://{}/graphql", self.api),
-            "websocket": null,
+            "websocket": format!("ws://{}/graphql", self.api),
             "graphiql": format!("http://{}/graphiql", self.api),
             "dynamodb": self.dynamodb,
             "region": REGION,

@@ -33,6 +33,10 @@ pub(super) struct Metrics {
     pub requests_in_flight: Gauge,
     pub connections: Gauge,
     pub connections_turned_away: Counter,
+    pub sockets: Gauge,
+    pub socket_closes: Counters<1>,
+    pub subscriptions: Gauge,
+    pub events: Counter,
     pub dynamodb_calls: Counters<2>,
     pub dynamodb_seconds: Histograms,
     pub dynamodb_units: Family<Labels<1>, Counter<f64, AtomicU64>>,
@@ -63,6 +67,10 @@ impl Metrics {
             requests_in_flight: Gauge::default(),
             connections: Gauge::default(),
             connections_turned_away: Counter::default(),
+            sockets: Gauge::default(),
+            socket_closes: Family::default(),
+            subscriptions: Gauge::default(),
+            events: Counter::default(),
             dynamodb_calls: Family::default(),
             dynamodb_seconds: Family::new_with_constructor(call_seconds),
             dynamodb_units: Family::default(),
@@ -79,6 +87,7 @@ impl Metrics {
             hints_lost: Counter::default(),
         };
         metrics.register_requests();
+        metrics.register_sockets();
         metrics.register_stores();
         metrics.register_writes();
         metrics.register_live();
@@ -106,7 +115,7 @@ impl Metrics {
         registry.register("build", "The version that runs", build);
         registry.register(
             "requests",
-            "GraphQL requests, by operation (query, mutation, none) and by the code of the first error, or ok",
+            "GraphQL requests, by operation (query, mutation, subscription, none) and by the code of the first error, or ok",
             self.requests.clone(),
         );
         registry.register_with_unit(
@@ -134,6 +143,26 @@ impl Metrics {
             "key_fetches",
             "Fetches of the key set that tokens are checked against, by result (ok, failed)",
             self.key_fetches.clone(),
+        );
+    }
+
+    fn register_sockets(&mut self) {
+        let registry = &mut self.registry;
+        registry.register("sockets", "Open WebSockets", self.sockets.clone());
+        registry.register(
+            "socket_closes",
+            "WebSockets that were closed, by the code that they were closed with, or client or gone",
+            self.socket_closes.clone(),
+        );
+        registry.register(
+            "subscriptions",
+            "Subscriptions that somebody listens to",
+            self.subscriptions.clone(),
+        );
+        registry.register(
+            "subscription_events",
+            "What subscriptions were told",
+            self.events.clone(),
         );
     }
 
@@ -205,7 +234,7 @@ impl Metrics {
     /// What alerts are about is there before it happens: the rate of a counter
     /// that is not there is nothing at all.
     fn begin_at_zero(&self) {
-        for operation in ["query", "mutation", "none"] {
+        for operation in ["query", "mutation", "subscription", "none"] {
             for code in ["ok", "UNAVAILABLE", "INTERNAL_SERVER_ERROR"] {
                 add(
                     &self.requests,

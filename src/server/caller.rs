@@ -1,0 +1,77 @@
+//! Who calls: a token's caller, and the user that they are.
+
+use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, StatusCode};
+
+use super::App;
+use super::refused::Refused;
+use crate::auth::{Caller, TokenError};
+use crate::graphql::Code;
+use crate::messaging::{MessagingError, UserLoader, Viewer};
+
+/// Who a request says it is. A bad token is refused, whatever is asked.
+pub(super) async fn caller(app: &App, headers: &HeaderMap) -> Result<Caller, Refused> {
+    let mut given = headers.get_all(AUTHORIZATION).iter();
+    match (given.next(), given.next()) {
+        (None, _) => Ok(Caller::Anonymous),
+        (Some(one), None) => caller_of(app, one.to_str().map_err(|_| invalid())?).await,
+        (Some(_), Some(_)) => Err(invalid()),
+    }
+}
+
+/// Whom `Bearer <token>` is good for.
+pub(super) async fn caller_of(app: &App, authorization: &str) -> Result<Caller, Refused> {
+    let token = bearer_token(authorization).ok_or_else(invalid)?;
+    app.verifier
+        .verify(token)
+        .await
+        .map_err(|error| match error {
+            TokenError::Invalid => invalid(),
+            TokenError::KeysUnavailable => {
+                Refused::unavailable("The access token cannot be checked right now. Try again.")
+            }
+        })
+}
+
+/// The token of `Bearer <token>` (RFC 6750, 2.1; the scheme in any case).
+fn bearer_token(authorization: &str) -> Option<&str> {
+    let (scheme, token) = authorization.split_once(' ')?;
+    let token = token.trim_matches(' ');
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+fn invalid() -> Refused {
+    Refused::unauthenticated("The access token is not valid. Sign in again.")
+}
+
+/// What needs a token, and has none, is refused like this.
+pub(super) fn nobody() -> Refused {
+    Refused::unauthenticated(
+        "Sign in first: send an access token as `Authorization: Bearer <token>`.",
+    )
+}
+
+/// The user whose token says this `sub`.
+pub(super) async fn viewer(app: &App, users: &UserLoader, sub: &str) -> Result<Viewer, Refused> {
+    match app.messaging.viewer(users, sub).await {
+        Ok(Some(viewer)) => Ok(viewer),
+        Ok(None) => {
+            let message = "You are signed in, but have no user here yet.";
+            Err(Refused::new(
+                StatusCode::FORBIDDEN,
+                Code::Forbidden,
+                message,
+            ))
+        }
+        Err(MessagingError::Unavailable { cause, .. }) => {
+            tracing::warn!(%cause, "a caller could not be looked up");
+            Err(Refused::unavailable(
+                "This cannot be answered right now. Try again.",
+            ))
+        }
+        Err(error) => {
+            tracing::error!(%error, "a caller could not be looked up");
+            Err(Refused::internal())
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! What is said on a socket, and what has to come when.
+
+use axum::extract::ws::{Message, WebSocket};
+use axum::http::HeaderValue;
+use futures_util::future::{BoxFuture, FutureExt, pending};
+use futures_util::stream::{SplitStream, StreamExt};
+use serde_json::{Map, Value};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tungstenite::Error;
+
+use super::close::Close;
+use super::crowd::Crowd;
+use super::operations::{Operations, Shared};
+use super::protocol::{ClientMessage, ServerMessage};
+use super::sign_in::{Guest, sign_in};
+use super::socket::Opened;
+use super::writer::{Outgoing, Running, Silence};
+use crate::auth::Caller;
+use crate::clock::Clock;
+use crate::server::App;
+
+type Room = mpsc::OwnedPermit<Outgoing>;
+
+/// How far a socket has come.
+enum Stage {
+    /// Nobody has said who they are.
+    New,
+    /// Somebody has, and it is being looked into.
+    SigningIn(BoxFuture<'static, Result<Guest, Close>>),
+    /// It is known who it is.
+    Acknowledged(Guest),
+}
+
+/// What goes on between a server and a client.
+pub(super) struct Conversation {
+    app: App,
+    crowd: Crowd,
+    authorization: Option<HeaderValue>,
+    stage: Stage,
+    /// The end that comes unless something happens before.
+    due: BoxFuture<'static, Close>,
+    operations: Operations,
+    outgoing: mpsc::Sender<Outgoing>,
+    stopping: CancellationToken,
+}
+
+impl Conversation {
+    pub fn new(opened: Opened, running: Running, outgoing: mpsc::Sender<Outgoing>) -> Self {
+        let Opened { app, crowd, .. } = opened;
+        let stopping = opened.lease.stopping();
+        let init_within = app.bounds.init_within;
+        let shared = Shared {
+            app: app.clone(),
+            in_flight: opened.in_flight,
+            subscriptions: Semaphore::new(app.bounds.subscriptions),
+            stopping: stopping.clone(),
+        };
+        Self {
+            app,
+            crowd,
+            authorization: opened.authorization,
+            stage: Stage::New,
+            due: sleep(init_within).map(|()| Close::TooLate).boxed(),
+            operations: Operations::new(shared, opened.request_id, running),
+            outgoing,
+            stopping,
+        }
+    }
+
+    /// How many operations there have been.
+    pub fn operations(&self) -> u64 {
+        self.operations.begun()
+    }
+
+    /// Takes what the client says, until one of them has had enough.
+    pub async fn hold(
+        &mut self,
+        incoming: &mut SplitStream<WebSocket>,
+        silence: &Silence,
+    ) -> Close {
+        let stopped = self.stopping.clone();
+        loop {
+            let outgoing = self.outgoing.clone();
+            let went_on = tokio::select! {
+                () = stopped.cancelled() => break,
+                said = next(incoming, outgoing, silence) => match said {
+                    Ok((message, room)) => self.take(message, room),
+                    Err(close) => Err(close),
+                },
+                guest = guest(&mut self.stage) => self.let_in(guest).await,
+                close = &mut self.due => Err(close),
+            };
+            if let Err(close) = went_on {
+                return close;
+            }
+        }
+        self.finish(incoming, silence).await
+    }
+
+    /// Lets what is being answered be answered, and takes nothing new.
+    async fn finish(&mut self, incoming: &mut SplitStream<WebSocket>, silence: &Silence) -> Close {
+        let mut ended = std::pin::pin!(self.operations.ended());
+        loop {
+            let outgoing = self.outgoing.clone();
+            let said = tokio::select! {
+                () = &mut ended => return Close::GoingAway,
+                said = next(incoming, outgoing, silence) => said,
+                close = &mut self.due => return close,
+            };
+            match said {
+                Ok((ClientMessage::Complete { id }, _)) => self.operations.cancel(&id),
+                Ok((ClientMessage::Ping { payload }, room)) => pong(payload, room),
+                Ok(_) => {}
+                Err(close) => return close,
+            }
+        }
+    }
+
+    fn take(&mut self, message: ClientMessage, room: Room) -> Result<(), Close> {
+        match message {
+            ClientMessage::ConnectionInit { payload } => self.init(payload),
+            ClientMessage::Ping { payload } => {
+                pong(payload, room);
+                Ok(())
+            }
+            ClientMessage::Pong => Ok(()),
+            ClientMessage::Subscribe { id, payload } => {
+                let Stage::Acknowledged(guest) = &self.stage else {
+                    return Err(Close::Unauthorized);
+                };
+                self.operations
+                    .begin(id, *payload, &guest.caller, &self.outgoing, room)
+            }
+            ClientMessage::Complete { id } => {
+                self.operations.cancel(&id);
+                Ok(())
+            }
+        }
+    }
+
+    fn init(&mut self, payload: Map<String, Value>) -> Result<(), Close> {
+        let Stage::New = self.stage else {
+            return Err(Close::TooManyInitialisations);
+        };
+        let header = self.authorization.take();
+        let guest = sign_in(self.app.clone(), self.crowd.clone(), payload, header);
+        self.stage = Stage::SigningIn(guest.boxed());
+        self.due = pending().boxed();
+        Ok(())
+    }
+
+    async fn let_in(&mut self, guest: Result<Guest, Close>) -> Result<(), Close> {
+        let guest = guest?;
+        if let Caller::SignedIn { expires_at, .. } = guest.caller {
+            let left = expires_at - Clock::system().now();
+            let left = left.to_std().unwrap_or_default();
+            self.due = sleep(left).map(|()| Close::TokenExpired).boxed();
+        }
+        self.stage = Stage::Acknowledged(guest);
+        let ack = Outgoing::Reply(ServerMessage::ConnectionAck.text());
+        // Where nothing is written any more, that is the end of it anyway.
+        let _ = self.outgoing.send(ack).await;
+        Ok(())
+    }
+}
+
+/// Who it is, once that is known.
+async fn guest(stage: &mut Stage) -> Result<Guest, Close> {
+    match stage {
+        Stage::SigningIn(guest) => guest.await,
+        Stage::New | Stage::Acknowledged(_) => pending().await,
+    }
+}
+
+/// The next message, and room for what is answered to it: who does not read is
+/// not read either.
+async fn next(
+    incoming: &mut SplitStream<WebSocket>,
+    outgoing: mpsc::Sender<Outgoing>,
+    silence: &Silence,
+) -> Result<(ClientMessage, Room), Close> {
+    let room = outgoing.reserve_owned().await.map_err(|_| Close::Gone)?;
+    loop {
+        let message = incoming.next().await.ok_or(Close::Gone)?;
+        silence.broken();
+        match message.map_err(wrong)? {
+            Message::Text(text) => return Ok((ClientMessage::parse(&text)?, room)),
+            Message::Binary(_) => return Err(Close::bad("A message is a text")),
+            // Pings are answered by axum.
+            Message::Ping(_) | Message::Pong(_) => {}
+            Message::Close(_) => return Err(Close::ByClient),
+        }
+    }
+}
+
+fn pong(payload: Option<Value>, room: Room) {
+    let pong = ServerMessage::Pong { payload };
+    room.send(Outgoing::Reply(pong.text()));
+}
+
+/// What is wrong with what could not be read.
+fn wrong(error: axum::Error) -> Close {
+    match error.into_inner().downcast_ref() {
+        Some(Error::Capacity(tungstenite::error::CapacityError::MessageTooLong {
+            max_size,
+            ..
+        })) => Close::TooLarge(*max_size),
+        Some(Error::Protocol(_)) => Close::NotWebSocket,
+        Some(Error::Utf8(_)) => Close::NotUtf8,
+        _ => Close::Gone,
+    }
+}

@@ -1,0 +1,128 @@
+//! Who is at the other end of a socket.
+
+use axum::http::HeaderValue;
+use serde_json::{Map, Value};
+use tokio::time::timeout;
+
+use super::close::Close;
+use super::crowd::{Crowd, Place};
+use crate::auth::Caller;
+use crate::graphql::Code;
+use crate::server::App;
+use crate::server::caller::{caller_of, viewer};
+use crate::server::execution::REQUEST_DEADLINE;
+use crate::server::refused::Refused;
+
+/// Who has a socket.
+pub(super) struct Guest {
+    pub caller: Caller,
+    /// Among the sockets of the same user.
+    _place: Option<Place>,
+}
+
+/// Lets in who may be here: a user, or, where the schema is public, anybody.
+/// `header` is the handshake's, for clients that cannot send a payload.
+pub(super) async fn sign_in(
+    app: App,
+    crowd: Crowd,
+    payload: Map<String, Value>,
+    header: Option<HeaderValue>,
+) -> Result<Guest, Close> {
+    let given = match authorization(&payload)? {
+        None => header.map(|header| header.to_str().map(str::to_owned)),
+        Some(given) => Some(Ok(given)),
+    };
+    let Some(given) = given else {
+        return nobody(&app);
+    };
+    let given = given.map_err(|_| Close::Forbidden)?;
+    let user = timeout(REQUEST_DEADLINE, user(&app, &crowd, &given));
+    user.await.unwrap_or(Err(OUT_OF_REACH))
+}
+
+const OUT_OF_REACH: Close = Close::TryAgain("Nobody can sign in right now. Try again later.");
+
+fn nobody(app: &App) -> Result<Guest, Close> {
+    let guest = Guest {
+        caller: Caller::Anonymous,
+        _place: None,
+    };
+    let may_be_here = app.api.is_for_anybody();
+    may_be_here.then_some(guest).ok_or(Close::Forbidden)
+}
+
+async fn user(app: &App, crowd: &Crowd, given: &str) -> Result<Guest, Close> {
+    let closed = |refused: Refused| closed(refused.code());
+    let caller = caller_of(app, given).await.map_err(closed)?;
+    let Caller::SignedIn { sub, .. } = &caller else {
+        return Err(Close::Forbidden);
+    };
+    let users = app.messaging.user_loader();
+    let viewer = viewer(app, &users, sub).await.map_err(closed)?;
+    let most = app.bounds.sockets_per_user;
+    let place = crowd.enter(viewer.user().id, most);
+    let too_many =
+        Close::TryAgain("You have too many connections. Close some, or try again later.");
+    Ok(Guest {
+        _place: Some(place.ok_or(too_many)?),
+        caller,
+    })
+}
+
+fn closed(code: Code) -> Close {
+    match code {
+        Code::Unauthenticated | Code::Forbidden => Close::Forbidden,
+        _ => OUT_OF_REACH,
+    }
+}
+
+/// What the payload has as `Authorization`, as clients write it: by itself or
+/// among `headers`, in any case. Not twice, and not as anything but a text.
+fn authorization(payload: &Map<String, Value>) -> Result<Option<String>, Close> {
+    let headers = payload.get("headers").and_then(Value::as_object);
+    let members = payload.iter().chain(headers.into_iter().flatten());
+    let mut given = members
+        .filter(|(name, value)| name.eq_ignore_ascii_case("authorization") && !value.is_null())
+        .map(|(_, value)| value.as_str().map(str::to_owned));
+    match (given.next(), given.next()) {
+        (None, _) => Ok(None),
+        (Some(Some(one)), None) => Ok(Some(one)),
+        _ => Err(Close::Forbidden),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn found(payload: &Value) -> Result<Option<String>, Close> {
+        authorization(payload.as_object().expect("an object"))
+    }
+
+    #[test]
+    fn a_token_is_found_wherever_clients_put_it() {
+        for payload in [
+            json!({ "Authorization": "Bearer x" }),
+            json!({ "authorization": "Bearer x" }),
+            json!({ "headers": { "AUTHORIZATION": "Bearer x" }, "other": 1 }),
+            json!({ "Authorization": null, "headers": { "authorization": "Bearer x" } }),
+        ] {
+            let expected = Ok(Some("Bearer x".to_owned()));
+            assert_eq!(found(&payload), expected, "{payload}");
+        }
+    }
+
+    #[test]
+    fn two_tokens_are_as_bad_as_a_number() {
+        for payload in [
+            json!({ "Authorization": "Bearer x", "authorization": "Bearer x" }),
+            json!({ "Authorization": "Bearer x", "headers": { "Authorization": "Bearer y" } }),
+            json!({ "Authorization": 1 }),
+        ] {
+            assert_eq!(found(&payload), Err(Close::Forbidden), "{payload}");
+        }
+        assert_eq!(found(&json!({ "headers": 1 })), Ok(None));
+    }
+}
