@@ -22,6 +22,7 @@ mod graphiql;
 mod hostile;
 mod http;
 mod keys;
+mod live;
 mod membership;
 mod message_groups;
 mod messages;

@@ -1,0 +1,333 @@
+//! Subscriptions: what happens, as it happens.
+
+use chrono::{DateTime, Utc};
+use cruddur::clock::Clock;
+use serde_json::{Value, json};
+
+use crate::harness::{CREATE, Cruddur, Setup, Socket, start, start_with};
+
+const CREATED: &str = "subscription($group: UUID, $after: String) {
+    messageCreated(messageGroupUuid: $group, after: $after) {
+        cursor
+        messageEdge { cursor node { body sender { handle } messageGroup { uuid } } }
+        messageGroupEdge { cursor node { uuid unreadCount otherUser { handle } lastMessage { body } } }
+    }
+}";
+const UPDATED: &str = "subscription {
+    messageGroupUpdated { version messageGroup { unreadCount lastMessage { body } } unreadMessageGroupCount }
+}";
+const MARK: &str = "mutation($input: MarkMessageGroupReadInput!) { markMessageGroupRead(input: $input) { __typename } }";
+
+/// A socket on which a user's new messages come.
+async fn follow(cruddur: &Cruddur, handle: &str, variables: Value) -> Socket {
+    let mut socket = Socket::connect(&cruddur.url, &cruddur.token(handle)).await;
+    socket.subscribe("live", CREATED, variables).await;
+    settle(&mut socket).await;
+    socket
+}
+
+/// Waits until what was said before has been taken up: a query takes longer
+/// than the beginning of a subscription, which looks twice.
+async fn settle(socket: &mut Socket) {
+    for round in 0..8 {
+        let id = format!("settled {round}");
+        socket
+            .subscribe(&id, "{ viewer { handle } }", json!({}))
+            .await;
+        for kind in ["next", "complete"] {
+            let message = socket.message().await;
+            assert_eq!(
+                (&message["type"], &message["id"]),
+                (&json!(kind), &json!(id)),
+                "{message}"
+            );
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+    }
+}
+
+/// The next event's field of a subscription.
+async fn event(socket: &mut Socket, field: &str) -> Value {
+    let mut message = socket.message().await;
+    assert_eq!(message["type"], "next", "{message}");
+    assert_eq!(message["payload"].get("errors"), None, "{message}");
+    message["payload"]["data"][field].take()
+}
+
+async fn arrival(socket: &mut Socket) -> Value {
+    event(socket, "messageCreated").await
+}
+
+async fn bodies(socket: &mut Socket, count: usize) -> Vec<String> {
+    let mut bodies = Vec::new();
+    for _ in 0..count {
+        let arrival = arrival(socket).await;
+        bodies.push(body(&arrival).to_owned());
+    }
+    bodies
+}
+
+fn body(arrival: &Value) -> &str {
+    arrival["messageEdge"]["node"]["body"]
+        .as_str()
+        .expect("a body")
+}
+
+#[tokio::test]
+async fn both_ends_see_a_message_as_it_is_sent_and_a_stranger_does_not() {
+    let cruddur = start().await;
+    cruddur.users(["luu", "unamused", "mirabel"]).await;
+    let mut luu = follow(&cruddur, "luu", json!({})).await;
+    let mut unamused = follow(&cruddur, "unamused", json!({})).await;
+    let mut mirabel = follow(&cruddur, "mirabel", json!({})).await;
+
+    let created = cruddur.send("luu", "unamused", "hello").await;
+
+    for (socket, other, unread) in [(&mut luu, "unamused", 0), (&mut unamused, "luu", 1)] {
+        let arrival = arrival(socket).await;
+        assert_eq!(body(&arrival), "hello");
+        assert_eq!(
+            arrival["messageEdge"]["cursor"],
+            created["messageEdge"]["cursor"]
+        );
+        let group = &arrival["messageGroupEdge"]["node"];
+        assert_eq!(group["otherUser"]["handle"], other);
+        assert_eq!(group["unreadCount"], unread);
+        assert_eq!(group["lastMessage"]["body"], "hello");
+    }
+    assert!(mirabel.is_quiet().await);
+}
+
+#[tokio::test]
+async fn one_group_is_followed_by_those_who_take_part_in_it() {
+    let cruddur = start().await;
+    cruddur.users(["luu", "unamused", "mirabel"]).await;
+    cruddur.send("luu", "unamused", "before").await;
+    let group = cruddur.group_uuid("luu", "unamused").await;
+    let mut luu = follow(&cruddur, "luu", json!({ "group": group })).await;
+
+    cruddur.send("mirabel", "luu", "elsewhere").await;
+    cruddur.send("unamused", "luu", "here").await;
+    assert_eq!(bodies(&mut luu, 1).await, ["here"]);
+    assert!(luu.is_quiet().await);
+
+    let nowhere = uuid::Uuid::new_v4().to_string();
+    let mut refusals = Vec::new();
+    for group in [&group, &nowhere] {
+        let mut mirabel = Socket::connect(&cruddur.url, &cruddur.token("mirabel")).await;
+        mirabel
+            .subscribe("live", CREATED, json!({ "group": group }))
+            .await;
+        refusals.push(mirabel.message().await);
+        assert_eq!(mirabel.message().await["type"], "complete");
+    }
+    assert_eq!(refusals[0], refusals[1], "not there and not yours");
+    let error = &refusals[0]["payload"]["errors"][0];
+    assert_eq!(error["extensions"]["code"], "BAD_USER_INPUT");
+}
+
+#[tokio::test]
+async fn who_comes_back_with_a_cursor_has_missed_nothing() {
+    let cruddur = start().await;
+    cruddur.users(["luu", "unamused", "mirabel"]).await;
+    cruddur.send("luu", "unamused", "old").await;
+    let mut socket = follow(&cruddur, "unamused", json!({})).await;
+    cruddur.send("luu", "unamused", "first").await;
+    let first = arrival(&mut socket).await;
+    drop(socket);
+
+    for number in 0..3 {
+        cruddur
+            .send("luu", "unamused", &format!("missed {number}"))
+            .await;
+    }
+    cruddur.send("mirabel", "unamused", "a new group").await;
+
+    let after = json!({ "after": first["cursor"] });
+    let mut socket = Socket::connect(&cruddur.url, &cruddur.token("unamused")).await;
+    socket.subscribe("live", CREATED, after).await;
+    let mut seen = bodies(&mut socket, 4).await;
+    seen.sort();
+    assert_eq!(seen, ["a new group", "missed 0", "missed 1", "missed 2"]);
+    cruddur.send("luu", "unamused", "now").await;
+    assert_eq!(bodies(&mut socket, 1).await, ["now"]);
+
+    // In one group an edge's own cursor says where to go on.
+    let group = cruddur.group_uuid("luu", "unamused").await;
+    let after = json!({ "group": group, "after": first["messageEdge"]["cursor"] });
+    let mut socket = Socket::connect(&cruddur.url, &cruddur.token("unamused")).await;
+    socket.subscribe("live", CREATED, after).await;
+    assert_eq!(
+        bodies(&mut socket, 4).await,
+        ["missed 0", "missed 1", "missed 2", "now"]
+    );
+}
+
+#[tokio::test]
+async fn a_cursor_goes_on_between_events_of_several_groups() {
+    let cruddur = start().await;
+    cruddur.users(["luu", "unamused", "mirabel"]).await;
+    let mut socket = follow(&cruddur, "luu", json!({})).await;
+    for number in 0..3 {
+        cruddur
+            .send("unamused", "luu", &format!("unamused {number}"))
+            .await;
+        cruddur
+            .send("mirabel", "luu", &format!("mirabel {number}"))
+            .await;
+    }
+    let mut seen = Vec::new();
+    for _ in 0..6 {
+        seen.push(arrival(&mut socket).await);
+    }
+
+    for told in 0..6 {
+        let mut again = Socket::connect(&cruddur.url, &cruddur.token("luu")).await;
+        let after = json!({ "after": seen[told]["cursor"] });
+        again.subscribe("live", CREATED, after).await;
+        let mut rest = bodies(&mut again, 5 - told).await;
+        rest.sort();
+        let mut expected: Vec<_> = seen[told + 1..].iter().map(body).collect();
+        expected.sort_unstable();
+        assert_eq!(rest, expected, "behind {told}");
+        assert!(again.is_quiet().await);
+    }
+}
+
+#[tokio::test]
+async fn a_cursor_is_taken_where_it_belongs_and_nowhere_else() {
+    let cruddur = start().await;
+    cruddur.users(["luu", "unamused", "mirabel"]).await;
+    let mut socket = follow(&cruddur, "luu", json!({})).await;
+    cruddur.send("luu", "unamused", "hello").await;
+    let event = arrival(&mut socket).await;
+    let group = cruddur.group_uuid("luu", "unamused").await;
+    let other = cruddur.send("luu", "mirabel", "hello").await;
+
+    for (handle, variables) in [
+        ("unamused", json!({ "after": event["cursor"] })),
+        ("luu", json!({ "after": event["messageEdge"]["cursor"] })),
+        (
+            "luu",
+            json!({ "after": event["messageGroupEdge"]["cursor"] }),
+        ),
+        (
+            "luu",
+            json!({ "group": group, "after": other["messageEdge"]["cursor"] }),
+        ),
+        ("luu", json!({ "after": "nonsense" })),
+    ] {
+        let mut socket = Socket::connect(&cruddur.url, &cruddur.token(handle)).await;
+        socket.subscribe("live", CREATED, variables.clone()).await;
+        let refused = socket.message().await;
+        let errors = refused["payload"]
+            .get("errors")
+            .unwrap_or(&refused["payload"]);
+        assert_eq!(
+            errors[0]["extensions"]["code"], "BAD_USER_INPUT",
+            "{variables} {refused}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn other_devices_hear_what_is_unread_and_nobody_else_does() {
+    let cruddur = start().await;
+    cruddur.users(["luu", "unamused"]).await;
+    let first = cruddur.send("luu", "unamused", "first").await;
+    let group = cruddur.group_uuid("luu", "unamused").await;
+    let mut sockets = Vec::new();
+    for handle in ["unamused", "luu"] {
+        let mut socket = Socket::connect(&cruddur.url, &cruddur.token(handle)).await;
+        socket.subscribe("live", UPDATED, json!({})).await;
+        settle(&mut socket).await;
+        sockets.push(socket);
+    }
+    let [unamused, luu] = &mut sockets[..] else {
+        panic!("two");
+    };
+
+    let input =
+        json!({ "input": { "messageGroupUuid": group, "upTo": first["messageEdge"]["cursor"] } });
+    cruddur.data("unamused", MARK, input).await;
+    let read = event(unamused, "messageGroupUpdated").await;
+    assert_eq!(read["messageGroup"]["unreadCount"], 0);
+    assert_eq!(read["unreadMessageGroupCount"], 0);
+    assert!(
+        luu.is_quiet().await,
+        "whether it was read is not for the other"
+    );
+
+    cruddur.send("luu", "unamused", "second").await;
+    let sent = event(unamused, "messageGroupUpdated").await;
+    assert_eq!(sent["messageGroup"]["unreadCount"], 1);
+    assert_eq!(sent["unreadMessageGroupCount"], 1);
+    assert_eq!(sent["messageGroup"]["lastMessage"]["body"], "second");
+    assert!(sent["version"].as_u64() > read["version"].as_u64());
+    let own = event(luu, "messageGroupUpdated").await;
+    assert_eq!(own["messageGroup"]["unreadCount"], 0);
+}
+
+#[tokio::test]
+async fn a_message_is_told_by_the_one_who_settles_what_became_of_it() {
+    let cruddur = start().await;
+    cruddur.users(["luu", "unamused"]).await;
+    let mut socket = follow(&cruddur, "unamused", json!({})).await;
+
+    cruddur.dynamo.lose(&[crate::harness::Loss::After]);
+    cruddur
+        .send("luu", "unamused", "lost on the way back")
+        .await;
+
+    assert_eq!(bodies(&mut socket, 1).await, ["lost on the way back"]);
+    assert!(socket.is_quiet().await);
+}
+
+#[tokio::test]
+async fn messages_that_were_sent_at_once_come_each_once_and_in_order() {
+    let cruddur = start().await;
+    cruddur.users(["luu", "unamused"]).await;
+    let mut socket = follow(&cruddur, "unamused", json!({})).await;
+
+    let sends = (0..60).map(|number| {
+        let (from, to) = if number % 2 == 0 {
+            ("luu", "unamused")
+        } else {
+            ("unamused", "luu")
+        };
+        let input =
+            json!({ "input": { "to": { "receiverHandle": to }, "body": format!("{number}") } });
+        cruddur.data(from, CREATE, input)
+    });
+    futures_util::future::join_all(sends).await;
+
+    let seen = bodies(&mut socket, 60).await;
+    let group = cruddur.group_uuid("luu", "unamused").await;
+    let page = "query($group: UUID!) { messages(messageGroupUuid: $group, last: 100) { edges { node { body } } } }";
+    let page = cruddur.data("luu", page, json!({ "group": group })).await;
+    assert_eq!(seen, crate::harness::bodies(&page["messages"]));
+    assert!(socket.is_quiet().await);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_behind_loses_nothing() {
+    let late: DateTime<Utc> = "2026-11-22T06:29:00Z".parse().expect("a time");
+    let cruddur = start_with(Setup {
+        clock: Clock::new(move || late),
+        ..Setup::default()
+    })
+    .await;
+    cruddur.users(["luu", "unamused"]).await;
+    let mut socket = follow(&cruddur, "unamused", json!({})).await;
+    let second = cruddur.second_server(Setup::default()).await;
+    let send = json!({ "input": { "to": { "receiverHandle": "unamused" }, "body": "from another instance" } });
+    cruddur.ask_at(&second, "luu", CREATE, send).await;
+
+    // Without a bus between the two the next message brings the one before.
+    cruddur.send("luu", "unamused", "from this one").await;
+
+    assert_eq!(
+        bodies(&mut socket, 2).await,
+        ["from another instance", "from this one"]
+    );
+}
