@@ -15,6 +15,7 @@ mod report;
 mod server;
 
 mod deaths;
+mod live;
 // The embedded PostgreSQL is no process that could be killed.
 #[cfg(not(feature = "embedded-postgres"))]
 mod postgres;

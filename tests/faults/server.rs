@@ -4,21 +4,28 @@ use std::time::Duration;
 
 use tokio::process::Child;
 
-use crate::harness::{Cruddur, cruddur, signal, with_stores};
+use crate::harness::{Cruddur, cruddur, free_port, signal, with_stores};
 
 /// A process, always at the same address.
 pub struct Server {
     pub url: String,
     port: u16,
+    settings: Vec<(&'static str, String)>,
     child: Child,
 }
 
 impl Server {
     pub async fn start(cruddur: &Cruddur) -> Self {
+        Self::start_with(cruddur, Vec::new()).await
+    }
+
+    /// With more settings than those of a test's stores.
+    pub async fn start_with(cruddur: &Cruddur, settings: Vec<(&'static str, String)>) -> Self {
         let port = free_port();
         let server = Self {
             url: format!("http://127.0.0.1:{port}"),
-            child: spawn(cruddur, port),
+            child: spawn(cruddur, port, &settings),
+            settings,
             port,
         };
         server.ready().await;
@@ -28,7 +35,7 @@ impl Server {
     /// Kills it, whatever it is about, and starts it again.
     pub async fn kill(&mut self, cruddur: &Cruddur) {
         self.child.kill().await.expect("it is killed");
-        self.child = spawn(cruddur, self.port);
+        self.child = spawn(cruddur, self.port, &self.settings);
     }
 
     /// Freezes it for a while.
@@ -57,19 +64,12 @@ impl Server {
     }
 }
 
-/// A port below those that the system gives to clients: one of theirs could
-/// take it while the server is down.
-fn free_port() -> u16 {
-    let is_free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
-    let mut ports = std::iter::repeat_with(|| fastrand::u16(15_000..30_000));
-    ports.find(is_free).expect("a port")
-}
-
-fn spawn(stores: &Cruddur, port: u16) -> Child {
+fn spawn(stores: &Cruddur, port: u16, settings: &[(&'static str, String)]) -> Child {
     let mut serve = cruddur(&["serve", "--send-rate", "0"]);
     with_stores(&mut serve, stores);
     serve
         .env("LISTEN_ADDR", format!("127.0.0.1:{port}"))
-        .env("RUST_LOG", "off");
+        .env("RUST_LOG", "off")
+        .envs(settings.iter().cloned());
     serve.spawn().expect("it runs")
 }

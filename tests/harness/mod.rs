@@ -6,6 +6,7 @@ mod database;
 mod dynamo_proxy;
 mod postgres_proxy;
 mod process;
+mod redis;
 mod socket;
 
 use std::collections::HashSet;
@@ -29,7 +30,8 @@ use tokio::task::JoinHandle;
 pub use database::Database;
 pub use dynamo_proxy::{DynamoProxy, Faults, Loss};
 pub use postgres_proxy::PostgresProxy;
-pub use process::{cruddur, signal, with_stores};
+pub use process::{cruddur, free_port, signal, with_stores};
+pub use redis::Redis;
 pub use socket::{OURS, Socket};
 
 pub const TABLE: &str = "cruddur-messages";
@@ -47,6 +49,16 @@ pub struct Setup {
     pub bounds: Bounds,
     pub graphiql: Graphiql,
     pub documents: Documents,
+    /// Between this server and others.
+    pub redis_url: Option<String>,
+}
+
+impl Setup {
+    fn bus(&self) -> Bus {
+        self.redis_url.as_ref().map_or_else(Bus::local, |url| {
+            Bus::between_instances(url, TABLE).expect("an address")
+        })
+    }
 }
 
 impl Default for Setup {
@@ -60,6 +72,7 @@ impl Default for Setup {
             bounds: Bounds::default(),
             graphiql: Graphiql::Off,
             documents: Documents::default(),
+            redis_url: None,
         }
     }
 }
@@ -84,7 +97,7 @@ pub async fn start() -> Cruddur {
 }
 
 pub async fn start_with(setup: Setup) -> Cruddur {
-    start_on(Database::create().await, setup).await
+    Box::pin(start_on(Database::create().await, setup)).await
 }
 
 /// On a database that is there already.
@@ -118,7 +131,8 @@ pub async fn start_on(database: Database, setup: Setup) -> Cruddur {
     let keys = KeyCache::start(issuers.jwks_url.clone());
     let clients = HashSet::from([CLIENT_ID.to_owned()]);
     let directory = Directory::new(users.clone(), setup.users_fresh_for);
-    let messaging = Messaging::new(messages.clone(), directory, setup.clock, Bus::local());
+    let bus = setup.bus();
+    let messaging = Messaging::new(messages.clone(), directory, setup.clock, bus);
     let app = App {
         api: Api::new(setup.introspection, Limits::default()),
         messaging: messaging.clone(),
@@ -197,7 +211,8 @@ impl Cruddur {
 
     fn second_app(&self, setup: Setup) -> App {
         let directory = Directory::new(self.users.clone(), setup.users_fresh_for);
-        let messaging = Messaging::new(self.messages.clone(), directory, setup.clock, Bus::local());
+        let bus = setup.bus();
+        let messaging = Messaging::new(self.messages.clone(), directory, setup.clock, bus);
         App {
             messaging,
             documents: setup.documents,

@@ -52,3 +52,11 @@ pub fn with_stores(command: &mut Command, cruddur: &Cruddur) {
         .env("AWS_COGNITO_USER_POOL_CLIENT_ID", cruddur::dev::CLIENT_ID)
         .env("LISTEN_ADDR", "127.0.0.1:0");
 }
+
+/// A port below those that the system gives to clients: one of theirs could
+/// take it while the server is down.
+pub fn free_port() -> u16 {
+    let is_free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let mut ports = std::iter::repeat_with(|| fastrand::u16(15_000..30_000));
+    ports.find(is_free).expect("a port")
+}

@@ -1,6 +1,7 @@
 //! The other end of a WebSocket: `graphql-transport-ws`, word for word.
 
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -28,6 +29,29 @@ impl Socket {
         socket.init(token).await;
         assert_eq!(socket.message().await, json!({ "type": "connection_ack" }));
         socket
+    }
+
+    /// The same, while servers come and go.
+    pub async fn try_connect(url: &str, token: &str) -> Result<Self, String> {
+        let mut socket = Self::open_with(url, &[OURS]).await?;
+        socket.init(token).await;
+        match socket.frame().await {
+            Some(Message::Text(_)) => Ok(socket),
+            other => Err(format!("{other:?}")),
+        }
+    }
+
+    /// The next message that comes before a time, unless the connection ends or
+    /// it is time to stop.
+    pub async fn message_until(&mut self, cut: Instant, stop: &AtomicBool) -> Option<Value> {
+        while Instant::now() < cut && !stop.load(Ordering::Relaxed) {
+            match timeout(Duration::from_millis(100), self.stream.next()).await {
+                Ok(Some(Ok(Message::Text(text)))) => return serde_json::from_str(&text).ok(),
+                Ok(Some(Ok(Message::Ping(_) | Message::Pong(_)))) | Err(_) => {}
+                Ok(_) => return None,
+            }
+        }
+        None
     }
 
     /// Connects, and says nothing yet.
