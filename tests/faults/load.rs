@@ -1,5 +1,6 @@
 //! Writers who send until they are acknowledged.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -57,6 +58,12 @@ impl Load {
         join_all(writers).await.concat()
     }
 
+    /// One of the servers.
+    pub fn one_url(&self) -> String {
+        let urls = self.urls.lock().expect("no panic");
+        urls[fastrand::usize(..urls.len())].clone()
+    }
+
     async fn write(&self, cruddur: &Cruddur, writer: usize) -> Vec<Sent> {
         let client = reqwest::Client::builder()
             .timeout(Duration::from_secs(15))
@@ -91,10 +98,7 @@ impl Load {
             attempts: 0,
         };
         while sent.acknowledged.is_none() && sent.began.elapsed() < PATIENCE {
-            let url = {
-                let urls = self.urls.lock().expect("no panic");
-                urls[fastrand::usize(..urls.len())].clone()
-            };
+            let url = self.one_url();
             sent.attempts += 1;
             let asked = client.post(format!("{url}/graphql")).bearer_auth(token);
             if let Some(uuid) = acknowledged(asked.json(&request)).await {
@@ -122,16 +126,25 @@ async fn acknowledged(request: reqwest::RequestBuilder) -> Option<String> {
 
 /// Makes so many pairs of users.
 pub async fn pairs(cruddur: &Cruddur, count: usize) -> Vec<[String; 2]> {
-    let pairs: Vec<[String; 2]> = (0..count)
-        .map(|number| [format!("left-{number}"), format!("right-{number}")])
-        .collect();
-    let new = |handle: &String| NewUser {
+    let pair = |number| [format!("left-{number}"), format!("right-{number}")];
+    make(cruddur, (0..count).map(pair).collect()).await
+}
+
+/// The same, where one user is in all of them.
+pub async fn star(cruddur: &Cruddur, count: usize) -> Vec<[String; 2]> {
+    let pair = |number| ["hub".to_owned(), format!("right-{number}")];
+    make(cruddur, (0..count).map(pair).collect()).await
+}
+
+async fn make(cruddur: &Cruddur, pairs: Vec<[String; 2]>) -> Vec<[String; 2]> {
+    let handles: BTreeSet<&String> = pairs.iter().flatten().collect();
+    let new = handles.into_iter().map(|handle| NewUser {
         handle: handle.clone(),
         display_name: handle.clone(),
         email: format!("{handle}@example.com"),
         cognito_user_id: Some(format!("sub-{handle}")),
-    };
-    let users: Vec<NewUser> = pairs.iter().flatten().map(new).collect();
+    });
+    let users: Vec<NewUser> = new.collect();
     cruddur.users.create_missing(&users).await.expect("users");
     pairs
 }

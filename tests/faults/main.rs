@@ -10,6 +10,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 mod load;
+mod readers;
 mod report;
 #[allow(dead_code, reason = "the example torture shares it")]
 mod server;
@@ -19,5 +20,6 @@ mod live;
 // The embedded PostgreSQL is no process that could be killed.
 #[cfg(not(feature = "embedded-postgres"))]
 mod postgres;
+mod sight;
 mod stores;
 mod together;

@@ -9,7 +9,14 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use serde_json::Value;
 use tokio::sync::{OwnedRwLockWriteGuard, RwLock};
+
+use super::call::Call;
+use super::faults::{Fate, Faults};
+use super::half_seen::HalfSeen;
+use super::lagging_index::LaggingIndex;
+use super::overtaken::{Arrived, Overtaken};
 
 /// When a transaction is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,60 +29,6 @@ pub enum Loss {
     None,
 }
 
-/// How often, of a hundred calls, something goes wrong.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Faults {
-    /// Writes and reads that are throttled.
-    pub throttled: u8,
-    /// Writes that are carried out and never told of.
-    pub lost_after: u8,
-    /// Writes that never get there.
-    pub lost_before: u8,
-    /// Writes whose answer breaks off.
-    pub cut: u8,
-    /// Transactions that conflict with another.
-    pub conflict: u8,
-    /// Writes that nobody is told of, and that get there a second later.
-    pub late: u8,
-    /// Calls that are never answered.
-    pub hangs: u8,
-}
-
-/// What becomes of a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
-    Answered,
-    Throttled,
-    LostAfter,
-    LostBefore,
-    Cut,
-    Conflict,
-    Late,
-    Hangs,
-}
-
-impl Faults {
-    fn fate(self, writes: bool) -> Fate {
-        let of_writes = [
-            (self.lost_after, Fate::LostAfter),
-            (self.lost_before, Fate::LostBefore),
-            (self.cut, Fate::Cut),
-            (self.conflict, Fate::Conflict),
-            (self.late, Fate::Late),
-        ];
-        let of_all = [(self.throttled, Fate::Throttled), (self.hangs, Fate::Hangs)];
-        let of_writes = of_writes.iter().filter(|_| writes);
-        let mut roll = fastrand::u8(..100);
-        for (percent, fate) in of_all.iter().chain(of_writes) {
-            if roll < *percent {
-                return *fate;
-            }
-            roll -= percent;
-        }
-        Fate::Answered
-    }
-}
-
 pub struct DynamoProxy {
     pub url: String,
     target: String,
@@ -84,6 +37,9 @@ pub struct DynamoProxy {
     /// How many of the next transactions get no proper answer, and when.
     losses: Mutex<Vec<Loss>>,
     faults: Mutex<Faults>,
+    half_seen: HalfSeen,
+    index: LaggingIndex,
+    overtaken: Overtaken,
     /// The status that everything is answered with, unless it is 0.
     failing: AtomicU16,
     /// What transactions go through.
@@ -105,6 +61,9 @@ impl DynamoProxy {
             calls: Mutex::default(),
             losses: Mutex::default(),
             faults: Mutex::default(),
+            half_seen: HalfSeen::default(),
+            index: LaggingIndex::default(),
+            overtaken: Overtaken::default(),
             failing: AtomicU16::new(0),
             gate: Arc::default(),
             account: uuid::Uuid::new_v4().simple().to_string(),
@@ -127,6 +86,25 @@ impl DynamoProxy {
     /// From now on calls go wrong as often as this says.
     pub fn set_faults(&self, faults: Faults) {
         *self.faults.lock().expect("no panic") = faults;
+    }
+
+    fn faults(&self) -> Faults {
+        *self.faults.lock().expect("no panic")
+    }
+
+    /// How many queries saw a transaction half.
+    pub fn half_seen(&self) -> usize {
+        self.half_seen.wrong()
+    }
+
+    /// How many answers of the index were old.
+    pub fn old_index_answers(&self) -> usize {
+        self.index.wrong()
+    }
+
+    /// What became of the transactions that were overtaken.
+    pub fn overtaken(&self) -> Arrived {
+        self.overtaken.arrived()
     }
 
     /// Answers everything with this status, until it is 0.
@@ -152,11 +130,16 @@ impl DynamoProxy {
         }
     }
 
-    fn next_loss(&self, call: &str) -> Option<Loss> {
-        let writes = call == "TransactWriteItems";
-        writes
+    fn next_loss(&self, call: &Call) -> Option<Loss> {
+        call.writes()
             .then(|| self.losses.lock().expect("no panic").pop())
             .flatten()
+    }
+
+    fn note(&self, call: &Call) {
+        let strong = if call.is_strong() { " strong" } else { "" };
+        let name = format!("{}{strong}", call.name);
+        self.calls.lock().expect("no panic").push(name);
     }
 
     fn as_own_account(&self, authorization: &HeaderValue) -> String {
@@ -183,23 +166,10 @@ async fn forward(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let target = headers
-        .get("x-amz-target")
-        .and_then(|target| target.to_str().ok())
-        .unwrap_or_default();
-    let name = target.rsplit('.').next().unwrap_or_default().to_owned();
-    let consistent = body
-        .windows(21)
-        .any(|part| part == br#""ConsistentRead":true"#);
-    let name = if consistent {
-        format!("{name} strong")
-    } else {
-        name
-    };
-    let loss = proxy.next_loss(&name);
-    let writes = name == "TransactWriteItems";
-    proxy.calls.lock().expect("no panic").push(name);
-    if writes {
+    let call = Call::new(headers, body);
+    let loss = proxy.next_loss(&call);
+    proxy.note(&call);
+    if call.writes() {
         drop(proxy.gate.read().await);
     }
     if let failing @ 400.. = proxy.failing.load(Ordering::SeqCst) {
@@ -207,33 +177,23 @@ async fn forward(
         let refusal = r#"{"__type":"com.amazon.coral.validate#ValidationException"}"#;
         return (status, refusal).into_response();
     }
-    if loss == Some(Loss::Before) {
-        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
-    }
-    let fate = proxy.faults.lock().expect("no panic").fate(writes);
-    match fate {
-        Fate::Throttled => return refused("ThrottlingException", &[]),
-        Fate::Conflict => {
-            return refused("TransactionCanceledException", &["TransactionConflict"]);
-        }
-        Fate::LostBefore => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-        Fate::Hangs => std::future::pending().await,
-        Fate::Late => {
-            tokio::spawn(async move {
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                proxy.pass_on(&headers, body).await
-            });
-            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
-        }
-        Fate::Answered | Fate::LostAfter | Fate::Cut => {}
-    }
-    // Carried out whether or not somebody still waits.
-    let passed_on = tokio::spawn(async move { proxy.pass_on(&headers, body).await });
-    let answer = passed_on.await.expect("no panic");
+    let fate = match loss {
+        Some(Loss::Before) => Fate::Failed,
+        Some(Loss::After) => Fate::LostAfter,
+        Some(Loss::None) | None => proxy.faults().fate(call.writes()),
+    };
+    proxy.meet(fate, call).await
+}
+
+/// What is told of a call that was carried out.
+async fn told(fate: Fate, answer: Response) -> Response {
     match fate {
         Fate::LostAfter => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         Fate::Cut => "{\"Cons".into_response(),
-        _ if loss == Some(Loss::After) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        Fate::Slow => {
+            tokio::time::sleep(Duration::from_millis(fastrand::u64(100..1000))).await;
+            answer
+        }
         _ => answer,
     }
 }
@@ -251,9 +211,78 @@ fn refused(kind: &str, reasons: &[&str]) -> Response {
 }
 
 impl DynamoProxy {
-    async fn pass_on(&self, headers: &HeaderMap, body: Bytes) -> Response {
-        let mut request = self.http.post(&self.target).body(body);
-        for (name, value) in headers {
+    /// Lets a call meet its fate.
+    async fn meet(self: Arc<Self>, fate: Fate, call: Call) -> Response {
+        match fate {
+            Fate::Throttled => return refused("ThrottlingException", &[]),
+            Fate::Conflict => {
+                return refused("TransactionCanceledException", &["TransactionConflict"]);
+            }
+            Fate::Failed => {}
+            Fate::Hangs => std::future::pending().await,
+            Fate::Late => {
+                tokio::spawn(async move {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    self.carry_out(&call, false).await
+                });
+            }
+            Fate::Overtaken => self.overtaken.hold(call),
+            Fate::Answered | Fate::LostAfter | Fate::Cut | Fate::HalfSeen | Fate::Slow => {
+                // Carried out whether or not somebody still waits.
+                let half_seen = fate == Fate::HalfSeen;
+                let carried_out =
+                    tokio::spawn(async move { self.carry_out(&call, half_seen).await });
+                let answer = carried_out.await.expect("no panic");
+                return told(fate, answer).await;
+            }
+        }
+        StatusCode::INTERNAL_SERVER_ERROR.into_response()
+    }
+
+    async fn carry_out(self: &Arc<Self>, call: &Call, half_seen: bool) -> Response {
+        let answer = self.pass_on(call).await;
+        let faults = self.faults();
+        if call.writes() && answer.status().is_success() {
+            self.carried_out(call, half_seen).await;
+        } else if call.name == "Query" && (faults.half_seen > 0 || faults.index_lags) {
+            return self.as_seen(call, answer).await;
+        }
+        answer
+    }
+
+    /// What follows when a transaction is in the table.
+    async fn carried_out(self: &Arc<Self>, call: &Call, half_seen: bool) {
+        let transaction = call.transaction();
+        self.index.moved(&transaction);
+        let group = transaction.group.clone();
+        if half_seen {
+            self.half_seen.show(transaction).await;
+        }
+        let proxy = Arc::clone(self);
+        tokio::spawn(async move {
+            for late in proxy.overtaken.by(group.as_deref()) {
+                let answer = proxy.pass_on(&late).await;
+                proxy.overtaken.count(answer.status().is_success());
+            }
+        });
+    }
+
+    /// The answer to a query, as transactions are seen half and the index lags.
+    async fn as_seen(&self, call: &Call, answer: Response) -> Response {
+        let status = answer.status();
+        let body = axum::body::to_bytes(answer.into_body(), usize::MAX).await;
+        let mut body: Value = serde_json::from_slice(&body.expect("a body")).expect("JSON");
+        if call.json().get("IndexName").is_none() {
+            self.half_seen.look(call, &mut body);
+        } else if self.faults().index_lags {
+            self.index.age(call, &mut body).await;
+        }
+        (status, body.to_string()).into_response()
+    }
+
+    async fn pass_on(&self, call: &Call) -> Response {
+        let mut request = self.http.post(&self.target).body(call.body.clone());
+        for (name, value) in &call.headers {
             match name.as_str() {
                 "host" | "content-length" => {}
                 "authorization" => request = request.header(name, self.as_own_account(value)),

@@ -1,9 +1,14 @@
 //! One whole Cruddur for each test: its own DynamoDB, its own database, its own
 //! issuer, served on a port of its own.
 
+mod call;
 pub mod checker;
 mod database;
 mod dynamo_proxy;
+mod faults;
+mod half_seen;
+mod lagging_index;
+mod overtaken;
 mod postgres_proxy;
 mod process;
 mod redis;
@@ -28,7 +33,8 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 pub use database::Database;
-pub use dynamo_proxy::{DynamoProxy, Faults, Loss};
+pub use dynamo_proxy::{DynamoProxy, Loss};
+pub use faults::Faults;
 pub use postgres_proxy::PostgresProxy;
 pub use process::{cruddur, free_port, signal, with_stores};
 pub use redis::Redis;

@@ -1,0 +1,238 @@
+//! Those who page through groups and messages while others write.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::Ordering;
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use crate::harness::Cruddur;
+use crate::harness::checker::{Found, text};
+use crate::load::Load;
+
+const GROUPS: &str = "query($first: Int!) {
+    messageGroups(first: $first) { edges { node { uuid lastMessage { uuid } } } }
+}";
+const MESSAGES: &str =
+    "query($group: UUID!, $first: Int, $after: String, $last: Int, $before: String) {
+    messages(messageGroupUuid: $group, first: $first, after: $after, last: $last, before: $before) {
+        edges { node { uuid } }
+        pageInfo { hasPreviousPage hasNextPage startCursor endCursor }
+    }
+}";
+
+/// What a reader was shown of a group, one page after the other.
+struct Walk {
+    group: String,
+    /// Uuids of messages, oldest first.
+    shown: Vec<String>,
+    /// Whether there was nothing in front of them.
+    from_the_first: bool,
+}
+
+/// What all readers were shown.
+#[derive(Default)]
+pub struct Seen {
+    walks: Vec<Walk>,
+    /// Lists of groups.
+    pub lists: usize,
+    /// Groups that were in a list twice.
+    doubled: usize,
+    /// Groups that were in a list, and in neither of the next two.
+    vanished: usize,
+}
+
+/// Counts of what readers may never be shown.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Misled {
+    /// Messages that were left out between two that were shown, or in front.
+    pub holes: usize,
+    pub doubled_groups: usize,
+    pub vanished_groups: usize,
+}
+
+impl Seen {
+    /// Reads as one user after the other, until the load is over.
+    pub async fn while_written(cruddur: &Cruddur, load: &Load, readers: &[String]) -> Self {
+        let readers = readers
+            .iter()
+            .enumerate()
+            .map(|(number, reader)| Reader::new(cruddur, load, reader, number).read());
+        let mut seen = Self::default();
+        for part in join_all(readers).await {
+            seen.walks.extend(part.walks);
+            seen.lists += part.lists;
+            seen.doubled += part.doubled;
+            seen.vanished += part.vanished;
+        }
+        seen
+    }
+
+    pub fn pages(&self) -> usize {
+        self.walks.len()
+    }
+
+    /// Compares it with what is in the table in the end.
+    pub fn misled(&self, found: &Found) -> Misled {
+        let mut places: HashMap<&str, HashMap<&str, usize>> = HashMap::new();
+        for (group, messages) in &found.messages {
+            let uuids = messages.iter().map(|message| text(message, "message_uuid"));
+            let uuids = uuids.enumerate().map(|(place, uuid)| (uuid, place));
+            places.insert(group, uuids.collect());
+        }
+        let holes = |walk: &Walk| {
+            let places = &places[walk.group.as_str()];
+            let mut expected = walk.shown.first().map_or(0, |first| places[first.as_str()]);
+            if walk.from_the_first {
+                expected = 0;
+            }
+            let shown = walk.shown.iter().zip(expected..);
+            usize::from(
+                shown
+                    .into_iter()
+                    .any(|(uuid, place)| places[uuid.as_str()] != place),
+            )
+        };
+        Misled {
+            holes: self.walks.iter().map(holes).sum(),
+            doubled_groups: self.doubled,
+            vanished_groups: self.vanished,
+        }
+    }
+}
+
+/// One user who reads.
+struct Reader<'a> {
+    cruddur: &'a Cruddur,
+    load: &'a Load,
+    handle: &'a str,
+    /// How many messages make a page: another number for each reader, so that
+    /// no two ask the same.
+    page: usize,
+    /// Groups of the last list, and of the one before.
+    known: [HashSet<String>; 2],
+    seen: Seen,
+}
+
+impl<'a> Reader<'a> {
+    fn new(cruddur: &'a Cruddur, load: &'a Load, handle: &'a str, number: usize) -> Self {
+        Self {
+            cruddur,
+            load,
+            handle,
+            page: 5 + number,
+            known: Default::default(),
+            seen: Seen::default(),
+        }
+    }
+
+    async fn read(mut self) -> Seen {
+        while !self.load.stop.load(Ordering::Relaxed) {
+            let groups = self.list().await;
+            let Some(group) = fastrand::choice(&groups) else {
+                continue;
+            };
+            match fastrand::u8(..4) {
+                0 => self.walk_back(group).await,
+                _ => self.catch_up(group).await,
+            }
+        }
+        self.seen
+    }
+
+    /// An answer's field, unless there was none.
+    async fn ask(&self, document: &str, variables: Value) -> Option<Value> {
+        let url = self.load.one_url();
+        let asked = self.cruddur.ask_at(&url, self.handle, document, variables);
+        let mut data = asked.await["data"].take();
+        let field = data.as_object_mut()?.values_mut().next()?.take();
+        (!field.is_null()).then_some(field)
+    }
+
+    async fn list(&mut self) -> Vec<String> {
+        let first = 20 + self.page;
+        let Some(list) = self.ask(GROUPS, json!({ "first": first })).await else {
+            return Vec::new();
+        };
+        let nodes = list["edges"].as_array().expect("edges");
+        let uuids = nodes.iter().map(|edge| word(&edge["node"]["uuid"]));
+        let uuids: Vec<String> = uuids.collect();
+        let now: HashSet<String> = uuids.iter().cloned().collect();
+        let [last, before] = &self.known;
+        self.seen.lists += 1;
+        self.seen.doubled += uuids.len() - now.len();
+        self.seen.vanished += before
+            .iter()
+            .filter(|group| !last.contains(*group) && !now.contains(*group))
+            .count();
+        let last = std::mem::replace(&mut self.known[0], now);
+        self.known[1] = last;
+        uuids
+    }
+
+    /// From the newest message back to the first.
+    async fn walk_back(&mut self, group: &str) {
+        let mut shown = Vec::new();
+        let mut before = Value::Null;
+        loop {
+            let asked = json!({ "group": group, "last": self.page, "before": before });
+            let Some(mut page) = self.ask(MESSAGES, asked).await else {
+                return;
+            };
+            shown.splice(..0, uuids(&page));
+            before = page["pageInfo"]["startCursor"].take();
+            if page["pageInfo"]["hasPreviousPage"] == false {
+                self.walked(group, shown, true);
+                return;
+            }
+        }
+    }
+
+    /// From some messages before the newest on, as a client does that comes back.
+    async fn catch_up(&mut self, group: &str) {
+        let asked = json!({ "group": group, "last": self.page });
+        let Some(mut page) = self.ask(MESSAGES, asked).await else {
+            return;
+        };
+        let mut shown: Vec<String> = uuids(&page).collect();
+        for round in 0..10 {
+            let side = if round % 2 == 0 { "first" } else { "last" };
+            let after = page["pageInfo"]["endCursor"].take();
+            let asked = json!({ "group": group, side: 50 + self.page, "after": after });
+            match self.ask(MESSAGES, asked).await {
+                Some(next)
+                    if next["edges"]
+                        .as_array()
+                        .is_some_and(|edges| !edges.is_empty()) =>
+                {
+                    shown.extend(uuids(&next));
+                    page = next;
+                }
+                _ => break,
+            }
+        }
+        self.walked(group, shown, false);
+    }
+
+    fn walked(&mut self, group: &str, shown: Vec<String>, from_the_first: bool) {
+        let group = group.to_owned();
+        self.seen.walks.push(Walk {
+            group,
+            shown,
+            from_the_first,
+        });
+    }
+}
+
+fn word(value: &Value) -> String {
+    value.as_str().expect("a text").to_owned()
+}
+
+fn uuids(page: &Value) -> impl Iterator<Item = String> + use<> {
+    let edges = page["edges"].as_array().expect("edges");
+    let uuids: Vec<String> = edges
+        .iter()
+        .map(|edge| word(&edge["node"]["uuid"]))
+        .collect();
+    uuids.into_iter()
+}

@@ -1,0 +1,88 @@
+//! A DynamoDB that shows less than there is, or shows it late.
+
+use std::sync::atomic::Ordering;
+
+use crate::harness::{Cruddur, Faults, checker, start};
+use crate::load::{Load, star};
+use crate::readers::{Misled, Seen};
+use crate::report::Report;
+use crate::server::Server;
+
+/// Lets people write and others read until all is written.
+pub async fn write_and_read(cruddur: &Cruddur, load: &Load, readers: &[String]) -> Report {
+    let writes = async {
+        let sent = load.run(cruddur).await;
+        load.stop.store(true, Ordering::Relaxed);
+        sent
+    };
+    let (sent, seen) = tokio::join!(writes, Seen::while_written(cruddur, load, readers));
+    cruddur.dynamo.set_faults(Faults::default());
+    let found = checker::read(&checker::client(&cruddur.dynamo.url)).await;
+    let misled = seen.misled(&found);
+    println!("{} lists, {} walks: {misled:?}", seen.lists, seen.pages());
+    assert_eq!(misled, Misled::default());
+    assert!(seen.lists > 0 && seen.pages() > 0);
+    Report::read(&cruddur.dynamo.url, &sent).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn transactions_that_are_half_seen_leave_no_hole_and_double_no_group() {
+    let cruddur = start().await;
+    let (one, other) = tokio::join!(Server::start(&cruddur), Server::start(&cruddur));
+    let pairs = star(&cruddur, 5).await;
+    let readers: Vec<String> = pairs.iter().flatten().take(8).cloned().collect();
+    cruddur.dynamo.set_faults(Faults {
+        half_seen: 100,
+        ..Faults::default()
+    });
+    let load = Load::new(vec![one.url.clone(), other.url.clone()], pairs, 16, 30);
+
+    let report = write_and_read(&cruddur, &load, &readers).await;
+
+    println!(
+        "{} queries saw a transaction half",
+        cruddur.dynamo.half_seen()
+    );
+    assert!(cruddur.dynamo.half_seen() > 20);
+    report.judge("transactions half seen");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reads_that_fail_break_off_or_take_long_mislead_nobody() {
+    let cruddur = start().await;
+    let server = Server::start(&cruddur).await;
+    let pairs = star(&cruddur, 5).await;
+    let readers: Vec<String> = pairs.iter().map(|[_, other]| other.clone()).collect();
+    cruddur.dynamo.set_faults(Faults {
+        failed_reads: 20,
+        cut_reads: 15,
+        slow_reads: 15,
+        lost_after: 10,
+        ..Faults::default()
+    });
+    let load = Load::new(vec![server.url.clone()], pairs, 20, 10);
+
+    let report = write_and_read(&cruddur, &load, &readers).await;
+
+    report.judge("half of the reads fail, break off or take long");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn attempts_that_later_ones_have_overtaken_change_nothing() {
+    let cruddur = start().await;
+    let (one, other) = tokio::join!(Server::start(&cruddur), Server::start(&cruddur));
+    let pairs = star(&cruddur, 4).await;
+    cruddur.dynamo.set_faults(Faults {
+        overtaken: 30,
+        ..Faults::default()
+    });
+    let load = Load::new(vec![one.url.clone(), other.url.clone()], pairs, 48, 10);
+
+    let sent = load.run(&cruddur).await;
+
+    let arrived = cruddur.dynamo.overtaken();
+    println!("overtaken: {arrived:?}");
+    assert!(arrived.refused > 0 && arrived.repeated > 0);
+    let report = Report::read(&cruddur.dynamo.url, &sent).await;
+    report.judge("30 % of the attempts overtaken");
+}

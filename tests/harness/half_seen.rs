@@ -1,0 +1,127 @@
+//! Transactions that are seen item by item: what DynamoDB allows a `Query`
+//! until the transaction has been answered.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::body::Bytes;
+use serde_json::Value;
+
+use super::call::{Call, Key, Transaction, key_of};
+
+/// What is not seen as it is.
+#[derive(Default)]
+pub(super) struct HalfSeen {
+    sight: Mutex<Sight>,
+    /// How many answers were not as the table is.
+    wrong: AtomicUsize,
+}
+
+#[derive(Default)]
+struct Sight {
+    /// What is there and not shown yet.
+    hidden: HashSet<Key>,
+    /// What is gone and still shown.
+    still_shown: HashMap<Key, Value>,
+    /// Rows as they were put.
+    rows: HashMap<Key, Value>,
+    /// What was answered wrongly: not again when it is asked once more.
+    asked: HashSet<Bytes>,
+}
+
+impl HalfSeen {
+    pub fn wrong(&self) -> usize {
+        self.wrong.load(Ordering::Relaxed)
+    }
+
+    /// Shows a transaction that was carried out piece by piece.
+    pub async fn show(&self, transaction: Transaction) {
+        let mut pieces = transaction.pieces;
+        // The newest message first, or in any order.
+        pieces.reverse();
+        if fastrand::bool() {
+            fastrand::shuffle(&mut pieces);
+        }
+        self.sight.lock().expect("no panic").hide(&pieces);
+        for (key, _) in pieces {
+            tokio::time::sleep(Duration::from_millis(fastrand::u64(..15))).await;
+            self.sight.lock().expect("no panic").show(&key);
+        }
+    }
+
+    /// Turns the answer to a `Query` into one of what is shown.
+    pub fn look(&self, call: &Call, answer: &mut Value) {
+        let mut sight = self.sight.lock().expect("no panic");
+        if sight.asked.remove(&call.body) {
+            return;
+        }
+        let query = call.json();
+        let true_items = answer["Items"].as_array().cloned().unwrap_or_default();
+        let items = sight.items(&query, &true_items, answer.get("LastEvaluatedKey"));
+        if items != true_items {
+            self.wrong.fetch_add(1, Ordering::Relaxed);
+            sight.asked.insert(call.body.clone());
+            answer["Count"] = items.len().into();
+            answer["Items"] = items.into();
+        }
+    }
+}
+
+impl Sight {
+    fn hide(&mut self, pieces: &[(Key, Option<Value>)]) {
+        for (key, item) in pieces {
+            match item {
+                Some(item) => {
+                    self.hidden.insert(key.clone());
+                    if key.0.starts_with("GRP#") {
+                        self.rows.insert(key.clone(), item.clone());
+                    }
+                }
+                None => {
+                    let row = self.rows.remove(key);
+                    self.still_shown.extend(row.map(|row| (key.clone(), row)));
+                }
+            }
+        }
+    }
+
+    fn show(&mut self, key: &Key) {
+        self.hidden.remove(key);
+        self.still_shown.remove(key);
+    }
+
+    /// The items that are shown, of those that are there and those that are gone.
+    fn items(&self, query: &Value, there: &[Value], more_behind: Option<&Value>) -> Vec<Value> {
+        let descending = query["ScanIndexForward"] == false;
+        let order = |item: &Value| key_of(item).map(|(_, sk)| sk);
+        let is_shown = |item: &&Value| key_of(item).is_none_or(|key| !self.hidden.contains(&key));
+        let mut shown: Vec<Value> = there.iter().filter(is_shown).cloned().collect();
+        let gone = self.still_shown.iter().filter(|((pk, sk), _)| {
+            let end = more_behind.and_then(|key| key["sk"]["S"].as_str());
+            let before_end = end.is_none_or(|end| (sk.as_str() < end) != descending);
+            Some(pk.as_str()) == value(query, ":partition") && inside(query, sk) && before_end
+        });
+        shown.extend(gone.map(|(_, row)| row.clone()));
+        shown.sort_by_key(order);
+        if descending {
+            shown.reverse();
+        }
+        shown
+    }
+}
+
+fn value<'a>(query: &'a Value, name: &str) -> Option<&'a str> {
+    query["ExpressionAttributeValues"][name]["S"].as_str()
+}
+
+/// Whether a key is within a query's bounds; those that it names are outside.
+fn inside(query: &Value, sk: &str) -> bool {
+    let start = query["ExclusiveStartKey"]["sk"]["S"].as_str();
+    let descending = query["ScanIndexForward"] == false;
+    let begins = start.is_none_or(|start| sk != start && (sk > start) != descending);
+    let above = value(query, ":above").is_none_or(|above| sk > above);
+    let below = value(query, ":below").is_none_or(|below| sk < below);
+    begins && above && below
+}
