@@ -99,5 +99,11 @@ fn some_faults() -> Faults {
         conflict: fastrand::u8(..15),
         late: fastrand::u8(..5),
         hangs: fastrand::u8(..3),
+        overtaken: fastrand::u8(..10),
+        half_seen: fastrand::u8(..20),
+        failed_reads: fastrand::u8(..10),
+        cut_reads: fastrand::u8(..10),
+        slow_reads: fastrand::u8(..10),
+        index_lags: fastrand::bool(),
     }
 }

@@ -8,6 +8,7 @@
 )]
 #[path = "../harness/mod.rs"]
 mod harness;
+use harness::original;
 
 mod adoption;
 mod check;
@@ -27,7 +28,6 @@ mod membership;
 mod message_groups;
 mod messages;
 mod operator;
-mod original;
 mod policies;
 mod properties;
 mod schema;

@@ -31,6 +31,9 @@ pub struct Load {
     /// Servers, of which each attempt takes another.
     pub urls: Arc<Mutex<Vec<String>>>,
     pub pairs: Vec<[String; 2]>,
+    /// Uuids of the pairs' groups, where they are known: half of the messages
+    /// go to the group instead of the receiver.
+    pub groups: Vec<String>,
     pub writers: usize,
     pub messages: usize,
     pub stop: Arc<AtomicBool>,
@@ -46,6 +49,7 @@ impl Load {
         Self {
             urls: Arc::new(Mutex::new(urls)),
             pairs,
+            groups: Vec::new(),
             writers,
             messages,
             stop: Arc::default(),
@@ -81,6 +85,10 @@ impl Load {
                 (other, one)
             };
             let body = format!("message {number} of writer {writer}");
+            let to = match self.groups.get(writer % self.pairs.len()) {
+                Some(group) if fastrand::bool() => json!({ "messageGroupUuid": group }),
+                _ => json!({ "receiverHandle": to }),
+            };
             let token = cruddur.token(from);
             sent.push(self.send(&client, &token, to, body).await);
         }
@@ -88,8 +96,8 @@ impl Load {
     }
 
     /// Sends a message with a key, again and again until it is acknowledged.
-    async fn send(&self, client: &reqwest::Client, token: &str, to: &str, body: String) -> Sent {
-        let input = json!({ "to": { "receiverHandle": to }, "body": body, "idempotencyKey": body });
+    async fn send(&self, client: &reqwest::Client, token: &str, to: Value, body: String) -> Sent {
+        let input = json!({ "to": to, "body": body, "idempotencyKey": body });
         let request = json!({ "query": CREATE, "variables": { "input": input } });
         let mut sent = Sent {
             body,

@@ -17,6 +17,7 @@ mod server;
 
 mod deaths;
 mod live;
+mod originals;
 // The embedded PostgreSQL is no process that could be killed.
 #[cfg(not(feature = "embedded-postgres"))]
 mod postgres;

@@ -12,6 +12,8 @@ use super::call::{Call, Transaction};
 
 /// By how much it lags at most.
 const LAG: Duration = Duration::from_secs(1);
+/// For how long an answer of its is under way.
+const UNDER_WAY: Duration = Duration::from_millis(500);
 
 /// When the rows of each group have moved.
 #[derive(Default)]
@@ -37,7 +39,7 @@ impl LaggingIndex {
 
     /// Makes an answer, which was right when the query came, an old one.
     pub async fn age(&self, call: &Call, answer: &mut Value) {
-        tokio::time::sleep(Duration::from_millis(fastrand::u64(..150))).await;
+        tokio::time::sleep(UNDER_WAY).await;
         let query = call.json();
         let group = query["ExpressionAttributeValues"][":partition"]["S"].as_str();
         let moved = self.moved.lock().expect("no panic");

@@ -8,6 +8,7 @@ mod dynamo_proxy;
 mod faults;
 mod half_seen;
 mod lagging_index;
+pub mod original;
 mod overtaken;
 mod postgres_proxy;
 mod process;

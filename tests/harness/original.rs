@@ -5,7 +5,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use cruddur::model::User;
 use uuid::Uuid;
 
-use crate::harness::TABLE;
+use super::TABLE;
 
 /// A group of the original's: a random uuid, no head, no numbers.
 #[derive(Clone, Debug)]
