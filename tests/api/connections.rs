@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::harness::{CREATE, Cruddur, Setup, start, start_with};
+use crate::pressure::counter;
 
 const VIEWER: &str = "{ viewer { handle } }";
 const HALF_A_HEAD: &[u8] = b"POST /graphql HTTP/1.1\r\nHost: localhost\r\n";
@@ -143,8 +144,10 @@ async fn one_connection_too_many_is_told_so_at_once() {
     let mut first = connect(&cruddur.url).await;
     ask_health(&mut first).await;
 
+    let turned_away = counter("cruddur_connections_turned_away_total");
     let busy = StatusCode::SERVICE_UNAVAILABLE;
     assert_eq!(status(&cruddur, "/graphql").await, busy);
+    assert!(counter("cruddur_connections_turned_away_total") > turned_away);
     // A server that has enough to do is alive all the same.
     assert_eq!(status(&cruddur, "/healthz").await, StatusCode::OK);
     ask_health(&mut first).await;

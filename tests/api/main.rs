@@ -29,6 +29,7 @@ mod message_groups;
 mod messages;
 mod operator;
 mod policies;
+mod pressure;
 mod properties;
 mod schema;
 mod sign_in;

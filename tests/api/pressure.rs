@@ -1,0 +1,152 @@
+//! Too much at once, and stores that keep everybody waiting.
+
+use std::time::{Duration, Instant};
+
+use cruddur::telemetry::metrics;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use serde_json::{Value, json};
+
+use crate::harness::{CREATE, Cruddur, Faults, checker, start};
+
+const GROUPS: &str = "{ messageGroups { edges { cursor } } }";
+/// How many messages may wait for one group.
+const QUEUE: usize = 256;
+/// How many are sent beyond them.
+const TOO_MANY: usize = 40;
+
+/// A counter of this process's, which other tests only add to.
+pub fn counter(name: &str) -> f64 {
+    let metrics = metrics::render();
+    let value = metrics.lines().find_map(|line| line.strip_prefix(name));
+    value
+        .and_then(|value| value.trim().parse().ok())
+        .unwrap_or(0.0)
+}
+
+/// luu and unamused, who have written to each other.
+async fn people() -> Cruddur {
+    let cruddur = start().await;
+    cruddur.users(["luu", "unamused"]).await;
+    cruddur.send("luu", "unamused", "first").await;
+    cruddur
+}
+
+async fn send(cruddur: &Cruddur, body: &str) -> Value {
+    let to = json!({ "receiverHandle": "unamused" });
+    let input = json!({ "input": { "to": to, "body": body } });
+    cruddur.ask("luu", CREATE, input).await
+}
+
+fn outcome(answer: &Value) -> (&str, &str) {
+    let extensions = &answer["errors"][0]["extensions"];
+    let text = |name: &str| extensions[name].as_str().unwrap_or("none");
+    (text("code"), text("outcome"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn beyond_256_waiting_messages_a_group_takes_none_and_says_that_nothing_was_written() {
+    let cruddur = people().await;
+    let turned_away = counter("cruddur_messages_turned_away_total");
+    let held = cruddur.dynamo.hold().await;
+    cruddur.dynamo.calls();
+    let being_written = send(&cruddur, "being written");
+    let many = async {
+        // From here on the group's task takes no more.
+        cruddur.dynamo.transactions(1).await;
+        let sends = (0..QUEUE + TOO_MANY).map(|_| send(&cruddur, "one of many"));
+        let mut sends: FuturesUnordered<_> = sends.collect();
+        let mut answers = Vec::new();
+        for _ in 0..TOO_MANY {
+            answers.push(sends.next().await.expect("an answer"));
+        }
+        drop(held);
+        let refused = answers.len();
+        answers.extend(sends.collect::<Vec<_>>().await);
+        (refused, answers)
+    };
+
+    let (first, (refused, answers)) = tokio::join!(being_written, many);
+
+    assert_eq!(first.get("errors"), None);
+    for answer in &answers[..refused] {
+        assert_eq!(outcome(answer), ("UNAVAILABLE", "NOT_APPLIED"), "{answer}");
+    }
+    for answer in &answers[refused..] {
+        assert_eq!(answer.get("errors"), None);
+    }
+    let found = checker::read(&checker::client(&cruddur.dynamo.url)).await;
+    found.check();
+    let written: usize = found.messages.values().map(Vec::len).sum();
+    assert_eq!(written, 2 + QUEUE);
+    assert!(counter("cruddur_messages_turned_away_total") - turned_away >= 40.0);
+}
+
+#[tokio::test]
+async fn a_request_ends_within_ten_seconds_whatever_it_asks_of_a_store_that_hangs() {
+    let cruddur = people().await;
+    cruddur.dynamo.set_faults(Faults {
+        hangs: 100,
+        ..Faults::default()
+    });
+    // One after the other, and each would wait for the whole time.
+    let three = "mutation($input: CreateMessageInput!) {
+        a: createMessage(input: $input) { __typename }
+        b: createMessage(input: $input) { __typename }
+        c: createMessage(input: $input) { __typename }
+    }";
+    let to = json!({ "receiverHandle": "unamused" });
+    let input = json!({ "input": { "to": to, "body": "hello" } });
+
+    let began = Instant::now();
+    let (written, read) = tokio::join!(
+        cruddur.ask("luu", three, input),
+        cruddur.ask("unamused", GROUPS, json!({})),
+    );
+    let took = began.elapsed();
+
+    assert!(took < Duration::from_secs(11), "{took:?}");
+    assert_eq!(outcome(&written), ("UNAVAILABLE", "UNKNOWN"), "{written}");
+    assert_eq!(outcome(&read).0, "UNAVAILABLE", "{read}");
+}
+
+#[tokio::test]
+async fn what_needs_no_dynamodb_does_not_wait_for_one_that_hangs() {
+    let cruddur = people().await;
+    cruddur.dynamo.set_faults(Faults {
+        hangs: 100,
+        ..Faults::default()
+    });
+    let patience = Duration::from_secs(2);
+    let waiting = async {
+        let answer = cruddur.ask("luu", GROUPS, json!({})).await;
+        assert_eq!(outcome(&answer).0, "UNAVAILABLE", "{answer}");
+    };
+    let meanwhile = async {
+        cruddur.dynamo.called("Query strong").await;
+        let document = "{ viewer { handle } user(handle: \"unamused\") { displayName } }";
+        let began = Instant::now();
+        for handle in ["luu", "unamused"] {
+            let data = cruddur.data(handle, document, json!({})).await;
+            assert_eq!(data["viewer"]["handle"], handle);
+        }
+        assert!(began.elapsed() < patience, "{:?}", began.elapsed());
+    };
+    tokio::join!(waiting, meanwhile);
+}
+
+#[tokio::test]
+async fn calls_that_are_throttled_are_counted_as_such() {
+    let cruddur = people().await;
+    let name = "cruddur_dynamodb_calls_total{operation=\"Query\",result=\"throttled\"}";
+    let before = counter(name);
+    cruddur.dynamo.set_faults(Faults {
+        throttled: 100,
+        ..Faults::default()
+    });
+
+    let answer = cruddur.ask("luu", GROUPS, json!({})).await;
+
+    assert_eq!(outcome(&answer).0, "UNAVAILABLE", "{answer}");
+    // The SDK tries three times.
+    assert!(counter(name) - before >= 3.0);
+}
