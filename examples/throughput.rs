@@ -1,5 +1,6 @@
-//! Messages a second into one group, by writers that each wait for their
-//! answer, beside a bare SDK loop that does the same transactions one by one.
+//! Messages a second into one group and into a hundred, by writers that each wait
+//! for their answer, beside a bare SDK loop that does the same transactions one
+//! by one.
 //!
 //! `cargo run --release --example throughput -- [seconds per line]`
 
@@ -7,7 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
+use aws_sdk_dynamodb::error::BuildError;
+use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem, Update};
 use cruddur::clock::Clock;
 use cruddur::dev::{DataDir, DynamoDb, Postgres};
 use cruddur::messaging::{Bus, Destination, Directory, Messaging, NewMessage};
@@ -18,6 +20,10 @@ use cruddur::store::{
 };
 use tokio::time::Instant;
 use uuid::Uuid;
+
+const TABLE: &str = "throughput";
+/// How many groups there are at most, each of two users.
+const GROUPS: usize = 100;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -34,24 +40,31 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let pool = connect_database(&url, pool).await?;
     migrate(&pool).await?;
     let users = UserStore::new(pool);
-    let new = ["one", "other"].map(|handle| NewUser {
-        handle: handle.to_owned(),
-        display_name: handle.to_owned(),
-        email: format!("{handle}@example.com"),
-        cognito_user_id: Some(format!("sub-{handle}")),
-    });
-    users.create_missing(&new).await?;
+    users.create_missing(&people()).await?;
 
-    let bare = bare_loop(span).await?;
-    println!("bare SDK loop  {bare:>7.0} transactions/s");
-    for writers in [1, 16, 64] {
-        let rate = through_messaging(&users, writers, span).await?;
+    let (_dynamodb, bare) = BareLoop::start().await?;
+    let bare = bare.run(span).await?;
+    println!("bare SDK loop             {bare:>7.0} transactions/s");
+    for (writers, groups) in [(1, 1), (4, 1), (16, 1), (64, 1), (GROUPS, GROUPS)] {
+        let rate = through_messaging(&users, writers, groups, span).await?;
         println!(
-            "{writers:>3} writers    {rate:>7.0} messages/s  {:.2} of the bare loop",
+            "{writers:>3} writers, {groups:>3} groups   {rate:>7.0} messages/s  {:.2} of the bare loop",
             rate / bare
         );
     }
     Ok(())
+}
+
+/// Two users for each group.
+fn people() -> Vec<NewUser> {
+    let handles = (0..GROUPS).flat_map(|group| [format!("one-{group}"), format!("other-{group}")]);
+    let new = handles.map(|handle| NewUser {
+        display_name: handle.clone(),
+        email: format!("{handle}@example.com"),
+        cognito_user_id: Some(format!("sub-{handle}")),
+        handle,
+    });
+    new.collect()
 }
 
 /// A fresh DynamoDB, since the embedded one slows down with its transactions.
@@ -61,7 +74,7 @@ async fn fresh() -> Result<(DynamoDb, MessageStore), Box<dyn std::error::Error>>
         url: dynamodb.url(),
         loopback: true,
     };
-    let messages = MessageStore::new(connect_dynamo(&target).await, "throughput".to_owned());
+    let messages = MessageStore::new(connect_dynamo(&target).await, TABLE.to_owned());
     messages.create_table(NewTable::default()).await?;
     Ok((dynamodb, messages))
 }
@@ -69,6 +82,7 @@ async fn fresh() -> Result<(DynamoDb, MessageStore), Box<dyn std::error::Error>>
 async fn through_messaging(
     users: &UserStore,
     writers: usize,
+    groups: usize,
     span: Duration,
 ) -> Result<f64, Box<dyn std::error::Error>> {
     let (_dynamodb, messages) = fresh().await?;
@@ -79,20 +93,20 @@ async fn through_messaging(
     let tasks: Vec<_> = (0..writers)
         .map(|number| {
             let (messaging, written) = (messaging.clone(), Arc::clone(&written));
-            let (sub, to) = if number % 2 == 0 {
-                ("sub-one", "other")
-            } else {
-                ("sub-other", "one")
+            let group = number % groups;
+            let (from, to) = match number / groups % 2 {
+                0 => (format!("sub-one-{group}"), format!("other-{group}")),
+                _ => (format!("sub-other-{group}"), format!("one-{group}")),
             };
             tokio::spawn(async move {
                 let loader = messaging.user_loader();
-                let Ok(Some(viewer)) = messaging.viewer(&loader, sub).await else {
+                let Ok(Some(viewer)) = messaging.viewer(&loader, &from).await else {
                     return;
                 };
                 while began.elapsed() < span {
                     let new = NewMessage::new(
                         MessageId(Uuid::new_v4()),
-                        Destination::Receiver(to.to_owned()),
+                        Destination::Receiver(to.clone()),
                         MessageBody::parse("a short text".to_owned()).expect("a body"),
                         None,
                     );
@@ -116,32 +130,128 @@ async fn through_messaging(
     Ok(written.load(Ordering::Relaxed) as f64 / began.elapsed().as_secs_f64())
 }
 
-/// Transactions of six puts, one after the other.
-async fn bare_loop(span: Duration) -> Result<f64, Box<dyn std::error::Error>> {
-    let (dynamodb, _messages) = fresh().await?;
-    let config = aws_sdk_dynamodb::Config::builder()
-        .behavior_version(aws_sdk_dynamodb::config::BehaviorVersion::latest())
-        .region(aws_sdk_dynamodb::config::Region::new("us-east-1"))
-        .credentials_provider(aws_sdk_dynamodb::config::Credentials::new(
-            "a", "b", None, None, "bench",
-        ))
-        .endpoint_url(dynamodb.url())
-        .build();
-    let client = aws_sdk_dynamodb::Client::from_conf(config);
-    let began = Instant::now();
-    let mut count = 0.0;
-    while began.elapsed() < span {
-        let mut transaction = client.transact_write_items();
-        for _ in 0..6 {
-            let put = Put::builder()
-                .table_name("throughput")
-                .item("pk", AttributeValue::S(Uuid::new_v4().to_string()))
-                .item("sk", AttributeValue::S("a short text".to_owned()))
-                .build()?;
-            transaction = transaction.transact_items(TransactWriteItem::builder().put(put).build());
-        }
-        transaction.send().await?;
-        count += 1.0;
+/// What writes messages of one group with nothing but the SDK: the transaction
+/// that puts a message, moves the head on from its version, and replaces both
+/// rows, one after the other.
+struct BareLoop {
+    client: aws_sdk_dynamodb::Client,
+    group: String,
+    owners: [String; 2],
+}
+
+impl BareLoop {
+    async fn start() -> Result<(DynamoDb, Self), Box<dyn std::error::Error>> {
+        let (dynamodb, _messages) = fresh().await?;
+        let config = aws_sdk_dynamodb::Config::builder()
+            .behavior_version(aws_sdk_dynamodb::config::BehaviorVersion::latest())
+            .region(aws_sdk_dynamodb::config::Region::new("us-east-1"))
+            .credentials_provider(aws_sdk_dynamodb::config::Credentials::new(
+                "a", "b", None, None, "bench",
+            ))
+            .endpoint_url(dynamodb.url())
+            .build();
+        let bare = Self {
+            client: aws_sdk_dynamodb::Client::from_conf(config),
+            group: Uuid::new_v4().to_string(),
+            owners: [Uuid::new_v4(), Uuid::new_v4()].map(|owner| owner.to_string()),
+        };
+        Ok((dynamodb, bare))
     }
-    Ok(count / began.elapsed().as_secs_f64())
+
+    async fn run(&self, span: Duration) -> Result<f64, Box<dyn std::error::Error>> {
+        let began = Instant::now();
+        let mut version = 0_u32;
+        while began.elapsed() < span {
+            let actions = self.actions(version)?;
+            let transaction = self.client.transact_write_items();
+            transaction.set_transact_items(Some(actions)).send().await?;
+            version += 1;
+        }
+        Ok(f64::from(version) / began.elapsed().as_secs_f64())
+    }
+
+    fn actions(&self, version: u32) -> Result<Vec<TransactWriteItem>, BuildError> {
+        let (old, new) = (key_at(version), key_at(version + 1));
+        let message = self.put(&format!("MSG#{}", self.group), &new, version)?;
+        let mut actions = vec![self.update_head(version)?, message];
+        for owner in &self.owners {
+            let partition = format!("GRP#{owner}");
+            actions.push(self.put(&partition, &new, version)?);
+            actions.push(self.delete(&partition, &old)?);
+        }
+        Ok(actions)
+    }
+
+    fn update_head(&self, version: u32) -> Result<TransactWriteItem, BuildError> {
+        let condition = match version {
+            0 => "attribute_not_exists(pk)",
+            _ => "#version = :expected",
+        };
+        let mut update = Update::builder()
+            .table_name(TABLE)
+            .key("pk", text(&format!("HEAD#{}", self.group)))
+            .key("sk", text("HEAD"))
+            .update_expression(
+                "SET #version = :version, last_message_at = :last, message_count = :version, \
+                 participants = :participants, read_counts = :read",
+            )
+            .condition_expression(condition)
+            .expression_attribute_names("#version", "version")
+            .expression_attribute_values(":version", number(version + 1))
+            .expression_attribute_values(":last", text(&key_at(version + 1)))
+            .expression_attribute_values(":participants", AttributeValue::Ss(self.owners.to_vec()))
+            .expression_attribute_values(":read", self.read_counts(version));
+        if version > 0 {
+            update = update.expression_attribute_values(":expected", number(version));
+        }
+        Ok(TransactWriteItem::builder().update(update.build()?).build())
+    }
+
+    fn read_counts(&self, version: u32) -> AttributeValue {
+        let counts = self
+            .owners
+            .iter()
+            .map(|owner| (owner.clone(), number(version)));
+        AttributeValue::M(counts.collect())
+    }
+
+    fn put(&self, pk: &str, sk: &str, seq: u32) -> Result<TransactWriteItem, BuildError> {
+        let put = Put::builder()
+            .table_name(TABLE)
+            .item("pk", text(pk))
+            .item("sk", text(sk))
+            .item("message", text("a short text"))
+            .item("message_uuid", text(&Uuid::new_v4().to_string()))
+            .item("message_group_uuid", text(&self.group))
+            .item("user_uuid", text(&self.owners[0]))
+            .item("user_handle", text("one"))
+            .item("user_display_name", text("one"))
+            .item("seq", number(seq + 1))
+            .condition_expression("attribute_not_exists(pk)")
+            .build()?;
+        Ok(TransactWriteItem::builder().put(put).build())
+    }
+
+    fn delete(&self, pk: &str, sk: &str) -> Result<TransactWriteItem, BuildError> {
+        let delete = Delete::builder()
+            .table_name(TABLE)
+            .key("pk", text(pk))
+            .key("sk", text(sk))
+            .condition_expression("attribute_not_exists(pk) OR message_group_uuid = :group")
+            .expression_attribute_values(":group", text(&self.group))
+            .build()?;
+        Ok(TransactWriteItem::builder().delete(delete).build())
+    }
+}
+
+fn key_at(version: u32) -> String {
+    format!("2026-11-22T06:29:{version:014}+00:00")
+}
+
+fn text(value: &str) -> AttributeValue {
+    AttributeValue::S(value.to_owned())
+}
+
+fn number(value: u32) -> AttributeValue {
+    AttributeValue::N(value.to_string())
 }
