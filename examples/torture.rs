@@ -5,6 +5,9 @@
 //!
 //! Prints what it counted after each round of half a minute, how much memory
 //! the servers use, and at the end whether anything was wrong.
+//!
+//! With `--steady` nothing goes wrong: people write and read at a modest pace on
+//! one server, whose memory is printed every half a minute.
 
 #[allow(
     dead_code,
@@ -15,6 +18,8 @@
 mod harness;
 #[path = "../tests/faults/load.rs"]
 mod load;
+#[path = "../tests/faults/readers.rs"]
+mod readers;
 #[allow(dead_code, reason = "the tests judge a report by themselves")]
 #[path = "../tests/faults/report.rs"]
 mod report;
@@ -27,7 +32,8 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 
 use harness::{Cruddur, Faults, start};
-use load::{Load, pairs};
+use load::{Load, pairs, star};
+use readers::{Misled, Seen};
 use report::Report;
 use server::Server;
 
@@ -43,11 +49,17 @@ struct Options {
     /// load alone
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
     faults: bool,
+    /// Load alone, on one server, with readers
+    #[arg(long)]
+    steady: bool,
 }
 
 #[tokio::main]
 async fn main() {
     let options = Options::parse();
+    if options.steady {
+        return steady(options.minutes).await;
+    }
     let began = Instant::now();
     let mut wrong = 0;
     while began.elapsed() < Duration::from_secs(60 * options.minutes) {
@@ -88,6 +100,44 @@ async fn round(cruddur: &Cruddur, faults: bool) -> Report {
     // What is late is there by then.
     tokio::time::sleep(Duration::from_secs(2)).await;
     Report::read(&cruddur.dynamo.url, &sent).await
+}
+
+/// People who write and read for so long, and what that does to the memory of
+/// their server.
+async fn steady(minutes: u64) {
+    let cruddur = start().await;
+    let server = Server::start(&cruddur).await;
+    let pairs = star(&cruddur, 40).await;
+    let readers: Vec<String> = pairs.iter().flatten().take(20).cloned().collect();
+    let mut load = Load::new(vec![server.url.clone()], pairs, 20, usize::MAX);
+    load.pause = Duration::from_secs(1);
+    let memory = async {
+        let mut samples = Vec::new();
+        for half_minute in 1..=2 * minutes {
+            tokio::time::sleep(ROUND).await;
+            samples.extend(server.resident_kilobytes());
+            println!(
+                "{:>4} s: {} kB",
+                30 * half_minute,
+                samples[samples.len() - 1]
+            );
+        }
+        load.stop.store(true, Ordering::Relaxed);
+        samples
+    };
+    let read = Seen::while_written(&cruddur, &load, &readers);
+    let (sent, seen, samples) = tokio::join!(load.run(&cruddur), read, memory);
+
+    let found = harness::checker::read(&harness::checker::client(&cruddur.dynamo.url)).await;
+    let misled = seen.misled(&found);
+    println!("{} lists, {} walks: {misled:?}", seen.lists, seen.pages());
+    assert_eq!(misled, Misled::default());
+    let report = Report::read(&cruddur.dynamo.url, &sent).await;
+    report.judge("steady load");
+    let (minute, last) = (samples[1], samples[samples.len() - 1]);
+    let percent = last * 100 / minute;
+    println!("after a minute {minute} kB, at the end {last} kB: {percent} %");
+    assert!(percent <= 110, "memory grows");
 }
 
 fn some_faults() -> Faults {

@@ -36,6 +36,8 @@ pub struct Load {
     pub groups: Vec<String>,
     pub writers: usize,
     pub messages: usize,
+    /// How long each writer and reader rests between two requests.
+    pub pause: Duration,
     pub stop: Arc<AtomicBool>,
 }
 
@@ -52,6 +54,7 @@ impl Load {
             groups: Vec::new(),
             writers,
             messages,
+            pause: Duration::ZERO,
             stop: Arc::default(),
         }
     }
@@ -66,6 +69,10 @@ impl Load {
     pub fn one_url(&self) -> String {
         let urls = self.urls.lock().expect("no panic");
         urls[fastrand::usize(..urls.len())].clone()
+    }
+
+    pub async fn rest(&self) {
+        tokio::time::sleep(self.pause.mul_f64(2.0 * fastrand::f64())).await;
     }
 
     async fn write(&self, cruddur: &Cruddur, writer: usize) -> Vec<Sent> {
@@ -91,6 +98,7 @@ impl Load {
             };
             let token = cruddur.token(from);
             sent.push(self.send(&client, &token, to, body).await);
+            self.rest().await;
         }
         sent
     }

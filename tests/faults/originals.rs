@@ -1,6 +1,7 @@
 //! A table of the original's kind, whose groups get their heads under load.
 
-use chrono::{SecondsFormat, TimeDelta, Utc};
+use chrono::{SecondsFormat, TimeDelta};
+use cruddur::clock::Clock;
 use cruddur::model::User;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -19,7 +20,7 @@ const GROUP: &str = "query($group: UUID!) { messageGroup(uuid: $group) { uuid } 
 
 /// Keys as the original's programs wrote them, up to 103 minutes ahead.
 fn times() -> Vec<String> {
-    let now = Utc::now();
+    let now = Clock::system().now();
     let minutes = |minutes| now - TimeDelta::minutes(minutes);
     vec![
         minutes(400).format("%Y-%m-%dT%H:%M:%S").to_string(),
@@ -52,7 +53,7 @@ async fn originals(cruddur: &Cruddur, pairs: &[[String; 2]]) -> Vec<OriginalGrou
             }
             3 => original.delete_row(&group, number / 5 % 2, used[5]).await,
             4 => {
-                let ahead = Utc::now() + AHEAD * 2;
+                let ahead = Clock::system().now() + AHEAD * 2;
                 let time = ahead.to_rfc3339_opts(SecondsFormat::Micros, false);
                 original
                     .message(&mut group, 0, &time, "not previewed")

