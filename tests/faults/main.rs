@@ -16,6 +16,8 @@ mod report;
 mod server;
 
 mod deaths;
+mod deaths;
+mod judging;
 mod live;
 mod originals;
 // The embedded PostgreSQL is no process that could be killed.

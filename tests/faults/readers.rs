@@ -45,8 +45,9 @@ pub struct Seen {
 /// Counts of what readers may never be shown.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Misled {
-    /// Messages that were left out between two that were shown, or in front.
-    pub holes: usize,
+    /// What was shown where a message was left out in between, or in front: its
+    /// places in the group.
+    pub holes: Vec<Vec<usize>>,
     pub doubled_groups: usize,
     pub vanished_groups: usize,
 }
@@ -80,21 +81,22 @@ impl Seen {
             let uuids = uuids.enumerate().map(|(place, uuid)| (uuid, place));
             places.insert(group, uuids.collect());
         }
-        let holes = |walk: &Walk| {
+        let hole = |walk: &Walk| {
             let places = &places[walk.group.as_str()];
-            let mut expected = walk.shown.first().map_or(0, |first| places[first.as_str()]);
-            if walk.from_the_first {
-                expected = 0;
-            }
-            let shown = walk.shown.iter().zip(expected..);
-            usize::from(
-                shown
-                    .into_iter()
-                    .any(|(uuid, place)| places[uuid.as_str()] != place),
-            )
+            let shown: Vec<usize> = walk
+                .shown
+                .iter()
+                .map(|uuid| places[uuid.as_str()])
+                .collect();
+            let begin = match shown.first() {
+                Some(first) if !walk.from_the_first => *first,
+                _ => 0,
+            };
+            let is_whole = shown.iter().copied().eq(begin..begin + shown.len());
+            (!is_whole).then_some(shown)
         };
         Misled {
-            holes: self.walks.iter().map(holes).sum(),
+            holes: self.walks.iter().filter_map(hole).collect(),
             doubled_groups: self.doubled,
             vanished_groups: self.vanished,
         }

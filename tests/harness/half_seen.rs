@@ -4,12 +4,16 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use serde_json::Value;
 
 use super::call::{Call, Key, Transaction, key_of};
+
+/// For how long an answer stays right however often it is asked for: the SDK
+/// asks again as well.
+const ONCE_MORE: Duration = Duration::from_secs(1);
 
 /// What is not seen as it is.
 #[derive(Default)]
@@ -27,8 +31,8 @@ struct Sight {
     still_shown: HashMap<Key, Value>,
     /// Rows as they were put.
     rows: HashMap<Key, Value>,
-    /// What was answered wrongly: not again when it is asked once more.
-    asked: HashSet<Bytes>,
+    /// What was answered wrongly, and when: not again when it is asked once more.
+    asked: HashMap<Bytes, Instant>,
 }
 
 impl HalfSeen {
@@ -54,7 +58,10 @@ impl HalfSeen {
     /// Turns the answer to a `Query` into one of what is shown.
     pub fn look(&self, call: &Call, answer: &mut Value) {
         let mut sight = self.sight.lock().expect("no panic");
-        if sight.asked.remove(&call.body) {
+        if let Some(at) = sight.asked.remove(&call.body) {
+            if at.elapsed() < ONCE_MORE {
+                sight.asked.insert(call.body.clone(), at);
+            }
             return;
         }
         let query = call.json();
@@ -62,7 +69,7 @@ impl HalfSeen {
         let items = sight.items(&query, &true_items, answer.get("LastEvaluatedKey"));
         if items != true_items {
             self.wrong.fetch_add(1, Ordering::Relaxed);
-            sight.asked.insert(call.body.clone());
+            sight.asked.insert(call.body.clone(), Instant::now());
             answer["Count"] = items.len().into();
             answer["Items"] = items.into();
         }
