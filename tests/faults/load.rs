@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::harness::{CREATE, Cruddur};
 
 /// For how long a writer goes on with one message.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A message that a writer has sent.
 #[derive(Clone, Debug)]

@@ -16,7 +16,6 @@ mod report;
 mod server;
 
 mod deaths;
-mod deaths;
 mod judging;
 mod live;
 mod originals;
