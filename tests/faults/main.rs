@@ -25,3 +25,4 @@ mod postgres;
 mod sight;
 mod stores;
 mod together;
+mod unread;

@@ -130,6 +130,11 @@ impl Socket {
         next.expect("something in time").and_then(Result::ok)
     }
 
+    /// The next frame, whenever that comes.
+    pub async fn frame_at_last(&mut self) -> Option<Message> {
+        self.stream.next().await.and_then(Result::ok)
+    }
+
     /// Code and reason of the close frame, which is the next but for pings.
     pub async fn closed(&mut self) -> (u16, String) {
         loop {

@@ -1,0 +1,181 @@
+//! Thousands who follow their messages on one server: how much memory each of
+//! them takes, and how long after the sender's answer a message is there.
+//!
+//! `cargo build --release && cargo run --release --example live -- --subscriptions 5000`
+
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "the tests share it, and this needs its part"
+)]
+#[path = "../tests/harness/mod.rs"]
+mod harness;
+#[allow(dead_code, reason = "the tests kill and freeze it")]
+#[path = "../tests/faults/server.rs"]
+mod server;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use cruddur::store::NewUser;
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
+
+use harness::{CREATE, Cruddur, Socket, start};
+use server::Server;
+
+const CREATED: &str = "subscription { messageCreated { messageEdge { node { body } } } }";
+/// How many subscriptions each user has, on a socket each.
+const OF_EACH: usize = 5;
+
+#[derive(Parser)]
+struct Options {
+    /// How many there are
+    #[arg(long, default_value_t = 5000)]
+    subscriptions: usize,
+    /// Messages a second
+    #[arg(long, default_value_t = 100)]
+    rate: u32,
+    /// For how long they are sent
+    #[arg(long, default_value_t = 30)]
+    seconds: u64,
+}
+
+/// When a message came, for each of those who follow.
+type Arrivals = Arc<Mutex<HashMap<String, Vec<Instant>>>>;
+
+#[tokio::main]
+async fn main() {
+    let options = Options::parse();
+    let files = options.subscriptions as u64 + 1000;
+    rlimit::increase_nofile_limit(files).expect("so many files");
+    let cruddur = start().await;
+    let server = Server::start(&cruddur).await;
+    let users = options.subscriptions / OF_EACH;
+    make_users(&cruddur, users).await;
+    // What a connection to the stores takes is there before it is counted.
+    cruddur
+        .ask_at(&server.url, "user-0", "{ viewer { handle } }", json!({}))
+        .await;
+    let before = server.resident_kilobytes().unwrap_or(0);
+
+    let arrivals = Arrivals::default();
+    let began = Instant::now();
+    for number in 0..options.subscriptions {
+        let token = cruddur.token(&handle(number % users));
+        let mut socket = Socket::connect(&server.url, &token).await;
+        socket.subscribe("live", CREATED, json!({})).await;
+        tokio::spawn(read(socket, Arc::clone(&arrivals)));
+    }
+    println!("{} sockets in {:?}", options.subscriptions, began.elapsed());
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let after = server.resident_kilobytes().unwrap_or(0);
+    #[expect(clippy::cast_precision_loss, reason = "a few megabytes")]
+    let each = (after - before) as f64 / options.subscriptions as f64;
+    println!("memory: {before} kB before, {after} kB with them: {each:.1} kB each");
+
+    let answers = send(&cruddur, &server, users, &options).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    report(&answers, &arrivals.lock().expect("no panic"));
+}
+
+fn handle(number: usize) -> String {
+    format!("user-{number}")
+}
+
+async fn make_users(cruddur: &Cruddur, count: usize) {
+    let users = (0..count).map(|number| NewUser {
+        handle: handle(number),
+        display_name: handle(number),
+        email: format!("{}@example.com", handle(number)),
+        cognito_user_id: Some(format!("sub-{}", handle(number))),
+    });
+    let users: Vec<_> = users.collect();
+    cruddur.users.create_missing(&users).await.expect("users");
+}
+
+/// Reads for ever, as clients do, and answers pings by that.
+async fn read(mut socket: Socket, arrivals: Arrivals) {
+    loop {
+        match socket.frame_at_last().await {
+            Some(Message::Text(text)) => {
+                let now = Instant::now();
+                let message: Value = serde_json::from_str(&text).expect("JSON");
+                let event = &message["payload"]["data"]["messageCreated"];
+                let body = event["messageEdge"]["node"]["body"]
+                    .as_str()
+                    .expect("a body");
+                let mut arrivals = arrivals.lock().expect("no panic");
+                arrivals.entry(body.to_owned()).or_default().push(now);
+            }
+            Some(_) => {}
+            None => return,
+        }
+    }
+}
+
+/// When each message was answered. A hundred pairs write in turn.
+async fn send(
+    cruddur: &Cruddur,
+    server: &Server,
+    users: usize,
+    options: &Options,
+) -> HashMap<String, Instant> {
+    let count = u64::from(options.rate) * options.seconds;
+    let mut ticks = tokio::time::interval(Duration::from_secs(1) / options.rate);
+    let mut sending = Vec::new();
+    for number in 0..count {
+        ticks.tick().await;
+        let pair = usize::try_from(number % 100).expect("less than 100") * 2;
+        let (from, to) = (handle(pair % users), handle((pair + 1) % users));
+        let body = format!("message {number}");
+        let input = json!({ "to": { "receiverHandle": to }, "body": body });
+        let request = json!({ "query": CREATE, "variables": { "input": input } });
+        let request = cruddur
+            .http
+            .post(format!("{}/graphql", server.url))
+            .bearer_auth(cruddur.token(&from))
+            .json(&request);
+        sending.push(tokio::spawn(async move {
+            let answer = request.send().await.expect("an answer");
+            let answered = Instant::now();
+            let answer: Value = answer.json().await.expect("JSON");
+            let created = &answer["data"]["createMessage"]["messageEdge"];
+            assert!(created.is_object(), "{answer}");
+            (body, answered)
+        }));
+    }
+    let mut answers = HashMap::new();
+    for sent in sending {
+        let (body, answered) = sent.await.expect("no panic");
+        answers.insert(body, answered);
+    }
+    answers
+}
+
+fn report(answers: &HashMap<String, Instant>, arrivals: &HashMap<String, Vec<Instant>>) {
+    let mut delays = Vec::new();
+    let mut missing = 0;
+    for (body, answered) in answers {
+        let came = arrivals.get(body).map_or(&[][..], Vec::as_slice);
+        missing += 2 * OF_EACH - came.len();
+        // Some are there before the sender has the answer.
+        let delay = |came: &Instant| {
+            came.saturating_duration_since(*answered).as_secs_f64()
+                - answered.saturating_duration_since(*came).as_secs_f64()
+        };
+        delays.extend(came.iter().map(delay));
+    }
+    delays.sort_by(f64::total_cmp);
+    let at = |part: usize| delays[(delays.len() - 1) * part / 100] * 1000.0;
+    println!(
+        "{} messages, {} events, {missing} missing; from the answer to the event: median {:.1} ms, 99th percentile {:.1} ms, longest {:.1} ms",
+        answers.len(),
+        delays.len(),
+        at(50),
+        at(99),
+        at(100),
+    );
+}
