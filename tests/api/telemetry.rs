@@ -15,7 +15,7 @@ use tokio::process::Child;
 use tokio::time::timeout;
 
 use crate::commands::{PATIENCE, run};
-use crate::harness::{CREATE, Cruddur, Loss, cruddur, signal, start, with_stores};
+use crate::harness::{CREATE, Cruddur, Loss, OURS, Socket, cruddur, signal, start, with_stores};
 
 /// What may be found nowhere.
 const BODY: &str = "xylophone body";
@@ -235,6 +235,24 @@ impl Serve {
         );
         self.stores.postgres.cut(false);
     }
+
+    /// Requests over a socket, which is known by an id.
+    async fn ask_over_a_socket(&self, id: &str) -> Socket {
+        let url = self.url.trim_end_matches("/graphql");
+        let headers = [OURS, ("x-request-id", id)];
+        let socket = Socket::open_with(url, &headers).await;
+        let mut socket = socket.expect("a socket");
+        socket.init(&self.stores.token(HANDLE)).await;
+        assert_eq!(socket.message().await["type"], "connection_ack");
+        let to = json!({ "receiverHandle": OTHER });
+        let input = json!({ "to": to, "body": BODY, "idempotencyKey": "xylophone-socket" });
+        socket.ask(TEXT, CREATE, json!({ "input": input })).await;
+        let document = "query Who { user(handle: \"xylophone-nobody\") { handle } }";
+        socket.ask(TEXT, document, json!({})).await;
+        socket.ask(TEXT, "{ xylophone }", json!({})).await;
+        socket.ask(TEXT, "{", json!({})).await;
+        socket
+    }
 }
 
 /// The ids of the requests that a line is of.
@@ -324,6 +342,40 @@ async fn each_request_has_one_line_that_says_how_it_ended_and_what_it_cost() {
 }
 
 #[tokio::test]
+async fn an_operation_over_a_socket_has_its_line_as_well_and_the_socket_has_one() {
+    let serve = Serve::start().await;
+    serve.stores.users([HANDLE, OTHER]).await;
+    let mut socket = serve.ask_over_a_socket("socket").await;
+    assert_eq!(serve.metric("cruddur_sockets").await, Some(1.0));
+    socket.say(json!({ "type": TEXT })).await;
+    assert_eq!(socket.closed().await.0, 4400);
+
+    let mut told = Vec::new();
+    for id in ["socket/1", "socket/2", "socket/3", "socket/4"] {
+        let answered = |line: &Value| line["message"] == "answered" && ids(line).eq([id]);
+        let line = serve.line(answered).await;
+        let [operation, name, outcome] = ["operation", "name", "outcome"].map(|name| &line[name]);
+        told.push(format!("{operation} {name} {outcome}"));
+    }
+    insta::assert_snapshot!(told.join("\n"), @r#"
+    "mutation" null "ok"
+    "query" "Who" "ok"
+    "query" null "GRAPHQL_VALIDATION_FAILED"
+    "none" null "GRAPHQL_PARSE_FAILED"
+    "#);
+    let closed =
+        |line: &Value| line["message"] == "a socket was closed" && ids(line).eq(["socket"]);
+    let line = serve.line(closed).await;
+    assert_eq!(
+        (&line["code"], &line["operations"]),
+        (&json!("4400"), &json!(4))
+    );
+    let counted = "cruddur_socket_closes_total{code=\"4400\"}";
+    assert_eq!(serve.metric(counted).await, Some(1.0));
+    while serve.metric("cruddur_sockets").await != Some(0.0) {}
+}
+
+#[tokio::test]
 async fn a_request_whose_client_goes_away_has_its_line_as_well() {
     let serve = Serve::start().await;
     serve.stores.users([HANDLE, OTHER]).await;
@@ -381,6 +433,7 @@ async fn what_goes_wrong_is_logged_under_the_id_of_its_request() {
 async fn no_line_metric_or_span_holds_what_people_write() {
     let mut serve = Serve::start().await;
     serve.ask_everything().await;
+    drop(serve.ask_over_a_socket("socket").await);
     let metrics = serve.metrics().await;
     let token = serve.stores.token(HANDLE);
     let signature = token.rsplit('.').next().expect("a signature").to_owned();

@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use async_graphql::{Response, ServerError};
 use axum::http::HeaderMap;
+use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, Stream, StreamExt};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::operations::Shared;
@@ -39,23 +41,24 @@ struct Replies {
 /// Why an operation is over: the code of its first error.
 type Ended = Option<Code>;
 
+/// How an operation that is not refused goes on.
+enum Begun {
+    Answered(Box<Response>),
+    /// It goes on until there are no more, or nobody wants more.
+    Tells(BoxStream<'static, Response>),
+}
+
 /// Performs an operation, whatever happens in it.
 pub(super) async fn perform(asked: Asked, ticket: Ticket, outgoing: mpsc::Sender<Outgoing>) {
-    let request_id = asked.request_id.clone();
-    let log = tracing::error_span!(parent: None, "request", id = request_id, path = "/graphql", socket = true);
+    let id = asked.request_id.clone();
+    let log = tracing::error_span!(parent: None, "request", id, path = "/graphql", socket = true);
     let replies = Replies { ticket, outgoing };
     let told = async {
-        let mut answering = Answering::begin(&request_id, &HeaderMap::new());
+        let mut answering = Answering::begin(&id, &HeaderMap::new());
         let (origin, span) = (answering.origin.clone(), answering.span.clone());
-        let answer = AssertUnwindSafe(answer(asked, &replies, &mut answering)).catch_unwind();
-        let answer = Box::pin(answer).instrument(span);
-        let error = match work_for([origin], answer).await {
-            Ok(ended) => ended,
-            Err(_panic) => {
-                let refused = Refused::internal().of_request(&request_id);
-                replies.refuse(&refused.errors()).await
-            }
-        };
+        let answer = Box::pin(answer(asked, &replies, &mut answering));
+        let answer = in_any_case(answer, &replies, &id).instrument(span);
+        let error = work_for([origin], answer).await;
         answering.end(Outcome {
             status: None,
             error,
@@ -64,67 +67,75 @@ pub(super) async fn perform(asked: Asked, ticket: Ticket, outgoing: mpsc::Sender
     told.instrument(log).await;
 }
 
-async fn answer(asked: Asked, replies: &Replies, answering: &mut Answering) -> Ended {
-    let deadline = Instant::now() + REQUEST_DEADLINE - TIME_TO_ANSWER;
-    let (shared, request_id) = (Arc::clone(&asked.shared), asked.request_id.clone());
-    let told = |refused: Refused| refused.of_request(&request_id).errors();
-    let Ok(turn) = shared.in_flight.try_acquire() else {
-        let message = "The server has too much to do. Try again.";
-        return replies.refuse(&told(Refused::unavailable(message))).await;
-    };
-    let parsed = match shared.app.parse(asked.received) {
-        Ok(parsed) => parsed,
-        Err(refused) => return replies.refuse(&refused.errors).await,
-    };
-    answering.asked.is(&parsed.operation);
-    let session = match shared.app.session(&asked.caller, &parsed, deadline).await {
-        Ok(session) => session,
-        Err(refused) => return replies.refuse(&told(refused)).await,
-    };
-    let operation = parsed.operation;
-    if operation.is_subscription() {
-        drop(turn);
-        answering.stays();
-        let events = shared
-            .app
-            .api
-            .execute_stream(&operation, session, &request_id);
-        return tell(&shared, events, replies, answering).await;
+/// A panic is an answer as well, and none of the others' business.
+async fn in_any_case(
+    answer: impl Future<Output = Ended>,
+    replies: &Replies,
+    request_id: &str,
+) -> Ended {
+    match AssertUnwindSafe(answer).catch_unwind().await {
+        Ok(ended) => ended,
+        Err(_panic) => {
+            let refused = Refused::internal().of_request(request_id);
+            replies.refuse(&refused.errors()).await
+        }
     }
-    let executed = shared
-        .app
-        .execute(operation, session, &request_id, deadline);
-    let answer = executed.await;
-    // Who reads slowly takes nobody's turn.
-    drop(turn);
-    if !was_executed(&answer) {
-        return replies.refuse(&answer.errors).await;
-    }
-    replies.next(&answer).await;
-    replies.complete().await;
-    first_code(&answer.errors)
 }
 
-/// Tells a subscription's events until there are no more, or the server stops:
-/// then without a word, so that the client comes back for the others.
-async fn tell(
-    shared: &Shared,
-    events: impl Stream<Item = Response>,
-    replies: &Replies,
-    answering: &mut Answering,
-) -> Ended {
+async fn answer(asked: Asked, replies: &Replies, answering: &mut Answering) -> Ended {
+    let shared = Arc::clone(&asked.shared);
+    let events = match begin(asked, answering).await {
+        Ok(Begun::Tells(events)) => events,
+        Ok(Begun::Answered(answer)) => return replies.answer(&answer).await,
+        Err(errors) => return replies.refuse(&errors).await,
+    };
     let Ok(_place) = shared.subscriptions.try_acquire() else {
         let most = shared.app.bounds.subscriptions;
         let message = format!("A connection has at most {most} subscriptions at a time.");
         let refused = refusal(Code::BadRequest, message);
         return replies.refuse(&refused.errors).await;
     };
+    answering.stays();
+    tell(events, &shared.stopping, replies, answering).await
+}
+
+/// What counts as work on a request. Nothing is said here: who reads slowly
+/// takes nobody's turn.
+async fn begin(asked: Asked, answering: &Answering) -> Result<Begun, Vec<ServerError>> {
+    let deadline = Instant::now() + REQUEST_DEADLINE - TIME_TO_ANSWER;
+    let (app, request_id) = (&asked.shared.app, asked.request_id.as_str());
+    let told = |refused: Refused| refused.of_request(request_id).errors();
+    let Ok(_turn) = asked.shared.in_flight.try_acquire() else {
+        let message = "The server has too much to do. Try again.";
+        return Err(told(Refused::unavailable(message)));
+    };
+    let parsed = app.parse(asked.received);
+    let parsed = parsed.map_err(|refused| refused.errors)?;
+    answering.asked.is(&parsed.operation);
+    let session = app.session(&asked.caller, &parsed, deadline).await;
+    let (session, operation) = (session.map_err(told)?, parsed.operation);
+    if operation.is_subscription() {
+        let events = app.api.execute_stream(&operation, session, request_id);
+        return Ok(Begun::Tells(events.boxed()));
+    }
+    let executed = app.execute(operation, session, request_id, deadline);
+    Ok(Begun::Answered(Box::new(executed.await)))
+}
+
+/// Tells a subscription's events until there are no more, or the server stops:
+/// then without a word, so that the client comes back for the others.
+async fn tell(
+    events: impl Stream<Item = Response>,
+    stopping: &CancellationToken,
+    replies: &Replies,
+    answering: &mut Answering,
+) -> Ended {
     let mut events = pin!(events);
     let mut ended = None;
     loop {
         let event = tokio::select! {
             event = events.next() => event,
-            () = shared.stopping.cancelled() => return ended,
+            () = stopping.cancelled() => return ended,
         };
         let Some(event) = event else {
             replies.complete().await;
@@ -144,6 +155,16 @@ fn first_code(errors: &[ServerError]) -> Option<Code> {
 }
 
 impl Replies {
+    /// The only answer of an operation.
+    async fn answer(&self, answer: &Response) -> Ended {
+        if !was_executed(answer) {
+            return self.refuse(&answer.errors).await;
+        }
+        self.next(answer).await;
+        self.complete().await;
+        first_code(&answer.errors)
+    }
+
     async fn next(&self, payload: &Response) {
         let id = &self.ticket.id;
         self.say(&ServerMessage::Next { id, payload }, false).await;
@@ -169,5 +190,88 @@ impl Replies {
         };
         // Where nothing is written any more, this task is about to be ended.
         let _ = self.outgoing.send(message).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_graphql::{PathSegment, Value};
+    use futures_util::stream::{self, pending};
+    use serde_json::json;
+
+    use super::*;
+
+    fn replies() -> (Replies, mpsc::Receiver<Outgoing>) {
+        let (outgoing, heard) = mpsc::channel(16);
+        let ticket = Ticket {
+            id: "1".into(),
+            number: 1,
+        };
+        (Replies { ticket, outgoing }, heard)
+    }
+
+    fn all(heard: &mut mpsc::Receiver<Outgoing>) -> Vec<serde_json::Value> {
+        let mut messages = Vec::new();
+        while let Ok(Outgoing::Of { text, .. }) = heard.try_recv() {
+            messages.push(serde_json::from_str(&text).expect("JSON"));
+        }
+        messages
+    }
+
+    async fn told(
+        events: impl Stream<Item = Response>,
+        stopping: CancellationToken,
+    ) -> Vec<serde_json::Value> {
+        let (replies, mut heard) = replies();
+        let mut answering = Answering::begin("id", &HeaderMap::new());
+        tell(events, &stopping, &replies, &mut answering).await;
+        all(&mut heard)
+    }
+
+    fn event(number: i32) -> Response {
+        Response::new(Value::from(number))
+    }
+
+    #[tokio::test]
+    async fn a_subscription_tells_its_events_and_then_that_it_is_over() {
+        let mut failed = ServerError::new("failed", None);
+        failed.path = vec![PathSegment::Field("messageCreated".to_owned())];
+        let failed = Response::from_errors(vec![failed]);
+        let events = stream::iter([event(1), failed, event(2)]);
+        let heard = told(events, CancellationToken::new()).await;
+        let kinds: Vec<_> = heard.iter().map(|message| &message["type"]).collect();
+        assert_eq!(kinds, ["next", "next", "next", "complete"]);
+        let first = json!({ "type": "next", "id": "1", "payload": { "data": 1 } });
+        assert_eq!(heard[0], first);
+    }
+
+    #[tokio::test]
+    async fn a_subscription_that_cannot_begin_is_an_error_and_nothing_else() {
+        let refused = refusal(Code::BadUserInput, "No.");
+        let events = stream::iter([refused, event(1)]);
+        let heard = told(events, CancellationToken::new()).await;
+        let kinds: Vec<_> = heard.iter().map(|message| &message["type"]).collect();
+        assert_eq!(kinds, ["error"]);
+        let code = &heard[0]["payload"][0]["extensions"]["code"];
+        assert_eq!(code, "BAD_USER_INPUT");
+    }
+
+    #[tokio::test]
+    async fn a_stop_ends_a_subscription_without_a_word() {
+        let stopping = CancellationToken::new();
+        stopping.cancel();
+        assert!(told(pending(), stopping).await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_an_error_with_the_id_of_its_request() {
+        let (replies, mut heard) = replies();
+        let panicking = async { panic!("on purpose") };
+        let ended = in_any_case(panicking, &replies, "socket/1").await;
+        assert_eq!(ended, Some(Code::InternalServerError));
+        let heard = all(&mut heard);
+        assert_eq!(heard[0]["type"], "error");
+        let extensions = &heard[0]["payload"][0]["extensions"];
+        assert_eq!(extensions["requestId"], "socket/1");
     }
 }
