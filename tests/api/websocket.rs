@@ -13,6 +13,7 @@ use tokio_tungstenite::tungstenite::Message;
 use crate::harness::{CREATE, Cruddur, OURS, Setup, Socket, start, start_with};
 
 const VIEWER: &str = "{ viewer { handle } }";
+const CREATED: &str = "subscription { messageCreated { cursor } }";
 /// Short, where something is waited for.
 const SHORT: Duration = Duration::from_millis(300);
 
@@ -581,6 +582,59 @@ async fn a_socket_has_no_more_of_the_server_than_a_request() {
     assert!(request_id.ends_with("/2"), "{request_id}");
     drop(held);
     assert_eq!(socket.message().await["type"], "next");
+}
+
+#[tokio::test]
+async fn a_socket_has_so_many_subscriptions_and_no_more() {
+    let cruddur = with_bounds(Bounds {
+        subscriptions: 2,
+        ..Bounds::default()
+    })
+    .await;
+    let mut socket = luu(&cruddur).await;
+    for id in ["1", "2", "3"] {
+        socket.subscribe(id, CREATED, json!({})).await;
+    }
+    let one_too_many = socket.message().await;
+    assert_eq!(codes(&one_too_many), ["BAD_REQUEST"]);
+    let queries = socket.ask("query", VIEWER, json!({})).await;
+    assert_eq!(queries["type"], "next");
+
+    // The place of one that is over is free at once.
+    let over = if one_too_many["id"] == "1" { "2" } else { "1" };
+    for _ in 0..50 {
+        socket.complete(over).await;
+        socket.subscribe(over, CREATED, json!({})).await;
+    }
+    for _ in 0..10 {
+        let answer = socket.ask("query", VIEWER, json!({})).await;
+        assert_eq!(answer["type"], "next", "{answer}");
+    }
+    cruddur.send("unamused", "luu", "hello").await;
+    for _ in 0..2 {
+        let told = socket.message().await;
+        assert_eq!(told["type"], "next", "{told}");
+    }
+}
+
+#[tokio::test]
+async fn a_stop_ends_subscriptions_without_a_word() {
+    let cruddur = with_bounds(Bounds::default()).await;
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let shutdown = async {
+        let _ = stopped.await;
+    };
+    let (url, served) = cruddur.server_until(Setup::default(), shutdown).await;
+    let mut socket = Socket::connect(&url, &cruddur.token("luu")).await;
+    socket.subscribe("1", CREATED, json!({})).await;
+    assert!(socket.is_quiet().await);
+
+    stop.send(()).expect("it serves");
+    // A client that was told of its end would not come back for it.
+    assert_eq!(why(&socket.closed().await), (1001, "Going away"));
+    socket.frame().await;
+    let stopped = served.await.expect("no panic").expect("an end");
+    assert_eq!(stopped, Stopped::Cleanly);
 }
 
 #[tokio::test]

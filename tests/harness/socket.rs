@@ -113,15 +113,31 @@ impl Socket {
 
     /// The next message of the protocol.
     pub async fn message(&mut self) -> Value {
-        loop {
-            match self.frame().await {
-                Some(Message::Text(text)) => {
-                    return serde_json::from_str(&text).expect("JSON");
-                }
-                Some(Message::Ping(_) | Message::Pong(_)) => {}
-                other => panic!("no message: {other:?}"),
-            }
+        match self.said().await {
+            Some(Message::Text(text)) => serde_json::from_str(&text).expect("JSON"),
+            other => panic!("no message: {other:?}"),
         }
+    }
+
+    /// Code and reason of the close frame, which comes next.
+    pub async fn closed(&mut self) -> (u16, String) {
+        match self.said().await {
+            Some(Message::Close(Some(frame))) => (frame.code.into(), frame.reason.to_string()),
+            other => panic!("not closed: {other:?}"),
+        }
+    }
+
+    /// The next frame that is no ping, however many of them come.
+    async fn said(&mut self) -> Option<Message> {
+        let said = async {
+            loop {
+                match self.stream.next().await {
+                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                    said => return said.and_then(Result::ok),
+                }
+            }
+        };
+        timeout(PATIENCE, said).await.expect("something in time")
     }
 
     /// The next frame, unless the connection is gone.
@@ -133,19 +149,6 @@ impl Socket {
     /// The next frame, whenever that comes.
     pub async fn frame_at_last(&mut self) -> Option<Message> {
         self.stream.next().await.and_then(Result::ok)
-    }
-
-    /// Code and reason of the close frame, which is the next but for pings.
-    pub async fn closed(&mut self) -> (u16, String) {
-        loop {
-            match self.frame().await {
-                Some(Message::Close(Some(frame))) => {
-                    return (frame.code.into(), frame.reason.to_string());
-                }
-                Some(Message::Ping(_) | Message::Pong(_)) => {}
-                other => panic!("not closed: {other:?}"),
-            }
-        }
     }
 
     /// Whether what is said next is the answer to a ping: that nothing else was

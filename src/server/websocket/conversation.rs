@@ -1,5 +1,8 @@
 //! What is said on a socket, and what has to come when.
 
+use std::pin::pin;
+use std::sync::Arc;
+
 use axum::extract::ws::{Message, WebSocket};
 use axum::http::HeaderValue;
 use futures_util::future::{BoxFuture, FutureExt, pending};
@@ -54,7 +57,8 @@ impl Conversation {
         let shared = Shared {
             app: app.clone(),
             in_flight: opened.in_flight,
-            subscriptions: Semaphore::new(app.bounds.subscriptions),
+            subscriptions: Arc::new(Semaphore::new(app.bounds.subscriptions)),
+            running,
             stopping: stopping.clone(),
         };
         Self {
@@ -63,7 +67,7 @@ impl Conversation {
             authorization: opened.authorization,
             stage: Stage::New,
             due: sleep(init_within).map(|()| Close::TooLate).boxed(),
-            operations: Operations::new(shared, opened.request_id, running),
+            operations: Operations::new(shared, opened.request_id),
             outgoing,
             stopping,
         }
@@ -101,7 +105,7 @@ impl Conversation {
 
     /// Lets what is being answered be answered, and takes nothing new.
     async fn finish(&mut self, incoming: &mut SplitStream<WebSocket>, silence: &Silence) -> Close {
-        let mut ended = std::pin::pin!(self.operations.ended());
+        let mut ended = pin!(self.operations.ended());
         loop {
             let outgoing = self.outgoing.clone();
             let said = tokio::select! {

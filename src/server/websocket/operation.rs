@@ -89,12 +89,13 @@ async fn answer(asked: Asked, replies: &Replies, answering: &mut Answering) -> E
         Ok(Begun::Answered(answer)) => return replies.answer(&answer).await,
         Err(errors) => return replies.refuse(&errors).await,
     };
-    let Ok(_place) = shared.subscriptions.try_acquire() else {
+    let Ok(place) = Arc::clone(&shared.subscriptions).try_acquire_owned() else {
         let most = shared.app.bounds.subscriptions;
         let message = format!("A connection has at most {most} subscriptions at a time.");
         let refused = refusal(Code::BadRequest, message);
         return replies.refuse(&refused.errors).await;
     };
+    shared.running.seat(&replies.ticket, place);
     answering.stays();
     tell(events, &shared.stopping, replies, answering).await
 }

@@ -24,7 +24,8 @@ pub(super) struct Shared {
     /// The GraphQL requests that the server works on.
     pub in_flight: Arc<Semaphore>,
     /// How many more subscriptions there may be.
-    pub subscriptions: Semaphore,
+    pub subscriptions: Arc<Semaphore>,
+    pub running: Running,
     /// Subscriptions end when the server stops.
     pub stopping: CancellationToken,
 }
@@ -34,17 +35,15 @@ pub(super) struct Operations {
     shared: Arc<Shared>,
     request_id: String,
     begun: u64,
-    running: Running,
     tasks: TaskTracker,
 }
 
 impl Operations {
-    pub fn new(shared: Shared, request_id: String, running: Running) -> Self {
+    pub fn new(shared: Shared, request_id: String) -> Self {
         Self {
             shared: Arc::new(shared),
             request_id,
             begun: 0,
-            running,
             tasks: TaskTracker::new(),
         }
     }
@@ -59,11 +58,11 @@ impl Operations {
         outgoing: &mpsc::Sender<Outgoing>,
         room: mpsc::OwnedPermit<Outgoing>,
     ) -> Result<(), Close> {
-        if self.running.has(&id) {
+        if self.shared.running.has(&id) {
             return Err(Close::SubscriberExists(id));
         }
         let most = self.shared.app.bounds.subscriptions + BESIDE_SUBSCRIPTIONS;
-        if self.running.count() >= most {
+        if self.shared.running.count() >= most {
             let message = format!("A connection has at most {most} operations at a time.");
             let payload = &refusal(Code::BadRequest, message).errors;
             let error = ServerMessage::Error { id: &id, payload };
@@ -85,13 +84,13 @@ impl Operations {
         drop(room);
         let work = perform(asked, ticket.clone(), outgoing.clone());
         let start = || self.tasks.spawn(work).abort_handle();
-        self.running.begin(&ticket, start);
+        self.shared.running.begin(&ticket, start);
         Ok(())
     }
 
     /// Ends an operation. It may have ended by itself.
     pub fn cancel(&self, id: &str) {
-        self.running.cancel(id);
+        self.shared.running.cancel(id);
     }
 
     /// How many there have been.

@@ -10,7 +10,7 @@ use axum::body::Bytes;
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use futures_util::SinkExt;
 use futures_util::stream::SplitSink;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
@@ -49,6 +49,8 @@ pub(super) struct Running(Arc<Mutex<HashMap<Arc<str>, Entry>>>);
 struct Entry {
     number: u64,
     task: AbortHandle,
+    /// Of a subscription, among those that there may be.
+    place: Option<OwnedSemaphorePermit>,
 }
 
 impl Running {
@@ -66,8 +68,18 @@ impl Running {
         let entry = Entry {
             number: ticket.number,
             task: start(),
+            place: None,
         };
         entries.insert(Arc::clone(&ticket.id), entry);
+    }
+
+    /// Gives an operation the place that it has until it ends.
+    pub fn seat(&self, ticket: &Ticket, place: OwnedSemaphorePermit) {
+        if let Some(entry) = self.entries().get_mut(&ticket.id)
+            && entry.number == ticket.number
+        {
+            entry.place = Some(place);
+        }
     }
 
     /// Ends an operation, if there is one: nothing of it is written any more.
