@@ -2,9 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use cruddur::clock::Clock;
+use cruddur::messaging::{Follow, LiveError};
+use cruddur::model::MessageGroupId;
 use serde_json::{Value, json};
 
-use crate::harness::{CREATE, Cruddur, Setup, Socket, start, start_with};
+use crate::harness::{CREATE, Cruddur, Redis, Setup, Socket, start, start_with};
 
 const CREATED: &str = "subscription($group: UUID, $after: String) {
     messageCreated(messageGroupUuid: $group, after: $after) {
@@ -330,4 +332,79 @@ async fn a_clock_that_is_behind_loses_nothing() {
         bodies(&mut socket, 2).await,
         ["from another instance", "from this one"]
     );
+}
+
+#[tokio::test]
+async fn who_is_too_slow_is_let_go_and_goes_on_where_they_were() {
+    let cruddur = start().await;
+    let [luu, unamused] = cruddur.users(["luu", "unamused"]).await;
+    let users = cruddur.messaging.user_loader();
+    let viewer = cruddur.messaging.viewer(&users, "sub-unamused").await;
+    let viewer = viewer.expect("Postgres").expect("a user");
+    let follow = |after| cruddur.messaging.follow(&viewer, Follow::All(after));
+    let mut slow = follow(None).await.expect("it begins");
+    let mut quick = follow(None).await.expect("it begins");
+
+    // More than wait for somebody who takes nothing.
+    for number in 0..300 {
+        cruddur.send("luu", "unamused", &format!("{number}")).await;
+        let arrival = quick.next().await.expect("more").expect("a message");
+        assert_eq!(arrival.message.body, format!("{number}"));
+    }
+
+    let mut seen = 0;
+    let mut after = None;
+    let ended = loop {
+        match slow.next().await.expect("an end that is told") {
+            Ok(arrival) => {
+                assert_eq!(arrival.message.body, format!("{seen}"));
+                seen += 1;
+                after = arrival.positions;
+            }
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(ended, LiveError::Behind(_)), "{ended}");
+    assert!((1..300).contains(&seen), "{seen}");
+    assert!(slow.next().await.is_none());
+
+    let mut again = follow(after).await.expect("it begins again");
+    for number in seen..300 {
+        let arrival = again.next().await.expect("more").expect("a message");
+        assert_eq!(arrival.message.body, format!("{number}"));
+        let group = MessageGroupId::of_pair(luu.id, unamused.id);
+        assert_eq!(arrival.message.group_id, group);
+    }
+}
+
+#[tokio::test]
+async fn instances_tell_each_other_and_what_redis_does_not_carry_is_found_when_it_is_back() {
+    let Some(mut redis) = Redis::start().await else {
+        return;
+    };
+    let setup = || Setup {
+        redis_url: Some(redis.url.clone()),
+        ..Setup::default()
+    };
+    let cruddur = start_with(setup()).await;
+    let second = cruddur.second_server(setup()).await;
+    cruddur.users(["luu", "unamused"]).await;
+    let send = async |body: &str| {
+        let input = json!({ "input": { "to": { "receiverHandle": "unamused" }, "body": body } });
+        let created = cruddur.ask_at(&second, "luu", CREATE, input).await;
+        assert_eq!(created.get("errors"), None, "{created}");
+    };
+    let mut socket = follow(&cruddur, "unamused", json!({})).await;
+
+    send("by Redis").await;
+    assert_eq!(bodies(&mut socket, 1).await, ["by Redis"]);
+
+    redis.kill().await;
+    // Neither waits for it nor fails.
+    send("while it is away").await;
+    redis.restart().await;
+    assert_eq!(bodies(&mut socket, 1).await, ["while it is away"]);
+    send("by Redis again").await;
+    assert_eq!(bodies(&mut socket, 1).await, ["by Redis again"]);
+    assert!(socket.is_quiet().await);
 }

@@ -108,7 +108,7 @@ async fn publish(client: Client, channels: Channels, mut hints: mpsc::Receiver<A
     let config = ConnectionManagerConfig::new()
         .set_connection_timeout(Some(ANSWERS_WITHIN))
         .set_response_timeout(Some(ANSWERS_WITHIN))
-        .set_number_of_retries(0);
+        .set_max_delay(SHORTEST_PAUSE * 10);
     let mut redis = match ConnectionManager::new_lazy_with_config(client, config) {
         Ok(redis) => redis,
         Err(cause) => return tracing::error!(%cause, "nothing can be published"),
@@ -121,7 +121,12 @@ async fn publish(client: Client, channels: Channels, mut hints: mpsc::Receiver<A
         for user in hint.audience() {
             both.publish(channels.of(user), &text).ignore();
         }
-        if let Err(cause) = both.exec_async(&mut redis).await {
+        let mut published = both.exec_async(&mut redis).await;
+        if published.is_err() {
+            // The error may be of an earlier attempt to connect.
+            published = both.exec_async(&mut redis).await;
+        }
+        if let Err(cause) = published {
             metrics::hint_lost();
             tracing::warn!(%cause, "a hint was not published");
         }
