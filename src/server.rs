@@ -4,6 +4,7 @@ mod answered;
 mod caller;
 mod cors;
 mod documents;
+mod event_stream;
 mod execution;
 mod graphiql;
 mod graphql_http;
@@ -161,7 +162,7 @@ async fn graphql_or_socket(
     if websocket::is_asked_for(request.headers()) {
         websocket::open(app, in_flight, crowd, request).await
     } else {
-        graphql_http::graphql(app, in_flight, request).await
+        graphql_http::graphql(app, in_flight, crowd, request).await
     }
 }
 

@@ -9,7 +9,7 @@ use apollo_compiler::validation::{Valid, WithErrors};
 use apollo_compiler::{name, ty};
 use async_graphql::parser::types::{DocumentOperations, ExecutableDocument, OperationDefinition};
 use async_graphql::{Pos, Positioned, Request, Response, SDLExportOptions, Schema, ValidationMode};
-use futures_util::stream::{self, Stream, StreamExt};
+use futures_util::stream::{Stream, StreamExt};
 
 use super::completion::Answered;
 use super::error::{Code, refusal, see_to};
@@ -139,21 +139,18 @@ impl Api {
     }
 
     /// Executes an operation of any kind: a subscription has an answer for each
-    /// event, the others have one.
+    /// event, the others have one. Or says why it is not executed.
     pub fn execute_stream(
         &self,
         operation: &Operation,
         session: Session,
         request_id: &str,
-    ) -> impl Stream<Item = Response> + Send + use<> {
-        let operation = match self.prepare(operation) {
-            Ok(operation) => operation,
-            Err(refused) => return stream::once(std::future::ready(*refused)).left_stream(),
-        };
+    ) -> Result<impl Stream<Item = Response> + Send + use<>, Box<Response>> {
+        let operation = self.prepare(operation)?;
         let (api, request_id) = (self.clone(), request_id.to_owned());
         let responses = self.schema.execute_stream(request(&operation, session));
         let complete = move |response| api.complete(&operation, response, &request_id);
-        responses.map(complete).right_stream()
+        Ok(responses.map(complete))
     }
 
     fn prepare(&self, operation: &Operation) -> Result<OperationDefinition, Box<Response>> {

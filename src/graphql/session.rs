@@ -92,6 +92,12 @@ impl Session {
         ctx.data::<Self>().map_err(|_| ApiError::Internal)
     }
 
+    /// Who is signed in, if anybody is.
+    #[must_use]
+    pub fn viewer_id(&self) -> Option<UserId> {
+        self.viewer.as_ref().map(|viewer| viewer.user().id)
+    }
+
     pub(super) fn viewer(&self) -> Result<&Viewer, ApiError> {
         self.viewer.as_ref().ok_or(ApiError::Unauthenticated)
     }

@@ -17,10 +17,13 @@ use tracing::Instrument;
 
 use super::answered::{Answering, Asked, FirstError, Outcome};
 use super::caller::{caller, nobody};
+use super::event_stream::{self, Opening};
 use super::execution::{REQUEST_DEADLINE, TIME_TO_ANSWER};
 use super::media::Media;
 use super::received::received;
 use super::refused::{Errors, Refused};
+use super::serve::Lease;
+use super::websocket::Crowd;
 use super::{App, request_id};
 use crate::auth::Caller;
 use crate::graphql::{Code, was_executed};
@@ -31,40 +34,50 @@ use crate::telemetry::work_for;
 pub(super) async fn graphql(
     State(app): State<App>,
     Extension(in_flight): Extension<Arc<Semaphore>>,
+    Extension(crowd): Extension<Crowd>,
     request: Request,
 ) -> Response {
     let request_id = request_id(request.headers());
     let answering = Answering::begin(&request_id, request.headers());
-    let answer = in_time(app, &in_flight, request, &request_id, &answering.asked);
+    let around = Around {
+        in_flight: &in_flight,
+        crowd,
+        request_id: &request_id,
+        asked: &answering.asked,
+    };
+    let answer = in_time(app, request, &around);
     let answer = Box::pin(answer).instrument(answering.span.clone());
     let answer = work_for([answering.origin.clone()], answer).await;
     answering.end(Outcome::of(&answer));
     answer
 }
 
+/// What there is beside a request.
+struct Around<'a> {
+    in_flight: &'a Semaphore,
+    crowd: Crowd,
+    request_id: &'a str,
+    asked: &'a Asked,
+}
+
 /// Answers within the time that a request may take, and whatever happens.
-async fn in_time(
-    app: App,
-    in_flight: &Semaphore,
-    request: Request,
-    request_id: &str,
-    asked: &Asked,
-) -> Response {
-    let Some(media) = Media::accepted(request.headers()) else {
-        let message = "Answers are `application/graphql-response+json` or `application/json`.";
+async fn in_time(app: App, request: Request, around: &Around<'_>) -> Response {
+    let media = Media::accepted(request.headers());
+    // What is wrong is told as JSON to those who take events alone.
+    let events = event_stream::is_accepted(request.headers()).then_some(Media::Json);
+    let only_events = media.is_none();
+    let Some(media) = media.or(events) else {
+        let message = "Answers are `application/graphql-response+json`, `application/json` or `text/event-stream`.";
         let refused = Refused::bad(StatusCode::NOT_ACCEPTABLE, message);
         return varying(refused.into_response());
     };
     let deadline = Instant::now() + REQUEST_DEADLINE;
-    let answer = answer(
-        app,
-        in_flight,
-        request,
+    let wanted = Wanted {
         media,
-        asked,
-        request_id,
-        deadline - TIME_TO_ANSWER,
-    );
+        events: events.is_some(),
+        only_events,
+    };
+    let answer = answer(app, request, wanted, around, deadline - TIME_TO_ANSWER);
     let answer = AssertUnwindSafe(answer).catch_unwind();
     // Execution has a limit of its own, which knows what was asked.
     let answer = match timeout_at(deadline + TIME_TO_ANSWER, answer).await {
@@ -74,14 +87,27 @@ async fn in_time(
             "The request took too long. Try again.",
         )),
     };
-    let refused = |refused: Refused| refused.of_request(request_id).into_response();
-    in_media(media, answer.unwrap_or_else(refused))
+    let refused = |refused: Refused| {
+        let refused = refused.of_request(around.request_id);
+        in_media(media, refused.into_response())
+    };
+    varying(answer.unwrap_or_else(refused))
+}
+
+/// How a client wants to be answered.
+#[derive(Clone, Copy)]
+struct Wanted {
+    media: Media,
+    /// Event by event, where there are several.
+    events: bool,
+    /// Event by event, whatever it asks for.
+    only_events: bool,
 }
 
 fn in_media(media: Media, mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, media.content_type());
-    varying(response)
+    response
 }
 
 /// Another `Accept` would have got another answer.
@@ -93,21 +119,21 @@ fn varying(mut response: Response) -> Response {
 
 async fn answer(
     app: App,
-    in_flight: &Semaphore,
     request: Request,
-    media: Media,
-    asked: &Asked,
-    request_id: &str,
+    wanted: Wanted,
+    around: &Around<'_>,
     deadline: Instant,
 ) -> Result<Response, Refused> {
+    let media = wanted.media;
     let by_post = request.method() == Method::POST;
+    let lease = request.extensions().get::<Lease>().cloned();
     let caller = caller(&app, request.headers()).await?;
     if matches!(caller, Caller::Anonymous) && !app.api.is_for_anybody() {
         return Err(nobody());
     }
     let received = received(request, app.bounds.body_bytes, deadline).await?;
     // Only now: who sends slowly takes nobody's turn.
-    let Ok(_turn) = in_flight.try_acquire() else {
+    let Ok(_turn) = around.in_flight.try_acquire() else {
         let message = "The server has too much to do. Try again.";
         return Err(Refused::unavailable(message));
     };
@@ -116,21 +142,39 @@ async fn answer(
         Err(refused) => return Ok(body(media, *refused)),
     };
     let operation = &parsed.operation;
-    asked.is(operation);
+    around.asked.is(operation);
     if operation.is_mutation() && !by_post {
         return Err(Refused::method(
             "A mutation has to be sent by POST.",
             "POST",
         ));
     }
-    if operation.is_subscription() {
+    if operation.is_subscription() && !wanted.events {
         let message = "A subscription needs a WebSocket: connect to this path with the \
-            subprotocol `graphql-transport-ws`.";
+            subprotocol `graphql-transport-ws`; or accept `text/event-stream`.";
         return Err(Refused::bad(StatusCode::BAD_REQUEST, message));
     }
+    let in_events = operation.is_subscription() || wanted.only_events;
     let session = app.session(&caller, &parsed, deadline).await?;
-    let executed = app.execute(parsed.operation, session, request_id, deadline);
-    Ok(body(media, executed.await))
+    if !in_events {
+        let executed = app.execute(parsed.operation, session, around.request_id, deadline);
+        return Ok(body(media, executed.await));
+    }
+    let viewer = session.viewer_id();
+    let responses = app
+        .api
+        .execute_stream(&parsed.operation, session, around.request_id);
+    let opening = Opening {
+        bounds: app.bounds,
+        crowd: around.crowd.clone(),
+        lease: lease.ok_or_else(Refused::internal)?,
+        caller,
+        request_id: around.request_id.to_owned(),
+    };
+    match responses {
+        Ok(responses) => opening.open(viewer, responses),
+        Err(refused) => Ok(body(media, *refused)),
+    }
 }
 
 /// The answer as JSON, in its order.
@@ -156,7 +200,7 @@ fn body(media: Media, answer: async_graphql::Response) -> Response {
             errors: answer.errors,
         })
     };
-    let mut response = (status, axum::Json(body)).into_response();
+    let mut response = in_media(media, (status, axum::Json(body)).into_response());
     if let Some(code) = code {
         response.extensions_mut().insert(FirstError(code));
     }

@@ -11,14 +11,14 @@ pub(in crate::server) struct Crowd(Arc<Mutex<HashMap<UserId, usize>>>);
 
 /// A socket's place among those of its user, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(in crate::server) struct Place {
     crowd: Crowd,
     user: UserId,
 }
 
 impl Crowd {
     /// Another socket of a user, who may have so many.
-    pub(super) fn enter(&self, user: UserId, most: usize) -> Option<Place> {
+    pub fn enter(&self, user: UserId, most: usize) -> Option<Place> {
         let mut counts = self.counts();
         let count = counts.entry(user).or_default();
         if *count >= most {

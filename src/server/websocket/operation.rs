@@ -117,6 +117,7 @@ async fn begin(asked: Asked, answering: &Answering) -> Result<Begun, Vec<ServerE
     let (session, operation) = (session.map_err(told)?, parsed.operation);
     if operation.is_subscription() {
         let events = app.api.execute_stream(&operation, session, request_id);
+        let events = events.map_err(|refused| refused.errors)?;
         return Ok(Begun::Tells(events.boxed()));
     }
     let executed = app.execute(operation, session, request_id, deadline);
@@ -142,9 +143,6 @@ async fn tell(
             replies.complete().await;
             return ended;
         };
-        if !was_executed(&event) {
-            return replies.refuse(&event.errors).await;
-        }
         replies.next(&event).await;
         answering.event();
         ended = ended.or(first_code(&event.errors));
