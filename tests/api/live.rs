@@ -492,7 +492,14 @@ async fn who_cannot_use_sockets_gets_the_same_by_server_sent_events() {
     assert_eq!(query.next().await.expect("an end").0, "complete");
     assert!(query.next().await.is_none());
 
-    let wrong = Events::open(&cruddur, "luu", "subscription { nothing }").await;
+    let wrong = "subscription { nothing }";
+    let mut socket = Socket::connect(&cruddur.url, &cruddur.token("luu")).await;
+    let refused = socket.ask("wrong", wrong, json!({})).await;
+    assert_eq!(
+        refused["type"], "error",
+        "what is not executed has no events"
+    );
+    let wrong = Events::open(&cruddur, "luu", wrong).await;
     assert_eq!(
         wrong.answer.headers()["content-type"],
         "application/json; charset=utf-8"

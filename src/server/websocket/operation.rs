@@ -245,17 +245,6 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_subscription_that_cannot_begin_is_an_error_and_nothing_else() {
-        let refused = refusal(Code::BadUserInput, "No.");
-        let events = stream::iter([refused, event(1)]);
-        let heard = told(events, CancellationToken::new()).await;
-        let kinds: Vec<_> = heard.iter().map(|message| &message["type"]).collect();
-        assert_eq!(kinds, ["error"]);
-        let code = &heard[0]["payload"][0]["extensions"]["code"];
-        assert_eq!(code, "BAD_USER_INPUT");
-    }
-
-    #[tokio::test]
     async fn a_stop_ends_a_subscription_without_a_word() {
         let stopping = CancellationToken::new();
         stopping.cancel();
