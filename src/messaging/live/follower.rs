@@ -199,10 +199,15 @@ impl Follower {
         };
         let group = Arc::new(group);
         for message in &hint.messages {
-            let reached = self.reached.get(&hint.group).map(|reached| reached.seq);
-            match reached {
-                Some(reached) if message.seq <= reached => {}
-                _ if message.seq == reached.unwrap_or(0) + 1 && self.ready.len() < MOST_READY => {
+            let reached = self
+                .reached
+                .get(&hint.group)
+                .map_or(0, |reached| reached.seq);
+            // A cursor may say anything.
+            let follows = Some(message.seq) == reached.checked_add(1);
+            match message.seq {
+                seq if seq <= reached => {}
+                _ if follows && self.ready.len() < MOST_READY => {
                     self.make_ready(message.clone(), &group);
                 }
                 _ => return self.fall_behind(hint.group, newest.seq),
@@ -346,14 +351,14 @@ impl Run {
         };
         for message in page {
             let Some(message) = message else {
-                run.reaches += 1;
+                run.reaches = run.reaches.saturating_add(1);
                 continue;
             };
             let read = run.messages.last().map_or(from.seq, |last| last.seq);
             let follows = if message.seq == 0 {
                 read == 0
             } else {
-                read < message.seq && message.seq <= run.reaches + 1
+                read < message.seq && message.seq <= run.reaches.saturating_add(1)
             };
             if !follows {
                 run.has_hole = true;
