@@ -26,17 +26,20 @@ function compile() {
   if (!existsSync(relayManifest)) writeFileSync(relayManifest, "{}");
   run(bin("relay-compiler"), ["--repersist", "--output", "quiet-with-errors"]);
   run(bin("tsc"), ["--project", "relay/tsconfig.json"]);
-  run(bin("babel"), ["--quiet", "relay", "--extensions", ".ts", "--out-dir", "dist-relay"]);
+  const shared = ["live", "network"].map((name) => `src/${name}.ts`);
+  run(bin("babel"), ["--quiet", "relay", "--extensions", ".ts", "--out-dir", "dist-relay/relay"]);
+  run(bin("babel"), ["--quiet", ...shared, "--extensions", ".ts", "--out-dir", "dist-relay/src"]);
   writeFileSync(join(here, "dist-relay/package.json"), '{ "type": "commonjs" }');
 }
 
 // Name, what is run, and the manifest of trusted documents if it runs by ids alone.
 const suites = [
   ["graphql-request", ["node", "dist/request.js"]],
+  ["graphql-ws", ["node", "dist/ws.js"]],
   ["Apollo Client", ["node", "dist/apollo.js"]],
   ["urql", ["node", "dist/urql.js"]],
-  ["Relay", ["node", "dist-relay/suite.js"]],
-  ["Relay by ids", ["node", "dist-relay/suite.js"], relayManifest],
+  ["Relay", ["node", "dist-relay/relay/suite.js"]],
+  ["Relay by ids", ["node", "dist-relay/relay/suite.js"], relayManifest],
   ["gql", ["python3", "gql/check.py"]],
   ["Apollo Client by ids", ["node", "dist/apollo.js"], codegenManifest],
 ];
@@ -48,8 +51,12 @@ for (const [name, [command, ...args], manifest] of suites) {
   console.log(name);
   const { places, stop } = await startDev(program, manifest ? ["--trusted-documents", manifest] : []);
   try {
-    run(command, args, { CRUDDUR_PLACES: JSON.stringify(places), CRUDDUR_TRUSTED: manifest ? "1" : "" });
+    run(command, args, {
+      CRUDDUR_PLACES: JSON.stringify(places),
+      CRUDDUR_PROGRAM: program,
+      CRUDDUR_TRUSTED: manifest ? "1" : "",
+    });
   } finally {
-    stop();
+    await stop();
   }
 }

@@ -2,12 +2,19 @@
 import assert from "node:assert/strict";
 // docs: apollo-client
 import { ApolloClient, ApolloLink, HttpLink, InMemoryCache } from "@apollo/client";
+import { GraphQLWsLink } from "@apollo/client/link/subscriptions";
 import { relayStylePagination } from "@apollo/client/utilities";
+import { OperationTypeNode } from "graphql";
 import possibleTypes from "./generated/possible-types.js";
+import { liveClient } from "./live.js";
 
-export const clientOf = (url: string, token: string, ...before: ApolloLink[]) =>
-  new ApolloClient({
-    link: ApolloLink.from([...before, new HttpLink({ uri: url, headers: { authorization: `Bearer ${token}` } })]),
+export function clientOf(url: string, token: string, ...before: ApolloLink[]) {
+  const http = new HttpLink({ uri: url, headers: { authorization: `Bearer ${token}` } });
+  // Subscriptions go over the socket, which is there while there are any.
+  const socket = new GraphQLWsLink(liveClient({ url, token: () => token, reread }));
+  const isLive = ({ operationType }: ApolloLink.Operation) => operationType === OperationTypeNode.SUBSCRIPTION;
+  const client = new ApolloClient({
+    link: ApolloLink.from([...before, ApolloLink.split(isLive, socket, http)]),
     cache: new InMemoryCache({
       // Without these `... on Problem` would match nothing.
       possibleTypes: possibleTypes.possibleTypes,
@@ -18,10 +25,17 @@ export const clientOf = (url: string, token: string, ...before: ApolloLink[]) =>
       },
     }),
   });
+  // What a subscription cannot know: all that is shown, or only what changes without a message.
+  function reread(subscription: string) {
+    const unread = ["MessageGroups", "UnreadMessageGroupCount"];
+    void client.refetchQueries({ include: subscription === "MessageCreated" ? "active" : unread });
+  }
+  return client;
+}
 // docs: end
 // docs: apollo-send
 import type { ApolloCache, Reference } from "@apollo/client";
-import type { CreateMessageMutation } from "./generated/graphql.js";
+import type { CreateMessageMutation, MessageCreatedSubscription } from "./generated/graphql.js";
 
 interface Edge {
   cursor: string;
@@ -33,33 +47,65 @@ interface Connection {
 
 // Puts what was sent into the lists that are shown: pass it as `update` of the mutation.
 export function addCreatedMessage(cache: ApolloCache, { data }: { data?: CreateMessageMutation | null }) {
-  const created = data?.createMessage;
-  if (created?.__typename !== "CreateMessageSuccess") return;
-  const { messageEdge, messageGroupEdge } = created;
+  if (data?.createMessage.__typename === "CreateMessageSuccess") addMessage(cache, data.createMessage);
+}
+
+// Puts a message where it belongs in the lists that are shown, once, however often one is told of it.
+export function addMessage(
+  cache: ApolloCache,
+  { messageEdge, messageGroupEdge }: Pick<MessageCreatedSubscription["messageCreated"], "messageEdge" | "messageGroupEdge">,
+) {
   const message = cache.identify(messageEdge.node);
   const group = cache.identify(messageGroupEdge.node);
   if (!message || !group) return;
-  const edgeTo = (ref: string, edge: { cursor: string }) => ({ ...edge, node: { __ref: ref } });
-  const without = (edges: Edge[], ref: string) => edges.filter(({ node }) => node.__ref !== ref);
   cache.modify<{ messageGroups: Connection }>({
     fields: {
-      // The group moves to the top. Its cursor has changed with the message.
-      messageGroups: (groups) => ({
-        ...(groups as Connection),
-        edges: [edgeTo(group, messageGroupEdge), ...without((groups as Connection).edges, group)],
-      }),
+      // The group moves to the top, or below those that are newer. Its cursor has changed with the message.
+      messageGroups(groups, { readField }) {
+        const edges = (groups as Connection).edges.filter(({ node }) => node.__ref !== group);
+        const isOlder = ({ node }: Edge) => (readField<string>("lastMessageAt", node) ?? "") < messageGroupEdge.node.lastMessageAt;
+        const place = edges.findIndex(isOlder);
+        const edge = { ...messageGroupEdge, node: { __ref: group } };
+        return { ...(groups as Connection), edges: edges.toSpliced(place < 0 ? edges.length : place, 0, edge) };
+      },
     },
   });
   cache.modify<{ messages: Connection }>({
     id: group,
     fields: {
-      // The message goes to the end, once, however often one is told of it.
-      messages: (messages) => ({
-        ...(messages as Connection),
-        edges: [...without((messages as Connection).edges, message), edgeTo(message, messageEdge)],
-      }),
+      // The message goes to the end, or above those that are newer.
+      messages(messages, { readField }) {
+        const { edges } = messages as Connection;
+        if (edges.some(({ node }) => node.__ref === message)) return messages;
+        const isOlder = ({ node }: Edge) => (readField<string>("createdAt", node) ?? "") < messageEdge.node.createdAt;
+        const edge = { ...messageEdge, node: { __ref: message } };
+        return { ...(messages as Connection), edges: edges.toSpliced(edges.findLastIndex(isOlder) + 1, 0, edge) };
+      },
     },
   });
+}
+// docs: end
+// docs: apollo-live
+// For as long as somebody is signed in. An `error` is the end of it: sign in again.
+export function listen(client: ApolloClient, onEnd: (error: unknown) => void) {
+  const messages = client.subscribe({ query: MessageCreated }).subscribe(({ data, error }) => {
+    if (error) onEnd(error);
+    if (data) addMessage(client.cache, data.messageCreated);
+  });
+  // The group itself is in the cache by then, with what is unread in it.
+  const groups = client.subscribe({ query: MessageGroupUpdated }).subscribe(({ data, error }) => {
+    if (error) onEnd(error);
+    if (data) showUnread(client.cache, data.messageGroupUpdated);
+  });
+  return () => {
+    messages.unsubscribe();
+    groups.unsubscribe();
+  };
+}
+
+// In how many groups there is something unread, told by an update or by what came of a mark.
+export function showUnread(cache: ApolloCache, { unreadMessageGroupCount }: { unreadMessageGroupCount: number }) {
+  cache.writeQuery({ query: UnreadMessageGroupCount, data: { __typename: "Query", unreadMessageGroupCount } });
 }
 // docs: end
 import { CombinedGraphQLErrors } from "@apollo/client";
@@ -77,10 +123,22 @@ import { createHash } from "node:crypto";
 const byHashes = () => new PersistedQueryLink({ sha256: (text) => createHash("sha256").update(text).digest("hex") });
 // docs: end
 import { newKey, places, step, tokenOf, trusted, until } from "./harness.js";
-import { CreateMessage, MessageGroup, MessageGroups, Receiver } from "./operations.js";
+import { networkTo } from "./network.js";
+import {
+  CreateMessage,
+  MarkMessageGroupRead,
+  MessageCreated,
+  MessageGroup,
+  MessageGroups,
+  MessageGroupUpdated,
+  Receiver,
+  UnreadMessageGroupCount,
+} from "./operations.js";
 
-const luu = clientOf(places.graphql, tokenOf("luu"), ...(trusted ? [byIds()] : []));
-const unamused = clientOf(places.graphql, tokenOf("unamused"), ...(trusted ? [byIds()] : []));
+const links = trusted ? [byIds()] : [];
+const network = await networkTo(places.graphql);
+const luu = clientOf(network.url, tokenOf("luu"), ...links);
+const unamused = clientOf(places.graphql, tokenOf("unamused"), ...links);
 // In this much of the list there are pages for a test.
 const first = 1;
 
@@ -169,6 +227,85 @@ await step("is refused with a type, which changes nothing that is shown", async 
   const strangers = await unamused.query({ query: MessageGroup, variables: { uuid } });
   assert.equal(strangers.data?.messageGroup, null);
 });
+
+const mirabel = clientOf(places.graphql, tokenOf("mirabel"), ...links);
+const theirs = await mirabel.query({ query: Receiver, variables: { handle: "luu" } });
+assert.equal(theirs.data?.user?.messageGroup?.uuid, uuid);
+let said = 0;
+async function say(client: ApolloClient): Promise<string> {
+  const body = `said ${(said += 1)}`;
+  const input = { to: { messageGroupUuid: uuid ?? "" }, body, idempotencyKey: newKey() };
+  await client.mutate({ mutation: CreateMessage, variables: { input }, update: addCreatedMessage });
+  return body;
+}
+const ofMirabel = () => {
+  const { data, dataState } = group.getCurrentResult();
+  return dataState === "complete" ? data.messageGroup : null;
+};
+const unreadGroups = () => luu.readQuery({ query: UnreadMessageGroupCount })?.unreadMessageGroupCount;
+const ends: unknown[] = [];
+const hush = listen(luu, (error) => ends.push(error));
+
+await step("reads again what is shown, once it listens", async () => {
+  // All pages but the newest are gone.
+  await until(() => shownGroups.length === 1 && shownMessages.length === 2);
+});
+
+await step("hears of a message: it is at the end of its group, which is at the top and unread", async () => {
+  const heard = await say(mirabel);
+  await until(() => shownMessages.at(-1) === heard && ofMirabel()?.unreadCount === 1);
+  assert.equal(shownGroups[0], "mirabel");
+  await until(() => unreadGroups() !== undefined);
+});
+
+await step("shows its own messages once, between those that it hears of", async () => {
+  const expected = [shownMessages.at(-1), await say(luu), await say(mirabel), await say(luu)];
+  await until(() => shownMessages.at(-1) === expected[3]);
+  expected.push(await say(mirabel));
+  await until(() => shownMessages.at(-1) === expected[4]);
+  assert.deepEqual(shownMessages.slice(-5), expected);
+});
+
+await step("marks as read, here and on another device", async () => {
+  await until(() => ofMirabel()?.unreadCount === 1);
+  const before = unreadGroups() ?? 0;
+  // docs: apollo-mark
+  // The newest message in view, when the window has the focus.
+  async function markRead(messageGroupUuid: string, upTo: string) {
+    await luu.mutate({
+      mutation: MarkMessageGroupRead,
+      variables: { input: { messageGroupUuid, upTo } },
+      update(cache, { data }) {
+        const read = data?.markMessageGroupRead;
+        if (read?.__typename === "MarkMessageGroupReadSuccess") showUnread(cache, read);
+      },
+    });
+  }
+  // docs: end
+  const newest = () => ofMirabel()?.messages.edges.at(-1)?.cursor ?? "";
+  await markRead(uuid, newest());
+  assert.equal(ofMirabel()?.unreadCount, 0);
+  assert.equal(unreadGroups(), before - 1);
+
+  const heard = await say(mirabel);
+  await until(() => shownMessages.at(-1) === heard && unreadGroups() === before);
+  const device = clientOf(places.graphql, tokenOf("luu"), ...links);
+  await device.mutate({ mutation: MarkMessageGroupRead, variables: { input: { messageGroupUuid: uuid, upTo: newest() } } });
+  await until(() => ofMirabel()?.unreadCount === 0 && unreadGroups() === before - 1);
+});
+
+await step("misses nothing while it is cut off", async () => {
+  const shown = [...shownMessages];
+  network.cut();
+  const expected = [await say(mirabel), await say(mirabel)];
+  network.mend();
+  expected.push(await say(mirabel));
+  await until(() => shownMessages.length === shown.length + 3);
+  assert.deepEqual(shownMessages, [...shown, ...expected]);
+  assert.deepEqual(ends, []);
+});
+hush();
+network.close();
 
 if (!trusted) {
   await step("sends a hash instead of a document that the server knows", async () => {

@@ -21,6 +21,7 @@ graphql(`
     id
     uuid
     lastMessageAt
+    unreadCount
     lastMessage {
       id
       body
@@ -118,6 +119,66 @@ export const CreateMessage = graphql(`
         length
         maxLength
       }
+    }
+  }
+`);
+// docs: end
+
+// docs: unread
+export const UnreadMessageGroupCount = graphql(`
+  query UnreadMessageGroupCount {
+    unreadMessageGroupCount
+  }
+`);
+
+export const MarkMessageGroupRead = graphql(`
+  mutation MarkMessageGroupRead($input: MarkMessageGroupReadInput!) {
+    markMessageGroupRead(input: $input) {
+      __typename
+      ... on MarkMessageGroupReadSuccess {
+        messageGroup {
+          id
+          unreadCount
+        }
+        unreadMessageGroupCount
+      }
+      ... on Problem {
+        message
+      }
+    }
+  }
+`);
+// docs: end
+
+// docs: subscriptions
+export const MessageCreated = graphql(`
+  subscription MessageCreated($messageGroupUuid: UUID, $after: String) {
+    messageCreated(messageGroupUuid: $messageGroupUuid, after: $after) {
+      cursor
+      messageEdge {
+        cursor
+        node {
+          ...MessageParts
+        }
+      }
+      messageGroupEdge {
+        cursor
+        node {
+          ...MessageGroupParts
+        }
+      }
+    }
+  }
+`);
+
+export const MessageGroupUpdated = graphql(`
+  subscription MessageGroupUpdated {
+    messageGroupUpdated {
+      version
+      messageGroup {
+        ...MessageGroupParts
+      }
+      unreadMessageGroupCount
     }
   }
 `);

@@ -1,0 +1,50 @@
+// A network between a client and a server that can be cut, or go silent.
+import { connect, createServer, type AddressInfo, type Socket } from "node:net";
+import { WebSocket } from "ws";
+
+// Browsers, and Node.js from 22 on, have one of their own.
+(globalThis as { WebSocket?: unknown }).WebSocket ??= WebSocket;
+
+export interface Network {
+  url: string;
+  // Cuts all connections, and takes none until it is mended.
+  cut: () => void;
+  // Lets nothing through any more on the connections that there are, and says nothing.
+  silence: () => void;
+  mend: () => void;
+  close: () => void;
+}
+
+export async function networkTo(url: string): Promise<Network> {
+  const { hostname, port, pathname } = new URL(url);
+  const sockets = new Set<Socket>();
+  let isCut = false;
+  const server = createServer((near) => {
+    if (isCut) return near.destroy();
+    const far = connect(Number(port), hostname);
+    near.pipe(far).pipe(near);
+    for (const [socket, other] of [[near, far], [far, near]] as const) {
+      sockets.add(socket);
+      socket.on("error", () => {});
+      socket.on("close", () => {
+        sockets.delete(socket);
+        other.destroy();
+      });
+    }
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const cut = () => {
+    isCut = true;
+    for (const socket of sockets) socket.destroy();
+  };
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}${pathname}`,
+    cut,
+    silence: () => sockets.forEach((socket) => socket.unpipe().pause()),
+    mend: () => (isCut = false),
+    close: () => {
+      cut();
+      server.close();
+    },
+  };
+}
