@@ -1,15 +1,23 @@
 // urql with its normalized cache.
 import assert from "node:assert/strict";
 // docs: urql-client
-import { Client, fetchExchange } from "@urql/core";
+import { Client, fetchExchange, subscriptionExchange } from "@urql/core";
 import { cacheExchange, type Cache, type CacheExchangeOpts } from "@urql/exchange-graphcache";
 import { relayPagination } from "@urql/exchange-graphcache/extras";
 import introspection from "./generated/introspection.json" with { type: "json" };
-import type { CreateMessageMutation } from "./generated/graphql.js";
-import { MessageGroup, MessageGroups } from "./operations.js";
+import type {
+  CreateMessageMutation,
+  MarkMessageGroupReadMutation,
+  MessageCreatedSubscription,
+  MessageGroupUpdatedSubscription,
+} from "./generated/graphql.js";
+import { liveClient } from "./live.js";
+import { MessageCreated, MessageGroup, MessageGroups, MessageGroupUpdated, UnreadMessageGroupCount } from "./operations.js";
 
-export const clientOf = (url: string, token: string) =>
-  new Client({
+// `reread` asks again for what is shown, with `requestPolicy: "network-only"`.
+export function clientOf(url: string, token: string, reread: (subscription: string) => void = () => {}) {
+  const socket = liveClient({ url, token: () => token, reread });
+  return new Client({
     url,
     fetchOptions: { headers: { authorization: `Bearer ${token}` } },
     exchanges: [
@@ -21,45 +29,94 @@ export const clientOf = (url: string, token: string) =>
           // Older pages go before the newer ones.
           MessageGroup: { messages: relayPagination({ mergeMode: "outwards" }) },
         },
-        updates: { Mutation: { createMessage: (result, _args, cache) => addCreatedMessage(result as CreateMessageMutation, cache) } },
+        updates: {
+          Mutation: {
+            createMessage: (result, _args, cache) => addCreatedMessage(result as CreateMessageMutation, cache),
+            markMessageGroupRead(result, _args, cache) {
+              const { markMessageGroupRead: read } = result as MarkMessageGroupReadMutation;
+              if (read.__typename === "MarkMessageGroupReadSuccess") showUnread(read, cache);
+            },
+          },
+          Subscription: {
+            messageCreated: (result, _args, cache) => addMessage((result as MessageCreatedSubscription).messageCreated, cache),
+            // The group itself is in the cache by then, with what is unread in it.
+            messageGroupUpdated: (result, _args, cache) => showUnread((result as MessageGroupUpdatedSubscription).messageGroupUpdated, cache),
+          },
+        },
       }),
       fetchExchange,
+      // Subscriptions go over the socket, which is there while there are any.
+      subscriptionExchange({
+        forwardSubscription: ({ query = "", variables, operationName }) => ({
+          subscribe: (sink) => ({ unsubscribe: socket.subscribe({ query, variables, operationName }, sink) }),
+        }),
+      }),
     ],
   });
+}
 // docs: end
 // docs: urql-send
 // Puts what was sent into the lists that are shown.
 function addCreatedMessage({ createMessage: created }: CreateMessageMutation, cache: Cache) {
-  if (created.__typename !== "CreateMessageSuccess") return;
-  const { messageEdge, messageGroupEdge } = created;
-  const { uuid } = messageGroupEdge.node;
-  // The group moves to the top.
+  if (created.__typename === "CreateMessageSuccess") addMessage(created, cache);
+}
+
+// Puts a message where it belongs in the lists that are shown, once, however often one is told of it.
+function addMessage(
+  { messageEdge, messageGroupEdge }: Pick<MessageCreatedSubscription["messageCreated"], "messageEdge" | "messageGroupEdge">,
+  cache: Cache,
+) {
+  const { id, uuid, lastMessageAt } = messageGroupEdge.node;
+  // The group moves to the top, or below those that are newer.
   for (const { fieldName, arguments: page } of cache.inspectFields("Query")) {
     if (fieldName !== "messageGroups" || page?.after) continue;
     cache.updateQuery({ query: MessageGroups, variables: { ...page } }, (data) => {
       if (!data) return data;
-      const others = data.messageGroups.edges.filter(({ node }) => node.uuid !== uuid);
-      return { ...data, messageGroups: { ...data.messageGroups, edges: [messageGroupEdge, ...others] } };
+      const edges = data.messageGroups.edges.filter(({ node }) => node.id !== id);
+      const place = edges.findIndex(({ node }) => node.lastMessageAt < lastMessageAt);
+      edges.splice(place < 0 ? edges.length : place, 0, messageGroupEdge);
+      return { ...data, messageGroups: { ...data.messageGroups, edges } };
     });
   }
-  // The message goes to the end, once, however often one is told of it.
-  const group = cache.keyOfEntity({ __typename: "MessageGroup", id: messageGroupEdge.node.id });
+  // The message goes to the end, or above those that are newer.
+  const group = cache.keyOfEntity({ __typename: "MessageGroup", id });
   for (const { fieldName, arguments: page } of group ? cache.inspectFields(group) : []) {
     if (fieldName !== "messages" || page?.before) continue;
     cache.updateQuery({ query: MessageGroup, variables: { ...page, uuid } }, (data) => {
       if (!data?.messageGroup) return data;
       const { messages } = data.messageGroup;
-      const others = messages.edges.filter(({ node }) => node.uuid !== messageEdge.node.uuid);
-      return { ...data, messageGroup: { ...data.messageGroup, messages: { ...messages, edges: [...others, messageEdge] } } };
+      if (messages.edges.some(({ node }) => node.id === messageEdge.node.id)) return data;
+      const place = messages.edges.findLastIndex(({ node }) => node.createdAt < messageEdge.node.createdAt) + 1;
+      const edges = messages.edges.toSpliced(place, 0, messageEdge);
+      return { ...data, messageGroup: { ...data.messageGroup, messages: { ...messages, edges } } };
     });
   }
+}
+
+// In how many groups there is something unread.
+function showUnread({ unreadMessageGroupCount }: { unreadMessageGroupCount: number }, cache: Cache) {
+  cache.updateQuery({ query: UnreadMessageGroupCount }, () => ({ __typename: "Query" as const, unreadMessageGroupCount }));
+}
+// docs: end
+// docs: urql-live
+// For as long as somebody is signed in. An `error` is the end of it: sign in again.
+export function listen(client: Client, onEnd: (error: unknown) => void) {
+  const messages = client.subscription(MessageCreated, {}).subscribe(({ error }) => error && onEnd(error));
+  const groups = client.subscription(MessageGroupUpdated, {}).subscribe(({ error }) => error && onEnd(error));
+  return () => {
+    messages.unsubscribe();
+    groups.unsubscribe();
+  };
 }
 // docs: end
 import type { ResultOf, VariablesOf } from "@graphql-typed-document-node/core";
 import { newKey, places, step, tokenOf, until } from "./harness.js";
-import { CreateMessage, Receiver } from "./operations.js";
+import { networkTo } from "./network.js";
+import { CreateMessage, MarkMessageGroupRead, Receiver } from "./operations.js";
 
-const luu = clientOf(places.graphql, tokenOf("luu"));
+const network = await networkTo(places.graphql);
+const rereads: string[] = [];
+const luu = clientOf(network.url, tokenOf("luu"), (subscription) => rereads.push(subscription));
 const unamused = clientOf(places.graphql, tokenOf("unamused"));
 
 // docs: urql-groups
@@ -140,6 +197,70 @@ await step("is refused with a type, which changes nothing that is shown", async 
   const strangers = await unamused.query(MessageGroup, { uuid });
   assert.equal(strangers.data?.messageGroup, null);
 });
+
+const mirabel = clientOf(places.graphql, tokenOf("mirabel"));
+let said = 0;
+async function say(client: Client): Promise<string> {
+  const body = `said ${(said += 1)}`;
+  const input = { to: { messageGroupUuid: uuid ?? "" }, body, idempotencyKey: newKey() };
+  assert.equal((await client.mutation(CreateMessage, { input })).error, undefined);
+  return body;
+}
+const newestOf = () => group?.messages.edges.at(-1);
+const unreadGroups = () => luu.readQuery(UnreadMessageGroupCount, {})?.data?.unreadMessageGroupCount;
+const ends: unknown[] = [];
+const hush = listen(luu, (error) => ends.push(error));
+
+await step("is told when it has begun to listen, to read again what is shown", async () => {
+  await until(() => rereads.length === 2);
+  assert.deepEqual(rereads.toSorted(), ["MessageCreated", "MessageGroupUpdated"]);
+  await luu.query(UnreadMessageGroupCount, {}, { requestPolicy: "network-only" });
+});
+
+await step("hears of a message: it is at the end of its group, which is at the top and unread", async () => {
+  const heard = await say(mirabel);
+  await until(() => newestOf()?.node.body === heard && group?.unreadCount === 1);
+  await until(() => shownGroups()[0] === "mirabel");
+});
+
+await step("shows its own messages once, between those that it hears of", async () => {
+  const expected = [...shownMessages(), await say(luu), await say(mirabel), await say(luu)];
+  await until(() => newestOf()?.node.body === expected.at(-1));
+  expected.push(await say(mirabel));
+  await until(() => newestOf()?.node.body === expected.at(-1));
+  assert.deepEqual(shownMessages(), expected);
+});
+
+await step("marks as read, here and on another device", async () => {
+  const before = 1;
+  await until(() => group?.unreadCount === 1 && unreadGroups() === before);
+  // docs: urql-mark
+  // The newest message in view, when the window has the focus.
+  const markRead = (client: Client, messageGroupUuid: string, upTo: string) =>
+    client.mutation(MarkMessageGroupRead, { input: { messageGroupUuid, upTo } }).toPromise();
+  // docs: end
+  await markRead(luu, uuid, newestOf()?.cursor ?? "");
+  await until(() => group?.unreadCount === 0);
+  assert.equal(unreadGroups(), before - 1);
+
+  const heard = await say(mirabel);
+  await until(() => newestOf()?.node.body === heard && unreadGroups() === before);
+  await markRead(clientOf(places.graphql, tokenOf("luu")), uuid, newestOf()?.cursor ?? "");
+  await until(() => group?.unreadCount === 0 && unreadGroups() === before - 1);
+});
+
+await step("misses nothing while it is cut off", async () => {
+  const expected = shownMessages();
+  network.cut();
+  expected.push(await say(mirabel), await say(mirabel));
+  network.mend();
+  expected.push(await say(mirabel));
+  await until(() => newestOf()?.node.body === expected.at(-1));
+  assert.deepEqual(shownMessages(), expected);
+  assert.deepEqual(ends, []);
+});
+hush();
+network.close();
 
 await step("fails with a code", async () => {
   const { error } = await clientOf(places.graphql, "expired").query(MessageGroups, {});
