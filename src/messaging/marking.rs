@@ -39,8 +39,8 @@ struct Trying {
     pauses: Pauses,
     /// Nobody knows what came of one of them.
     may_be_applied: bool,
-    /// The reader's row is not where the head says.
-    row_is_missing: bool,
+    /// The version whose head says where the reader's row is, and it is not.
+    row_is_missing_at: Option<u64>,
 }
 
 /// What came of a mark.
@@ -126,7 +126,7 @@ impl Writer {
                 reader: mark.reader,
                 expected_version: head.version,
                 head: marked,
-                has_row: !trying.row_is_missing,
+                has_row: trying.row_is_missing_at != Some(head.version),
             };
             let outcome = self.messages.mark_read(&attempt).await;
             count(&outcome);
@@ -141,7 +141,12 @@ impl Writer {
                     trying.may_be_applied = true;
                     trying.pauses.next().await;
                 }
-                Outcome::Refused(refusals) => self.mark_refused(&mut trying, refusals).await?,
+                Outcome::Refused(refusals) => {
+                    // A head that has moved does not tell where the row is.
+                    let misses_row = matches!(refusals.as_slice(), [Refusal::OldRowForeign(_)]);
+                    trying.row_is_missing_at = misses_row.then_some(head.version);
+                    self.mark_refused(&mut trying, refusals).await?;
+                }
             }
         }
         let outcome = if trying.may_be_applied {
@@ -159,8 +164,6 @@ impl Writer {
         trying: &mut Trying,
         refusals: Vec<Refusal>,
     ) -> Result<(), MessagingError> {
-        // A head that has moved does not tell where the row is.
-        trying.row_is_missing = matches!(refusals.as_slice(), [Refusal::OldRowForeign(_)]);
         for refusal in refusals {
             match refusal {
                 Refusal::HeadMoved(Some(HeadRecord::Head(head))) => {

@@ -100,7 +100,7 @@ impl Messaging {
         Ok(found.map(|(_, group)| group))
     }
 
-    /// The same, with the version of its head; 0 where it has none.
+    /// The same, with its version for the viewer; 0 where it has no head.
     pub(super) async fn find_at_version(
         &self,
         viewer: &Viewer,
@@ -262,7 +262,7 @@ impl Messaging {
         Ok(None)
     }
 
-    /// A group with its newest message, and the version of its head. When that is not there the head was
+    /// A group with its newest message, and its version for the viewer. When that is not there the head was
     /// read just before it moved, and is read again.
     async fn with_newest(
         &self,
@@ -288,7 +288,8 @@ impl Messaging {
                         .await?;
                     if let Some(newest) = newest {
                         let seen = head_as_seen(viewer, &head, newest);
-                        return Ok(seen.map(|group| (head.version, group)));
+                        let version = head.version_for(viewer.user().id);
+                        return Ok(seen.map(|group| (version, group)));
                     }
                 }
             }

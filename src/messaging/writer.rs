@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tracing::Instrument;
 
 use super::MessagingError;
@@ -30,6 +30,11 @@ use crate::telemetry::{Origin, work_for, write_span};
 
 /// For how long a task waits for more to write.
 const IDLE: Duration = Duration::from_mins(1);
+
+/// How often, and how far apart, an attempt is looked for that was left to
+/// itself: for as long as a call may be late.
+const LOOKS_FOR_LATE: usize = 10;
+const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 
 /// Writes one group's messages.
 pub(super) struct Writer {
@@ -187,7 +192,33 @@ impl Writer {
                 }
             }
         }
+        self.tell_if_applied(std::mem::take(&mut batch.unsettled));
         batch.expire();
+    }
+
+    /// Attempts that nobody waits for any more may still apply: whoever follows
+    /// the group is told then.
+    fn tell_if_applied(&self, unsettled: Vec<Commit>) {
+        let (group, messages, bus) = (self.group, self.messages.clone(), self.bus.clone());
+        for commit in unsettled {
+            let (messages, bus) = (messages.clone(), bus.clone());
+            tokio::spawn(async move {
+                for _ in 0..LOOKS_FOR_LATE {
+                    sleep(BETWEEN_LOOKS).await;
+                    let key = &commit.messages[0].key;
+                    let Ok((version, found)) = messages.find_version_and_message(group, key).await
+                    else {
+                        continue;
+                    };
+                    if found.is_some_and(|found| found.id == commit.messages[0].id) {
+                        return bus.publish(&hint(group, &commit));
+                    }
+                    if version != commit.expected_version {
+                        return;
+                    }
+                }
+            });
+        }
     }
 
     /// What is known of the group; read where it is not remembered.
@@ -245,12 +276,7 @@ impl Writer {
 
     /// A transaction is in the table: everybody may know.
     async fn applied(&self, batch: &mut Batch, commit: &Commit) {
-        self.bus.publish(&Hint {
-            group: self.group,
-            head: commit.head.clone(),
-            messages: commit.messages.clone(),
-            reader: None,
-        });
+        self.bus.publish(&hint(self.group, commit));
         batch.applied(commit);
         self.delete_surplus(commit).await;
     }
@@ -331,6 +357,15 @@ impl Writer {
             cause: "the group's newest key is at the end of time".to_owned(),
         };
         cause.into()
+    }
+}
+
+fn hint(group: MessageGroupId, commit: &Commit) -> Hint {
+    Hint {
+        group,
+        head: commit.head.clone(),
+        messages: commit.messages.clone(),
+        reader: None,
     }
 }
 

@@ -29,6 +29,14 @@ impl Head {
         self.message_count.saturating_sub(read)
     }
 
+    /// Rises with everything that changes the group for a participant, and with
+    /// nothing else: how far the other one has read is not theirs to know.
+    #[must_use]
+    pub fn version_for(&self, owner: UserId) -> u64 {
+        let read = self.read_counts.get(&owner).copied().unwrap_or(0);
+        self.message_count.saturating_add(read)
+    }
+
     /// The head once a participant has read up to a message's `seq`; `None`
     /// when they had read that far before.
     #[must_use]

@@ -168,7 +168,10 @@ impl Hub {
         F: Future<Output = ()> + Send + 'static,
     {
         if let Some(audience) = self.audiences().get_mut(&user)
-            && audience.looking.is_none()
+            && audience
+                .looking
+                .as_ref()
+                .is_none_or(AbortOnDropHandle::is_finished)
         {
             let looking = tokio::spawn(look());
             audience.looking = Some(AbortOnDropHandle::new(looking));
@@ -184,6 +187,11 @@ pub(super) struct Listener {
 }
 
 impl Listener {
+    /// Whether nothing waits to be heard.
+    pub fn has_heard_all(&self) -> bool {
+        self.news.is_empty()
+    }
+
     /// What comes next; `None` once it was let go, having been too slow.
     pub async fn next(&mut self) -> Option<News> {
         self.news.recv().await

@@ -44,7 +44,8 @@ struct Behind {
     group: MessageGroupId,
     /// There are messages up to this number.
     seq: u64,
-    since: Instant,
+    /// Since when a message is missing.
+    since: Option<Instant>,
     pause: Duration,
     next: Instant,
 }
@@ -148,6 +149,9 @@ impl Follower {
         let user = self.viewer.user().id;
         let rows = self.messaging.seen_behind(user, &self.floor).await?;
         if resumed {
+            if rows.len() > Positions::MOST {
+                return Err(LiveError::Resync);
+            }
             self.take_look(&Look {
                 as_of: self.as_of_next,
                 rows,
@@ -179,7 +183,8 @@ impl Follower {
     fn take(&mut self, news: &News) {
         match news {
             News::Hint(hint) => {
-                if !self.messaging.bus.is_lossy() {
+                // What waits may have waited for long.
+                if !self.messaging.bus.is_lossy() && self.listener.has_heard_all() {
                     self.as_of_next = self.messaging.clock.now();
                 }
                 self.take_hint(hint);
@@ -197,6 +202,9 @@ impl Follower {
         let Some(group) = head_as_seen(&self.viewer, &hint.head, newest.clone()) else {
             return;
         };
+        if self.behind.iter().any(|behind| behind.group == hint.group) {
+            return self.fall_behind(hint.group, newest.seq);
+        }
         let group = Arc::new(group);
         for message in &hint.messages {
             let reached = self
@@ -261,7 +269,7 @@ impl Follower {
         self.behind.push(Behind {
             group,
             seq,
-            since: now,
+            since: None,
             pause: FIRST_PAUSE,
             next: now,
         });
@@ -278,14 +286,20 @@ impl Follower {
         let store = &self.messaging.messages;
         let page = store.messages_behind(id, &reached.key, PAGE).await?;
         let is_full = page.len() == PAGE;
-        let run = Run::behind(&reached, page);
+        let was_missing = self.behind[place].since.is_some();
+        let run = Run::behind(&reached, page, was_missing);
         let is_whole = !run.has_hole && !is_full && run.reaches >= seq;
         let found_some = !run.messages.is_empty();
         if found_some {
             let group = self.messaging.find_message_group(&self.viewer, id).await?;
             let group = Arc::new(group.ok_or(LiveError::NoSuchGroup)?);
             for message in run.messages {
-                self.make_ready(message, &group);
+                // Those of the original's are old, whatever their keys say.
+                if message.seq == 0 && self.only.is_none() {
+                    self.reached.insert(id, Position::of(&message));
+                } else {
+                    self.make_ready(message, &group);
+                }
             }
         }
         let behind = &mut self.behind[place];
@@ -293,8 +307,8 @@ impl Follower {
         if is_whole {
             self.behind.swap_remove(place);
         } else if found_some {
-            (behind.since, behind.next, behind.pause) = (now, now, FIRST_PAUSE);
-        } else if now.duration_since(behind.since) >= PATIENCE {
+            (behind.since, behind.next, behind.pause) = (None, now, FIRST_PAUSE);
+        } else if now.duration_since(*behind.since.get_or_insert(now)) >= PATIENCE {
             return Err(LiveError::Behind("a message is missing"));
         } else {
             behind.next = now + behind.pause;
@@ -342,16 +356,16 @@ struct Run {
 
 impl Run {
     /// What of a page follows on `from`. The original's messages come before
-    /// all others and have no numbers; what cannot be read takes a number's
-    /// place.
-    fn behind(from: &Position, page: Vec<Option<Message>>) -> Self {
+    /// all others and have no numbers. Where one is missing that was missing
+    /// before, what cannot be read takes its place.
+    fn behind(from: &Position, page: Vec<Option<Message>>, was_missing: bool) -> Self {
         let mut run = Self {
             reaches: from.seq,
             ..Self::default()
         };
         for message in page {
             let Some(message) = message else {
-                run.reaches = run.reaches.saturating_add(1);
+                run.reaches = run.reaches.saturating_add(u64::from(was_missing));
                 continue;
             };
             let read = run.messages.last().map_or(from.seq, |last| last.seq);
@@ -394,13 +408,13 @@ mod tests {
     }
 
     /// What follows on a number in a page; 1000 is an item that cannot be read.
-    fn run(from: u64, page: &[u64]) -> (Vec<u64>, u64, bool) {
+    fn run(from: u64, page: &[u64], was_missing: bool) -> (Vec<u64>, u64, bool) {
         let from = Position {
             seq: from,
             key: message(0).key,
         };
         let page = page.iter().map(|seq| (*seq != 1000).then(|| message(*seq)));
-        let run = Run::behind(&from, page.collect());
+        let run = Run::behind(&from, page.collect(), was_missing);
         let numbers = run.messages.iter().map(|message| message.seq);
         (numbers.collect(), run.reaches, run.has_hole)
     }
@@ -414,15 +428,24 @@ mod tests {
             (6, vec![7, 9, 10], vec![7], 7, true),
             (0, vec![0, 0, 1, 2], vec![0, 0, 1, 2], 2, false),
             (0, vec![0, 2], vec![0], 0, true),
+        ] {
+            for was_missing in [false, true] {
+                let run = run(from, &page, was_missing);
+                assert_eq!(run, (told.clone(), reaches, has_hole), "{from} {page:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_passed_over_once_a_message_has_been_missing() {
+        for (from, page, told, reaches, has_hole) in [
             (6, vec![1000, 8], vec![8], 8, false),
             (6, vec![7, 1000], vec![7], 8, false),
             (6, vec![1000, 9], vec![], 7, true),
         ] {
-            assert_eq!(
-                run(from, &page),
-                (told, reaches, has_hole),
-                "{from} {page:?}"
-            );
+            let run = run(from, &page, true);
+            assert_eq!(run, (told, reaches, has_hole), "{from} {page:?}");
         }
+        assert_eq!(run(6, &[1000, 8], false), (vec![], 6, true));
     }
 }

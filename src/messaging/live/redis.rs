@@ -7,8 +7,10 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig, PubSub, PubSubSink};
 use redis::{Client, RedisError};
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
+use uuid::Uuid;
 
 use super::bus::{Hub, News};
 use super::hint::Hint;
@@ -30,6 +32,13 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 #[error("not an address of Redis like redis://localhost:6379 or rediss://user:password@host: {0}")]
 pub struct InvalidRedisUrl(#[from] RedisError);
 
+/// A hint, and which instance has published it.
+#[derive(Serialize, Deserialize)]
+struct Published<H> {
+    from: Uuid,
+    hint: H,
+}
+
 /// The channels of the users of one table.
 #[derive(Clone, Debug)]
 pub(super) struct Redis {
@@ -49,6 +58,7 @@ impl Redis {
         let (connected, connections) = watch::channel(0);
         let channels = Channels {
             prefix: format!("{table}:user:"),
+            instance: Uuid::new_v4(),
         };
         let subscriber = Subscriber {
             client: client.clone(),
@@ -91,6 +101,8 @@ impl Redis {
 #[derive(Clone, Debug)]
 struct Channels {
     prefix: String,
+    /// This instance, which has told its own already.
+    instance: Uuid,
 }
 
 impl Channels {
@@ -114,7 +126,8 @@ async fn publish(client: Client, channels: Channels, mut hints: mpsc::Receiver<A
         Err(cause) => return tracing::error!(%cause, "nothing can be published"),
     };
     while let Some(hint) = hints.recv().await {
-        let Ok(text) = serde_json::to_string(&*hint) else {
+        let from = channels.instance;
+        let Ok(text) = serde_json::to_string(&Published { from, hint: &*hint }) else {
             continue;
         };
         let mut both = redis::pipe();
@@ -147,11 +160,14 @@ impl Subscriber {
         while self.hub.strong_count() > 0 {
             match timeout(ANSWERS_WITHIN, self.client.get_async_pubsub()).await {
                 Ok(Ok(connection)) => {
-                    pause = SHORTEST_PAUSE;
+                    let began = Instant::now();
                     let Err(cause) = self.listen(connection, &mut wanted).await else {
                         return;
                     };
                     tracing::warn!(%cause, "the connection to Redis is lost");
+                    if began.elapsed() > LONGEST_PAUSE {
+                        pause = SHORTEST_PAUSE;
+                    }
                 }
                 Ok(Err(cause)) => tracing::warn!(%cause, "Redis cannot be reached"),
                 Err(_) => tracing::warn!("Redis does not answer"),
@@ -210,8 +226,9 @@ impl Subscriber {
         if !hub.has(user) {
             return in_time(sink.unsubscribe(channel)).await;
         }
-        match serde_json::from_slice::<Hint>(message.get_payload_bytes()) {
-            Ok(hint) => hub.tell(user, &News::Hint(Arc::new(hint))),
+        match serde_json::from_slice::<Published<Hint>>(message.get_payload_bytes()) {
+            Ok(published) if published.from == self.channels.instance => {}
+            Ok(published) => hub.tell(user, &News::Hint(Arc::new(published.hint))),
             Err(cause) => tracing::warn!(%cause, "a hint cannot be read"),
         }
         Ok(())

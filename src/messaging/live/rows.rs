@@ -17,8 +17,20 @@ use crate::store::{FoundRow, StoreError};
 const APART: Duration = Duration::from_millis(50);
 /// How often a user's rows are looked through where hints may get lost.
 const EVERY: Duration = Duration::from_secs(30);
+/// Within which time all users' rows are looked through when hints were lost.
+const NOT_AT_ONCE: Duration = Duration::from_secs(2);
 /// How long is waited after a look that failed.
 const AFTER_FAULT: Duration = Duration::from_secs(2);
+
+/// Resolves when hints may have been lost, and then not for all users at once.
+async fn hints_were_lost(looks: &mut Looks) {
+    if looks.again.changed().await.is_err() {
+        tracing::error!("nobody listens to Redis any more");
+        return std::future::pending().await;
+    }
+    sleep(NOT_AT_ONCE.mul_f64(fastrand::f64())).await;
+    looks.again.mark_unchanged();
+}
 
 /// The rows of a user that are newer than 15 minutes before a time.
 #[derive(Debug)]
@@ -78,7 +90,7 @@ impl Messaging {
         let mut pause = EVERY;
         loop {
             tokio::select! {
-                changed = looks.again.changed() => if changed.is_err() { return },
+                () = hints_were_lost(&mut looks) => {}
                 () = sleep(pause.mul_f64(0.75 + fastrand::f64() / 2.0)) => {}
             }
             let now = self.clock.now();

@@ -15,7 +15,7 @@ use crate::model::{MessageGroup, MessageGroupId};
 /// A group as it stands since a change.
 #[derive(Clone, Debug)]
 pub struct Update {
-    /// Rises with every change of the group.
+    /// Rises with every change of the group for the viewer.
     pub version: u64,
     /// The group.
     pub group: MessageGroup,
@@ -123,7 +123,8 @@ impl Updates {
             return None;
         };
         let group = head_as_seen(&self.viewer, &hint.head, newest.clone())?;
-        self.tell(hint.head.version, group)
+        let version = hint.head.version_for(self.viewer.user().id);
+        self.tell(version, group)
     }
 
     fn take_look(&mut self, look: &Look) -> Option<Update> {
