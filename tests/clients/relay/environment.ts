@@ -1,17 +1,43 @@
 // docs: relay-environment
-import { Environment, Network, RecordSource, Store } from "relay-runtime";
-import type { FetchFunction } from "relay-runtime";
+import { Environment, Network, Observable, RecordSource, Store } from "relay-runtime";
+import type { FetchFunction, GraphQLResponse, SubscribeFunction } from "relay-runtime";
+import { liveClient } from "../src/live";
 
-export function environmentOf(url: string, token: string, trusted = false): Environment {
+export interface Options {
+  url: string;
+  token: string;
+  // By id, where the server has the manifest of relay-compiler as its trusted documents.
+  trusted?: boolean;
+  // Asks again for what is shown, with `fetchQuery`.
+  reread?: (subscription: string) => void;
+}
+
+export function environmentOf({ url, token, trusted = false, reread = () => {} }: Options): Environment {
   const fetchFunction: FetchFunction = async ({ id, text }, variables) => {
     const response = await fetch(url, {
       method: "POST",
       headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
-      // By id, where the server has the manifest of relay-compiler as its trusted documents.
       body: JSON.stringify(trusted ? { documentId: id, variables } : { query: text, variables }),
     });
     return response.json();
   };
-  return new Environment({ network: Network.create(fetchFunction), store: new Store(new RecordSource()) });
+  const socket = liveClient({ url, token: () => token, reread });
+  const subscribeFunction: SubscribeFunction = ({ id, name, text }, variables) =>
+    Observable.create<GraphQLResponse>((sink) => {
+      const document = trusted ? { documentId: id, query: "" } : { query: text ?? "" };
+      return socket.subscribe(
+        { ...document, operationName: name, variables },
+        {
+          next: (result) => sink.next(result as GraphQLResponse),
+          // The end of a socket is no error of JavaScript's.
+          error: (cause) => sink.error(cause instanceof Error ? cause : new Error("the subscription has ended", { cause })),
+          complete: sink.complete,
+        },
+      );
+    });
+  return new Environment({
+    network: Network.create(fetchFunction, subscribeFunction),
+    store: new Store(new RecordSource()),
+  });
 }
 // docs: end

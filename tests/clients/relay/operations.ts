@@ -17,6 +17,8 @@ export const groupsFragment = graphql`
       edges {
         node {
           uuid
+          lastMessageAt
+          unreadCount
           lastMessage {
             body
           }
@@ -47,8 +49,10 @@ export const messagesFragment = graphql`
     messages(last: $last, before: $before) @connection(key: "operations_messages") {
       __id
       edges {
+        cursor
         node {
           body
+          createdAt
           sender {
             handle
           }
@@ -69,6 +73,7 @@ export const createMessageMutation = graphql`
           cursor
           node {
             body
+            createdAt
             sender {
               handle
             }
@@ -78,6 +83,8 @@ export const createMessageMutation = graphql`
           cursor
           node {
             uuid
+            lastMessageAt
+            unreadCount
             lastMessage {
               body
             }
@@ -109,3 +116,79 @@ export const receiverQuery = graphql`
     }
   }
 `;
+
+// docs: relay-subscriptions
+export const messageCreatedSubscription = graphql`
+  subscription operationsMessageCreatedSubscription($after: String) {
+    messageCreated(after: $after) {
+      cursor
+      messageEdge {
+        cursor
+        node {
+          body
+          createdAt
+          sender {
+            handle
+          }
+        }
+      }
+      messageGroupEdge {
+        cursor
+        node {
+          uuid
+          lastMessageAt
+          unreadCount
+          lastMessage {
+            body
+          }
+          otherUser {
+            handle
+          }
+        }
+      }
+    }
+  }
+`;
+
+export const messageGroupUpdatedSubscription = graphql`
+  subscription operationsMessageGroupUpdatedSubscription {
+    messageGroupUpdated {
+      version
+      messageGroup {
+        id
+        lastMessageAt
+        unreadCount
+        lastMessage {
+          body
+        }
+      }
+      unreadMessageGroupCount
+    }
+  }
+`;
+// docs: end
+
+// docs: relay-unread
+export const unreadQuery = graphql`
+  query operationsUnreadQuery {
+    unreadMessageGroupCount
+  }
+`;
+
+export const markReadMutation = graphql`
+  mutation operationsMarkReadMutation($input: MarkMessageGroupReadInput!) {
+    markMessageGroupRead(input: $input) {
+      __typename
+      ... on MarkMessageGroupReadSuccess {
+        messageGroup {
+          unreadCount
+        }
+        unreadMessageGroupCount
+      }
+      ... on Problem {
+        message
+      }
+    }
+  }
+`;
+// docs: end

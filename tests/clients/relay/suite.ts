@@ -11,7 +11,10 @@ import {
   type Variables,
 } from "relay-runtime";
 import { environmentOf } from "./environment";
-import { groupQuery, groupsFragment, groupsQuery, messagesFragment, receiverQuery } from "./operations";
+import { groupQuery, groupsFragment, groupsQuery, messagesFragment, receiverQuery, unreadQuery } from "./operations";
+import { networkTo } from "../src/network";
+import { listen } from "./live";
+import { markRead } from "./mark";
 import { send } from "./send";
 import groupsPagination from "./__generated__/operationsGroupsPaginationQuery.graphql";
 import messagesPagination from "./__generated__/operationsMessagesPaginationQuery.graphql";
@@ -21,7 +24,7 @@ import type { operationsReceiverQuery } from "./__generated__/operationsReceiver
 
 const places = JSON.parse(process.env.CRUDDUR_PLACES ?? "{}");
 const trusted = process.env.CRUDDUR_TRUSTED === "1";
-const luu: Environment = environmentOf(places.graphql, places.tokens.luu, trusted);
+let luu: Environment;
 
 async function step(name: string, body: () => Promise<void>) {
   await body();
@@ -43,7 +46,19 @@ function shown<Data>(fragment: GraphQLTaggedNode, reference: unknown): Data {
   return luu.lookup(selector).data as Data;
 }
 
+// Waits until something is so.
+async function until(is: () => boolean) {
+  for (let tries = 0; !is(); tries += 1) {
+    assert.ok(tries < 2000, "it never is");
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
 async function main() {
+  const network = await networkTo(places.graphql);
+  const rereads: string[] = [];
+  const reread = (subscription: string) => rereads.push(subscription);
+  luu = environmentOf({ url: network.url, token: places.tokens.luu, trusted, reread });
   const root = await load(groupsQuery, { first: 1 });
   const groups = () => shown<operations_groups$data>(groupsFragment, root).messageGroups;
   const handles = () => groups().edges.map(({ node }) => node.otherUser.handle);
@@ -98,8 +113,69 @@ async function main() {
     assert.equal(bodies().length, 4);
   });
 
+  const mirabel = environmentOf({ url: places.graphql, token: places.tokens.mirabel, trusted });
+  let said = 0;
+  const say = async (environment: Environment) => {
+    const body = `said ${(said += 1)}`;
+    const input = { to: { messageGroupUuid: uuid }, body, idempotencyKey: randomUUID() };
+    await send(environment, input, environment === luu ? [messages().__id] : []);
+    return body;
+  };
+  const ofMirabel = () => groups().edges.find(({ node }) => node.uuid === uuid)?.node;
+  const unread = await load(unreadQuery, {});
+  const unreadGroups = () => {
+    const operation = createOperationDescriptor(getRequest(unreadQuery), {});
+    return (luu.lookup(operation.fragment).data as typeof unread).unreadMessageGroupCount;
+  };
+  const ends: Error[] = [];
+  const hush = listen(luu, (error) => ends.push(error));
+
+  await step("is told when it has begun to listen, to read again what is shown", async () => {
+    await until(() => rereads.length === 2);
+  });
+
+  await step("hears of a message: it is at the end of its group, which is at the top and unread", async () => {
+    const heard = await say(mirabel);
+    await until(() => bodies().at(-1) === heard && ofMirabel()?.unreadCount === 1);
+    assert.equal(handles()[0], "mirabel");
+  });
+
+  await step("shows its own messages once, between those that it hears of", async () => {
+    const expected = [...bodies(), await say(luu), await say(mirabel), await say(luu)];
+    await until(() => bodies().at(-1) === expected.at(-1));
+    expected.push(await say(mirabel));
+    await until(() => bodies().at(-1) === expected.at(-1));
+    assert.deepEqual(bodies(), expected);
+  });
+
+  await step("marks as read, here and on another device", async () => {
+    await until(() => ofMirabel()?.unreadCount === 1 && unreadGroups() === 1);
+    const newest = () => messages().edges.at(-1)?.cursor ?? "";
+    await markRead(luu, uuid, newest());
+    assert.equal(ofMirabel()?.unreadCount, 0);
+    assert.equal(unreadGroups(), 0);
+
+    const heard = await say(mirabel);
+    await until(() => bodies().at(-1) === heard && unreadGroups() === 1);
+    await markRead(environmentOf({ url: places.graphql, token: places.tokens.luu, trusted }), uuid, newest());
+    await until(() => ofMirabel()?.unreadCount === 0 && unreadGroups() === 0);
+  });
+
+  await step("misses nothing while it is cut off", async () => {
+    const expected = [...bodies()];
+    network.cut();
+    expected.push(await say(mirabel), await say(mirabel));
+    network.mend();
+    expected.push(await say(mirabel));
+    await until(() => bodies().at(-1) === expected.at(-1));
+    assert.deepEqual(bodies(), expected);
+    assert.deepEqual(ends, []);
+  });
+  hush();
+  network.close();
+
   await step("fails with a code", async () => {
-    const expired = environmentOf(places.graphql, "expired", trusted);
+    const expired = environmentOf({ url: places.graphql, token: "expired", trusted });
     await assert.rejects(fetchQuery(expired, groupsQuery, { first: 1 }).toPromise());
   });
 }

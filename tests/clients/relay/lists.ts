@@ -1,0 +1,42 @@
+// docs: relay-lists
+import { ConnectionHandler, type RecordProxy, type RecordSourceProxy } from "relay-runtime";
+
+const text = (edge: RecordProxy, field: string) => String(edge.getLinkedRecord("node")?.getValue(field));
+
+// Moves the group to the top, or below those that are newer. `@prependEdge` leaves it where it is if it is there.
+export function placeGroup(store: RecordSourceProxy, created?: RecordProxy | null) {
+  const edge = created?.getLinkedRecord("messageGroupEdge");
+  const group = edge?.getLinkedRecord("node");
+  const groups = ConnectionHandler.getConnection(store.getRoot(), "operations_messageGroups");
+  if (!edge || !group || !groups) return;
+  ConnectionHandler.deleteNode(groups, group.getDataID());
+  const moved = ConnectionHandler.createEdge(store, groups, group, "MessageGroupEdge");
+  moved.copyFieldsFrom(edge);
+  const others = groups.getLinkedRecords("edges") ?? [];
+  const older = others.find((other) => text(other, "lastMessageAt") < text(edge, "lastMessageAt"));
+  if (older || others.length === 0) {
+    ConnectionHandler.insertEdgeBefore(groups, moved, older?.getValue("cursor") as string | undefined);
+  } else {
+    ConnectionHandler.insertEdgeAfter(groups, moved);
+  }
+}
+
+// Puts the message at the end of its group, or above those that are newer, once, if the group is shown.
+export function placeMessage(store: RecordSourceProxy, created?: RecordProxy | null) {
+  const edge = created?.getLinkedRecord("messageEdge");
+  const message = edge?.getLinkedRecord("node");
+  const group = created?.getLinkedRecord("messageGroupEdge")?.getLinkedRecord("node");
+  const messages = group && ConnectionHandler.getConnection(group, "operations_messages");
+  if (!edge || !message || !messages) return;
+  const others = messages.getLinkedRecords("edges") ?? [];
+  if (others.some((other) => other.getLinkedRecord("node")?.getDataID() === message.getDataID())) return;
+  const placed = ConnectionHandler.createEdge(store, messages, message, "MessageEdge");
+  placed.copyFieldsFrom(edge);
+  const newer = others.find((other) => text(other, "createdAt") > text(edge, "createdAt"));
+  if (newer) {
+    ConnectionHandler.insertEdgeBefore(messages, placed, newer.getValue("cursor") as string);
+  } else {
+    ConnectionHandler.insertEdgeAfter(messages, placed);
+  }
+}
+// docs: end
