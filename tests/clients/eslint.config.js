@@ -18,7 +18,7 @@ export default [
         {
           exceptions: {
             types: ["PageInfo", "CannotMessageYourself", "InvalidMessageBody", "MessageGroupNotFound", "ReceiverNotFound"],
-            suffixes: ["Connection", "Edge", "Success"],
+            suffixes: ["Connection", "Edge", "Event", "Success"],
           },
         },
       ],
