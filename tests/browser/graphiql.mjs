@@ -62,6 +62,57 @@ async function assertNoToken(page, tokens) {
   assert.ok(!kept.includes("eyJ"), kept);
 }
 
+// Says something as somebody, without a browser.
+async function say(places, handle, receiverHandle, body) {
+  const query = `mutation ($input: CreateMessageInput!) {
+    createMessage(input: $input) { ... on CreateMessageSuccess { messageEdge { node { uuid } } } }
+  }`;
+  const response = await fetch(places.graphql, {
+    method: "POST",
+    headers: { "content-type": "application/json", authorization: `Bearer ${places.tokens[handle]}` },
+    body: JSON.stringify({ query, variables: { input: { to: { receiverHandle }, body } } }),
+  });
+  const { data } = await response.json();
+  return data.createMessage.messageEdge.node.uuid;
+}
+
+// Subscribes in the tab that is open; resolves once it has begun.
+async function subscribe(page) {
+  const opened = page.waitForEvent("websocket");
+  await page.locator("button.graphiql-execute-button").click();
+  const socket = await opened;
+  assert.ok(!socket.url().includes("eyJ"), "a token is in the address");
+  await socket.waitForEvent("framesent", ({ payload }) => payload.includes('"subscribe"'));
+  // Nothing tells when it has begun.
+  await page.waitForTimeout(1000);
+  return socket;
+}
+
+// Unamused is signed in, and hears luu; then luu is, and hears unamused.
+async function liveInGraphiql(page, places) {
+  const shown = (text) => page.locator(".graphiql-response", { hasText: text }).waitFor();
+  const isRunning = page.getByRole("button", { name: "Stop query" });
+  await tab(page, "MessageCreated");
+  const theirs = await subscribe(page);
+  await shown(await say(places, "luu", "unamused", "heard as it is said"));
+  await shown(await say(places, "unamused", "luu", "and one's own"));
+
+  const hungUp = theirs.isClosed() || theirs.waitForEvent("close");
+  await page.locator(".cruddur-session select").selectOption("luu");
+  await hungUp;
+  await isRunning.waitFor({ state: "detached" });
+  const ours = await subscribe(page);
+  await shown(await say(places, "unamused", "luu", "heard by the other"));
+  const left = ours.isClosed() || ours.waitForEvent("close");
+  await isRunning.click();
+  await left;
+
+  await tab(page, "MarkMessageGroupRead");
+  const { data } = await execute(page);
+  assert.ok(data.markMessageGroupRead.messageGroup.uuid);
+  await tab(page, "Messages");
+}
+
 async function signedInByDev(browser, places) {
   const root = new URL("/", places.graphql).href;
   const { page, faults, ready, answers, close } = await openPage(browser, root);
@@ -107,6 +158,8 @@ async function signedInByDev(browser, places) {
   assert.equal(last.uuid, uuid);
   assert.equal(last.sender.handle, "luu");
   await page.locator(".graphiql-response", { hasText: "messages" }).waitFor();
+
+  await liveInGraphiql(page, places);
 
   // A token that is not good any more is renewed, and nobody notices.
   const graphql = (url) => url.pathname === "/graphql";

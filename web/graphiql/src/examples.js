@@ -1,5 +1,7 @@
-// What the tabs hold at first: the four things that one does with messages.
-export const examples = (messageGroupUuid = "00000000-0000-0000-0000-000000000000") => [
+const NONE = "00000000-0000-0000-0000-000000000000";
+
+// What the tabs hold at first: the six things that one does with messages.
+export const examples = ({ uuid: messageGroupUuid = NONE, cursor = "the cursor of a message's edge" } = {}) => [
   {
     query: `# The viewer's message groups, most recently active first.
 query MessageGroups {
@@ -56,5 +58,31 @@ mutation CreateMessageTo($receiverHandle: String!, $body: String!) {
 }
 `,
     variables: JSON.stringify({ receiverHandle: "tove", body: "Hello, we have not met" }, null, 2),
+  },
+  {
+    query: `# New messages as they come, of all groups. Run it, and write to yourself as somebody else.
+# With after: the last event's cursor, it goes on where it was.
+subscription MessageCreated($after: String) {
+  messageCreated(after: $after) {
+    cursor
+    messageEdge { cursor node { uuid body createdAt sender { handle } } }
+    messageGroupEdge { node { uuid unreadCount } }
+  }
+}
+`,
+  },
+  {
+    query: `# The messages of a group count as read, up to the one with this cursor.
+mutation MarkMessageGroupRead($messageGroupUuid: UUID!, $upTo: String!) {
+  markMessageGroupRead(input: {messageGroupUuid: $messageGroupUuid, upTo: $upTo}) {
+    ... on MarkMessageGroupReadSuccess {
+      messageGroup { uuid unreadCount }
+      unreadMessageGroupCount
+    }
+    ... on Problem { __typename message }
+  }
+}
+`,
+    variables: JSON.stringify({ messageGroupUuid, upTo: cursor }, null, 2),
   },
 ];

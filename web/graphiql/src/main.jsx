@@ -79,14 +79,14 @@ function Token() {
   );
 }
 
-function Page({ handles, messageGroupUuid }) {
+function Page({ handles, newest }) {
   return (
     <GraphiQL
       fetcher={fetcher}
       storage={memory()}
       shouldPersistHeaders={false}
       showPersistHeadersSettings={false}
-      defaultTabs={examples(messageGroupUuid)}
+      defaultTabs={examples(newest)}
       defaultEditorToolsVisibility="variables"
     >
       <GraphiQL.Logo>{handles.length ? <Switch handles={handles} /> : <Token />}</GraphiQL.Logo>
@@ -98,8 +98,8 @@ const root = document.getElementById("graphiql");
 try {
   const handles = await people();
   if (handles.length) await signInAs(handles[0]);
-  const messageGroupUuid = handles.length ? await newestMessageGroup() : undefined;
-  createRoot(root).render(<Page handles={handles} messageGroupUuid={messageGroupUuid} />);
+  const newest = handles.length ? await newestMessageGroup() : undefined;
+  createRoot(root).render(<Page handles={handles} newest={newest} />);
 } catch (error) {
   root.firstElementChild.textContent = `GraphiQL cannot sign in: ${error.message}`;
 }

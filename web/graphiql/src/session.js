@@ -1,5 +1,7 @@
 // Whom one is signed in as, and the token, which is kept here and nowhere else.
 import { createGraphiQLFetcher } from "@graphiql/toolkit";
+import { parse } from "graphql";
+import { createClient } from "graphql-ws";
 
 const session = new URL("graphiql/session/", document.baseURI);
 const graphql = new URL("graphql", document.baseURI).href;
@@ -14,6 +16,7 @@ export async function people() {
 }
 
 export async function signInAs(someone) {
+  if (someone !== handle) hangUp();
   const response = await fetch(new URL("token", session), {
     method: "POST",
     headers: { "content-type": "application/json" },
@@ -26,6 +29,7 @@ export async function signInAs(someone) {
 }
 
 export function setToken(text) {
+  hangUp();
   token = text.trim().replace(/^bearer\s+/i, "");
 }
 
@@ -42,19 +46,80 @@ async function signed(url, options) {
   return send();
 }
 
-const send = createGraphiQLFetcher({ url: graphql, fetch: signed });
+// The socket is there while something is subscribed to. What was given away is not taken back: it is told when it ends.
+const dial = () =>
+  createClient({
+    url: graphql.replace(/^http/, "ws"),
+    connectionParams: () => (token ? { Authorization: `Bearer ${token}` } : {}),
+    retryAttempts: 0,
+  });
+let socket = dial();
 
-// A moment after a tab was changed GraphiQL still names the operation of the one before.
-export const fetcher = (params, options) =>
-  send(params.query.includes(params.operationName) ? params : { ...params, operationName: undefined }, options);
+// Somebody else gets a socket of their own, and hears nothing that was meant for the one before.
+function hangUp() {
+  socket.dispose().catch(() => {});
+  socket = dial();
+}
 
-// Uuid of the newest message group of whom one is signed in as.
+const NOT_SIGNED_IN = [4401, 4403];
+
+function subscribe(payload, sink, renew = handle) {
+  let over = false;
+  let leave = socket.subscribe(payload, {
+    next: (result) => sink.next(result),
+    complete: () => sink.complete(),
+    error(cause) {
+      if (over) return;
+      if (renew && NOT_SIGNED_IN.includes(cause.code)) {
+        const again = () => {
+          if (!over) leave = subscribe(payload, sink, null);
+        };
+        signInAs(renew).then(again, (error) => sink.error(error));
+      } else {
+        sink.error(Array.isArray(cause) ? cause : ended(cause));
+      }
+    },
+  });
+  return () => {
+    over = true;
+    leave();
+  };
+}
+
+function ended({ code, reason }) {
+  const why = code ? `${code} ${reason}`.trim() : "there is no connection";
+  return new Error(`The subscription has ended: ${why}. Run it again; with \`after\` it goes on where it was.`);
+}
+
+const send = createGraphiQLFetcher({ url: graphql, fetch: signed, wsClient: { subscribe } });
+
+// A moment after a tab was changed GraphiQL still names the operation, and the document, of the one before.
+export function fetcher(params, options) {
+  const documentAST = parsed(params.query);
+  const operations = documentAST?.definitions.filter(({ kind }) => kind === "OperationDefinition") ?? [];
+  const names = operations.map(({ name }) => name?.value);
+  const only = names.length === 1 ? names[0] : undefined;
+  const operationName = names.includes(params.operationName) ? params.operationName : only;
+  return send({ ...params, operationName }, { ...options, documentAST });
+}
+
+// Nothing, where it cannot be parsed: the server says why.
+function parsed(query) {
+  try {
+    return parse(query);
+  } catch {
+    return undefined;
+  }
+}
+
+// The newest message group of whom one is signed in as: its uuid, and the cursor of its newest message.
 export async function newestMessageGroup() {
   const response = await signed(graphql, {
     method: "POST",
     headers: { "content-type": "application/json" },
-    body: JSON.stringify({ query: "{ messageGroups(first: 1) { edges { node { uuid } } } }" }),
+    body: JSON.stringify({ query: "{ messageGroups(first: 1) { edges { node { uuid messages(last: 1) { edges { cursor } } } } } }" }),
   });
   const { data } = await response.json();
-  return data?.messageGroups.edges[0]?.node.uuid;
+  const group = data?.messageGroups.edges[0]?.node;
+  return group && { uuid: group.uuid, cursor: group.messages.edges[0]?.cursor };
 }
