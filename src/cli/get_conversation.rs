@@ -1,28 +1,37 @@
 //! `get-conversation`: pattern A.
 
+use std::pin::pin;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use chrono::SecondsFormat;
+use chrono::{DateTime, SecondsFormat};
 use clap::Args;
 use serde_json::{Map, Value, json};
+use tokio::time::sleep;
 
 use super::CliError;
 use super::operator::{Operator, Session};
 use super::output::{self, List};
 use super::people::{PeopleArgs, user_json};
+use super::signals::{INTERRUPTED, stop};
 use super::span::SpanArgs;
-use crate::model::{End, HeadRecord, Message, MessageGroupId, PageRequest, Place};
+use crate::model::{End, HeadRecord, Message, MessageGroupId, PageRequest, Place, SortKey};
 use crate::store::{Consistency, StoreError};
 
 /// How many are read at a time, where all are.
 const PAGE: usize = 500;
+/// How often new messages are asked for.
+const EVERY: Duration = Duration::from_secs(1);
+/// How many times a message that is missing between others is waited for.
+const MOST_WAITS: u32 = 10;
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   cruddur get-conversation 969fb35a-5628-5d97-839f-ff5028c063b1
   cruddur get-conversation --between luu unamused --from 2026-11-01
-  cruddur get-conversation --between luu unamused --all --json > conversation.json")]
+  cruddur get-conversation --between luu unamused --all --json > conversation.json
+  cruddur get-conversation --between luu unamused --limit 5 --follow")]
 pub(super) struct GetConversationArgs {
     /// Which message group
     #[arg(value_name = "GROUP UUID", required_unless_present = "between")]
@@ -32,6 +41,12 @@ pub(super) struct GetConversationArgs {
     between: Vec<String>,
     #[command(flatten)]
     span: SpanArgs,
+    /// Go on with new messages as they come, until Ctrl-C
+    ///
+    /// The table is asked every second. As JSON every message is an object on a
+    /// line of its own, and the last line a summary.
+    #[arg(long, conflicts_with_all = ["to", "year"])]
+    follow: bool,
     #[command(flatten)]
     operator: Operator,
     #[command(flatten)]
@@ -40,11 +55,14 @@ pub(super) struct GetConversationArgs {
 
 impl GetConversationArgs {
     pub async fn run(self) -> Result<ExitCode, CliError> {
-        let [after, before] = self.span.bounds()?;
+        let bounds = self.span.bounds()?;
         let session = self.operator.connect().await?;
-        let shown = self.show(&session, [after, before]).await;
+        let shown = self.show(&session, bounds).await;
         session.finish_list(session.explained(shown)?)?;
-        Ok(ExitCode::SUCCESS)
+        // It is followed until Ctrl-C, or until nobody reads.
+        let was_interrupted = self.follow && output::is_read();
+        let code = if was_interrupted { INTERRUPTED } else { 0 };
+        Ok(ExitCode::from(code))
     }
 
     async fn show(
@@ -53,6 +71,12 @@ impl GetConversationArgs {
         [after, before]: [Option<Place>; 2],
     ) -> Result<List, CliError> {
         let group = self.find(session).await?;
+        let head = Map::from_iter([("messageGroupUuid".to_owned(), json!(group))]);
+        let mut shown = if self.follow {
+            List::lines(session.format)
+        } else {
+            List::begin(session.format, &head, "messages")
+        };
         let mut request = PageRequest {
             end: if self.span.all { End::First } else { End::Last },
             limit: if self.span.all {
@@ -63,26 +87,21 @@ impl GetConversationArgs {
             after,
             before,
         };
-        let head = Map::from_iter([("messageGroupUuid".to_owned(), json!(group))]);
-        let mut shown = List::begin(session.format, &head, "messages");
+        let mut last = request.after.clone();
         loop {
             let page = session
                 .messages
                 .messages(group, &request, Consistency::Strong)
                 .await?;
-            shown.print(
-                &page.items,
-                as_json,
-                ["handle", "time (UTC)", "text"],
-                cells,
-            )?;
-            let last = page.items.last();
-            let last = last.filter(|_| self.span.all && page.has_next && output::is_read());
-            let Some(last) = last else { break };
-            request.after = Some(Place {
-                key: last.key.clone(),
-                seq: last.seq,
-            });
+            print(&mut shown, &page.items)?;
+            last = page.items.last().map(place).or(last);
+            if !(self.span.all && page.has_next && output::is_read()) {
+                break;
+            }
+            request.after.clone_from(&last);
+        }
+        if self.follow {
+            follow(session, group, last, &mut shown).await?;
         }
         Ok(shown)
     }
@@ -133,6 +152,70 @@ impl GetConversationArgs {
             .await?;
         Ok(newest.is_some())
     }
+}
+
+/// Prints new messages as they come, until Ctrl-C or until nobody reads.
+async fn follow(
+    session: &Session,
+    group: MessageGroupId,
+    last: Option<Place>,
+    shown: &mut List,
+) -> Result<(), CliError> {
+    let mut stop = pin!(stop()?);
+    let mut last = last.unwrap_or_else(|| Place {
+        key: SortKey::in_front_of(DateTime::UNIX_EPOCH),
+        seq: 0,
+    });
+    let mut waits = 0;
+    while output::is_read() {
+        tokio::select! {
+            () = &mut stop => break,
+            () = sleep(EVERY) => {}
+        }
+        let messages = &session.messages;
+        let found = messages.messages_behind(group, &last.key, PAGE).await?;
+        let is_any = !found.is_empty();
+        let new = if waits < MOST_WAITS {
+            without_hole(found, last.seq)
+        } else {
+            found.into_iter().flatten().collect()
+        };
+        let is_held_back = is_any && new.is_empty();
+        waits = if is_held_back { waits + 1 } else { 0 };
+        print(shown, &new)?;
+        last = new.last().map_or(last, place);
+    }
+    Ok(())
+}
+
+/// The messages behind number `seq` that have nothing missing in front of them:
+/// a `Query` can show one before the one that was written before it.
+fn without_hole(found: Vec<Option<Message>>, mut seq: u64) -> Vec<Message> {
+    let mut shown = Vec::new();
+    for message in found {
+        let Some(message) = message else {
+            // One that cannot be read may have any number.
+            seq = 0;
+            continue;
+        };
+        if seq > 0 && message.seq > seq + 1 {
+            break;
+        }
+        seq = message.seq;
+        shown.push(message);
+    }
+    shown
+}
+
+fn place(message: &Message) -> Place {
+    Place {
+        key: message.key.clone(),
+        seq: message.seq,
+    }
+}
+
+fn print(shown: &mut List, messages: &[Message]) -> Result<(), CliError> {
+    shown.print(messages, as_json, ["handle", "time (UTC)", "text"], cells)
 }
 
 fn cells(message: &Message) -> [String; 3] {

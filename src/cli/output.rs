@@ -182,16 +182,32 @@ impl<const N: usize> Columns<N> {
     }
 }
 
-/// A list that is printed a page at a time: lines of columns, or a field of a
-/// JSON object whose last field is what it cost.
+/// A list that is printed a page at a time: lines of columns, or in JSON a field
+/// of an object, or lines, of which the last is what it cost.
 pub(super) struct List {
     format: Format,
-    /// What the object begins with, until that is printed.
-    begin: Option<String>,
+    frame: Frame,
     is_empty: bool,
 }
 
+/// What stands around the items of a list in JSON.
+enum Frame {
+    /// An object: what it begins with, until that is printed.
+    Object(Option<String>),
+    /// Nothing.
+    Lines,
+}
+
 impl List {
+    /// Begins a list that may never end: in JSON each item is a line.
+    pub fn lines(format: Format) -> Self {
+        Self {
+            format,
+            frame: Frame::Lines,
+            is_empty: true,
+        }
+    }
+
     /// Begins the list, in JSON behind the fields of `head`. Nothing is printed
     /// before there is something to print.
     pub fn begin(format: Format, head: &Map<String, Value>, name: &str) -> Self {
@@ -203,7 +219,7 @@ impl List {
         let _ = write!(begin, "{}:[", json!(name));
         Self {
             format,
-            begin: Some(begin),
+            frame: Frame::Object(Some(begin)),
             is_empty: true,
         }
     }
@@ -211,9 +227,15 @@ impl List {
     /// The end of the list.
     pub fn finish(mut self, cost: Cost) -> Result<(), CliError> {
         if self.format == Format::Json {
-            let begin = self.begin.take().unwrap_or_default();
-            let cost = cost_json(cost);
-            print(&format!("{begin}\n],\"consumedCapacity\":{cost}}}\n"))?;
+            let consumed = cost_json(cost);
+            let end = match &mut self.frame {
+                Frame::Object(begin) => {
+                    let begin = begin.take().unwrap_or_default();
+                    format!("{begin}\n],\"consumedCapacity\":{consumed}}}\n")
+                }
+                Frame::Lines => line(&json!({ "summary": { "consumedCapacity": consumed } })),
+            };
+            print(&end)?;
         }
         remark_cost(cost);
         echoed()
@@ -240,8 +262,13 @@ impl List {
                     self.is_empty = first;
                     return Ok(());
                 }
-                let begin = self.begin.take().unwrap_or_else(|| ",".to_owned());
-                format!("{begin}\n{}", lines.join(",\n"))
+                match &mut self.frame {
+                    Frame::Object(begin) => {
+                        let begin = begin.take().unwrap_or_else(|| ",".to_owned());
+                        format!("{begin}\n{}", lines.join(",\n"))
+                    }
+                    Frame::Lines => format!("{}\n", lines.join("\n")),
+                }
             }
             Format::Table => {
                 let on_terminal = std::io::stdout().is_terminal();

@@ -8,7 +8,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::time::timeout;
 
 use crate::commands::{PATIENCE, run};
-use crate::harness::{Cruddur, TABLE, checker, cruddur, numbered, start, with_stores};
+use crate::harness::{Cruddur, TABLE, checker, cruddur, numbered, signal, start, with_stores};
 
 /// Runs a command that has to work: standard output, standard error.
 async fn ran(stores: &Cruddur, arguments: &[&str]) -> (String, String) {
@@ -91,6 +91,54 @@ async fn get_conversation_shows_the_newest_oldest_first() {
     }
     let nothing = json_of(&stores, &["get-conversation", uuid, "--year", "2020"]).await;
     assert_eq!(bodies(&nothing), numbered([]));
+}
+
+#[tokio::test]
+async fn get_conversation_follows_what_is_said_until_ctrl_c_or_until_nobody_reads() {
+    let stores = stores().await;
+    for format in ["table", "json", "raw"] {
+        for is_read in [true, false] {
+            let between = ["get-conversation", "--between", "luu", "tove"];
+            let follow = ["--from", "2026-02-01", "--follow", "--output", format];
+            let mut command = cruddur(&[&between[..], &follow].concat());
+            with_stores(&mut command, &stores);
+            let mut process = command
+                .stdout(Stdio::piped())
+                .stderr(Stdio::null())
+                .spawn()
+                .expect("it runs");
+            let mut lines = BufReader::new(process.stdout.take().expect("a pipe")).lines();
+            let mut until = async |text: &str| {
+                let found = async {
+                    while let Some(line) = lines.next_line().await.expect("UTF-8") {
+                        if line.contains(text) {
+                            return true;
+                        }
+                    }
+                    false
+                };
+                timeout(PATIENCE, found).await.expect("a line")
+            };
+
+            assert!(until("message 3").await);
+            let then = format!("then, as {format}, {is_read}");
+            stores.send("luu", "tove", &then).await;
+            assert!(until(&then).await);
+            if is_read {
+                signal(&process, "INT").await;
+                assert_eq!(
+                    until(r#"{"summary":{"consumedCapacity":"#).await,
+                    format == "json"
+                );
+            } else {
+                drop(lines);
+                stores.send("tove", "luu", "to nobody").await;
+            }
+            let ended = timeout(PATIENCE, process.wait()).await.expect("it ends");
+            let code = ended.expect("an end").code();
+            assert_eq!(code, Some(if is_read { 130 } else { 0 }), "{format}");
+        }
+    }
 }
 
 #[tokio::test]
