@@ -20,7 +20,7 @@ ARG FEATURES=--no-default-features
 # see every target that Cargo.toml names.
 COPY Cargo.toml Cargo.lock ./
 RUN mkdir -p src examples tests/api tests/faults \
-    && echo 'fn main() {}' | tee src/main.rs examples/hostile.rs examples/scan.rs examples/throughput.rs examples/torture.rs tests/faults/main.rs > tests/api/main.rs \
+    && echo 'fn main() {}' | tee src/main.rs examples/hostile.rs examples/live.rs examples/scan.rs examples/throughput.rs examples/torture.rs tests/faults/main.rs > tests/api/main.rs \
     && touch src/lib.rs \
     && cargo build --release --locked $FEATURES --bin cruddur \
     && rm -r src
