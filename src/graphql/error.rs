@@ -179,7 +179,7 @@ impl From<ApiError> for Error {
                 Code::Unavailable,
                 "This subscription fell behind. Subscribe again with the last event's `cursor` as `after`: nothing is lost.",
             )
-            .extend_with(|_, extensions| extensions.set("retryAfterMs", 0)),
+            .extend_with(|_, extensions| extensions.set("retryAfterMs", RETRY_AFTER_MS)),
             ApiError::Resync => coded(
                 Code::Resync,
                 "Too many groups were active to go on from this cursor. Read the groups anew and subscribe without `after`.",

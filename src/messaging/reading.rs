@@ -270,6 +270,7 @@ impl Messaging {
         group: MessageGroupId,
         mut found: Option<Found>,
     ) -> Result<Option<(u64, MessageGroup)>, MessagingError> {
+        let mut version = None;
         for _ in 0..TRIES {
             match found {
                 None => return Ok(None),
@@ -286,6 +287,7 @@ impl Messaging {
                         .messages
                         .find_message(group, &head.last_message_key)
                         .await?;
+                    version = Some(head.version);
                     if let Some(newest) = newest {
                         let seen = head_as_seen(viewer, &head, newest);
                         let version = head.version_for(viewer.user().id);
@@ -295,10 +297,20 @@ impl Messaging {
             }
             found = self.find_for(viewer, group).await?;
         }
-        Err(MessagingError::unavailable(
-            None,
-            "a head's newest message is not there",
-        ))
+        match found {
+            // It has not moved: what stands there cannot be read.
+            Some(Found::Headed(head)) if version == Some(head.version) => {
+                let consistency = Consistency::Strong;
+                let newest = self.messages.newest_message(group, consistency).await?;
+                let seen = newest.and_then(|newest| head_as_seen(viewer, &head, newest));
+                let version = head.version_for(viewer.user().id);
+                Ok(seen.map(|group| (version, group)))
+            }
+            _ => Err(MessagingError::unavailable(
+                None,
+                "a head's newest message is not there",
+            )),
+        }
     }
 }
 

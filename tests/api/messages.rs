@@ -173,6 +173,30 @@ async fn an_unreadable_message_is_passed_over_and_the_page_is_filled_from_the_ne
 }
 
 #[tokio::test]
+async fn a_group_whose_newest_message_is_unreadable_shows_the_one_before() {
+    let (cruddur, group) = conversation().await;
+    let table = checker::client(&cruddur.dynamo.url);
+    let found = checker::read(&table).await;
+    let newest = found.messages[&group].last().expect("a message");
+    let damage = table
+        .update_item()
+        .table_name(TABLE)
+        .key("pk", newest["pk"].clone())
+        .key("sk", newest["sk"].clone())
+        .update_expression("SET message = :number")
+        .expression_attribute_values(":number", AttributeValue::N("7".to_owned()));
+    damage.send().await.expect("an item");
+
+    let document = "query($group: UUID!) { messageGroup(uuid: $group) { lastMessage { body } } }";
+    let shown = cruddur
+        .data("luu", document, json!({ "group": group }))
+        .await;
+
+    let shown = &shown["messageGroup"]["lastMessage"]["body"];
+    assert_eq!(shown, "message 49");
+}
+
+#[tokio::test]
 async fn the_same_list_is_found_in_the_group_and_by_the_cursors_of_either() {
     let (cruddur, group) = conversation().await;
     let document = "
