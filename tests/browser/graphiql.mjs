@@ -78,11 +78,17 @@ async function say(places, handle, receiverHandle, body) {
 
 // Subscribes in the tab that is open; resolves once it has begun.
 async function subscribe(page) {
-  const opened = page.waitForEvent("websocket");
+  // Listened to from its first moment: it may say this before anybody asks.
+  const asked = new Promise((resolve) =>
+    page.once("websocket", (socket) =>
+      socket.on("framesent", ({ payload }) => {
+        if (String(payload).includes('"subscribe"')) resolve(socket);
+      }),
+    ),
+  );
   await page.locator("button.graphiql-execute-button").click();
-  const socket = await opened;
+  const socket = await asked;
   assert.ok(!socket.url().includes("eyJ"), "a token is in the address");
-  await socket.waitForEvent("framesent", ({ payload }) => payload.includes('"subscribe"'));
   // Nothing tells when it has begun.
   await page.waitForTimeout(1000);
   return socket;
