@@ -51,7 +51,6 @@ impl Found {
 
 /// Lets a session forget what it has found: each event of a subscription is
 /// answered as of its own time.
-#[derive(Clone)]
 pub(super) struct Renewal {
     messaging: Messaging,
     viewer: Option<Viewer>,

@@ -1,13 +1,12 @@
 //! What can be followed.
 
 use async_graphql::{Context, Subscription as GraphqlSubscription};
-use futures_util::Stream;
-use futures_util::stream::unfold;
+use futures_util::{Stream, StreamExt};
 
 use super::cursor::{CursorArgument, EventCursor, LiveCursor};
 use super::error::ApiError;
 use super::scalars::Uuid;
-use super::session::Session;
+use super::session::{Renewal, Session};
 use super::types::{MessageCreatedEvent, MessageGroupUpdatedEvent};
 use crate::messaging::{Follow, LiveError, Position};
 use crate::model::{MessageGroupId, UserId};
@@ -40,17 +39,11 @@ impl Subscription {
         let group = message_group_uuid.map(|uuid| MessageGroupId(uuid.0));
         let follow = follow(owner, group, after.and_then(|after| after.0))?;
         let follower = Box::pin(session.messaging().follow(viewer, follow)).await?;
-        let renewal = session.renewal();
-        Ok(unfold(follower, move |mut follower| {
-            let renewal = renewal.clone();
-            async move {
-                let arrival = follower.next().await?;
-                // Users and groups are looked up anew for each event.
-                renewal.renew();
-                let event = arrival.map(|arrival| MessageCreatedEvent::new(owner, arrival));
-                Some((event.map_err(ApiError::from), follower))
-            }
-        }))
+        Ok(events(
+            session.renewal(),
+            follower.arrivals(),
+            move |arrival| MessageCreatedEvent::new(owner, arrival),
+        ))
     }
 
     /// Each of the viewer's groups whenever it changes for the viewer: a new
@@ -65,17 +58,25 @@ impl Subscription {
         let session = Session::of(ctx)?;
         let viewer = session.viewer()?;
         let updates = session.messaging().follow_groups(viewer).await?;
-        let renewal = session.renewal();
-        Ok(unfold(updates, move |mut updates| {
-            let renewal = renewal.clone();
-            async move {
-                let update = updates.next().await?;
-                renewal.renew();
-                let event = update.map(MessageGroupUpdatedEvent::new);
-                Some((event.map_err(ApiError::from), updates))
-            }
-        }))
+        let changes = updates.changes();
+        Ok(events(
+            session.renewal(),
+            changes,
+            MessageGroupUpdatedEvent::new,
+        ))
     }
+}
+
+/// Events from what has come. Users and groups are looked up anew for each.
+fn events<T, E>(
+    renewal: Renewal,
+    come: impl Stream<Item = Result<T, LiveError>>,
+    event: impl Fn(T) -> E,
+) -> impl Stream<Item = Result<E, ApiError>> {
+    come.map(move |come| {
+        renewal.renew();
+        come.map(&event).map_err(ApiError::from)
+    })
 }
 
 /// What is asked for, if the cursor belongs to it.

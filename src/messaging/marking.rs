@@ -178,7 +178,7 @@ impl Writer {
     }
 
     fn publish_mark(&self, reader: UserId, head: Head) {
-        self.bus.publish(&Hint {
+        self.bus.publish(Hint {
             group: self.group,
             head,
             messages: Vec::new(),

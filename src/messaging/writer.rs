@@ -211,7 +211,7 @@ impl Writer {
                         continue;
                     };
                     if found.is_some_and(|found| found.id == commit.messages[0].id) {
-                        return bus.publish(&hint(group, &commit));
+                        return bus.publish(hint(group, &commit));
                     }
                     if version != commit.expected_version {
                         return;
@@ -276,7 +276,7 @@ impl Writer {
 
     /// A transaction is in the table: everybody may know.
     async fn applied(&self, batch: &mut Batch, commit: &Commit) {
-        self.bus.publish(&hint(self.group, commit));
+        self.bus.publish(hint(self.group, commit));
         batch.applied(commit);
         self.delete_surplus(commit).await;
     }

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use cruddur::clock::Clock;
 use cruddur::messaging::{Follow, LiveError};
 use cruddur::model::MessageGroupId;
+use futures_util::StreamExt;
 use serde_json::{Value, json};
 
 use crate::harness::{CREATE, Cruddur, Redis, Setup, Socket, start, start_with};
@@ -341,9 +342,12 @@ async fn who_is_too_slow_is_let_go_and_goes_on_where_they_were() {
     let users = cruddur.messaging.user_loader();
     let viewer = cruddur.messaging.viewer(&users, "sub-unamused").await;
     let viewer = viewer.expect("Postgres").expect("a user");
-    let follow = |after| cruddur.messaging.follow(&viewer, Follow::All(after));
-    let mut slow = follow(None).await.expect("it begins");
-    let mut quick = follow(None).await.expect("it begins");
+    let follow = async |after| {
+        let follower = cruddur.messaging.follow(&viewer, Follow::All(after));
+        Box::pin(follower.await.expect("it begins").arrivals())
+    };
+    let mut slow = follow(None).await;
+    let mut quick = follow(None).await;
 
     // More than wait for somebody who takes nothing.
     for number in 0..300 {
@@ -368,7 +372,7 @@ async fn who_is_too_slow_is_let_go_and_goes_on_where_they_were() {
     assert!((1..300).contains(&seen), "{seen}");
     assert!(slow.next().await.is_none());
 
-    let mut again = follow(after).await.expect("it begins again");
+    let mut again = follow(after).await;
     for number in seen..300 {
         let arrival = again.next().await.expect("more").expect("a message");
         assert_eq!(arrival.message.body, format!("{number}"));

@@ -52,8 +52,8 @@ impl Bus {
     }
 
     /// Tells everybody whom it concerns. Never waits.
-    pub(in crate::messaging) fn publish(&self, hint: &Hint) {
-        let hint = Arc::new(hint.clone());
+    pub(in crate::messaging) fn publish(&self, hint: Hint) {
+        let hint = Arc::new(hint);
         for user in hint.audience() {
             self.hub.tell(user, &News::Hint(Arc::clone(&hint)));
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use futures_util::{Stream, stream};
 use tokio::time::{Instant, sleep_until};
 
 use super::bus::{Listener, News};
@@ -68,23 +69,15 @@ pub struct Follower {
     as_of_next: DateTime<Utc>,
     ready: VecDeque<(Message, Arc<MessageGroup>)>,
     behind: Vec<Behind>,
-    ended: bool,
 }
 
 impl Messaging {
     /// Follows new messages. Whatever is committed after this returns is told.
     ///
-    /// One group: one `GetItem` or two. All: two `Query`s of what is newer than
-    /// 15 minutes.
+    /// One group: two `GetItem`s. All: two `Query`s of what is newer than 15
+    /// minutes.
     pub async fn follow(&self, viewer: &Viewer, follow: Follow) -> Result<Follower, LiveError> {
-        if let Follow::Group(group, _) = follow
-            && self.find_other_participant(viewer, group).await?.is_none()
-        {
-            return Err(LiveError::NoSuchGroup);
-        }
-        let user = viewer.user().id;
-        let look = |looks| self.clone().look_through(user, looks);
-        let listener = self.bus.listen(user, look).await;
+        let listener = self.listen(viewer.user().id).await;
         let now = self.clock.now();
         let mut follower = Follower {
             messaging: self.clone(),
@@ -98,7 +91,6 @@ impl Messaging {
             as_of_next: now,
             ready: VecDeque::new(),
             behind: Vec::new(),
-            ended: false,
         };
         match follow {
             Follow::Group(group, after) => follower.begin_in(group, after).await?,
@@ -109,14 +101,11 @@ impl Messaging {
 }
 
 impl Follower {
-    /// The next message, once there is one. After an error there is none.
-    pub async fn next(&mut self) -> Option<Result<Arrival, LiveError>> {
-        if self.ended {
-            return None;
-        }
-        let arrival = self.advance().await;
-        self.ended = arrival.is_err();
-        Some(arrival)
+    /// The messages as they come. It ends with its first error.
+    pub fn arrivals(self) -> impl Stream<Item = Result<Arrival, LiveError>> {
+        stream::try_unfold(self, async |mut follower| {
+            Ok(Some((follower.next().await?, follower)))
+        })
     }
 
     async fn begin_in(
@@ -164,7 +153,7 @@ impl Follower {
         Ok(())
     }
 
-    async fn advance(&mut self) -> Result<Arrival, LiveError> {
+    async fn next(&mut self) -> Result<Arrival, LiveError> {
         loop {
             if let Some((message, group)) = self.ready.pop_front() {
                 return Ok(self.tell(message, group));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio::time::sleep;
 
-use super::bus::Looks;
+use super::bus::{Listener, Looks};
 use super::positions::{Position, floor};
 use crate::messaging::Messaging;
 use crate::model::{MessageGroupId, SortKey, UserId};
@@ -62,6 +62,12 @@ impl From<FoundRow> for Seen {
 }
 
 impl Messaging {
+    /// Listens to what concerns a user, from when this returns on.
+    pub(super) async fn listen(&self, user: UserId) -> Listener {
+        let look = |looks| self.clone().look_through(user, looks);
+        self.bus.listen(user, look).await
+    }
+
     /// A user's rows behind a key. Looked at twice, since one look may miss a
     /// row that moves: two `Query`s on `GRP#<user>`, strongly consistent.
     pub(super) async fn seen_behind(
@@ -84,7 +90,7 @@ impl Messaging {
 
     /// Looks through a user's rows now and then, and whenever hints may have
     /// been lost.
-    pub(super) async fn look_through(self, user: UserId, mut looks: Looks) {
+    async fn look_through(self, user: UserId, mut looks: Looks) {
         let mut as_of = self.clock.now();
         looks.again.mark_unchanged();
         let mut pause = EVERY;

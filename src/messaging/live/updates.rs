@@ -3,6 +3,8 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use futures_util::{Stream, stream};
+
 use super::LiveError;
 use super::bus::{Listener, News};
 use super::hint::Hint;
@@ -22,7 +24,7 @@ pub struct Update {
 }
 
 /// How a group was when it was last told of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default)]
 struct State {
     version: u64,
     seq: u64,
@@ -38,7 +40,6 @@ pub struct Updates {
     states: HashMap<MessageGroupId, State>,
     /// Groups that have changed, and have to be read to know how.
     changed: VecDeque<MessageGroupId>,
-    ended: bool,
 }
 
 impl Messaging {
@@ -46,15 +47,13 @@ impl Messaging {
     /// 15 minutes where hints may get lost, else nothing.
     pub async fn follow_groups(&self, viewer: &Viewer) -> Result<Updates, LiveError> {
         let user = viewer.user().id;
-        let look = |looks| self.clone().look_through(user, looks);
-        let listener = self.bus.listen(user, look).await;
+        let listener = self.listen(user).await;
         let mut updates = Updates {
             messaging: self.clone(),
             viewer: viewer.clone(),
             listener,
             states: HashMap::new(),
             changed: VecDeque::new(),
-            ended: false,
         };
         if self.bus.is_lossy() {
             let rows = self.seen_behind(user, &floor(self.clock.now())).await?;
@@ -75,41 +74,32 @@ impl State {
     }
 
     fn shows(self, seen: &Seen) -> bool {
-        let version = self.version;
-        self == Self {
-            version,
-            ..Self::of(seen)
-        }
+        (self.seq, self.unread_count) == (seen.position.seq, seen.unread_count)
     }
 }
 
 impl Updates {
-    /// The next change, once there is one. After an error there is none.
-    pub async fn next(&mut self) -> Option<Result<Update, LiveError>> {
-        if self.ended {
-            return None;
-        }
-        let update = self.advance().await;
-        self.ended = update.is_err();
-        Some(update)
+    /// The changes as they come. It ends with its first error.
+    pub fn changes(self) -> impl Stream<Item = Result<Update, LiveError>> {
+        stream::try_unfold(self, async |mut updates| {
+            Ok(Some((updates.next().await?, updates)))
+        })
     }
 
-    async fn advance(&mut self) -> Result<Update, LiveError> {
+    async fn next(&mut self) -> Result<Update, LiveError> {
         loop {
-            if let Some(id) = self.changed.pop_front() {
+            let update = if let Some(id) = self.changed.pop_front() {
                 let found = self.messaging.find_at_version(&self.viewer, id).await?;
-                let Some((version, group)) = found else {
-                    continue;
-                };
-                if let Some(update) = self.tell(version, group) {
-                    return Ok(update);
+                found.and_then(|(version, group)| self.tell(version, group))
+            } else {
+                match self.listener.next().await {
+                    None => return Err(LiveError::Behind("its reader is too slow")),
+                    Some(News::Hint(hint)) => self.take_hint(&hint),
+                    Some(News::Look(look)) => {
+                        self.take_look(&look);
+                        None
+                    }
                 }
-                continue;
-            }
-            let update = match self.listener.next().await {
-                None => return Err(LiveError::Behind("its reader is too slow")),
-                Some(News::Hint(hint)) => self.take_hint(&hint),
-                Some(News::Look(look)) => self.take_look(&look),
             };
             if let Some(update) = update {
                 return Ok(update);
@@ -127,14 +117,13 @@ impl Updates {
         self.tell(version, group)
     }
 
-    fn take_look(&mut self, look: &Look) -> Option<Update> {
+    fn take_look(&mut self, look: &Look) {
         for seen in &look.rows {
             let known = self.states.get(&seen.group);
             if !known.is_some_and(|state| state.shows(seen)) {
                 self.has_changed(seen.group);
             }
         }
-        None
     }
 
     fn has_changed(&mut self, group: MessageGroupId) {
