@@ -1,11 +1,14 @@
 //! Subscriptions: what happens, as it happens.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use cruddur::clock::Clock;
 use cruddur::messaging::{Follow, LiveError};
 use cruddur::model::MessageGroupId;
 use futures_util::StreamExt;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use crate::harness::{CREATE, Cruddur, Redis, Setup, Socket, start, start_with};
 
@@ -45,7 +48,7 @@ async fn settle(socket: &mut Socket) {
                 "{message}"
             );
         }
-        tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+        tokio::time::sleep(Duration::from_millis(25)).await;
     }
 }
 
@@ -378,6 +381,36 @@ async fn who_is_too_slow_is_let_go_and_goes_on_where_they_were() {
         assert_eq!(arrival.message.body, format!("{number}"));
         let group = MessageGroupId::of_pair(luu.id, unamused.id);
         assert_eq!(arrival.message.group_id, group);
+    }
+}
+
+#[tokio::test]
+async fn what_is_sent_while_a_subscription_begins_is_told() {
+    let cruddur = start().await;
+    let [luu, unamused] = cruddur.users(["luu", "unamused"]).await;
+    cruddur.send("luu", "unamused", "long before").await;
+    let users = cruddur.messaging.user_loader();
+    let viewer = cruddur.messaging.viewer(&users, "sub-unamused").await;
+    let viewer = viewer.expect("Postgres").expect("a user");
+    let group = MessageGroupId::of_pair(luu.id, unamused.id);
+
+    for (round, followed) in [Follow::All(None), Follow::Group(group, None)]
+        .into_iter()
+        .enumerate()
+    {
+        let sent: Vec<String> = (0..8).map(|number| format!("{round}.{number}")).collect();
+        let send = async {
+            for body in &sent {
+                cruddur.send("luu", "unamused", body).await;
+            }
+        };
+
+        let (follower, ()) = tokio::join!(cruddur.messaging.follow(&viewer, followed), send);
+
+        let arrivals = follower.expect("it begins").arrivals().take(sent.len());
+        let bodies = arrivals.map(|arrival| arrival.expect("a message").message.body);
+        let told = timeout(Duration::from_secs(10), bodies.collect::<Vec<_>>()).await;
+        assert_eq!(told.expect("all of them"), sent);
     }
 }
 

@@ -192,6 +192,11 @@ impl Listener {
         self.news.is_empty()
     }
 
+    /// What waits to be heard.
+    pub fn waiting(&mut self) -> Vec<News> {
+        std::iter::from_fn(|| self.news.try_recv().ok()).collect()
+    }
+
     /// What comes next; `None` once it was let go, having been too slow.
     pub async fn next(&mut self) -> Option<News> {
         self.news.recv().await

@@ -72,7 +72,9 @@ pub struct Follower {
 }
 
 impl Messaging {
-    /// Follows new messages. Whatever is committed after this returns is told.
+    /// Follows new messages. Without a place to go on whatever is committed
+    /// after this was called is told, and what was hinted at only then; of
+    /// other instances', where a hint is lost, after it returns.
     ///
     /// One group: two `GetItem`s. All: two `Query`s of what is newer than 15
     /// minutes.
@@ -92,9 +94,13 @@ impl Messaging {
             ready: VecDeque::new(),
             behind: Vec::new(),
         };
+        let is_new = matches!(follow, Follow::All(None) | Follow::Group(_, None));
         match follow {
             Follow::Group(group, after) => follower.begin_in(group, after).await?,
             Follow::All(after) => follower.begin(after).await?,
+        }
+        if is_new {
+            follower.take_what_waits();
         }
         Ok(follower)
     }
@@ -141,6 +147,7 @@ impl Follower {
             if rows.len() > Positions::MOST {
                 return Err(LiveError::Resync);
             }
+            self.told.clone_from(&self.reached);
             self.take_look(&Look {
                 as_of: self.as_of_next,
                 rows,
@@ -149,8 +156,26 @@ impl Follower {
             let positions = rows.into_iter().map(|seen| (seen.group, seen.position));
             self.reached = positions.collect();
         }
-        self.told.clone_from(&self.reached);
         Ok(())
+    }
+
+    /// Takes what has come while it was read how far the groups are: that is
+    /// new as well, though it was read already.
+    fn take_what_waits(&mut self) {
+        let waiting = self.listener.waiting();
+        for news in &waiting {
+            if let News::Hint(hint) = news
+                && let Some(first) = hint.messages.first()
+                && let Some(reached) = self.reached.get_mut(&hint.group)
+                && first.seq <= reached.seq
+            {
+                *reached = Position::in_front_of(first);
+            }
+        }
+        self.told.clone_from(&self.reached);
+        for news in &waiting {
+            self.take(news);
+        }
     }
 
     async fn next(&mut self) -> Result<Arrival, LiveError> {

@@ -27,6 +27,14 @@ impl Position {
             key: message.key.clone(),
         }
     }
+
+    /// Everything before a message.
+    pub(super) fn in_front_of(message: &Message) -> Self {
+        Self {
+            seq: message.seq.saturating_sub(1),
+            key: SortKey::in_front_of(message.created_at()),
+        }
+    }
 }
 
 /// Positions in all of a user's groups, as of a time: a group without one had
