@@ -60,6 +60,12 @@ impl Code {
         Self::ALL.into_iter().find(|known| known.as_str() == code)
     }
 
+    /// The code of an answer's first error.
+    #[must_use]
+    pub fn of_first(errors: &[ServerError]) -> Option<Self> {
+        errors.first().and_then(Self::of)
+    }
+
     /// Whether the log says more about it, under the request's id.
     #[must_use]
     pub fn is_ours(self) -> bool {

@@ -205,7 +205,8 @@ impl Writers {
             origins: Origin::current().into_iter().collect(),
             _waiting: Present::new(Thing::Message),
         };
-        self.enqueue(group, Work::Message(Box::new(job)))?;
+        self.enqueue(group, Work::Message(Box::new(job)))
+            .inspect_err(|_full| metrics::message_turned_away())?;
         match tokio::time::timeout_at(deadline, answer).await {
             Ok(Ok(reply)) => reply,
             Ok(Err(_)) => Err(MessagingError::unavailable(
@@ -265,7 +266,6 @@ impl Writers {
             sent => sent,
         };
         sent.map_err(|_full| {
-            metrics::message_turned_away();
             let cause = "too much waits for this group";
             MessagingError::unavailable(Some(WriteOutcome::NotApplied), cause)
         })

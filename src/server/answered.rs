@@ -1,7 +1,7 @@
 //! How a GraphQL request ended, by HTTP or over a socket: one line of the log,
 //! and its metrics.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
@@ -46,7 +46,7 @@ impl Asked {
 }
 
 /// How a request ended.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 pub(super) struct Outcome {
     /// By HTTP.
     pub status: Option<StatusCode>,
@@ -68,12 +68,14 @@ impl Outcome {
 /// goes away.
 pub(super) struct Answering {
     pub origin: Origin,
-    pub asked: Arc<Asked>,
+    pub asked: Asked,
     /// The request's span in its trace.
     pub span: Span,
     /// The one of the log.
     log: Span,
     began: Instant,
+    /// Where it goes on after the head of its answer.
+    status: Option<StatusCode>,
     events: u64,
     told: bool,
     counted: Present,
@@ -85,18 +87,20 @@ impl Answering {
         let span = request_span(request_id, &header);
         Self {
             origin: Origin::new(request_id, &span),
-            asked: Arc::default(),
+            asked: Asked::default(),
             span,
             log: Span::current(),
             began: Instant::now(),
+            status: None,
             events: 0,
             told: false,
             counted: Present::new(Thing::Request),
         }
     }
 
-    /// It turns out to be one that stays.
-    pub fn stays(&mut self) {
+    /// It turns out to be one that stays, by HTTP with this status.
+    pub fn stays(&mut self, status: Option<StatusCode>) {
+        self.status = status;
         self.counted = Present::new(Thing::Subscription);
     }
 
@@ -163,7 +167,7 @@ impl Drop for Answering {
         if !self.told {
             // Subscriptions have no other end than that nobody wants more.
             let is_over = self.asked.is_subscription();
-            self.tell(None, if is_over { "ok" } else { GONE });
+            self.tell(self.status, if is_over { "ok" } else { GONE });
         }
     }
 }

@@ -2,10 +2,12 @@
 
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, StatusCode};
+use tokio::time::sleep;
 
 use super::App;
 use super::refused::Refused;
 use crate::auth::{Caller, TokenError};
+use crate::clock::Clock;
 use crate::graphql::Code;
 use crate::messaging::{MessagingError, UserLoader, Viewer};
 
@@ -38,6 +40,20 @@ fn bearer_token(authorization: &str) -> Option<&str> {
     let (scheme, token) = authorization.split_once(' ')?;
     let token = token.trim_matches(' ');
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+/// Resolves when the caller's token ends.
+pub(super) fn end_of_token(caller: &Caller) -> impl Future<Output = ()> + Send + use<> {
+    let left = match caller {
+        Caller::Anonymous => None,
+        Caller::SignedIn { expires_at, .. } => Some(*expires_at - Clock::system().now()),
+    };
+    async move {
+        match left {
+            Some(left) => sleep(left.to_std().unwrap_or_default()).await,
+            None => std::future::pending().await,
+        }
+    }
 }
 
 fn invalid() -> Refused {

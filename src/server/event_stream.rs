@@ -9,37 +9,43 @@ use axum::http::header::ACCEPT;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use futures_util::stream::{self, Stream, StreamExt};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, BoxStream, StreamExt};
 use serde::Serialize;
-use tokio::time::sleep;
+use tracing::Instrument;
 
 use super::Bounds;
+use super::answered::{Answering, FirstError, Outcome};
+use super::caller::end_of_token;
+use super::media::accepts;
 use super::refused::{Errors, Refused};
 use super::serve::Lease;
-use super::websocket::Crowd;
+use super::websocket::{Crowd, Place};
 use crate::auth::Caller;
-use crate::clock::Clock;
 use crate::graphql::Code;
 use crate::model::UserId;
-use crate::telemetry::metrics::{Present, Thing};
+use crate::telemetry::work_for;
 
 /// The media type.
 const EVENT_STREAM: &str = "text/event-stream";
 
 /// Whether a client takes events.
 pub(super) fn is_accepted(headers: &HeaderMap) -> bool {
-    let ranges = headers.get_all(ACCEPT).iter();
-    let mut ranges = ranges.flat_map(|range| range.to_str().unwrap_or_default().split(','));
-    ranges.any(|range| {
-        let mut parts = range.split(';').map(str::trim);
-        let named = parts
-            .next()
-            .is_some_and(|name| name.eq_ignore_ascii_case(EVENT_STREAM));
-        named && !parts.any(|parameter| matches!(parameter, "q=0" | "q=0.0"))
-    })
+    accepts(headers, ACCEPT, EVENT_STREAM)
 }
 
-/// What an event stream needs beside its operation.
+/// The answer of a query or a mutation, as the only event.
+pub(super) fn only(answer: &async_graphql::Response) -> Response {
+    let events = stream::iter([next(answer), complete()]);
+    let mut response = Sse::new(events.map(Infallibly::Ok)).into_response();
+    if let Some(code) = Code::of_first(&answer.errors) {
+        response.extensions_mut().insert(FirstError(code));
+    }
+    response
+}
+
+/// What an event stream needs beside its subscription.
 pub(super) struct Opening {
     pub bounds: Bounds,
     pub crowd: Crowd,
@@ -49,15 +55,12 @@ pub(super) struct Opening {
 }
 
 impl Opening {
-    /// Tells what an operation answers, event by event.
-    ///
-    /// It ends with a word when the operation does, and without one when the
-    /// token expires or the server stops: clients come back then.
+    /// Takes a place among the viewer's connections.
     pub fn open(
         self,
         viewer: Option<UserId>,
-        responses: impl Stream<Item = async_graphql::Response> + Send + 'static,
-    ) -> Result<Response, Refused> {
+        answers: BoxStream<'static, async_graphql::Response>,
+    ) -> Result<EventStream, Refused> {
         let most = self.bounds.sockets_per_user;
         let place = match viewer {
             None => None,
@@ -66,53 +69,96 @@ impl Opening {
                 Refused::new(StatusCode::TOO_MANY_REQUESTS, Code::RateLimited, message)
             })?),
         };
-        let counted = Present::new(Thing::Subscription);
-        let (stopping, expiry) = (self.lease.stopping(), time_left(&self.caller));
+        let (stopping, expiry) = (self.lease.stopping(), end_of_token(&self.caller));
         let end = async move {
             tokio::select! {
                 () = stopping.cancelled() => {}
                 () = expiry => {}
             }
-            drop((place, counted));
         };
-        let events = events(responses, self.request_id).take_until(Box::pin(end));
-        let alive = KeepAlive::new().interval(self.bounds.ping_every);
-        Ok(Sse::new(events).keep_alive(alive).into_response())
+        Ok(EventStream {
+            answers,
+            end: end.boxed(),
+            alive: KeepAlive::new().interval(self.bounds.ping_every),
+            request_id: self.request_id,
+            place,
+        })
     }
 }
 
-/// Resolves at the end of the caller's token.
-fn time_left(caller: &Caller) -> impl Future<Output = ()> + use<> {
-    let left = match caller {
-        Caller::Anonymous => None,
-        Caller::SignedIn { expires_at, .. } => Some(*expires_at - Clock::system().now()),
-    };
-    async move {
-        match left {
-            Some(left) => sleep(left.to_std().unwrap_or_default()).await,
-            None => std::future::pending().await,
-        }
-    }
-}
-
-fn events(
-    responses: impl Stream<Item = async_graphql::Response> + Send + 'static,
+/// A subscription that is told event by event.
+pub(super) struct EventStream {
+    answers: BoxStream<'static, async_graphql::Response>,
+    /// Comes when the token expires or the server stops.
+    end: BoxFuture<'static, ()>,
+    alive: KeepAlive,
     request_id: String,
-) -> impl Stream<Item = Result<Event, Infallible>> + Send {
-    let next = move |response| match response {
-        Ok(response) => event(&response),
-        Err(_panic) => event(&Errors {
-            errors: Refused::internal().of_request(&request_id).errors(),
-        }),
-    };
-    let responses = AssertUnwindSafe(responses).catch_unwind().map(next);
-    let complete = stream::once(async { Event::default().event("complete").data("") });
-    responses.chain(complete).map(Ok)
+    place: Option<Place>,
 }
 
-fn event(payload: &impl Serialize) -> Event {
+impl EventStream {
+    /// Tells what comes, and in the end how it was.
+    ///
+    /// It ends with a word when the subscription does, and without one when the
+    /// token expires or the server stops: clients come back then.
+    pub fn told(self, mut answering: Answering) -> Response {
+        let status = StatusCode::OK;
+        answering.stays(Some(status));
+        let telling = Telling {
+            answers: AssertUnwindSafe(self.answers).catch_unwind().boxed(),
+            answering,
+            outcome: Outcome {
+                status: Some(status),
+                error: None,
+            },
+            request_id: self.request_id,
+            _place: self.place,
+        };
+        let events = stream::unfold(telling, Telling::next);
+        let events = events.chain(stream::once(async { complete() }));
+        let events = events.take_until(self.end).map(Infallibly::Ok);
+        Sse::new(events).keep_alive(self.alive).into_response()
+    }
+}
+
+/// An event stream that is being told.
+struct Telling {
+    answers: BoxStream<'static, std::thread::Result<async_graphql::Response>>,
+    answering: Answering,
+    outcome: Outcome,
+    request_id: String,
+    _place: Option<Place>,
+}
+
+impl Telling {
+    async fn next(mut self) -> Option<(Event, Self)> {
+        let (origin, span) = (self.answering.origin.clone(), self.answering.span.clone());
+        let answer = self.answers.next().instrument(span);
+        let Some(answer) = work_for([origin], answer).await else {
+            self.answering.end(self.outcome);
+            return None;
+        };
+        let (event, error) = match answer {
+            Ok(answer) => (next(&answer), Code::of_first(&answer.errors)),
+            Err(_panic) => {
+                let refused = Refused::internal().of_request(&self.request_id);
+                let errors = refused.errors();
+                (next(&Errors { errors }), Some(refused.code()))
+            }
+        };
+        self.answering.event();
+        self.outcome.error = self.outcome.error.or(error);
+        Some((event, self))
+    }
+}
+
+type Infallibly = Result<Event, Infallible>;
+
+fn next(payload: &impl Serialize) -> Event {
     let event = Event::default().event("next");
-    event
-        .json_data(payload)
-        .unwrap_or_else(|_| Event::default().event("complete"))
+    event.json_data(payload).unwrap_or_else(|_| complete())
+}
+
+fn complete() -> Event {
+    Event::default().event("complete").data("")
 }

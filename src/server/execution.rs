@@ -3,6 +3,9 @@
 use std::time::Duration;
 
 use async_graphql::Response;
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 
 use super::App;
@@ -26,6 +29,19 @@ pub(super) struct Parsed {
     to_keep: Option<ToKeep>,
 }
 
+/// How an operation goes on that is not refused.
+pub(super) enum Begun {
+    Answered(Box<Response>),
+    /// It goes on until there are no more, or nobody wants more.
+    Tells(BoxStream<'static, Response>),
+}
+
+/// A turn among the requests that the server works on.
+pub(super) fn turn(in_flight: &Semaphore) -> Result<SemaphorePermit<'_>, Refused> {
+    let refused = |_full| Refused::unavailable("The server has too much to do. Try again.");
+    in_flight.try_acquire().map_err(refused)
+}
+
 impl App {
     /// The operation that is asked for. Whether it fits the schema is not known
     /// yet.
@@ -46,7 +62,10 @@ impl App {
         let viewer = match caller {
             Caller::Anonymous if self.api.is_public(&parsed.operation) => None,
             Caller::Anonymous => return Err(nobody()),
-            Caller::SignedIn { sub, .. } => Some(viewer(self, &users, sub).await?),
+            Caller::SignedIn { sub, .. } => {
+                let found = timeout_at(deadline, viewer(self, &users, sub)).await;
+                Some(found.unwrap_or_else(|_| Err(Refused::too_late()))?)
+            }
         };
         // Somebody who is nobody here fills no memory.
         if let (Some(_), Some(document)) = (&viewer, &parsed.to_keep) {
@@ -56,17 +75,23 @@ impl App {
         Ok(Session::new(messaging, users, viewer, rate, deadline))
     }
 
-    /// Executes what has one answer, by the deadline or soon after.
-    pub(super) async fn execute(
+    /// Executes what has one answer, by the deadline or soon after; begins what
+    /// has many.
+    pub(super) async fn begin(
         &self,
         operation: Operation,
         session: Session,
         request_id: &str,
         deadline: Instant,
-    ) -> Response {
+    ) -> Result<Begun, Box<Response>> {
+        if operation.is_subscription() {
+            let events = self.api.execute_stream(&operation, session, request_id)?;
+            return Ok(Begun::Tells(events.boxed()));
+        }
         let is_mutation = operation.is_mutation();
         let executed = self.api.execute(operation, session, request_id);
         let answer = timeout_at(deadline + TIME_TO_ANSWER, executed).await;
-        answer.unwrap_or_else(|_| timed_out(is_mutation, request_id))
+        let answer = answer.unwrap_or_else(|_| timed_out(is_mutation, request_id));
+        Ok(Begun::Answered(Box::new(answer)))
     }
 }

@@ -15,6 +15,7 @@ use flate2::read::GzDecoder;
 
 use super::App;
 use super::graphql_http::no_such_path;
+use super::media::accepts;
 
 /// Name and bytes, compressed by gzip, of each file that `build.rs` has bundled.
 const FILES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/graphiql_files.rs"));
@@ -92,7 +93,7 @@ fn answer(name: &str, compressed: &'static [u8], headers: &HeaderMap) -> Respons
         (REFERRER_POLICY, "no-referrer"),
         (VARY, "accept-encoding"),
     ];
-    if takes_gzip(headers) {
+    if accepts(headers, ACCEPT_ENCODING, "gzip") {
         return (headers_of_all, [(CONTENT_ENCODING, "gzip")], compressed).into_response();
     }
     let mut bytes = Vec::new();
@@ -115,20 +116,6 @@ fn content_type(name: &str) -> &'static str {
     }
 }
 
-/// Whether a client takes what is compressed: every browser does.
-fn takes_gzip(headers: &HeaderMap) -> bool {
-    let accepted = headers.get_all(ACCEPT_ENCODING).iter();
-    let mut codings = accepted
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','));
-    codings.any(|coding| {
-        let (name, parameters) = coding.split_once(';').unwrap_or((coding, ""));
-        let quality = parameters.trim().strip_prefix("q=");
-        let is_refused = quality.is_some_and(|quality| quality.parse() == Ok(0.0_f32));
-        name.trim().eq_ignore_ascii_case("gzip") && !is_refused
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,7 +131,11 @@ mod tests {
         ] {
             let value = HeaderValue::from_static(accepted);
             let headers = HeaderMap::from_iter([(ACCEPT_ENCODING, value)]);
-            assert_eq!(takes_gzip(&headers), takes, "{accepted}");
+            assert_eq!(
+                accepts(&headers, ACCEPT_ENCODING, "gzip"),
+                takes,
+                "{accepted}"
+            );
         }
     }
 }

@@ -17,8 +17,8 @@ use tracing::Instrument;
 
 use super::answered::{Answering, Asked, FirstError, Outcome};
 use super::caller::{caller, nobody};
-use super::event_stream::{self, Opening};
-use super::execution::{REQUEST_DEADLINE, TIME_TO_ANSWER};
+use super::event_stream::{self, EventStream, Opening};
+use super::execution::{Begun, REQUEST_DEADLINE, TIME_TO_ANSWER, turn};
 use super::media::Media;
 use super::received::received;
 use super::refused::{Errors, Refused};
@@ -48,8 +48,20 @@ pub(super) async fn graphql(
     let answer = in_time(app, request, &around);
     let answer = Box::pin(answer).instrument(answering.span.clone());
     let answer = work_for([answering.origin.clone()], answer).await;
-    answering.end(Outcome::of(&answer));
-    answer
+    varying(match answer {
+        Answer::Whole(answer) => {
+            answering.end(Outcome::of(&answer));
+            answer
+        }
+        Answer::Events(events) => events.told(answering),
+    })
+}
+
+/// How a request is answered.
+enum Answer {
+    Whole(Response),
+    /// Event by event, from now on.
+    Events(EventStream),
 }
 
 /// What there is beside a request.
@@ -61,7 +73,7 @@ struct Around<'a> {
 }
 
 /// Answers within the time that a request may take, and whatever happens.
-async fn in_time(app: App, request: Request, around: &Around<'_>) -> Response {
+async fn in_time(app: App, request: Request, around: &Around<'_>) -> Answer {
     let media = Media::accepted(request.headers());
     // What is wrong is told as JSON to those who take events alone.
     let events = event_stream::is_accepted(request.headers()).then_some(Media::Json);
@@ -69,7 +81,7 @@ async fn in_time(app: App, request: Request, around: &Around<'_>) -> Response {
     let Some(media) = media.or(events) else {
         let message = "Answers are `application/graphql-response+json`, `application/json` or `text/event-stream`.";
         let refused = Refused::bad(StatusCode::NOT_ACCEPTABLE, message);
-        return varying(refused.into_response());
+        return Answer::Whole(refused.into_response());
     };
     let deadline = Instant::now() + REQUEST_DEADLINE;
     let wanted = Wanted {
@@ -83,15 +95,12 @@ async fn in_time(app: App, request: Request, around: &Around<'_>) -> Response {
     let answer = match timeout_at(deadline + TIME_TO_ANSWER, answer).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(_panic)) => Err(Refused::internal()),
-        Err(_) => Err(Refused::unavailable(
-            "The request took too long. Try again.",
-        )),
+        Err(_) => Err(Refused::too_late()),
     };
-    let refused = |refused: Refused| {
+    answer.unwrap_or_else(|refused| {
         let refused = refused.of_request(around.request_id);
-        in_media(media, refused.into_response())
-    };
-    varying(answer.unwrap_or_else(refused))
+        Answer::Whole(in_media(media, refused.into_response()))
+    })
 }
 
 /// How a client wants to be answered.
@@ -123,7 +132,7 @@ async fn answer(
     wanted: Wanted,
     around: &Around<'_>,
     deadline: Instant,
-) -> Result<Response, Refused> {
+) -> Result<Answer, Refused> {
     let media = wanted.media;
     let by_post = request.method() == Method::POST;
     let lease = request.extensions().get::<Lease>().cloned();
@@ -133,13 +142,10 @@ async fn answer(
     }
     let received = received(request, app.bounds.body_bytes, deadline).await?;
     // Only now: who sends slowly takes nobody's turn.
-    let Ok(_turn) = around.in_flight.try_acquire() else {
-        let message = "The server has too much to do. Try again.";
-        return Err(Refused::unavailable(message));
-    };
+    let _turn = turn(around.in_flight)?;
     let parsed = match app.parse(received) {
         Ok(parsed) => parsed,
-        Err(refused) => return Ok(body(media, *refused)),
+        Err(refused) => return Ok(Answer::Whole(body(media, *refused))),
     };
     let operation = &parsed.operation;
     around.asked.is(operation);
@@ -154,16 +160,18 @@ async fn answer(
             subprotocol `graphql-transport-ws`; or accept `text/event-stream`.";
         return Err(Refused::bad(StatusCode::BAD_REQUEST, message));
     }
-    let in_events = operation.is_subscription() || wanted.only_events;
     let session = app.session(&caller, &parsed, deadline).await?;
-    if !in_events {
-        let executed = app.execute(parsed.operation, session, around.request_id, deadline);
-        return Ok(body(media, executed.await));
-    }
     let viewer = session.viewer_id();
-    let responses = app
-        .api
-        .execute_stream(&parsed.operation, session, around.request_id);
+    let begun = app.begin(parsed.operation, session, around.request_id, deadline);
+    let answers = match begun.await {
+        Ok(Begun::Tells(answers)) => answers,
+        Ok(Begun::Answered(answer)) if wanted.only_events && was_executed(&answer) => {
+            return Ok(Answer::Whole(event_stream::only(&answer)));
+        }
+        Ok(Begun::Answered(answer)) | Err(answer) => {
+            return Ok(Answer::Whole(body(media, *answer)));
+        }
+    };
     let opening = Opening {
         bounds: app.bounds,
         crowd: around.crowd.clone(),
@@ -171,10 +179,7 @@ async fn answer(
         caller,
         request_id: around.request_id.to_owned(),
     };
-    match responses {
-        Ok(responses) => opening.open(viewer, responses),
-        Err(refused) => Ok(body(media, *refused)),
-    }
+    Ok(Answer::Events(opening.open(viewer, answers)?))
 }
 
 /// The answer as JSON, in its order.
@@ -187,7 +192,7 @@ enum Body {
 
 fn body(media: Media, answer: async_graphql::Response) -> Response {
     let executed = was_executed(&answer);
-    let code = answer.errors.first().and_then(Code::of);
+    let code = Code::of_first(&answer.errors);
     let status = match media {
         _ if !executed && code == Some(Code::Unavailable) => StatusCode::SERVICE_UNAVAILABLE,
         Media::GraphqlResponse if !executed => StatusCode::BAD_REQUEST,

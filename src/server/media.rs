@@ -1,7 +1,7 @@
 //! Which media type an answer has (GraphQL over HTTP, 5 and 6.4).
 
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
 /// The media type of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +48,15 @@ impl Media {
             Self::GraphqlResponse => "application/graphql-response+json",
         }
     }
+}
+
+/// Whether a client accepts something that it has to name: a media type, a
+/// coding.
+pub(super) fn accepts(headers: &HeaderMap, header: HeaderName, name: &str) -> bool {
+    let accepted = headers.get_all(header).iter();
+    let accepted = accepted.filter_map(|accepted| accepted.to_str().ok());
+    let mut ranges = accepted.flat_map(|accepted| accepted.split(',').filter_map(range));
+    ranges.any(|(range, quality)| range == name && quality > 0)
 }
 
 /// A media range and its quality in thousandths.

@@ -59,6 +59,11 @@ impl Refused {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, message)
     }
 
+    /// The request's time ran out.
+    pub fn too_late() -> Self {
+        Self::unavailable("The request took too long. Try again.")
+    }
+
     /// A fault of ours, which the request id finds in the log.
     pub fn internal() -> Self {
         let message = "Something went wrong on our side. The request id finds it in our log.";

@@ -25,7 +25,7 @@ use axum::response::{IntoResponse, Response};
 use tokio::sync::Semaphore;
 use tracing::Instrument;
 
-pub(super) use crowd::Crowd;
+pub(super) use crowd::{Crowd, Place};
 
 use super::refused::Refused;
 use super::serve::Lease;

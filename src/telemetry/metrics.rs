@@ -69,7 +69,7 @@ pub(super) fn postgres_query(query: &'static str, result: &'static str, took: Du
     observe(&METRICS.postgres_seconds, [("query", query)], took);
 }
 
-/// A transaction of messages was sent, and this came of it.
+/// A transaction of messages, or of a mark, was sent, and this came of it.
 pub fn write_attempt(outcome: &'static str) {
     add(&METRICS.write_attempts, [("outcome", outcome)], 1);
 }

@@ -19,7 +19,7 @@ const HEALTH: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
 /// Longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-async fn with_bounds(bounds: Bounds) -> Cruddur {
+pub async fn with_bounds(bounds: Bounds) -> Cruddur {
     let cruddur = start_with(Setup {
         bounds,
         ..Setup::default()

@@ -398,19 +398,19 @@ async fn what_is_sent_while_a_subscription_begins_is_told() {
         .into_iter()
         .enumerate()
     {
-        let sent: Vec<String> = (0..8).map(|number| format!("{round}.{number}")).collect();
+        let bodies: Vec<String> = (0..8).map(|number| format!("{round}.{number}")).collect();
         let send = async {
-            for body in &sent {
+            for body in &bodies {
                 cruddur.send("luu", "unamused", body).await;
             }
         };
 
         let (follower, ()) = tokio::join!(cruddur.messaging.follow(&viewer, followed), send);
 
-        let arrivals = follower.expect("it begins").arrivals().take(sent.len());
-        let bodies = arrivals.map(|arrival| arrival.expect("a message").message.body);
-        let told = timeout(Duration::from_secs(10), bodies.collect::<Vec<_>>()).await;
-        assert_eq!(told.expect("all of them"), sent);
+        let arrivals = follower.expect("it begins").arrivals().take(bodies.len());
+        let told = arrivals.map(|arrival| arrival.expect("a message").message.body);
+        let told = timeout(Duration::from_secs(10), told.collect::<Vec<_>>()).await;
+        assert_eq!(told.expect("all of them"), bodies);
     }
 }
 
@@ -444,106 +444,4 @@ async fn instances_tell_each_other_and_what_redis_does_not_carry_is_found_when_i
     send("by Redis again").await;
     assert_eq!(bodies(&mut socket, 1).await, ["by Redis again"]);
     assert!(socket.is_quiet().await);
-}
-
-/// What comes by server-sent events: kinds and data, as far as they have come.
-struct Events {
-    answer: reqwest::Response,
-    buffer: String,
-}
-
-impl Events {
-    async fn open(cruddur: &Cruddur, handle: &str, document: &str) -> Self {
-        let request = cruddur
-            .http
-            .post(format!("{}/graphql", cruddur.url))
-            .bearer_auth(cruddur.token(handle))
-            .header("accept", "text/event-stream")
-            .json(&json!({ "query": document }));
-        let answer = request.send().await.expect("an answer");
-        let buffer = String::new();
-        Self { answer, buffer }
-    }
-
-    /// The next event, unless there are no more.
-    async fn next(&mut self) -> Option<(String, Value)> {
-        loop {
-            if let Some((event, rest)) = self.buffer.split_once("\n\n") {
-                let line = |name: &str| {
-                    let mut lines = event.lines();
-                    lines
-                        .find_map(|line| line.strip_prefix(name))
-                        .map(str::trim)
-                };
-                let kind = line("event:").map(str::to_owned);
-                let data = line("data:").and_then(|data| serde_json::from_str(data).ok());
-                self.buffer = rest.to_string();
-                // What is none keeps the connection alive.
-                if let Some(kind) = kind {
-                    return Some((kind, data.unwrap_or_default()));
-                }
-                continue;
-            }
-            let chunk = self.answer.chunk().await.ok().flatten()?;
-            self.buffer += std::str::from_utf8(&chunk).expect("UTF-8");
-        }
-    }
-}
-
-#[tokio::test]
-async fn who_cannot_use_sockets_gets_the_same_by_server_sent_events() {
-    let cruddur = start().await;
-    cruddur.users(["luu", "unamused", "mirabel"]).await;
-    let document = "subscription { messageCreated { messageEdge { node { body } } } }";
-    let mut unamused = Events::open(&cruddur, "unamused", document).await;
-    let mut mirabel = Events::open(&cruddur, "mirabel", document).await;
-    let headers = unamused.answer.headers();
-    assert_eq!(unamused.answer.status(), 200);
-    assert_eq!(headers["content-type"], "text/event-stream");
-
-    // The head of the answer comes when it has begun to be executed.
-    let mut seen = Vec::new();
-    while seen.is_empty() {
-        cruddur.send("luu", "unamused", "hello").await;
-        let patience = std::time::Duration::from_millis(300);
-        seen.extend(
-            tokio::time::timeout(patience, unamused.next())
-                .await
-                .ok()
-                .flatten(),
-        );
-    }
-    let (kind, data) = &seen[0];
-    assert_eq!(kind, "next");
-    assert_eq!(body(&data["data"]["messageCreated"]), "hello");
-    let silence = std::time::Duration::from_millis(300);
-    let stranger = tokio::time::timeout(silence, mirabel.next()).await;
-    assert!(stranger.is_err(), "{stranger:?}");
-
-    let mut query = Events::open(&cruddur, "luu", "{ viewer { handle } }").await;
-    let (kind, data) = query.next().await.expect("an answer");
-    assert_eq!(
-        (kind.as_str(), &data["data"]["viewer"]["handle"]),
-        ("next", &json!("luu"))
-    );
-    assert_eq!(query.next().await.expect("an end").0, "complete");
-    assert!(query.next().await.is_none());
-
-    let wrong = "subscription { nothing }";
-    let mut socket = Socket::connect(&cruddur.url, &cruddur.token("luu")).await;
-    let refused = socket.ask("wrong", wrong, json!({})).await;
-    assert_eq!(
-        refused["type"], "error",
-        "what is not executed has no events"
-    );
-    let wrong = Events::open(&cruddur, "luu", wrong).await;
-    assert_eq!(
-        wrong.answer.headers()["content-type"],
-        "application/json; charset=utf-8"
-    );
-    let wrong: Value = wrong.answer.json().await.expect("JSON");
-    assert_eq!(
-        wrong["errors"][0]["extensions"]["code"],
-        "GRAPHQL_VALIDATION_FAILED"
-    );
 }

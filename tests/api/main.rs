@@ -19,6 +19,7 @@ mod cost;
 mod create_message;
 mod documents;
 mod errors;
+mod event_stream;
 mod graphiql;
 mod hostile;
 mod http;

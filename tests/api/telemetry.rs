@@ -15,7 +15,9 @@ use tokio::process::Child;
 use tokio::time::timeout;
 
 use crate::commands::{PATIENCE, run};
-use crate::harness::{CREATE, Cruddur, Loss, OURS, Socket, cruddur, signal, start, with_stores};
+use crate::harness::{
+    CREATE, Cruddur, Events, Loss, OURS, Socket, cruddur, signal, start, with_stores,
+};
 
 /// What may be found nowhere.
 const BODY: &str = "xylophone body";
@@ -373,6 +375,38 @@ async fn an_operation_over_a_socket_has_its_line_as_well_and_the_socket_has_one(
     let counted = "cruddur_socket_closes_total{code=\"4400\"}";
     assert_eq!(serve.metric(counted).await, Some(1.0));
     while serve.metric("cruddur_sockets").await != Some(0.0) {}
+}
+
+#[tokio::test]
+async fn a_subscription_by_server_sent_events_has_its_line_when_it_is_over() {
+    let serve = Serve::start().await;
+    serve.stores.users([HANDLE, OTHER]).await;
+    let document = json!({ "query": "subscription { messageCreated { cursor } }" });
+    let mut events = Events::open(&serve.stores, &serve.url, "events", HANDLE, &document).await;
+    let mut sent = 0;
+    // Nothing tells when it has begun.
+    loop {
+        sent += 1;
+        let key = format!("{KEY}-{sent}");
+        serve.send("sent", BODY, &key).await;
+        if let Ok(event) = timeout(Duration::from_millis(300), events.next()).await {
+            assert_eq!(event.expect("an event").0, "next");
+            break;
+        }
+    }
+
+    drop(events);
+
+    let line = serve
+        .line(|line| line["message"] == "answered" && ids(line).eq(["events"]))
+        .await;
+    let told = [&line["operation"], &line["outcome"], &line["status"]];
+    assert_eq!(told, [&json!("subscription"), &json!("ok"), &json!(200)]);
+    let counted = serve.metric("cruddur_subscription_events_total").await;
+    assert_eq!(line["events"].as_f64(), counted);
+    assert!(counted.is_some_and(|events| events >= 1.0), "{line}");
+    assert!(line["dynamodb_calls"].as_u64() > Some(0), "{line}");
+    assert_eq!(serve.metric("cruddur_subscriptions").await, Some(0.0));
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ mod call;
 pub mod checker;
 mod database;
 mod dynamo_proxy;
+mod events;
 mod faults;
 mod half_seen;
 mod lagging_index;
@@ -35,6 +36,7 @@ use tokio::task::JoinHandle;
 
 pub use database::Database;
 pub use dynamo_proxy::{DynamoProxy, Loss};
+pub use events::Events;
 pub use faults::Faults;
 pub use postgres_proxy::PostgresProxy;
 pub use process::{cruddur, free_port, signal, with_stores};

@@ -153,12 +153,12 @@ impl Hub {
         let audience = audiences.entry(user).or_default();
         audience.listeners.insert(number, sender);
         Listener {
-            news,
             _place: Place {
                 hub: Arc::clone(self),
                 user,
                 number,
             },
+            news,
         }
     }
 
@@ -182,8 +182,9 @@ impl Hub {
 /// Somebody who listens to what concerns a user.
 #[derive(Debug)]
 pub(super) struct Listener {
-    news: mpsc::Receiver<News>,
+    /// Given up first: who has gone is not too slow.
     _place: Place,
+    news: mpsc::Receiver<News>,
 }
 
 impl Listener {

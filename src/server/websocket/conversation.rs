@@ -20,9 +20,8 @@ use super::protocol::{ClientMessage, ServerMessage};
 use super::sign_in::{Guest, sign_in};
 use super::socket::Opened;
 use super::writer::{Outgoing, Running, Silence};
-use crate::auth::Caller;
-use crate::clock::Clock;
 use crate::server::App;
+use crate::server::caller::end_of_token;
 
 type Room = mpsc::OwnedPermit<Outgoing>;
 
@@ -157,11 +156,8 @@ impl Conversation {
 
     async fn let_in(&mut self, guest: Result<Guest, Close>) -> Result<(), Close> {
         let guest = guest?;
-        if let Caller::SignedIn { expires_at, .. } = guest.caller {
-            let left = expires_at - Clock::system().now();
-            let left = left.to_std().unwrap_or_default();
-            self.due = sleep(left).map(|()| Close::TokenExpired).boxed();
-        }
+        let end = end_of_token(&guest.caller);
+        self.due = end.map(|()| Close::TokenExpired).boxed();
         self.stage = Stage::Acknowledged(guest);
         let ack = Outgoing::Reply(ServerMessage::ConnectionAck.text());
         // Where nothing is written any more, that is the end of it anyway.

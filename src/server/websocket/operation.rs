@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use async_graphql::{Response, ServerError};
 use axum::http::HeaderMap;
-use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, Stream, StreamExt};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -19,7 +18,7 @@ use super::writer::{Outgoing, Ticket};
 use crate::auth::Caller;
 use crate::graphql::{Code, refusal, was_executed};
 use crate::server::answered::{Answering, Outcome};
-use crate::server::execution::{REQUEST_DEADLINE, TIME_TO_ANSWER};
+use crate::server::execution::{Begun, REQUEST_DEADLINE, TIME_TO_ANSWER, turn};
 use crate::server::received::Received;
 use crate::server::refused::Refused;
 use crate::telemetry::work_for;
@@ -40,13 +39,6 @@ struct Replies {
 
 /// Why an operation is over: the code of its first error.
 type Ended = Option<Code>;
-
-/// How an operation that is not refused goes on.
-enum Begun {
-    Answered(Box<Response>),
-    /// It goes on until there are no more, or nobody wants more.
-    Tells(BoxStream<'static, Response>),
-}
 
 /// Performs an operation, whatever happens in it.
 pub(super) async fn perform(asked: Asked, ticket: Ticket, outgoing: mpsc::Sender<Outgoing>) {
@@ -96,7 +88,7 @@ async fn answer(asked: Asked, replies: &Replies, answering: &mut Answering) -> E
         return replies.refuse(&refused.errors).await;
     };
     shared.running.seat(&replies.ticket, place);
-    answering.stays();
+    answering.stays(None);
     tell(events, &shared.stopping, replies, answering).await
 }
 
@@ -106,22 +98,14 @@ async fn begin(asked: Asked, answering: &Answering) -> Result<Begun, Vec<ServerE
     let deadline = Instant::now() + REQUEST_DEADLINE - TIME_TO_ANSWER;
     let (app, request_id) = (&asked.shared.app, asked.request_id.as_str());
     let told = |refused: Refused| refused.of_request(request_id).errors();
-    let Ok(_turn) = asked.shared.in_flight.try_acquire() else {
-        let message = "The server has too much to do. Try again.";
-        return Err(told(Refused::unavailable(message)));
-    };
+    let _turn = turn(&asked.shared.in_flight).map_err(told)?;
     let parsed = app.parse(asked.received);
     let parsed = parsed.map_err(|refused| refused.errors)?;
     answering.asked.is(&parsed.operation);
     let session = app.session(&asked.caller, &parsed, deadline).await;
-    let (session, operation) = (session.map_err(told)?, parsed.operation);
-    if operation.is_subscription() {
-        let events = app.api.execute_stream(&operation, session, request_id);
-        let events = events.map_err(|refused| refused.errors)?;
-        return Ok(Begun::Tells(events.boxed()));
-    }
-    let executed = app.execute(operation, session, request_id, deadline);
-    Ok(Begun::Answered(Box::new(executed.await)))
+    let session = session.map_err(told)?;
+    let begun = app.begin(parsed.operation, session, request_id, deadline);
+    begun.await.map_err(|refused| refused.errors)
 }
 
 /// Tells a subscription's events until there are no more, or the server stops:
@@ -145,12 +129,8 @@ async fn tell(
         };
         replies.next(&event).await;
         answering.event();
-        ended = ended.or(first_code(&event.errors));
+        ended = ended.or(Code::of_first(&event.errors));
     }
-}
-
-fn first_code(errors: &[ServerError]) -> Option<Code> {
-    errors.first().and_then(Code::of)
 }
 
 impl Replies {
@@ -161,7 +141,7 @@ impl Replies {
         }
         self.next(answer).await;
         self.complete().await;
-        first_code(&answer.errors)
+        Code::of_first(&answer.errors)
     }
 
     async fn next(&self, payload: &Response) {
@@ -178,7 +158,7 @@ impl Replies {
     async fn refuse(&self, payload: &[ServerError]) -> Ended {
         let id = &self.ticket.id;
         self.say(&ServerMessage::Error { id, payload }, true).await;
-        first_code(payload)
+        Code::of_first(payload)
     }
 
     async fn say(&self, message: &ServerMessage<'_>, last: bool) {

@@ -201,12 +201,12 @@ impl Metrics {
         let registry = &mut self.registry;
         registry.register(
             "write_attempts",
-            "Transactions of messages that were sent, by outcome (applied, refused, unknown)",
+            "Transactions of messages and of marks as read that were sent, by outcome (applied, refused, unknown)",
             self.write_attempts.clone(),
         );
         registry.register(
             "write_retries",
-            "Reasons for which a transaction of messages has to be planned or sent again",
+            "Reasons for which one of them has to be planned or sent again",
             self.write_retries.clone(),
         );
         registry.register(
