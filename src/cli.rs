@@ -118,7 +118,7 @@ impl Command {
     async fn run(self) -> Result<ExitCode, CliError> {
         match self {
             #[cfg(feature = "dev")]
-            Self::Dev(args) => args.run().await,
+            Self::Dev(args) => Box::pin(args.run()).await,
             #[cfg(feature = "dev")]
             Self::Issuer(args) => args.run().await,
             Self::Serve(args) => args.run().await,

@@ -288,6 +288,9 @@ pub struct BoundsArgs {
     /// GraphQL requests that are worked on at a time; others get 503
     #[arg(long, env = "CRUDDUR_MAX_IN_FLIGHT", default_value_t = Bounds::default().in_flight, value_name = "N", value_parser = at_least_one())]
     max_in_flight: usize,
+    /// Bytes of answers that are being made or wait to be read; others get 503
+    #[arg(long, env = "CRUDDUR_MAX_UNREAD_BYTES", default_value_t = Bounds::default().unread_bytes, value_name = "N", value_parser = at_least_one())]
+    max_unread_bytes: usize,
     /// Connections at a time; others get 503
     #[arg(long, env = "CRUDDUR_MAX_CONNECTIONS", default_value_t = Bounds::default().connections, value_name = "N", value_parser = at_least_one())]
     max_connections: usize,
@@ -319,6 +322,12 @@ pub struct BoundsArgs {
     /// Fields inside of each other
     #[arg(long, env = "CRUDDUR_MAX_DEPTH", default_value_t = Limits::default().depth, value_name = "N", value_parser = at_least_one())]
     max_depth: usize,
+    /// Fields inside of each other below `__schema` and `__type`
+    #[arg(long, env = "CRUDDUR_MAX_INTROSPECTION_DEPTH", default_value_t = Limits::default().introspection_depth, value_name = "N", value_parser = at_least_one())]
+    max_introspection_depth: usize,
+    /// Bytes that an operation can answer, were every message as long as it may be
+    #[arg(long, env = "CRUDDUR_MAX_ANSWER_BYTES", default_value_t = Limits::default().answer_bytes, value_name = "N", value_parser = at_least_one())]
+    max_answer_bytes: usize,
     /// Objects that an operation can answer
     #[arg(long, env = "CRUDDUR_MAX_NODES", default_value_t = Limits::default().nodes, value_name = "N", value_parser = at_least_one())]
     max_nodes: usize,
@@ -357,8 +366,9 @@ impl ApiArgs {
             aliases: self.bounds.max_aliases,
             root_fields: self.bounds.max_root_fields,
             depth: self.bounds.max_depth,
+            introspection_depth: self.bounds.max_introspection_depth,
             nodes: self.bounds.max_nodes,
-            ..Limits::default()
+            answer_bytes: self.bounds.max_answer_bytes,
         }
     }
 
@@ -377,6 +387,7 @@ impl ApiArgs {
         Bounds {
             body_bytes: self.bounds.max_body_bytes,
             in_flight: self.bounds.max_in_flight,
+            unread_bytes: self.bounds.max_unread_bytes,
             connections: self.bounds.max_connections,
             idle_for: Duration::from_secs(self.bounds.idle_seconds),
             subscriptions: self.bounds.max_subscriptions,

@@ -24,6 +24,6 @@ mod values;
 pub use api::{Api, Introspection};
 pub use error::{ApiError, Code, refusal, timed_out, was_executed};
 pub use limits::Limits;
-pub use operation::{GraphqlRequest, Operation};
+pub use operation::{GraphqlRequest, Operation, Prepared};
 pub use rate::SendRate;
 pub use session::Session;

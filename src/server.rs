@@ -9,6 +9,7 @@ mod execution;
 mod graphiql;
 mod graphql_http;
 mod health;
+mod load;
 mod media;
 mod metrics;
 mod received;
@@ -26,12 +27,13 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Request};
 use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Extension, Router};
-use tokio::sync::Semaphore;
 use tower_http::ServiceBuilderExt;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::MakeRequestUuid;
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::trace::TraceLayer;
+
+use load::Load;
 
 pub use cors::{InvalidOrigin, Origin, Origins};
 pub use documents::{Documents, InvalidManifest};
@@ -77,6 +79,8 @@ pub struct Bounds {
     pub body_bytes: usize,
     /// GraphQL requests that are worked on; the others are sent away.
     pub in_flight: usize,
+    /// Bytes of answers that are being made, or that nobody has read yet.
+    pub unread_bytes: usize,
     /// Connections, sockets among them; the others are sent away.
     pub connections: usize,
     /// How long the head of a request may take.
@@ -102,6 +106,7 @@ impl Default for Bounds {
         Self {
             body_bytes: 64 * 1024,
             in_flight: 1000,
+            unread_bytes: 512 * 1024 * 1024,
             connections: 10_000,
             head_within: Duration::from_secs(10),
             write_within: Duration::from_secs(20),
@@ -116,7 +121,7 @@ impl Default for Bounds {
 
 /// The routes.
 pub fn router(app: App) -> Router {
-    let in_flight = Arc::new(Semaphore::new(app.bounds.in_flight));
+    let load = Load::new(&app.bounds);
     let cors = app.origins.layer();
     let layers = tower::ServiceBuilder::new()
         .map_request(without_strange_id)
@@ -147,7 +152,7 @@ pub fn router(app: App) -> Router {
         .method_not_allowed_fallback(graphql_http::wrong_method)
         .fallback(graphql_http::no_such_path)
         .layer(layers)
-        .layer(Extension(in_flight))
+        .layer(Extension(load))
         .layer(Extension(Crowd::default()))
         .with_state(app)
 }
@@ -155,14 +160,14 @@ pub fn router(app: App) -> Router {
 /// A path for both: what asks for a WebSocket gets one.
 async fn graphql_or_socket(
     app: State<App>,
-    in_flight: Extension<Arc<Semaphore>>,
+    load: Extension<Load>,
     crowd: Extension<Crowd>,
     request: axum::extract::Request,
 ) -> Response {
     if websocket::is_asked_for(request.headers()) {
-        websocket::open(app, in_flight, crowd, request).await
+        websocket::open(app, load, crowd, request).await
     } else {
-        graphql_http::graphql(app, in_flight, crowd, request).await
+        graphql_http::graphql(app, load, crowd, request).await
     }
 }
 

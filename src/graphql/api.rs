@@ -15,7 +15,7 @@ use super::completion::Answered;
 use super::error::{Code, refusal, see_to};
 use super::limits::Limits;
 use super::mutation::Mutation;
-use super::operation::{GraphqlRequest, Operation};
+use super::operation::{GraphqlRequest, Operation, Prepared};
 use super::query::Query;
 use super::session::Session;
 use super::subscription::Subscription;
@@ -91,9 +91,10 @@ impl Api {
         self.introspection == Introspection::Public && operation.is_introspection()
     }
 
-    /// Validates an operation against the schema, coerces its variables, and
-    /// makes it fit to be executed.
-    pub fn check(&self, operation: &Operation) -> Result<OperationDefinition, Box<Response>> {
+    /// Validates an operation against what is shown of the schema, coerces its
+    /// variables, and makes it fit to be executed; or says why it is not.
+    pub fn prepare(&self, operation: &Operation) -> Result<Prepared, Box<Response>> {
+        self.check_shown(operation)?;
         operation.prepare(&self.definition, &self.limits)
     }
 
@@ -126,36 +127,25 @@ impl Api {
     /// Executes an operation. Every error of the answer has a code.
     pub async fn execute(
         &self,
-        operation: Operation,
+        Prepared { definition, .. }: Prepared,
         session: Session,
         request_id: &str,
     ) -> Response {
-        let operation = match self.prepare(&operation) {
-            Ok(operation) => operation,
-            Err(refused) => return *refused,
-        };
-        let response = self.schema.execute(request(&operation, session)).await;
-        self.complete(&operation, response, request_id)
+        let response = self.schema.execute(request(&definition, session)).await;
+        self.complete(&definition, response, request_id)
     }
 
-    /// Executes an operation of any kind: a subscription has an answer for each
-    /// event, the others have one. Or says why it is not executed.
+    /// Executes a subscription, which has an answer for each of its events.
     pub fn execute_stream(
         &self,
-        operation: &Operation,
+        Prepared { definition, .. }: Prepared,
         session: Session,
         request_id: &str,
-    ) -> Result<impl Stream<Item = Response> + Send + use<>, Box<Response>> {
-        let operation = self.prepare(operation)?;
+    ) -> impl Stream<Item = Response> + Send + use<> {
         let (api, request_id) = (self.clone(), request_id.to_owned());
-        let responses = self.schema.execute_stream(request(&operation, session));
-        let complete = move |response| api.complete(&operation, response, &request_id);
-        Ok(responses.map(complete))
-    }
-
-    fn prepare(&self, operation: &Operation) -> Result<OperationDefinition, Box<Response>> {
-        self.check_shown(operation)?;
-        self.check(operation)
+        let responses = self.schema.execute_stream(request(&definition, session));
+        let complete = move |response| api.complete(&definition, response, &request_id);
+        responses.map(complete)
     }
 
     fn complete(

@@ -5,14 +5,14 @@
 //! seconds and hundreds of megabytes. Here each fragment is counted once, so
 //! that the time is linear in the document.
 
-mod nodes;
+mod answer;
 mod shape;
 
 use apollo_compiler::ast::{Definition, Document, Selection};
 use apollo_compiler::executable::{self, ExecutableDocument};
 use apollo_compiler::response::JsonMap;
 
-use nodes::Estimate;
+use answer::Estimate;
 use shape::{Counting, MOST_LEVELS, Shape};
 
 /// The most of everything.
@@ -34,6 +34,8 @@ pub struct Limits {
     pub introspection_depth: usize,
     /// Objects that an operation can answer, by the sizes that it asks for.
     pub nodes: usize,
+    /// Bytes that it can answer, were every message as long as it may be.
+    pub answer_bytes: usize,
 }
 
 impl Default for Limits {
@@ -47,6 +49,7 @@ impl Default for Limits {
             depth: 10,
             introspection_depth: 20,
             nodes: 5000,
+            answer_bytes: 16 * 1024 * 1024,
         }
     }
 }
@@ -74,7 +77,7 @@ pub(super) struct Exceeded {
     most: usize,
 }
 
-fn within(what: &'static str, value: usize, most: usize) -> Result<(), Exceeded> {
+pub(super) fn within(what: &'static str, value: usize, most: usize) -> Result<(), Exceeded> {
     if value <= most {
         Ok(())
     } else {
@@ -149,14 +152,17 @@ impl Limits {
         )
     }
 
-    /// Whether an operation may be executed with these variables.
-    pub(super) fn check_nodes(
+    /// Whether an operation may be executed with these variables. Says how many
+    /// bytes it can answer.
+    pub(super) fn check_answer(
         &self,
         document: &ExecutableDocument,
         operation: &executable::SelectionSet,
         variables: &JsonMap,
-    ) -> Result<(), Exceeded> {
-        let nodes = Estimate::new(document, variables).nodes(operation);
-        within("objects to answer", nodes, self.nodes)
+    ) -> Result<usize, Exceeded> {
+        let size = Estimate::new(document, variables).size(operation);
+        within("objects to answer", size.nodes, self.nodes)?;
+        within("bytes to answer at most", size.bytes, self.answer_bytes)?;
+        Ok(size.bytes)
     }
 }

@@ -45,6 +45,28 @@ impl fmt::Debug for Operation {
     }
 }
 
+/// An operation that fits the schema and is within the limits.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    pub(super) definition: OperationDefinition,
+    /// How many bytes it can answer; for a subscription, each of its events.
+    pub answer_bytes: usize,
+}
+
+impl Prepared {
+    /// Whether it changes anything.
+    #[must_use]
+    pub fn is_mutation(&self) -> bool {
+        self.definition.ty == async_graphql::parser::types::OperationType::Mutation
+    }
+
+    /// Whether it has an answer for each of many events.
+    #[must_use]
+    pub fn is_subscription(&self) -> bool {
+        self.definition.ty == async_graphql::parser::types::OperationType::Subscription
+    }
+}
+
 /// Why a request is refused as a whole.
 type Refused = Box<Response>;
 
@@ -141,7 +163,7 @@ impl Operation {
         let Ok(operation) = document.operations.get(self.definition.name.as_deref()) else {
             return Ok(());
         };
-        within_nodes(limits, &document, operation, &JsonMap::new())
+        within_answer(limits, &document, operation, &JsonMap::new()).map(drop)
     }
 
     /// Makes it fit to be executed: validated against the schema, with its
@@ -151,7 +173,7 @@ impl Operation {
         &self,
         schema: &Valid<Schema>,
         limits: &Limits,
-    ) -> Result<OperationDefinition, Refused> {
+    ) -> Result<Prepared, Refused> {
         let document = self.validate(schema)?;
         let sources = &document.sources;
         let name = self.definition.name.as_deref();
@@ -166,22 +188,26 @@ impl Operation {
                 .map_err(|error| told(Code::BadUserInput, &error.to_graphql_error(sources)))?;
         check_variables(schema, operation, &variables)
             .map_err(|wrong| wrong_value(Code::BadUserInput, wrong, sources))?;
-        within_nodes(limits, &document, operation, &variables)?;
+        let answer_bytes = within_answer(limits, &document, operation, &variables)?;
         let normal = Normal::new(schema, &document, &variables);
-        normal
+        let definition = normal
             .operation(operation)
-            .map_err(|unfit| Box::new(refusal(unfit.code(), unfit.to_string())))
+            .map_err(|unfit| Box::new(refusal(unfit.code(), unfit.to_string())))?;
+        Ok(Prepared {
+            definition,
+            answer_bytes,
+        })
     }
 }
 
-fn within_nodes(
+fn within_answer(
     limits: &Limits,
     document: &ExecutableDocument,
     operation: &executable::Operation,
     variables: &JsonMap,
-) -> Result<(), Refused> {
+) -> Result<usize, Refused> {
     limits
-        .check_nodes(document, &operation.selection_set, variables)
+        .check_answer(document, &operation.selection_set, variables)
         .map_err(|error| Box::new(refusal(Code::QueryTooComplex, error.to_string())))
 }
 

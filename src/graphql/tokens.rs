@@ -4,25 +4,30 @@ use apollo_parser::{Lexer, Token, TokenKind};
 
 use super::completion::OWN_ALIAS;
 use super::error::Code;
+use super::limits::{Exceeded, within};
 
 /// How deep brackets may be nested.
 const DEEPEST_NESTING: usize = 200;
+/// How many characters that are none of GraphQL's the parser is shown: each of
+/// them costs it an error of its own.
+const MOST_ERRORS: usize = 20;
 
 /// Why a document is not parsed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Unparsable {
-    #[error("The document has more than {0} tokens.")]
-    TooLong(usize),
-    #[error("The document is nested deeper than {DEEPEST_NESTING} levels.")]
-    TooDeep,
+    #[error(transparent)]
+    Exceeded(#[from] Exceeded),
+    #[error("The document has {0} characters that are none of GraphQL's.")]
+    NotGraphql(usize),
     #[error("`{OWN_ALIAS}` is a name of the server's own.")]
     OwnName,
 }
 
 impl Unparsable {
-    pub fn code(self) -> Code {
+    pub fn code(&self) -> Code {
         match self {
-            Self::TooLong(_) | Self::TooDeep => Code::QueryTooComplex,
+            Self::Exceeded(_) => Code::QueryTooComplex,
+            Self::NotGraphql(_) => Code::GraphqlParseFailed,
             Self::OwnName => Code::GraphqlValidationFailed,
         }
     }
@@ -33,14 +38,27 @@ impl Unparsable {
 /// the parser. Every other token stays where it is.
 pub(super) fn parsable(mut document: String, most: usize) -> Result<String, Unparsable> {
     let mut tokens = Vec::new();
-    // What is no token is the parser's to tell.
-    for token in Lexer::new(&document).flatten() {
+    let (mut count, mut errors) = (0, 0);
+    for token in Lexer::new(&document) {
+        // What is no token is the parser's to tell.
+        let Ok(token) = token else {
+            errors += 1;
+            continue;
+        };
         match token.kind() {
             TokenKind::Whitespace | TokenKind::Comment | TokenKind::Comma | TokenKind::Eof => {}
             TokenKind::Name if token.data() == OWN_ALIAS => return Err(Unparsable::OwnName),
-            _ if tokens.len() == most => return Err(Unparsable::TooLong(most)),
-            _ => tokens.push(token),
+            _ => {
+                count += 1;
+                if count <= most {
+                    tokens.push(token);
+                }
+            }
         }
+    }
+    within("tokens", count, most)?;
+    if errors > MOST_ERRORS {
+        return Err(Unparsable::NotGraphql(errors));
     }
     let descriptions = descriptions(&tokens)?;
     for (at, length) in descriptions.into_iter().rev() {
@@ -53,12 +71,15 @@ pub(super) fn parsable(mut document: String, most: usize) -> Result<String, Unpa
 }
 
 /// Where descriptions begin, and how many bytes they have.
-fn descriptions(tokens: &[Token<'_>]) -> Result<Vec<(usize, usize)>, Unparsable> {
-    let mut depth = 0_usize;
+fn descriptions(tokens: &[Token<'_>]) -> Result<Vec<(usize, usize)>, Exceeded> {
+    let (mut depth, mut deepest) = (0_usize, 0);
     let mut found = Vec::new();
     for (number, token) in tokens.iter().enumerate() {
         match token.kind() {
-            TokenKind::LCurly | TokenKind::LParen | TokenKind::LBracket => depth += 1,
+            TokenKind::LCurly | TokenKind::LParen | TokenKind::LBracket => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
             TokenKind::RCurly | TokenKind::RParen | TokenKind::RBracket => {
                 depth = depth.saturating_sub(1);
             }
@@ -78,10 +99,8 @@ fn descriptions(tokens: &[Token<'_>]) -> Result<Vec<(usize, usize)>, Unparsable>
             }
             _ => {}
         }
-        if depth > DEEPEST_NESTING {
-            return Err(Unparsable::TooDeep);
-        }
     }
+    within("levels of brackets", deepest, DEEPEST_NESTING)?;
     Ok(found)
 }
 
@@ -97,17 +116,26 @@ mod tests {
     fn what_is_nested_deeper_than_the_parser_may_go_is_not_parsed() {
         let nested = |levels: usize| "{a(b:[".repeat(levels);
         assert_eq!(parsable(nested(66), 4000), Ok(nested(66)));
-        assert_eq!(parsable(nested(67), 4000), Err(Unparsable::TooDeep));
+        let refused = parsable(nested(67), 4000).map_err(|error| error.to_string());
+        let deep = "The operation has 201 levels of brackets, and 200 are the most. Ask for less at a time.";
+        assert_eq!(refused, Err(deep.to_owned()));
         for quoted in ["#", "\"", "\"\"\""] {
             let document = format!("{{ a(b: {quoted}{}", "{".repeat(300));
             assert_eq!(parsable(document.clone(), 4000), Ok(document));
         }
         let escaped = format!("{{ a(b: \"\"\" \\\"\"\" {} \"\"\") }}", "{".repeat(300));
         assert_eq!(parsable(escaped.clone(), 4000), Ok(escaped));
-        assert_eq!(
-            parsable("# one, two\n{ a, ".repeat(51), 100),
-            Err(Unparsable::TooLong(100))
-        );
+        let long = parsable("# one, two\n{ a, ".repeat(51), 100).map_err(|error| error.to_string());
+        let refused = "The operation has 102 tokens, and 100 are the most. Ask for less at a time.";
+        assert_eq!(long, Err(refused.to_owned()));
+    }
+
+    #[test]
+    fn what_is_no_token_is_told_by_the_parser_unless_there_is_much_of_it() {
+        let few = format!("{{ a {} }}", "%".repeat(20));
+        assert_eq!(parsable(few.clone(), 100), Ok(few));
+        let much = format!("{{ a {} }}", "%".repeat(21));
+        assert_eq!(parsable(much, 100), Err(Unparsable::NotGraphql(21)));
     }
 
     #[test]

@@ -18,6 +18,7 @@ use tracing::Instrument;
 use super::Bounds;
 use super::answered::{Answering, FirstError, Outcome};
 use super::caller::end_of_token;
+use super::load::Space;
 use super::media::accepts;
 use super::refused::{Errors, Refused};
 use super::serve::Lease;
@@ -36,9 +37,14 @@ pub(super) fn is_accepted(headers: &HeaderMap) -> bool {
 }
 
 /// The answer of a query or a mutation, as the only event.
-pub(super) fn only(answer: &async_graphql::Response) -> Response {
+pub(super) fn only(answer: &async_graphql::Response, space: Space) -> Response {
     let events = stream::iter([next(answer), complete()]);
-    let mut response = Sse::new(events.map(Infallibly::Ok)).into_response();
+    let events = events.map(move |event| {
+        // It is given back at the end.
+        let _held = &space;
+        Infallibly::Ok(event)
+    });
+    let mut response = Sse::new(events).into_response();
     if let Some(code) = Code::of_first(&answer.errors) {
         response.extensions_mut().insert(FirstError(code));
     }

@@ -5,7 +5,6 @@ use std::time::Duration;
 use async_graphql::Response;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
-use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 
 use super::App;
@@ -14,7 +13,7 @@ use super::documents::ToKeep;
 use super::received::Received;
 use super::refused::Refused;
 use crate::auth::Caller;
-use crate::graphql::{Operation, Session, timed_out};
+use crate::graphql::{Operation, Prepared, Session, timed_out};
 
 /// How long a request may take.
 pub(super) const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
@@ -29,17 +28,11 @@ pub(super) struct Parsed {
     to_keep: Option<ToKeep>,
 }
 
-/// How an operation goes on that is not refused.
+/// How an operation goes on.
 pub(super) enum Begun {
     Answered(Box<Response>),
     /// It goes on until there are no more, or nobody wants more.
     Tells(BoxStream<'static, Response>),
-}
-
-/// A turn among the requests that the server works on.
-pub(super) fn turn(in_flight: &Semaphore) -> Result<SemaphorePermit<'_>, Refused> {
-    let refused = |_full| Refused::unavailable("The server has too much to do. Try again.");
-    in_flight.try_acquire().map_err(refused)
 }
 
 impl App {
@@ -79,19 +72,19 @@ impl App {
     /// has many.
     pub(super) async fn begin(
         &self,
-        operation: Operation,
+        operation: Prepared,
         session: Session,
         request_id: &str,
         deadline: Instant,
-    ) -> Result<Begun, Box<Response>> {
+    ) -> Begun {
         if operation.is_subscription() {
-            let events = self.api.execute_stream(&operation, session, request_id)?;
-            return Ok(Begun::Tells(events.boxed()));
+            let events = self.api.execute_stream(operation, session, request_id);
+            return Begun::Tells(events.boxed());
         }
         let is_mutation = operation.is_mutation();
         let executed = self.api.execute(operation, session, request_id);
         let answer = timeout_at(deadline + TIME_TO_ANSWER, executed).await;
         let answer = answer.unwrap_or_else(|_| timed_out(is_mutation, request_id));
-        Ok(Begun::Answered(Box::new(answer)))
+        Begun::Answered(Box::new(answer))
     }
 }

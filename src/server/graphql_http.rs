@@ -2,7 +2,6 @@
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::{Request, State};
@@ -11,14 +10,14 @@ use axum::http::{HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use serde::Serialize;
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
 use super::answered::{Answering, Asked, FirstError, Outcome};
 use super::caller::{caller, nobody};
 use super::event_stream::{self, EventStream, Opening};
-use super::execution::{Begun, REQUEST_DEADLINE, TIME_TO_ANSWER, turn};
+use super::execution::{Begun, REQUEST_DEADLINE, TIME_TO_ANSWER};
+use super::load::{Load, Space};
 use super::media::Media;
 use super::received::received;
 use super::refused::{Errors, Refused};
@@ -33,14 +32,14 @@ use crate::telemetry::work_for;
 /// how long each, and in which media type.
 pub(super) async fn graphql(
     State(app): State<App>,
-    Extension(in_flight): Extension<Arc<Semaphore>>,
+    Extension(load): Extension<Load>,
     Extension(crowd): Extension<Crowd>,
     request: Request,
 ) -> Response {
     let request_id = request_id(request.headers());
     let answering = Answering::begin(&request_id, request.headers());
     let around = Around {
-        in_flight: &in_flight,
+        load: &load,
         crowd,
         request_id: &request_id,
         asked: &answering.asked,
@@ -66,7 +65,7 @@ enum Answer {
 
 /// What there is beside a request.
 struct Around<'a> {
-    in_flight: &'a Semaphore,
+    load: &'a Load,
     crowd: Crowd,
     request_id: &'a str,
     asked: &'a Asked,
@@ -142,10 +141,10 @@ async fn answer(
     }
     let received = received(request, app.bounds.body_bytes, deadline).await?;
     // Only now: who sends slowly takes nobody's turn.
-    let _turn = turn(around.in_flight)?;
+    let _turn = around.load.turn()?;
     let parsed = match app.parse(received) {
         Ok(parsed) => parsed,
-        Err(refused) => return Ok(Answer::Whole(body(media, *refused))),
+        Err(refused) => return Ok(Answer::Whole(body(media, *refused, None))),
     };
     let operation = &parsed.operation;
     around.asked.is(operation);
@@ -162,14 +161,19 @@ async fn answer(
     }
     let session = app.session(&caller, &parsed, deadline).await?;
     let viewer = session.viewer_id();
-    let begun = app.begin(parsed.operation, session, around.request_id, deadline);
+    let prepared = match app.api.prepare(&parsed.operation) {
+        Ok(prepared) => prepared,
+        Err(refused) => return Ok(Answer::Whole(body(media, *refused, None))),
+    };
+    let space = around.load.space(prepared.answer_bytes)?;
+    let begun = app.begin(prepared, session, around.request_id, deadline);
     let answers = match begun.await {
-        Ok(Begun::Tells(answers)) => answers,
-        Ok(Begun::Answered(answer)) if wanted.only_events && was_executed(&answer) => {
-            return Ok(Answer::Whole(event_stream::only(&answer)));
+        Begun::Tells(answers) => answers,
+        Begun::Answered(answer) if wanted.only_events && was_executed(&answer) => {
+            return Ok(Answer::Whole(event_stream::only(&answer, space)));
         }
-        Ok(Begun::Answered(answer)) | Err(answer) => {
-            return Ok(Answer::Whole(body(media, *answer)));
+        Begun::Answered(answer) => {
+            return Ok(Answer::Whole(body(media, *answer, Some(space))));
         }
     };
     let opening = Opening {
@@ -190,7 +194,7 @@ enum Body {
     Refused(Errors),
 }
 
-fn body(media: Media, answer: async_graphql::Response) -> Response {
+fn body(media: Media, answer: async_graphql::Response, space: Option<Space>) -> Response {
     let executed = was_executed(&answer);
     let code = Code::of_first(&answer.errors);
     let status = match media {
@@ -205,7 +209,13 @@ fn body(media: Media, answer: async_graphql::Response) -> Response {
             errors: answer.errors,
         })
     };
-    let mut response = in_media(media, (status, axum::Json(body)).into_response());
+    // Nothing in an answer is other than JSON.
+    let text = serde_json::to_vec(&body).unwrap_or_default();
+    let text = match space {
+        Some(space) => space.hold(text),
+        None => text.into(),
+    };
+    let mut response = in_media(media, (status, text).into_response());
     if let Some(code) = code {
         response.extensions_mut().insert(FirstError(code));
     }

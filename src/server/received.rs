@@ -1,8 +1,9 @@
 //! The GraphQL request in a query string or in a JSON body.
 
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, HttpBody, to_bytes};
 use axum::extract::Request;
-use axum::http::{Method, StatusCode};
+use axum::http::header::CONTENT_ENCODING;
+use axum::http::{HeaderMap, Method, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use tokio::time::{Instant, timeout_at};
@@ -35,6 +36,10 @@ pub(super) async fn received(
             "The body of a request is JSON in UTF-8: send `Content-Type: application/json`.";
         return Err(Refused::bad(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
     }
+    if is_coded(request.headers()) {
+        let message = "The body of a request is sent as it is, without a `Content-Encoding`.";
+        return Err(Refused::bad(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
+    }
     let read = timeout_at(deadline, read(request.into_body(), largest_body)).await;
     let body = read.map_err(|_| {
         let message = "The body took too long to arrive.";
@@ -43,13 +48,24 @@ pub(super) async fn received(
     from_json(&body)
 }
 
+/// Whether a body is compressed, or claims to be.
+fn is_coded(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(CONTENT_ENCODING).iter();
+    codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
+}
+
 async fn read(body: Body, largest: usize) -> Result<Vec<u8>, Refused> {
+    let too_large = || {
+        let message = format!("A body has at most {largest} bytes.");
+        Refused::bad(StatusCode::PAYLOAD_TOO_LARGE, message)
+    };
+    // What is said to be too large is not waited for.
+    if body.size_hint().lower() > largest as u64 {
+        return Err(too_large());
+    }
     match to_bytes(body, largest).await {
         Ok(bytes) => Ok(bytes.into()),
-        Err(error) if is_too_large(&error) => Err(Refused::bad(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            format!("A body has at most {largest} bytes."),
-        )),
+        Err(error) if is_too_large(&error) => Err(too_large()),
         Err(_) => Err(bad("the body did not arrive whole")),
     }
 }

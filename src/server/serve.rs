@@ -10,14 +10,17 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Request, Response, StatusCode};
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderValue, Request, Response, StatusCode};
 use axum::response::IntoResponse;
+use futures_util::FutureExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -32,6 +35,9 @@ use crate::telemetry::metrics::{self, Present, Thing};
 /// How long what is in flight may take to finish after the stop: longer than a
 /// request, a head and an answer that is not read may take.
 const FINISH_WITHIN: Duration = Duration::from_secs(25);
+/// How long an idle connection stays open after the stop, for a request that is
+/// on its way.
+const GRACE: Duration = Duration::from_millis(500);
 /// How many connections beyond the limit are told so at a time.
 const TURNED_AWAY: usize = 256;
 /// How long each of them may take.
@@ -69,9 +75,13 @@ pub async fn serve(
             Ok((stream, _)) => connections.take(stream),
             Err(cause) => {
                 tracing::warn!(%cause, "a connection could not be accepted");
-                tokio::time::sleep(PAUSE).await;
+                sleep(PAUSE).await;
             }
         }
+    }
+    // Who has connected is served.
+    while let Some(Ok((stream, _))) = listener.accept().now_or_never() {
+        connections.take(stream);
     }
     drop(listener);
     let finished = tokio::time::timeout(FINISH_WITHIN, connections.finish()).await;
@@ -198,24 +208,31 @@ impl Connections {
             turns.next();
             request.extensions_mut().insert(lease.clone());
             let answer = router.clone().oneshot(request.map(Body::new));
-            let turns = turns.clone();
+            let (turns, stopping) = (turns.clone(), lease.stopping());
             async move {
-                let answer: Result<Response<Body>, Infallible> = answer.await;
-                let status = answer.as_ref().map(Response::status);
+                let Ok(mut answer) = answer.await;
                 // A socket has no requests: this one has no end.
-                if status != Ok(StatusCode::SWITCHING_PROTOCOLS) {
+                if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
                     turns.next();
+                    if stopping.is_cancelled() {
+                        let close = HeaderValue::from_static("close");
+                        answer.headers_mut().insert(CONNECTION, close);
+                    }
                 }
-                answer
+                Ok::<_, Infallible>(answer)
             }
         });
         let connection = self.http.serve_connection(TokioIo::new(stream), service);
         let stopping = self.stopping.clone();
         async move {
             let mut connection = pin!(connection.with_upgrades());
+            let stopped = async {
+                stopping.cancelled().await;
+                sleep(GRACE).await;
+            };
             tokio::select! {
                 ended = &mut connection => return ended,
-                () = stopping.cancelled() => connection.as_mut().graceful_shutdown(),
+                () = stopped => connection.as_mut().graceful_shutdown(),
             }
             connection.await
         }

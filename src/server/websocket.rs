@@ -14,19 +14,17 @@ mod sign_in;
 mod socket;
 mod writer;
 
-use std::sync::Arc;
-
 use axum::Extension;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN, UPGRADE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use tokio::sync::Semaphore;
 use tracing::Instrument;
 
 pub(super) use crowd::{Crowd, Place};
 
+use super::load::Load;
 use super::refused::Refused;
 use super::serve::Lease;
 use super::{App, Origins, request_id};
@@ -48,7 +46,7 @@ pub(super) fn is_asked_for(headers: &HeaderMap) -> bool {
 /// Turns a connection into a socket.
 pub(super) async fn open(
     State(app): State<App>,
-    Extension(in_flight): Extension<Arc<Semaphore>>,
+    Extension(load): Extension<Load>,
     Extension(crowd): Extension<Crowd>,
     request: Request,
 ) -> Response {
@@ -71,7 +69,7 @@ pub(super) async fn open(
         request_id: request_id(&parts.headers),
         authorization: parts.headers.get(AUTHORIZATION).cloned(),
         app,
-        in_flight,
+        load,
         crowd,
         lease,
     };

@@ -69,23 +69,35 @@ async fn ask_health(stream: &mut TcpStream) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_and_silent_connections_do_not_keep_anybody_waiting() {
-    let cruddur = with_bounds(Bounds::default()).await;
-    let body = b"Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{";
-    let body = [HALF_A_HEAD, body].concat();
+    let cruddur = with_bounds(Bounds {
+        // Nobody is cut before the end, however slow the machine.
+        head_within: Duration::from_mins(1),
+        ..Bounds::default()
+    })
+    .await;
+    let half_a_body = [
+        HALF_A_HEAD,
+        format!("Authorization: Bearer {}\r\n", cruddur.token("luu")).as_bytes(),
+        b"Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{",
+    ]
+    .concat();
     let mut open = Vec::new();
-    for number in 0..1000 {
+    for number in 0..3000 {
         let mut stream = connect(&cruddur.url).await;
-        let sent: &[u8] = match number % 3 {
-            0 => b"",
-            1 => HALF_A_HEAD,
-            _ => &body,
-        };
-        stream.write_all(sent).await.expect("sent");
+        match number % 3 {
+            0 => ask_health(&mut stream).await,
+            1 => stream.write_all(HALF_A_HEAD).await.expect("sent"),
+            _ => stream.write_all(&half_a_body).await.expect("sent"),
+        }
         open.push(stream);
     }
 
     let mut latencies = Vec::new();
     for _ in 0..50 {
+        // The heads come byte by byte.
+        for stream in open.iter_mut().skip(1).step_by(3) {
+            stream.write_all(b"x").await.expect("it is open");
+        }
         let began = Instant::now();
         cruddur.data("luu", VIEWER, json!({})).await;
         latencies.push(began.elapsed());
@@ -97,7 +109,14 @@ async fn slow_and_silent_connections_do_not_keep_anybody_waiting() {
         latencies[25],
         latencies[49]
     );
-    drop(open);
+    // All of them were there all the time: bodies for as long as a request has.
+    for (number, stream) in open.iter().enumerate() {
+        let mut answer = [0; 12];
+        match stream.try_read(&mut answer) {
+            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock, "{number}"),
+            Ok(_) => assert_eq!((&answer, number % 3), (b"HTTP/1.1 408", 2)),
+        }
+    }
 }
 
 #[tokio::test]

@@ -73,6 +73,18 @@ pub fn hostile() -> Vec<(&'static str, String)> {
             format!("{{ __schema {{ types {{ fields {{ {circles} }} }} }} }}"),
         ),
         (
+            "no tokens",
+            format!("{{viewer{{{}", "%".repeat(31_000)),
+        ),
+        (
+            "a large answer",
+            format!(
+                "{{ messages(messageGroupUuid: \"9b5ff2ec-0d3d-4ae6-a5ee-1f2f1a4b9f0e\", last: 40) {{ edges {{ node {{ \
+                 messageGroup {{ messages(last: 40) {{ edges {{ node {{ {} }} }} }} }} }} }} }} }}",
+                many(30, &|number| format!("b{number}: body "))
+            ),
+        ),
+        (
             "objects",
             "{ messageGroups(first: 100) { edges { node { messages(first: 100) { edges { node { sender { handle } } } } } } } }"
                 .to_owned(),

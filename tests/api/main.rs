@@ -24,6 +24,7 @@ mod graphiql;
 mod hostile;
 mod http;
 mod keys;
+mod limits;
 mod live;
 mod membership;
 mod message_groups;

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
+use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
@@ -67,9 +68,26 @@ const VALID: [&str; 5] = [
     "mutation($i: CreateMessageInput!) { createMessage(input: $i) { ... on Problem { message } } }",
 ];
 
+/// Fragments that spread each other in any way, some in circles.
+fn fragments() -> impl Strategy<Value = String> {
+    let spreads = prop::collection::vec(0..25_usize, 0..4);
+    let fragments = prop::collection::vec(spreads, 1..25);
+    fragments.prop_map(|fragments| {
+        let fragments = fragments.iter().enumerate().map(|(number, spreads)| {
+            let spreads = spreads
+                .iter()
+                .map(|to| format!("...f{to} a{to}: viewer {{ handle }} "));
+            let spreads: String = spreads.collect();
+            format!("fragment f{number} on Query {{ __typename {spreads} }}")
+        });
+        let fragments: String = fragments.collect();
+        format!("{{ ...f0 }} {fragments}")
+    })
+}
+
 /// A document: of pieces, or a valid one of which something is missing or
 /// doubled, or anything.
-fn document() -> impl Strategy<Value = String> {
+pub fn document() -> impl Strategy<Value = String> {
     let pieces = prop::collection::vec(prop::sample::select(&PIECES[..]), 0..60);
     let damaged = (
         prop::sample::select(&VALID[..]),
@@ -85,6 +103,8 @@ fn document() -> impl Strategy<Value = String> {
             if one < other { without } else { format!("{valid} {without}") }
         }),
         1 => ".{0,200}",
+        2 => fragments(),
+        1 => (0..31_000_usize, ".").prop_map(|(count, one)| format!("{{{}", one.repeat(count))),
     ]
 }
 
@@ -107,6 +127,10 @@ fn json_value() -> impl Strategy<Value = Value> {
         ]
     })
 }
+
+/// What nothing here is answered with: two people without messages, and a
+/// schema.
+const LARGEST_ANSWER: usize = 2_000_000;
 
 /// Runs a property against one server, `PROPTEST_CASES` times (256).
 async fn holds<S: Strategy>(
@@ -131,16 +155,24 @@ fn sent(cruddur: &Cruddur, content_type: &str, body: Vec<u8>) -> Result<(), Test
     let request = cruddur
         .http
         .post(format!("{}/graphql", cruddur.url))
-        .bearer_auth(cruddur.token("luu"))
         .header("content-type", content_type)
         .body(body);
+    answered(cruddur, request)
+}
+
+fn answered(cruddur: &Cruddur, request: RequestBuilder) -> Result<(), TestCaseError> {
+    let request = request.bearer_auth(cruddur.token("luu"));
     let answer = Handle::current().block_on(async {
         let answer = request.send().await.map_err(|error| error.to_string())?;
         let status = answer.status().as_u16();
-        let body: Value = answer.json().await.map_err(|error| error.to_string())?;
+        let body = answer.bytes().await.map_err(|error| error.to_string())?;
+        if body.len() > LARGEST_ANSWER {
+            return Err(format!("{} bytes", body.len()));
+        }
+        let body = serde_json::from_slice(&body).map_err(|error| error.to_string())?;
         Ok::<_, String>((status, body))
     });
-    let (status, answer) = answer.map_err(TestCaseError::fail)?;
+    let (status, answer): (u16, Value) = answer.map_err(TestCaseError::fail)?;
     prop_assert!(status < 500, "{status}: {answer}");
     let nothing = Vec::new();
     let errors = answer["errors"].as_array().unwrap_or(&nothing);
@@ -175,6 +207,37 @@ async fn any_document_with_any_variables_is_answered() {
         let given = json!({ "v": 3, "b": variables, "i": variables });
         let body = json!({ "query": document, "variables": given });
         sent(cruddur, "application/json", body.to_string().into_bytes())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn any_query_string_is_answered_in_any_media_type() {
+    let requests = (
+        // As long as a head may be.
+        document().prop_filter("short", |document| document.len() < 5_000),
+        prop::option::of(".{0,40}"),
+        prop::option::of(".{0,9}"),
+        prop::sample::select(
+            &[
+                "*/*",
+                "application/json;q=0.5, application/graphql-response+json",
+                "text/event-stream, application/json",
+                ";q=,,application/json;q=1.000;q=x",
+            ][..],
+        ),
+    );
+    holds(requests, |cruddur, (document, variables, name, accept)| {
+        let mut url = format!("{}/graphql", cruddur.url).parse::<reqwest::Url>();
+        if let Ok(url) = &mut url {
+            let mut pairs = url.query_pairs_mut();
+            pairs.append_pair("query", &document);
+            for (key, value) in [("variables", variables), ("operationName", name)] {
+                value.map(|value| pairs.append_pair(key, &value));
+            }
+        }
+        let request = cruddur.http.get(url.expect("an address"));
+        answered(cruddur, request.header("accept", accept))
     })
     .await;
 }

@@ -96,7 +96,7 @@ pub struct Cruddur {
     pub dynamo: Arc<DynamoProxy>,
     pub postgres: Arc<PostgresProxy>,
     pub http: reqwest::Client,
-    app: App,
+    app: Box<App>,
     pub database: Database,
     _dynamodb: Option<DynamoDb>,
 }
@@ -165,7 +165,7 @@ pub async fn start_on(database: Database, setup: Setup) -> Cruddur {
         dynamo,
         postgres,
         http: reqwest::Client::new(),
-        app,
+        app: Box::new(app),
         database,
         _dynamodb: dynamodb,
     }
@@ -227,7 +227,7 @@ impl Cruddur {
             documents: setup.documents,
             bounds: setup.bounds,
             send_rate: setup.send_rate,
-            ..self.app.clone()
+            ..(*self.app).clone()
         }
     }
 

@@ -7,8 +7,9 @@ use apollo_compiler::Name;
 use apollo_compiler::ast::{Definition, Document, FragmentDefinition, Selection};
 
 /// How deep selections may be inside of each other, with fragments expanded:
-/// everything that goes through an operation goes down as deep.
-pub(super) const MOST_LEVELS: usize = 200;
+/// everything that goes through an operation goes down as deep. The validation
+/// of fragments in fragments has an end of its own behind this.
+pub(super) const MOST_LEVELS: usize = 90;
 
 /// The fields that ask for the schema.
 const SCHEMA: [&str; 2] = ["__schema", "__type"];
@@ -195,6 +196,7 @@ mod tests {
         let levels = |links, inline| counted(&chain(links, inline)).0.levels;
         assert!(levels(10, 5) <= MOST_LEVELS);
         assert!(levels(60, 10) > MOST_LEVELS);
+        assert!(levels(100, 0) > MOST_LEVELS);
         assert!(levels(300, 1) > MOST_LEVELS);
         assert!(levels(20, 190) > MOST_LEVELS);
     }

@@ -55,7 +55,7 @@ impl Conversation {
         let init_within = app.bounds.init_within;
         let shared = Shared {
             app: app.clone(),
-            in_flight: opened.in_flight,
+            load: opened.load,
             subscriptions: Arc::new(Semaphore::new(app.bounds.subscriptions)),
             running,
             stopping: stopping.clone(),

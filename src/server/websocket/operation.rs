@@ -18,7 +18,8 @@ use super::writer::{Outgoing, Ticket};
 use crate::auth::Caller;
 use crate::graphql::{Code, refusal, was_executed};
 use crate::server::answered::{Answering, Outcome};
-use crate::server::execution::{Begun, REQUEST_DEADLINE, TIME_TO_ANSWER, turn};
+use crate::server::execution::{Begun, REQUEST_DEADLINE, TIME_TO_ANSWER};
+use crate::server::load::Load;
 use crate::server::received::Received;
 use crate::server::refused::Refused;
 use crate::telemetry::work_for;
@@ -34,6 +35,7 @@ pub(super) struct Asked {
 /// Where the messages of an operation go.
 struct Replies {
     ticket: Ticket,
+    load: Load,
     outgoing: mpsc::Sender<Outgoing>,
 }
 
@@ -44,7 +46,12 @@ type Ended = Option<Code>;
 pub(super) async fn perform(asked: Asked, ticket: Ticket, outgoing: mpsc::Sender<Outgoing>) {
     let id = asked.request_id.clone();
     let log = tracing::error_span!(parent: None, "request", id, path = "/graphql", socket = true);
-    let replies = Replies { ticket, outgoing };
+    let load = asked.shared.load.clone();
+    let replies = Replies {
+        ticket,
+        load,
+        outgoing,
+    };
     let told = async {
         let mut answering = Answering::begin(&id, &HeaderMap::new());
         let (origin, span) = (answering.origin.clone(), answering.span.clone());
@@ -98,14 +105,17 @@ async fn begin(asked: Asked, answering: &Answering) -> Result<Begun, Vec<ServerE
     let deadline = Instant::now() + REQUEST_DEADLINE - TIME_TO_ANSWER;
     let (app, request_id) = (&asked.shared.app, asked.request_id.as_str());
     let told = |refused: Refused| refused.of_request(request_id).errors();
-    let _turn = turn(&asked.shared.in_flight).map_err(told)?;
+    let load = &asked.shared.load;
+    let _turn = load.turn().map_err(told)?;
     let parsed = app.parse(asked.received);
     let parsed = parsed.map_err(|refused| refused.errors)?;
     answering.asked.is(&parsed.operation);
     let session = app.session(&asked.caller, &parsed, deadline).await;
     let session = session.map_err(told)?;
-    let begun = app.begin(parsed.operation, session, request_id, deadline);
-    begun.await.map_err(|refused| refused.errors)
+    let prepared = app.api.prepare(&parsed.operation);
+    let prepared = prepared.map_err(|refused| refused.errors)?;
+    let _space = load.space(prepared.answer_bytes).map_err(told)?;
+    Ok(app.begin(prepared, session, request_id, deadline).await)
 }
 
 /// Tells a subscription's events until there are no more, or the server stops:
@@ -162,9 +172,11 @@ impl Replies {
     }
 
     async fn say(&self, message: &ServerMessage<'_>, last: bool) {
+        let text = message.text();
         let message = Outgoing::Of {
             ticket: self.ticket.clone(),
-            text: message.text(),
+            space: self.load.space_for(text.len()).await,
+            text,
             last,
         };
         // Where nothing is written any more, this task is about to be ended.
@@ -179,6 +191,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::server::Bounds;
 
     fn replies() -> (Replies, mpsc::Receiver<Outgoing>) {
         let (outgoing, heard) = mpsc::channel(16);
@@ -186,7 +199,13 @@ mod tests {
             id: "1".into(),
             number: 1,
         };
-        (Replies { ticket, outgoing }, heard)
+        let load = Load::new(&Bounds::default());
+        let replies = Replies {
+            ticket,
+            load,
+            outgoing,
+        };
+        (replies, heard)
     }
 
     fn all(heard: &mut mpsc::Receiver<Outgoing>) -> Vec<serde_json::Value> {

@@ -13,6 +13,7 @@ use super::writer::{Outgoing, Running, Ticket};
 use crate::auth::Caller;
 use crate::graphql::{Code, refusal};
 use crate::server::App;
+use crate::server::load::Load;
 use crate::server::received::Received;
 
 /// How many queries and mutations may run beside subscriptions.
@@ -21,8 +22,8 @@ const BESIDE_SUBSCRIPTIONS: usize = 100;
 /// What all operations of a socket share.
 pub(super) struct Shared {
     pub app: App,
-    /// The GraphQL requests that the server works on.
-    pub in_flight: Arc<Semaphore>,
+    /// What the server has taken on.
+    pub load: Load,
     /// How many more subscriptions there may be.
     pub subscriptions: Arc<Semaphore>,
     pub running: Running,

@@ -1,14 +1,13 @@
 //! The life of a socket: who it is, what it asks, and how it ends.
 
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::ws::WebSocket;
 use axum::http::HeaderValue;
 use futures_util::StreamExt;
 use futures_util::stream::SplitStream;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
 use super::close::Close;
@@ -16,6 +15,7 @@ use super::conversation::Conversation;
 use super::crowd::Crowd;
 use super::writer::{Outgoing, QUEUED, Running, Silence, write};
 use crate::server::App;
+use crate::server::load::Load;
 use crate::server::serve::Lease;
 use crate::telemetry::metrics::{self, Present, Thing};
 
@@ -29,8 +29,8 @@ const LINGER: Duration = Duration::from_secs(1);
 /// What a socket is opened with.
 pub(super) struct Opened {
     pub app: App,
-    /// The GraphQL requests that the server works on.
-    pub in_flight: Arc<Semaphore>,
+    /// What the server has taken on.
+    pub load: Load,
     /// The sockets of all users.
     pub crowd: Crowd,
     /// The connection that it was.

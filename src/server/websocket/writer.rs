@@ -14,6 +14,8 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
+use crate::server::load::Space;
+
 /// How many messages wait for a client to read; what makes more of them waits
 /// itself.
 pub(super) const QUEUED: usize = 16;
@@ -29,6 +31,8 @@ pub(super) enum Outgoing {
         ticket: Ticket,
         text: String,
         last: bool,
+        /// What it takes until it is written.
+        space: Option<Space>,
     },
     /// The end.
     Close(CloseFrame),
@@ -140,18 +144,19 @@ pub(super) async fn write(
     let mut pings = interval_at(Instant::now() + ping_every, ping_every);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        let message = tokio::select! {
+        let (message, _space) = tokio::select! {
             queued = queue.recv() => match queued {
                 None => return,
                 Some(Outgoing::Of { ticket, last, .. }) if !running.take(&ticket, last) => continue,
-                Some(Outgoing::Reply(text) | Outgoing::Of { text, .. }) => Message::Text(text.into()),
-                Some(Outgoing::Close(frame)) => Message::Close(Some(frame)),
+                Some(Outgoing::Of { text, space, .. }) => (Message::Text(text.into()), space),
+                Some(Outgoing::Reply(text)) => (Message::Text(text.into()), None),
+                Some(Outgoing::Close(frame)) => (Message::Close(Some(frame)), None),
             },
             _ = pings.tick() => {
                 if !silence.lasts() {
                     return;
                 }
-                Message::Ping(Bytes::new())
+                (Message::Ping(Bytes::new()), None)
             }
         };
         let is_end = matches!(message, Message::Close(_));

@@ -1,0 +1,86 @@
+//! What a document costs before anything of it is executed, in memory that is
+//! allocated: that is a measure of work as well, and the same on every machine.
+
+use allocation_counter::{AllocationInfo, measure};
+use cruddur::graphql::{Api, GraphqlRequest, Introspection, Limits};
+use proptest::prelude::*;
+
+use crate::hostile::hostile;
+use crate::properties::document;
+
+/// What becomes of a document, and what that has cost.
+fn looked_at(limits: Limits, document: &str) -> (String, AllocationInfo) {
+    let api = Api::new(Introspection::Authenticated, limits);
+    let request = GraphqlRequest {
+        query: document.to_owned(),
+        ..GraphqlRequest::default()
+    };
+    let mut result = None;
+    let cost = measure(|| {
+        let prepared = api.parse(request).and_then(|parsed| api.prepare(&parsed));
+        result = Some(prepared.map(drop));
+    });
+    let said = match result.expect("a result") {
+        Ok(()) => "fits".to_owned(),
+        Err(refused) => refused.errors[0].message.clone(),
+    };
+    (said, cost)
+}
+
+#[test]
+fn each_limit_by_itself_refuses_what_it_is_for_and_at_a_bounded_cost() {
+    let usual = Limits::default();
+    let any_bytes = Limits {
+        document_bytes: usize::MAX,
+        ..usual
+    };
+    let any_tokens = Limits {
+        tokens: usize::MAX,
+        ..any_bytes
+    };
+    let mut told = Vec::new();
+    for (name, document) in hostile() {
+        let mut refused = Vec::new();
+        for limits in [usual, any_bytes, any_tokens] {
+            let (said, cost) = looked_at(limits, &document);
+            println!("{name}, {} bytes: {said} {cost:?}", document.len());
+            let length = u64::try_from(document.len()).expect("a length");
+            assert!(
+                cost.bytes_max <= 1_000_000 + 200 * length,
+                "{name}: {cost:?}"
+            );
+            assert!(cost.count_total <= 10_000 + 10 * length, "{name}: {cost:?}");
+            let limit = said.split([',', ':']).next().unwrap_or_default();
+            refused.push(limit.trim_start_matches("The operation has ").to_owned());
+        }
+        refused.dedup();
+        told.push(format!("{name}: {}", refused.join("; ")));
+    }
+    insta::assert_snapshot!(told.join("\n"), @r#"
+    fragments that double: 12582911 selections
+    fragments in fragments: 18331 tokens; 92 levels of selections
+    introspection by fragments: 17 lists of the schema inside of each other
+    aliases: 168892 bytes; 30002 tokens; 10000 selections
+    few aliases too many: 31 aliases
+    duplicate fields: 110002 bytes; 10002 tokens; 10000 selections
+    levels: 1600000 bytes; 600000 tokens; 200000 levels of brackets
+    lists in lists: 20007 tokens; 20002 levels of brackets
+    a comment: 2000023 bytes; fits
+    unused variables: 108918 bytes; 40009 tokens; Variable "$v0" is never used.
+    operations: 158890 bytes; 40000 tokens; The document has 5000 operations
+    introspection in circles: 10 lists of the schema inside of each other
+    no tokens: The document has 31000 characters that are none of GraphQL's.
+    a large answer: 295472557 bytes to answer at most
+    objects: 30301 objects to answer
+    depth: 14 levels of fields
+    "#);
+}
+
+proptest! {
+    #[test]
+    fn any_document_is_looked_at_for_a_bounded_cost(document in document()) {
+        let (_, cost) = looked_at(Limits::default(), &document);
+        prop_assert!(cost.bytes_max <= 4_000_000, "{cost:?}");
+        prop_assert!(cost.count_total <= 200_000, "{cost:?}");
+    }
+}
