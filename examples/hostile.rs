@@ -1,5 +1,7 @@
-//! What hostile documents cost a server: time of each, and how far the server's
-//! memory rises (Linux): `cargo run --release --example hostile`.
+//! What hostile documents and bodies cost a server: time of each, and how far
+//! the server's memory rises (Linux): `cargo run --release --example hostile`.
+//! Each is sent to a server with the usual limits, to one that takes any number
+//! of bytes, and to one that takes any number of tokens as well.
 //!
 //! Build the program first: `cargo build --release`.
 
@@ -12,6 +14,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -26,11 +30,42 @@ impl Drop for Running {
     }
 }
 
-/// A server whose bodies may be large, over the stores of a `cruddur dev`.
-fn serve(program: &Path, places: &Value, address: &str) -> Result<Running, Failure> {
+/// The settings of the servers.
+const SETTINGS: [(&str, &[&str]); 3] = [
+    ("the usual limits", &[]),
+    (
+        "any bytes",
+        &[
+            "--max-body-bytes",
+            "8000000",
+            "--max-document-bytes",
+            "8000000",
+        ],
+    ),
+    (
+        "any bytes and tokens",
+        &[
+            "--max-body-bytes",
+            "8000000",
+            "--max-document-bytes",
+            "8000000",
+            "--max-tokens",
+            "8000000",
+        ],
+    ),
+];
+
+/// A server over the stores of a `cruddur dev`.
+fn serve(
+    program: &Path,
+    places: &Value,
+    address: &str,
+    settings: &[&str],
+) -> Result<Running, Failure> {
     let place = |name: &str| places[name].as_str().unwrap_or_default().to_owned();
     let child = Command::new(program)
-        .args(["serve", "--max-body-bytes", "8000000", "--listen", address])
+        .args(["serve", "--listen", address])
+        .args(settings)
         .env("AWS_ENDPOINT_URL_DYNAMODB", place("dynamodb"))
         .env("DATABASE_URL", place("database_url"))
         .env("COGNITO_ISSUER", place("issuer"))
@@ -45,6 +80,73 @@ fn memory(server: &Running, name: &str) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.0.id())).ok()?;
     let line = status.lines().find(|line| line.starts_with(name))?;
     line.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// What a server is sent, to the last byte.
+enum Sent {
+    /// A document, as JSON.
+    Document(String),
+    /// A head, and a body that may be none.
+    Raw(String, Vec<u8>),
+}
+
+/// Bodies that lie, do not end, or are too large.
+fn bodies() -> Vec<(&'static str, Sent)> {
+    let spaces = vec![b' '; 20_000_000];
+    let mut chunks = Vec::new();
+    while chunks.len() < 20_000_000 {
+        chunks.extend(b"1000\r\n");
+        chunks.extend([b' '; 0x1000]);
+        chunks.extend(b"\r\n");
+    }
+    let of_length = |length: usize| format!("Content-Length: {length}");
+    vec![
+        ("a body of 20 MB", Sent::Raw(of_length(20_000_000), spaces)),
+        (
+            "20 MB said, nothing sent",
+            Sent::Raw(of_length(20_000_000), Vec::new()),
+        ),
+        (
+            "1 kB said, a byte sent",
+            Sent::Raw(of_length(1000), b"{".to_vec()),
+        ),
+        (
+            "chunks without an end",
+            Sent::Raw("Transfer-Encoding: chunked".to_owned(), chunks),
+        ),
+    ]
+}
+
+/// The code or the status of an answer.
+async fn ask(address: &str, token: &str, sent: &Sent) -> Result<String, Failure> {
+    match sent {
+        Sent::Document(document) => {
+            let request = reqwest::Client::new()
+                .post(format!("http://{address}/graphql"))
+                .bearer_auth(token)
+                .json(&json!({ "query": document }));
+            let answer: Value = request.send().await?.json().await?;
+            let code = answer["errors"][0]["extensions"]["code"].as_str();
+            Ok(code.unwrap_or("answered").to_owned())
+        }
+        Sent::Raw(length, body) => {
+            let head = format!(
+                "POST /graphql HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\
+                 Content-Type: application/json\r\n{length}\r\n\r\n"
+            );
+            let (mut read, mut write) = TcpStream::connect(address).await?.into_split();
+            let body = [head.as_bytes(), body].concat();
+            // It may be turned away before it is through.
+            let sending = tokio::spawn(async move {
+                let _ = write.write_all(&body).await;
+                write
+            });
+            let mut answer = [0; 12];
+            read.read_exact(&mut answer).await?;
+            sending.abort();
+            Ok(String::from_utf8_lossy(&answer[9..]).into_owned())
+        }
+    }
 }
 
 #[tokio::main]
@@ -63,44 +165,40 @@ async fn main() -> Result<(), Failure> {
     let out = dev.0.stdout.take().ok_or("no output")?;
     BufReader::new(out).read_line(&mut line)?;
     let places: Value = serde_json::from_str(&line)?;
-    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
-    let address = listener.local_addr()?.to_string();
-    drop(listener);
-    let server = serve(&program, &places, &address)?;
     let token = places["tokens"]["luu"].as_str().unwrap_or_default();
-    let http = reqwest::Client::new();
-    let ask = async |document: &str| {
-        let request = http
-            .post(format!("http://{address}/graphql"))
-            .bearer_auth(token)
-            .json(&json!({ "query": document }));
-        request.send().await?.json::<Value>().await
-    };
-    while ask("{ viewer { handle } }").await.is_err() {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let ordinary =
+        Sent::Document("{ messageGroups { edges { node { lastMessage { body } } } } }".to_owned());
+    let mut all = vec![("an ordinary query", ordinary)];
+    let documents = hostile::hostile().into_iter();
+    all.extend(documents.map(|(name, document)| (name, Sent::Document(document))));
+    all.extend(bodies());
 
-    let mut documents = vec![(
-        "an ordinary query",
-        "{ messageGroups { edges { node { lastMessage { body } } } } }".to_owned(),
-    )];
-    documents.extend(hostile::hostile());
-    for (name, document) in documents {
-        // Five: the peak is that of this document from now on.
-        std::fs::write(format!("/proc/{}/clear_refs", server.0.id()), "5")?;
-        let before = memory(&server, "VmRSS").unwrap_or(0);
-        let began = Instant::now();
-        let answer = ask(&document).await?;
-        let took = began.elapsed();
-        let peak = memory(&server, "VmHWM").unwrap_or(0);
-        println!(
-            "{name:<26} {:>9} bytes  {took:>10.2?}  +{:>6} kB  {}",
-            document.len(),
-            peak.saturating_sub(before),
-            answer["errors"][0]["extensions"]["code"]
-                .as_str()
-                .unwrap_or("answered")
-        );
+    for (name, settings) in SETTINGS {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+        let address = listener.local_addr()?.to_string();
+        drop(listener);
+        let server = serve(&program, &places, &address, settings)?;
+        while ask(&address, token, &all[0].1).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        println!("\n{name}");
+        for (name, sent) in &all {
+            // Five: the peak is that of what is sent from now on.
+            std::fs::write(format!("/proc/{}/clear_refs", server.0.id()), "5")?;
+            let before = memory(&server, "VmRSS").unwrap_or(0);
+            let began = Instant::now();
+            let answer = ask(&address, token, sent).await?;
+            let took = began.elapsed();
+            let peak = memory(&server, "VmHWM").unwrap_or(0);
+            let length = match sent {
+                Sent::Document(document) => document.len(),
+                Sent::Raw(_, body) => body.len(),
+            };
+            println!(
+                "{name:<26} {length:>9} bytes  {took:>10.2?}  +{:>6} kB  {answer}",
+                peak.saturating_sub(before),
+            );
+        }
     }
     Ok(())
 }

@@ -17,6 +17,7 @@ mod rate;
 mod scalars;
 mod session;
 mod subscription;
+mod suggestions;
 mod tokens;
 mod types;
 mod values;

@@ -19,6 +19,7 @@ use super::operation::{GraphqlRequest, Operation, Prepared};
 use super::query::Query;
 use super::session::Session;
 use super::subscription::Subscription;
+use super::suggestions::with_suggestions;
 use super::types::{Node, Problem};
 
 /// Who may ask for the schema.
@@ -49,7 +50,7 @@ impl Api {
             .register_output_type::<Node>()
             .register_output_type::<Problem>();
         if introspection == Introspection::Off {
-            schema = schema.disable_introspection().disable_suggestions();
+            schema = schema.disable_introspection();
         }
         // Documents are validated before they get here.
         let schema = schema.validation_mode(ValidationMode::Fast).finish();
@@ -95,7 +96,19 @@ impl Api {
     /// variables, and makes it fit to be executed; or says why it is not.
     pub fn prepare(&self, operation: &Operation) -> Result<Prepared, Box<Response>> {
         self.check_shown(operation)?;
-        operation.prepare(&self.definition, &self.limits)
+        let prepared = operation.prepare(&self.definition, &self.limits);
+        prepared.map_err(|refused| self.with_suggestions(refused))
+    }
+
+    /// Who may see the schema is told what was probably meant.
+    fn with_suggestions(&self, mut refused: Box<Response>) -> Box<Response> {
+        if self.introspection != Introspection::Off {
+            for error in &mut refused.errors {
+                let message = std::mem::take(&mut error.message);
+                error.message = with_suggestions(&self.definition, message);
+            }
+        }
+        refused
     }
 
     /// Whether an operation asks for no more of the schema than is shown.

@@ -333,6 +333,9 @@ async fn the_schema_is_shown_to_whom_the_setting_says() {
             signed_in,
             "{introspection:?} {shown}"
         );
+        let (_, wrong) = answer(&cruddur, &token, "{ viewr { handle } }").await;
+        let message = wrong["errors"][0]["message"].as_str().expect("a text");
+        assert_eq!(message.contains("Did you mean"), signed_in, "{message}");
     }
 }
 
