@@ -32,8 +32,7 @@ pub use check::{Finding, FindingKind, Inspector, Unmended};
 pub use directory::{Directory, UserLoader};
 pub use error::{MessagingError, WriteOutcome};
 pub use live::{
-    Arrival, Bus, Follow, Follower, InvalidRedisUrl, LiveError, Position, Positions, Update,
-    Updates,
+    Arrival, Bus, Follow, Follower, InvalidRedisUrl, LiveError, Positions, Update, Updates,
 };
 pub use marking::Marked;
 pub use reading::Freshness;

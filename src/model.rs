@@ -108,6 +108,24 @@ impl Message {
     pub fn created_at(&self) -> DateTime<Utc> {
         self.key.created_at()
     }
+
+    /// Where it stands in its group.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        Place {
+            key: self.key.clone(),
+            seq: self.seq,
+        }
+    }
+
+    /// The place of whatever stands right before it.
+    #[must_use]
+    pub fn place_in_front(&self) -> Place {
+        Place {
+            key: SortKey::in_front_of(self.created_at()),
+            seq: self.seq.saturating_sub(1),
+        }
+    }
 }
 
 /// Two people's messages to each other, as one of them sees the group.

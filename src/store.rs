@@ -11,6 +11,7 @@ mod conditions;
 mod database;
 mod dynamo;
 mod error;
+mod holes;
 mod items;
 mod mark;
 mod messages;

@@ -1,8 +1,8 @@
 //! Any bytes as a document and its variables: parsed, counted, validated and
 //! made normal, without a panic and within the limits.
 //!
-//! `RUSTC_BOOTSTRAP=1 cargo fuzz run documents -- -max_len=32768 -timeout=2
-//! -rss_limit_mb=512`
+//! `RUSTC_BOOTSTRAP=1 cargo fuzz run documents -- -max_len=32768 -len_control=0
+//! -timeout=2 -rss_limit_mb=512`
 #![no_main]
 
 use std::sync::LazyLock;

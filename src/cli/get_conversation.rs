@@ -94,7 +94,7 @@ impl GetConversationArgs {
                 .messages(group, &request, Consistency::Strong)
                 .await?;
             print(&mut shown, &page.items)?;
-            last = page.items.last().map(place).or(last);
+            last = page.items.last().map(Message::place).or(last);
             if !(self.span.all && page.has_next && output::is_read()) {
                 break;
             }
@@ -183,7 +183,7 @@ async fn follow(
         let is_held_back = is_any && new.is_empty();
         waits = if is_held_back { waits + 1 } else { 0 };
         print(shown, &new)?;
-        last = new.last().map_or(last, place);
+        last = new.last().map_or(last, Message::place);
     }
     Ok(())
 }
@@ -205,13 +205,6 @@ fn without_hole(found: Vec<Option<Message>>, mut seq: u64) -> Vec<Message> {
         shown.push(message);
     }
     shown
-}
-
-fn place(message: &Message) -> Place {
-    Place {
-        key: message.key.clone(),
-        seq: message.seq,
-    }
 }
 
 fn print(shown: &mut List, messages: &[Message]) -> Result<(), CliError> {

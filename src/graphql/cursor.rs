@@ -12,7 +12,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Datelike};
 use uuid::Uuid;
 
-use crate::messaging::{Position, Positions};
+use crate::messaging::Positions;
 use crate::model::{Message, MessageGroup, MessageGroupId, Place, SortKey, UserId};
 
 /// A place in the messages of a group.
@@ -156,7 +156,7 @@ impl Cursor for EventCursor {
 }
 
 /// So many groups with their positions, and nothing behind them.
-fn positions(count: usize, mut rest: &[u8]) -> Option<HashMap<MessageGroupId, Position>> {
+fn positions(count: usize, mut rest: &[u8]) -> Option<HashMap<MessageGroupId, Place>> {
     let mut known = HashMap::new();
     for _ in 0..count.min(Positions::MOST) {
         let (group, behind) = rest.split_first_chunk()?;
@@ -165,10 +165,7 @@ fn positions(count: usize, mut rest: &[u8]) -> Option<HashMap<MessageGroupId, Po
         let (key, behind) = behind.split_at_checked(usize::from(*length))?;
         let seq = u64::from_be_bytes(*seq);
         let key = sort_key(key)?;
-        known.insert(
-            MessageGroupId(Uuid::from_bytes(*group)),
-            Position { seq, key },
-        );
+        known.insert(MessageGroupId(Uuid::from_bytes(*group)), Place { key, seq });
         rest = behind;
     }
     (rest.is_empty() && known.len() == count).then_some(known)

@@ -8,8 +8,8 @@ use super::error::ApiError;
 use super::scalars::Uuid;
 use super::session::{Renewal, Session};
 use super::types::{MessageCreatedEvent, MessageGroupUpdatedEvent};
-use crate::messaging::{Follow, LiveError, Position};
-use crate::model::{MessageGroupId, UserId};
+use crate::messaging::{Follow, LiveError};
+use crate::model::{MessageGroupId, Place, UserId};
 
 /// The root of all subscriptions.
 pub struct Subscription;
@@ -96,22 +96,19 @@ fn follow(
             Follow::All(Some(after.positions))
         }
         (Some(group), None) => Follow::Group(group, None),
-        (Some(group), Some(LiveCursor::Message(after))) if after.group == group => {
-            let position = Position {
-                seq: after.seq,
-                key: after.key,
-            };
-            Follow::Group(group, Some(position))
+        (Some(group), Some(LiveCursor::Message(after))) => {
+            let place = after.place_in(group).ok_or_else(foreign)?;
+            Follow::Group(group, Some(place))
         }
         (Some(group), Some(LiveCursor::Event(after))) if after.owner == owner => {
-            Follow::Group(group, Some(position_of(group, &after)?))
+            Follow::Group(group, Some(place_of(group, &after)?))
         }
         _ => return Err(foreign()),
     })
 }
 
 /// How far one group was told, by the cursor of an event of any group.
-fn position_of(group: MessageGroupId, after: &EventCursor) -> Result<Position, ApiError> {
+fn place_of(group: MessageGroupId, after: &EventCursor) -> Result<Place, ApiError> {
     let known = after.positions.known.as_ref().ok_or(LiveError::Resync)?;
     let message = "This cursor of an event says nothing of that group: take the cursor of the newest message that you \
                    have of it.";

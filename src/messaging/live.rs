@@ -13,17 +13,18 @@ mod hint;
 mod positions;
 mod redis;
 mod rows;
+mod run;
 mod updates;
 
 pub use bus::Bus;
 pub use follower::{Arrival, Follower};
 pub(super) use hint::Hint;
-pub use positions::{Position, Positions};
+pub use positions::Positions;
 pub use redis::InvalidRedisUrl;
 pub use updates::{Update, Updates};
 
 use super::MessagingError;
-use crate::model::MessageGroupId;
+use crate::model::{MessageGroupId, Place};
 
 /// Why a subscription ends.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -55,5 +56,5 @@ pub enum Follow {
     /// All of the viewer's: from now on, or from what was told before.
     All(Option<Positions>),
     /// One: from now on, or behind a message.
-    Group(MessageGroupId, Option<Position>),
+    Group(MessageGroupId, Option<Place>),
 }

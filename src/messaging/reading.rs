@@ -5,7 +5,7 @@
 use super::{Messaging, MessagingError, Viewer};
 use crate::model::{
     End, Head, HeadRecord, Message, MessageGroup, MessageGroupId, MessageId, Page, PageRequest,
-    SortKey, User, UserId,
+    Place, SortKey, User, UserId,
 };
 use crate::store::{Consistency, FoundRow};
 
@@ -108,6 +108,26 @@ impl Messaging {
     ) -> Result<Option<(u64, MessageGroup)>, MessagingError> {
         let found = self.find_for(viewer, group).await?;
         self.with_newest(viewer, group, found).await
+    }
+
+    /// Where the newest message of one of the viewer's groups stands: one
+    /// `GetItem`.
+    pub(super) async fn newest_place(
+        &self,
+        viewer: &Viewer,
+        group: MessageGroupId,
+    ) -> Result<Option<Place>, MessagingError> {
+        Ok(match self.find_for(viewer, group).await? {
+            None => None,
+            Some(Found::Headed(head)) => Some(Place {
+                key: head.last_message_key,
+                seq: head.message_count,
+            }),
+            Some(Found::Headless(_)) => {
+                let newest = self.messages.newest_message(group, Consistency::Strong);
+                newest.await?.map(|newest| newest.place())
+            }
+        })
     }
 
     /// The viewer's group with another user: two or three `GetItem`s, and where
@@ -262,8 +282,9 @@ impl Messaging {
         Ok(None)
     }
 
-    /// A group with its newest message, and its version for the viewer. When that is not there the head was
-    /// read just before it moved, and is read again.
+    /// A group with its newest message, and its version for the viewer. Where
+    /// that message is not there, the head was read just before it moved, and is
+    /// read again.
     async fn with_newest(
         &self,
         viewer: &Viewer,

@@ -22,7 +22,7 @@ use super::load::Space;
 use super::media::accepts;
 use super::refused::{Errors, Refused};
 use super::serve::Lease;
-use super::websocket::{Crowd, Place};
+use super::websocket::{Crowd, Seat};
 use crate::auth::Caller;
 use crate::graphql::Code;
 use crate::model::UserId;
@@ -99,7 +99,7 @@ pub(super) struct EventStream {
     end: BoxFuture<'static, ()>,
     alive: KeepAlive,
     request_id: String,
-    place: Option<Place>,
+    place: Option<Seat>,
 }
 
 impl EventStream {
@@ -118,7 +118,7 @@ impl EventStream {
                 error: None,
             },
             request_id: self.request_id,
-            _place: self.place,
+            _seat: self.place,
         };
         let events = stream::unfold(telling, Telling::next);
         let events = events.chain(stream::once(async { complete() }));
@@ -133,7 +133,7 @@ struct Telling {
     answering: Answering,
     outcome: Outcome,
     request_id: String,
-    _place: Option<Place>,
+    _seat: Option<Seat>,
 }
 
 impl Telling {

@@ -22,7 +22,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use tracing::Instrument;
 
-pub(super) use crowd::{Crowd, Place};
+pub(super) use crowd::{Crowd, Seat};
 
 use super::load::Load;
 use super::refused::Refused;

@@ -28,69 +28,64 @@ pub(super) struct Range {
 }
 
 impl Range {
-    /// All of a user's rows, newest first.
-    pub fn of_owner(owner: UserId) -> Self {
+    /// All of a partition, the last first.
+    pub fn whole(partition: String) -> Self {
         Self {
             index: None,
-            partition: items::group_partition(owner),
+            partition,
             above: None,
             below: None,
             ascending: false,
         }
+    }
+
+    /// All of a user's rows, newest first.
+    pub fn of_owner(owner: UserId) -> Self {
+        Self::whole(items::group_partition(owner))
     }
 
     /// All rows of a group, by the index, newest first.
     pub fn of_group(group: MessageGroupId) -> Self {
         Self {
             index: Some(INDEX),
-            partition: group.to_string(),
-            above: None,
-            below: None,
-            ascending: false,
+            ..Self::whole(group.to_string())
         }
     }
 
     /// Part of a group's messages, whose order is that of the keys.
     pub fn of_messages(group: MessageGroupId, request: &PageRequest) -> Self {
         Self {
-            index: None,
-            partition: items::message_partition(group),
             above: key_of(request.after.as_ref()),
             below: key_of(request.before.as_ref()),
             ascending: request.end == End::First,
+            ..Self::whole(items::message_partition(group))
         }
     }
 
     /// Part of a user's rows, whose order is that of the keys turned round.
     pub fn of_rows(owner: UserId, request: &PageRequest) -> Self {
         Self {
-            index: None,
-            partition: items::group_partition(owner),
             above: key_of(request.before.as_ref()),
             below: key_of(request.after.as_ref()),
             ascending: request.end == End::Last,
+            ..Self::of_owner(owner)
         }
     }
 
     /// What stands behind a key in a partition, in the order of the keys.
     pub fn above(partition: String, key: &SortKey) -> Self {
         Self {
-            index: None,
-            partition,
             above: Some(key.clone()),
-            below: None,
             ascending: true,
+            ..Self::whole(partition)
         }
     }
 
     /// What stands in front of a key in a partition, the nearest first.
     pub fn below(partition: String, key: &SortKey) -> Self {
         Self {
-            index: None,
-            partition,
-            above: None,
             below: Some(key.clone()),
-            ascending: false,
+            ..Self::whole(partition)
         }
     }
 

@@ -153,7 +153,7 @@ impl Hub {
         let audience = audiences.entry(user).or_default();
         audience.listeners.insert(number, sender);
         Listener {
-            _place: Place {
+            _seat: Seat {
                 hub: Arc::clone(self),
                 user,
                 number,
@@ -183,7 +183,7 @@ impl Hub {
 #[derive(Debug)]
 pub(super) struct Listener {
     /// Given up first: who has gone is not too slow.
-    _place: Place,
+    _seat: Seat,
     news: mpsc::Receiver<News>,
 }
 
@@ -205,13 +205,13 @@ impl Listener {
 }
 
 #[derive(Debug)]
-struct Place {
+struct Seat {
     hub: Arc<Hub>,
     user: UserId,
     number: u64,
 }
 
-impl Drop for Place {
+impl Drop for Seat {
     fn drop(&mut self) {
         let mut audiences = self.hub.audiences();
         if let Some(audience) = audiences.get_mut(&self.user) {

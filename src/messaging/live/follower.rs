@@ -10,12 +10,13 @@ use tokio::time::{Instant, sleep_until};
 
 use super::bus::{Listener, News};
 use super::hint::Hint;
-use super::positions::{Position, Positions, floor};
+use super::positions::{Positions, floor};
 use super::rows::Look;
+use super::run::Run;
 use super::{Follow, LiveError};
 use crate::messaging::reading::head_as_seen;
 use crate::messaging::{Messaging, Viewer};
-use crate::model::{Message, MessageGroup, MessageGroupId, SortKey};
+use crate::model::{Message, MessageGroup, MessageGroupId, Place, SortKey};
 
 /// How many messages are read at a time by somebody who is behind.
 const PAGE: usize = 100;
@@ -60,9 +61,9 @@ pub struct Follower {
     /// Without a position nothing behind this key has been told of a group.
     floor: SortKey,
     /// How far messages were told, or are ready to be.
-    reached: HashMap<MessageGroupId, Position>,
+    reached: HashMap<MessageGroupId, Place>,
     /// How far they were told.
-    told: HashMap<MessageGroupId, Position>,
+    told: HashMap<MessageGroupId, Place>,
     /// As of when the positions of what was told are whole.
     as_of: DateTime<Utc>,
     /// As of when they are, once nothing is left to be told.
@@ -76,7 +77,7 @@ impl Messaging {
     /// after this was called is told, and what was hinted at only then; of
     /// other instances', where a hint is lost, after it returns.
     ///
-    /// One group: two `GetItem`s. All: two `Query`s of what is newer than 15
+    /// One group: one `GetItem`. All: two `Query`s of what is newer than 15
     /// minutes.
     pub async fn follow(&self, viewer: &Viewer, follow: Follow) -> Result<Follower, LiveError> {
         let listener = self.listen(viewer.user().id).await;
@@ -117,15 +118,11 @@ impl Follower {
     async fn begin_in(
         &mut self,
         group: MessageGroupId,
-        after: Option<Position>,
+        after: Option<Place>,
     ) -> Result<(), LiveError> {
         self.only = Some(group);
-        let newest = self
-            .messaging
-            .find_message_group(&self.viewer, group)
-            .await?;
-        let newest = newest.ok_or(LiveError::NoSuchGroup)?.last_message;
-        let newest = Position::of(&newest);
+        let newest = self.messaging.newest_place(&self.viewer, group).await?;
+        let newest = newest.ok_or(LiveError::NoSuchGroup)?;
         let begin = after.unwrap_or_else(|| newest.clone());
         if begin.key < newest.key {
             self.fall_behind(group, newest.seq);
@@ -153,7 +150,7 @@ impl Follower {
                 rows,
             });
         } else {
-            let positions = rows.into_iter().map(|seen| (seen.group, seen.position));
+            let positions = rows.into_iter().map(|seen| (seen.group, seen.place));
             self.reached = positions.collect();
         }
         Ok(())
@@ -169,7 +166,7 @@ impl Follower {
                 && let Some(reached) = self.reached.get_mut(&hint.group)
                 && first.seq <= reached.seq
             {
-                *reached = Position::in_front_of(first);
+                *reached = first.place_in_front();
             }
         }
         self.told.clone_from(&self.reached);
@@ -241,9 +238,9 @@ impl Follower {
         self.as_of_next = look.as_of;
         for seen in &look.rows {
             let reached = self.reached.get(&seen.group);
-            let is_behind = reached.is_none_or(|reached| reached.seq < seen.position.seq);
+            let is_behind = reached.is_none_or(|reached| reached.seq < seen.place.seq);
             if is_behind && self.follows(seen.group) {
-                self.fall_behind(seen.group, seen.position.seq);
+                self.fall_behind(seen.group, seen.place.seq);
             }
         }
     }
@@ -253,14 +250,13 @@ impl Follower {
     }
 
     fn make_ready(&mut self, message: Message, group: &Arc<MessageGroup>) {
-        self.reached
-            .insert(message.group_id, Position::of(&message));
+        self.reached.insert(message.group_id, message.place());
         self.ready.push_back((message, Arc::clone(group)));
     }
 
     fn tell(&mut self, message: Message, group: Arc<MessageGroup>) -> Arrival {
         let positions = self.only.is_none().then(|| {
-            self.told.insert(message.group_id, Position::of(&message));
+            self.told.insert(message.group_id, message.place());
             if self.ready.is_empty() && self.behind.is_empty() {
                 self.as_of = self.as_of_next;
             }
@@ -310,7 +306,7 @@ impl Follower {
             for message in run.messages {
                 // Those of the original's are old, whatever their keys say.
                 if message.seq == 0 && self.only.is_none() {
-                    self.reached.insert(id, Position::of(&message));
+                    self.reached.insert(id, message.place());
                 } else {
                     self.make_ready(message, &group);
                 }
@@ -333,18 +329,18 @@ impl Follower {
 
     /// How far a group was told: where that is not known, up to its newest
     /// message in front of the floor.
-    async fn reached_in(&mut self, group: MessageGroupId) -> Result<Position, LiveError> {
+    async fn reached_in(&mut self, group: MessageGroupId) -> Result<Place, LiveError> {
         if let Some(reached) = self.reached.get(&group) {
             return Ok(reached.clone());
         }
         let store = &self.messaging.messages;
         let newest = store.newest_in_front_of(group, &self.floor).await?;
         let reached = newest.map_or_else(
-            || Position {
+            || Place {
                 seq: 0,
                 key: self.floor.clone(),
             },
-            |newest| Position::of(&newest),
+            |newest| newest.place(),
         );
         self.reached.insert(group, reached.clone());
         Ok(reached)
@@ -355,111 +351,5 @@ async fn until(due: Option<Instant>) {
     match due {
         Some(due) => sleep_until(due).await,
         None => std::future::pending().await,
-    }
-}
-
-/// Messages that follow on a position without a gap.
-#[derive(Debug, Default)]
-struct Run {
-    messages: Vec<Message>,
-    /// Up to which number there is nothing left to tell.
-    reaches: u64,
-    /// Whether a number is missing behind them.
-    has_hole: bool,
-}
-
-impl Run {
-    /// What of a page follows on `from`. The original's messages come before
-    /// all others and have no numbers. Where one is missing that was missing
-    /// before, what cannot be read takes its place.
-    fn behind(from: &Position, page: Vec<Option<Message>>, was_missing: bool) -> Self {
-        let mut run = Self {
-            reaches: from.seq,
-            ..Self::default()
-        };
-        for message in page {
-            let Some(message) = message else {
-                run.reaches = run.reaches.saturating_add(u64::from(was_missing));
-                continue;
-            };
-            let read = run.messages.last().map_or(from.seq, |last| last.seq);
-            let follows = if message.seq == 0 {
-                read == 0
-            } else {
-                read < message.seq && message.seq <= run.reaches.saturating_add(1)
-            };
-            if !follows {
-                run.has_hole = true;
-                break;
-            }
-            run.reaches = message.seq;
-            run.messages.push(message);
-        }
-        run
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use uuid::Uuid;
-
-    use super::*;
-    use crate::model::{MessageId, User, UserId};
-
-    fn message(seq: u64) -> Message {
-        Message {
-            id: MessageId(Uuid::from_u128(seq.into())),
-            group_id: MessageGroupId(Uuid::nil()),
-            key: SortKey::parse("2026-11-22T06:29:00").expect("a time"),
-            seq,
-            body: String::new(),
-            sender: User {
-                id: UserId(Uuid::nil()),
-                handle: String::new(),
-                display_name: String::new(),
-            },
-        }
-    }
-
-    /// What follows on a number in a page; 1000 is an item that cannot be read.
-    fn run(from: u64, page: &[u64], was_missing: bool) -> (Vec<u64>, u64, bool) {
-        let from = Position {
-            seq: from,
-            key: message(0).key,
-        };
-        let page = page.iter().map(|seq| (*seq != 1000).then(|| message(*seq)));
-        let run = Run::behind(&from, page.collect(), was_missing);
-        let numbers = run.messages.iter().map(|message| message.seq);
-        (numbers.collect(), run.reaches, run.has_hole)
-    }
-
-    #[test]
-    fn what_is_told_has_no_hole() {
-        for (from, page, told, reaches, has_hole) in [
-            (0, vec![], vec![], 0, false),
-            (6, vec![7, 8, 9], vec![7, 8, 9], 9, false),
-            (6, vec![8], vec![], 6, true),
-            (6, vec![7, 9, 10], vec![7], 7, true),
-            (0, vec![0, 0, 1, 2], vec![0, 0, 1, 2], 2, false),
-            (0, vec![0, 2], vec![0], 0, true),
-        ] {
-            for was_missing in [false, true] {
-                let run = run(from, &page, was_missing);
-                assert_eq!(run, (told.clone(), reaches, has_hole), "{from} {page:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn what_cannot_be_read_is_passed_over_once_a_message_has_been_missing() {
-        for (from, page, told, reaches, has_hole) in [
-            (6, vec![1000, 8], vec![8], 8, false),
-            (6, vec![7, 1000], vec![7], 8, false),
-            (6, vec![1000, 9], vec![], 7, true),
-        ] {
-            let run = run(from, &page, true);
-            assert_eq!(run, (told, reaches, has_hole), "{from} {page:?}");
-        }
-        assert_eq!(run(6, &[1000, 8], false), (vec![], 6, true));
     }
 }

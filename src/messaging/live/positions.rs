@@ -4,47 +4,22 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::model::{Message, MessageGroupId, SortKey};
+use crate::model::{MessageGroupId, Place, SortKey};
 
 /// How late a message may be seen after the time that it was given. Longer than
 /// a request's deadline, the skew of clocks and the validity of a request's
 /// signature together.
 pub(super) const LATEST: TimeDelta = TimeDelta::minutes(15);
 
-/// A message: everything up to it has been told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Position {
-    /// Its number in the group; 0 for one of the original's, or none.
-    pub seq: u64,
-    /// Its key in the group.
-    pub key: SortKey,
-}
-
-impl Position {
-    pub(super) fn of(message: &Message) -> Self {
-        Self {
-            seq: message.seq,
-            key: message.key.clone(),
-        }
-    }
-
-    /// Everything before a message.
-    pub(super) fn in_front_of(message: &Message) -> Self {
-        Self {
-            seq: message.seq.saturating_sub(1),
-            key: SortKey::in_front_of(message.created_at()),
-        }
-    }
-}
-
-/// Positions in all of a user's groups, as of a time: a group without one had
-/// no message since 15 minutes before that time.
+/// How far all of a user's groups were told, as of a time: everything up to a
+/// place was. A group without one had no message since 15 minutes before that
+/// time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Positions {
     /// The time.
     pub as_of: DateTime<Utc>,
     /// By group; `None` when there were too many to be kept.
-    pub known: Option<HashMap<MessageGroupId, Position>>,
+    pub known: Option<HashMap<MessageGroupId, Place>>,
 }
 
 impl Positions {
@@ -57,10 +32,7 @@ impl Positions {
     }
 
     /// What is worth keeping of the positions in all groups.
-    pub(super) fn newest_of(
-        as_of: DateTime<Utc>,
-        told: &HashMap<MessageGroupId, Position>,
-    ) -> Self {
+    pub(super) fn newest_of(as_of: DateTime<Utc>, told: &HashMap<MessageGroupId, Place>) -> Self {
         let floor = floor(as_of);
         let newest = told.iter().filter(|(_, position)| position.key > floor);
         let known: HashMap<_, _> = newest
@@ -84,9 +56,9 @@ mod tests {
 
     use super::*;
 
-    fn told(count: usize, key: &str) -> HashMap<MessageGroupId, Position> {
+    fn told(count: usize, key: &str) -> HashMap<MessageGroupId, Place> {
         let key = SortKey::parse(key).expect("a time");
-        let position = Position { seq: 1, key };
+        let position = Place { seq: 1, key };
         let groups = (0..count).map(|number| MessageGroupId(Uuid::from_u128(number as u128)));
         groups.map(|group| (group, position.clone())).collect()
     }

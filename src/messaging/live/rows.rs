@@ -7,9 +7,9 @@ use chrono::{DateTime, Utc};
 use tokio::time::sleep;
 
 use super::bus::{Listener, Looks};
-use super::positions::{Position, floor};
+use super::positions::floor;
 use crate::messaging::Messaging;
-use crate::model::{MessageGroupId, SortKey, UserId};
+use crate::model::{MessageGroupId, Place, SortKey, UserId};
 use crate::store::{FoundRow, StoreError};
 
 /// How long apart two looks are. A row that moves between two keys may show at
@@ -44,7 +44,7 @@ pub(super) struct Look {
 pub(super) struct Seen {
     pub group: MessageGroupId,
     /// Of the newest message.
-    pub position: Position,
+    pub place: Place,
     pub unread_count: u64,
 }
 
@@ -52,7 +52,7 @@ impl From<FoundRow> for Seen {
     fn from(row: FoundRow) -> Self {
         Self {
             group: row.group_id,
-            position: Position {
+            place: Place {
                 seq: row.preview.map_or(0, |preview| preview.seq),
                 key: row.key,
             },
@@ -78,13 +78,12 @@ impl Messaging {
         let mut rows = self.messages.rows_behind(user, key).await?;
         sleep(APART).await;
         rows.extend(self.messages.rows_behind(user, key).await?);
-        let mut newest: HashMap<MessageGroupId, Seen> = HashMap::new();
-        for seen in rows.into_iter().map(Seen::from) {
-            let known = newest.entry(seen.group).or_insert_with(|| seen.clone());
-            if known.position.key <= seen.position.key {
-                *known = seen;
-            }
-        }
+        // The last of a group stays.
+        rows.sort_by(|one, other| one.key.cmp(&other.key));
+        let newest: HashMap<_, _> = rows
+            .into_iter()
+            .map(|row| (row.group_id, Seen::from(row)))
+            .collect();
         Ok(newest.into_values().collect())
     }
 

@@ -68,13 +68,13 @@ impl State {
     fn of(seen: &Seen) -> Self {
         Self {
             version: 0,
-            seq: seen.position.seq,
+            seq: seen.place.seq,
             unread_count: seen.unread_count,
         }
     }
 
     fn shows(self, seen: &Seen) -> bool {
-        (self.seq, self.unread_count) == (seen.position.seq, seen.unread_count)
+        (self.seq, self.unread_count) == (seen.place.seq, seen.unread_count)
     }
 }
 

@@ -11,21 +11,21 @@ pub(in crate::server) struct Crowd(Arc<Mutex<HashMap<UserId, usize>>>);
 
 /// A socket's place among those of its user, until it is dropped.
 #[derive(Debug)]
-pub(in crate::server) struct Place {
+pub(in crate::server) struct Seat {
     crowd: Crowd,
     user: UserId,
 }
 
 impl Crowd {
     /// Another socket of a user, who may have so many.
-    pub fn enter(&self, user: UserId, most: usize) -> Option<Place> {
+    pub fn enter(&self, user: UserId, most: usize) -> Option<Seat> {
         let mut counts = self.counts();
         let count = counts.entry(user).or_default();
         if *count >= most {
             return None;
         }
         *count += 1;
-        Some(Place {
+        Some(Seat {
             crowd: self.clone(),
             user,
         })
@@ -36,7 +36,7 @@ impl Crowd {
     }
 }
 
-impl Drop for Place {
+impl Drop for Seat {
     fn drop(&mut self) {
         let mut counts = self.crowd.counts();
         if let Some(count) = counts.get_mut(&self.user) {

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use tokio::time::timeout;
 
 use super::close::Close;
-use super::crowd::{Crowd, Place};
+use super::crowd::{Crowd, Seat};
 use crate::auth::Caller;
 use crate::graphql::Code;
 use crate::server::App;
@@ -17,7 +17,7 @@ use crate::server::refused::Refused;
 pub(super) struct Guest {
     pub caller: Caller,
     /// Among the sockets of the same user.
-    _place: Option<Place>,
+    _seat: Option<Seat>,
 }
 
 /// Lets in who may be here: a user, or, where the schema is public, anybody.
@@ -45,7 +45,7 @@ const OUT_OF_REACH: Close = Close::TryAgain("Nobody can sign in right now. Try a
 fn nobody(app: &App) -> Result<Guest, Close> {
     let guest = Guest {
         caller: Caller::Anonymous,
-        _place: None,
+        _seat: None,
     };
     let may_be_here = app.api.is_for_anybody();
     may_be_here.then_some(guest).ok_or(Close::Forbidden)
@@ -64,7 +64,7 @@ async fn user(app: &App, crowd: &Crowd, given: &str) -> Result<Guest, Close> {
     let too_many =
         Close::TryAgain("You have too many connections. Close some, or try again later.");
     Ok(Guest {
-        _place: Some(place.ok_or(too_many)?),
+        _seat: Some(place.ok_or(too_many)?),
         caller,
     })
 }

@@ -1,0 +1,109 @@
+//! What of a page can be told: messages that follow on each other.
+
+use crate::model::{Message, Place};
+
+/// Messages that follow on a position without a gap.
+#[derive(Debug, Default)]
+pub(super) struct Run {
+    pub messages: Vec<Message>,
+    /// Up to which number there is nothing left to tell.
+    pub reaches: u64,
+    /// Whether a number is missing behind them.
+    pub has_hole: bool,
+}
+
+impl Run {
+    /// What of a page follows on `from`. The original's messages come before
+    /// all others and have no numbers. Where one is missing that was missing
+    /// before, what cannot be read takes its place.
+    pub fn behind(from: &Place, page: Vec<Option<Message>>, was_missing: bool) -> Self {
+        let mut run = Self {
+            reaches: from.seq,
+            ..Self::default()
+        };
+        for message in page {
+            let Some(message) = message else {
+                run.reaches = run.reaches.saturating_add(u64::from(was_missing));
+                continue;
+            };
+            let read = run.messages.last().map_or(from.seq, |last| last.seq);
+            let follows = if message.seq == 0 {
+                read == 0
+            } else {
+                read < message.seq && message.seq <= run.reaches.saturating_add(1)
+            };
+            if !follows {
+                run.has_hole = true;
+                break;
+            }
+            run.reaches = message.seq;
+            run.messages.push(message);
+        }
+        run
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::model::{MessageGroupId, MessageId, SortKey, User, UserId};
+
+    fn message(seq: u64) -> Message {
+        Message {
+            id: MessageId(Uuid::from_u128(seq.into())),
+            group_id: MessageGroupId(Uuid::nil()),
+            key: SortKey::parse("2026-11-22T06:29:00").expect("a time"),
+            seq,
+            body: String::new(),
+            sender: User {
+                id: UserId(Uuid::nil()),
+                handle: String::new(),
+                display_name: String::new(),
+            },
+        }
+    }
+
+    /// What follows on a number in a page; 1000 is an item that cannot be read.
+    fn run(from: u64, page: &[u64], was_missing: bool) -> (Vec<u64>, u64, bool) {
+        let from = Place {
+            seq: from,
+            key: message(0).key,
+        };
+        let page = page.iter().map(|seq| (*seq != 1000).then(|| message(*seq)));
+        let run = Run::behind(&from, page.collect(), was_missing);
+        let numbers = run.messages.iter().map(|message| message.seq);
+        (numbers.collect(), run.reaches, run.has_hole)
+    }
+
+    #[test]
+    fn what_is_told_has_no_hole() {
+        for (from, page, told, reaches, has_hole) in [
+            (0, vec![], vec![], 0, false),
+            (6, vec![7, 8, 9], vec![7, 8, 9], 9, false),
+            (6, vec![8], vec![], 6, true),
+            (6, vec![7, 9, 10], vec![7], 7, true),
+            (0, vec![0, 0, 1, 2], vec![0, 0, 1, 2], 2, false),
+            (0, vec![0, 2], vec![0], 0, true),
+        ] {
+            for was_missing in [false, true] {
+                let run = run(from, &page, was_missing);
+                assert_eq!(run, (told.clone(), reaches, has_hole), "{from} {page:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_passed_over_once_a_message_has_been_missing() {
+        for (from, page, told, reaches, has_hole) in [
+            (6, vec![1000, 8], vec![8], 8, false),
+            (6, vec![7, 1000], vec![7], 8, false),
+            (6, vec![1000, 9], vec![], 7, true),
+        ] {
+            let run = run(from, &page, true);
+            assert_eq!(run, (told, reaches, has_hole), "{from} {page:?}");
+        }
+        assert_eq!(run(6, &[1000, 8], false), (vec![], 6, true));
+    }
+}

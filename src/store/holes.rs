@@ -1,0 +1,110 @@
+//! Holes in what a `Query` shows, which is only read-committed against
+//! transactions.
+
+use crate::model::{End, Message, PageRequest, Place};
+
+/// Whether a number is missing: between two neighbours, beside a place at which
+/// the page begins or ends, or in front of the first. The original's messages
+/// have no numbers and stand in front of all that have.
+pub(super) fn has_hole(request: &PageRequest, messages: &[Message]) -> bool {
+    let oldest = request.after.as_ref().map_or(Some(0), known_number);
+    let newest = request.before.as_ref().and_then(known_number);
+    let (begin, end) = match request.end {
+        End::First => (oldest, newest),
+        End::Last => (newest, oldest),
+    };
+    let is_read_out = messages.len() <= request.limit;
+    let numbers: Vec<u64> = begin
+        .into_iter()
+        .chain(messages.iter().map(|message| message.seq))
+        .chain(end.filter(|_| is_read_out))
+        .collect();
+    numbers.windows(2).any(|pair| pair[0].abs_diff(pair[1]) > 1)
+}
+
+/// A place without a number may be a time, at which any message can stand.
+fn known_number(place: &Place) -> Option<u64> {
+    (place.seq != 0).then_some(place.seq)
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, TimeDelta};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::model::{MessageGroupId, MessageId, SortKey, User, UserId};
+
+    fn key(seq: u64) -> SortKey {
+        let minutes = TimeDelta::minutes(i64::try_from(seq).expect("a small number"));
+        SortKey::at(DateTime::UNIX_EPOCH + minutes)
+    }
+
+    fn message(seq: u64) -> Message {
+        Message {
+            id: MessageId(Uuid::from_u128(seq.into())),
+            group_id: MessageGroupId(Uuid::nil()),
+            key: key(seq),
+            seq,
+            body: "a text".to_owned(),
+            sender: User {
+                id: UserId(Uuid::nil()),
+                handle: "luu".to_owned(),
+                display_name: "Luu".to_owned(),
+            },
+        }
+    }
+
+    fn misses_one(end: End, after: Option<u64>, before: Option<u64>, read: &[u64]) -> bool {
+        let place = |seq: u64| Place { key: key(seq), seq };
+        let request = PageRequest {
+            end,
+            limit: 3,
+            after: after.map(place),
+            before: before.map(place),
+        };
+        let read: Vec<Message> = read.iter().copied().map(message).collect();
+        has_hole(&request, &read)
+    }
+
+    #[test]
+    fn a_missing_number_is_noticed_wherever_it_is_missing() {
+        use End::{First, Last};
+        for (end, after, before, read) in [
+            (First, None, None, &[1, 3, 4][..]),
+            (First, None, None, &[2, 3]),
+            (First, None, None, &[0, 0, 2]),
+            (First, Some(5), None, &[7, 8]),
+            (First, Some(5), Some(9), &[6, 7]),
+            (First, Some(5), Some(7), &[]),
+            (Last, None, None, &[9, 7, 6, 5]),
+            (Last, None, None, &[3, 2]),
+            (Last, None, None, &[2, 0]),
+            (Last, None, Some(9), &[7, 6, 5, 4]),
+            (Last, Some(5), None, &[8, 7]),
+        ] {
+            let found = misses_one(end, after, before, read);
+            assert!(found, "{end:?} {after:?} {before:?} {read:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_asked_for_or_has_no_number_is_not_missing() {
+        use End::{First, Last};
+        for (end, after, before, read) in [
+            (First, None, None, &[][..]),
+            (First, None, None, &[0, 0, 1, 2]),
+            (First, Some(5), None, &[]),
+            (First, Some(5), Some(20), &[6, 7, 8, 9]),
+            (First, Some(0), None, &[7, 8]),
+            (Last, None, None, &[9, 8, 7, 6]),
+            (Last, None, None, &[1, 0, 0]),
+            (Last, Some(5), None, &[7, 6]),
+            (Last, Some(5), Some(20), &[19, 18, 17, 16]),
+            (Last, Some(0), Some(9), &[8, 7, 6]),
+        ] {
+            let found = misses_one(end, after, before, read);
+            assert!(!found, "{end:?} {after:?} {before:?} {read:?}");
+        }
+    }
+}
