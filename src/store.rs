@@ -6,8 +6,6 @@
 //! [`MessageStore`] or [`UserStore`], with its key, order and cost.
 
 mod commit;
-#[cfg(test)]
-mod conditions;
 mod database;
 mod dynamo;
 mod error;

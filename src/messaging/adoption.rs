@@ -4,7 +4,7 @@
 use super::plan::{Draft, GroupState};
 use super::queue::OtherGroup;
 use crate::model::{MessageGroupId, SortKey};
-use crate::store::{Consistency, FoundRow, MessageStore, RowKey, StoreError};
+use crate::store::{Consistency, MessageStore, StoreError};
 
 /// What is found where a group has no head.
 pub(super) enum Headless {
@@ -37,7 +37,7 @@ pub(super) async fn headless(
         head: None,
         taken: keys.chain(newest_message).collect(),
         alias: (newest == group && pair != group).then_some(pair),
-        old_rows: rows.into_iter().map(row_key).collect(),
+        old_rows: rows.into_iter().map(|row| row.row_key()).collect(),
     }))
 }
 
@@ -47,11 +47,4 @@ async fn newest_message_key(
 ) -> Result<Option<SortKey>, StoreError> {
     let newest = messages.newest_message(group, Consistency::Strong).await?;
     Ok(newest.map(|message| message.key))
-}
-
-fn row_key(row: FoundRow) -> RowKey {
-    RowKey {
-        owner: row.owner,
-        key: row.key,
-    }
 }

@@ -22,8 +22,8 @@ pub use finding::{Finding, FindingKind, Unmended};
 use crate::clock::Clock;
 use crate::model::{Head, HeadRecord, Message, MessageGroupId, SortKey, UserId};
 use crate::store::{
-    Consistency, FoundRow, GroupAtOnce, MessageStore, Newest, RowKey, ScannedItem, StoreError,
-    Stored, UserStore,
+    Consistency, FoundRow, GroupAtOnce, MessageStore, Newest, ScannedItem, StoreError, Stored,
+    UserStore,
 };
 use finding::Remedy;
 use numbers::Numbers;
@@ -193,10 +193,7 @@ impl Inspector {
     async fn row(&self, row: &FoundRow) -> Result<Vec<Found>, StoreError> {
         let group = row.group_id;
         let mut found: Vec<Found> = self.ahead(&row.key).into_iter().collect();
-        let key = RowKey {
-            owner: row.owner,
-            key: row.key.clone(),
-        };
+        let key = row.row_key();
         let mut finding = |kind, detail: String, remedy| {
             found.push(Found {
                 kind,

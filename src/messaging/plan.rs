@@ -55,10 +55,7 @@ impl GroupState {
     /// The state of a group that has a head: each participant's row stands at
     /// the newest message's key.
     pub fn of_head(head: Head) -> Self {
-        let old_rows = head.participants.map(|owner| RowKey {
-            owner,
-            key: head.last_message_key.clone(),
-        });
+        let old_rows = head.participants.map(|owner| RowKey::of_head(&head, owner));
         Self {
             taken: vec![head.last_message_key.clone()],
             old_rows: old_rows.into(),

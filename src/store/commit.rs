@@ -18,7 +18,8 @@ use super::items::{self, Item, Key};
 use super::{MessageStore, StoreError};
 use crate::model::{Head, HeadRecord, Message, MessageGroupId, MessageId, SortKey, User, UserId};
 
-/// Condition under which a row of a group may be deleted.
+/// Condition under which a row may be deleted, or put: nothing is there, or a row
+/// of the same group.
 pub(super) const OWN_OR_NONE: &str = "attribute_not_exists(pk) OR message_group_uuid = :group";
 
 /// Messages to be added to a group, with all that has to change with them.
@@ -68,6 +69,15 @@ pub struct RowKey {
     pub owner: UserId,
     /// Key of the newest message when it was written.
     pub key: SortKey,
+}
+
+impl RowKey {
+    /// Where a participant's row stands by a group's head.
+    #[must_use]
+    pub fn of_head(head: &Head, owner: UserId) -> Self {
+        let key = head.last_message_key.clone();
+        Self { owner, key }
+    }
 }
 
 /// An idempotency key, which is each sender's own.
@@ -235,7 +245,7 @@ impl MessageStore {
             .table_name(&self.table)
             .set_key(Some(Key::group_row(row).into_attributes()))
             .condition_expression(OWN_OR_NONE)
-            .expression_attribute_values(":group", AttributeValue::S(group.to_string()))
+            .set_expression_attribute_values(Some(named(own(group))))
             .send()
             .await;
         match deleted {
@@ -280,13 +290,41 @@ impl MessageStore {
     }
 
     pub(super) fn put_new(&self, item: Item) -> Result<TransactWriteItem, StoreError> {
+        self.put_if(item, "attribute_not_exists(pk)", None)
+    }
+
+    /// Puts an item, if what is there fits a condition with at most one value.
+    pub(super) fn put_if(
+        &self,
+        item: Item,
+        condition: &str,
+        value: Option<(&str, AttributeValue)>,
+    ) -> Result<TransactWriteItem, StoreError> {
         let put = Put::builder()
             .table_name(&self.table)
             .set_item(Some(item))
-            .condition_expression("attribute_not_exists(pk)")
+            .condition_expression(condition)
+            .set_expression_attribute_values(value.map(named))
             .build()
             .map_err(invalid)?;
         Ok(TransactWriteItem::builder().put(put).build())
+    }
+
+    /// Deletes an item, likewise.
+    pub(super) fn delete_if(
+        &self,
+        key: Key,
+        condition: &str,
+        value: Option<(&str, AttributeValue)>,
+    ) -> Result<TransactWriteItem, StoreError> {
+        let delete = Delete::builder()
+            .table_name(&self.table)
+            .set_key(Some(key.into_attributes()))
+            .condition_expression(condition)
+            .set_expression_attribute_values(value.map(named))
+            .build()
+            .map_err(invalid)?;
+        Ok(TransactWriteItem::builder().delete(delete).build())
     }
 
     fn put_sent(&self, item: Item, now: i64) -> Result<TransactWriteItem, StoreError> {
@@ -306,15 +344,17 @@ impl MessageStore {
         group: MessageGroupId,
         row: &RowKey,
     ) -> Result<TransactWriteItem, StoreError> {
-        let delete = Delete::builder()
-            .table_name(&self.table)
-            .set_key(Some(Key::group_row(row).into_attributes()))
-            .condition_expression(OWN_OR_NONE)
-            .expression_attribute_values(":group", AttributeValue::S(group.to_string()))
-            .build()
-            .map_err(invalid)?;
-        Ok(TransactWriteItem::builder().delete(delete).build())
+        self.delete_if(Key::group_row(row), OWN_OR_NONE, Some(own(group)))
     }
+}
+
+/// The value that [`OWN_OR_NONE`] compares with.
+pub(super) fn own(group: MessageGroupId) -> (&'static str, AttributeValue) {
+    (":group", AttributeValue::S(group.to_string()))
+}
+
+fn named((name, value): (&str, AttributeValue)) -> HashMap<String, AttributeValue> {
+    [(name.to_owned(), value)].into()
 }
 
 pub(super) fn invalid(cause: impl std::fmt::Display) -> StoreError {

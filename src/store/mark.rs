@@ -37,10 +37,7 @@ impl MessageStore {
         let head = self.update_head(mark.group, &mark.head, mark.expected_version)?;
         let mut actions = vec![(Role::Head, head)];
         if mark.has_row {
-            let row = RowKey {
-                owner: mark.reader,
-                key: mark.head.last_message_key.clone(),
-            };
+            let row = RowKey::of_head(&mark.head, mark.reader);
             let unread_count = mark.head.unread_count(mark.reader);
             let update = self.update_unread(mark.group, &row, unread_count)?;
             actions.push((Role::OldRow(row), update));

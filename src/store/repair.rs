@@ -1,10 +1,8 @@
 //! Writing what makes a damaged group whole again.
 
-use aws_sdk_dynamodb::types::{
-    AttributeValue, ConditionCheck, Delete, Put, TransactWriteItem, Update,
-};
+use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, Delete, TransactWriteItem, Update};
 
-use super::commit::{OWN_OR_NONE, Role, invalid};
+use super::commit::{OWN_OR_NONE, Role, invalid, own};
 use super::items::{self, Item, Key};
 use super::query::readable;
 use super::rows::FoundRow;
@@ -62,12 +60,11 @@ impl MessageStore {
         group: MessageGroupId,
         head: &Head,
     ) -> Result<GroupAtOnce, StoreError> {
-        let key = &head.last_message_key;
-        let [one, other] = head.participants.map(|owner| {
-            let key = key.clone();
-            Key::group_row(&RowKey { owner, key })
-        });
-        let keys = [Key::head(group), one, other, Key::message(group, key)];
+        let [one, other] = head
+            .participants
+            .map(|owner| Key::group_row(&RowKey::of_head(head, owner)));
+        let newest = Key::message(group, &head.last_message_key);
+        let keys = [Key::head(group), one, other, newest];
         let [head, one, other, newest] = self.find_together(keys).await?;
         let head = head.and_then(|item| readable(item, items::head_record));
         let row = |item: Option<Item>| item.and_then(|item| readable(item, items::found_row));
@@ -100,7 +97,7 @@ impl MessageStore {
             let item = items::group_row_item(row, newest).map_err(invalid)?;
             actions.push((
                 Role::NewRow(newest.key.clone()),
-                self.put_own(*group, item)?,
+                self.put_if(item, OWN_OR_NONE, Some(own(*group)))?,
             ));
         }
         for row in &repair.old_rows {
@@ -111,7 +108,7 @@ impl MessageStore {
             let key = Key::message(*group, from);
             let role = || Role::Message(newest.key.clone());
             actions.push((role(), self.put_new(item)?));
-            actions.push((role(), self.delete(key, "attribute_exists(pk)")?));
+            actions.push((role(), self.delete_if(key, "attribute_exists(pk)", None)?));
         }
         if let Some(alias) = repair.alias {
             let item = items::alias_item(alias, *group).map_err(invalid)?;
@@ -159,12 +156,7 @@ impl MessageStore {
         alias: Option<MessageGroupId>,
     ) -> Outcome {
         let actions = || {
-            let version = AttributeValue::N(head.version.to_string());
-            let condition = ("#version = :value", Some(("#version", "version")));
-            let mut actions = vec![(
-                Role::Head,
-                self.delete_if(Key::head(group), condition, version)?,
-            )];
+            let mut actions = vec![(Role::Head, self.delete_head(group, head)?)];
             for row in rows {
                 actions.push((Role::OldRow(row.clone()), self.delete_old(group, row)?));
             }
@@ -213,46 +205,22 @@ impl MessageStore {
         alias: MessageGroupId,
         of: MessageGroupId,
     ) -> Result<TransactWriteItem, StoreError> {
-        let condition = ("alias_of = :value", None);
-        let of = AttributeValue::S(of.to_string());
-        self.delete_if(Key::head(alias), condition, of)
+        let value = AttributeValue::S(of.to_string());
+        self.delete_if(Key::head(alias), "alias_of = :of", Some((":of", value)))
     }
 
-    fn delete_if(
+    fn delete_head(
         &self,
-        key: Key,
-        (condition, name): (&str, Option<(&str, &str)>),
-        value: AttributeValue,
+        group: MessageGroupId,
+        head: &Head,
     ) -> Result<TransactWriteItem, StoreError> {
-        let name = name.map(|(name, attribute)| (name.to_owned(), attribute.to_owned()));
+        let version = AttributeValue::N(head.version.to_string());
         let delete = Delete::builder()
             .table_name(&self.table)
-            .set_key(Some(key.into_attributes()))
-            .condition_expression(condition)
-            .set_expression_attribute_names(name.map(|name| [name].into()))
-            .expression_attribute_values(":value", value)
-            .build()
-            .map_err(invalid)?;
-        Ok(TransactWriteItem::builder().delete(delete).build())
-    }
-
-    /// Puts a row where there is none, or one of the same group.
-    fn put_own(&self, group: MessageGroupId, item: Item) -> Result<TransactWriteItem, StoreError> {
-        let put = Put::builder()
-            .table_name(&self.table)
-            .set_item(Some(item))
-            .condition_expression(OWN_OR_NONE)
-            .expression_attribute_values(":group", AttributeValue::S(group.to_string()))
-            .build()
-            .map_err(invalid)?;
-        Ok(TransactWriteItem::builder().put(put).build())
-    }
-
-    fn delete(&self, key: Key, condition: &str) -> Result<TransactWriteItem, StoreError> {
-        let delete = Delete::builder()
-            .table_name(&self.table)
-            .set_key(Some(key.into_attributes()))
-            .condition_expression(condition)
+            .set_key(Some(Key::head(group).into_attributes()))
+            .condition_expression("#version = :version")
+            .expression_attribute_names("#version", "version")
+            .expression_attribute_values(":version", version)
             .build()
             .map_err(invalid)?;
         Ok(TransactWriteItem::builder().delete(delete).build())

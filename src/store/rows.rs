@@ -1,5 +1,6 @@
 //! Participants' rows, as they are found in the table.
 
+use super::commit::RowKey;
 use crate::model::{Message, MessageGroup, MessageGroupId, MessageId, SortKey, User, UserId};
 
 /// A participant's row of a group.
@@ -34,6 +35,15 @@ pub struct Preview {
 }
 
 impl FoundRow {
+    /// Where it stands in the table.
+    #[must_use]
+    pub fn row_key(&self) -> RowKey {
+        RowKey {
+            owner: self.owner,
+            key: self.key.clone(),
+        }
+    }
+
     /// The newest message, by the preview alone. `owner` is whose row it is.
     pub(super) fn previewed(&self, owner: &User) -> Option<Message> {
         let preview = self.preview.as_ref()?;

@@ -107,6 +107,16 @@ fn json(value: &AttributeValue) -> Value {
     }
 }
 
+impl ScanPage {
+    fn of(items: Option<Vec<Item>>, next: Option<Item>) -> Self {
+        let items = items.unwrap_or_default();
+        Self {
+            items: items.into_iter().map(ScannedItem).collect(),
+            next: next.map(ScanPosition),
+        }
+    }
+}
+
 impl MessageStore {
     /// A page of a group's messages, readable or not, oldest first: one strongly
     /// consistent `Query` of a megabyte.
@@ -126,11 +136,7 @@ impl MessageStore {
             .set_exclusive_start_key(from.map(|position| position.0))
             .send()
             .await?;
-        let items = page.items.unwrap_or_default();
-        Ok(ScanPage {
-            items: items.into_iter().map(ScannedItem).collect(),
-            next: page.last_evaluated_key.map(ScanPosition),
-        })
+        Ok(ScanPage::of(page.items, page.last_evaluated_key))
     }
 
     /// A page of everything in a segment: one `Scan`, of a megabyte or `limit`
@@ -153,10 +159,6 @@ impl MessageStore {
             .set_exclusive_start_key(from.map(|position| position.0))
             .send()
             .await?;
-        let items = page.items.unwrap_or_default();
-        Ok(ScanPage {
-            items: items.into_iter().map(ScannedItem).collect(),
-            next: page.last_evaluated_key.map(ScanPosition),
-        })
+        Ok(ScanPage::of(page.items, page.last_evaluated_key))
     }
 }

@@ -3,26 +3,20 @@
 //! write is seen by queries and single reads one item after the other. Time is
 //! the simulation's, and so are the dice.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+mod conditions;
+mod table;
+mod wire;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::http::{HttpRequest, HttpResponse};
-use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
-use aws_sdk_dynamodb::error::ConnectorError;
-use aws_smithy_runtime_api::client::http::{
-    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
-};
-use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
-use aws_smithy_types::body::SdkBody;
-use aws_smithy_types::retry::RetryConfig;
-use aws_smithy_types::timeout::TimeoutConfig;
 use serde_json::{Map, Value, json};
 use tokio::time::sleep;
 
-use super::conditions::{holds, set};
+use table::{Table, key_of, key_of_value, text};
+pub use wire::Wire;
 
 /// An item as DynamoDB's JSON has it.
 pub type Item = Map<String, Value>;
@@ -69,30 +63,11 @@ impl Faults {
     }
 }
 
-#[derive(Default)]
-struct Table {
-    items: BTreeMap<ItemKey, Item>,
-    /// What queries and single reads see.
-    shown: BTreeMap<ItemKey, Item>,
-    /// What a transaction is being written to.
-    busy: BTreeSet<ItemKey>,
-    /// Client request tokens, with what was asked for under them.
-    done: BTreeMap<String, String>,
-    under_way: BTreeSet<String>,
-}
-
 /// A DynamoDB of one table.
 pub struct Simulated {
     table: Mutex<Table>,
     dice: Mutex<fastrand::Rng>,
     faults: Mutex<Faults>,
-}
-
-/// A process's connection to it, which ends when the process dies.
-#[derive(Clone)]
-pub struct Wire {
-    dynamo: Arc<Simulated>,
-    up: Arc<AtomicBool>,
 }
 
 enum Answer {
@@ -313,117 +288,6 @@ impl Simulated {
     }
 }
 
-impl Table {
-    /// Why an action of a transaction is refused.
-    fn refusal(&self, action: &Value) -> Value {
-        let (key, action) = target(action);
-        if self.busy.contains(&key) {
-            return json!({ "Code": "TransactionConflict", "Message": "conflict" });
-        }
-        let found = self.items.get(&key);
-        if holds(action, found) {
-            return json!({ "Code": "None" });
-        }
-        let mut reason = json!({ "Code": "ConditionalCheckFailed", "Message": "the condition" });
-        if let (Some(item), "ALL_OLD") = (
-            found,
-            text(&action["ReturnValuesOnConditionCheckFailure"]).as_str(),
-        ) {
-            reason["Item"] = json!(item);
-        }
-        reason
-    }
-
-    fn apply(&mut self, action: &Value) -> ItemKey {
-        let (key, body) = target(action);
-        if action.get("Put").is_some() {
-            let item = body["Item"].as_object().cloned().unwrap_or_default();
-            self.items.insert(key.clone(), item);
-        } else if action.get("Update").is_some() {
-            let item = self
-                .items
-                .entry(key.clone())
-                .or_insert_with(|| body["Key"].as_object().cloned().unwrap_or_default());
-            set(body, item);
-        } else {
-            self.items.remove(&key);
-        }
-        key
-    }
-
-    fn show(&mut self, key: &ItemKey) {
-        match self.items.get(key) {
-            Some(item) => drop(self.shown.insert(key.clone(), item.clone())),
-            None => drop(self.shown.remove(key)),
-        }
-    }
-
-    fn query(&self, body: &Value) -> Answer {
-        let partition = text(&body["ExpressionAttributeNames"]["#partition"]);
-        let value = |name: &str| body["ExpressionAttributeValues"][name]["S"].as_str();
-        let condition = text(&body["KeyConditionExpression"]);
-        let inside = |key: &str| match condition.split_once(" AND ").map(|(_, range)| range) {
-            None => true,
-            Some("sk > :above") => Some(key) > value(":above"),
-            Some("sk < :below") => Some(key) < value(":below"),
-            Some("sk BETWEEN :above AND :below") => {
-                Some(key) >= value(":above") && Some(key) <= value(":below")
-            }
-            Some(other) => panic!("{other} is not simulated"),
-        };
-        let mut found: Vec<(&ItemKey, &Item)> = self
-            .shown
-            .iter()
-            .filter(|((_, sk), item)| {
-                item.get(&partition).and_then(|found| found["S"].as_str()) == value(":partition")
-                    && inside(sk)
-            })
-            .collect();
-        found.sort_by(|((_, one), _), ((_, other), _)| one.cmp(other));
-        if body["ScanIndexForward"] == false {
-            found.reverse();
-        }
-        if let Some(start) = body["ExclusiveStartKey"].as_object() {
-            let start = key_of(start);
-            let begin = found.iter().position(|(key, _)| **key == start);
-            found.drain(..begin.map_or(0, |begin| begin + 1));
-        }
-        let limit = body["Limit"]
-            .as_u64()
-            .and_then(|limit| usize::try_from(limit).ok());
-        let is_cut = limit.is_some_and(|limit| found.len() > limit);
-        found.truncate(limit.unwrap_or(usize::MAX));
-        let mut answer = json!({ "Count": found.len() });
-        answer["Items"] = found.iter().map(|(_, item)| json!(item)).collect();
-        if let (true, Some(((pk, sk), _))) = (is_cut, found.last()) {
-            answer["LastEvaluatedKey"] = json!({ "pk": { "S": pk }, "sk": { "S": sk } });
-        }
-        Answer::Json(200, answer)
-    }
-}
-
-/// What an action is about: the item's key, and the action without its name.
-fn target(action: &Value) -> (ItemKey, &Value) {
-    if let Some(put) = action.get("Put") {
-        return (key_of_value(&put["Item"]), put);
-    }
-    let body = action.get("Update").or_else(|| action.get("Delete"));
-    let body = body.unwrap_or_else(|| panic!("{action} is not simulated"));
-    (key_of_value(&body["Key"]), body)
-}
-
-fn key_of(item: &Item) -> ItemKey {
-    (text(&item["pk"]["S"]), text(&item["sk"]["S"]))
-}
-
-fn key_of_value(item: &Value) -> ItemKey {
-    (text(&item["pk"]["S"]), text(&item["sk"]["S"]))
-}
-
-fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_default().to_owned()
-}
-
 fn error(kind: &str, message: &str) -> Answer {
     let kind = format!("com.amazonaws.dynamodb.v20120810#{kind}");
     Answer::Json(400, json!({ "__type": kind, "message": message }))
@@ -435,77 +299,4 @@ fn cancelled(reasons: &[Value]) -> Answer {
         400,
         json!({ "__type": kind, "Message": "cancelled", "CancellationReasons": reasons }),
     )
-}
-
-impl Wire {
-    /// A client of a process.
-    pub fn client(&self) -> Client {
-        let config = aws_sdk_dynamodb::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::from_static("us-east-1"))
-            .credentials_provider(Credentials::new("test", "test", None, None, "test"))
-            .endpoint_url("http://dynamodb.simulated")
-            .retry_config(RetryConfig::standard().with_max_attempts(3))
-            .timeout_config(
-                TimeoutConfig::builder()
-                    .operation_attempt_timeout(Duration::from_secs(3))
-                    .operation_timeout(Duration::from_secs(7))
-                    .build(),
-            )
-            .http_client(self.clone());
-        Client::from_conf(config.build())
-    }
-
-    /// The process dies: nothing is sent any more, and nothing comes.
-    pub fn cut(&self) {
-        self.up.store(false, Ordering::Relaxed);
-    }
-
-    async fn while_up(&self) {
-        if !self.up.load(Ordering::Relaxed) {
-            std::future::pending::<()>().await;
-        }
-    }
-
-    async fn send(self, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
-        let target = request.headers().get("x-amz-target").unwrap_or_default();
-        let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
-        let body = request.body().bytes().unwrap_or_default();
-        let body = serde_json::from_slice(body).expect("JSON");
-        self.while_up().await;
-        self.dynamo.pass(10).await;
-        let answer = self.dynamo.answer(&operation, body).await;
-        self.dynamo.pass(10).await;
-        self.while_up().await;
-        let (status, text) = match answer {
-            Answer::Json(status, body) => (status, body.to_string()),
-            Answer::Cut => (200, "{\"Cons".to_owned()),
-            Answer::Broken => return Err(ConnectorError::io("the connection broke".into())),
-            Answer::Never => std::future::pending().await,
-        };
-        let status = status.try_into().expect("a status");
-        Ok(HttpResponse::new(status, SdkBody::from(text)))
-    }
-}
-
-impl std::fmt::Debug for Wire {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Wire")
-    }
-}
-
-impl HttpConnector for Wire {
-    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        HttpConnectorFuture::new(self.clone().send(request))
-    }
-}
-
-impl HttpClient for Wire {
-    fn http_connector(
-        &self,
-        _settings: &HttpConnectorSettings,
-        _components: &RuntimeComponents,
-    ) -> SharedHttpConnector {
-        SharedHttpConnector::new(self.clone())
-    }
 }

@@ -30,34 +30,41 @@ pub fn render() -> String {
 /// A request was answered, or its client has gone.
 pub fn request(operation: &'static str, code: &'static str, took: Duration) {
     let labels = [("operation", operation), ("code", code)];
-    add(&METRICS.requests, labels, 1);
+    add(&METRICS.requests.ended, labels, 1);
     // How long somebody listens says nothing about the server.
     if operation != "subscription" {
-        observe(&METRICS.request_seconds, [("operation", operation)], took);
+        observe(&METRICS.requests.seconds, [("operation", operation)], took);
     }
 }
 
 /// A subscription was told of something.
 pub fn event() {
-    METRICS.events.inc();
+    METRICS.sockets.events.inc();
 }
 
 /// A socket was closed with this code, or in this way.
 pub fn socket_closed(code: &'static str) {
-    add(&METRICS.socket_closes, [("code", code)], 1);
+    add(&METRICS.sockets.closes, [("code", code)], 1);
 }
 
 /// An attempt at a call of DynamoDB ended.
 pub(super) fn dynamodb_call(operation: &'static str, result: &'static str, took: Duration) {
     let labels = [("operation", operation), ("result", result)];
-    add(&METRICS.dynamodb_calls, labels, 1);
-    observe(&METRICS.dynamodb_seconds, [("operation", operation)], took);
+    add(&METRICS.stores.dynamodb_calls, labels, 1);
+    observe(
+        &METRICS.stores.dynamodb_seconds,
+        [("operation", operation)],
+        took,
+    );
 }
 
 /// DynamoDB has said what a call cost.
 pub(super) fn dynamodb_units(read: f64, write: f64) {
     for (kind, count) in [("read", read), ("write", write)] {
-        let units = METRICS.dynamodb_units.get_or_create(&[("kind", kind)]);
+        let units = METRICS
+            .stores
+            .dynamodb_units
+            .get_or_create(&[("kind", kind)]);
         units.inc_by(count);
     }
 }
@@ -65,50 +72,50 @@ pub(super) fn dynamodb_units(read: f64, write: f64) {
 /// A query of Postgres ended.
 pub(super) fn postgres_query(query: &'static str, result: &'static str, took: Duration) {
     let labels = [("query", query), ("result", result)];
-    add(&METRICS.postgres_queries, labels, 1);
-    observe(&METRICS.postgres_seconds, [("query", query)], took);
+    add(&METRICS.stores.postgres_queries, labels, 1);
+    observe(&METRICS.stores.postgres_seconds, [("query", query)], took);
 }
 
 /// A transaction of messages, or of a mark, was sent, and this came of it.
 pub fn write_attempt(outcome: &'static str) {
-    add(&METRICS.write_attempts, [("outcome", outcome)], 1);
+    add(&METRICS.writes.attempts, [("outcome", outcome)], 1);
 }
 
 /// A transaction has to be planned or sent again, for this reason.
 pub fn write_retry(reason: &'static str) {
-    add(&METRICS.write_retries, [("reason", reason)], 1);
+    add(&METRICS.writes.retries, [("reason", reason)], 1);
 }
 
 /// A transaction of so many messages was applied.
 #[expect(clippy::cast_precision_loss, reason = "there are at most 25")]
 pub fn transaction_applied(messages: usize) {
-    METRICS.transaction_messages.observe(messages as f64);
+    METRICS.writes.transaction_messages.observe(messages as f64);
 }
 
 /// A message was one too many for the queue of its group.
 pub fn message_turned_away() {
-    METRICS.messages_turned_away.inc();
+    METRICS.writes.messages_turned_away.inc();
 }
 
 /// Somebody who follows messages took them too slowly.
 pub fn listener_let_go() {
-    METRICS.listeners_let_go.inc();
+    METRICS.live.listeners_let_go.inc();
 }
 
 /// A hint for other instances could not be published.
 pub fn hint_lost() {
-    METRICS.hints_lost.inc();
+    METRICS.live.hints_lost.inc();
 }
 
 /// A connection was one too many.
 pub fn connection_turned_away() {
-    METRICS.connections_turned_away.inc();
+    METRICS.requests.connections_turned_away.inc();
 }
 
 /// A fetch of the key set ended.
 pub fn key_fetch(worked: bool) {
     let result = if worked { "ok" } else { "failed" };
-    add(&METRICS.key_fetches, [("result", result)], 1);
+    add(&METRICS.requests.key_fetches, [("result", result)], 1);
 }
 
 /// Something of which there are more and fewer.
@@ -150,12 +157,12 @@ impl Drop for Present {
 impl Thing {
     fn gauge(self) -> &'static Gauge {
         match self {
-            Self::Request => &METRICS.requests_in_flight,
-            Self::Connection => &METRICS.connections,
-            Self::Socket => &METRICS.sockets,
-            Self::Subscription => &METRICS.subscriptions,
-            Self::Message => &METRICS.messages_waiting,
-            Self::GroupTask => &METRICS.group_tasks,
+            Self::Request => &METRICS.requests.in_flight,
+            Self::Connection => &METRICS.requests.connections,
+            Self::Socket => &METRICS.sockets.open,
+            Self::Subscription => &METRICS.sockets.subscriptions,
+            Self::Message => &METRICS.writes.messages_waiting,
+            Self::GroupTask => &METRICS.writes.group_tasks,
         }
     }
 }

@@ -26,7 +26,7 @@ function compile() {
   if (!existsSync(relayManifest)) writeFileSync(relayManifest, "{}");
   run(bin("relay-compiler"), ["--repersist", "--output", "quiet-with-errors"]);
   run(bin("tsc"), ["--project", "relay/tsconfig.json"]);
-  const shared = ["live", "network"].map((name) => `src/${name}.ts`);
+  const shared = ["harness", "live", "network"].map((name) => `src/${name}.ts`);
   run(bin("babel"), ["--quiet", "relay", "--extensions", ".ts", "--out-dir", "dist-relay/relay"]);
   run(bin("babel"), ["--quiet", ...shared, "--extensions", ".ts", "--out-dir", "dist-relay/src"]);
   writeFileSync(join(here, "dist-relay/package.json"), '{ "type": "commonjs" }');

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{TimeDelta, Utc};
 use cruddur::clock::Clock;
+use cruddur::model::MessageGroupId;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::harness::{Cruddur, Faults, Redis, Setup, Socket, TABLE, checker, start_with};
+use crate::harness::original::{Original, OriginalGroup};
+use crate::harness::{Cruddur, Faults, Redis, Setup, Socket, checker, start_with};
 use crate::load::Load;
 use crate::server::Server;
 
@@ -148,46 +149,18 @@ async fn plant_original(cruddur: &Cruddur, one: &str, other: &str) {
     let ahead = Utc::now() + TimeDelta::minutes(90);
     let sk = ahead.format("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string();
     let handles = [one.to_owned(), other.to_owned()];
-    let users = cruddur
-        .users
-        .users_by_handle(&handles)
-        .await
-        .expect("users");
-    let group = cruddur::model::MessageGroupId::of_pair(users[0].id, users[1].id);
-    let item = |pk: String, user: &cruddur::model::User, name: &str, uuid: String| {
-        let fields = [
-            ("pk", pk),
-            ("sk", sk.clone()),
-            ("message", "of the original".to_owned()),
-            ("user_uuid", user.id.to_string()),
-            ("user_handle", user.handle.clone()),
-            ("user_display_name", user.display_name.clone()),
-            (name, uuid),
-        ];
-        let fields = fields.map(|(name, value)| (name.to_owned(), AttributeValue::S(value)));
-        HashMap::from(fields)
+    let users = cruddur.users.users_by_handle(&handles).await;
+    let users = users.expect("users");
+    let original = Original::new(checker::client(&cruddur.dynamo.url));
+    let mut group = OriginalGroup {
+        uuid: MessageGroupId::of_pair(users[0].id, users[1].id).0,
+        pair: [users[0].clone(), users[1].clone()],
+        messages: Vec::new(),
     };
-    let message = uuid::Uuid::new_v4().to_string();
-    let items = [
-        item(format!("MSG#{group}"), &users[0], "message_uuid", message),
-        item(
-            format!("GRP#{}", users[0].id),
-            &users[1],
-            "message_group_uuid",
-            group.to_string(),
-        ),
-        item(
-            format!("GRP#{}", users[1].id),
-            &users[0],
-            "message_group_uuid",
-            group.to_string(),
-        ),
-    ];
-    let client = checker::client(&cruddur.dynamo.url);
-    for item in items {
-        let put = client.put_item().table_name(TABLE).set_item(Some(item));
-        put.send().await.expect("an item");
-    }
+    let body = "of the original";
+    original.message(&mut group, 0, &sk, body).await;
+    original.row(&group, 0, &sk, body).await;
+    original.row(&group, 1, &sk, body).await;
 }
 
 /// Group → uuids of its messages, in their order.

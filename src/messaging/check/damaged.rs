@@ -47,7 +47,7 @@ impl Damaged {
         let mut old_rows: Vec<RowKey> = self
             .rows
             .iter()
-            .map(row_key)
+            .map(FoundRow::row_key)
             .filter(|row| {
                 let stays = self.participants.contains(&row.owner) && row.key == self.newest.key;
                 !stays && !learned.foreign.contains(row)
@@ -107,12 +107,5 @@ impl Damaged {
             message_count,
             read_counts: BTreeMap::from(read_counts),
         }
-    }
-}
-
-pub(super) fn row_key(row: &FoundRow) -> RowKey {
-    RowKey {
-        owner: row.owner,
-        key: row.key.clone(),
     }
 }

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::attempt::{Attempt, Learned, guess};
-use super::damaged::{Damaged, row_key};
+use super::damaged::Damaged;
 use super::finding::{FindingKind, Unmended};
 use super::numbers::{Numbers, Renumbered, Walk, two};
 use crate::model::{Head, HeadRecord, Message, MessageGroupId, User, UserId};
@@ -147,7 +147,7 @@ impl Repairer {
         }
         let rows: Vec<RowKey> = rows
             .iter()
-            .map(row_key)
+            .map(FoundRow::row_key)
             .filter(|row| !learned.foreign.contains(row))
             .take(MOST_NUMBERS)
             .collect();
@@ -219,12 +219,9 @@ impl Repairer {
         known: Option<&RowKey>,
     ) -> Result<Vec<FoundRow>, StoreError> {
         let mut rows = self.messages.rows_of_group(group).await?;
-        let of_head = head.into_iter().flat_map(|head| {
-            head.participants.map(|owner| RowKey {
-                owner,
-                key: head.last_message_key.clone(),
-            })
-        });
+        let of_head = head
+            .into_iter()
+            .flat_map(|head| head.participants.map(|owner| RowKey::of_head(head, owner)));
         for row in of_head.chain(known.cloned()) {
             rows.extend(self.messages.find_row(row.owner, &row.key).await?);
         }

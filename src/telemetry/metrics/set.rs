@@ -9,7 +9,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::{Metric, Registry, Unit};
 
 /// Bounds of how long a request takes, and a call of a store's, in seconds.
 const REQUEST_SECONDS: [f64; 11] = [
@@ -28,207 +28,265 @@ type Histograms = Family<Labels<1>, Histogram, fn() -> Histogram>;
 /// Everything that is counted.
 pub(super) struct Metrics {
     pub registry: Registry,
-    pub requests: Counters<2>,
-    pub request_seconds: Histograms,
-    pub requests_in_flight: Gauge,
+    pub requests: Requests,
+    pub sockets: Sockets,
+    pub stores: Stores,
+    pub writes: Writes,
+    pub live: Live,
+}
+
+/// Requests, and the connections that they come by.
+pub(super) struct Requests {
+    pub ended: Counters<2>,
+    pub seconds: Histograms,
+    pub in_flight: Gauge,
     pub connections: Gauge,
     pub connections_turned_away: Counter,
-    pub sockets: Gauge,
-    pub socket_closes: Counters<1>,
+    pub key_fetches: Counters<1>,
+}
+
+/// Sockets, and subscriptions by whatever way.
+pub(super) struct Sockets {
+    pub open: Gauge,
+    pub closes: Counters<1>,
     pub subscriptions: Gauge,
     pub events: Counter,
+}
+
+/// Calls of the stores.
+pub(super) struct Stores {
     pub dynamodb_calls: Counters<2>,
     pub dynamodb_seconds: Histograms,
     pub dynamodb_units: Family<Labels<1>, Counter<f64, AtomicU64>>,
     pub postgres_queries: Counters<2>,
     pub postgres_seconds: Histograms,
-    pub write_attempts: Counters<1>,
-    pub write_retries: Counters<1>,
+}
+
+/// What is written to groups.
+pub(super) struct Writes {
+    pub attempts: Counters<1>,
+    pub retries: Counters<1>,
     pub transaction_messages: Histogram,
     pub messages_waiting: Gauge,
     pub messages_turned_away: Counter,
     pub group_tasks: Gauge,
-    pub key_fetches: Counters<1>,
+}
+
+/// How new messages are told.
+pub(super) struct Live {
     pub listeners_let_go: Counter,
     pub hints_lost: Counter,
+}
+
+/// A metric that is registered by its name and what it means.
+fn counted<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
+    registry.register(name, help, metric.clone());
+    metric
+}
+
+/// How long something takes.
+fn timed(
+    registry: &mut Registry,
+    name: &str,
+    help: &str,
+    histogram: fn() -> Histogram,
+) -> Histograms {
+    let times = Family::new_with_constructor(histogram);
+    registry.register_with_unit(name, help, Unit::Seconds, times.clone());
+    times
+}
+
+fn request_seconds() -> Histogram {
+    Histogram::new(REQUEST_SECONDS)
 }
 
 fn call_seconds() -> Histogram {
     Histogram::new(CALL_SECONDS)
 }
 
-impl Metrics {
-    pub fn new() -> Self {
-        let request_seconds: fn() -> Histogram = || Histogram::new(REQUEST_SECONDS);
-        let mut metrics = Self {
-            registry: Registry::with_prefix("cruddur"),
-            requests: Family::default(),
-            request_seconds: Family::new_with_constructor(request_seconds),
-            requests_in_flight: Gauge::default(),
-            connections: Gauge::default(),
-            connections_turned_away: Counter::default(),
-            sockets: Gauge::default(),
-            socket_closes: Family::default(),
-            subscriptions: Gauge::default(),
-            events: Counter::default(),
-            dynamodb_calls: Family::default(),
-            dynamodb_seconds: Family::new_with_constructor(call_seconds),
-            dynamodb_units: Family::default(),
-            postgres_queries: Family::default(),
-            postgres_seconds: Family::new_with_constructor(call_seconds),
-            write_attempts: Family::default(),
-            write_retries: Family::default(),
-            transaction_messages: Histogram::new(MESSAGES),
-            messages_waiting: Gauge::default(),
-            messages_turned_away: Counter::default(),
-            group_tasks: Gauge::default(),
-            key_fetches: Family::default(),
-            listeners_let_go: Counter::default(),
-            hints_lost: Counter::default(),
-        };
-        metrics.register_requests();
-        metrics.register_sockets();
-        metrics.register_stores();
-        metrics.register_writes();
-        metrics.register_live();
-        metrics.begin_at_zero();
-        metrics
-    }
-
-    fn register_live(&mut self) {
-        let registry = &mut self.registry;
-        registry.register(
-            "listeners_let_go",
-            "Subscriptions that ended because their reader was too slow",
-            self.listeners_let_go.clone(),
-        );
-        registry.register(
-            "hints_lost",
-            "Hints that other instances were not told, and find in the table",
-            self.hints_lost.clone(),
-        );
-    }
-
-    fn register_requests(&mut self) {
-        let registry = &mut self.registry;
+impl Requests {
+    fn new(registry: &mut Registry) -> Self {
         let build = Info::new([("version", env!("CRUDDUR_VERSION"))]);
         registry.register("build", "The version that runs", build);
-        registry.register(
-            "requests",
-            "GraphQL requests, by operation (query, mutation, subscription, none) and by the code of the first error, or ok",
-            self.requests.clone(),
-        );
-        registry.register_with_unit(
-            "request_duration",
-            "How long a GraphQL request took to be answered",
-            Unit::Seconds,
-            self.request_seconds.clone(),
-        );
-        registry.register(
-            "requests_in_flight",
-            "GraphQL requests that are being answered",
-            self.requests_in_flight.clone(),
-        );
-        registry.register(
-            "connections",
-            "Open connections of clients",
-            self.connections.clone(),
-        );
-        registry.register(
-            "connections_turned_away",
-            "Connections that were one too many",
-            self.connections_turned_away.clone(),
-        );
-        registry.register(
-            "key_fetches",
-            "Fetches of the key set that tokens are checked against, by result (ok, failed)",
-            self.key_fetches.clone(),
-        );
+        Self {
+            ended: counted(
+                registry,
+                "requests",
+                "GraphQL requests, by operation (query, mutation, subscription, none) and by the code of the first error, or ok",
+                Family::default(),
+            ),
+            seconds: timed(
+                registry,
+                "request_duration",
+                "How long a GraphQL request took to be answered",
+                request_seconds,
+            ),
+            in_flight: counted(
+                registry,
+                "requests_in_flight",
+                "GraphQL requests that are being answered",
+                Gauge::default(),
+            ),
+            connections: counted(
+                registry,
+                "connections",
+                "Open connections of clients",
+                Gauge::default(),
+            ),
+            connections_turned_away: counted(
+                registry,
+                "connections_turned_away",
+                "Connections that were one too many",
+                Counter::default(),
+            ),
+            key_fetches: counted(
+                registry,
+                "key_fetches",
+                "Fetches of the key set that tokens are checked against, by result (ok, failed)",
+                Family::default(),
+            ),
+        }
     }
+}
 
-    fn register_sockets(&mut self) {
-        let registry = &mut self.registry;
-        registry.register("sockets", "Open WebSockets", self.sockets.clone());
-        registry.register(
-            "socket_closes",
-            "WebSockets that were closed, by the code that they were closed with, or client or gone",
-            self.socket_closes.clone(),
-        );
-        registry.register(
-            "subscriptions",
-            "Subscriptions that somebody listens to",
-            self.subscriptions.clone(),
-        );
-        registry.register(
-            "subscription_events",
-            "What subscriptions were told",
-            self.events.clone(),
-        );
+impl Sockets {
+    fn new(registry: &mut Registry) -> Self {
+        Self {
+            open: counted(registry, "sockets", "Open WebSockets", Gauge::default()),
+            closes: counted(
+                registry,
+                "socket_closes",
+                "WebSockets that were closed, by the code that they were closed with, or client or gone",
+                Family::default(),
+            ),
+            subscriptions: counted(
+                registry,
+                "subscriptions",
+                "Subscriptions that somebody listens to",
+                Gauge::default(),
+            ),
+            events: counted(
+                registry,
+                "subscription_events",
+                "What subscriptions were told",
+                Counter::default(),
+            ),
+        }
     }
+}
 
-    fn register_stores(&mut self) {
-        let registry = &mut self.registry;
-        registry.register(
-            "dynamodb_calls",
-            "Attempts at calls of DynamoDB, the SDK's retries included, by operation and result",
-            self.dynamodb_calls.clone(),
-        );
-        registry.register_with_unit(
-            "dynamodb_call_duration",
-            "How long an attempt at a call of DynamoDB took",
-            Unit::Seconds,
-            self.dynamodb_seconds.clone(),
-        );
-        registry.register(
-            "dynamodb_consumed_capacity_units",
-            "Capacity that DynamoDB says was consumed, by kind (read, write)",
-            self.dynamodb_units.clone(),
-        );
-        registry.register(
-            "postgres_queries",
-            "Queries of Postgres, by query and result (ok, refused, unavailable)",
-            self.postgres_queries.clone(),
-        );
-        registry.register_with_unit(
-            "postgres_query_duration",
-            "How long a query of Postgres took, with the wait for a connection",
-            Unit::Seconds,
-            self.postgres_seconds.clone(),
-        );
+impl Stores {
+    fn new(registry: &mut Registry) -> Self {
+        Self {
+            dynamodb_calls: counted(
+                registry,
+                "dynamodb_calls",
+                "Attempts at calls of DynamoDB, the SDK's retries included, by operation and result",
+                Family::default(),
+            ),
+            dynamodb_seconds: timed(
+                registry,
+                "dynamodb_call_duration",
+                "How long an attempt at a call of DynamoDB took",
+                call_seconds,
+            ),
+            dynamodb_units: counted(
+                registry,
+                "dynamodb_consumed_capacity_units",
+                "Capacity that DynamoDB says was consumed, by kind (read, write)",
+                Family::default(),
+            ),
+            postgres_queries: counted(
+                registry,
+                "postgres_queries",
+                "Queries of Postgres, by query and result (ok, refused, unavailable)",
+                Family::default(),
+            ),
+            postgres_seconds: timed(
+                registry,
+                "postgres_query_duration",
+                "How long a query of Postgres took, with the wait for a connection",
+                call_seconds,
+            ),
+        }
     }
+}
 
-    fn register_writes(&mut self) {
-        let registry = &mut self.registry;
-        registry.register(
-            "write_attempts",
-            "Transactions of messages and of marks as read that were sent, by outcome (applied, refused, unknown)",
-            self.write_attempts.clone(),
-        );
-        registry.register(
-            "write_retries",
-            "Reasons for which one of them has to be planned or sent again",
-            self.write_retries.clone(),
-        );
-        registry.register(
-            "transaction_messages",
-            "Messages of a transaction that was applied",
-            self.transaction_messages.clone(),
-        );
-        registry.register(
-            "messages_waiting",
-            "Messages that are queued or being written",
-            self.messages_waiting.clone(),
-        );
-        registry.register(
-            "messages_turned_away",
-            "Messages that were one too many for the queue of their group",
-            self.messages_turned_away.clone(),
-        );
-        registry.register(
-            "group_tasks",
-            "Groups that have a task which writes their messages",
-            self.group_tasks.clone(),
-        );
+impl Writes {
+    fn new(registry: &mut Registry) -> Self {
+        Self {
+            attempts: counted(
+                registry,
+                "write_attempts",
+                "Transactions of messages and of marks as read that were sent, by outcome (applied, refused, unknown)",
+                Family::default(),
+            ),
+            retries: counted(
+                registry,
+                "write_retries",
+                "Reasons for which one of them has to be planned or sent again",
+                Family::default(),
+            ),
+            transaction_messages: counted(
+                registry,
+                "transaction_messages",
+                "Messages of a transaction that was applied",
+                Histogram::new(MESSAGES),
+            ),
+            messages_waiting: counted(
+                registry,
+                "messages_waiting",
+                "Messages that are queued or being written",
+                Gauge::default(),
+            ),
+            messages_turned_away: counted(
+                registry,
+                "messages_turned_away",
+                "Messages that were one too many for the queue of their group",
+                Counter::default(),
+            ),
+            group_tasks: counted(
+                registry,
+                "group_tasks",
+                "Groups that have a task which writes their messages",
+                Gauge::default(),
+            ),
+        }
+    }
+}
+
+impl Live {
+    fn new(registry: &mut Registry) -> Self {
+        Self {
+            listeners_let_go: counted(
+                registry,
+                "listeners_let_go",
+                "Subscriptions that ended because their reader was too slow",
+                Counter::default(),
+            ),
+            hints_lost: counted(
+                registry,
+                "hints_lost",
+                "Hints that other instances were not told, and find in the table",
+                Counter::default(),
+            ),
+        }
+    }
+}
+
+impl Metrics {
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("cruddur");
+        let metrics = Self {
+            requests: Requests::new(&mut registry),
+            sockets: Sockets::new(&mut registry),
+            stores: Stores::new(&mut registry),
+            writes: Writes::new(&mut registry),
+            live: Live::new(&mut registry),
+            registry,
+        };
+        metrics.begin_at_zero();
+        metrics
     }
 
     /// What alerts are about is there before it happens: the rate of a counter
@@ -237,21 +295,21 @@ impl Metrics {
         for operation in ["query", "mutation", "subscription", "none"] {
             for code in ["ok", "UNAVAILABLE", "INTERNAL_SERVER_ERROR"] {
                 add(
-                    &self.requests,
+                    &self.requests.ended,
                     [("operation", operation), ("code", code)],
                     0,
                 );
             }
         }
         for kind in ["read", "write"] {
-            let units = self.dynamodb_units.get_or_create(&[("kind", kind)]);
+            let units = self.stores.dynamodb_units.get_or_create(&[("kind", kind)]);
             units.inc_by(0.0);
         }
         for result in ["ok", "failed"] {
-            add(&self.key_fetches, [("result", result)], 0);
+            add(&self.requests.key_fetches, [("result", result)], 0);
         }
         for outcome in ["applied", "refused", "unknown"] {
-            add(&self.write_attempts, [("outcome", outcome)], 0);
+            add(&self.writes.attempts, [("outcome", outcome)], 0);
         }
     }
 }

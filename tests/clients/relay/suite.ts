@@ -12,6 +12,7 @@ import {
 } from "relay-runtime";
 import { environmentOf } from "./environment";
 import { groupQuery, groupsFragment, groupsQuery, messagesFragment, receiverQuery, unreadQuery } from "./operations";
+import { places, step, tokenOf, trusted, until } from "../src/harness";
 import { networkTo } from "../src/network";
 import { listen } from "./live";
 import { markRead } from "./mark";
@@ -22,14 +23,7 @@ import type { operations_groups$data } from "./__generated__/operations_groups.g
 import type { operations_messages$data } from "./__generated__/operations_messages.graphql";
 import type { operationsReceiverQuery } from "./__generated__/operationsReceiverQuery.graphql";
 
-const places = JSON.parse(process.env.CRUDDUR_PLACES ?? "{}");
-const trusted = process.env.CRUDDUR_TRUSTED === "1";
 let luu: Environment;
-
-async function step(name: string, body: () => Promise<void>) {
-  await body();
-  console.log(`  ${name}`);
-}
 
 // Fetches a query and keeps what it brings.
 async function load(query: GraphQLTaggedNode, variables: Variables) {
@@ -46,19 +40,11 @@ function shown<Data>(fragment: GraphQLTaggedNode, reference: unknown): Data {
   return luu.lookup(selector).data as Data;
 }
 
-// Waits until something is so.
-async function until(is: () => boolean) {
-  for (let tries = 0; !is(); tries += 1) {
-    assert.ok(tries < 2000, "it never is");
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}
-
 async function main() {
   const network = await networkTo(places.graphql);
   const rereads: string[] = [];
   const reread = (subscription: string) => rereads.push(subscription);
-  luu = environmentOf({ url: network.url, token: places.tokens.luu, trusted, reread });
+  luu = environmentOf({ url: network.url, token: tokenOf("luu"), trusted, reread });
   const root = await load(groupsQuery, { first: 1 });
   const groups = () => shown<operations_groups$data>(groupsFragment, root).messageGroups;
   const handles = () => groups().edges.map(({ node }) => node.otherUser.handle);
@@ -113,7 +99,7 @@ async function main() {
     assert.equal(bodies().length, 4);
   });
 
-  const mirabel = environmentOf({ url: places.graphql, token: places.tokens.mirabel, trusted });
+  const mirabel = environmentOf({ url: places.graphql, token: tokenOf("mirabel"), trusted });
   let said = 0;
   const say = async (environment: Environment) => {
     const body = `said ${(said += 1)}`;
@@ -157,7 +143,7 @@ async function main() {
 
     const heard = await say(mirabel);
     await until(() => bodies().at(-1) === heard && unreadGroups() === 1);
-    await markRead(environmentOf({ url: places.graphql, token: places.tokens.luu, trusted }), uuid, newest());
+    await markRead(environmentOf({ url: places.graphql, token: tokenOf("luu"), trusted }), uuid, newest());
     await until(() => ofMirabel()?.unreadCount === 0 && unreadGroups() === 0);
   });
 
