@@ -29,7 +29,9 @@ pub struct CreateMessageInput {
     ///
     /// Sent again with the same key within 24 hours, the same input creates
     /// nothing and answers what it created before. So a client that got no
-    /// answer can safely send again.
+    /// answer can safely send again. Another input with the same key is
+    /// `IDEMPOTENCY_KEY_REUSED`. Without a key what is sent twice is there
+    /// twice.
     idempotency_key: Option<String>,
 }
 
@@ -60,7 +62,8 @@ pub struct MarkMessageGroupReadInput {
     /// The `uuid` of one of the viewer's message groups.
     message_group_uuid: Uuid,
     /// Cursor of the newest message that the viewer has seen, from its edge.
-    /// What was marked as read before stays read.
+    /// What was marked as read before stays read. A cursor of another group is
+    /// `BAD_USER_INPUT`.
     up_to: CursorArgument<MessageCursor>,
 }
 
@@ -72,10 +75,13 @@ pub struct Mutation;
 impl Mutation {
     /// Sends a message, to a group or to a receiver by handle. Its group moves
     /// to the top for both participants.
+    ///
+    /// Who sends too fast, by default more than ten in a second after the first
+    /// fifty, is told `RATE_LIMITED` with `retryAfterMs`.
     async fn create_message(
         &self,
         ctx: &Context<'_>,
-        input: CreateMessageInput,
+        #[graphql(desc = "What is sent, and to whom.")] input: CreateMessageInput,
     ) -> Result<CreateMessageResult, ApiError> {
         let session = Session::of(ctx)?;
         let viewer = session.viewer()?;
@@ -102,7 +108,7 @@ impl Mutation {
     async fn mark_message_group_read(
         &self,
         ctx: &Context<'_>,
-        input: MarkMessageGroupReadInput,
+        #[graphql(desc = "Which group, and up to which message.")] input: MarkMessageGroupReadInput,
     ) -> Result<MarkMessageGroupReadResult, ApiError> {
         let session = Session::of(ctx)?;
         let viewer = session.viewer()?;

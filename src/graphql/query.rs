@@ -30,7 +30,10 @@ impl Query {
     async fn user(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Without `@`. Compared exactly, so upper and lower case differ.")] handle: String,
+        #[graphql(
+            desc = "Without `@`, such as `luu`. Compared exactly, so upper and lower case differ."
+        )]
+        handle: String,
     ) -> Result<Option<User>, ApiError> {
         let session = Session::of(ctx)?;
         session.viewer()?;
@@ -38,7 +41,7 @@ impl Query {
     }
 
     /// The viewer's message groups, most recently active first. The first 20
-    /// when nothing is given.
+    /// when nothing is given; asking for more than 100 is an error.
     async fn message_groups(
         &self,
         ctx: &Context<'_>,
@@ -88,7 +91,8 @@ impl Query {
     /// 20 when nothing is given. Null when there is no such group, or it is
     /// not the viewer's.
     ///
-    /// A chat window asks for `last: 20` and scrolls back with `before`.
+    /// A chat window asks for `last: 20` and scrolls back with `before`. Asking
+    /// for more than 100 is an error.
     async fn messages(
         &self,
         ctx: &Context<'_>,

@@ -29,7 +29,7 @@ impl Subscription {
         #[graphql(desc = "The group's `uuid`; all of the viewer's groups where it is missing.")]
         message_group_uuid: Option<Uuid>,
         #[graphql(
-            desc = "Where to go on: the last event's `cursor`, or with `messageGroupUuid` that of a message's edge."
+            desc = "Where to go on: the last event's `cursor`, or with `messageGroupUuid` that of a message's edge. Without it, with what is sent once the server has the subscription. `RESYNC` where a cursor cannot say how far so many groups were told: read again what is shown, and subscribe without it."
         )]
         after: Option<CursorArgument<LiveCursor>>,
     ) -> Result<impl Stream<Item = Result<MessageCreatedEvent, ApiError>> + use<>, ApiError> {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use serde::Deserialize;
 use serde_json::Value;
@@ -30,7 +31,12 @@ pub enum Documents {
 
 impl Default for Documents {
     fn default() -> Self {
-        Self::Automatic(Cache::new(MOST_KEPT))
+        // Whoever sends a document asks for it next: the newest is not the one
+        // to be left out.
+        let kept = Cache::builder()
+            .max_capacity(MOST_KEPT)
+            .eviction_policy(EvictionPolicy::lru());
+        Self::Automatic(kept.build())
     }
 }
 
@@ -84,6 +90,8 @@ impl Documents {
     /// The documents of a manifest. Each has to be valid, and within the limits
     /// whatever its variables are.
     pub fn trusted(manifest: &str, api: &Api) -> Result<Self, InvalidManifest> {
+        // Some editors put a mark in front of what they save.
+        let manifest = manifest.trim_start_matches('\u{feff}');
         let manifest: Value = serde_json::from_str(manifest).map_err(InvalidManifest::NotJson)?;
         let manifest =
             Manifest::deserialize(manifest).map_err(|_| InvalidManifest::NotAManifest)?;
@@ -170,4 +178,25 @@ impl Documents {
 
 fn sha256(text: &str) -> String {
     hex::encode(Sha256::digest(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_documents_are_kept_and_no_more_than_a_thousand() {
+        let documents = Documents::default();
+        let id = |number: u32| format!("{number}");
+        for number in 0..1300 {
+            documents.keep((id(number), Arc::from("{ viewer { handle } }")));
+        }
+
+        let Documents::Automatic(kept) = documents else {
+            panic!("they are kept by themselves");
+        };
+        kept.run_pending_tasks();
+        assert_eq!(kept.entry_count(), MOST_KEPT);
+        assert!((300..1300).all(|number| kept.contains_key(&id(number))));
+    }
 }

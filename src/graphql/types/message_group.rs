@@ -80,7 +80,8 @@ impl MessageGroup {
     }
 
     /// How many messages the viewer has not read: those behind the last one
-    /// that was marked as read, or that the viewer sent.
+    /// that was marked as read, or that the viewer sent. Exact, however many
+    /// they are.
     async fn unread_count(&self) -> u64 {
         self.group.unread_count
     }

@@ -68,7 +68,7 @@ impl MarkMessageGroupReadSuccess {
     }
 
     /// How many of the viewer's groups have messages that the viewer has not
-    /// read: counted to 100 and no further.
+    /// read: counted to 100 and no further, so 100 means 100 or more.
     async fn unread_message_group_count(&self, ctx: &Context<'_>) -> Result<u32, ApiError> {
         Session::of(ctx)?.unread_message_group_count().await
     }
