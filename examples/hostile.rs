@@ -118,10 +118,15 @@ fn bodies() -> Vec<(&'static str, Sent)> {
 }
 
 /// The code or the status of an answer.
-async fn ask(address: &str, token: &str, sent: &Sent) -> Result<String, Failure> {
+async fn ask(
+    http: &reqwest::Client,
+    address: &str,
+    token: &str,
+    sent: &Sent,
+) -> Result<String, Failure> {
     match sent {
         Sent::Document(document) => {
-            let request = reqwest::Client::new()
+            let request = http
                 .post(format!("http://{address}/graphql"))
                 .bearer_auth(token)
                 .json(&json!({ "query": document }));
@@ -173,12 +178,13 @@ async fn main() -> Result<(), Failure> {
     all.extend(documents.map(|(name, document)| (name, Sent::Document(document))));
     all.extend(bodies());
 
+    let http = reqwest::Client::new();
     for (name, settings) in SETTINGS {
         let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?.to_string();
         drop(listener);
         let server = serve(&program, &places, &address, settings)?;
-        while ask(&address, token, &all[0].1).await.is_err() {
+        while ask(&http, &address, token, &all[0].1).await.is_err() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         println!("\n{name}");
@@ -187,7 +193,7 @@ async fn main() -> Result<(), Failure> {
             std::fs::write(format!("/proc/{}/clear_refs", server.0.id()), "5")?;
             let before = memory(&server, "VmRSS").unwrap_or(0);
             let began = Instant::now();
-            let answer = ask(&address, token, sent).await?;
+            let answer = ask(&http, &address, token, sent).await?;
             let took = began.elapsed();
             let peak = memory(&server, "VmHWM").unwrap_or(0);
             let length = match sent {

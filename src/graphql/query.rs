@@ -128,11 +128,7 @@ impl Query {
     /// read: counted to 100 and no further, so 100 means 100 or more.
     async fn unread_message_group_count(&self, ctx: &Context<'_>) -> Result<u32, ApiError> {
         let session = Session::of(ctx)?;
-        let viewer = session.viewer()?;
-        let count = session
-            .messaging()
-            .unread_message_group_count(viewer, Freshness::MayLag);
-        Ok(count.await?)
+        session.unread_message_group_count(Freshness::MayLag).await
     }
 
     /// The object with a global id; null when there is none, or it is not the

@@ -123,13 +123,13 @@ impl Session {
         }
     }
 
-    /// How many of the viewer's groups have unread messages, nothing that was
-    /// just done left out.
-    pub(super) async fn unread_message_group_count(&self) -> Result<u32, ApiError> {
+    /// How many of the viewer's groups have unread messages, counted to 100.
+    pub(super) async fn unread_message_group_count(
+        &self,
+        freshness: Freshness,
+    ) -> Result<u32, ApiError> {
         let viewer = self.viewer()?;
-        let count = self
-            .messaging
-            .unread_message_group_count(viewer, Freshness::Newest);
+        let count = self.messaging.unread_message_group_count(viewer, freshness);
         Ok(count.await?)
     }
 

@@ -199,9 +199,9 @@ impl Writer {
     /// Attempts that nobody waits for any more may still apply: whoever follows
     /// the group is told then.
     fn tell_if_applied(&self, unsettled: Vec<Commit>) {
-        let (group, messages, bus) = (self.group, self.messages.clone(), self.bus.clone());
+        let group = self.group;
         for commit in unsettled {
-            let (messages, bus) = (messages.clone(), bus.clone());
+            let (messages, bus) = (self.messages.clone(), self.bus.clone());
             tokio::spawn(async move {
                 for _ in 0..LOOKS_FOR_LATE {
                     sleep(BETWEEN_LOOKS).await;

@@ -25,25 +25,26 @@ impl Head {
     /// How many messages of the group a participant has not read.
     #[must_use]
     pub fn unread_count(&self, owner: UserId) -> u64 {
-        let read = self.read_counts.get(&owner).copied().unwrap_or(0);
-        self.message_count.saturating_sub(read)
+        self.message_count.saturating_sub(self.read_count(owner))
     }
 
     /// Rises with everything that changes the group for a participant, and with
     /// nothing else: how far the other one has read is not theirs to know.
     #[must_use]
     pub fn version_for(&self, owner: UserId) -> u64 {
-        let read = self.read_counts.get(&owner).copied().unwrap_or(0);
-        self.message_count.saturating_add(read)
+        self.message_count.saturating_add(self.read_count(owner))
+    }
+
+    fn read_count(&self, owner: UserId) -> u64 {
+        self.read_counts.get(&owner).copied().unwrap_or(0)
     }
 
     /// The head once a participant has read up to a message's `seq`; `None`
     /// when they had read that far before.
     #[must_use]
     pub fn with_read(&self, reader: UserId, seq: u64) -> Option<Self> {
-        let read = self.read_counts.get(&reader).copied().unwrap_or(0);
         let reads = seq.min(self.message_count);
-        if reads <= read {
+        if reads <= self.read_count(reader) {
             return None;
         }
         let mut head = self.clone();

@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::harness::{CREATE, Cruddur, Redis, Setup, Socket, start, start_with};
+use crate::harness::{CREATE, Cruddur, MARK, Redis, Setup, Socket, start, start_with};
 
 const CREATED: &str = "subscription($group: UUID, $after: String) {
     messageCreated(messageGroupUuid: $group, after: $after) {
@@ -22,7 +22,6 @@ const CREATED: &str = "subscription($group: UUID, $after: String) {
 const UPDATED: &str = "subscription {
     messageGroupUpdated { version messageGroup { unreadCount lastMessage { body } } unreadMessageGroupCount }
 }";
-const MARK: &str = "mutation($input: MarkMessageGroupReadInput!) { markMessageGroupRead(input: $input) { __typename } }";
 
 /// A socket on which a user's new messages come.
 async fn follow(cruddur: &Cruddur, handle: &str, variables: Value) -> Socket {
@@ -342,9 +341,7 @@ async fn a_clock_that_is_behind_loses_nothing() {
 async fn who_is_too_slow_is_let_go_and_goes_on_where_they_were() {
     let cruddur = start().await;
     let [luu, unamused] = cruddur.users(["luu", "unamused"]).await;
-    let users = cruddur.messaging.user_loader();
-    let viewer = cruddur.messaging.viewer(&users, "sub-unamused").await;
-    let viewer = viewer.expect("Postgres").expect("a user");
+    let viewer = cruddur.viewer("unamused").await;
     let follow = async |after| {
         let follower = cruddur.messaging.follow(&viewer, Follow::All(after));
         Box::pin(follower.await.expect("it begins").arrivals())
@@ -389,9 +386,7 @@ async fn what_is_sent_while_a_subscription_begins_is_told() {
     let cruddur = start().await;
     let [luu, unamused] = cruddur.users(["luu", "unamused"]).await;
     cruddur.send("luu", "unamused", "long before").await;
-    let users = cruddur.messaging.user_loader();
-    let viewer = cruddur.messaging.viewer(&users, "sub-unamused").await;
-    let viewer = viewer.expect("Postgres").expect("a user");
+    let viewer = cruddur.viewer("unamused").await;
     let group = MessageGroupId::of_pair(luu.id, unamused.id);
 
     for (round, followed) in [Follow::All(None), Follow::Group(group, None)]

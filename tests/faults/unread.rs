@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::harness::{Cruddur, Faults, checker, start};
+use crate::harness::{Cruddur, Faults, MARK, checker, start};
 use crate::load::pairs;
 use crate::server::Server;
 
@@ -15,7 +15,6 @@ const SEND: &str = "mutation($input: CreateMessageInput!) {
 const NEWEST: &str = "query($handle: String!) {
     user(handle: $handle) { messageGroup { uuid messages(last: 3) { edges { cursor node { uuid } } } } }
 }";
-const MARK: &str = "mutation($input: MarkMessageGroupReadInput!) { markMessageGroupRead(input: $input) { __typename } }";
 const UNREAD: &str =
     "{ unreadMessageGroupCount messageGroups { edges { node { uuid unreadCount } } } }";
 

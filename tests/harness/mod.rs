@@ -24,7 +24,7 @@ use cruddur::auth::{CognitoVerifier, Issuers, KeyCache, TokenUse};
 use cruddur::clock::Clock;
 use cruddur::dev::{CLIENT_ID, DynamoDb, Issuer, SigningKey};
 use cruddur::graphql::{Api, Introspection, Limits, SendRate};
-use cruddur::messaging::{Bus, Directory, Messaging, SeededMessage};
+use cruddur::messaging::{Bus, Directory, Messaging, SeededMessage, Viewer};
 use cruddur::model::{MessageBody, User};
 use cruddur::server::{App, Bounds, Documents, Graphiql, Health, Origins, Stopped, serve};
 use cruddur::store::{
@@ -269,6 +269,16 @@ impl Cruddur {
             .expect("a conversation");
     }
 
+    /// A user who is signed in.
+    pub async fn viewer(&self, handle: &str) -> Viewer {
+        let users = self.messaging.user_loader();
+        let viewer = self
+            .messaging
+            .viewer(&users, &format!("sub-{handle}"))
+            .await;
+        viewer.expect("Postgres").expect("a user")
+    }
+
     pub fn token(&self, handle: &str) -> String {
         self.issuer
             .token(&format!("sub-{handle}"))
@@ -328,6 +338,8 @@ impl Cruddur {
             .to_owned()
     }
 }
+
+pub const MARK: &str = "mutation($input: MarkMessageGroupReadInput!) { markMessageGroupRead(input: $input) { __typename } }";
 
 pub const CREATE: &str = "
     mutation($input: CreateMessageInput!) {

@@ -8,7 +8,7 @@ use super::{MessageEdge, MessageGroup, MessageGroupEdge};
 use crate::graphql::cursor::{Cursor, EventCursor, MessageCursor};
 use crate::graphql::error::ApiError;
 use crate::graphql::session::Session;
-use crate::messaging::{Arrival, Update};
+use crate::messaging::{Arrival, Freshness, Update};
 use crate::model::UserId;
 
 /// Wraps a message that has come, and whose groups are followed.
@@ -85,6 +85,8 @@ impl MessageGroupUpdatedEvent {
     /// How many of the viewer's groups have messages that the viewer has not
     /// read: counted to 100 and no further, so 100 means 100 or more.
     async fn unread_message_group_count(&self, ctx: &Context<'_>) -> Result<u32, ApiError> {
-        Session::of(ctx)?.unread_message_group_count().await
+        Session::of(ctx)?
+            .unread_message_group_count(Freshness::Newest)
+            .await
     }
 }

@@ -7,6 +7,7 @@ use async_graphql::{Context, Interface, Object, SimpleObject, Union};
 use super::{MessageEdge, MessageGroup, MessageGroupEdge};
 use crate::graphql::error::ApiError;
 use crate::graphql::session::Session;
+use crate::messaging::Freshness;
 use crate::model::{self, MessageGroupId};
 
 /// A refusal that a person can do something about.
@@ -70,7 +71,9 @@ impl MarkMessageGroupReadSuccess {
     /// How many of the viewer's groups have messages that the viewer has not
     /// read: counted to 100 and no further, so 100 means 100 or more.
     async fn unread_message_group_count(&self, ctx: &Context<'_>) -> Result<u32, ApiError> {
-        Session::of(ctx)?.unread_message_group_count().await
+        Session::of(ctx)?
+            .unread_message_group_count(Freshness::Newest)
+            .await
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::TWO_GROUPS;
 use super::attempt::{Attempt, Learned, guess};
 use super::damaged::Damaged;
 use super::finding::{FindingKind, Unmended};
@@ -62,7 +63,7 @@ impl Repairer {
         let head = match self.messages.find_head(group).await? {
             Some(HeadRecord::Head(head)) => Some(head),
             Some(HeadRecord::AliasOf(_)) => {
-                return Ok(guess("which of the two groups counts is not known"));
+                return Ok(guess(TWO_GROUPS));
             }
             None => None,
         };

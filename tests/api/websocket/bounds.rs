@@ -1,0 +1,288 @@
+//! How much a socket may have of the server, and how it ends.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use cruddur::server::{Bounds, Stopped};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
+
+use super::{CREATED, SHORT, VIEWER, closed_by, codes, hello, luu, why, with_bounds};
+use crate::harness::{CREATE, Setup, Socket};
+
+#[tokio::test]
+async fn who_says_nothing_in_time_is_sent_away() {
+    let cruddur = with_bounds(Bounds {
+        init_within: SHORT,
+        ..Bounds::default()
+    })
+    .await;
+    let mut silent = Socket::open(&cruddur.url).await;
+    let mut in_time = luu(&cruddur).await;
+
+    let timeout = (4408, "Connection initialisation timeout");
+    assert_eq!(why(&silent.closed().await), timeout);
+    assert!(in_time.is_quiet().await);
+}
+
+#[tokio::test]
+async fn a_message_has_a_greatest_size() {
+    let cruddur = with_bounds(Bounds::default()).await;
+    let close = closed_by(&cruddur, Message::text("x".repeat(1024 * 1024))).await;
+    assert_eq!(why(&close), (1009, "A message has at most 65536 bytes"));
+
+    let mut socket = luu(&cruddur).await;
+    let payload = json!({ "long": "x".repeat(60 * 1024) });
+    socket
+        .say(json!({ "type": "ping", "payload": payload }))
+        .await;
+    assert_eq!(socket.message().await["payload"], payload);
+}
+
+#[tokio::test]
+async fn a_peer_that_does_not_answer_pings_is_cut() {
+    let cruddur = with_bounds(Bounds {
+        ping_every: SHORT,
+        // A socket is not between two requests.
+        idle_for: SHORT,
+        head_within: SHORT,
+        ..Bounds::default()
+    })
+    .await;
+    let mut alive = luu(&cruddur).await;
+    for _ in 0..5 {
+        // Reading answers it.
+        let ping = alive.frame().await.expect("a frame");
+        assert!(matches!(ping, Message::Ping(_)), "{ping:?}");
+    }
+    assert!(alive.is_quiet().await);
+
+    let dead = luu(&cruddur).await;
+    let mut pings = [0; 64];
+    let cut = async {
+        loop {
+            dead.connection().readable().await.expect("readable");
+            match dead.connection().try_read(&mut pings) {
+                Ok(0) | Err(_) => return,
+                Ok(_) => {}
+            }
+        }
+    };
+    let cut = tokio::time::timeout(SHORT * 20, cut).await;
+    cut.expect("it is cut");
+}
+
+#[tokio::test]
+async fn there_is_an_end_of_subscriptions_by_http() {
+    let cruddur = with_bounds(Bounds::default()).await;
+    let document = "subscription { messageCreated { cursor } }";
+    let url = format!("{}/graphql", cruddur.url);
+    let post = cruddur.http.post(&url).json(&json!({ "query": document }));
+    let query: String = form_urlencoded::byte_serialize(document.as_bytes()).collect();
+    let get = cruddur.http.get(format!("{url}?query={query}"));
+    for request in [post, get] {
+        let request = request.bearer_auth(cruddur.token("luu"));
+        let answer = request.send().await.expect("an answer");
+        assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
+        let answer: Value = answer.json().await.expect("JSON");
+        let error = &answer["errors"][0];
+        assert_eq!(error["extensions"]["code"], "BAD_REQUEST");
+        let message = error["message"].as_str().expect("a message");
+        assert!(message.contains("graphql-transport-ws"), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn a_user_has_so_many_sockets_and_no_more() {
+    let cruddur = with_bounds(Bounds {
+        sockets_per_user: 2,
+        ..Bounds::default()
+    })
+    .await;
+    let first = luu(&cruddur).await;
+    let _second = luu(&cruddur).await;
+    let mut third = Socket::open(&cruddur.url).await;
+    third.init(&cruddur.token("luu")).await;
+    assert_eq!(third.closed().await.0, 1013);
+    let mut other = Socket::connect(&cruddur.url, &cruddur.token("unamused")).await;
+    assert!(other.is_quiet().await);
+
+    drop(first);
+    loop {
+        let mut again = Socket::open(&cruddur.url).await;
+        again.init(&cruddur.token("luu")).await;
+        if let Some(Message::Text(ack)) = again.frame().await {
+            assert!(ack.contains("connection_ack"), "{ack}");
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_socket_holds_its_place_among_the_connections() {
+    let cruddur = with_bounds(Bounds {
+        connections: 1,
+        ..Bounds::default()
+    })
+    .await;
+    let mut socket = luu(&cruddur).await;
+    let status = async || {
+        let client = reqwest::Client::new();
+        let answer = client.get(format!("{}/readyz", cruddur.url)).send().await;
+        answer.expect("an answer").status()
+    };
+    assert_eq!(status().await, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(socket.is_quiet().await);
+    drop(socket);
+    while status().await != StatusCode::OK {}
+}
+
+#[tokio::test]
+async fn a_socket_has_no_more_of_the_server_than_a_request() {
+    let cruddur = with_bounds(Bounds {
+        in_flight: 1,
+        ..Bounds::default()
+    })
+    .await;
+    let mut socket = luu(&cruddur).await;
+    let held = cruddur.dynamo.hold().await;
+    socket.subscribe("1", CREATE, hello("unamused")).await;
+    cruddur.dynamo.transactions(1).await;
+
+    let busy = socket.ask("2", VIEWER, json!({})).await;
+    assert_eq!(codes(&busy), ["UNAVAILABLE"]);
+    let error = &busy["payload"][0]["extensions"];
+    assert_eq!(error["retryAfterMs"], 1000);
+    let request_id = error["requestId"].as_str().expect("an id");
+    assert!(request_id.ends_with("/2"), "{request_id}");
+    drop(held);
+    assert_eq!(socket.message().await["type"], "next");
+}
+
+#[tokio::test]
+async fn a_socket_has_so_many_subscriptions_and_no_more() {
+    let cruddur = with_bounds(Bounds {
+        subscriptions: 2,
+        ..Bounds::default()
+    })
+    .await;
+    let mut socket = luu(&cruddur).await;
+    for id in ["1", "2", "3"] {
+        socket.subscribe(id, CREATED, json!({})).await;
+    }
+    let one_too_many = socket.message().await;
+    assert_eq!(codes(&one_too_many), ["BAD_REQUEST"]);
+    let queries = socket.ask("query", VIEWER, json!({})).await;
+    assert_eq!(queries["type"], "next");
+
+    // The place of one that is over is free at once.
+    let over = if one_too_many["id"] == "1" { "2" } else { "1" };
+    for _ in 0..50 {
+        socket.complete(over).await;
+        socket.subscribe(over, CREATED, json!({})).await;
+    }
+    for _ in 0..10 {
+        let answer = socket.ask("query", VIEWER, json!({})).await;
+        assert_eq!(answer["type"], "next", "{answer}");
+    }
+    // The last of them may be about to begin; the other hears everything.
+    let mut heard = HashSet::new();
+    while heard.len() < 2 {
+        cruddur.send("unamused", "luu", "hello").await;
+        let told = socket.message().await;
+        assert_eq!(told["type"], "next", "{told}");
+        heard.insert(told["id"].to_string());
+    }
+}
+
+#[tokio::test]
+async fn a_stop_ends_subscriptions_without_a_word() {
+    let cruddur = with_bounds(Bounds::default()).await;
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let shutdown = async {
+        let _ = stopped.await;
+    };
+    let (url, served) = cruddur.server_until(Setup::default(), shutdown).await;
+    let mut socket = Socket::connect(&url, &cruddur.token("luu")).await;
+    socket.subscribe("1", CREATED, json!({})).await;
+    assert!(socket.is_quiet().await);
+
+    stop.send(()).expect("it serves");
+    // A client that was told of its end would not come back for it.
+    assert_eq!(why(&socket.closed().await), (1001, "Going away"));
+    socket.frame().await;
+    let stopped = served.await.expect("no panic").expect("an end");
+    assert_eq!(stopped, Stopped::Cleanly);
+}
+
+#[tokio::test]
+async fn who_does_not_read_holds_up_only_themselves_and_is_cut() {
+    let cruddur = with_bounds(Bounds {
+        connections: 2,
+        write_within: Duration::from_secs(1),
+        ..Bounds::default()
+    })
+    .await;
+    let [luu_, unamused] = cruddur.users(["luu", "unamused"]).await;
+    cruddur
+        .seed([&luu_, &unamused], "2026-01-01T00:00:00Z", 100)
+        .await;
+    let document = "{ messageGroups { edges { node { messages(last: 100) { edges { node { id uuid body createdAt } } } } } } }";
+    let mut deaf = luu(&cruddur).await;
+    let asking = async {
+        for number in 0.. {
+            let subscribe = json!({
+                "type": "subscribe", "id": number.to_string(), "payload": { "query": document }
+            });
+            let sent = deaf.try_send(Message::text(subscribe.to_string()));
+            if sent.await.is_err() {
+                return number;
+            }
+        }
+        0
+    };
+    let asked = tokio::time::timeout(Duration::from_secs(30), asking).await;
+    let asked = asked.expect("it is cut");
+    let calls = cruddur.dynamo.calls().len();
+    println!("asked {asked} times, {calls} calls of DynamoDB");
+    assert!(calls < asked / 2);
+    assert_eq!(
+        luu(&cruddur).await.ask("1", VIEWER, json!({})).await["type"],
+        "next"
+    );
+}
+
+#[tokio::test]
+async fn a_stop_answers_what_was_asked_and_then_says_that_it_goes() {
+    let cruddur = with_bounds(Bounds::default()).await;
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let shutdown = async {
+        let _ = stopped.await;
+    };
+    let (url, served) = cruddur.server_until(Setup::default(), shutdown).await;
+    let mut idle = Socket::connect(&url, &cruddur.token("luu")).await;
+    let mut new = Socket::open(&url).await;
+    let mut busy = Socket::connect(&url, &cruddur.token("luu")).await;
+    let held = cruddur.dynamo.hold().await;
+    busy.subscribe("1", CREATE, hello("unamused")).await;
+    cruddur.dynamo.transactions(1).await;
+
+    stop.send(()).expect("it serves");
+    let going = (1001, "Going away");
+    assert_eq!(why(&idle.closed().await), going);
+    assert_eq!(why(&new.closed().await), going);
+    busy.subscribe("2", VIEWER, json!({})).await;
+    assert!(busy.is_quiet().await, "nothing new is taken");
+    drop(held);
+    let answer = busy.message().await;
+    let created = &answer["payload"]["data"]["createMessage"]["__typename"];
+    assert_eq!(created, "CreateMessageSuccess", "{answer}");
+    assert_eq!(busy.message().await["type"], "complete");
+    assert_eq!(why(&busy.closed().await), going);
+    // The peer says it too.
+    let (_, _, _) = tokio::join!(idle.frame(), new.frame(), busy.frame());
+    let stopped = tokio::time::timeout(Duration::from_secs(20), served).await;
+    let stopped = stopped.expect("it stops").expect("no panic");
+    assert_eq!(stopped.expect("an end"), Stopped::Cleanly);
+}

@@ -1,0 +1,161 @@
+//! Who may open a socket, and as whom.
+
+use cruddur::clock::Clock;
+use cruddur::graphql::Introspection;
+use cruddur::server::Bounds;
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use super::{VIEWER, codes, why, with_bounds};
+use crate::harness::{OURS, Setup, Socket, start_with};
+
+#[tokio::test]
+async fn who_may_not_be_here_is_told_so_whatever_is_wrong() {
+    let cruddur = with_bounds(Bounds::default()).await;
+    let good = format!("Bearer {}", cruddur.token("luu"));
+    let nobody = format!("Bearer {}", cruddur.token("nobody"));
+    for payload in [
+        Value::Null,
+        json!({}),
+        json!({ "Authorization": "Bearer x" }),
+        json!({ "Authorization": cruddur.token("luu") }),
+        json!({ "Authorization": nobody }),
+        json!({ "Authorization": 1 }),
+        json!({ "Authorization": good, "authorization": good }),
+    ] {
+        let mut socket = Socket::open(&cruddur.url).await;
+        let init = json!({ "type": "connection_init", "payload": payload });
+        socket.say(init).await;
+        assert_eq!(
+            why(&socket.closed().await),
+            (4403, "Forbidden"),
+            "{payload}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_taken_from_where_clients_put_it() {
+    let cruddur = with_bounds(Bounds::default()).await;
+    let good = format!("Bearer {}", cruddur.token("luu"));
+    let header = ("Authorization", good.as_str());
+    for (headers, payload) in [
+        (vec![OURS], json!({ "authorization": good })),
+        (vec![OURS], json!({ "headers": { "Authorization": good } })),
+        (vec![OURS, header], json!({})),
+        (
+            vec![OURS, ("Authorization", "Bearer x")],
+            json!({ "Authorization": good }),
+        ),
+    ] {
+        let mut socket = Socket::open_with(&cruddur.url, &headers)
+            .await
+            .expect("a socket");
+        let init = json!({ "type": "connection_init", "payload": payload });
+        socket.say(init).await;
+        assert_eq!(socket.message().await["type"], "connection_ack");
+        let answer = socket.ask("1", VIEWER, json!({})).await;
+        assert_eq!(answer["payload"]["data"]["viewer"]["handle"], "luu");
+    }
+}
+
+#[tokio::test]
+async fn where_the_schema_is_public_anybody_may_ask_for_it_and_nothing_else() {
+    let cruddur = start_with(Setup {
+        introspection: Introspection::Public,
+        ..Setup::default()
+    })
+    .await;
+    let mut socket = Socket::open(&cruddur.url).await;
+    socket.say(json!({ "type": "connection_init" })).await;
+    assert_eq!(socket.message().await["type"], "connection_ack");
+
+    let schema = socket
+        .ask("1", "{ __schema { queryType { name } } }", json!({}))
+        .await;
+    assert_eq!(
+        schema["payload"]["data"]["__schema"]["queryType"]["name"],
+        "Query"
+    );
+    let refused = socket.ask("1", VIEWER, json!({})).await;
+    assert_eq!(codes(&refused), ["UNAUTHENTICATED"]);
+}
+
+#[tokio::test]
+async fn a_connection_ends_with_its_token() {
+    let cruddur = with_bounds(Bounds::default()).await;
+    let mut claims = cruddur.issuer.claims("sub-luu");
+    let now = Clock::system().now();
+    claims["exp"] = json!(now.timestamp() + 3);
+    let token = cruddur.issuer.sign(&claims).expect("a token");
+    let mut socket = Socket::connect(&cruddur.url, &token).await;
+    assert_eq!(socket.ask("1", VIEWER, json!({})).await["type"], "next");
+
+    assert_eq!(why(&socket.closed().await), (4401, "Token expired"));
+    let ended = Clock::system().now().timestamp();
+    assert!((now.timestamp() + 3..now.timestamp() + 10).contains(&ended));
+    let mut late = Socket::open(&cruddur.url).await;
+    late.init(&token).await;
+    assert_eq!(why(&late.closed().await), (4403, "Forbidden"));
+}
+
+#[tokio::test]
+async fn who_cannot_be_looked_up_is_told_to_come_back() {
+    let cruddur = with_bounds(Bounds::default()).await;
+    cruddur.postgres.cut(true);
+    let mut socket = Socket::open(&cruddur.url).await;
+    socket.init(&cruddur.token("luu")).await;
+    assert_eq!(socket.closed().await.0, 1013);
+}
+
+#[tokio::test]
+async fn pages_of_other_origins_cannot_connect() {
+    let cruddur = with_bounds(Bounds::default()).await;
+    let own = cruddur.url.clone();
+    for (origin, status) in [
+        ("https://cruddur.example", 101),
+        (&own, 101),
+        ("https://evil.example", 403),
+        ("null", 403),
+        ("http://localhost:3000", 403),
+    ] {
+        let headers = [OURS, ("Origin", origin)];
+        let head = Socket::open_with(&cruddur.url, &headers).await;
+        let head = head.map_or_else(|head| head, |socket| socket.head);
+        assert!(
+            head.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{origin}: {head}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn another_subprotocol_is_not_acceptable() {
+    let cruddur = with_bounds(Bounds::default()).await;
+    let other = ("Sec-WebSocket-Protocol", "graphql-ws");
+    for headers in [vec![], vec![other]] {
+        let mut socket = Socket::open_with(&cruddur.url, &headers)
+            .await
+            .expect("a socket");
+        let close = socket.closed().await;
+        assert_eq!(why(&close), (4406, "Subprotocol not acceptable"));
+    }
+    let both = ("Sec-WebSocket-Protocol", "graphql-ws, graphql-transport-ws");
+    let mut socket = Socket::open_with(&cruddur.url, &[both])
+        .await
+        .expect("a socket");
+    assert!(socket.is_quiet().await);
+}
+
+#[tokio::test]
+async fn half_a_handshake_is_refused_in_words() {
+    let cruddur = with_bounds(Bounds::default()).await;
+    let request = cruddur.http.get(format!("{}/graphql", cruddur.url));
+    let request = request
+        .header("Connection", "Upgrade")
+        .header("Upgrade", "websocket");
+    let answer = request.send().await.expect("an answer");
+    assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
+    let answer: Value = answer.json().await.expect("JSON");
+    assert_eq!(answer["errors"][0]["extensions"]["code"], "BAD_REQUEST");
+}
