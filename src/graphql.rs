@@ -10,6 +10,7 @@ mod global_id;
 mod limits;
 mod mutation;
 mod normal;
+mod one_field;
 mod operation;
 mod paging;
 mod query;

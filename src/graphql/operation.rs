@@ -14,6 +14,7 @@ use async_graphql::{Pos, Response, ServerError};
 use super::error::{Code, refusal, refusals};
 use super::limits::{About, Limits};
 use super::normal::Normal;
+use super::one_field::valid_after_all;
 use super::tokens::parsable;
 use super::values::{WrongValue, check_values, check_variables};
 
@@ -148,8 +149,8 @@ impl Operation {
         // selection of the one above it.
         let document = self.document.to_executable(schema);
         let document = document.map_err(|error| invalid(&error.errors))?;
-        let document = document.validate(schema);
-        let document = document.map_err(|error| invalid(&error.errors))?;
+        let document = document.validate(schema).or_else(valid_after_all);
+        let document = document.map_err(|errors| invalid(&errors))?;
         check_values(schema, &document).map_err(|wrong| {
             let code = Code::GraphqlValidationFailed;
             wrong_value(code, wrong, &document.sources)

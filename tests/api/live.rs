@@ -382,6 +382,23 @@ async fn who_is_too_slow_is_let_go_and_goes_on_where_they_were() {
 }
 
 #[tokio::test]
+async fn the_field_of_a_subscription_may_be_put_together_from_fragments() {
+    let cruddur = start().await;
+    cruddur.users(["luu", "unamused"]).await;
+    let document = "subscription { messageCreated { messageEdge { node { body } } } ...Sender }
+        fragment Sender on Subscription { messageCreated { messageEdge { node { sender { handle } } } } }";
+    let mut socket = Socket::connect(&cruddur.url, &cruddur.token("unamused")).await;
+    socket.subscribe("live", document, json!({})).await;
+    settle(&mut socket).await;
+
+    cruddur.send("luu", "unamused", "in parts").await;
+
+    let arrival = arrival(&mut socket).await;
+    let node = json!({ "body": "in parts", "sender": { "handle": "luu" } });
+    assert_eq!(arrival, json!({ "messageEdge": { "node": node } }));
+}
+
+#[tokio::test]
 async fn what_is_sent_while_a_subscription_begins_is_told() {
     let cruddur = start().await;
     let [luu, unamused] = cruddur.users(["luu", "unamused"]).await;
