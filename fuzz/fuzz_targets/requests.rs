@@ -78,8 +78,9 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(request) = request.body(Body::from(body)) else {
         return;
     };
+    let router = ROUTER.clone();
     RUNTIME.block_on(async {
-        let Ok(answer) = ROUTER.clone().oneshot(request).await;
+        let Ok(answer) = router.oneshot(request).await;
         let status = answer.status();
         assert!(status.as_u16() < 500, "{status}");
         let answer = axum::body::to_bytes(answer.into_body(), 4_000_000).await;
