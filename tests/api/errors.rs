@@ -197,7 +197,7 @@ async fn a_document_that_cannot_be_executed_has_a_code_and_no_data() {
         ),
         (
             "GRAPHQL_VALIDATION_FAILED",
-            "Unknown type \"Nothing\".",
+            "Unknown type \"Nothing\". Did you mean \"String\"?",
         ),
         (
             "OPERATION_RESOLUTION_FAILURE",
