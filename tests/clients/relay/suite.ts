@@ -16,6 +16,7 @@ import { places, step, tokenOf, trusted, until } from "../src/harness";
 import { networkTo } from "../src/network";
 import { listen } from "./live";
 import { markRead } from "./mark";
+import { readAgain } from "./reread";
 import { send } from "./send";
 import groupsPagination from "./__generated__/operationsGroupsPaginationQuery.graphql";
 import messagesPagination from "./__generated__/operationsMessagesPaginationQuery.graphql";
@@ -26,49 +27,72 @@ import type { operationsReceiverQuery } from "./__generated__/operationsReceiver
 let luu: Environment;
 
 // Fetches a query and keeps what it brings.
-async function load(query: GraphQLTaggedNode, variables: Variables) {
+async function load(query: GraphQLTaggedNode, variables: Variables, environment = luu) {
   const operation = createOperationDescriptor(getRequest(query), variables);
-  luu.retain(operation);
-  await fetchQuery(luu, query, variables).toPromise();
-  return luu.lookup(operation.fragment).data as Record<string, unknown>;
+  environment.retain(operation);
+  await fetchQuery(environment, query, variables).toPromise();
+  return environment.lookup(operation.fragment).data as Record<string, unknown>;
 }
 
 // What a component with this fragment shows now.
-function shown<Data>(fragment: GraphQLTaggedNode, reference: unknown): Data {
+function shown<Data>(fragment: GraphQLTaggedNode, reference: unknown, environment = luu): Data {
   const selector = getSelector(fragment as never, reference);
   assert.ok(selector && selector.kind === "SingularReaderSelector");
-  return luu.lookup(selector).data as Data;
+  return environment.lookup(selector).data as Data;
 }
+
+// What the server has, by a store that knows nothing.
+async function served(uuid: string) {
+  const fresh = environmentOf({ url: places.graphql, token: tokenOf("luu"), trusted });
+  const { messageGroup } = await load(groupQuery, { uuid, last: 100 }, fresh);
+  const { messages } = shown<operations_messages$data>(messagesFragment, messageGroup, fresh);
+  const root = await load(groupsQuery, { first: 100 }, fresh);
+  const { messageGroups } = shown<operations_groups$data>(groupsFragment, root, fresh);
+  return {
+    bodies: messages.edges.map(({ node }) => node.body),
+    handles: messageGroups.edges.map(({ node }) => node.otherUser.handle),
+  };
+}
+
+// relay-compiler selects it for the hooks, and leaves it out of the types.
+const pageInfoOf = (connection: unknown) =>
+  (connection as { pageInfo: { startCursor: string; endCursor: string; hasPreviousPage: boolean; hasNextPage: boolean } }).pageInfo;
 
 async function main() {
   const network = await networkTo(places.graphql);
   const rereads: string[] = [];
-  const reread = (subscription: string) => rereads.push(subscription);
+  let uuid = "";
+  const reread = (subscription: string) => {
+    rereads.push(subscription);
+    readAgain(luu, subscription, uuid);
+  };
   luu = environmentOf({ url: network.url, token: tokenOf("luu"), trusted, reread });
   const root = await load(groupsQuery, { first: 1 });
   const groups = () => shown<operations_groups$data>(groupsFragment, root).messageGroups;
   const handles = () => groups().edges.map(({ node }) => node.otherUser.handle);
+  const moreGroups = () => fetchQuery(luu, groupsPagination, { first: 1, after: pageInfoOf(groups()).endCursor }).toPromise();
 
   await step("lists the message groups a page at a time, most recently active first", async () => {
     assert.deepEqual(handles(), ["unamused"]);
-    const { endCursor } = (groups() as unknown as { pageInfo: { endCursor: string } }).pageInfo;
-    await fetchQuery(luu, groupsPagination, { first: 1, after: endCursor }).toPromise();
+    await moreGroups();
     assert.deepEqual(handles(), ["unamused", "mirabel"]);
   });
 
   const receiver = await fetchQuery<operationsReceiverQuery>(luu, receiverQuery, { handle: "mirabel" }).toPromise();
-  const uuid = receiver?.user?.messageGroup?.uuid;
+  uuid = receiver?.user?.messageGroup?.uuid ?? "";
   assert.ok(uuid);
   const { messageGroup } = await load(groupQuery, { uuid, last: 2 });
   const messages = () => shown<operations_messages$data>(messagesFragment, messageGroup).messages;
   const bodies = () => messages().edges.map(({ node }) => node.body);
+  const olderMessages = () => {
+    const { __id: id } = messageGroup as { __id: string };
+    return fetchQuery(luu, messagesPagination, { id, last: 2, before: pageInfoOf(messages()).startCursor }).toPromise();
+  };
 
   await step("shows a group and scrolls back to its first message, by the group's id", async () => {
     const newest = bodies();
     assert.equal(newest.length, 2);
-    const { startCursor } = (messages() as unknown as { pageInfo: { startCursor: string } }).pageInfo;
-    const { __id: id } = messageGroup as { __id: string };
-    await fetchQuery(luu, messagesPagination, { id, last: 2, before: startCursor }).toPromise();
+    await olderMessages();
     assert.equal(bodies().length, 3);
     assert.deepEqual(bodies().slice(1), newest, "older messages come before the newer");
   });
@@ -118,6 +142,8 @@ async function main() {
 
   await step("is told when it has begun to listen, to read again what is shown", async () => {
     await until(() => rereads.length === 2);
+    // All pages but the newest are gone.
+    await until(() => handles().length === 1 && bodies().length === 2);
   });
 
   await step("hears of a message: it is at the end of its group, which is at the top and unread", async () => {
@@ -158,6 +184,26 @@ async function main() {
     assert.deepEqual(ends, []);
   });
   hush();
+
+  await step("reads again after messages that it has not heard of, and scrolls back through all of them", async () => {
+    await olderMessages();
+    for (let unheard = 0; unheard < 6; unheard += 1) await say(mirabel);
+    for (const handle of ["tove", "unamused"]) {
+      const input = { to: { receiverHandle: "luu" }, body: "unheard", idempotencyKey: randomUUID() };
+      await send(environmentOf({ url: places.graphql, token: tokenOf(handle), trusted }), input, []);
+    }
+    const expected = await served(uuid);
+    const hushAgain = listen(luu, (error) => ends.push(error));
+    await until(() => bodies().at(-1) === expected.bodies.at(-1) && handles()[0] === expected.handles[0]);
+    assert.deepEqual(bodies(), expected.bodies.slice(-2));
+    assert.deepEqual(handles(), expected.handles.slice(0, 1));
+    while (pageInfoOf(messages()).hasPreviousPage) await olderMessages();
+    assert.deepEqual(bodies(), expected.bodies);
+    while (pageInfoOf(groups()).hasNextPage) await moreGroups();
+    assert.deepEqual(handles(), expected.handles);
+    assert.deepEqual(ends, []);
+    hushAgain();
+  });
   network.close();
 
   await step("fails with a code", async () => {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 // docs: urql-client
 import { Client, fetchExchange, subscriptionExchange } from "@urql/core";
-import { cacheExchange, type Cache, type CacheExchangeOpts } from "@urql/exchange-graphcache";
+import { cacheExchange, type Cache, type CacheExchangeOpts, type FieldInfo, type Resolver, type Variables } from "@urql/exchange-graphcache";
 import { relayPagination } from "@urql/exchange-graphcache/extras";
 import introspection from "./generated/introspection.json" with { type: "json" };
 import type {
@@ -14,7 +14,7 @@ import type {
 import { liveClient } from "./live.js";
 import { MessageCreated, MessageGroup, MessageGroups, MessageGroupUpdated, UnreadMessageGroupCount } from "./operations.js";
 
-// `reread` asks again for what is shown, with `requestPolicy: "network-only"`.
+// `reread` asks again for the newest page of what is shown, with `requestPolicy: "network-only"`.
 export function clientOf(url: string, token: string, reread: (subscription: string) => void = () => {}) {
   const socket = liveClient({ url, token: () => token, reread });
   return new Client({
@@ -25,9 +25,9 @@ export function clientOf(url: string, token: string, reread: (subscription: stri
         // With the schema `... on Problem` matches what it should.
         schema: introspection as CacheExchangeOpts["schema"],
         resolvers: {
-          Query: { messageGroups: relayPagination() },
+          Query: { messageGroups: withoutGaps(relayPagination(), "after", "endCursor") },
           // Older pages go before the newer ones.
-          MessageGroup: { messages: relayPagination({ mergeMode: "outwards" }) },
+          MessageGroup: { messages: withoutGaps(relayPagination({ mergeMode: "outwards" }), "before", "startCursor") },
         },
         updates: {
           Mutation: {
@@ -53,6 +53,31 @@ export function clientOf(url: string, token: string, reread: (subscription: stri
       }),
     ],
   });
+}
+// docs: end
+// docs: urql-pages
+// `relayPagination` joins all pages that it knows. When the newest is read again, there may be a gap between it and those
+// that were asked for behind what it was: they are left out until one has scrolled back to them.
+function withoutGaps(join: Resolver, asked: "after" | "before", end: "endCursor" | "startCursor"): Resolver {
+  return (parent, args, cache, info) => {
+    const pages = cache.inspectFields(info.parentKey).filter(({ fieldName }) => fieldName === info.fieldName);
+    const endOf = ({ fieldKey }: FieldInfo) => {
+      const page = cache.resolve(info.parentKey, fieldKey) as string | undefined;
+      return cache.resolve(cache.resolve(page, "pageInfo") as string | undefined, end);
+    };
+    // Of newest pages of other sizes, which another part of the app may show, each is as old as its own last answer.
+    const size = (page: Variables | null) => page?.first ?? page?.last;
+    const newest = pages.filter((page) => !page.arguments?.[asked]);
+    const own = newest.filter((page) => size(page.arguments) === size(args));
+    const joined = new Set<FieldInfo>();
+    let next = own.length > 0 ? own : newest;
+    while (next.length > 0) {
+      next.forEach((page) => joined.add(page));
+      const ends = next.map(endOf);
+      next = pages.filter((page) => !joined.has(page) && ends.includes(page.arguments?.[asked] as string));
+    }
+    return join(parent, args, Object.create(cache, { inspectFields: { value: () => [...joined] } }), info);
+  };
 }
 // docs: end
 // docs: urql-send
@@ -116,7 +141,10 @@ import { CreateMessage, MarkMessageGroupRead, Receiver } from "./operations.js";
 
 const network = await networkTo(places.graphql);
 const rereads: string[] = [];
-const luu = clientOf(network.url, tokenOf("luu"), (subscription) => rereads.push(subscription));
+const luu = clientOf(network.url, tokenOf("luu"), (subscription) => {
+  rereads.push(subscription);
+  reread(subscription);
+});
 const unamused = clientOf(places.graphql, tokenOf("unamused"));
 
 // docs: urql-groups
@@ -153,6 +181,17 @@ function showGroup(variables: VariablesOf<typeof MessageGroup>) {
 // docs: end
 const shownMessages = () => group?.messages.edges.map(({ node }) => node.body) ?? [];
 
+// docs: urql-reread
+// What a subscription cannot know: all that is shown, or only what changes without a message. Of lists it is the newest
+// page, without a cursor; what lies behind it comes back by scrolling.
+function reread(subscription: string) {
+  const anew = { requestPolicy: "network-only" } as const;
+  void luu.query(MessageGroups, { first: 1 }, anew).toPromise();
+  void luu.query(UnreadMessageGroupCount, {}, anew).toPromise();
+  if (subscription === "MessageCreated" && group) void luu.query(MessageGroup, { uuid: group.uuid, last: 2 }, anew).toPromise();
+}
+// docs: end
+
 await step("shows a group and scrolls back to its first message", async () => {
   const newest = showGroup({ uuid, last: 2 });
   await until(() => shownMessages().length === 2);
@@ -175,9 +214,7 @@ await step("sends to a group: it moves to the top, and the message is at its end
   assert.equal(shownMessages().at(-1), "by urql");
   await until(() => shownGroups()[0] === "mirabel");
   assert.deepEqual(shownGroups(), ["mirabel", "unamused"]);
-  const fresh = await clientOf(places.graphql, tokenOf("luu")).query(MessageGroup, { uuid, last: 100 });
-  const bodies = fresh.data?.messageGroup?.messages.edges.map(({ node }) => node.body);
-  assert.deepEqual(bodies, shownMessages(), "the cache shows what there is");
+  assert.deepEqual(shownMessages(), (await served()).messages, "the cache shows what there is");
 });
 
 await step("sends to somebody new by handle, whose group is then at the top", async () => {
@@ -206,6 +243,16 @@ async function say(client: Client): Promise<string> {
   assert.equal((await client.mutation(CreateMessage, { input })).error, undefined);
   return body;
 }
+// What the server has, by a cache that knows nothing.
+async function served() {
+  const fresh = clientOf(places.graphql, tokenOf("luu"));
+  const ofGroup = await fresh.query(MessageGroup, { uuid: uuid ?? "", last: 100 });
+  const ofGroups = await fresh.query(MessageGroups, { first: 100 });
+  return {
+    messages: ofGroup.data?.messageGroup?.messages.edges.map(({ node }) => node.body),
+    groups: ofGroups.data?.messageGroups.edges.map(({ node }) => node.otherUser.handle),
+  };
+}
 const newestOf = () => group?.messages.edges.at(-1);
 const unreadGroups = () => luu.readQuery(UnreadMessageGroupCount, {})?.data?.unreadMessageGroupCount;
 const ends: unknown[] = [];
@@ -214,7 +261,9 @@ const hush = listen(luu, (error) => ends.push(error));
 await step("is told when it has begun to listen, to read again what is shown", async () => {
   await until(() => rereads.length === 2);
   assert.deepEqual(rereads.toSorted(), ["MessageCreated", "MessageGroupUpdated"]);
-  await luu.query(UnreadMessageGroupCount, {}, { requestPolicy: "network-only" });
+  // All pages but the newest are gone.
+  await until(() => shownGroups().length === 1 && shownMessages().length === 2);
+  await until(() => unreadGroups() !== undefined);
 });
 
 await step("hears of a message: it is at the end of its group, which is at the top and unread", async () => {
@@ -260,6 +309,35 @@ await step("misses nothing while it is cut off", async () => {
   assert.deepEqual(ends, []);
 });
 hush();
+
+await step("reads again after messages that it has not heard of, and scrolls back through all of them", async () => {
+  // Of another size, and as old.
+  await luu.query(MessageGroup, { uuid, last: 1 });
+  for (let unheard = 0; unheard < 6; unheard += 1) await say(mirabel);
+  for (const handle of ["tove", "unamused"]) {
+    const input = { to: { receiverHandle: "luu" }, body: "unheard", idempotencyKey: newKey() };
+    await clientOf(places.graphql, tokenOf(handle)).mutation(CreateMessage, { input });
+  }
+  const { messages, groups: handles } = await served();
+  const hushAgain = listen(luu, (error) => ends.push(error));
+  await until(() => newestOf()?.node.body === messages?.at(-1) && shownGroups()[0] === handles?.[0]);
+  assert.deepEqual(shownMessages(), messages?.slice(-2));
+  assert.deepEqual(shownGroups(), handles?.slice(0, 1));
+  while (group?.messages.pageInfo.hasPreviousPage) {
+    const before = group.messages.pageInfo.startCursor;
+    showGroup({ uuid, last: 2, before });
+    await until(() => group?.messages.pageInfo.startCursor !== before);
+  }
+  assert.deepEqual(shownMessages(), messages);
+  while (groups?.pageInfo.hasNextPage) {
+    const after = groups.pageInfo.endCursor;
+    showGroups({ first: 1, after });
+    await until(() => groups?.pageInfo.endCursor !== after);
+  }
+  assert.deepEqual(shownGroups(), handles);
+  assert.deepEqual(ends, []);
+  hushAgain();
+});
 network.close();
 
 await step("fails with a code", async () => {
