@@ -25,7 +25,8 @@ export function clientOf(url: string, token: string, ...before: ApolloLink[]) {
       },
     }),
   });
-  // What a subscription cannot know: all that is shown, or only what changes without a message.
+  // What a subscription cannot know: all that is shown, or only what changes without a message. Of lists it is the newest
+  // page, which takes the place of all that were shown: what lies behind it comes back by scrolling.
   function reread(subscription: string) {
     const unread = ["MessageGroups", "UnreadMessageGroupCount"];
     void client.refetchQueries({ include: subscription === "MessageCreated" ? "active" : unread });
@@ -203,9 +204,7 @@ await step("sends to a group: it moves to the top, and the message is at its end
   await until(() => shownMessages.length === 4);
   assert.equal(shownMessages.at(-1), "by Apollo Client");
   assert.deepEqual(shownGroups, ["mirabel", "unamused"]);
-  const fresh = await luu.query({ query: MessageGroup, variables: { uuid, last: 100 }, fetchPolicy: "no-cache" });
-  const bodies = fresh.data?.messageGroup?.messages.edges.map(({ node }) => node.body);
-  assert.deepEqual(bodies, shownMessages, "the cache shows what there is");
+  assert.deepEqual(shownMessages, (await served()).messages, "the cache shows what there is");
 });
 
 await step("sends to somebody new by handle, whose group is then at the top", async () => {
@@ -242,6 +241,15 @@ const ofMirabel = () => {
   const { data, dataState } = group.getCurrentResult();
   return dataState === "complete" ? data.messageGroup : null;
 };
+// What the server has, past the cache.
+async function served() {
+  const ofGroup = await luu.query({ query: MessageGroup, variables: { uuid: uuid ?? "", last: 100 }, fetchPolicy: "no-cache" });
+  const ofGroups = await luu.query({ query: MessageGroups, variables: { first: 100 }, fetchPolicy: "no-cache" });
+  return {
+    messages: ofGroup.data?.messageGroup?.messages.edges.map(({ node }) => node.body),
+    groups: ofGroups.data?.messageGroups.edges.map(({ node }) => node.otherUser.handle),
+  };
+}
 const unreadGroups = () => luu.readQuery({ query: UnreadMessageGroupCount })?.unreadMessageGroupCount;
 const ends: unknown[] = [];
 const hush = listen(luu, (error) => ends.push(error));
@@ -304,7 +312,38 @@ await step("misses nothing while it is cut off", async () => {
   assert.deepEqual(shownMessages, [...shown, ...expected]);
   assert.deepEqual(ends, []);
 });
-hush();
+
+await step("reads again after messages that it has not heard of, and scrolls back through all of them", async () => {
+  hush();
+  const [before, groupsBefore] = [shownMessages.length, shownGroups.length];
+  await olderMessages();
+  await moreGroups();
+  await until(() => shownMessages.length > before && shownGroups.length > groupsBefore);
+  for (let unheard = 0; unheard < 6; unheard += 1) await say(mirabel);
+  for (const handle of ["tove", "unamused"]) {
+    const input = { to: { receiverHandle: "luu" }, body: "unheard", idempotencyKey: newKey() };
+    await clientOf(places.graphql, tokenOf(handle), ...links).mutate({ mutation: CreateMessage, variables: { input } });
+  }
+  const { messages, groups: handles } = await served();
+  const hushAgain = listen(luu, (error) => ends.push(error));
+  await until(() => shownMessages.at(-1) === messages?.at(-1) && shownGroups[0] === handles?.[0]);
+  assert.deepEqual(shownMessages, messages?.slice(-2));
+  assert.deepEqual(shownGroups, handles?.slice(0, 1));
+  // What was fetched is shown a moment later.
+  while (ofMirabel()?.messages.pageInfo.hasPreviousPage) {
+    const shown = shownMessages.length;
+    await olderMessages();
+    await until(() => shownMessages.length > shown);
+  }
+  assert.deepEqual(shownMessages, messages);
+  for (let shown = 1; shown < (handles?.length ?? 0); shown += 1) {
+    await moreGroups();
+    await until(() => shownGroups.length > shown);
+  }
+  assert.deepEqual(shownGroups, handles);
+  assert.deepEqual(ends, []);
+  hushAgain();
+});
 network.close();
 
 if (!trusted) {
