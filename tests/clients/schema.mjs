@@ -1,5 +1,5 @@
 // What has changed in the schema since the newest tag, or, before there is one, since the last commit that changed it.
-// A breaking change needs a line in CHANGELOG.md that names it.
+// A breaking change needs a line in CHANGELOG.md that names it. Without the history that has it, this fails.
 //
 // Usage: node schema.mjs
 import { execFileSync } from "node:child_process";
@@ -19,18 +19,32 @@ function attempt(body) {
   }
 }
 
+const tag = attempt(() => git("describe", "--tags", "--abbrev=0"));
+
 // The newest tag, or the last commit whose schema is another.
 function base(current) {
-  const tag = attempt(() => git("describe", "--tags", "--abbrev=0"));
   if (tag) return tag;
-  const commits = (attempt(() => git("log", "-n", "2", "--format=%h", "--", "schema.graphql")) ?? "").split("\n");
-  return commits.find((commit) => commit && git("show", `${commit}:schema.graphql`) !== current.trim());
+  const commits = git("log", "-n", "2", "--format=%h", "--", "schema.graphql").split("\n").filter(Boolean);
+  return commits.find((commit) => git("show", `${commit}:schema.graphql`) !== current.trim());
+}
+
+// Why there can be an earlier schema that is not seen here.
+function missing() {
+  const shallow = attempt(() => git("rev-parse", "--is-shallow-repository"));
+  if (shallow === undefined) return "this is no clone of the repository, or there is no git";
+  if (shallow === "true" && !tag) return "the clone is shallow: run `git fetch --unshallow --tags`";
+  return undefined;
 }
 
 const current = read("schema.graphql");
+const unseen = missing();
+if (unseen) {
+  console.error(`the schema cannot be compared with an earlier one, since ${unseen}`);
+  process.exit(1);
+}
 const since = base(current);
 if (!since) {
-  console.log("there is no other schema to compare with");
+  console.log("there is no earlier schema to compare with");
   process.exit(0);
 }
 const before = git("show", `${since}:schema.graphql`);
