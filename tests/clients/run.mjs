@@ -2,7 +2,8 @@
 //
 // Usage: node run.mjs <cruddur program> [suite ...]
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { startDev } from "../http/dev.mjs";
@@ -49,14 +50,22 @@ run("node", ["docs.mjs"]);
 for (const [name, [command, ...args], manifest] of suites) {
   if (only.length > 0 && !only.includes(name)) continue;
   console.log(name);
-  const { places, stop } = await startDev(program, manifest ? ["--trusted-documents", manifest] : []);
+  // The issuer's key is there, so that a token can be made that has expired.
+  const folder = mkdtempSync(join(tmpdir(), "cruddur-clients-"));
+  // As root, PostgreSQL runs as somebody else.
+  chmodSync(folder, 0o711);
+  const data = join(folder, "data");
+  const trusted = manifest ? ["--trusted-documents", manifest] : [];
+  const { places, stop } = await startDev(program, ["--data-dir", data, ...trusted]);
   try {
     run(command, args, {
       CRUDDUR_PLACES: JSON.stringify(places),
       CRUDDUR_PROGRAM: program,
+      CRUDDUR_ISSUER_KEY: join(data, "issuer-key.pem"),
       CRUDDUR_TRUSTED: manifest ? "1" : "",
     });
   } finally {
     await stop();
+    rmSync(folder, { recursive: true, force: true });
   }
 }

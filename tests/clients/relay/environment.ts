@@ -1,11 +1,11 @@
 // docs: relay-environment
 import { Environment, Network, Observable, RecordSource, Store } from "relay-runtime";
 import type { FetchFunction, GraphQLResponse, SubscribeFunction } from "relay-runtime";
-import { liveClient } from "../src/live";
+import { liveClient, type Token } from "../src/live";
 
 export interface Options {
   url: string;
-  token: string;
+  token: Token;
   // By id, where the server has the manifest of relay-compiler as its trusted documents.
   trusted?: boolean;
   // Asks again for what is shown, with `fetchQuery`.
@@ -13,15 +13,20 @@ export interface Options {
 }
 
 export function environmentOf({ url, token, trusted = false, reread = () => {} }: Options): Environment {
-  const fetchFunction: FetchFunction = async ({ id, text }, variables) => {
-    const response = await fetch(url, {
+  const ask = async (body: string, forceRefresh: boolean) =>
+    fetch(url, {
       method: "POST",
-      headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
-      body: JSON.stringify(trusted ? { documentId: id, variables } : { query: text, variables }),
+      headers: { authorization: `Bearer ${await token({ forceRefresh })}`, "content-type": "application/json" },
+      body,
     });
+  const fetchFunction: FetchFunction = async ({ id, text }, variables) => {
+    const body = JSON.stringify(trusted ? { documentId: id, variables } : { query: text, variables });
+    let response = await ask(body, false);
+    // A token that is refused is renewed and the request sent again, once.
+    if (response.status === 401) response = await ask(body, true);
     return response.json();
   };
-  const socket = liveClient({ url, token: () => token, reread });
+  const socket = liveClient({ url, token, reread });
   const subscribeFunction: SubscribeFunction = ({ id, name, text }, variables) =>
     Observable.create<GraphQLResponse>((sink) => {
       const document = trusted ? { documentId: id, query: "" } : { query: text ?? "" };

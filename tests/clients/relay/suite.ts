@@ -12,7 +12,7 @@ import {
 } from "relay-runtime";
 import { environmentOf } from "./environment";
 import { groupQuery, groupsFragment, groupsQuery, messagesFragment, receiverQuery, unreadQuery } from "./operations";
-import { places, step, tokenOf, trusted, until } from "../src/harness";
+import { expiredSession, places, signedIn, step, trusted, until } from "../src/harness";
 import { networkTo } from "../src/network";
 import { listen } from "./live";
 import { markRead } from "./mark";
@@ -43,7 +43,7 @@ function shown<Data>(fragment: GraphQLTaggedNode, reference: unknown, environmen
 
 // What the server has, by a store that knows nothing.
 async function served(uuid: string) {
-  const fresh = environmentOf({ url: places.graphql, token: tokenOf("luu"), trusted });
+  const fresh = environmentOf({ url: places.graphql, token: signedIn("luu"), trusted });
   const { messageGroup } = await load(groupQuery, { uuid, last: 100 }, fresh);
   const { messages } = shown<operations_messages$data>(messagesFragment, messageGroup, fresh);
   const root = await load(groupsQuery, { first: 100 }, fresh);
@@ -66,7 +66,7 @@ async function main() {
     rereads.push(subscription);
     readAgain(luu, subscription, uuid);
   };
-  luu = environmentOf({ url: network.url, token: tokenOf("luu"), trusted, reread });
+  luu = environmentOf({ url: network.url, token: signedIn("luu"), trusted, reread });
   const root = await load(groupsQuery, { first: 1 });
   const groups = () => shown<operations_groups$data>(groupsFragment, root).messageGroups;
   const handles = () => groups().edges.map(({ node }) => node.otherUser.handle);
@@ -123,7 +123,7 @@ async function main() {
     assert.equal(bodies().length, 4);
   });
 
-  const mirabel = environmentOf({ url: places.graphql, token: tokenOf("mirabel"), trusted });
+  const mirabel = environmentOf({ url: places.graphql, token: signedIn("mirabel"), trusted });
   let said = 0;
   const say = async (environment: Environment) => {
     const body = `said ${(said += 1)}`;
@@ -169,7 +169,7 @@ async function main() {
 
     const heard = await say(mirabel);
     await until(() => bodies().at(-1) === heard && unreadGroups() === 1);
-    await markRead(environmentOf({ url: places.graphql, token: tokenOf("luu"), trusted }), uuid, newest());
+    await markRead(environmentOf({ url: places.graphql, token: signedIn("luu"), trusted }), uuid, newest());
     await until(() => ofMirabel()?.unreadCount === 0 && unreadGroups() === 0);
   });
 
@@ -190,7 +190,7 @@ async function main() {
     for (let unheard = 0; unheard < 6; unheard += 1) await say(mirabel);
     for (const handle of ["tove", "unamused"]) {
       const input = { to: { receiverHandle: "luu" }, body: "unheard", idempotencyKey: randomUUID() };
-      await send(environmentOf({ url: places.graphql, token: tokenOf(handle), trusted }), input, []);
+      await send(environmentOf({ url: places.graphql, token: signedIn(handle), trusted }), input, []);
     }
     const expected = await served(uuid);
     const hushAgain = listen(luu, (error) => ends.push(error));
@@ -206,9 +206,22 @@ async function main() {
   });
   network.close();
 
+  await step("renews a token that has expired, and asks again", async () => {
+    const { token, renewals } = expiredSession("luu");
+    const environment = environmentOf({ url: places.graphql, token, trusted });
+    const answer = await fetchQuery<operationsReceiverQuery>(environment, receiverQuery, { handle: "mirabel" }).toPromise();
+    assert.ok(answer?.user?.messageGroup);
+    assert.equal(renewals(), 1);
+  });
+
   await step("fails with a code", async () => {
-    const expired = environmentOf({ url: places.graphql, token: "expired", trusted });
-    await assert.rejects(fetchQuery(expired, groupsQuery, { first: 1 }).toPromise());
+    const signedOut = environmentOf({ url: places.graphql, token: async () => "bad", trusted });
+    // docs: relay-error
+    await assert.rejects(fetchQuery(signedOut, groupsQuery, { first: 1 }).toPromise(), (error: Error) => {
+      const { source } = error as Error & { source?: { errors?: { extensions?: { code?: string } }[] } };
+      return source?.errors?.[0]?.extensions?.code === "UNAUTHENTICATED";
+    });
+    // docs: end
   });
 }
 

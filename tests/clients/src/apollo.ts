@@ -1,17 +1,29 @@
 // Apollo Client.
 import assert from "node:assert/strict";
 // docs: apollo-client
-import { ApolloClient, ApolloLink, HttpLink, InMemoryCache } from "@apollo/client";
+import { ApolloClient, ApolloLink, CombinedGraphQLErrors, HttpLink, InMemoryCache } from "@apollo/client";
+import { SetContextLink } from "@apollo/client/link/context";
+import { ErrorLink } from "@apollo/client/link/error";
 import { GraphQLWsLink } from "@apollo/client/link/subscriptions";
 import { relayStylePagination } from "@apollo/client/utilities";
 import { OperationTypeNode } from "graphql";
 import possibleTypes from "./generated/possible-types.js";
-import { liveClient } from "./live.js";
+import { liveClient, type Token } from "./live.js";
 
-export function clientOf(url: string, token: string, ...before: ApolloLink[]) {
-  const http = new HttpLink({ uri: url, headers: { authorization: `Bearer ${token}` } });
+export function clientOf(url: string, token: Token, ...before: ApolloLink[]) {
+  const signed = new SetContextLink(async ({ headers, forceRefresh = false }) => ({
+    headers: { ...headers, authorization: `Bearer ${await token({ forceRefresh })}` },
+  }));
+  // A token that is refused is renewed and the request sent again, once.
+  const renewed = new ErrorLink(({ error, operation, forward }) => {
+    const isRefused = CombinedGraphQLErrors.is(error) && error.errors[0]?.extensions?.code === "UNAUTHENTICATED";
+    if (!isRefused || operation.getContext().forceRefresh) return;
+    operation.setContext({ forceRefresh: true });
+    return forward(operation);
+  });
+  const http = ApolloLink.from([renewed, signed, new HttpLink({ uri: url })]);
   // Subscriptions go over the socket, which is there while there are any.
-  const socket = new GraphQLWsLink(liveClient({ url, token: () => token, reread }));
+  const socket = new GraphQLWsLink(liveClient({ url, token, reread }));
   const isLive = ({ operationType }: ApolloLink.Operation) => operationType === OperationTypeNode.SUBSCRIPTION;
   const client = new ApolloClient({
     link: ApolloLink.from([...before, ApolloLink.split(isLive, socket, http)]),
@@ -109,7 +121,6 @@ export function showUnread(cache: ApolloCache, { unreadMessageGroupCount }: { un
   cache.writeQuery({ query: UnreadMessageGroupCount, data: { __typename: "Query", unreadMessageGroupCount } });
 }
 // docs: end
-import { CombinedGraphQLErrors } from "@apollo/client";
 // docs: apollo-ids
 import { PersistedQueryLink } from "@apollo/client/link/persisted-queries";
 
@@ -118,12 +129,15 @@ const byIds = () =>
   new PersistedQueryLink({ generateHash: (document) => (document as unknown as { __meta__: { hash: string } }).__meta__.hash });
 // docs: end
 // docs: apollo-hashes
-import { createHash } from "node:crypto";
+async function sha256(text: string) {
+  const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
+  return Array.from(hash, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
 
 // Automatic persisted queries: the hash alone, once the server knows the document.
-const byHashes = () => new PersistedQueryLink({ sha256: (text) => createHash("sha256").update(text).digest("hex") });
+const byHashes = () => new PersistedQueryLink({ sha256 });
 // docs: end
-import { newKey, places, step, tokenOf, trusted, until } from "./harness.js";
+import { expiredSession, newKey, places, signedIn, step, trusted, until } from "./harness.js";
 import { networkTo } from "./network.js";
 import {
   CreateMessage,
@@ -138,8 +152,8 @@ import {
 
 const links = trusted ? [byIds()] : [];
 const network = await networkTo(places.graphql);
-const luu = clientOf(network.url, tokenOf("luu"), ...links);
-const unamused = clientOf(places.graphql, tokenOf("unamused"), ...links);
+const luu = clientOf(network.url, signedIn("luu"), ...links);
+const unamused = clientOf(places.graphql, signedIn("unamused"), ...links);
 // In this much of the list there are pages for a test.
 const first = 1;
 
@@ -227,7 +241,7 @@ await step("is refused with a type, which changes nothing that is shown", async 
   assert.equal(strangers.data?.messageGroup, null);
 });
 
-const mirabel = clientOf(places.graphql, tokenOf("mirabel"), ...links);
+const mirabel = clientOf(places.graphql, signedIn("mirabel"), ...links);
 const theirs = await mirabel.query({ query: Receiver, variables: { handle: "luu" } });
 assert.equal(theirs.data?.user?.messageGroup?.uuid, uuid);
 let said = 0;
@@ -297,7 +311,7 @@ await step("marks as read, here and on another device", async () => {
 
   const heard = await say(mirabel);
   await until(() => shownMessages.at(-1) === heard && unreadGroups() === before);
-  const device = clientOf(places.graphql, tokenOf("luu"), ...links);
+  const device = clientOf(places.graphql, signedIn("luu"), ...links);
   await device.mutate({ mutation: MarkMessageGroupRead, variables: { input: { messageGroupUuid: uuid, upTo: newest() } } });
   await until(() => ofMirabel()?.unreadCount === 0 && unreadGroups() === before - 1);
 });
@@ -322,7 +336,7 @@ await step("reads again after messages that it has not heard of, and scrolls bac
   for (let unheard = 0; unheard < 6; unheard += 1) await say(mirabel);
   for (const handle of ["tove", "unamused"]) {
     const input = { to: { receiverHandle: "luu" }, body: "unheard", idempotencyKey: newKey() };
-    await clientOf(places.graphql, tokenOf(handle), ...links).mutate({ mutation: CreateMessage, variables: { input } });
+    await clientOf(places.graphql, signedIn(handle), ...links).mutate({ mutation: CreateMessage, variables: { input } });
   }
   const { messages, groups: handles } = await served();
   const hushAgain = listen(luu, (error) => ends.push(error));
@@ -354,7 +368,7 @@ if (!trusted) {
       return forward(operation);
     });
     for (const expected of [["hash", "document"], ["hash"]]) {
-      const client = clientOf(places.graphql, tokenOf("luu"), byHashes(), count);
+      const client = clientOf(places.graphql, signedIn("luu"), byHashes(), count);
       asked.length = 0;
       const { data } = await client.query({ query: Receiver, variables: { handle: "quill" } });
       assert.equal(data?.user?.displayName, "Quill");
@@ -363,11 +377,20 @@ if (!trusted) {
   });
 }
 
+await step("renews a token that has expired, and asks again", async () => {
+  const { token, renewals } = expiredSession("luu");
+  const { data } = await clientOf(places.graphql, token, ...links).query({ query: MessageGroups });
+  assert.ok(data?.messageGroups.edges.length);
+  assert.equal(renewals(), 1);
+});
+
 await step("fails with a code", async () => {
-  const expired = clientOf(places.graphql, "expired");
-  await assert.rejects(expired.query({ query: MessageGroups }), (error) => {
+  const signedOut = clientOf(places.graphql, async () => "bad", ...links);
+  // docs: apollo-error
+  await assert.rejects(signedOut.query({ query: MessageGroups }), (error) => {
     assert.ok(CombinedGraphQLErrors.is(error), String(error));
     return error.errors[0]?.extensions?.code === "UNAUTHENTICATED";
   });
+  // docs: end
 });
 luu.stop();

@@ -1,9 +1,12 @@
 // What every suite needs: where the server is, who somebody is, and a report.
 import assert from "node:assert/strict";
-import { randomUUID } from "node:crypto";
+import { createSign, randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
+import type { Token } from "./live.js";
 
 export interface Places {
   graphql: string;
+  issuer: string;
   tokens: Record<string, string>;
 }
 
@@ -18,6 +21,34 @@ export function tokenOf(handle: string, { tokens } = places): string {
   const token = tokens[handle];
   assert.ok(token, `${handle} can sign in`);
   return token;
+}
+
+// A token that ends in so many seconds, or has ended.
+export function endingIn(seconds: number, token: string, keyFile: string): string {
+  const [header = "", payload = ""] = token.split(".");
+  const claims = JSON.parse(Buffer.from(payload, "base64url").toString());
+  claims.exp = Math.floor(Date.now() / 1000) + seconds;
+  const signed = `${header}.${Buffer.from(JSON.stringify(claims)).toString("base64url")}`;
+  return `${signed}.${createSign("RSA-SHA256").update(signed).sign(readFileSync(keyFile), "base64url")}`;
+}
+
+// Somebody who stays signed in.
+export const signedIn = (handle: string): Token => async () => tokenOf(handle);
+
+// Somebody whose token has expired, and how often the issuer has given a new one.
+export function expiredSession(handle: string): { token: Token; renewals: () => number } {
+  let current = endingIn(-3600, tokenOf(handle), process.env.CRUDDUR_ISSUER_KEY ?? "");
+  let renewals = 0;
+  const token: Token = async (options) => {
+    if (options?.forceRefresh) {
+      renewals += 1;
+      const headers = { "content-type": "application/json" };
+      const answer = await fetch(new URL("/token", places.issuer), { method: "POST", headers, body: JSON.stringify({ handle }) });
+      current = (await answer.json()).access_token;
+    }
+    return current;
+  };
+  return { token, renewals: () => renewals };
 }
 
 export const newKey = (): string => randomUUID();

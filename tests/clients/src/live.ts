@@ -2,10 +2,14 @@
 // docs: live
 import { createClient, type Client, type FormattedExecutionResult, type Sink, type SubscribePayload } from "graphql-ws";
 
+// Gives an access token that is still good; with `forceRefresh` a new one, since the server has refused the last. With
+// Amplify: `async (options) => String((await fetchAuthSession(options)).tokens?.accessToken)`.
+export type Token = (options?: { forceRefresh: boolean }) => Promise<string>;
+
 export interface LiveOptions {
   url: string;
-  // A token that is still good. Asked for with every connection.
-  token: () => string | Promise<string>;
+  // Asked for with every connection.
+  token: Token;
   // Reads again what a page shows: a subscription of this name has begun, and cannot know what happened before.
   reread: (operationName: string) => void;
   pingEvery?: number;
@@ -18,15 +22,19 @@ interface Event {
   messageGroup?: { id: string };
 }
 
-// After these, coming back would end the same way. 4403 is a token, or a user, that is not good.
-const FINAL = [4400, 4403, 4406, 4409, 4429];
+// After these, coming back would end the same way.
+const FINAL = [4400, 4406, 4409, 4429];
+// The token has expired; it, or its user, is not good. A new token may be, so that is tried once.
+const REFUSED = [4401, 4403];
 // Nothing tells when a subscription has begun, but by then it has.
 const BEGUN = 1000;
 
 export function liveClient({ url, token, reread, pingEvery = 10_000 }: LiveOptions): Client {
+  let forceRefresh = false;
+  let signedOut = false;
   const client = createClient({
     url: url.replace(/^http/, "ws"),
-    connectionParams: async () => ({ Authorization: `Bearer ${await token()}` }),
+    connectionParams: async () => ({ Authorization: `Bearer ${await token({ forceRefresh })}` }),
     // It would ask for the same again, from the same cursor: `subscribe` below comes back instead.
     retryAttempts: 0,
     keepAlive: pingEvery,
@@ -43,10 +51,16 @@ export function liveClient({ url, token, reread, pingEvery = 10_000 }: LiveOptio
 
   // All come back at once when a server stops, so each waits for a time of its own.
   let failures = 0;
-  client.on("connected", () => (failures = 0));
-  client.on("closed", () => {
+  client.on("connected", () => {
+    failures = 0;
+    forceRefresh = false;
+  });
+  client.on("closed", (event) => {
     clearTimeout(dead);
     failures += 1;
+    const { code } = event as { code?: number };
+    signedOut = code === 4403 && forceRefresh;
+    forceRefresh = REFUSED.includes(code ?? 0);
   });
   const delay = () => Math.min(30_000, 250 * 2 ** failures) * (0.5 + Math.random() / 2);
 
@@ -96,7 +110,7 @@ export function liveClient({ url, token, reread, pingEvery = 10_000 }: LiveOptio
             if (over || (Array.isArray(cause) && isForNow(cause))) return;
             const { code } = cause as { code?: number };
             // Of a failure to connect browsers say nothing but that it is one.
-            if (!Array.isArray(cause) && !FINAL.includes(code ?? 0)) return comeBack(delay());
+            if (!Array.isArray(cause) && !FINAL.includes(code ?? 0) && !signedOut) return comeBack(delay());
             end();
             sink.error(cause);
           },

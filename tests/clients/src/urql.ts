@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 // docs: urql-client
 import { Client, fetchExchange, subscriptionExchange } from "@urql/core";
+import { authExchange } from "@urql/exchange-auth";
 import { cacheExchange, type Cache, type CacheExchangeOpts, type FieldInfo, type Resolver, type Variables } from "@urql/exchange-graphcache";
 import { relayPagination } from "@urql/exchange-graphcache/extras";
 import introspection from "./generated/introspection.json" with { type: "json" };
@@ -11,15 +12,14 @@ import type {
   MessageCreatedSubscription,
   MessageGroupUpdatedSubscription,
 } from "./generated/graphql.js";
-import { liveClient } from "./live.js";
+import { liveClient, type Token } from "./live.js";
 import { MessageCreated, MessageGroup, MessageGroups, MessageGroupUpdated, UnreadMessageGroupCount } from "./operations.js";
 
 // `reread` asks again for the newest page of what is shown, with `requestPolicy: "network-only"`.
-export function clientOf(url: string, token: string, reread: (subscription: string) => void = () => {}) {
-  const socket = liveClient({ url, token: () => token, reread });
+export function clientOf(url: string, token: Token, reread: (subscription: string) => void = () => {}) {
+  const socket = liveClient({ url, token, reread });
   return new Client({
     url,
-    fetchOptions: { headers: { authorization: `Bearer ${token}` } },
     exchanges: [
       cacheExchange({
         // With the schema `... on Problem` matches what it should.
@@ -43,6 +43,17 @@ export function clientOf(url: string, token: string, reread: (subscription: stri
             messageGroupUpdated: (result, _args, cache) => showUnread((result as MessageGroupUpdatedSubscription).messageGroupUpdated, cache),
           },
         },
+      }),
+      // A token that is refused is renewed and the request sent again, once.
+      authExchange(async ({ appendHeaders }) => {
+        let current = await token();
+        return {
+          addAuthToOperation: (operation) => appendHeaders(operation, { authorization: `Bearer ${current}` }),
+          didAuthError: ({ graphQLErrors }) => graphQLErrors[0]?.extensions.code === "UNAUTHENTICATED",
+          async refreshAuth() {
+            current = await token({ forceRefresh: true });
+          },
+        };
       }),
       fetchExchange,
       // Subscriptions go over the socket, which is there while there are any.
@@ -135,17 +146,17 @@ export function listen(client: Client, onEnd: (error: unknown) => void) {
 }
 // docs: end
 import type { ResultOf, VariablesOf } from "@graphql-typed-document-node/core";
-import { newKey, places, step, tokenOf, until } from "./harness.js";
+import { expiredSession, newKey, places, signedIn, step, until } from "./harness.js";
 import { networkTo } from "./network.js";
 import { CreateMessage, MarkMessageGroupRead, Receiver } from "./operations.js";
 
 const network = await networkTo(places.graphql);
 const rereads: string[] = [];
-const luu = clientOf(network.url, tokenOf("luu"), (subscription) => {
+const luu = clientOf(network.url, signedIn("luu"), (subscription) => {
   rereads.push(subscription);
   reread(subscription);
 });
-const unamused = clientOf(places.graphql, tokenOf("unamused"));
+const unamused = clientOf(places.graphql, signedIn("unamused"));
 
 // docs: urql-groups
 // As with useQuery: the page that comes into view is asked for, and what is shown is all pages so far.
@@ -235,7 +246,7 @@ await step("is refused with a type, which changes nothing that is shown", async 
   assert.equal(strangers.data?.messageGroup, null);
 });
 
-const mirabel = clientOf(places.graphql, tokenOf("mirabel"));
+const mirabel = clientOf(places.graphql, signedIn("mirabel"));
 let said = 0;
 async function say(client: Client): Promise<string> {
   const body = `said ${(said += 1)}`;
@@ -245,7 +256,7 @@ async function say(client: Client): Promise<string> {
 }
 // What the server has, by a cache that knows nothing.
 async function served() {
-  const fresh = clientOf(places.graphql, tokenOf("luu"));
+  const fresh = clientOf(places.graphql, signedIn("luu"));
   const ofGroup = await fresh.query(MessageGroup, { uuid: uuid ?? "", last: 100 });
   const ofGroups = await fresh.query(MessageGroups, { first: 100 });
   return {
@@ -294,7 +305,7 @@ await step("marks as read, here and on another device", async () => {
 
   const heard = await say(mirabel);
   await until(() => newestOf()?.node.body === heard && unreadGroups() === before);
-  await markRead(clientOf(places.graphql, tokenOf("luu")), uuid, newestOf()?.cursor ?? "");
+  await markRead(clientOf(places.graphql, signedIn("luu")), uuid, newestOf()?.cursor ?? "");
   await until(() => group?.unreadCount === 0 && unreadGroups() === before - 1);
 });
 
@@ -316,7 +327,7 @@ await step("reads again after messages that it has not heard of, and scrolls bac
   for (let unheard = 0; unheard < 6; unheard += 1) await say(mirabel);
   for (const handle of ["tove", "unamused"]) {
     const input = { to: { receiverHandle: "luu" }, body: "unheard", idempotencyKey: newKey() };
-    await clientOf(places.graphql, tokenOf(handle)).mutation(CreateMessage, { input });
+    await clientOf(places.graphql, signedIn(handle)).mutation(CreateMessage, { input });
   }
   const { messages, groups: handles } = await served();
   const hushAgain = listen(luu, (error) => ends.push(error));
@@ -340,7 +351,17 @@ await step("reads again after messages that it has not heard of, and scrolls bac
 });
 network.close();
 
+await step("renews a token that has expired, and asks again", async () => {
+  const { token, renewals } = expiredSession("luu");
+  const { data } = await clientOf(places.graphql, token).query(MessageGroups, {});
+  assert.ok(data?.messageGroups.edges.length);
+  assert.equal(renewals(), 1);
+});
+
 await step("fails with a code", async () => {
-  const { error } = await clientOf(places.graphql, "expired").query(MessageGroups, {});
+  const signedOut = clientOf(places.graphql, async () => "bad");
+  // docs: urql-error
+  const { error } = await signedOut.query(MessageGroups, {});
   assert.equal(error?.graphQLErrors[0]?.extensions.code, "UNAUTHENTICATED");
+  // docs: end
 });

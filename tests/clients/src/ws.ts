@@ -1,7 +1,6 @@
 // graphql-ws by itself, and the subscriptions of `live.ts` that go on without a gap.
 import assert from "node:assert/strict";
-import { createSign } from "node:crypto";
-import { chmodSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, mkdtempSync, rmSync } from "node:fs";
 import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -15,8 +14,8 @@ export const socketOf = (url: string, token: string) =>
 // docs: end
 import { WebSocketServer } from "ws";
 import type { MessageCreatedSubscriptionVariables } from "./generated/graphql.js";
-import { newKey, step, tokenOf, until, type Places } from "./harness.js";
-import { liveClient } from "./live.js";
+import { endingIn, newKey, step, tokenOf, until, type Places } from "./harness.js";
+import { liveClient, type Token } from "./live.js";
 import { networkTo } from "./network.js";
 import {
   CreateMessage,
@@ -84,15 +83,7 @@ const [api, issuer] = [await freePort(), await freePort()];
 const start = (): Promise<Dev> =>
   startDev(process.env.CRUDDUR_PROGRAM, ["--data-dir", join(folder, "data"), "--listen", `127.0.0.1:${api}`, "--issuer-port", issuer]);
 
-// The token of somebody, that ends sooner.
-function shortened(token: string, seconds: number): string {
-  const [header = "", payload = ""] = token.split(".");
-  const claims = JSON.parse(Buffer.from(payload, "base64url").toString());
-  claims.exp = Math.floor(Date.now() / 1000) + seconds;
-  const signed = `${header}.${Buffer.from(JSON.stringify(claims)).toString("base64url")}`;
-  const key = readFileSync(join(folder, "data/issuer-key.pem"));
-  return `${signed}.${createSign("RSA-SHA256").update(signed).sign(key, "base64url")}`;
-}
+const shortened = (token: string, seconds: number) => endingIn(seconds, token, join(folder, "data/issuer-key.pem"));
 
 let dev = await start();
 const { places } = dev;
@@ -155,7 +146,7 @@ try {
   });
 
   await step("is told what others of one's devices have read, and the newest state alone", async () => {
-    const live = liveClient({ url: places.graphql, token: () => token("luu"), reread: () => {} });
+    const live = liveClient({ url: places.graphql, token: async () => token("luu"), reread: () => {} });
     const { told, leave } = heard(live, MessageGroupUpdated, {}, ({ messageGroupUpdated }) => messageGroupUpdated);
     await begun();
     await send(unamused);
@@ -175,7 +166,7 @@ try {
   const tokens = [token("luu")];
   const live = liveClient({
     url: network.url,
-    token: () => tokens[Math.min(given++, tokens.length - 1)] ?? "",
+    token: async () => tokens[Math.min(given++, tokens.length - 1)] ?? "",
     reread: (name) => rereads.push(name),
     pingEvery: 200,
   });
@@ -239,13 +230,30 @@ try {
   network.close();
 
   await step("is refused with a bad token, for good", async () => {
-    const refused = messages(liveClient({ url: places.graphql, token: () => "expired", reread: () => {} }));
+    const asked: unknown[] = [];
+    const bad: Token = async (options) => {
+      asked.push(options?.forceRefresh);
+      return "bad";
+    };
+    const refused = messages(liveClient({ url: places.graphql, token: bad, reread: () => {} }));
     await until(() => refused.ends.length === 1);
     assert.equal((refused.ends[0] as CloseEvent).code, 4403);
+    assert.deepEqual(asked, [false, true], "a new token is tried once");
+  });
+
+  await step("comes back with a new token when the one that it has is refused", async () => {
+    const expired = shortened(token("luu"), -3600);
+    const renewing: Token = async (options) => (options?.forceRefresh ? token("luu") : expired);
+    const { told, ends, leave } = messages(liveClient({ url: places.graphql, token: renewing, reread: () => {} }));
+    await begun();
+    const body = await send(unamused);
+    await until(() => told.length === 1);
+    assert.deepEqual([told, ends], [[body], []]);
+    leave();
   });
 
   await step("fails with a code, for good", async () => {
-    const wrong = messages(liveClient({ url: places.graphql, token: () => token("luu"), reread: () => {} }), { after: "not a cursor" });
+    const wrong = messages(liveClient({ url: places.graphql, token: async () => token("luu"), reread: () => {} }), { after: "not a cursor" });
     await until(() => wrong.ends.length > 0);
     assert.equal(codeOf(wrong.ends), "BAD_USER_INPUT");
   });
@@ -275,7 +283,7 @@ await step("goes on where it was after UNAVAILABLE, and reads again after RESYNC
   await new Promise((resolve) => server.once("listening", resolve));
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   let rereads = 0;
-  const { told, ends, leave } = messages(liveClient({ url, token: () => "", reread: () => (rereads += 1) }));
+  const { told, ends, leave } = messages(liveClient({ url, token: async () => "", reread: () => (rereads += 1) }));
   await until(() => rereads === 1);
   assert.deepEqual([afters, told, ends], [[undefined, "c1", undefined], ["one"], []]);
   leave();
