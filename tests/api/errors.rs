@@ -223,7 +223,7 @@ async fn a_document_that_cannot_be_executed_has_a_code_and_no_data() {
         (code.as_str(), message.as_str()),
         (
             "QUERY_TOO_COMPLEX",
-            "The document is nested deeper than 200 levels."
+            "The operation has 301 levels of brackets, and 200 are the most. Ask for less at a time."
         )
     );
 }
