@@ -1,7 +1,7 @@
 // The operations of a chat app's pages, with what Relay makes of connections.
+// docs: relay-groups
 import { graphql } from "relay-runtime";
 
-// docs: relay-groups
 export const groupsQuery = graphql`
   query operationsGroupsQuery($first: Int!) {
     ...operations_groups @arguments(first: $first)

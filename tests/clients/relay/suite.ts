@@ -54,9 +54,11 @@ async function served(uuid: string) {
   };
 }
 
+// docs: relay-page-info
 // relay-compiler selects it for the hooks, and leaves it out of the types.
 const pageInfoOf = (connection: unknown) =>
   (connection as { pageInfo: { startCursor: string; endCursor: string; hasPreviousPage: boolean; hasNextPage: boolean } }).pageInfo;
+// docs: end
 
 async function main() {
   const network = await networkTo(places.graphql);

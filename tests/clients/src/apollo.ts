@@ -9,6 +9,16 @@ import { relayStylePagination } from "@apollo/client/utilities";
 import { OperationTypeNode } from "graphql";
 import possibleTypes from "./generated/possible-types.js";
 import { liveClient, type Token } from "./live.js";
+import {
+  CreateMessage,
+  MarkMessageGroupRead,
+  MessageCreated,
+  MessageGroup,
+  MessageGroups,
+  MessageGroupUpdated,
+  Receiver,
+  UnreadMessageGroupCount,
+} from "./operations.js";
 
 export function clientOf(url: string, token: Token, ...before: ApolloLink[]) {
   const signed = new SetContextLink(async ({ headers, forceRefresh = false }) => ({
@@ -122,13 +132,13 @@ export function showUnread(cache: ApolloCache, { unreadMessageGroupCount }: { un
 }
 // docs: end
 // docs: apollo-ids
-import { PersistedQueryLink } from "@apollo/client/link/persisted-queries";
-
 // With `--trusted-documents`: the ids that graphql-codegen has put into the documents.
 const byIds = () =>
   new PersistedQueryLink({ generateHash: (document) => (document as unknown as { __meta__: { hash: string } }).__meta__.hash });
 // docs: end
 // docs: apollo-hashes
+import { PersistedQueryLink } from "@apollo/client/link/persisted-queries";
+
 async function sha256(text: string) {
   const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
   return Array.from(hash, (byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -139,16 +149,6 @@ const byHashes = () => new PersistedQueryLink({ sha256 });
 // docs: end
 import { expiredSession, newKey, places, signedIn, step, trusted, until } from "./harness.js";
 import { networkTo } from "./network.js";
-import {
-  CreateMessage,
-  MarkMessageGroupRead,
-  MessageCreated,
-  MessageGroup,
-  MessageGroups,
-  MessageGroupUpdated,
-  Receiver,
-  UnreadMessageGroupCount,
-} from "./operations.js";
 
 const links = trusted ? [byIds()] : [];
 const network = await networkTo(places.graphql);

@@ -1,9 +1,11 @@
 // A network between a client and a server that can be cut, or go silent.
 import { connect, createServer, type AddressInfo, type Socket } from "node:net";
+// docs: websocket
 import { WebSocket } from "ws";
 
 // Browsers, and Node.js from 22 on, have one of their own.
 (globalThis as { WebSocket?: unknown }).WebSocket ??= WebSocket;
+// docs: end
 
 export interface Network {
   url: string;

@@ -1,7 +1,7 @@
 // The operations of a chat app's pages.
+// docs: fragments
 import { graphql } from "./generated/index.js";
 
-// docs: fragments
 graphql(`
   fragment MessageParts on Message {
     id

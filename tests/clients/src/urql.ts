@@ -13,7 +13,16 @@ import type {
   MessageGroupUpdatedSubscription,
 } from "./generated/graphql.js";
 import { liveClient, type Token } from "./live.js";
-import { MessageCreated, MessageGroup, MessageGroups, MessageGroupUpdated, UnreadMessageGroupCount } from "./operations.js";
+import {
+  CreateMessage,
+  MarkMessageGroupRead,
+  MessageCreated,
+  MessageGroup,
+  MessageGroups,
+  MessageGroupUpdated,
+  Receiver,
+  UnreadMessageGroupCount,
+} from "./operations.js";
 
 // `reread` asks again for the newest page of what is shown, with `requestPolicy: "network-only"`.
 export function clientOf(url: string, token: Token, reread: (subscription: string) => void = () => {}) {
@@ -145,10 +154,8 @@ export function listen(client: Client, onEnd: (error: unknown) => void) {
   };
 }
 // docs: end
-import type { ResultOf, VariablesOf } from "@graphql-typed-document-node/core";
 import { expiredSession, newKey, places, signedIn, step, until } from "./harness.js";
 import { networkTo } from "./network.js";
-import { CreateMessage, MarkMessageGroupRead, Receiver } from "./operations.js";
 
 const network = await networkTo(places.graphql);
 const rereads: string[] = [];
@@ -159,6 +166,8 @@ const luu = clientOf(network.url, signedIn("luu"), (subscription) => {
 const unamused = clientOf(places.graphql, signedIn("unamused"));
 
 // docs: urql-groups
+import type { ResultOf, VariablesOf } from "@graphql-typed-document-node/core";
+
 // As with useQuery: the page that comes into view is asked for, and what is shown is all pages so far.
 let groups: ResultOf<typeof MessageGroups>["messageGroups"] | undefined;
 function showGroups(variables: VariablesOf<typeof MessageGroups>) {
