@@ -28,9 +28,19 @@ async function openPage(browser, url) {
     return route.abort();
   });
   page.on("console", (message) => {
-    if (message.type() === "error") faults.push(message.text());
+    // Some of what goes wrong is told as a warning only.
+    const isError = message.type() === "error" || /Error|resolve/.test(message.text());
+    if (isError) faults.push(message.text());
   });
   page.on("pageerror", (error) => faults.push(String(error)));
+  page.on("websocket", (socket) => {
+    if (new URL(socket.url()).host !== new URL(url).host) faults.push(`connected to ${socket.url()}`);
+  });
+  const tokens = [];
+  page.on("response", async (response) => {
+    if (!response.url().endsWith("/session/token") || !response.ok()) return;
+    tokens.push((await response.json()).access_token);
+  });
   const began = performance.now();
   await page.goto(url);
   await page.locator(".graphiql-query-editor .view-line").first().waitFor();
@@ -40,7 +50,7 @@ async function openPage(browser, url) {
     await context.unrouteAll({ behavior: "ignoreErrors" });
     await context.close();
   };
-  return { page, faults, ready, answers, close };
+  return { page, faults, ready, answers, tokens, close };
 }
 
 const execute = async (page) => {
@@ -54,12 +64,21 @@ const tab = (page, name) => page.locator(".graphiql-tab-button").getByText(name,
 
 // Nothing of a token is left behind where another page, or a look over the shoulder, could find it.
 async function assertNoToken(page, tokens) {
-  const kept = await page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie]));
-  for (const token of tokens) {
-    assert.ok(!kept.includes(token), "a token is kept by the browser");
-    assert.ok(!page.url().includes(token), "a token is in the address");
-  }
+  const kept = await page.evaluate(async () =>
+    JSON.stringify([
+      { ...localStorage },
+      { ...sessionStorage },
+      document.cookie,
+      location.href,
+      history.state,
+      await indexedDB.databases(),
+      await caches.keys(),
+    ]),
+  );
+  assert.ok(tokens.length && tokens.every((token) => token.startsWith("eyJ")), "the tokens are known");
+  for (const token of tokens) assert.ok(!kept.includes(token), `a token is kept: ${kept}`);
   assert.ok(!kept.includes("eyJ"), kept);
+  assert.ok(kept.endsWith(",[],[]]"), `databases or caches are kept: ${kept}`);
 }
 
 // Says something as somebody, without a browser.
@@ -119,9 +138,49 @@ async function liveInGraphiql(page, places) {
   await tab(page, "Messages");
 }
 
+// What the browser says by itself of an answer.
+const reported = (status, text) => `Failed to load resource: the server responded with a status of ${status} (${text})`;
+
+// Who is shown is who is signed in, also where that takes long or fails.
+async function switchThatFails(page, faults, answers) {
+  const select = page.locator(".cruddur-session select");
+  const before = await select.inputValue();
+  const answer = { status: 500, contentType: "application/json", body: '{"error": "out of order"}' };
+  answers.set("/graphiql/session/token", answer);
+  await select.selectOption("tove");
+  await page.getByRole("alert").getByText("out of order").waitFor();
+  assert.equal(await select.inputValue(), before);
+  assert.deepEqual(faults.splice(0), [reported(500, "Internal Server Error")]);
+
+  let goOn;
+  const held = new Promise((resolve) => (goOn = resolve));
+  await page.route("**/session/token", async (route) => {
+    await held;
+    await route.continue();
+  }, { times: 1 });
+  await select.selectOption("tove");
+  assert.ok(await select.isDisabled(), "nobody else is chosen meanwhile");
+  const answered = page.waitForResponse((response) => new URL(response.url()).pathname === "/graphql");
+  goOn();
+  await answered;
+  await page.waitForFunction(() => !document.querySelector(".cruddur-session select").disabled);
+  assert.equal(await select.inputValue(), "tove");
+  await select.selectOption(before);
+  await page.waitForFunction(() => !document.querySelector(".cruddur-session select").disabled);
+}
+
+async function prettify(page) {
+  await page.getByRole("button", { name: "New tab" }).click();
+  await page.locator(".graphiql-query-editor .view-lines").click();
+  await page.keyboard.press("ControlOrMeta+A");
+  await page.keyboard.insertText("query   Q{viewer{handle   displayName}}");
+  await page.getByRole("button", { name: /Prettify/ }).click();
+  await page.locator(".graphiql-query-editor .view-lines .view-line").nth(4).waitFor();
+}
+
 async function signedInByDev(browser, places) {
   const root = new URL("/", places.graphql).href;
-  const { page, faults, ready, answers, close } = await openPage(browser, root);
+  const { page, faults, ready, answers, tokens, close } = await openPage(browser, root);
   assert.equal(page.url(), places.graphiql, "/ leads to GraphiQL");
   assert.equal(await page.locator(".cruddur-session select").inputValue(), "luu");
 
@@ -175,8 +234,9 @@ async function signedInByDev(browser, places) {
   await page.locator("button.graphiql-execute-button").click();
   await renewed;
   await page.waitForResponse((response) => graphql(new URL(response.url())) && response.status() === 200);
-  // The browser reports the 401 by itself.
-  assert.deepEqual(faults.splice(0).filter((fault) => !fault.includes("401")), []);
+  assert.deepEqual(faults.splice(0), [reported(401, "Unauthorized")]);
+
+  await switchThatFails(page, faults, answers);
 
   // Documentation.
   await page.getByRole("button", { name: "Show Documentation Explorer" }).click();
@@ -185,6 +245,8 @@ async function signedInByDev(browser, places) {
   await explorer.getByText("messageGroups", { exact: true }).first().click();
   await explorer.getByText("most recently active first").first().waitFor();
   if (picture) await page.screenshot({ path: picture });
+
+  await prettify(page);
 
   // A field name is completed.
   await page.getByRole("button", { name: "New tab" }).click();
@@ -195,7 +257,7 @@ async function signedInByDev(browser, places) {
   await page.locator(".suggest-widget .monaco-list-row", { hasText: "displayName" }).first().click();
   await page.locator(".graphiql-query-editor .view-lines", { hasText: /displayName/ }).waitFor();
 
-  await assertNoToken(page, Object.values(places.tokens));
+  await assertNoToken(page, [...tokens, ...Object.values(places.tokens)]);
   assert.deepEqual(faults, []);
   await close();
   return ready;
@@ -230,8 +292,11 @@ async function withATokenOfOnesOwn(browser, places) {
   try {
     const { page, faults, close } = await openPage(browser, url);
     // Until there is a token nobody is told the schema: that is what the browser reports here.
-    assert.ok(faults.every((fault) => fault.includes("401")), faults.join("\n"));
-    faults.length = 0;
+    const expected = reported(401, "Unauthorized");
+    assert.ok(faults.splice(0).every((fault) => fault === expected), faults.join("\n"));
+    await page.getByLabel("Access token").fill("no’token");
+    await page.getByRole("button", { name: "Use" }).click();
+    await page.getByRole("alert").getByText("nothing but ASCII").waitFor();
     await page.getByLabel("Access token").fill(places.tokens.mirabel);
     await page.getByRole("button", { name: "Use" }).click();
     await tab(page, "MessageGroups");

@@ -19,6 +19,8 @@ const withoutStyle = {
 
 async function bundle(options) {
   const built = await build({
+    // Prettify imports these by older names, under which a bundle finds nothing in them.
+    alias: { "prettier/parser-babel": "prettier/plugins/babel", "prettier/parser-graphql": "prettier/plugins/graphql" },
     bundle: true,
     define: { "process.env.NODE_ENV": '"production"' },
     entryNames: "[name]-[hash]",

@@ -60,7 +60,7 @@ mutation CreateMessageTo($receiverHandle: String!, $body: String!) {
     variables: JSON.stringify({ receiverHandle: "tove", body: "Hello, we have not met" }, null, 2),
   },
   {
-    query: `# New messages as they come, of all groups. Run it, and write to yourself as somebody else.
+    query: `# New messages as they come, of all groups. Run it, and write as somebody else in a second window.
 # With after: the last event's cursor, it goes on where it was.
 subscription MessageCreated($after: String) {
   messageCreated(after: $after) {

@@ -37,20 +37,26 @@ function onlyAsks(document) {
 function Switch({ handles }) {
   const { run } = useGraphiQLActions();
   const queryEditor = useGraphiQL((state) => state.queryEditor);
+  const [who, setWho] = useState(handles[0]);
+  // Somebody who is being signed in as; else it is the one before.
+  const [chosen, setChosen] = useState(null);
   const [failed, setFailed] = useState("");
-  const change = async (event) => {
+  const change = async ({ target: { value } }) => {
+    setChosen(value);
+    setFailed("");
     try {
-      await signInAs(event.target.value);
-      setFailed("");
+      if (!(await signInAs(value))) return;
+      setWho(value);
       if (onlyAsks(queryEditor?.getValue() ?? "")) run();
     } catch (error) {
       setFailed(error.message);
     }
+    setChosen(null);
   };
   return (
     <label className="cruddur-session">
       Signed in as
-      <select onChange={change}>
+      <select value={chosen ?? who} disabled={chosen !== null} onChange={change}>
         {handles.map((handle) => (
           <option key={handle}>{handle}</option>
         ))}
@@ -63,10 +69,16 @@ function Switch({ handles }) {
 // A field for a token.
 function Token() {
   const { introspect } = useGraphiQLActions();
+  const [failed, setFailed] = useState("");
   const submit = (event) => {
     event.preventDefault();
-    setToken(new FormData(event.target).get("token"));
-    introspect();
+    try {
+      setToken(new FormData(event.target).get("token"));
+      setFailed("");
+      introspect();
+    } catch (error) {
+      setFailed(error.message);
+    }
   };
   return (
     <form className="cruddur-session" onSubmit={submit}>
@@ -75,6 +87,7 @@ function Token() {
         <input name="token" type="password" autoComplete="off" placeholder="of Cognito" />
       </label>
       <button type="submit">Use</button>
+      <span role="alert">{failed}</span>
     </form>
   );
 }

@@ -8,6 +8,8 @@ const graphql = new URL("graphql", document.baseURI).href;
 
 let token = "";
 let handle = null;
+// How many times somebody was chosen.
+let choices = 0;
 
 // Who can be signed in as without a password: the demo users of `dev`, nobody elsewhere.
 export async function people() {
@@ -15,8 +17,7 @@ export async function people() {
   return response.ok ? response.json() : [];
 }
 
-export async function signInAs(someone) {
-  if (someone !== handle) hangUp();
+async function tokenOf(someone) {
   const response = await fetch(new URL("token", session), {
     method: "POST",
     headers: { "content-type": "application/json" },
@@ -24,13 +25,33 @@ export async function signInAs(someone) {
   });
   const answer = await response.json();
   if (!response.ok) throw new Error(answer.error);
+  return answer.access_token;
+}
+
+// Signs in as somebody; says whether nobody else was chosen in the meantime.
+export async function signInAs(someone) {
+  const choice = (choices += 1);
+  const given = await tokenOf(someone);
+  if (choice !== choices) return false;
+  if (someone !== handle) hangUp();
   handle = someone;
-  token = answer.access_token;
+  token = given;
+  return true;
+}
+
+// A new token of somebody's; says whether they are the one who is still signed in.
+async function renew(someone) {
+  const given = await tokenOf(someone);
+  if (someone !== handle) return false;
+  token = given;
+  return true;
 }
 
 export function setToken(text) {
+  const given = text.trim().replace(/^bearer\s+/i, "");
+  if (/[^\x21-\x7e]/.test(given)) throw new Error("A token has no spaces, and nothing but ASCII.");
   hangUp();
-  token = text.trim().replace(/^bearer\s+/i, "");
+  token = given;
 }
 
 async function signed(url, options) {
@@ -40,10 +61,11 @@ async function signed(url, options) {
     if (token && !headers.has("authorization")) headers.set("authorization", `Bearer ${token}`);
     return fetch(url, { ...options, headers });
   };
+  const sender = handle;
   const response = await send();
-  if (response.status !== 401 || !handle) return response;
-  await signInAs(handle);
-  return send();
+  if (response.status !== 401 || !sender) return response;
+  // What one has asked is not asked again as another.
+  return (await renew(sender)) ? send() : response;
 }
 
 // The socket is there while something is subscribed to. What was given away is not taken back: it is told when it ends.
@@ -63,18 +85,20 @@ function hangUp() {
 
 const NOT_SIGNED_IN = [4401, 4403];
 
-function subscribe(payload, sink, renew = handle) {
+function subscribe(payload, sink, subscriber = handle) {
   let over = false;
   let leave = socket.subscribe(payload, {
     next: (result) => sink.next(result),
     complete: () => sink.complete(),
     error(cause) {
       if (over) return;
-      if (renew && NOT_SIGNED_IN.includes(cause.code)) {
-        const again = () => {
-          if (!over) leave = subscribe(payload, sink, null);
+      if (subscriber && NOT_SIGNED_IN.includes(cause.code)) {
+        const again = (isStill) => {
+          if (over) return;
+          if (isStill) leave = subscribe(payload, sink, null);
+          else sink.complete();
         };
-        signInAs(renew).then(again, (error) => sink.error(error));
+        renew(subscriber).then(again, ({ message }) => sink.error([{ message }]));
       } else {
         sink.error(Array.isArray(cause) ? cause : ended(cause));
       }
@@ -87,8 +111,9 @@ function subscribe(payload, sink, renew = handle) {
 }
 
 function ended({ code, reason }) {
+  if (NOT_SIGNED_IN.includes(code)) return [{ message: "The token is not good, or not any more. Sign in, and run it again." }];
   const why = code ? `${code} ${reason}`.trim() : "there is no connection";
-  return new Error(`The subscription has ended: ${why}. Run it again; with \`after\` it goes on where it was.`);
+  return [{ message: `The subscription has ended: ${why}. Run it again; with \`after\` it goes on where it was.` }];
 }
 
 const send = createGraphiQLFetcher({ url: graphql, fetch: signed, wsClient: { subscribe } });
