@@ -160,9 +160,11 @@ async function switchThatFails(page, faults, answers) {
   }, { times: 1 });
   await select.selectOption("tove");
   assert.ok(await select.isDisabled(), "nobody else is chosen meanwhile");
-  const answered = page.waitForResponse((response) => new URL(response.url()).pathname === "/graphql");
+  const answered = page.waitForResponse((response) => response.request().postData()?.includes("query Messages("));
   goOn();
-  await answered;
+  const { data } = await (await answered).json();
+  // The example is of a group of hers, in which luu has just written to her.
+  assert.equal(data.messages.edges.at(-1).node.sender.handle, "luu");
   await page.waitForFunction(() => !document.querySelector(".cruddur-session select").disabled);
   assert.equal(await select.inputValue(), "tove");
   await select.selectOption(before);
@@ -206,7 +208,7 @@ async function signedInByDev(browser, places) {
   // Somebody else does not say it as well.
   let sent = 0;
   page.on("request", (request) => {
-    if (new URL(request.url()).pathname === "/graphql") sent += 1;
+    if (request.postData()?.includes("mutation")) sent += 1;
   });
   const switched = page.waitForResponse((response) => response.url().endsWith("/session/token"));
   await page.locator(".cruddur-session select").selectOption("oddvar");
@@ -216,7 +218,7 @@ async function signedInByDev(browser, places) {
 
   // The other side of the same group, with what has just been written.
   await tab(page, "Messages");
-  const answered = page.waitForResponse((response) => new URL(response.url()).pathname === "/graphql");
+  const answered = page.waitForResponse((response) => response.request().postData()?.includes("query Messages("));
   await page.locator(".cruddur-session select").selectOption("unamused");
   ({ data } = await (await answered).json());
   const last = data.messages.edges.at(-1).node;
@@ -299,6 +301,10 @@ async function withATokenOfOnesOwn(browser, places) {
     await page.getByRole("alert").getByText("nothing but ASCII").waitFor();
     await page.getByLabel("Access token").fill(places.tokens.mirabel);
     await page.getByRole("button", { name: "Use" }).click();
+    await tab(page, "Messages");
+    await page.waitForFunction(() => /messageGroupUuid":\s*"(?!0000)[0-9a-f]/.test(document.body.textContent));
+    const shown = await execute(page);
+    assert.ok(shown.data.messages.edges.length, "the example is of one's own group");
     await tab(page, "MessageGroups");
     const { data } = await execute(page);
     assert.deepEqual(

@@ -1,7 +1,11 @@
 const NONE = "00000000-0000-0000-0000-000000000000";
 
 // What the tabs hold at first: the six things that one does with messages.
-export const examples = ({ uuid: messageGroupUuid = NONE, cursor = "the cursor of a message's edge" } = {}) => [
+export const examples = ({
+  uuid: messageGroupUuid = NONE,
+  cursor = "the cursor of a message's edge",
+  receiver: receiverHandle = "tove",
+} = {}) => [
   {
     query: `# The viewer's message groups, most recently active first.
 query MessageGroups {
@@ -57,7 +61,7 @@ mutation CreateMessageTo($receiverHandle: String!, $body: String!) {
   }
 }
 `,
-    variables: JSON.stringify({ receiverHandle: "tove", body: "Hello, we have not met" }, null, 2),
+    variables: JSON.stringify({ receiverHandle, body: "Hello, we have not met" }, null, 2),
   },
   {
     query: `# New messages as they come, of all groups. Run it, and write as somebody else in a second window.

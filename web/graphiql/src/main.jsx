@@ -5,7 +5,7 @@ import "./page.css";
 import { useGraphiQL, useGraphiQLActions } from "@graphiql/react";
 import { GraphiQL } from "graphiql";
 import { parse } from "graphql";
-import { useState } from "react";
+import { useEffect, useRef, useState } from "react";
 import { createRoot } from "react-dom/client";
 import { examples } from "./examples.js";
 import { fetcher, newestMessageGroup, people, signInAs, setToken } from "./session.js";
@@ -33,10 +33,32 @@ function onlyAsks(document) {
   }
 }
 
+// Variables that fit whom one is signed in as, for the examples that nobody has edited.
+function useFittingVariables(first) {
+  const queryEditor = useGraphiQL((state) => state.queryEditor);
+  const variableEditor = useGraphiQL((state) => state.variableEditor);
+  const activeTabIndex = useGraphiQL((state) => state.activeTabIndex);
+  // By document, all that it was given, the last at the end.
+  const given = useRef(new Map(examples(first).map(({ query, variables }) => [query, [variables]])));
+  const fit = () => {
+    const known = given.current.get(queryEditor?.getValue());
+    if (known?.includes(variableEditor?.getValue())) variableEditor.setValue(known.at(-1));
+  };
+  useEffect(fit, [activeTabIndex]);
+  return (newest) => {
+    for (const { query, variables } of examples(newest)) given.current.get(query).push(variables);
+    fit();
+  };
+}
+
+// The other whom the example of a first message goes to.
+const receiver = (who) => (who === "tove" ? "luu" : "tove");
+
 // A switch between the demo users, which shows the other side at once, and sends nothing in their name.
-function Switch({ handles }) {
+function Switch({ handles, newest }) {
   const { run } = useGraphiQLActions();
   const queryEditor = useGraphiQL((state) => state.queryEditor);
+  const fitVariables = useFittingVariables(newest);
   const [who, setWho] = useState(handles[0]);
   // Somebody who is being signed in as; else it is the one before.
   const [chosen, setChosen] = useState(null);
@@ -47,6 +69,7 @@ function Switch({ handles }) {
     try {
       if (!(await signInAs(value))) return;
       setWho(value);
+      fitVariables({ ...(await newestMessageGroup()), receiver: receiver(value) });
       if (onlyAsks(queryEditor?.getValue() ?? "")) run();
     } catch (error) {
       setFailed(error.message);
@@ -69,13 +92,15 @@ function Switch({ handles }) {
 // A field for a token.
 function Token() {
   const { introspect } = useGraphiQLActions();
+  const fitVariables = useFittingVariables();
   const [failed, setFailed] = useState("");
-  const submit = (event) => {
+  const submit = async (event) => {
     event.preventDefault();
     try {
       setToken(new FormData(event.target).get("token"));
       setFailed("");
       introspect();
+      fitVariables(await newestMessageGroup());
     } catch (error) {
       setFailed(error.message);
     }
@@ -102,7 +127,7 @@ function Page({ handles, newest }) {
       defaultTabs={examples(newest)}
       defaultEditorToolsVisibility="variables"
     >
-      <GraphiQL.Logo>{handles.length ? <Switch handles={handles} /> : <Token />}</GraphiQL.Logo>
+      <GraphiQL.Logo>{handles.length ? <Switch handles={handles} newest={newest} /> : <Token />}</GraphiQL.Logo>
     </GraphiQL>
   );
 }
