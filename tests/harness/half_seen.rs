@@ -1,12 +1,11 @@
 //! Transactions that are seen item by item: what DynamoDB allows a `Query`
 //! until the transaction has been answered.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use axum::body::Bytes;
 use serde_json::Value;
 
 use super::call::{Call, Key, Transaction, key_of};
@@ -32,7 +31,7 @@ struct Sight {
     /// Rows as they were put.
     rows: HashMap<Key, Value>,
     /// What was answered wrongly, and when: not again when it is asked once more.
-    asked: HashMap<Bytes, Instant>,
+    asked: HashMap<String, Instant>,
 }
 
 impl HalfSeen {
@@ -57,19 +56,20 @@ impl HalfSeen {
 
     /// Turns the answer to a `Query` into one of what is shown.
     pub fn look(&self, call: &Call, answer: &mut Value) {
+        let query = call.json();
+        let asked = in_order(&query);
         let mut sight = self.sight.lock().expect("no panic");
-        if let Some(at) = sight.asked.remove(&call.body) {
+        if let Some(at) = sight.asked.remove(&asked) {
             if at.elapsed() < ONCE_MORE {
-                sight.asked.insert(call.body.clone(), at);
+                sight.asked.insert(asked, at);
             }
             return;
         }
-        let query = call.json();
         let true_items = answer["Items"].as_array().cloned().unwrap_or_default();
         let items = sight.items(&query, &true_items, answer.get("LastEvaluatedKey"));
         if items != true_items {
             self.wrong.fetch_add(1, Ordering::Relaxed);
-            sight.asked.insert(call.body.clone(), Instant::now());
+            sight.asked.insert(asked, Instant::now());
             answer["Count"] = items.len().into();
             answer["Items"] = items.into();
         }
@@ -113,6 +113,20 @@ impl Sight {
             shown.reverse();
         }
         shown
+    }
+}
+
+/// A query as text, in one order: the SDK writes its values in any.
+fn in_order(query: &Value) -> String {
+    match query {
+        Value::Object(members) => {
+            let members: BTreeMap<&str, String> = members
+                .iter()
+                .map(|(name, value)| (name.as_str(), in_order(value)))
+                .collect();
+            format!("{members:?}")
+        }
+        other => other.to_string(),
     }
 }
 
