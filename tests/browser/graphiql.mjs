@@ -299,6 +299,12 @@ async function withATokenOfOnesOwn(browser, places) {
     await page.getByLabel("Access token").fill("no’token");
     await page.getByRole("button", { name: "Use" }).click();
     await page.getByRole("alert").getByText("nothing but ASCII").waitFor();
+    await page.getByLabel("Access token").fill("nobodys");
+    await page.getByRole("button", { name: "Use" }).click();
+    await tab(page, "MessageCreated");
+    await page.locator("button.graphiql-execute-button").click();
+    await page.locator(".graphiql-response", { hasText: "Sign in, and run it again" }).waitFor();
+    assert.deepEqual(faults.splice(0).filter((fault) => fault !== expected), []);
     await page.getByLabel("Access token").fill(places.tokens.mirabel);
     await page.getByRole("button", { name: "Use" }).click();
     await tab(page, "Messages");

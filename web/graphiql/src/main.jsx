@@ -100,7 +100,8 @@ function Token() {
       setToken(new FormData(event.target).get("token"));
       setFailed("");
       introspect();
-      fitVariables(await newestMessageGroup());
+      const newest = await newestMessageGroup();
+      fitVariables({ ...newest, receiver: newest?.other });
     } catch (error) {
       setFailed(error.message);
     }

@@ -39,12 +39,12 @@ export async function signInAs(someone) {
   return true;
 }
 
-// A new token of somebody's; says whether they are the one who is still signed in.
+// A new token of somebody's, if they are the one who is still signed in.
 async function renew(someone) {
   const given = await tokenOf(someone);
-  if (someone !== handle) return false;
+  if (someone !== handle) return undefined;
   token = given;
-  return true;
+  return given;
 }
 
 export function setToken(text) {
@@ -55,17 +55,18 @@ export function setToken(text) {
 }
 
 async function signed(url, options) {
-  const send = () => {
+  const send = (given) => {
     const headers = new Headers(options.headers);
     // One that is written in the headers editor comes first.
-    if (token && !headers.has("authorization")) headers.set("authorization", `Bearer ${token}`);
+    if (given && !headers.has("authorization")) headers.set("authorization", `Bearer ${given}`);
     return fetch(url, { ...options, headers });
   };
   const sender = handle;
-  const response = await send();
+  const response = await send(token);
   if (response.status !== 401 || !sender) return response;
   // What one has asked is not asked again as another.
-  return (await renew(sender)) ? send() : response;
+  const renewed = await renew(sender);
+  return renewed ? send(renewed) : response;
 }
 
 // The socket is there while something is subscribed to. What was given away is not taken back: it is told when it ends.
@@ -87,20 +88,25 @@ const NOT_SIGNED_IN = [4401, 4403];
 
 function subscribe(payload, sink, subscriber = handle) {
   let over = false;
+  // As an answer: the page leaves what is thrown uncaught.
+  const fail = (errors) => {
+    sink.next({ errors });
+    sink.complete();
+  };
   let leave = socket.subscribe(payload, {
     next: (result) => sink.next(result),
     complete: () => sink.complete(),
     error(cause) {
       if (over) return;
       if (subscriber && NOT_SIGNED_IN.includes(cause.code)) {
-        const again = (isStill) => {
+        const again = (renewed) => {
           if (over) return;
-          if (isStill) leave = subscribe(payload, sink, null);
+          if (renewed) leave = subscribe(payload, sink, null);
           else sink.complete();
         };
-        renew(subscriber).then(again, ({ message }) => sink.error([{ message }]));
+        renew(subscriber).then(again, ({ message }) => fail([{ message }]));
       } else {
-        sink.error(Array.isArray(cause) ? cause : ended(cause));
+        fail(Array.isArray(cause) ? cause : ended(cause));
       }
     },
   });
@@ -137,14 +143,14 @@ function parsed(query) {
   }
 }
 
-// The newest message group of whom one is signed in as: its uuid, and the cursor of its newest message.
+// The newest message group of whom one is signed in as: its uuid, the cursor of its newest message, and the other's handle.
 export async function newestMessageGroup() {
   const response = await signed(graphql, {
     method: "POST",
     headers: { "content-type": "application/json" },
-    body: JSON.stringify({ query: "{ messageGroups(first: 1) { edges { node { uuid messages(last: 1) { edges { cursor } } } } } }" }),
+    body: JSON.stringify({ query: "{ messageGroups(first: 1) { edges { node { uuid otherUser { handle } messages(last: 1) { edges { cursor } } } } } }" }),
   });
   const { data } = await response.json();
   const group = data?.messageGroups.edges[0]?.node;
-  return group && { uuid: group.uuid, cursor: group.messages.edges[0]?.cursor };
+  return group && { uuid: group.uuid, cursor: group.messages.edges[0]?.cursor, other: group.otherUser.handle };
 }
