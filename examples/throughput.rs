@@ -36,9 +36,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let pool = PoolSettings {
         max_connections: 4,
         acquire_timeout: span,
+        ..PoolSettings::default()
     };
     let pool = connect_database(&url, pool).await?;
-    migrate(&pool).await?;
+    migrate(&pool, None).await?;
     let users = UserStore::new(pool);
     users.create_missing(&people()).await?;
 

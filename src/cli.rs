@@ -2,6 +2,7 @@
 
 mod check;
 mod completions;
+mod database_wait;
 #[cfg(feature = "dev")]
 mod dev;
 mod drop;

@@ -15,7 +15,7 @@ use crate::graphql::{Api, Introspection, Limits, SendRate};
 use crate::loopback::is_loopback;
 use crate::messaging::{Bus, InvalidRedisUrl};
 use crate::server::{Bounds, Documents, Graphiql, Origin, Origins};
-use crate::store::{DynamoTarget, PoolSettings};
+use crate::store::{DynamoTarget, PoolSettings, Pooling};
 
 /// The SDK's own variable for another DynamoDB than AWS's.
 pub const DYNAMODB_ENDPOINT: &str = "AWS_ENDPOINT_URL_DYNAMODB";
@@ -93,6 +93,25 @@ pub struct DatabaseArgs {
         value_name = "URL"
     )]
     pub database_url: String,
+    /// File that holds the password, instead of one in the URL; it is read again
+    /// for each new connection
+    ///
+    /// For passwords that are rotated. libpq's own files (`?passfile=<file>`,
+    /// PGPASSFILE, ~/.pgpass) are read again as well.
+    #[arg(long, env = "CRUDDUR_DATABASE_PASSWORD_FILE", value_name = "FILE")]
+    pub database_password_file: Option<PathBuf>,
+    /// How a pooler between here and Postgres shares connections: by `session`,
+    /// as without one, or by `transaction`, where statements cannot stay
+    /// prepared [default: detected at the start]
+    ///
+    /// The `pool_mode` of a `PgBouncer`.
+    #[arg(
+        long,
+        env = "CRUDDUR_DATABASE_POOLING",
+        value_enum,
+        value_name = "MODE"
+    )]
+    database_pooling: Option<PoolMode>,
     /// Most connections to Postgres
     #[arg(
         long,
@@ -120,7 +139,48 @@ impl DatabaseArgs {
         PoolSettings {
             max_connections: self.database_connections,
             acquire_timeout: Duration::from_millis(self.database_timeout_ms),
+            password_file: self.database_password_file.clone(),
+            pooling: self.database_pooling.map(PoolMode::pooling),
         }
+    }
+}
+
+/// When a pooler gives a connection another server process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum PoolMode {
+    Session,
+    Transaction,
+}
+
+impl PoolMode {
+    fn pooling(self) -> Pooling {
+        match self {
+            Self::Session => Pooling::Session,
+            Self::Transaction => Pooling::Transaction,
+        }
+    }
+}
+
+/// For how long a database that is starting is waited for.
+#[derive(Args, Clone, Debug)]
+pub struct DatabaseWaitArgs {
+    /// How long to wait for a database that cannot be reached yet, in seconds; 0
+    /// is one attempt
+    #[arg(
+        long,
+        env = "CRUDDUR_DATABASE_WAIT",
+        default_value_t = 60,
+        value_name = "S",
+        value_parser = clap::value_parser!(u64).range(..=A_DAY)
+    )]
+    pub database_wait: u64,
+}
+
+impl DatabaseWaitArgs {
+    /// The limit.
+    #[must_use]
+    pub fn limit(&self) -> Duration {
+        Duration::from_secs(self.database_wait)
     }
 }
 

@@ -6,7 +6,9 @@
 //! [`MessageStore`] or [`UserStore`], with its key, order and cost.
 
 mod commit;
+mod connect;
 mod database;
+mod database_pool;
 mod dynamo;
 mod error;
 mod holes;
@@ -14,22 +16,26 @@ mod items;
 mod mark;
 mod messages;
 mod meter;
+mod migrations;
 mod operations;
+mod original_time_zone;
+mod password;
 mod query;
 mod repair;
 mod rows;
 mod scan;
 #[cfg(test)]
 pub(crate) mod simulated;
+mod sql_error;
 mod table;
 mod user_pool;
 mod users;
 
 pub use commit::{Commit, GroupRow, Outcome, Refusal, RowKey, Sent, SentKey};
 pub use database::{
-    DatabaseError, DatabaseState, PoolSettings, connect_database, create_database, database_state,
-    migrate, remote_database_host,
+    DatabaseError, PoolSettings, connect_database, create_database, remote_database_host,
 };
+pub use database_pool::{DatabasePool, Pooling};
 pub use dynamo::{
     DynamoTarget, NoCredentials, check_credentials, connect_dynamo, connect_dynamo_patiently,
 };
@@ -38,6 +44,8 @@ pub use items::Stored;
 pub use mark::ReadMark;
 pub use messages::{Consistency, MessageStore, Newest};
 pub use meter::{Cost, Echo};
+pub use migrations::{DatabaseState, Migrated, database_state, migrate};
+pub use password::PasswordFileError;
 pub use repair::{GroupAtOnce, Move, Repair};
 pub use rows::{FoundRow, Preview};
 pub use scan::{ItemKind, ScanPage, ScanPosition, ScannedItem, Segment};

@@ -173,10 +173,11 @@ impl DevArgs {
         let pool = PoolSettings {
             max_connections: services.database_connections,
             acquire_timeout: Duration::from_secs(5),
+            ..PoolSettings::default()
         };
         create_database(&services.database_url).await?;
         let database = connect_database(&services.database_url, pool).await?;
-        migrate(&database).await?;
+        migrate(&database, None).await?;
         let target = DynamoTarget::Endpoint {
             url: services.dynamodb_url.clone(),
             loopback: true,
@@ -249,8 +250,8 @@ impl Services {
         let own_database = postgres.as_ref().map(|postgres| postgres.url("cruddur"));
         Ok(Self {
             dynamodb_url: given.dynamodb.or(own_dynamodb).unwrap_or_default(),
-            database_url: given.database.or(own_database).unwrap_or_default(),
             database_connections: postgres.as_ref().map_or(10, Postgres::max_connections),
+            database_url: given.database.or(own_database).unwrap_or_default(),
             _dynamodb: dynamodb,
             _postgres: postgres,
             data,

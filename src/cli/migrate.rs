@@ -5,28 +5,52 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::CliError;
-use crate::config::DatabaseArgs;
-use crate::store::{DatabaseState, connect_database, database_state, migrate};
+use super::database_wait::wait_for_database;
+use crate::config::{DatabaseArgs, DatabaseWaitArgs};
+use crate::store::{Migrated, connect_database, migrate};
 
 #[derive(Args, Debug)]
 pub(super) struct MigrateArgs {
     #[command(flatten)]
     database: DatabaseArgs,
+    #[command(flatten)]
+    wait: DatabaseWaitArgs,
+    /// Time zone of the original's `created_at`, which has none [default: the
+    /// one that the database's settings name]
+    #[arg(long, value_name = "ZONE")]
+    created_at_time_zone: Option<String>,
 }
 
 impl MigrateArgs {
     pub async fn run(self) -> Result<ExitCode, CliError> {
-        let pool = connect_database(&self.database.database_url, self.database.pool()).await?;
-        let before = database_state(&pool).await?;
-        migrate(&pool).await?;
-        match before {
-            DatabaseState::Current => super::output::print("the database is as it should be\n")?,
-            DatabaseState::Behind(migrations) => {
-                for migration in migrations {
-                    super::output::print(&format!("applied {migration}\n"))?;
-                }
-            }
-        }
+        let migrated = wait_for_database(self.wait.limit(), async || {
+            let database =
+                connect_database(&self.database.database_url, self.database.pool()).await?;
+            Ok(migrate(&database, self.created_at_time_zone.as_deref()).await?)
+        });
+        super::output::print(&in_words(&migrated.await?))?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn in_words(migrated: &Migrated) -> String {
+    let mut lines = Vec::new();
+    if let Some(zone) = &migrated.time_zone {
+        lines.push(format!("read public.users.created_at as times in {zone}"));
+    }
+    lines.extend(
+        migrated
+            .applied
+            .iter()
+            .map(|name| format!("applied {name}")),
+    );
+    if !migrated.newer.is_empty() {
+        lines.push(format!(
+            "the database is newer than this version, which works with it: a newer version has applied {}",
+            migrated.newer.join(", ")
+        ));
+    } else if migrated.applied.is_empty() {
+        lines.push("the database is as it should be".to_owned());
+    }
+    lines.join("\n") + "\n"
 }

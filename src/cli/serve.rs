@@ -8,19 +8,20 @@ use clap::Args;
 use tokio::net::TcpListener;
 
 use super::CliError;
+use super::database_wait::wait_for_database;
 use super::metrics::begin_metrics;
-use super::signals::stop;
+use super::signals::{INTERRUPTED, stop};
 use crate::auth::{CognitoVerifier, KeyCache};
 use crate::clock::Clock;
 use crate::config::{
-    ApiArgs, DatabaseArgs, LiveArgs, MetricsArgs, SignInArgs, TableArgs, sdk_target,
+    ApiArgs, DatabaseArgs, DatabaseWaitArgs, LiveArgs, MetricsArgs, SignInArgs, TableArgs,
+    sdk_target,
 };
 use crate::graphql::Api;
 use crate::messaging::{Directory, Messaging};
 use crate::server::{App, Health, Stopped, serve};
 use crate::store::{
-    DatabaseState, MessageStore, TableStatus, UserStore, connect_database, connect_dynamo,
-    database_state,
+    MessageStore, TableStatus, UserStore, connect_database, connect_dynamo, database_state,
 };
 
 #[derive(Args, Debug)]
@@ -34,6 +35,8 @@ pub(super) struct ServeArgs {
     #[command(flatten)]
     database: DatabaseArgs,
     #[command(flatten)]
+    wait: DatabaseWaitArgs,
+    #[command(flatten)]
     live: LiveArgs,
     #[command(flatten)]
     metrics: MetricsArgs,
@@ -45,11 +48,14 @@ pub(super) struct ServeArgs {
 
 impl ServeArgs {
     pub async fn run(self) -> Result<ExitCode, CliError> {
-        let stop = stop()?;
+        let mut stop = Box::pin(stop()?);
         let api = Api::new(self.api.introspection, self.api.limits());
         let documents = self.api.documents.read(&api).map_err(CliError::Failed)?;
         let messages = self.messages().await?;
-        let users = self.users().await?;
+        let users = tokio::select! {
+            users = wait_for_database(self.wait.limit(), async || self.users().await) => users?,
+            () = &mut stop => return Ok(ExitCode::from(INTERRUPTED)),
+        };
         let fresh_for = Duration::from_secs(self.api.user_cache_seconds);
         let directory = Directory::new(users.clone(), fresh_for);
         let bus = self.live.bus(&self.table.table);
@@ -118,12 +124,13 @@ impl ServeArgs {
 
     async fn users(&self) -> Result<UserStore, CliError> {
         let pool = connect_database(&self.database.database_url, self.database.pool()).await?;
-        match database_state(&pool).await? {
-            DatabaseState::Current => Ok(UserStore::new(pool)),
-            DatabaseState::Behind(migrations) => Err(CliError::Failed(format!(
-                "the database lacks {}: bring it up to date with `cruddur migrate`",
-                migrations.join(", ")
-            ))),
+        let missing = database_state(&pool).await?.missing;
+        if missing.is_empty() {
+            return Ok(UserStore::new(pool));
         }
+        Err(CliError::Failed(format!(
+            "the database lacks {}: bring it up to date with `cruddur migrate`",
+            missing.join(", ")
+        )))
     }
 }

@@ -1,153 +1,210 @@
-//! The connection to Postgres and the shape of its database.
+//! The connection to Postgres.
 
 use std::io::ErrorKind;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use uuid::Uuid;
 
-use super::StoreError;
+use super::connect::ConnectSource;
+use super::database_pool::{DatabasePool, Pooling, detect_pooling};
+use super::password::PasswordFileError;
+use super::sql_error::{describe, may_be_starting};
 
 /// How long a server may take to be reached where a database is to be made.
 const CREATE_TIMEOUT: Duration = Duration::from_secs(5);
 
-static MIGRATIONS: Migrator = sqlx::migrate!();
-
 /// How the pool of connections behaves.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct PoolSettings {
     /// The most connections.
     pub max_connections: u32,
     /// How long a request waits for one.
     pub acquire_timeout: Duration,
+    /// A file with the password, instead of one in the connection string.
+    pub password_file: Option<PathBuf>,
+    /// How server processes are shared; detected if not given.
+    pub pooling: Option<Pooling>,
+}
+
+impl Default for PoolSettings {
+    fn default() -> Self {
+        Self {
+            max_connections: 10,
+            acquire_timeout: Duration::from_secs(3),
+            password_file: None,
+            pooling: None,
+        }
+    }
 }
 
 /// The database cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
     /// The address is none.
-    #[error("DATABASE_URL is not an address like postgres://user:password@host:5432/database: {0}")]
+    #[error("DATABASE_URL is not an address like postgres://user:password@host:5432/database: {}", describe(.0))]
     Address(#[source] sqlx::Error),
-    /// It cannot be reached, or turned us away.
-    #[error("no connection to the database {database} at {host}: {cause}")]
+    /// The password cannot be read.
+    #[error(transparent)]
+    PasswordFile(#[from] PasswordFileError),
+    /// It cannot be reached, or rejected the connection.
+    #[error("no connection to the database {database} at {host}: {}", describe(.cause))]
     Connect {
         /// Host and port.
         host: String,
         /// Name of the database.
         database: String,
+        /// Whether it is reached by a socket of this machine.
+        by_socket: bool,
         /// What went wrong.
         cause: sqlx::Error,
     },
-    /// A migration did not go through; nothing of it remains.
+    /// A migration was rejected; nothing of it remains.
     #[error("the database could not be migrated: {0}")]
-    Migrate(#[from] sqlx::migrate::MigrateError),
-    /// It was reached but did not answer.
-    #[error(transparent)]
-    Store(#[from] StoreError),
+    Migrate(String),
+    /// Users whom the migration could not name.
+    #[error(
+        "the database could not be migrated: users without a handle: {}: give each of them one in public.users, then \
+         migrate again",
+        .0.iter().map(Uuid::to_string).collect::<Vec<_>>().join(", ")
+    )]
+    NoHandle(Vec<Uuid>),
+    /// The original's times could be in two zones.
+    #[error(
+        "the database could not be migrated: public.users.created_at has no time zone, and this user may not read the \
+         server's default: it is {0} or UTC. Name it with --created-at-time-zone"
+    )]
+    UnknownTimeZone(String),
+    /// It was reached, and a query failed.
+    #[error("Postgres: {}", describe(.0))]
+    Query(#[from] sqlx::Error),
 }
 
-/// How the database compares with what this version knows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DatabaseState {
-    /// Has every migration that this version knows.
-    Current,
-    /// Lacks these migrations.
-    Behind(Vec<String>),
+impl DatabaseError {
+    /// Whether a database that is still starting explains it: waiting may help.
+    #[must_use]
+    pub fn may_be_starting(&self) -> bool {
+        match self {
+            Self::Connect {
+                cause, by_socket, ..
+            } => may_be_starting(cause, *by_socket),
+            Self::Query(cause) => may_be_starting(cause, false),
+            _ => false,
+        }
+    }
 }
 
 /// The host that an address names, unless that is this machine: by a socket,
 /// or by the loopback. The settings at the address's end count, and so do
 /// Postgres' own variables.
 pub fn remote_database_host(url: &str) -> Result<Option<String>, DatabaseError> {
-    let options: PgConnectOptions = url.parse().map_err(DatabaseError::Address)?;
-    let host = options.get_host();
+    let source = ConnectSource::parse(url, None)?;
+    let host = source.target().get_host();
     let loopback = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-    let local = options.get_socket().is_some() || host.starts_with('/') || loopback;
-    Ok((!local).then(|| host.to_owned()))
+    Ok((!source.is_by_socket() && !loopback).then(|| host.to_owned()))
 }
 
-/// Makes a pool, after a first connection that shows a wrong address at once.
-pub async fn connect_database(url: &str, settings: PoolSettings) -> Result<PgPool, DatabaseError> {
-    let options: PgConnectOptions = url.parse().map_err(DatabaseError::Address)?;
+/// Makes a pool, after a first connection that shows a wrong address at once
+/// and a pooler before the server.
+pub async fn connect_database(
+    url: &str,
+    settings: PoolSettings,
+) -> Result<DatabasePool, DatabaseError> {
+    let source = ConnectSource::parse(url, settings.password_file)?;
+    let (options, password) = source.options().await?;
     // Not through the pool, which would only say that it timed out.
-    let first = PgConnection::connect_with(&options);
-    let first = tokio::time::timeout(settings.acquire_timeout, first).await;
-    match first.unwrap_or_else(|_| Err(std::io::Error::from(ErrorKind::TimedOut).into())) {
-        Ok(connection) => connection.close().await.map_err(StoreError::from)?,
-        Err(cause) => return Err(connect_error(&options, cause)),
-    }
-    Ok(PgPoolOptions::new()
+    let first = first_connection(&source, &options, settings.pooling);
+    let pooling = within(settings.acquire_timeout, first)
+        .await
+        .map_err(|cause| connect_error(&source, cause))?;
+    let pool = PgPoolOptions::new()
         .max_connections(settings.max_connections)
         .acquire_timeout(settings.acquire_timeout)
-        .connect_lazy_with(options))
+        // Its own test logs the driver's text of the error.
+        .test_before_acquire(false)
+        .before_acquire(|connection, _| Box::pin(async move { Ok(is_alive(connection).await) }))
+        .connect_lazy_with(options);
+    let is_fixed = settings.pooling.is_some();
+    Ok(DatabasePool::new(pool, source, password, pooling, is_fixed))
 }
 
-/// Brings the database to the newest shape. Safe to run at the same time from
-/// several places, and again.
-pub async fn migrate(pool: &PgPool) -> Result<(), DatabaseError> {
-    Ok(MIGRATIONS.run(pool).await?)
+/// Connects once, and finds how server processes are shared.
+async fn first_connection(
+    source: &ConnectSource,
+    options: &PgConnectOptions,
+    given: Option<Pooling>,
+) -> Result<Pooling, sqlx::Error> {
+    let mut first = PgConnection::connect_with(options).await?;
+    let pooling = match given {
+        Some(given) => given,
+        None if source.without_statements => Pooling::Transaction,
+        None => detect_pooling(&mut first, options).await?,
+    };
+    first.close().await?;
+    if given.is_none() && pooling == Pooling::Transaction {
+        tracing::info!("the database is behind a pooler in transaction mode");
+    }
+    Ok(pooling)
 }
 
-/// Compares the database with this version. A database that is *ahead* is
-/// current: a newer version's migrations keep older instances working.
-pub async fn database_state(pool: &PgPool) -> Result<DatabaseState, DatabaseError> {
-    let applied: Vec<i64> =
-        match sqlx::query_scalar("SELECT version FROM _sqlx_migrations WHERE success")
-            .fetch_all(pool)
-            .await
-        {
-            Ok(versions) => versions,
-            // 42P01: no such table, so nothing was ever migrated.
-            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P01") => {
-                Vec::new()
-            }
-            Err(error) => return Err(StoreError::from(error).into()),
-        };
-    let missing: Vec<String> = MIGRATIONS
-        .iter()
-        .filter(|migration| !applied.contains(&migration.version))
-        .map(|migration| format!("{:04} {}", migration.version, migration.description))
-        .collect();
-    Ok(if missing.is_empty() {
-        DatabaseState::Current
-    } else {
-        DatabaseState::Behind(missing)
-    })
+async fn is_alive(connection: &mut PgConnection) -> bool {
+    match connection.ping().await {
+        Ok(()) => true,
+        Err(error) => {
+            tracing::info!(
+                cause = describe(&error),
+                "a connection to Postgres was lost"
+            );
+            false
+        }
+    }
+}
+
+async fn within<T>(
+    limit: Duration,
+    connecting: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    let connected = tokio::time::timeout(limit, connecting).await;
+    connected.unwrap_or_else(|_| Err(std::io::Error::from(ErrorKind::TimedOut).into()))
 }
 
 /// Makes the database that an address names, if the server has none of that
 /// name.
 pub async fn create_database(url: &str) -> Result<(), DatabaseError> {
-    let options: PgConnectOptions = url.parse().map_err(DatabaseError::Address)?;
+    let source = ConnectSource::parse(url, None)?;
+    let (options, _) = source.options().await?;
     let name = options.get_database().unwrap_or("postgres").to_owned();
-    let maintenance = options.clone().database("postgres");
-    let connect = PgConnection::connect_with(&maintenance);
-    let connected = tokio::time::timeout(CREATE_TIMEOUT, connect).await;
-    let mut connection = connected
-        .unwrap_or_else(|_| Err(std::io::Error::from(ErrorKind::TimedOut).into()))
-        .map_err(|cause| connect_error(&options, cause))?;
+    let maintenance = options.database("postgres");
+    let mut connection = within(CREATE_TIMEOUT, PgConnection::connect_with(&maintenance))
+        .await
+        .map_err(|cause| connect_error(&source, cause))?;
+    // A transaction and no prepared statement, since a pooler may be in between.
+    let mut transaction = connection.begin().await?;
     let exists: bool =
         sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
             .bind(&name)
-            .fetch_one(&mut connection)
-            .await
-            .map_err(StoreError::from)?;
+            .persistent(false)
+            .fetch_one(&mut *transaction)
+            .await?;
+    transaction.commit().await?;
     if !exists {
         let create = format!("CREATE DATABASE \"{}\"", name.replace('"', "\"\""));
         sqlx::raw_sql(AssertSqlSafe(create))
             .execute(&mut connection)
-            .await
-            .map_err(StoreError::from)?;
+            .await?;
     }
     Ok(())
 }
 
-fn connect_error(options: &PgConnectOptions, cause: sqlx::Error) -> DatabaseError {
+fn connect_error(source: &ConnectSource, cause: sqlx::Error) -> DatabaseError {
+    let target = source.target();
     DatabaseError::Connect {
-        host: format!("{}:{}", options.get_host(), options.get_port()),
-        database: options.get_database().unwrap_or("(default)").to_owned(),
+        host: format!("{}:{}", target.get_host(), target.get_port()),
+        database: target.get_database().unwrap_or("(default)").to_owned(),
+        by_socket: source.is_by_socket(),
         cause,
     }
 }

@@ -6,6 +6,8 @@ use std::fmt;
 use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
+use super::sql_error::{describe, is_unavailable};
+
 /// A store that a fault came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
@@ -81,10 +83,6 @@ const THROTTLED: [&str; 6] = [
 ];
 /// The same: another transaction was in the way.
 const CONFLICT: [&str; 2] = ["TransactionConflictException", "TransactionConflict"];
-
-/// Classes of Postgres' errors (its manual, appendix A) that pass: connection,
-/// resources, operator intervention, system.
-const AWAY: [&str; 4] = ["08", "53", "57", "58"];
 
 /// How DynamoDB answered a call that did not work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,20 +169,11 @@ where
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        match error {
-            sqlx::Error::Io(_)
-            | sqlx::Error::Tls(_)
-            | sqlx::Error::PoolTimedOut
-            | sqlx::Error::PoolClosed
-            | sqlx::Error::WorkerCrashed => Self::unavailable(Service::Postgres, error),
-            sqlx::Error::Database(ref refusal)
-                if refusal
-                    .code()
-                    .is_some_and(|code| AWAY.iter().any(|class| code.starts_with(class))) =>
-            {
-                Self::unavailable(Service::Postgres, error)
-            }
-            _ => Self::refused(Service::Postgres, error),
+        let cause = describe(&error);
+        if is_unavailable(&error) {
+            Self::unavailable(Service::Postgres, cause)
+        } else {
+            Self::refused(Service::Postgres, cause)
         }
     }
 }

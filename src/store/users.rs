@@ -2,17 +2,18 @@
 
 use std::collections::HashSet;
 
-use sqlx::PgPool;
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::{Arguments, Connection, Encode, FromRow, Postgres, Type};
 use uuid::Uuid;
 
-use super::StoreError;
+use super::{DatabasePool, StoreError};
 use crate::model::{User, UserId};
 use crate::telemetry::postgres_query;
 
 /// The table `public.users`.
 #[derive(Clone, Debug)]
 pub struct UserStore {
-    pool: PgPool,
+    database: DatabasePool,
 }
 
 /// A user to be put into the table.
@@ -71,54 +72,62 @@ fn storable(texts: &[String]) -> Vec<&str> {
     texts.filter(|text| !text.contains('\0')).collect()
 }
 
-/// A query by its name, which is counted.
-async fn asked<T>(
-    name: &'static str,
-    query: impl Future<Output = Result<T, sqlx::Error>>,
-) -> Result<T, StoreError> {
-    let query = async { query.await.map_err(StoreError::from) };
-    postgres_query(name, query, |error| match error {
-        StoreError::Unavailable { .. } => "unavailable",
-        StoreError::Refused { .. } | StoreError::Unreadable { .. } => "refused",
-    })
-    .await
+/// The argument of a query.
+fn one_argument<'q, T>(value: T) -> Result<PgArguments, sqlx::Error>
+where
+    T: Encode<'q, Postgres> + Type<Postgres>,
+{
+    let mut arguments = PgArguments::default();
+    arguments.add(value).map_err(sqlx::Error::Encode)?;
+    Ok(arguments)
 }
 
 impl UserStore {
     /// The store over a pool of connections.
     #[must_use]
-    pub fn new(pool: PgPool) -> Self {
-        Self { pool }
+    pub fn new(database: DatabasePool) -> Self {
+        Self { database }
     }
 
     /// One that nothing can be asked of.
     #[cfg(test)]
     pub(crate) fn nowhere() -> Self {
-        let pool = PgPool::connect_lazy("postgres://nowhere.invalid/");
-        Self::new(pool.expect("an address"))
+        Self::new(DatabasePool::nowhere())
+    }
+
+    /// A query by its name, which is counted: one statement.
+    async fn fetch<R>(
+        &self,
+        name: &'static str,
+        sql: &'static str,
+        arguments: Result<PgArguments, sqlx::Error>,
+    ) -> Result<Vec<R>, StoreError>
+    where
+        R: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+    {
+        // Boxed, since it has room for two attempts.
+        let query = Box::pin(async { Ok(self.database.fetch(sql, arguments?).await?) });
+        postgres_query(name, query, |error| match error {
+            StoreError::Unavailable { .. } => "unavailable",
+            StoreError::Refused { .. } | StoreError::Unreadable { .. } => "refused",
+        })
+        .await
     }
 
     /// The users who have one of these uuids, in no order: one statement.
     pub async fn users_by_id(&self, ids: &[UserId]) -> Result<Vec<User>, StoreError> {
         let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
-        let rows = sqlx::query_as(
-            "SELECT uuid, handle, display_name FROM public.users WHERE uuid = ANY($1)",
-        )
-        .bind(ids)
-        .fetch_all(&self.pool);
-        let rows: Vec<UserRow> = asked("users_by_id", rows).await?;
+        let sql = "SELECT uuid, handle, display_name FROM public.users WHERE uuid = ANY($1)";
+        let rows: Vec<UserRow> = self.fetch("users_by_id", sql, one_argument(ids)).await?;
         Ok(rows.into_iter().map(User::from).collect())
     }
 
     /// The users who have one of these handles, compared exactly, in no order:
     /// one statement.
     pub async fn users_by_handle(&self, handles: &[String]) -> Result<Vec<User>, StoreError> {
-        let rows = sqlx::query_as(
-            "SELECT uuid, handle, display_name FROM public.users WHERE handle = ANY($1)",
-        )
-        .bind(storable(handles))
-        .fetch_all(&self.pool);
-        let rows: Vec<UserRow> = asked("users_by_handle", rows).await?;
+        let sql = "SELECT uuid, handle, display_name FROM public.users WHERE handle = ANY($1)";
+        let handles = one_argument(storable(handles));
+        let rows: Vec<UserRow> = self.fetch("users_by_handle", sql, handles).await?;
         Ok(rows.into_iter().map(User::from).collect())
     }
 
@@ -128,12 +137,9 @@ impl UserStore {
         &self,
         subs: &[String],
     ) -> Result<Vec<(String, User)>, StoreError> {
-        let rows = sqlx::query_as(
-            "SELECT cognito_user_id, uuid, handle, display_name FROM public.users WHERE cognito_user_id = ANY($1)",
-        )
-        .bind(storable(subs))
-        .fetch_all(&self.pool);
-        let rows: Vec<SignInRow> = asked("users_by_cognito_id", rows).await?;
+        let sql = "SELECT cognito_user_id, uuid, handle, display_name FROM public.users WHERE cognito_user_id = ANY($1)";
+        let subs = one_argument(storable(subs));
+        let rows: Vec<SignInRow> = self.fetch("users_by_cognito_id", sql, subs).await?;
         Ok(rows
             .into_iter()
             .map(|row| (row.cognito_user_id, row.user.into()))
@@ -143,7 +149,9 @@ impl UserStore {
     /// Puts users in who are not there yet; whoever has one of these handles
     /// already stays as they are. One statement each, all or none.
     pub async fn create_missing(&self, users: &[NewUser]) -> Result<(), StoreError> {
-        let mut transaction = self.pool.begin().await?;
+        let keep = self.database.keeps_statements();
+        let mut connection = self.database.acquire().await?;
+        let mut transaction = connection.begin().await?;
         for user in users {
             sqlx::query(
                 "INSERT INTO public.users (handle, display_name, email, cognito_user_id) \
@@ -153,6 +161,7 @@ impl UserStore {
             .bind(&user.display_name)
             .bind(&user.email)
             .bind(&user.cognito_user_id)
+            .persistent(keep)
             .execute(&mut *transaction)
             .await?;
         }
@@ -170,15 +179,18 @@ impl UserStore {
         let storable = |(handle, sub): &&(String, String)| !format!("{handle}{sub}").contains('\0');
         let (handles, subs): (Vec<String>, Vec<String>) =
             ids.iter().filter(storable).cloned().unzip();
-        let mut transaction = self.pool.begin().await?;
+        let keep = self.database.keeps_statements();
+        let mut connection = self.database.acquire().await?;
+        let mut transaction = connection.begin().await?;
         // Two users may swap their ids.
-        sqlx::query("SET CONSTRAINTS public.users_cognito_user_id_key DEFERRED")
+        sqlx::raw_sql("SET CONSTRAINTS public.users_cognito_user_id_key DEFERRED")
             .execute(&mut *transaction)
             .await?;
         let there: Vec<String> = sqlx::query_scalar(
             "SELECT handle FROM public.users WHERE handle = ANY($1) ORDER BY handle FOR UPDATE",
         )
         .bind(&handles)
+        .persistent(keep)
         .fetch_all(&mut *transaction)
         .await?;
         let mut changed: Vec<String> = sqlx::query_scalar(
@@ -189,6 +201,7 @@ impl UserStore {
         )
         .bind(&handles)
         .bind(&subs)
+        .persistent(keep)
         .fetch_all(&mut *transaction)
         .await?;
         let mut taken: Vec<String> = sqlx::query_scalar(
@@ -200,6 +213,7 @@ impl UserStore {
         .bind(&handles)
         .bind(&subs)
         .bind(&there)
+        .persistent(keep)
         .fetch_all(&mut *transaction)
         .await?;
         if only_try {
@@ -227,17 +241,17 @@ impl UserStore {
         if handle.contains('\0') {
             return Ok(None);
         }
-        let found =
-            sqlx::query_scalar("SELECT cognito_user_id FROM public.users WHERE handle = $1")
-                .bind(handle)
-                .fetch_optional(&self.pool);
-        let found: Option<Option<String>> = asked("find_cognito_id", found).await?;
-        Ok(found.flatten())
+        let sql = "SELECT cognito_user_id FROM public.users WHERE handle = $1";
+        let found: Vec<(Option<String>,)> = self
+            .fetch("find_cognito_id", sql, one_argument(handle))
+            .await?;
+        Ok(found.into_iter().next().and_then(|(id,)| id))
     }
 
     /// Whether the store answers: one statement.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        asked("ping", sqlx::query("SELECT 1").execute(&self.pool)).await?;
+        let arguments = Ok(PgArguments::default());
+        let _: Vec<(i32,)> = self.fetch("ping", "SELECT 1", arguments).await?;
         Ok(())
     }
 }

@@ -372,7 +372,10 @@ async fn wrong_settings_are_named_in_one_line_with_what_would_be_right() {
                 "postgres://u:secret@localhost/cruddur?host=db.example.com",
             )],
         ),
-        (&["migrate"], &[("DATABASE_URL", unreachable)]),
+        (
+            &["migrate", "--database-wait", "0"],
+            &[("DATABASE_URL", unreachable)],
+        ),
         (&["migrate"], &[("DATABASE_URL", "nonsense")]),
         (
             &["seed"],
@@ -398,11 +401,11 @@ async fn wrong_settings_are_named_in_one_line_with_what_would_be_right() {
     }
     insta::assert_snapshot!(told.concat(), @r"
     cruddur: DATABASE_URL points to another machine (db.example.com), which `cruddur dev` would write demo data to: unset it, or let it name localhost
-    cruddur: DATABASE_URL is not an address like postgres://user:password@host:5432/database: error with configuration: relative URL without a base
+    cruddur: DATABASE_URL is not an address like postgres://user:password@host:5432/database: relative URL without a base
     cruddur: AWS_ENDPOINT_URL_DYNAMODB points to another machine (dynamodb.eu-central-1.amazonaws.com), which `cruddur dev` would write demo data to: unset it, or let it name localhost
     cruddur: DATABASE_URL points to another machine (db.example.com), which `cruddur dev` would write demo data to: unset it, or let it name localhost
-    cruddur: no connection to the database cruddur at 127.0.0.1:1: error communicating with database: Connection refused
-    cruddur: DATABASE_URL is not an address like postgres://user:password@host:5432/database: error with configuration: relative URL without a base
+    cruddur: no connection to the database cruddur at 127.0.0.1:1: Connection refused
+    cruddur: DATABASE_URL is not an address like postgres://user:password@host:5432/database: relative URL without a base
     cruddur: http://dynamodb.example.com:8000 is not on this machine: what seeds or destroys is done elsewhere only with --prod
     cruddur: db.example.com is not on this machine: what seeds or destroys is done elsewhere only with --prod
     ");

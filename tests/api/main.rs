@@ -17,6 +17,7 @@ mod concurrency;
 mod connections;
 mod cost;
 mod create_message;
+mod database;
 mod documents;
 mod errors;
 mod event_stream;
@@ -31,15 +32,16 @@ mod message_groups;
 mod messages;
 mod operator;
 mod policies;
+mod pooler;
 mod pressure;
 mod properties;
 mod schema;
 mod sign_in;
 mod stores;
-mod takeover;
-mod telemetry;
 // The embedded PostgreSQL has no TLS.
 #[cfg(not(feature = "embedded-postgres"))]
+mod takeover;
+mod telemetry;
 mod tls;
 mod unread;
 mod users;

@@ -1,7 +1,9 @@
 //! The original's `public.users`, taken over by the migration.
 
-use cruddur::store::{PoolSettings, UserStore, connect_database, migrate};
-use sqlx::{PgPool, Row};
+use cruddur::dev::{DataDir, Postgres};
+use cruddur::store::{DatabaseError, Migrated, PoolSettings, UserStore, connect_database};
+use sqlx::postgres::PgPoolOptions;
+use sqlx::{AssertSqlSafe, PgPool, Row};
 
 use crate::harness::Database;
 
@@ -28,16 +30,17 @@ const ORIGINAL: &str = "
     INSERT INTO public.activities (user_uuid, message) SELECT uuid, 'hello' FROM public.users;
 ";
 
+/// The original's database, with a connection for the test's own statements.
 async fn original() -> (Database, PgPool) {
     let database = Database::create().await;
-    let settings = PoolSettings {
-        max_connections: 1,
-        acquire_timeout: std::time::Duration::from_secs(5),
-    };
-    let pool = connect_database(&database.url, settings)
-        .await
-        .expect("a database");
-    // A machine whose zone is not UTC.
+    let pool = fill(&database.url).await;
+    (database, pool)
+}
+
+async fn fill(url: &str) -> PgPool {
+    let options = PgPoolOptions::new().max_connections(1);
+    let pool = options.connect(url).await.expect("a database");
+    // A client whose zone is not the database's.
     sqlx::raw_sql("SET timezone = 'America/New_York'")
         .execute(&pool)
         .await
@@ -46,7 +49,17 @@ async fn original() -> (Database, PgPool) {
         .execute(&pool)
         .await
         .expect("the original's table");
-    (database, pool)
+    pool
+}
+
+async fn execute(pool: &PgPool, sql: &str) {
+    let executed = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(pool);
+    executed.await.expect("executed");
+}
+
+async fn migrate(url: &str, time_zone: Option<&str>) -> Result<Migrated, DatabaseError> {
+    let database = connect_database(url, PoolSettings::default()).await?;
+    cruddur::store::migrate(&database, time_zone).await
 }
 
 async fn rows(pool: &PgPool, sql: &'static str) -> Vec<String> {
@@ -58,11 +71,11 @@ async fn rows(pool: &PgPool, sql: &'static str) -> Vec<String> {
 
 #[tokio::test]
 async fn every_user_keeps_uuid_names_and_time() {
-    let (_database, pool) = original().await;
+    let (database, pool) = original().await;
     let uuids = rows(&pool, "SELECT uuid::text FROM public.users ORDER BY handle").await;
 
-    migrate(&pool).await.expect("migrated");
-    migrate(&pool).await.expect("migrated again");
+    migrate(&database.url, None).await.expect("migrated");
+    migrate(&database.url, None).await.expect("migrated again");
 
     assert_eq!(
         rows(&pool, "SELECT uuid::text FROM public.users ORDER BY handle").await,
@@ -78,7 +91,8 @@ async fn every_user_keeps_uuid_names_and_time() {
         "unamused Unamused - 1677668400",
     ]
     "#);
-    let users = UserStore::new(pool.clone());
+    let connected = connect_database(&database.url, PoolSettings::default()).await;
+    let users = UserStore::new(connected.expect("a database"));
     let by_sub = users
         .users_by_cognito_id(&["sub-quill".to_owned(), "MOCK".to_owned(), String::new()])
         .await;
@@ -91,8 +105,8 @@ async fn every_user_keeps_uuid_names_and_time() {
 
 #[tokio::test]
 async fn two_users_can_swap_their_cognito_ids_in_one_transaction() {
-    let (_database, pool) = original().await;
-    migrate(&pool).await.expect("migrated");
+    let (database, pool) = original().await;
+    migrate(&database.url, None).await.expect("migrated");
     sqlx::raw_sql(
         "UPDATE public.users SET cognito_user_id = 'sub-luu' WHERE handle = 'luu';
          BEGIN;
@@ -120,7 +134,7 @@ async fn what_only_a_person_can_decide_stops_it_by_name_and_changes_nothing() {
             "more than one user has the same cognito_user_id: quill, unamused: leave it to one of them",
         ),
     ] {
-        let (_database, pool) = original().await;
+        let (database, pool) = original().await;
         sqlx::raw_sql(fault).execute(&pool).await.expect("a fault");
         let before = rows(
             &pool,
@@ -128,9 +142,11 @@ async fn what_only_a_person_can_decide_stops_it_by_name_and_changes_nothing() {
         )
         .await;
 
-        let refused = migrate(&pool).await.expect_err("a refusal").to_string();
+        let refused = migrate(&database.url, None).await.expect_err("a refusal");
+        let refused = refused.to_string();
 
         assert!(refused.contains(expected), "{refused}");
+        assert!(!refused.contains("at line"), "{refused}");
         let after = rows(
             &pool,
             "SELECT concat(handle, cognito_user_id, created_at) FROM public.users ORDER BY 1",
@@ -138,4 +154,126 @@ async fn what_only_a_person_can_decide_stops_it_by_name_and_changes_nothing() {
         .await;
         assert_eq!(after, before);
     }
+}
+
+#[tokio::test]
+async fn users_without_a_handle_are_named_by_uuid_and_nothing_is_changed() {
+    for value in ["NULL", "''"] {
+        let (database, pool) = original().await;
+        execute(&pool, "ALTER TABLE public.users ALTER handle DROP NOT NULL").await;
+        let set =
+            format!("UPDATE public.users SET handle = {value} WHERE handle IN ('luu', 'tove')");
+        execute(&pool, &set).await;
+        let nameless =
+            "SELECT uuid::text FROM public.users WHERE coalesce(handle, '') = '' ORDER BY uuid";
+        let nameless = rows(&pool, nameless).await;
+
+        let refused = migrate(&database.url, None).await.expect_err("a refusal");
+
+        let expected = format!("users without a handle: {}:", nameless.join(", "));
+        assert!(refused.to_string().contains(&expected), "{refused}");
+        let kind = "SELECT data_type::text FROM information_schema.columns \
+                    WHERE table_name = 'users' AND column_name = 'created_at'";
+        assert_eq!(rows(&pool, kind).await, ["timestamp without time zone"]);
+        let table = "SELECT coalesce(to_regclass('_sqlx_migrations')::text, 'none')";
+        assert_eq!(rows(&pool, table).await, ["none"]);
+    }
+}
+
+/// When luu came, as the database has it: 2023-03-01 10:00 in some zone.
+const LUU_CAME: &str =
+    "SELECT (created_at AT TIME ZONE 'UTC')::text FROM public.users WHERE handle = 'luu'";
+
+#[tokio::test]
+async fn created_at_is_read_in_the_time_zone_that_the_database_or_its_role_sets() {
+    for (setting, zone, expected) in [
+        (
+            "ALTER DATABASE {database} SET timezone = 'America/Toronto'",
+            "America/Toronto",
+            "2023-03-01 15:00:00",
+        ),
+        (
+            "ALTER ROLE CURRENT_USER IN DATABASE {database} SET \"TimeZone\" = 'Asia/Kolkata'",
+            "Asia/Kolkata",
+            "2023-03-01 04:30:00",
+        ),
+    ] {
+        let (database, pool) = original().await;
+        let name = &rows(&pool, "SELECT current_database()::text").await[0];
+        execute(&pool, &setting.replace("{database}", name)).await;
+        // By the original's default, in a session that sets no zone of its own.
+        let now = format!(
+            "SET timezone = '{zone}'; INSERT INTO public.users (display_name, handle, email, cognito_user_id) VALUES ('Now', 'now', '', 'sub-now')"
+        );
+        execute(&pool, &now).await;
+
+        let migrated = migrate(&database.url, None).await.expect("migrated");
+
+        assert_eq!(migrated.time_zone.as_deref(), Some(zone));
+        assert_eq!(rows(&pool, LUU_CAME).await, [expected]);
+        let age = "SELECT (abs(extract(epoch FROM now() - created_at)) < 600)::text FROM public.users WHERE handle = 'now'";
+        assert_eq!(rows(&pool, age).await, ["true"]);
+    }
+}
+
+#[tokio::test]
+async fn created_at_is_read_in_the_time_zone_of_the_servers_configuration() {
+    let data = DataDir::temporary().expect("a directory");
+    let postgres = Postgres::start(&data, 0).unwrap_or_else(|error| panic!("{error}"));
+    let database = Database::at(postgres.url("configured")).await;
+    let pool = fill(&database.url).await;
+    for name in ["timezone", "log_timezone"] {
+        execute(
+            &pool,
+            &format!("ALTER SYSTEM SET {name} = 'America/Toronto'"),
+        )
+        .await;
+    }
+    execute(
+        &pool,
+        "SELECT pg_reload_conf();
+         CREATE ROLE app LOGIN PASSWORD 'password';
+         ALTER DATABASE configured OWNER TO app;
+         ALTER SCHEMA public OWNER TO app;
+         ALTER TABLE public.users OWNER TO app;",
+    )
+    .await;
+    while rows(&pool, "SHOW log_timezone").await != ["America/Toronto"] {
+        tokio::task::yield_now().await;
+    }
+
+    // A role that may not read the server's configuration.
+    let by_app = database.url.replace("postgres:password@", "app:password@");
+    let refused = migrate(&by_app, None).await.expect_err("two zones");
+    assert!(
+        refused.to_string().contains("it is America/Toronto or UTC"),
+        "{refused}"
+    );
+    let unknown = migrate(&by_app, Some("Toronto"))
+        .await
+        .expect_err("no zone");
+    assert!(
+        unknown
+            .to_string()
+            .contains("time zone \"Toronto\" not recognized"),
+        "{unknown}"
+    );
+    let kind = "SELECT pg_typeof(created_at)::text FROM public.users LIMIT 1";
+    assert_eq!(rows(&pool, kind).await, ["timestamp without time zone"]);
+
+    let migrated = migrate(&database.url, None).await.expect("migrated");
+
+    assert_eq!(migrated.time_zone.as_deref(), Some("America/Toronto"));
+    assert_eq!(rows(&pool, LUU_CAME).await, ["2023-03-01 15:00:00"]);
+}
+
+#[tokio::test]
+async fn created_at_is_read_in_the_time_zone_that_an_operator_names() {
+    let (database, pool) = original().await;
+    let migrated = migrate(&database.url, Some("Asia/Tokyo")).await;
+    assert_eq!(
+        migrated.expect("migrated").time_zone.as_deref(),
+        Some("Asia/Tokyo")
+    );
+    assert_eq!(rows(&pool, LUU_CAME).await, ["2023-03-01 01:00:00"]);
 }

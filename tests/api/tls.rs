@@ -5,11 +5,6 @@ use cruddur::store::{PoolSettings, connect_database, create_database};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use sqlx::{AssertSqlSafe, PgPool};
 
-const POOL: PoolSettings = PoolSettings {
-    max_connections: 1,
-    acquire_timeout: std::time::Duration::from_secs(5),
-};
-
 /// A certificate authority, and a certificate and key of it for `localhost`.
 struct Certificates {
     authority: String,
@@ -53,7 +48,7 @@ async fn with_tls(data: &DataDir, certificates: &Certificates) -> Postgres {
     create_database(&postgres.url("tls"))
         .await
         .expect("a database");
-    let server = connect_database(&postgres.url("tls"), POOL)
+    let server = PgPool::connect(&postgres.url("tls"))
         .await
         .expect("a connection");
     write(&server, "server.crt", &certificates.certificate).await;
@@ -93,9 +88,11 @@ async fn the_servers_certificate_and_name_are_checked() {
         url.replace("sslmode=disable", settings)
     };
 
-    let pool = connect_database(&url("localhost", &by_ours), POOL)
+    let checked = url("localhost", &by_ours);
+    connect_database(&checked, PoolSettings::default())
         .await
         .expect("a checked connection");
+    let pool = PgPool::connect(&checked).await.expect("a connection");
     let encrypted: bool =
         sqlx::query_scalar("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
             .fetch_one(&pool)
@@ -108,7 +105,7 @@ async fn the_servers_certificate_and_name_are_checked() {
         url("localhost", &by_another),
         url("localhost", "sslmode=verify-full"),
     ] {
-        let refused = connect_database(&wrong, POOL)
+        let refused = connect_database(&wrong, PoolSettings::default())
             .await
             .expect_err("no connection");
         assert!(refused.to_string().contains("certificate"), "{refused}");

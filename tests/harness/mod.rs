@@ -11,6 +11,7 @@ mod half_seen;
 mod lagging_index;
 pub mod original;
 mod overtaken;
+mod pgbouncer;
 mod postgres_proxy;
 mod process;
 mod redis;
@@ -38,6 +39,7 @@ pub use database::Database;
 pub use dynamo_proxy::{DynamoProxy, Loss};
 pub use events::Events;
 pub use faults::Faults;
+pub use pgbouncer::PgBouncer;
 pub use postgres_proxy::PostgresProxy;
 pub use process::{cruddur, free_port, signal, with_stores};
 pub use redis::Redis;
@@ -118,11 +120,12 @@ pub async fn start_on(database: Database, setup: Setup) -> Cruddur {
     let pool = PoolSettings {
         max_connections: database.connections,
         acquire_timeout: ACQUIRE_TIMEOUT,
+        ..PoolSettings::default()
     };
     let pool = connect_database(&postgres.url, pool)
         .await
         .expect("a database");
-    migrate(&pool).await.expect("a migrated database");
+    migrate(&pool, None).await.expect("a migrated database");
     let users = UserStore::new(pool);
     let target = DynamoTarget::Endpoint {
         url: dynamo.url.clone(),

@@ -1,0 +1,48 @@
+//! Waiting for a database that is still starting.
+
+use std::time::{Duration, Instant};
+
+use super::CliError;
+
+/// Pause between two attempts, at first; it doubles.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// How often the same cause is logged again.
+const LOG_EVERY: Duration = Duration::from_secs(10);
+
+/// Runs `attempt` until it succeeds, fails for a reason that waiting does not
+/// change, or has failed for `limit`.
+pub(super) async fn wait_for_database<T>(
+    limit: Duration,
+    mut attempt: impl AsyncFnMut() -> Result<T, CliError>,
+) -> Result<T, CliError> {
+    let began = Instant::now();
+    let mut pause = FIRST_PAUSE;
+    let mut logged: Option<(String, Instant)> = None;
+    loop {
+        let error = match attempt().await {
+            Err(CliError::Database(error)) if error.may_be_starting() => error,
+            result => {
+                if result.is_ok() && logged.is_some() {
+                    let waited_s = began.elapsed().as_secs();
+                    tracing::warn!(waited_s, "the database is available");
+                }
+                return result;
+            }
+        };
+        if began.elapsed() + pause >= limit {
+            return Err(error.into());
+        }
+        let cause = error.to_string();
+        let is_news = logged
+            .as_ref()
+            .is_none_or(|(last, at)| *last != cause || at.elapsed() >= LOG_EVERY);
+        if is_news {
+            let limit_s = limit.as_secs();
+            tracing::warn!(cause, limit_s, "waiting for the database");
+            logged = Some((cause, Instant::now()));
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}

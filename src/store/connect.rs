@@ -1,0 +1,105 @@
+//! How a connection to the database is made: from the connection string, with
+//! the password as it is at that moment.
+
+use std::path::PathBuf;
+
+use reqwest::Url;
+use sqlx::postgres::PgConnectOptions;
+
+use super::DatabaseError;
+use super::password::{PasswordFileError, PasswordSource};
+
+/// Parameter of a connection string that names a password file, as in libpq.
+const PASSFILE: &str = "passfile";
+/// Parameter that says how many statements sqlx keeps prepared.
+const STATEMENTS: &str = "statement-cache-capacity";
+
+/// A connection string, and where its password comes from.
+#[derive(Clone, Debug)]
+pub(super) struct ConnectSource {
+    /// Without a password where that comes from a file.
+    options: PgConnectOptions,
+    password: PasswordSource,
+    /// Whether the connection string forbids prepared statements.
+    pub without_statements: bool,
+}
+
+impl ConnectSource {
+    /// Parses a connection string. A password file of its own goes before the
+    /// password in the string, and that before libpq's password files.
+    pub fn parse(url: &str, password_file: Option<PathBuf>) -> Result<Self, DatabaseError> {
+        let Ok(mut parsed) = Url::parse(url) else {
+            // For the driver's own error.
+            let options = url.parse().map_err(DatabaseError::Address)?;
+            return Ok(Self {
+                options,
+                password: PasswordSource::Settings,
+                without_statements: false,
+            });
+        };
+        let (passfiles, mut parameters): (Vec<_>, Vec<_>) = parsed
+            .query_pairs()
+            .into_owned()
+            .partition(|(name, _)| name == PASSFILE);
+        let has_password = parsed.password().is_some()
+            || parameters.iter().any(|(name, _)| name == "password")
+            || std::env::var_os("PGPASSWORD").is_some_and(|password| !password.is_empty());
+        let password = match (password_file, passfiles.into_iter().next_back()) {
+            (Some(file), _) => PasswordSource::File(file),
+            (None, _) if has_password => PasswordSource::Settings,
+            (None, Some((_, file))) => PasswordSource::Passfiles(vec![file.into()]),
+            (None, None) => PasswordSource::default_passfiles(),
+        };
+        if !has_password {
+            // Keeps the driver from reading password files itself: it logs the
+            // lines that it cannot parse.
+            parameters.push(("password".to_owned(), String::new()));
+        }
+        let without_statements = parameters
+            .iter()
+            .any(|(name, value)| name == STATEMENTS && value == "0");
+        parsed.set_query(None);
+        if !parameters.is_empty() {
+            parsed.query_pairs_mut().extend_pairs(parameters);
+        }
+        let options: PgConnectOptions = parsed.as_str().parse().map_err(DatabaseError::Address)?;
+        Ok(Self {
+            // Poolers reject this parameter, and we read no such numbers.
+            options: options.extra_float_digits(None),
+            password,
+            without_statements,
+        })
+    }
+
+    /// Where it connects to; the password is not in it if it comes from a file.
+    pub fn target(&self) -> &PgConnectOptions {
+        &self.options
+    }
+
+    /// Whether the server is reached by a socket of this machine.
+    pub fn is_by_socket(&self) -> bool {
+        self.options.get_socket().is_some() || self.options.get_host().starts_with('/')
+    }
+
+    /// Whether the password can change while the process runs.
+    pub fn password_may_change(&self) -> bool {
+        self.password.may_change()
+    }
+
+    /// The options for a connection that is made now, and the password in them
+    /// if it comes from a file. Reads the file.
+    pub async fn options(&self) -> Result<(PgConnectOptions, Option<String>), PasswordFileError> {
+        if !self.password_may_change() {
+            return Ok((self.options.clone(), None));
+        }
+        let (source, target) = (self.password.clone(), self.options.clone());
+        let read = tokio::task::spawn_blocking(move || source.read(&target)).await;
+        let password =
+            read.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
+        let options = match &password {
+            Some(password) => self.options.clone().password(password),
+            None => self.options.clone(),
+        };
+        Ok((options, password))
+    }
+}

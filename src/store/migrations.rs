@@ -1,0 +1,209 @@
+//! The shape of the database: its migrations, and what they need to know of the
+//! original's data.
+
+use std::sync::LazyLock;
+
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::postgres::PgArguments;
+use sqlx::{Connection, PgConnection};
+use uuid::Uuid;
+
+use super::database_pool::DatabasePool;
+use super::original_time_zone::find_time_zone;
+use super::sql_error::is_missing_table;
+use super::{DatabaseError, sql_error};
+
+static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
+    let mut migrations = sqlx::migrate!();
+    // Those that a newer version has applied are not ours to judge.
+    migrations.set_ignore_missing(true);
+    // All of it is one transaction, under a lock of that transaction.
+    migrations.set_locking(false);
+    migrations
+});
+
+/// One migration of the same database at a time.
+const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtext('cruddur'), hashtext('migrate'))";
+const APPLIED: &str =
+    "SELECT version, description FROM _sqlx_migrations WHERE success ORDER BY version";
+
+/// How the database compares with what this version knows: migrations by number
+/// and name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DatabaseState {
+    /// Known to this version, and not applied.
+    pub missing: Vec<String>,
+    /// Applied by a newer version. Older versions work with a newer database.
+    pub newer: Vec<String>,
+}
+
+/// Result of [`migrate`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Migrated {
+    /// The migrations that were applied, in order.
+    pub applied: Vec<String>,
+    /// Those that a newer version had applied.
+    pub newer: Vec<String>,
+    /// The time zone in which the original's `created_at`, which has none, was
+    /// read, if it had to be.
+    pub time_zone: Option<String>,
+}
+
+/// Brings the database to the newest shape, all or nothing. Safe to run at the
+/// same time from several places, and again.
+///
+/// The original's `created_at` is a time without a zone; `time_zone` names it,
+/// where that is not the zone in which the database shows times.
+pub async fn migrate(
+    database: &DatabasePool,
+    time_zone: Option<&str>,
+) -> Result<Migrated, DatabaseError> {
+    let mut connection = database.acquire().await?;
+    let mut transaction = connection.begin().await?;
+    let migrated = migrate_in(&mut transaction, time_zone).await;
+    if !database.keeps_statements() {
+        // Closed while the server process is still ours.
+        transaction.clear_cached_statements().await?;
+    }
+    match migrated {
+        Ok(migrated) => {
+            transaction.commit().await?;
+            Ok(migrated)
+        }
+        Err(error) => {
+            transaction.rollback().await?;
+            Err(error)
+        }
+    }
+}
+
+async fn migrate_in(
+    connection: &mut PgConnection,
+    time_zone: Option<&str>,
+) -> Result<Migrated, DatabaseError> {
+    sqlx::raw_sql(LOCK).execute(&mut *connection).await?;
+    let has_any: bool = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
+        .fetch_one(&mut *connection)
+        .await?;
+    let applied = if has_any {
+        sqlx::query_as(APPLIED).fetch_all(&mut *connection).await?
+    } else {
+        Vec::new()
+    };
+    let state = compare(&applied);
+    let mut time_zone_used = None;
+    if !applied.iter().any(|(version, _)| *version == FIRST) {
+        require_handles(connection).await?;
+        time_zone_used = convert_created_at(connection, time_zone).await?;
+    }
+    MIGRATIONS.run(&mut *connection).await?;
+    Ok(Migrated {
+        applied: state.missing,
+        newer: state.newer,
+        time_zone: time_zone_used,
+    })
+}
+
+/// The migration that takes the original's table over.
+const FIRST: i64 = 1;
+
+/// Compares the database with this version.
+pub async fn database_state(database: &DatabasePool) -> Result<DatabaseState, DatabaseError> {
+    match database.fetch(APPLIED, PgArguments::default()).await {
+        Ok(applied) => Ok(compare(&applied)),
+        // Nothing was ever migrated.
+        Err(error) if is_missing_table(&error) => Ok(compare(&[])),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn compare(applied: &[(i64, String)]) -> DatabaseState {
+    let named = |version: i64, description: &str| format!("{version:04} {description}");
+    let is_applied = |version: i64| applied.iter().any(|(applied, _)| *applied == version);
+    let missing = MIGRATIONS
+        .iter()
+        .filter(|migration| !is_applied(migration.version))
+        .map(|migration| named(migration.version, &migration.description));
+    let newer = applied
+        .iter()
+        .filter(|(version, _)| !MIGRATIONS.version_exists(*version))
+        .map(|(version, description)| named(*version, description));
+    DatabaseState {
+        missing: missing.collect(),
+        newer: newer.collect(),
+    }
+}
+
+/// Users whom the migration could not name: those without a handle, and those
+/// who share an empty one.
+async fn require_handles(connection: &mut PgConnection) -> Result<(), DatabaseError> {
+    if !has_column(connection, "uuid").await? || !has_column(connection, "handle").await? {
+        return Ok(());
+    }
+    let nameless: Vec<Uuid> = sqlx::query_scalar(
+        "SELECT uuid FROM public.users \
+         WHERE handle IS NULL \
+         OR (btrim(handle) = '' AND (SELECT count(*) FROM public.users WHERE btrim(handle) = '') > 1) \
+         ORDER BY uuid",
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    if nameless.is_empty() {
+        Ok(())
+    } else {
+        Err(DatabaseError::NoHandle(nameless))
+    }
+}
+
+/// Converts the original's `created_at`, if it is still without a zone, and
+/// returns the zone in which it was read. The first migration would read it as
+/// UTC.
+async fn convert_created_at(
+    connection: &mut PgConnection,
+    time_zone: Option<&str>,
+) -> Result<Option<String>, DatabaseError> {
+    let is_local: Option<bool> = sqlx::query_scalar(
+        "SELECT atttypid = 'timestamp'::regtype FROM pg_attribute \
+         WHERE attrelid = to_regclass('public.users') AND attname = 'created_at' AND NOT attisdropped",
+    )
+    .fetch_optional(&mut *connection)
+    .await?;
+    if is_local != Some(true) {
+        return Ok(None);
+    }
+    let time_zone = match time_zone {
+        Some(given) => given.to_owned(),
+        None => find_time_zone(connection).await?,
+    };
+    // A DDL statement takes no parameters: the server quotes the zone.
+    let convert: String = sqlx::query_scalar(
+        "SELECT format('ALTER TABLE public.users ALTER COLUMN created_at DROP DEFAULT, \
+         ALTER COLUMN created_at TYPE timestamptz USING created_at AT TIME ZONE %L', $1::text)",
+    )
+    .bind(&time_zone)
+    .fetch_one(&mut *connection)
+    .await?;
+    sqlx::raw_sql(sqlx::AssertSqlSafe(convert))
+        .execute(&mut *connection)
+        .await?;
+    Ok(Some(time_zone))
+}
+
+async fn has_column(connection: &mut PgConnection, name: &str) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM pg_attribute \
+         WHERE attrelid = to_regclass('public.users') AND attname = $1 AND NOT attisdropped)",
+    )
+    .bind(name)
+    .fetch_one(connection)
+    .await
+}
+
+impl From<MigrateError> for DatabaseError {
+    fn from(error: MigrateError) -> Self {
+        match error {
+            MigrateError::Execute(cause) => Self::Query(cause),
+            error => Self::Migrate(sql_error::describe_migration(&error)),
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Passwords of the database that are kept in files, and read again for each
+//! new connection.
+
+use std::env;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use sqlx::postgres::PgConnectOptions;
+
+/// Where the password comes from.
+#[derive(Clone, Debug)]
+pub(super) enum PasswordSource {
+    /// The connection string or `PGPASSWORD`: fixed for the life of the process.
+    Settings,
+    /// A file that contains nothing else.
+    File(PathBuf),
+    /// The first of these files in libpq's format that has an entry for the
+    /// connection.
+    Passfiles(Vec<PathBuf>),
+}
+
+impl PasswordSource {
+    /// libpq's default files: `PGPASSFILE`, or else `~/.pgpass`.
+    pub fn default_passfiles() -> Self {
+        let named = env::var_os("PGPASSFILE").filter(|file| !file.is_empty());
+        let default = || env::home_dir().map(|home| home.join(".pgpass"));
+        Self::Passfiles(
+            named
+                .map(PathBuf::from)
+                .or_else(default)
+                .into_iter()
+                .collect(),
+        )
+    }
+
+    /// Whether the password can change while the process runs.
+    pub fn may_change(&self) -> bool {
+        match self {
+            Self::Settings => false,
+            Self::File(_) => true,
+            Self::Passfiles(files) => !files.is_empty(),
+        }
+    }
+
+    /// The password as it is now, for these options; `None` where none is
+    /// named. Reads files, so it blocks.
+    pub fn read(&self, options: &PgConnectOptions) -> Result<Option<String>, PasswordFileError> {
+        match self {
+            Self::Settings => Ok(None),
+            Self::File(file) => read_password(file).map(Some),
+            Self::Passfiles(files) => {
+                for file in files {
+                    if let Some(password) = find_password(file, options)? {
+                        return Ok(Some(password));
+                    }
+                }
+                Ok(None)
+            }
+        }
+    }
+}
+
+/// A file with a password cannot be used. Nothing of its contents is in it.
+#[derive(Debug, thiserror::Error)]
+#[error("the password file {} {cause}", .file.display())]
+pub struct PasswordFileError {
+    file: PathBuf,
+    cause: String,
+}
+
+fn read_password(file: &Path) -> Result<String, PasswordFileError> {
+    let failed = |cause: String| PasswordFileError {
+        file: file.to_owned(),
+        cause,
+    };
+    let text =
+        fs::read_to_string(file).map_err(|error| failed(format!("cannot be read: {error}")))?;
+    // Editors and `echo` end a file with a line break.
+    match text.trim_end_matches(['\n', '\r']) {
+        "" => Err(failed("is empty".to_owned())),
+        password => Ok(password.to_owned()),
+    }
+}
+
+/// The entry for a connection in one of libpq's password files: the first line
+/// whose fields match. A file that does not exist has none.
+fn find_password(
+    file: &Path,
+    options: &PgConnectOptions,
+) -> Result<Option<String>, PasswordFileError> {
+    let text = match fs::read_to_string(file) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => {
+            return Err(PasswordFileError {
+                file: file.to_owned(),
+                cause: format!("cannot be read: {error}"),
+            });
+        }
+    };
+    Ok(text.lines().find_map(|line| password_in(line, options)))
+}
+
+/// The password of a line `host:port:database:user:password`, if its fields
+/// match the connection. `*` matches everything, `\` escapes.
+fn password_in(line: &str, options: &PgConnectOptions) -> Option<String> {
+    if line.starts_with('#') {
+        return None;
+    }
+    let (host, rest) = next_field(line)?;
+    let (port, rest) = next_field(rest)?;
+    let (database, rest) = next_field(rest)?;
+    let (user, password) = next_field(rest)?;
+    let matches = |field: &str, value: &str| field == "*" || field == value;
+    let by_socket = options.get_socket().is_some() || options.get_host().starts_with('/');
+    let socket = options.get_socket().and_then(|path| path.to_str());
+    let host_matches =
+        matches(&host, socket.unwrap_or(options.get_host())) || (by_socket && host == "localhost");
+    // Without a name the server opens the database that is called like the user.
+    let name = options.get_database().unwrap_or(options.get_username());
+    let all = host_matches
+        && matches(&port, &options.get_port().to_string())
+        && matches(&database, name)
+        && matches(&user, options.get_username());
+    all.then(|| unescape(password))
+}
+
+/// The text before the first `:` that is not escaped, and what follows it.
+fn next_field(line: &str) -> Option<(String, &str)> {
+    let mut escaped = false;
+    for (index, character) in line.char_indices() {
+        match character {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            ':' => return Some((unescape(&line[..index]), &line[index + 1..])),
+            _ => {}
+        }
+    }
+    None
+}
+
+fn unescape(text: &str) -> String {
+    let mut characters = text.chars();
+    let mut plain = String::with_capacity(text.len());
+    while let Some(character) = characters.next() {
+        let next = if character == '\\' {
+            characters.next()
+        } else {
+            Some(character)
+        };
+        plain.extend(next);
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::password_in;
+
+    #[test]
+    fn passfile_entry_matches_as_libpq_has_it() {
+        let tcp = "postgres://app@db.example:5433/cruddur";
+        let socket = "postgres://app@%2Frun%2Fpostgresql/cruddur";
+        for (url, line, password) in [
+            (tcp, "db.example:5433:cruddur:app:secret", Some("secret")),
+            (tcp, "*:*:*:*:with space ", Some("with space ")),
+            (tcp, r"*:*:*:app:a\:b\\c", Some(r"a:b\c")),
+            (tcp, "db.example:5433:cruddur:app:a:b", Some("a:b")),
+            (tcp, "db.example:5432:cruddur:app:secret", None),
+            (tcp, "db.example:5433:other:app:secret", None),
+            (tcp, "db.example:5433:cruddur:other:secret", None),
+            (tcp, "db.example:5433:cruddur:app", None),
+            (tcp, "#*:*:*:*:secret", None),
+            (tcp, "", None),
+            (socket, "localhost:*:*:*:secret", Some("secret")),
+            (socket, "/run/postgresql:5432:*:*:secret", Some("secret")),
+        ] {
+            let options = url.parse().expect("a connection string");
+            let found = password_in(line, &options);
+            assert_eq!(found.as_deref(), password, "{line:?}");
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! A pooler in transaction mode between the server and Postgres.
+
+use cruddur::store::{PoolSettings, Pooling, UserStore, connect_database};
+use futures_util::future::join_all;
+use serde_json::json;
+use std::time::Duration;
+
+use crate::commands::run;
+use crate::harness::{Database, PgBouncer, Setup, cruddur, start_on};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pgbouncer_in_transaction_mode_serves_many_connections_by_two() {
+    let direct = Database::create().await;
+    let Some(pooler) = PgBouncer::start(&direct.url).await else {
+        return;
+    };
+    let database = Database::at(pooler.url.clone()).await;
+    let setup = Setup {
+        users_fresh_for: Duration::ZERO,
+        ..Setup::default()
+    };
+    let cruddur = start_on(database, setup).await;
+    cruddur.users(["luu", "unamused", "tove"]).await;
+    cruddur.send("luu", "unamused", "by a pooler").await;
+    // Other instances, whose connections get the same two of the server's.
+    let others = join_all((0..3).map(async |_| {
+        let connected = connect_database(&pooler.url, PoolSettings::default()).await;
+        UserStore::new(connected.expect("a database"))
+    }));
+
+    let asked = others.await.into_iter().flat_map(|users| vec![users; 4]);
+    let instances = join_all(asked.map(async |users| {
+        for _ in 0..25 {
+            let found = users.users_by_handle(&["luu".to_owned()]).await;
+            assert_eq!(found.expect("users")[0].handle, "luu");
+            let found = users.find_cognito_id("tove").await.expect("an id");
+            assert_eq!(found.as_deref(), Some("sub-tove"));
+            users.ping().await.expect("an answer");
+        }
+    }));
+    let document = "{ viewer { handle } user(handle: \"tove\") { displayName }
+        messageGroups { edges { node { otherUser { handle } } } } }";
+    let requests = join_all((0..8).map(async |_| {
+        for _ in 0..10 {
+            let data = cruddur.data("luu", document, json!({})).await;
+            assert_eq!(data["viewer"]["handle"], "luu");
+            assert_eq!(data["user"]["displayName"], "tove the user");
+        }
+    }));
+    tokio::join!(instances, requests);
+}
+
+#[tokio::test]
+async fn pooler_in_transaction_mode_is_detected_and_a_server_is_not_taken_for_one() {
+    let direct = Database::create().await;
+    let pooling = async |url: &str, given| {
+        let settings = PoolSettings {
+            pooling: given,
+            ..PoolSettings::default()
+        };
+        let connected = connect_database(url, settings).await;
+        connected.expect("a database").pooling()
+    };
+    assert_eq!(pooling(&direct.url, None).await, Pooling::Session);
+    let Some(pooler) = PgBouncer::start(&direct.url).await else {
+        return;
+    };
+    assert_eq!(pooling(&pooler.url, None).await, Pooling::Transaction);
+    let session = Some(Pooling::Session);
+    assert_eq!(pooling(&pooler.url, session).await, Pooling::Session);
+    let without_statements = format!("{}&statement-cache-capacity=0", pooler.url);
+    let transaction = Pooling::Transaction;
+    assert_eq!(pooling(&without_statements, None).await, transaction);
+}
+
+#[tokio::test]
+async fn migrate_works_behind_a_pooler_also_after_it_failed() {
+    let direct = Database::create().await;
+    let Some(pooler) = PgBouncer::start(&direct.url).await else {
+        return;
+    };
+    let connection = sqlx::PgPool::connect(&direct.url)
+        .await
+        .expect("a connection");
+    let execute = async |sql: &'static str| {
+        let executed = sqlx::raw_sql(sql).execute(&connection).await;
+        executed.expect("executed");
+    };
+    execute("CREATE TABLE public.users (uuid uuid PRIMARY KEY DEFAULT gen_random_uuid(), display_name text, \
+             handle text, email text, cognito_user_id text, created_at timestamp DEFAULT now());
+             INSERT INTO public.users (handle) VALUES ('luu'), ('luu')").await;
+    let migrate = async || {
+        let mut command = cruddur(&["migrate"]);
+        run(command.env("DATABASE_URL", &pooler.url)).await
+    };
+    for _ in 0..2 {
+        let (code, _, said) = migrate().await;
+        assert_eq!(code, 1);
+        assert!(
+            said.contains("more than one user has the handle luu"),
+            "{said}"
+        );
+    }
+    execute("DELETE FROM public.users").await;
+    let (code, out, said) = migrate().await;
+    assert_eq!(code, 0, "{said}");
+    assert!(out.contains("applied 0001 users\n"), "{out}");
+    for _ in 0..3 {
+        let (code, out, _) = migrate().await;
+        assert_eq!((code, &*out), (0, "the database is as it should be\n"));
+    }
+}
