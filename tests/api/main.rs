@@ -38,8 +38,6 @@ mod properties;
 mod schema;
 mod sign_in;
 mod stores;
-// The embedded PostgreSQL has no TLS.
-#[cfg(not(feature = "embedded-postgres"))]
 mod takeover;
 mod telemetry;
 mod tls;

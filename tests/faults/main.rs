@@ -19,8 +19,6 @@ mod deaths;
 mod judging;
 mod live;
 mod originals;
-// The embedded PostgreSQL is no process that could be killed.
-#[cfg(not(feature = "embedded-postgres"))]
 mod postgres;
 mod sight;
 mod stores;

@@ -7,8 +7,7 @@ use cruddur::store::create_database;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
 
-/// One private PostgreSQL for all tests, of the installed kind. It goes when the
-/// process goes.
+/// One private PostgreSQL for all tests. It goes when the process goes.
 static POSTGRES: OnceLock<(Postgres, DataDir)> = OnceLock::new();
 
 /// Address of the server for all tests, with the name of a database in it.
@@ -28,8 +27,6 @@ fn server_url(database: &str) -> String {
 
 pub struct Database {
     pub url: String,
-    /// How many connections a pool may have.
-    pub connections: u32,
     kind: Kind,
 }
 
@@ -38,21 +35,14 @@ enum Kind {
     Given,
     /// By name, on the server for all tests.
     Shared(String),
-    /// On an embedded server of its own, which serves one connection at a time.
-    Own { _postgres: Postgres, _data: DataDir },
 }
 
 impl Database {
     pub async fn create() -> Self {
-        let database = if std::env::var("DATABASE_URL").is_ok() || Postgres::is_installed() {
-            let name = format!("cruddur_test_{}", Uuid::new_v4().simple());
-            Self {
-                url: server_url(&name),
-                connections: 4,
-                kind: Kind::Shared(name),
-            }
-        } else {
-            Self::embedded()
+        let name = format!("cruddur_test_{}", Uuid::new_v4().simple());
+        let database = Self {
+            url: server_url(&name),
+            kind: Kind::Shared(name),
         };
         create_database(&database.url)
             .await
@@ -67,21 +57,7 @@ impl Database {
             .unwrap_or_else(|error| panic!("{error}"));
         Self {
             url,
-            connections: 4,
             kind: Kind::Given,
-        }
-    }
-
-    fn embedded() -> Self {
-        let data = DataDir::temporary().expect("a temporary directory");
-        let postgres = Postgres::start(&data, 0).unwrap_or_else(|error| panic!("{error}"));
-        Self {
-            url: postgres.url("cruddur"),
-            connections: postgres.max_connections(),
-            kind: Kind::Own {
-                _postgres: postgres,
-                _data: data,
-            },
         }
     }
 }

@@ -46,6 +46,8 @@ pub use redis::Redis;
 pub use socket::{OURS, Socket};
 
 pub const TABLE: &str = "cruddur-messages";
+/// How many connections to Postgres a server has.
+pub const DATABASE_CONNECTIONS: u32 = 4;
 /// How long a connection to Postgres is waited for.
 pub const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -118,7 +120,7 @@ pub async fn start_on(database: Database, setup: Setup) -> Cruddur {
     let dynamo = DynamoProxy::start(dynamodb_url).await;
 
     let pool = PoolSettings {
-        max_connections: database.connections,
+        max_connections: DATABASE_CONNECTIONS,
         acquire_timeout: ACQUIRE_TIMEOUT,
         ..PoolSettings::default()
     };

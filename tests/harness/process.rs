@@ -14,7 +14,7 @@ pub fn cruddur(arguments: &[&str]) -> Command {
         .stdin(Stdio::null())
         .kill_on_drop(true);
     command.env_clear();
-    for kept in ["PATH", "HOME", "TMPDIR", "USER"] {
+    for kept in ["PATH", "HOME", "TMPDIR", "USER", "XDG_CACHE_HOME"] {
         command.envs(std::env::var_os(kept).map(|value| (kept, value)));
     }
     command
@@ -46,7 +46,7 @@ pub fn with_stores(command: &mut Command, cruddur: &Cruddur) {
         .env("DATABASE_URL", &cruddur.database.url)
         .env(
             "CRUDDUR_DATABASE_CONNECTIONS",
-            cruddur.database.connections.to_string(),
+            super::DATABASE_CONNECTIONS.to_string(),
         )
         .env("COGNITO_ISSUER", cruddur.issuer.url())
         .env("AWS_COGNITO_USER_POOL_CLIENT_ID", cruddur::dev::CLIENT_ID)

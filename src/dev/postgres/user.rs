@@ -1,0 +1,138 @@
+//! The user that PostgreSQL runs as: it refuses to run as root.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use nix::unistd::{Uid, User, geteuid};
+
+use crate::dev::DevError;
+
+/// As whom PostgreSQL runs.
+pub(super) enum RunAs {
+    /// As we do, who are not root.
+    Ourselves,
+    /// As another user, since we are root.
+    User(Unprivileged),
+    /// As ourselves under another number, since we are root of a user namespace
+    /// that has no other user.
+    Renumbered,
+}
+
+/// A user who is not root.
+pub(super) struct Unprivileged {
+    pub name: String,
+    pub uid: u32,
+    pub gid: u32,
+}
+
+impl RunAs {
+    /// As root: `postgres`, or else `nobody`.
+    pub fn find() -> Result<Self, DevError> {
+        if geteuid() != Uid::from_raw(0) {
+            return Ok(Self::Ourselves);
+        }
+        let find = |name| User::from_name(name).ok().flatten();
+        let user = find("postgres").or_else(|| find("nobody"));
+        let user = user.ok_or_else(|| {
+            DevError::Postgres(
+                "it refuses to run as root, and there is neither a user postgres nor nobody"
+                    .to_owned(),
+            )
+        })?;
+        let user = Unprivileged {
+            name: user.name,
+            uid: user.uid.as_raw(),
+            gid: user.gid.as_raw(),
+        };
+        let is_mapped = |file: &str, id| {
+            // Systems without namespaces have every user.
+            fs::read_to_string(file).map_or(true, |map| is_mapped(&map, id))
+        };
+        if is_mapped("/proc/self/uid_map", user.uid) && is_mapped("/proc/self/gid_map", user.gid) {
+            Ok(Self::User(user))
+        } else {
+            Ok(Self::Renumbered)
+        }
+    }
+
+    /// The other user, if it is one.
+    pub fn user(&self) -> Option<&Unprivileged> {
+        match self {
+            Self::User(user) => Some(user),
+            Self::Ourselves | Self::Renumbered => None,
+        }
+    }
+
+    /// A command that runs a program as that user.
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        match self {
+            Self::Ourselves => Command::new(program),
+            Self::User(user) => {
+                let mut command = Command::new(program);
+                command.uid(user.uid).gid(user.gid);
+                command
+            }
+            Self::Renumbered => {
+                let mut command = Command::new("unshare");
+                command
+                    .args(["--user", "--map-user=1000", "--map-group=1000", "--"])
+                    .arg(program);
+                command
+            }
+        }
+    }
+
+    /// The folder on the way to a path that the other user cannot enter, if there
+    /// is one.
+    pub fn closed_folder(&self, path: &Path) -> io::Result<Option<PathBuf>> {
+        let Some(user) = self.user() else {
+            return Ok(None);
+        };
+        for folder in path.ancestors().filter(|folder| folder.is_absolute()) {
+            let metadata = fs::metadata(folder)?;
+            if metadata.permissions().mode() & 0o001 == 0 && metadata.uid() != user.uid {
+                return Ok(Some(folder.to_owned()));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Whether a map of `user_namespaces(7)` has an id: lines of first id inside,
+/// first id outside, and count.
+fn is_mapped(map: &str, id: u32) -> bool {
+    map.lines().any(|line| {
+        let mut numbers = line.split_whitespace().map(str::parse::<u64>);
+        match (numbers.next(), numbers.nth(1)) {
+            (Some(Ok(first)), Some(Ok(count))) => (first..first + count).contains(&id.into()),
+            _ => false,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_mapped;
+
+    #[test]
+    fn id_is_mapped_where_a_line_of_the_map_has_it() {
+        let all = "         0          0 4294967295\n";
+        let root_only = "         0          0          1\n";
+        let rootless = "0 1000 1\n1 100000 65536\n";
+        for (map, id, expected) in [
+            (all, 101, true),
+            (root_only, 0, true),
+            (root_only, 101, false),
+            (rootless, 65_534, true),
+            (rootless, 70_000, false),
+            ("", 101, false),
+        ] {
+            assert_eq!(is_mapped(map, id), expected, "{map:?} {id}");
+        }
+    }
+}
