@@ -21,7 +21,11 @@ use crate::store::{DynamoTarget, PoolSettings, Pooling};
 pub const DYNAMODB_ENDPOINT: &str = "AWS_ENDPOINT_URL_DYNAMODB";
 
 /// In seconds.
-const A_DAY: u64 = 24 * 60 * 60;
+const AN_HOUR: u64 = 60 * 60;
+const A_DAY: u64 = 24 * AN_HOUR;
+/// How long a server drains unless set otherwise, in seconds: longer than
+/// Kubernetes needs to remove a pod from every node's endpoints.
+pub const DRAIN_SECONDS: u64 = 5;
 
 /// The table.
 #[derive(Args, Clone, Debug)]
@@ -348,6 +352,20 @@ pub struct BoundsArgs {
     /// GraphQL requests that are worked on at a time; others get 503
     #[arg(long, env = "CRUDDUR_MAX_IN_FLIGHT", default_value_t = Bounds::default().in_flight, value_name = "N", value_parser = at_least_one())]
     max_in_flight: usize,
+    /// How long everything is still served after SIGTERM, in seconds, while
+    /// /readyz answers 503; 0 stops at once
+    ///
+    /// At least as long as load balancers take to send nothing more here. A
+    /// second signal ends this period. What is in flight then has 25 seconds to
+    /// finish.
+    #[arg(
+        long,
+        env = "CRUDDUR_DRAIN_SECONDS",
+        default_value_t = DRAIN_SECONDS,
+        value_name = "S",
+        value_parser = clap::value_parser!(u64).range(..=AN_HOUR)
+    )]
+    pub drain_seconds: u64,
     /// Bytes of answers that are being made or wait to be read; others get 503
     #[arg(long, env = "CRUDDUR_MAX_UNREAD_BYTES", default_value_t = Bounds::default().unread_bytes, value_name = "N", value_parser = at_least_one())]
     max_unread_bytes: usize,

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -10,7 +11,7 @@ use tokio::net::TcpListener;
 use super::CliError;
 use super::database_wait::wait_for_database;
 use super::metrics::begin_metrics;
-use super::signals::{INTERRUPTED, stop};
+use super::signals::{INTERRUPTED, Signals};
 use crate::auth::{CognitoVerifier, KeyCache};
 use crate::clock::Clock;
 use crate::config::{
@@ -48,22 +49,23 @@ pub(super) struct ServeArgs {
 
 impl ServeArgs {
     pub async fn run(self) -> Result<ExitCode, CliError> {
-        let mut stop = Box::pin(stop()?);
+        let mut signals = Signals::listen()?;
         let api = Api::new(self.api.introspection, self.api.limits());
         let documents = self.api.documents.read(&api).map_err(CliError::Failed)?;
         let messages = self.messages().await?;
         let users = tokio::select! {
             users = wait_for_database(self.wait.limit(), async || self.users().await) => users?,
-            () = &mut stop => return Ok(ExitCode::from(INTERRUPTED)),
+            () = signals.next() => return Ok(ExitCode::from(INTERRUPTED)),
         };
         let fresh_for = Duration::from_secs(self.api.user_cache_seconds);
         let directory = Directory::new(users.clone(), fresh_for);
         let bus = self.live.bus(&self.table.table);
         let bus = bus.map_err(|invalid| CliError::Usage(format!("--redis-url: {invalid}")))?;
+        let health = Health::new(messages.clone(), users);
         let app = App {
             documents,
             api,
-            health: Health::new(messages.clone(), users),
+            health: Arc::clone(&health),
             messaging: Messaging::new(messages, directory, Clock::system(), bus),
             verifier: self.verifier()?,
             graphiql: self.api.graphiql(),
@@ -76,6 +78,11 @@ impl ServeArgs {
         let listener = TcpListener::bind(address).await;
         let listener = listener.map_err(|cause| CliError::Listen { address, cause })?;
         tracing::info!(address = %listener.local_addr()?, "serving");
+        let drain = Duration::from_secs(self.api.drain_seconds);
+        let stop = signals.stop_after(drain, move || {
+            health.drain();
+            tracing::info!(seconds = drain.as_secs(), "draining");
+        });
         let stopped = serve(listener, app, stop).await?;
         tracing::info!(?stopped, "stopped");
         Ok(match stopped {

@@ -1,6 +1,7 @@
 //! Whether the process is alive, and whether its stores answer.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Json;
@@ -24,6 +25,18 @@ pub struct Health {
     messages: MessageStore,
     users: UserStore,
     last: Mutex<Option<(Instant, Report)>>,
+    is_draining: AtomicBool,
+}
+
+/// Whether requests should be sent here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub(super) enum Readiness {
+    Stores(Report),
+    /// The server stops soon.
+    Draining {
+        draining: bool,
+    },
 }
 
 /// Which stores answer.
@@ -42,7 +55,21 @@ impl Health {
             messages,
             users,
             last,
+            is_draining: AtomicBool::new(false),
         })
+    }
+
+    /// From now on `/readyz` says that nothing more should be sent here.
+    pub fn drain(&self) {
+        self.is_draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Asks no store while draining: a load balancer should know at once.
+    async fn readiness(&self) -> Readiness {
+        if self.is_draining.load(Ordering::Relaxed) {
+            return Readiness::Draining { draining: true };
+        }
+        Readiness::Stores(self.report().await)
     }
 
     async fn report(&self) -> Report {
@@ -81,13 +108,16 @@ pub(super) async fn alive() -> &'static str {
     "ok"
 }
 
-/// `/readyz`: each store, and 503 unless all answer.
-pub(super) async fn ready(State(app): State<App>) -> (StatusCode, Json<Report>) {
-    let report = app.health.report().await;
-    let status = if report.dynamodb && report.postgres {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
+/// `/readyz`: each store, and 503 unless all answer; or that the server stops
+/// soon.
+pub(super) async fn ready(State(app): State<App>) -> (StatusCode, Json<Readiness>) {
+    let readiness = app.health.readiness().await;
+    let status = match readiness {
+        Readiness::Stores(Report {
+            dynamodb: true,
+            postgres: true,
+        }) => StatusCode::OK,
+        Readiness::Stores(_) | Readiness::Draining { .. } => StatusCode::SERVICE_UNAVAILABLE,
     };
-    (status, Json(report))
+    (status, Json(readiness))
 }

@@ -21,6 +21,7 @@ mod database;
 mod documents;
 mod errors;
 mod event_stream;
+mod drain;
 mod graphiql;
 mod hostile;
 mod http;

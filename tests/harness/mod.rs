@@ -16,6 +16,7 @@ mod postgres_proxy;
 mod process;
 mod redis;
 mod socket;
+mod serving;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -45,6 +46,7 @@ pub use process::{cruddur, free_port, signal, with_stores};
 pub use redis::Redis;
 pub use socket::{OURS, Socket};
 
+pub use serving::Serving;
 pub const TABLE: &str = "cruddur-messages";
 /// How many connections to Postgres a server has.
 pub const DATABASE_CONNECTIONS: u32 = 4;

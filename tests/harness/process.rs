@@ -50,7 +50,8 @@ pub fn with_stores(command: &mut Command, cruddur: &Cruddur) {
         )
         .env("COGNITO_ISSUER", cruddur.issuer.url())
         .env("AWS_COGNITO_USER_POOL_CLIENT_ID", cruddur::dev::CLIENT_ID)
-        .env("LISTEN_ADDR", "127.0.0.1:0");
+        .env("LISTEN_ADDR", "127.0.0.1:0")
+        .env("CRUDDUR_DRAIN_SECONDS", "0");
 }
 
 /// A port below those that the system gives to clients: one of theirs could
