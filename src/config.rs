@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use axum::http::HeaderName;
 use clap::Args;
 
 use crate::auth::{Issuers, TokenUse, UserPoolId};
@@ -317,7 +318,8 @@ pub struct ApiArgs {
     /// Whether there is a GraphiQL at /graphiql, with a field for a token
     #[arg(long, env = "CRUDDUR_GRAPHIQL", value_enum, default_value_t = Switch::Off)]
     graphiql: Switch,
-    /// Origins whose pages may call the API from a browser
+    /// Origins whose pages may call the API from a browser, those of apps' web
+    /// views such as `capacitor://localhost` included
     #[arg(
         long,
         env = "CRUDDUR_CORS_ORIGIN",
@@ -325,6 +327,18 @@ pub struct ApiArgs {
         value_name = "ORIGIN,…"
     )]
     pub cors_origin: Vec<Origin>,
+    /// More request headers that those pages may send; `*` is any
+    ///
+    /// Those of the usual tools are allowed anyway: Apollo Client, OpenTelemetry,
+    /// Sentry, Datadog, New Relic and others.
+    #[arg(
+        long,
+        env = "CRUDDUR_CORS_HEADER",
+        value_delimiter = ',',
+        value_parser = header_name,
+        value_name = "NAME,…"
+    )]
+    pub cors_header: Vec<HeaderName>,
     /// What may be asked.
     #[command(flatten)]
     pub documents: DocumentsArgs,
@@ -338,20 +352,6 @@ pub struct ApiArgs {
         value_parser = clap::value_parser!(u64).range(..=A_DAY)
     )]
     pub user_cache_seconds: u64,
-    #[command(flatten)]
-    bounds: BoundsArgs,
-}
-
-/// How much may be asked for, and how fast.
-#[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "Limits")]
-pub struct BoundsArgs {
-    /// Bytes of a request's body
-    #[arg(long, env = "CRUDDUR_MAX_BODY_BYTES", default_value_t = Bounds::default().body_bytes, value_name = "N", value_parser = at_least_one())]
-    max_body_bytes: usize,
-    /// GraphQL requests that are worked on at a time; others get 503
-    #[arg(long, env = "CRUDDUR_MAX_IN_FLIGHT", default_value_t = Bounds::default().in_flight, value_name = "N", value_parser = at_least_one())]
-    max_in_flight: usize,
     /// How long everything is still served after SIGTERM, in seconds, while
     /// /readyz answers 503; 0 stops at once
     ///
@@ -366,6 +366,20 @@ pub struct BoundsArgs {
         value_parser = clap::value_parser!(u64).range(..=AN_HOUR)
     )]
     pub drain_seconds: u64,
+    #[command(flatten)]
+    bounds: BoundsArgs,
+}
+
+/// How much may be asked for, and how fast.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Limits")]
+pub struct BoundsArgs {
+    /// Bytes of a request's body
+    #[arg(long, env = "CRUDDUR_MAX_BODY_BYTES", default_value_t = Bounds::default().body_bytes, value_name = "N", value_parser = at_least_one())]
+    max_body_bytes: usize,
+    /// GraphQL requests that are worked on at a time; others get 503
+    #[arg(long, env = "CRUDDUR_MAX_IN_FLIGHT", default_value_t = Bounds::default().in_flight, value_name = "N", value_parser = at_least_one())]
+    max_in_flight: usize,
     /// Bytes of answers that are being made or wait to be read; others get 503
     #[arg(long, env = "CRUDDUR_MAX_UNREAD_BYTES", default_value_t = Bounds::default().unread_bytes, value_name = "N", value_parser = at_least_one())]
     max_unread_bytes: usize,
@@ -428,6 +442,11 @@ pub struct BoundsArgs {
     send_burst: u32,
 }
 
+fn header_name(text: &str) -> Result<HeaderName, String> {
+    let name = text.trim().parse();
+    name.map_err(|_| "not the name of an HTTP header".to_owned())
+}
+
 /// How much there may be of something.
 fn at_least_one() -> clap::builder::RangedU64ValueParser<usize> {
     clap::builder::RangedU64ValueParser::new().range(1..=u32::MAX.into())
@@ -485,7 +504,8 @@ impl ApiArgs {
     pub fn origins(&self) -> Origins {
         Origins {
             named: self.cors_origin.clone(),
-            any_localhost: false,
+            request_headers: self.cors_header.clone(),
+            ..Origins::default()
         }
     }
 }

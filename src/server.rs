@@ -13,6 +13,7 @@ mod load;
 mod media;
 mod metrics;
 mod received;
+mod origin;
 mod refused;
 mod serve;
 mod stream;
@@ -35,12 +36,13 @@ use tower_http::trace::TraceLayer;
 
 use load::Load;
 
-pub use cors::{InvalidOrigin, Origin, Origins};
+pub use cors::Origins;
 pub use documents::{Documents, InvalidManifest};
 pub use graphiql::Graphiql;
 pub use health::Health;
 pub use metrics::serve_metrics;
 pub use serve::{Stopped, serve};
+pub use origin::{InvalidOrigin, Origin};
 
 use crate::auth::CognitoVerifier;
 use crate::graphql::{Api, SendRate};
@@ -164,7 +166,7 @@ async fn graphql_or_socket(
     crowd: Extension<Crowd>,
     request: axum::extract::Request,
 ) -> Response {
-    if websocket::is_asked_for(request.headers()) {
+    if websocket::is_websocket(request.headers()) {
         websocket::open(app, load, crowd, request).await
     } else {
         graphql_http::graphql(app, load, crowd, request).await

@@ -139,8 +139,8 @@ impl DevArgs {
             verifier: verifier(&issuer),
             graphiql: graphiql(&issuer, listener.local_addr()?.ip()),
             origins: Origins {
-                named: Vec::new(),
                 any_localhost: true,
+                ..Origins::default()
             },
             send_rate: SendRate::new(10, 50),
             bounds: Bounds::default(),

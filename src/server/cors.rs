@@ -1,15 +1,106 @@
-//! Whose pages may call the API from a browser.
+//! Cross-origin requests: which pages may call the API from a browser, and with
+//! which headers.
 
-use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderName, HeaderValue, Method, Uri};
+use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderName, HeaderValue, Method};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-/// How long a browser may remember that it was allowed to call.
-const REMEMBER: Duration = Duration::from_hours(1);
+use super::origin::Origin;
+
+/// How long a browser may cache the response to a preflight.
+const PREFLIGHT_MAX_AGE: Duration = Duration::from_hours(1);
+
+/// Request headers that browsers' clients and their tools send, beside those
+/// that need no permission.
+const REQUEST_HEADERS: &[&str] = &[
+    "authorization",
+    "content-type",
+    // They need permission when they are long or have quoted parameters, as
+    // the `Accept` of Apollo Client for multipart responses.
+    "accept",
+    "accept-language",
+    "content-language",
+    // Libraries for HTTP and for server-sent events.
+    "cache-control",
+    "if-none-match",
+    "last-event-id",
+    "pragma",
+    "user-agent",
+    "x-csrf-token",
+    "x-requested-with",
+    "x-xsrf-token",
+    // Apollo Client and its tools.
+    "apollo-require-preflight",
+    "apollographql-client-name",
+    "apollographql-client-version",
+    "apollographql-library-name",
+    "apollographql-library-version",
+    "x-apollo-cache-key",
+    "x-apollo-operation-id",
+    "x-apollo-operation-name",
+    "x-apollo-operation-type",
+    "x-apollo-tracing",
+    // Other GraphQL clients, and registries of schemas.
+    "graphql-client-name",
+    "graphql-client-version",
+    "graphql-preflight",
+    "graphql-require-preflight",
+    "x-graphql-client-name",
+    "x-graphql-client-version",
+    "x-graphql-event-stream-token",
+    "x-graphql-yoga-csrf",
+    // AWS Amplify and CloudWatch RUM.
+    "x-amz-date",
+    "x-amz-security-token",
+    "x-amz-user-agent",
+    "x-amzn-trace-id",
+    // Request ids.
+    "request-id",
+    "x-correlation-id",
+    "x-request-id",
+    "x-trace-id",
+    // W3C Trace Context and Baggage: OpenTelemetry, Sentry and most others.
+    "baggage",
+    "traceparent",
+    "tracestate",
+    // Formats of traces before it, and those of vendors.
+    "b3",
+    "x-b3-flags",
+    "x-b3-parentspanid",
+    "x-b3-sampled",
+    "x-b3-spanid",
+    "x-b3-traceid",
+    "uber-trace-id",
+    "x-cloud-trace-context",
+    "sentry-trace",
+    "x-datadog-origin",
+    "x-datadog-parent-id",
+    "x-datadog-sampling-priority",
+    "x-datadog-tags",
+    "x-datadog-trace-id",
+    "newrelic",
+    "x-newrelic-id",
+    "x-newrelic-transaction",
+    "elastic-apm-traceparent",
+    "x-dtc",
+    "x-dtpc",
+    "x-dtreferer",
+    "x-dynatrace",
+    "x-honeycomb-trace",
+    "x-highlight-request",
+    "x-instana-l",
+    "x-instana-s",
+    "x-instana-t",
+    "x-posthog-distinct-id",
+    "x-posthog-session-id",
+    "x-posthog-window-id",
+    // Azure Application Insights.
+    "request-context",
+    "x-ms-request-id",
+    "x-ms-request-root-id",
+];
 
 /// Pages that may call: named ones, and with `any_localhost` those of this
 /// machine.
@@ -19,76 +110,33 @@ pub struct Origins {
     pub named: Vec<Origin>,
     /// Any page served from this machine, on any port.
     pub any_localhost: bool,
-}
-
-/// The origin of a page, such as `https://cruddur.com`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Origin(HeaderValue);
-
-/// A text that is no origin.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not an origin like https://cruddur.com (scheme and host, no path)")]
-pub struct InvalidOrigin(String);
-
-impl FromStr for Origin {
-    type Err = InvalidOrigin;
-
-    fn from_str(text: &str) -> Result<Self, InvalidOrigin> {
-        let invalid = || InvalidOrigin(text.to_owned());
-        let uri: Uri = text.parse().map_err(|_| invalid())?;
-        let web = matches!(uri.scheme_str(), Some("http" | "https"));
-        let bare = uri.path_and_query().is_none_or(|path| path == "/") && !text.ends_with('/');
-        if web && bare && uri.authority().is_some() {
-            HeaderValue::from_str(&text.to_ascii_lowercase())
-                .map(Self)
-                .map_err(|_| invalid())
-        } else {
-            Err(invalid())
-        }
-    }
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.to_str().unwrap_or_default())
-    }
+    /// Request headers that pages may send beside those of the usual tools.
+    pub request_headers: Vec<HeaderName>,
 }
 
 impl Origins {
     /// Whether a page may call.
     #[must_use]
     pub fn allow(&self, origin: &HeaderValue) -> bool {
-        self.named.iter().any(|named| named.0 == origin)
-            || self.any_localhost && is_localhost(origin)
+        Origin::of(origin).is_some_and(|origin| {
+            self.named.contains(&origin) || self.any_localhost && origin.is_localhost()
+        })
     }
 
     pub(super) fn layer(&self) -> CorsLayer {
         let origins = self.clone();
+        let known = REQUEST_HEADERS.iter().copied();
+        let mut headers: Vec<_> = known.map(HeaderName::from_static).collect();
+        headers.extend(self.request_headers.iter().cloned());
         CorsLayer::new()
             .allow_origin(AllowOrigin::predicate(move |origin, _| {
                 origins.allow(origin)
             }))
             .allow_methods([Method::GET, Method::POST])
-            .allow_headers([
-                AUTHORIZATION,
-                CONTENT_TYPE,
-                super::REQUEST_ID.clone(),
-                HeaderName::from_static("traceparent"),
-            ])
+            .allow_headers(headers)
             .expose_headers([super::REQUEST_ID.clone(), RETRY_AFTER, WWW_AUTHENTICATE])
-            .max_age(REMEMBER)
+            .max_age(PREFLIGHT_MAX_AGE)
     }
-}
-
-fn is_localhost(origin: &HeaderValue) -> bool {
-    let uri = origin
-        .to_str()
-        .ok()
-        .and_then(|origin| origin.parse::<Uri>().ok());
-    let host = uri.as_ref().and_then(Uri::host);
-    host.is_some_and(|host| {
-        matches!(host, "localhost" | "127.0.0.1" | "[::1]") || host.ends_with(".localhost")
-    })
 }
 
 #[cfg(test)]
@@ -97,40 +145,32 @@ mod tests {
 
     #[test]
     fn only_named_pages_and_in_dev_those_of_this_machine_may_call() {
-        let origins = Origins {
-            named: vec!["https://cruddur.com".parse().expect("an origin")],
-            any_localhost: true,
+        let named = ["https://cruddur.com", "tauri://localhost"];
+        let mut origins = Origins {
+            named: named
+                .map(|named| named.parse().expect("an origin"))
+                .to_vec(),
+            ..Origins::default()
         };
-        for (origin, allowed) in [
-            ("https://cruddur.com", true),
-            ("http://localhost:3000", true),
-            ("http://127.0.0.1:5173", true),
-            ("http://app.localhost", true),
-            ("http://cruddur.com", false),
-            ("https://localhost.evil.com", false),
-            ("null", false),
+        for (origin, is_named, is_allowed_in_dev) in [
+            ("https://cruddur.com", true, true),
+            ("https://cruddur.com:443", true, true),
+            ("tauri://localhost", true, true),
+            ("capacitor://localhost", false, true),
+            ("http://localhost:3000", false, true),
+            ("http://127.0.0.1:5173", false, true),
+            ("http://app.localhost", false, true),
+            ("http://cruddur.com", false, false),
+            ("https://cruddur.com:8443", false, false),
+            ("https://localhost.evil.com", false, false),
+            ("null", false, false),
         ] {
-            assert_eq!(
-                origins.allow(&HeaderValue::from_static(origin)),
-                allowed,
-                "{origin}"
-            );
-        }
-    }
-
-    #[test]
-    fn an_origin_has_no_path() {
-        for wrong in [
-            "cruddur.com",
-            "https://cruddur.com/",
-            "https://cruddur.com/app",
-            "*",
-            "ftp://cruddur.com",
-        ] {
-            assert_eq!(
-                wrong.parse::<Origin>(),
-                Err(InvalidOrigin(wrong.to_owned()))
-            );
+            for any_localhost in [false, true] {
+                origins.any_localhost = any_localhost;
+                let expected = is_named || any_localhost && is_allowed_in_dev;
+                let allowed = origins.allow(&HeaderValue::from_static(origin));
+                assert_eq!(allowed, expected, "{origin}");
+            }
         }
     }
 }

@@ -7,6 +7,7 @@
 mod close;
 mod conversation;
 mod crowd;
+mod handshake;
 mod operation;
 mod operations;
 mod protocol;
@@ -15,20 +16,18 @@ mod socket;
 mod writer;
 
 use axum::Extension;
-use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::{FromRequestParts, Request, State};
-use axum::http::header::{AUTHORIZATION, HOST, ORIGIN, UPGRADE};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use axum::extract::{Request, State};
+use axum::http::header::AUTHORIZATION;
 use axum::response::{IntoResponse, Response};
 use tracing::Instrument;
 
 pub(super) use crowd::{Crowd, Seat};
+pub(super) use handshake::is_websocket;
 
 use super::load::Load;
 use super::refused::Refused;
 use super::serve::Lease;
-use super::{App, Origins, request_id};
-use crate::graphql::Code;
+use super::{App, request_id};
 use socket::{Opened, live};
 
 /// The subprotocol.
@@ -36,12 +35,6 @@ const SUBPROTOCOL: &str = "graphql-transport-ws";
 /// What is kept of a socket to read into: most messages of clients are small,
 /// and most sockets are silent.
 const READ_BUFFER: usize = 4 * 1024;
-
-/// Whether a request asks for a socket.
-pub(super) fn is_asked_for(headers: &HeaderMap) -> bool {
-    let asked = headers.get(UPGRADE).map(HeaderValue::as_bytes);
-    asked.is_some_and(|protocol| protocol.eq_ignore_ascii_case(b"websocket"))
-}
 
 /// Turns a connection into a socket.
 pub(super) async fn open(
@@ -51,16 +44,9 @@ pub(super) async fn open(
     request: Request,
 ) -> Response {
     let (mut parts, _) = request.into_parts();
-    if !may_open(&app.origins, &parts.headers) {
-        let message = "Pages of this origin may not connect.";
-        return Refused::new(StatusCode::FORBIDDEN, Code::Forbidden, message).into_response();
-    }
-    let upgrade = match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
+    let upgrade = match handshake::accept(&app, &mut parts).await {
         Ok(upgrade) => upgrade,
-        Err(wrong) => {
-            let message = format!("This does not open a WebSocket: {}.", wrong.body_text());
-            return Refused::bad(StatusCode::BAD_REQUEST, message).into_response();
-        }
+        Err(rejection) => return rejection,
     };
     let Some(lease) = parts.extensions.remove::<Lease>() else {
         return Refused::internal().into_response();
@@ -81,18 +67,4 @@ pub(super) async fn open(
         .max_message_size(largest)
         .max_frame_size(largest)
         .on_upgrade(|socket| live(socket, opened).instrument(span))
-}
-
-/// Browsers let every page open a socket to anywhere, and say which page it is:
-/// one that may call, or one of this server's own.
-fn may_open(origins: &Origins, headers: &HeaderMap) -> bool {
-    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
-    let mut pages = headers.get_all(ORIGIN).iter();
-    pages.all(|page| origins.allow(page) || host.is_some_and(|host| is_page_of(page, host)))
-}
-
-fn is_page_of(origin: &HeaderValue, host: &str) -> bool {
-    let page = origin.to_str().ok().and_then(|page| page.parse().ok());
-    let authority = page.as_ref().and_then(Uri::authority);
-    authority.is_some_and(|authority| authority.as_str().eq_ignore_ascii_case(host))
 }

@@ -16,6 +16,7 @@ mod commands;
 mod concurrency;
 mod connections;
 mod cost;
+mod cors;
 mod create_message;
 mod database;
 mod documents;

@@ -158,7 +158,7 @@ pub async fn start_on(database: Database, setup: Setup) -> Cruddur {
         graphiql: setup.graphiql,
         origins: Origins {
             named: vec!["https://cruddur.example".parse().expect("an origin")],
-            any_localhost: false,
+            ..Origins::default()
         },
         send_rate: setup.send_rate,
         bounds: setup.bounds,

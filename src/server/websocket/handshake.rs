@@ -1,0 +1,126 @@
+//! The request that opens a WebSocket, as clients and proxies send it.
+
+use axum::extract::FromRequestParts;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::http::header::{
+    CONNECTION, HOST, ORIGIN, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
+use axum::response::{IntoResponse, Response};
+use tokio::time::timeout;
+
+use crate::auth::Caller;
+use crate::graphql::Code;
+use crate::server::App;
+use crate::server::caller::caller;
+use crate::server::execution::REQUEST_DEADLINE;
+use crate::server::origin::Origin;
+use crate::server::refused::Refused;
+
+/// The version of the protocol (RFC 6455).
+const VERSION: &str = "13";
+/// The most characters of a header that are logged.
+const LONGEST_LOGGED: usize = 200;
+
+/// Whether a request asks for a WebSocket, also where a proxy has left out what
+/// concerns its own connection: browsers' handshakes have a key in any case.
+pub(in crate::server) fn is_websocket(headers: &HeaderMap) -> bool {
+    lists(headers, &UPGRADE, "websocket") || headers.contains_key(SEC_WEBSOCKET_KEY)
+}
+
+/// Checks who opens a WebSocket and with what; or the response that rejects it.
+pub(super) async fn accept(app: &App, parts: &mut Parts) -> Result<WebSocketUpgrade, Response> {
+    let allowed = check_origin(app, &parts.headers).await;
+    allowed.map_err(IntoResponse::into_response)?;
+    let headers = &parts.headers;
+    let is_upgrade =
+        lists(headers, &CONNECTION, "upgrade") && lists(headers, &UPGRADE, "websocket");
+    if parts.version < Version::HTTP_11 || !is_upgrade {
+        let message = "A WebSocket needs HTTP/1.1 with the headers `Connection: Upgrade` and `Upgrade: websocket`. \
+            If a proxy is in front of this server, configure it to forward them.";
+        return Err(upgrade_required(message));
+    }
+    let has_version = headers.contains_key(SEC_WEBSOCKET_VERSION);
+    if has_version && !lists(headers, &SEC_WEBSOCKET_VERSION, VERSION) {
+        let message = "A WebSocket needs the header `Sec-WebSocket-Version: 13`.";
+        return Err(upgrade_required(message));
+    }
+    one_value(&mut parts.headers);
+    let upgrade = WebSocketUpgrade::from_request_parts(parts, &()).await;
+    upgrade.map_err(|rejection| {
+        let message = format!("This does not open a WebSocket: {}.", rejection.body_text());
+        Refused::bad(StatusCode::BAD_REQUEST, message).into_response()
+    })
+}
+
+/// Replaces headers that are lists, on however many lines, by the value that
+/// opens a WebSocket: axum looks at the first line alone.
+fn one_value(headers: &mut HeaderMap) {
+    for (name, value) in [
+        (CONNECTION, "upgrade"),
+        (UPGRADE, "websocket"),
+        (SEC_WEBSOCKET_VERSION, VERSION),
+    ] {
+        if lists(headers, &name, value) {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+    }
+}
+
+/// Whether a header has this item, in any case, in a list that may be spread
+/// over several lines (RFC 9110, 5.3).
+fn lists(headers: &HeaderMap, name: &HeaderName, item: &str) -> bool {
+    let lines = headers.get_all(name).iter();
+    let mut items = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    items.any(|listed| listed.trim_ascii().eq_ignore_ascii_case(item.as_bytes()))
+}
+
+fn upgrade_required(message: &str) -> Response {
+    let mut response = Refused::bad(StatusCode::UPGRADE_REQUIRED, message).into_response();
+    let headers = response.headers_mut();
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static(VERSION));
+    response
+}
+
+/// Browsers let every page open a WebSocket to any server, and send the page's
+/// origin. Allowed are pages that may call, pages of this server, and requests
+/// with a valid token in `Authorization`, which a page cannot set.
+async fn check_origin(app: &App, headers: &HeaderMap) -> Result<(), Refused> {
+    let host = headers.get(HOST);
+    let is_own = |page: &HeaderValue| {
+        let origin = Origin::of(page);
+        origin.is_some_and(|origin| host.is_some_and(|host| origin.is_of_host(host)))
+    };
+    let is_foreign = |page: &&HeaderValue| !app.origins.allow(page) && !is_own(page);
+    let Some(foreign) = headers.get_all(ORIGIN).iter().find(is_foreign) else {
+        return Ok(());
+    };
+    match timeout(REQUEST_DEADLINE, caller(app, headers)).await {
+        Ok(Ok(Caller::SignedIn { .. })) => return Ok(()),
+        Ok(Err(refused)) if refused.code() == Code::Unavailable => return Err(refused),
+        Err(_) => return Err(Refused::too_late()),
+        Ok(Ok(Caller::Anonymous) | Err(_)) => {}
+    }
+    let (origin, host) = (logged(Some(foreign)), logged(host));
+    tracing::info!(
+        origin,
+        host,
+        "a WebSocket was rejected: its Origin is neither in --cors-origin nor that of its Host"
+    );
+    let message = "Pages of this origin may not connect.";
+    Err(Refused::new(
+        StatusCode::FORBIDDEN,
+        Code::Forbidden,
+        message,
+    ))
+}
+
+fn logged(header: Option<&HeaderValue>) -> String {
+    let text = header.map(|header| String::from_utf8_lossy(header.as_bytes()));
+    text.map_or_else(String::new, |text| {
+        text.chars().take(LONGEST_LOGGED).collect()
+    })
+}
