@@ -1,5 +1,6 @@
 //! The HTTP server: routes, sockets, who calls, and the way down to `graphql`.
 
+mod accept;
 mod answered;
 mod caller;
 mod cors;
@@ -12,8 +13,8 @@ mod health;
 mod load;
 mod media;
 mod metrics;
-mod received;
 mod origin;
+mod received;
 mod refused;
 mod serve;
 mod stream;
@@ -41,8 +42,8 @@ pub use documents::{Documents, InvalidManifest};
 pub use graphiql::Graphiql;
 pub use health::Health;
 pub use metrics::serve_metrics;
-pub use serve::{Stopped, serve};
 pub use origin::{InvalidOrigin, Origin};
+pub use serve::{Stopped, serve};
 
 use crate::auth::CognitoVerifier;
 use crate::graphql::{Api, SendRate};

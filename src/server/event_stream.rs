@@ -5,8 +5,8 @@
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 
-use axum::http::header::ACCEPT;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::header::{ACCEPT, CACHE_CONTROL};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
@@ -16,10 +16,10 @@ use serde::Serialize;
 use tracing::Instrument;
 
 use super::Bounds;
+use super::accept::accepts;
 use super::answered::{Answering, FirstError, Outcome};
 use super::caller::end_of_token;
 use super::load::Space;
-use super::media::accepts;
 use super::refused::{Errors, Refused};
 use super::serve::Lease;
 use super::websocket::{Crowd, Seat};
@@ -33,7 +33,7 @@ const EVENT_STREAM: &str = "text/event-stream";
 
 /// Whether a client takes events.
 pub(super) fn is_accepted(headers: &HeaderMap) -> bool {
-    accepts(headers, ACCEPT, EVENT_STREAM)
+    accepts(headers, &ACCEPT, EVENT_STREAM)
 }
 
 /// The answer of a query or a mutation, as the only event.
@@ -44,7 +44,7 @@ pub(super) fn only(answer: &async_graphql::Response, space: Space) -> Response {
         let _held = &space;
         Infallibly::Ok(event)
     });
-    let mut response = Sse::new(events).into_response();
+    let mut response = unbuffered(Sse::new(events).into_response());
     if let Some(code) = Code::of_first(&answer.errors) {
         response.extensions_mut().insert(FirstError(code));
     }
@@ -122,8 +122,9 @@ impl EventStream {
         };
         let events = stream::unfold(telling, Telling::next);
         let events = events.chain(stream::once(async { complete() }));
+        let events = stream::once(async { opened() }).chain(events);
         let events = events.take_until(self.end).map(Infallibly::Ok);
-        Sse::new(events).keep_alive(self.alive).into_response()
+        unbuffered(Sse::new(events).keep_alive(self.alive).into_response())
     }
 }
 
@@ -158,7 +159,23 @@ impl Telling {
     }
 }
 
+/// Keeps proxies from collecting events, to compress them or to send fewer packets.
+fn unbuffered(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    // Understood by nginx and by proxies that follow it.
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    let cache_control = HeaderValue::from_static("no-store, no-transform");
+    headers.insert(CACHE_CONTROL, cache_control);
+    response
+}
+
 type Infallibly = Result<Event, Infallible>;
+
+/// A comment: many proxies, and some browsers, pass on the head of a response
+/// only with the first bytes of its body.
+fn opened() -> Event {
+    Event::default().comment("open")
+}
 
 fn next(payload: &impl Serialize) -> Event {
     let event = Event::default().event("next");

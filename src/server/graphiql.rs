@@ -14,8 +14,8 @@ use axum::{Json, Router};
 use flate2::read::GzDecoder;
 
 use super::App;
+use super::accept::accepts;
 use super::graphql_http::no_such_path;
-use super::media::accepts;
 
 /// Name and bytes, compressed by gzip, of each file that `build.rs` has bundled.
 const FILES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/graphiql_files.rs"));
@@ -93,7 +93,7 @@ fn answer(name: &str, compressed: &'static [u8], headers: &HeaderMap) -> Respons
         (REFERRER_POLICY, "no-referrer"),
         (VARY, "accept-encoding"),
     ];
-    if accepts(headers, ACCEPT_ENCODING, "gzip") {
+    if accepts(headers, &ACCEPT_ENCODING, "gzip") {
         return (headers_of_all, [(CONTENT_ENCODING, "gzip")], compressed).into_response();
     }
     let mut bytes = Vec::new();
@@ -132,7 +132,7 @@ mod tests {
             let value = HeaderValue::from_static(accepted);
             let headers = HeaderMap::from_iter([(ACCEPT_ENCODING, value)]);
             assert_eq!(
-                accepts(&headers, ACCEPT_ENCODING, "gzip"),
+                accepts(&headers, &ACCEPT_ENCODING, "gzip"),
                 takes,
                 "{accepted}"
             );

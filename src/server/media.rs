@@ -1,7 +1,11 @@
 //! Which media type an answer has (GraphQL over HTTP, 5 and 6.4).
 
+use std::cmp::Ordering;
+
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderValue};
+
+use super::accept::{Accepted, split};
 
 /// The media type of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,24 +25,26 @@ impl Media {
         })
     }
 
-    /// What the client accepts best; `None` where it accepts neither. Nothing
-    /// named is JSON, and so is a tie of wildcards.
+    /// What the client accepts best; `None` where it accepts neither. A header
+    /// without a media range is no header, and accepts JSON; a tie of wildcards
+    /// is JSON as well.
     pub fn accepted(headers: &HeaderMap) -> Option<Self> {
-        let mut ranges = Vec::new();
-        for header in headers.get_all(ACCEPT) {
-            ranges.extend(header.to_str().ok()?.split(',').filter_map(range));
-        }
-        if ranges.is_empty() {
+        let accepted = Accepted::of(headers, &ACCEPT);
+        if accepted.has_no_media_range() {
             return Some(Self::Json);
         }
-        let best = [Self::GraphqlResponse, Self::Json].map(|media| quality(&ranges, media.name()));
-        let [(graphql, graphql_named), (json, json_named)] = best;
-        match (graphql, json) {
-            (0, 0) => None,
-            _ if graphql > json => Some(Self::GraphqlResponse),
-            _ if graphql == json && graphql_named && !json_named => Some(Self::GraphqlResponse),
-            _ if graphql == json && graphql_named && json_named => first_named(&ranges),
-            _ => Some(Self::Json),
+        let graphql = accepted.media_type(Self::GraphqlResponse.name());
+        let json = accepted.media_type(Self::Json.name());
+        let graphql_is_first = match (graphql.named_at, json.named_at) {
+            (Some(graphql), Some(json)) => graphql < json,
+            (named, None) => named.is_some(),
+            (None, Some(_)) => false,
+        };
+        match graphql.quality.cmp(&json.quality) {
+            _ if graphql.quality == 0 && json.quality == 0 => None,
+            Ordering::Greater => Some(Self::GraphqlResponse),
+            Ordering::Equal if graphql_is_first => Some(Self::GraphqlResponse),
+            Ordering::Equal | Ordering::Less => Some(Self::Json),
         }
     }
 
@@ -50,64 +56,6 @@ impl Media {
     }
 }
 
-/// Whether a client accepts something that it has to name: a media type, a
-/// coding.
-pub(super) fn accepts(headers: &HeaderMap, header: HeaderName, name: &str) -> bool {
-    let accepted = headers.get_all(header).iter();
-    let accepted = accepted.filter_map(|accepted| accepted.to_str().ok());
-    let mut ranges = accepted.flat_map(|accepted| accepted.split(',').filter_map(range));
-    ranges.any(|(range, quality)| range == name && quality > 0)
-}
-
-/// A media range and its quality in thousandths.
-fn range(text: &str) -> Option<(String, u16)> {
-    let mut parts = text.split(';').map(str::trim);
-    let name = parts.next().filter(|name| !name.is_empty())?;
-    let mut quality = 1000;
-    for parameter in parts {
-        if let Some((key, value)) = parameter.split_once('=')
-            && key.trim().eq_ignore_ascii_case("q")
-        {
-            quality = thousandths(value.trim())?;
-        }
-    }
-    Some((name.to_ascii_lowercase(), quality))
-}
-
-/// `0`, `0.5`, `1.000` (RFC 9110, 12.4.2).
-fn thousandths(quality: &str) -> Option<u16> {
-    let (whole, fraction) = quality.split_once('.').unwrap_or((quality, ""));
-    let digits = fraction.bytes().all(|byte| byte.is_ascii_digit());
-    if fraction.len() > 3 || !digits {
-        return None;
-    }
-    let fraction: u16 = format!("{fraction:0<3}").parse().ok()?;
-    match whole {
-        "0" => Some(fraction),
-        "1" if fraction == 0 => Some(1000),
-        _ => None,
-    }
-}
-
-/// The quality that the most specific range gives a media type, and whether
-/// that range names it.
-fn quality(ranges: &[(String, u16)], name: &str) -> (u16, bool) {
-    for (pattern, named) in [(name, true), ("application/*", false), ("*/*", false)] {
-        if let Some((_, quality)) = ranges.iter().find(|(range, _)| range == pattern) {
-            return (*quality, named);
-        }
-    }
-    (0, false)
-}
-
-fn first_named(ranges: &[(String, u16)]) -> Option<Media> {
-    ranges.iter().find_map(|(range, _)| {
-        [Media::GraphqlResponse, Media::Json]
-            .into_iter()
-            .find(|media| range == media.name())
-    })
-}
-
 /// Whether a body is JSON in UTF-8.
 pub(super) fn is_json(headers: &HeaderMap) -> bool {
     let content_type = headers
@@ -116,7 +64,7 @@ pub(super) fn is_json(headers: &HeaderMap) -> bool {
     let Some(content_type) = content_type else {
         return false;
     };
-    let mut parts = content_type.split(';').map(str::trim);
+    let mut parts = split(content_type, ';').into_iter().map(str::trim);
     let is_json = parts
         .next()
         .is_some_and(|name| name.eq_ignore_ascii_case("application/json"));
@@ -159,6 +107,19 @@ mod tests {
             ),
             ("application/graphql-response+json, */*", graphql),
             ("application/json;q=0, */*", graphql),
+            ("application/json, application/*+json", json),
+            ("application/*+json", graphql),
+            // Java before 19.
+            ("text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2", json),
+            ("*", json),
+            (",", json),
+            (";q=0.5", json),
+            ("json", json),
+            (
+                "application/graphql-response+json;q=1., application/json;q=.9",
+                graphql,
+            ),
+            ("*;q=0", None),
             ("text/html, */*;q=0.1", json),
             ("text/html", None),
             ("application/json;q=0", None),
@@ -177,6 +138,7 @@ mod tests {
         for (content_type, expected) in [
             ("application/json", true),
             ("Application/JSON; Charset=\"UTF-8\"", true),
+            ("application/json; title=\"a; charset=latin1\"", true),
             ("application/json; charset=latin1", false),
             ("text/plain", false),
             ("application/x-www-form-urlencoded", false),

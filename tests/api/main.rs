@@ -10,6 +10,7 @@
 mod harness;
 use harness::original;
 
+mod accept;
 mod adoption;
 mod check;
 mod commands;
@@ -37,6 +38,7 @@ mod policies;
 mod pooler;
 mod pressure;
 mod properties;
+mod proxies;
 mod schema;
 mod sign_in;
 mod stores;

@@ -1,0 +1,255 @@
+//! The header `Accept` (RFC 9110, 12.5.1), and those of the same form.
+//!
+//! Clients send what is not in its grammar: `*`, `q=.2`, empty items. Every
+//! item that can be understood counts, and the others are passed over.
+
+use axum::http::{HeaderMap, HeaderName};
+
+/// The items of a header, in their order.
+#[derive(Debug, Default)]
+pub(super) struct Accepted(Vec<Item>);
+
+/// A media range or a coding, in lower case, and its quality in thousandths.
+#[derive(Debug)]
+struct Item {
+    name: String,
+    quality: u16,
+}
+
+/// How well a media type is accepted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Acceptance {
+    /// In thousandths; 0 is not at all.
+    pub quality: u16,
+    /// By the position of the item that names it, not by a wildcard.
+    pub named_at: Option<usize>,
+}
+
+/// Whether a client accepts something that it has to name: a media type, a
+/// coding.
+pub(super) fn accepts(headers: &HeaderMap, header: &HeaderName, name: &str) -> bool {
+    let accepted = Accepted::of(headers, header);
+    accepted
+        .of_pattern(name)
+        .is_some_and(|(_, item)| item.quality > 0)
+}
+
+impl Accepted {
+    /// The items of all lines of a header.
+    pub fn of(headers: &HeaderMap, header: &HeaderName) -> Self {
+        let mut items = Vec::new();
+        for line in headers.get_all(header) {
+            let line = String::from_utf8_lossy(line.as_bytes());
+            items.extend(split(&line, ',').into_iter().filter_map(item));
+        }
+        Self(items)
+    }
+
+    /// Whether no item is a media range.
+    pub fn has_no_media_range(&self) -> bool {
+        !self.0.iter().any(|item| item.name.contains('/'))
+    }
+
+    /// How well a media type is accepted, by the most specific range for it.
+    pub fn media_type(&self, name: &str) -> Acceptance {
+        if let Some((position, item)) = self.of_pattern(name) {
+            return Acceptance {
+                quality: item.quality,
+                named_at: Some(position),
+            };
+        }
+        // `application/*+json` is no range of the specification's, but clients
+        // of Spring send it.
+        let suffix = name
+            .split_once('+')
+            .map(|(_, suffix)| format!("application/*+{suffix}"));
+        let patterns = suffix.iter().map(String::as_str);
+        let mut patterns = patterns.chain(["application/*", "*/*"]);
+        let found = patterns.find_map(|pattern| self.of_pattern(pattern));
+        Acceptance {
+            quality: found.map_or(0, |(_, item)| item.quality),
+            named_at: None,
+        }
+    }
+
+    /// The best item of this name: it may be there several times, with
+    /// parameters other than `q`, which are not compared.
+    fn of_pattern(&self, pattern: &str) -> Option<(usize, &Item)> {
+        let items = self.0.iter().enumerate();
+        // The first of equals.
+        items
+            .rev()
+            .filter(|(_, item)| item.name == pattern)
+            .max_by_key(|(_, item)| item.quality)
+    }
+}
+
+/// An item, if there is a name in it.
+fn item(text: &str) -> Option<Item> {
+    let mut parts = split(text, ';').into_iter();
+    let mut name = parts.next()?.to_ascii_lowercase();
+    name.retain(|character| !character.is_ascii_whitespace());
+    if name.is_empty() {
+        return None;
+    }
+    if name == "*" {
+        name.push_str("/*");
+    }
+    let mut parameters = parts.filter_map(|parameter| parameter.split_once('='));
+    let weight = parameters.find(|(key, _)| key.trim().eq_ignore_ascii_case("q"));
+    let quality = weight.and_then(|(_, value)| thousandths(value));
+    Some(Item {
+        name,
+        quality: quality.unwrap_or(1000),
+    })
+}
+
+/// `0`, `0.5`, `1.000` (RFC 9110, 12.4.2); also `.5`, `1.`, `"0.5"` and more
+/// digits than three. What is no number has no weight.
+fn thousandths(quality: &str) -> Option<u16> {
+    let quality = quality.trim().trim_matches('"').trim();
+    let is_decimal = quality
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let quality: f64 = quality.parse().ok().filter(|_| is_decimal)?;
+    let thousandths = (quality.min(1.0) * 1000.0).round();
+    // However little is not nothing.
+    let least = if quality > 0.0 { 1.0 } else { 0.0 };
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it is between 0 and 1000"
+    )]
+    Some(thousandths.max(least) as u16)
+}
+
+/// The parts between separators that are not quoted. A quote that is not closed
+/// is none.
+pub(super) fn split(text: &str, separator: char) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let mut start = 0;
+    let mut position = 0;
+    // Where one is not closed, none behind it is: a header is gone through once.
+    let mut are_closed = true;
+    while let Some(character) = text[position..].chars().next() {
+        let next = position + character.len_utf8();
+        if character == '"' && are_closed {
+            let closing = closing_quote(text, next);
+            are_closed = closing.is_some();
+            position = closing.unwrap_or(next);
+            continue;
+        }
+        if character == separator {
+            parts.push(&text[start..position]);
+            start = next;
+        }
+        position = next;
+    }
+    parts.push(&text[start..]);
+    parts
+}
+
+/// The position behind the quote that closes a quoted string.
+fn closing_quote(text: &str, from: usize) -> Option<usize> {
+    let mut is_escaped = false;
+    for (position, byte) in text.bytes().enumerate().skip(from) {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = true,
+            b'"' => return Some(position + 1),
+            _ => {}
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+    use axum::http::header::ACCEPT;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn json(lines: &[&str]) -> (u16, bool) {
+        let lines = lines.iter().map(|line| {
+            let line = HeaderValue::from_bytes(line.as_bytes());
+            (ACCEPT, line.expect("a header"))
+        });
+        let accepted = Accepted::of(&lines.collect(), &ACCEPT);
+        let json = accepted.media_type("application/json");
+        (json.quality, json.named_at.is_some())
+    }
+
+    #[test]
+    fn quality_is_read_in_every_form_in_which_clients_write_it() {
+        for (accept, expected) in [
+            ("application/json", (1000, true)),
+            ("application/json;q=0.5", (500, true)),
+            ("application/json ; Q = 0.5", (500, true)),
+            ("application/json; q=.2", (200, true)),
+            ("application/json; q=1.", (1000, true)),
+            ("application/json; q=0.", (0, true)),
+            ("application/json; q=0.33333", (333, true)),
+            ("application/json; q=0.00001", (1, true)),
+            ("application/json; q=\"0.5\"", (500, true)),
+            ("application/json; q=5", (1000, true)),
+            ("application/json; q=", (1000, true)),
+            ("application/json; q", (1000, true)),
+            ("application/json; q=high", (1000, true)),
+            ("application/json; q=NaN", (1000, true)),
+            ("application/json; q=-1", (1000, true)),
+            ("application/json; q=0.5; ext=1; q=0.9", (500, true)),
+            ("application/json; charset=utf-8; q=0.5; level", (500, true)),
+            ("application / json", (1000, true)),
+        ] {
+            assert_eq!(json(&[accept]), expected, "{accept}");
+        }
+    }
+
+    #[test]
+    fn items_of_all_lines_count_and_what_is_none_is_passed_over() {
+        for (lines, expected) in [
+            (&["*"][..], (1000, false)),
+            (&["*;q=.2"], (200, false)),
+            (&["text/html, *; q=.2, */*; q=.1"], (200, false)),
+            (&["application/*;q=0.3, */*"], (300, false)),
+            (&["application/*+json"], (0, false)),
+            (&["text/html", "application/json;q=0.4"], (400, true)),
+            (&[",, application/json ,"], (1000, true)),
+            (&["; q=0.1, application/json"], (1000, true)),
+            (&["text/ümlaut, application/json"], (1000, true)),
+            (
+                &["text/x; title=\"a, application/json;q=0\", application/json;q=0.6"],
+                (600, true),
+            ),
+            (
+                &["text/x; title=\"a \\\", b\";q=0, application/json"],
+                (1000, true),
+            ),
+            (
+                &["text/x; title=\"not closed, application/json"],
+                (1000, true),
+            ),
+            (
+                &["application/json; version=2; q=0.1, application/json; q=0.7"],
+                (700, true),
+            ),
+        ] {
+            assert_eq!(json(lines), expected, "{lines:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_header_is_split_into_what_it_is_made_of(
+            text in r#"[a-c/*;,="\\ü .]{0,40}"#,
+        ) {
+            let parts = split(&text, ',');
+            prop_assert_eq!(parts.join(","), text.as_str());
+            for part in parts {
+                let _ = item(part);
+            }
+        }
+    }
+}
