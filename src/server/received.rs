@@ -162,7 +162,7 @@ fn persisted_query(mut extensions: Map<String, Value>) -> Result<Option<String>,
     }
 }
 
-fn bad(why: impl std::fmt::Display) -> Refused {
+pub(super) fn bad(why: impl std::fmt::Display) -> Refused {
     let message = format!("This is not a GraphQL request: {why}.");
     Refused::bad(StatusCode::BAD_REQUEST, message)
 }

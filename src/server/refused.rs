@@ -74,11 +74,6 @@ impl Refused {
         )
     }
 
-    /// What is wrong, in a sentence.
-    pub fn message(&self) -> &str {
-        &self.message
-    }
-
     pub fn code(&self) -> Code {
         self.code
     }

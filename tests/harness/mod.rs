@@ -16,8 +16,8 @@ mod pgbouncer;
 mod postgres_proxy;
 mod process;
 mod redis;
-mod socket;
 mod serving;
+mod socket;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -46,9 +46,9 @@ pub use pgbouncer::PgBouncer;
 pub use postgres_proxy::PostgresProxy;
 pub use process::{cruddur, free_port, signal, with_stores};
 pub use redis::Redis;
+pub use serving::Serving;
 pub use socket::{OURS, Socket};
 
-pub use serving::Serving;
 pub const TABLE: &str = "cruddur-messages";
 /// How many connections to Postgres a server has.
 pub const DATABASE_CONNECTIONS: u32 = 4;

@@ -7,11 +7,13 @@ use axum::extract::ws::{Message, WebSocket};
 use axum::http::HeaderValue;
 use futures_util::future::{BoxFuture, FutureExt, pending};
 use futures_util::stream::{SplitStream, StreamExt};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tungstenite::Error;
+use tungstenite::error::{CapacityError, ProtocolError};
 
 use super::close::Close;
 use super::crowd::Crowd;
@@ -195,18 +197,20 @@ async fn next(
     }
 }
 
-fn pong(payload: Option<Value>, room: Room) {
+fn pong(payload: Option<Box<RawValue>>, room: Room) {
     let pong = ServerMessage::Pong { payload };
     room.send(Outgoing::Reply(pong.text()));
 }
 
-/// What is wrong with what could not be read.
+/// What is wrong with what could not be read. A connection that ended without
+/// a close frame is gone, however its end was noticed.
 fn wrong(error: axum::Error) -> Close {
-    match error.into_inner().downcast_ref() {
-        Some(Error::Capacity(tungstenite::error::CapacityError::MessageTooLong {
-            max_size,
-            ..
-        })) => Close::TooLarge(*max_size),
+    let error = error.into_inner();
+    match error.downcast_ref() {
+        Some(Error::Capacity(CapacityError::MessageTooLong { max_size, .. })) => {
+            Close::TooLarge(*max_size)
+        }
+        Some(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)) => Close::Gone,
         Some(Error::Protocol(_)) => Close::NotWebSocket,
         Some(Error::Utf8(_)) => Close::NotUtf8,
         _ => Close::Gone,

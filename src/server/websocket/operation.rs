@@ -28,7 +28,8 @@ use crate::telemetry::work_for;
 pub(super) struct Asked {
     pub shared: Arc<Shared>,
     pub caller: Caller,
-    pub received: Received,
+    /// What is asked, or what is wrong with it.
+    pub received: Result<Received, Refused>,
     pub request_id: String,
 }
 
@@ -106,8 +107,9 @@ async fn begin(asked: Asked, answering: &Answering) -> Result<Begun, Vec<ServerE
     let (app, request_id) = (&asked.shared.app, asked.request_id.as_str());
     let told = |refused: Refused| refused.of_request(request_id).errors();
     let load = &asked.shared.load;
+    let received = asked.received.map_err(told)?;
     let _turn = load.turn().map_err(told)?;
-    let parsed = app.parse(asked.received);
+    let parsed = app.parse(received);
     let parsed = parsed.map_err(|refused| refused.errors)?;
     answering.asked.is(&parsed.operation);
     let session = app.session(&asked.caller, &parsed, deadline).await;

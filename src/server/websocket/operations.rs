@@ -15,6 +15,7 @@ use crate::graphql::{Code, refusal};
 use crate::server::App;
 use crate::server::load::Load;
 use crate::server::received::Received;
+use crate::server::refused::Refused;
 
 /// How many queries and mutations may run beside subscriptions.
 const BESIDE_SUBSCRIPTIONS: usize = 100;
@@ -54,7 +55,7 @@ impl Operations {
     pub fn begin(
         &mut self,
         id: String,
-        received: Received,
+        received: Result<Received, Refused>,
         caller: &Caller,
         outgoing: &mpsc::Sender<Outgoing>,
         room: mpsc::OwnedPermit<Outgoing>,

@@ -1,22 +1,37 @@
 //! The messages of `graphql-transport-ws`.
 
+use std::collections::HashMap;
+
 use async_graphql::{Response, ServerError};
 use serde::Serialize;
+use serde_json::error::Category;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::close::Close;
-use crate::server::received::{Received, from_members};
+use crate::server::received::{Received, bad, from_members};
+use crate::server::refused::Refused;
 
 /// The most bytes of an operation's id.
 const LONGEST_ID: usize = 1024;
 
 /// What a client says.
 pub(super) enum ClientMessage {
-    ConnectionInit { payload: Map<String, Value> },
-    Ping { payload: Option<Value> },
+    ConnectionInit {
+        payload: Map<String, Value>,
+    },
+    Ping {
+        payload: Option<Box<RawValue>>,
+    },
     Pong,
-    Subscribe { id: String, payload: Box<Received> },
-    Complete { id: String },
+    /// The payload may be invalid: that ends the operation and not the socket.
+    Subscribe {
+        id: String,
+        payload: Box<Result<Received, Refused>>,
+    },
+    Complete {
+        id: String,
+    },
 }
 
 /// What a server says.
@@ -26,7 +41,7 @@ pub(super) enum ServerMessage<'a> {
     ConnectionAck,
     Pong {
         #[serde(skip_serializing_if = "Option::is_none")]
-        payload: Option<Value>,
+        payload: Option<Box<RawValue>>,
     },
     Next {
         id: &'a str,
@@ -49,61 +64,96 @@ impl ServerMessage<'_> {
     }
 }
 
+/// The members of a message. Their values are not looked into yet: JSON can
+/// say what no text, number or value here can be, such as half a surrogate pair.
+type Members<'a> = HashMap<String, &'a RawValue>;
+
 impl ClientMessage {
     /// The message that a text is.
+    ///
+    /// What names an operation is a message of the protocol, whatever is wrong
+    /// with its payload.
     pub fn parse(text: &str) -> Result<Self, Close> {
-        let message = serde_json::from_str(text)
-            .map_err(|error| Close::bad(format!("Invalid JSON: {error}")))?;
-        let Value::Object(mut message) = message else {
-            return Err(Close::bad("A message is a JSON object"));
+        let members = members(text)?;
+        let kind = match members.get("type") {
+            None => return Err(Close::bad("`type` is missing")),
+            Some(kind) => string(kind).ok_or_else(|| Close::bad("`type` is a text"))?,
         };
-        let kind = message.remove("type");
-        match kind.as_ref().map(Value::as_str) {
-            Some(Some("connection_init")) => Ok(Self::ConnectionInit {
-                payload: object(&mut message)?.unwrap_or_default(),
+        match kind.as_str() {
+            "connection_init" => Ok(Self::ConnectionInit {
+                payload: init_payload(&members)?,
             }),
-            Some(Some("ping")) => {
-                let payload = object(&mut message)?.map(Value::Object);
-                Ok(Self::Ping { payload })
-            }
-            Some(Some("pong")) => object(&mut message).map(|_| Self::Pong),
-            Some(Some("subscribe")) => Ok(Self::Subscribe {
-                id: id(&mut message)?,
-                payload: Box::new(received(&mut message)?),
+            "ping" => Ok(Self::Ping {
+                payload: object(&members)?.map(ToOwned::to_owned),
             }),
-            Some(Some("complete")) => Ok(Self::Complete {
-                id: id(&mut message)?,
+            "pong" => object(&members).map(|_| Self::Pong),
+            "subscribe" => Ok(Self::Subscribe {
+                id: id(&members)?,
+                payload: Box::new(received(&members)),
             }),
-            Some(Some(unknown)) => Err(Close::bad(format!("Unknown `type`: {unknown:?}"))),
-            Some(None) => Err(Close::bad("`type` is a text")),
-            None => Err(Close::bad("`type` is missing")),
+            "complete" => Ok(Self::Complete { id: id(&members)? }),
+            unknown => Err(Close::bad(format!("Unknown `type`: {unknown:?}"))),
         }
     }
 }
 
-fn id(message: &mut Map<String, Value>) -> Result<String, Close> {
-    match message.remove("id") {
-        None => Err(Close::bad("`id` is missing")),
-        Some(Value::String(id)) if id.is_empty() => Err(Close::bad("`id` is empty")),
-        Some(Value::String(id)) if id.len() > LONGEST_ID => {
+fn members(text: &str) -> Result<Members<'_>, Close> {
+    serde_json::from_str(text).map_err(|error| match error.classify() {
+        Category::Data => Close::bad("A message is a JSON object"),
+        Category::Io | Category::Syntax | Category::Eof => {
+            Close::bad(format!("Invalid JSON: {error}"))
+        }
+    })
+}
+
+fn string(value: &RawValue) -> Option<String> {
+    serde_json::from_str(value.get()).ok()
+}
+
+fn id(members: &Members) -> Result<String, Close> {
+    let id = members
+        .get("id")
+        .ok_or_else(|| Close::bad("`id` is missing"))?;
+    match string(id) {
+        Some(id) if id.is_empty() => Err(Close::bad("`id` is empty")),
+        Some(id) if id.len() > LONGEST_ID => {
             Err(Close::bad(format!("`id` has at most {LONGEST_ID} bytes")))
         }
-        Some(Value::String(id)) => Ok(id),
-        Some(_) => Err(Close::bad("`id` is a text")),
+        Some(id) => Ok(id),
+        None => Err(Close::bad("`id` is a text")),
     }
 }
 
-fn object(message: &mut Map<String, Value>) -> Result<Option<Map<String, Value>>, Close> {
-    match message.remove("payload") {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::Object(payload)) => Ok(Some(payload)),
-        Some(_) => Err(Close::bad("`payload` is a JSON object")),
+/// The payload, unless it is missing or `null`.
+fn payload<'a>(members: &Members<'a>) -> Option<&'a RawValue> {
+    let payload = members.get("payload").copied();
+    payload.filter(|payload| payload.get() != "null")
+}
+
+fn object<'a>(members: &Members<'a>) -> Result<Option<&'a RawValue>, Close> {
+    match payload(members) {
+        Some(payload) if !payload.get().starts_with('{') => {
+            Err(Close::bad("`payload` is a JSON object"))
+        }
+        payload => Ok(payload),
     }
 }
 
-fn received(message: &mut Map<String, Value>) -> Result<Received, Close> {
-    let payload = object(message)?.ok_or_else(|| Close::bad("`payload` is missing"))?;
-    from_members(payload).map_err(|refused| Close::bad(refused.message().to_owned()))
+fn init_payload(members: &Members) -> Result<Map<String, Value>, Close> {
+    let Some(payload) = object(members)? else {
+        return Ok(Map::new());
+    };
+    serde_json::from_str(payload.get())
+        .map_err(|error| Close::bad(format!("`payload` cannot be read: {error}")))
+}
+
+fn received(members: &Members) -> Result<Received, Refused> {
+    let payload = payload(members).ok_or_else(|| bad("`payload` is missing"))?;
+    let payload = serde_json::from_str(payload.get());
+    match payload.map_err(|error| bad(format!("`payload` cannot be read: {error}")))? {
+        Value::Object(payload) => from_members(payload),
+        _ => Err(bad("`payload` is a JSON object")),
+    }
 }
 
 #[cfg(test)]
@@ -133,15 +183,74 @@ mod tests {
             (r#"{"type":"complete"}"#, "`id` is missing"),
             (r#"{"type":"complete","id":""}"#, "`id` is empty"),
             (r#"{"type":"subscribe","id":1}"#, "`id` is a text"),
-            (r#"{"type":"subscribe","id":"1"}"#, "`payload` is missing"),
-            (
-                r#"{"type":"subscribe","id":"1","payload":{}}"#,
-                "This is not a GraphQL request: it has no `query`.",
-            ),
         ] {
             assert_eq!(refusal_of(text), expected, "{text}");
         }
         assert!(refusal_of("{").starts_with("Invalid JSON: "));
+    }
+
+    #[test]
+    fn invalid_payload_of_an_operation_is_the_error_of_that_operation() {
+        let deep = format!("{}{}", "[".repeat(500), "]".repeat(500));
+        let query = r#""query":"{ viewer { handle } }""#;
+        for (payload, expected) in [
+            ("null", "`payload` is missing"),
+            ("1", "`payload` is a JSON object"),
+            ("[]", "`payload` is a JSON object"),
+            (r#""{}""#, "`payload` is a JSON object"),
+            ("{}", "it has no `query`"),
+            (r#"{"query":1}"#, "`query` is a text"),
+            (
+                &format!(r#"{{{query},"operationName":1}}"#),
+                "`operationName` is a text",
+            ),
+            (
+                &format!(r#"{{{query},"variables":[1]}}"#),
+                "`variables` is a JSON object",
+            ),
+            (
+                &format!(r#"{{{query},"extensions":"x"}}"#),
+                "`extensions` is a JSON object",
+            ),
+            (
+                &format!(r#"{{{query},"variables":{{"a":"hi \ud83d"}}}}"#),
+                "`payload` cannot be read",
+            ),
+            (
+                &format!(r#"{{{query},"variables":{{"a":"\ude00\ud83d"}}}}"#),
+                "`payload` cannot be read",
+            ),
+            (
+                &format!(r#"{{{query},"variables":{{"\ud83d":1}}}}"#),
+                "`payload` cannot be read",
+            ),
+            (
+                &format!(r#"{{{query},"variables":{{"a":1e999}}}}"#),
+                "`payload` cannot be read",
+            ),
+            (
+                &format!(r#"{{{query},"variables":{{"a":{deep}}}}}"#),
+                "`payload` cannot be read",
+            ),
+        ] {
+            let text = format!(r#"{{"type":"subscribe","id":"7","payload": {payload} }}"#);
+            let Ok(ClientMessage::Subscribe { id, payload }) = ClientMessage::parse(&text) else {
+                panic!("no operation: {text}");
+            };
+            let refused = payload.err().expect("it is invalid");
+            let message = &refused.errors()[0].message;
+            assert!(id == "7" && message.contains(expected), "{message} {text}");
+        }
+    }
+
+    #[test]
+    fn payload_of_a_ping_is_kept_as_it_is() {
+        let text = r#"{"type":"ping","payload":{"half": "\ud83d"}}"#;
+        let Ok(ClientMessage::Ping { payload }) = ClientMessage::parse(text) else {
+            panic!("no ping");
+        };
+        let pong = ServerMessage::Pong { payload }.text();
+        assert_eq!(pong, r#"{"type":"pong","payload":{"half": "\ud83d"}}"#);
     }
 
     #[test]

@@ -1,0 +1,69 @@
+//! How the ends of connections are counted.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message;
+
+use super::VIEWER;
+use crate::harness::{Serving, Socket, start};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+const METRIC: &str = "cruddur_socket_closes_total";
+
+/// The counts of ends, once there are so many.
+async fn ends(metrics: &str, count: u32) -> Vec<(String, u32)> {
+    let counted = async {
+        loop {
+            let text = reqwest::get(metrics).await.expect("a response");
+            let text = text.text().await.expect("a text");
+            let lines = text.lines().filter_map(|line| line.strip_prefix(METRIC));
+            let ends = lines.filter_map(|line| {
+                let (labels, count) = line.split_once(' ')?;
+                Some((labels.to_owned(), count.parse().expect("a number")))
+            });
+            let ends: Vec<(String, u32)> = ends.collect();
+            if ends.iter().map(|(_, count)| count).sum::<u32>() >= count {
+                return ends;
+            }
+        }
+    };
+    timeout(PATIENCE, counted).await.expect("they are counted")
+}
+
+#[tokio::test]
+async fn end_without_a_close_frame_counts_as_gone() {
+    let stores = start().await;
+    stores.users(["luu"]).await;
+    let serving = Serving::start(&stores, &["--metrics-listen", "127.0.0.1:0"]).await;
+    let metrics = format!("{}/metrics", serving.address("metrics").await);
+    let token = stores.token("luu");
+    let url = &serving.url;
+
+    // The connection is closed before and after signing in.
+    drop(Socket::open(url).await);
+    let mut idle = Socket::connect(url, &token).await;
+    assert_eq!(idle.ask("1", VIEWER, json!({})).await["type"], "next");
+    drop(idle);
+    // In the middle of a frame.
+    let half = Socket::connect(url, &token).await;
+    let sent = half.connection().try_write(&[0x81, 0xfe, 0x10]);
+    assert_eq!(sent.expect("sent"), 3);
+    drop(half);
+    // With something unread, which the system answers with a reset.
+    let mut reset = Socket::open(url).await;
+    reset.init(&token).await;
+    reset.connection().readable().await.expect("readable");
+    drop(reset);
+    assert_eq!(ends(&metrics, 4).await, [("{code=\"gone\"}".to_owned(), 4)]);
+
+    let mut said = Socket::connect(url, &token).await;
+    said.send(Message::Close(None)).await;
+    said.frame().await;
+    let mut counted = ends(&metrics, 5).await;
+    counted.sort();
+    let expected = [("client", 1), ("gone", 4)];
+    let expected = expected.map(|(code, count)| (format!("{{code=\"{code}\"}}"), count));
+    assert_eq!(counted, expected);
+}
