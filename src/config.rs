@@ -101,8 +101,9 @@ pub struct DatabaseArgs {
     /// File that holds the password, instead of one in the URL; it is read again
     /// for each new connection
     ///
-    /// For passwords that are rotated. libpq's own files (`?passfile=<file>`,
-    /// PGPASSFILE, ~/.pgpass) are read again as well.
+    /// For passwords that are rotated. The file holds the password alone, or a
+    /// secret of Secrets Manager: a JSON object with a `password`. libpq's own
+    /// files (`?passfile=<file>`, PGPASSFILE, ~/.pgpass) are read again as well.
     #[arg(long, env = "CRUDDUR_DATABASE_PASSWORD_FILE", value_name = "FILE")]
     pub database_password_file: Option<PathBuf>,
     /// How a pooler between here and Postgres shares connections: by `session`,

@@ -13,7 +13,7 @@ use sqlx::postgres::PgConnectOptions;
 pub(super) enum PasswordSource {
     /// The connection string or `PGPASSWORD`: fixed for the life of the process.
     Settings,
-    /// A file that contains nothing else.
+    /// A file that contains nothing else, or the JSON of a secret.
     File(PathBuf),
     /// The first of these files in libpq's format that has an entry for the
     /// connection.
@@ -79,8 +79,20 @@ fn read_password(file: &Path) -> Result<String, PasswordFileError> {
     // Editors and `echo` end a file with a line break.
     match text.trim_end_matches(['\n', '\r']) {
         "" => Err(failed("is empty".to_owned())),
-        password => Ok(password.to_owned()),
+        text => Ok(password_of_secret(text).unwrap_or_else(|| text.to_owned())),
     }
+}
+
+/// The password of a secret as RDS keeps it in Secrets Manager: a JSON object
+/// with a `password`. Agents and the CSI driver write it to files like that.
+fn password_of_secret(text: &str) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Secret {
+        password: String,
+    }
+    serde_json::from_str(text)
+        .ok()
+        .map(|Secret { password }| password)
 }
 
 /// The entry for a connection in one of libpq's password files: the first line
@@ -156,7 +168,16 @@ fn unescape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::password_in;
+    use super::{password_in, password_of_secret};
+
+    #[test]
+    fn password_file_may_hold_the_json_of_a_secret() {
+        let secret = r#"{"username": "cruddur", "password": "a\"b}"}"#;
+        assert_eq!(password_of_secret(secret).as_deref(), Some("a\"b}"));
+        for password in ["{secret}", r#""quoted""#, r#"{"passwords": "no"}"#, "12345"] {
+            assert_eq!(password_of_secret(password), None, "{password}");
+        }
+    }
 
     #[test]
     fn passfile_entry_matches_as_libpq_has_it() {
