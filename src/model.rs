@@ -1,6 +1,7 @@
 //! What the messages of Cruddur are made of. No input or output happens here,
 //! and nothing here knows of GraphQL, DynamoDB or Postgres.
 
+mod accepted_at;
 mod body;
 mod head;
 mod page;
@@ -13,6 +14,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+pub use accepted_at::AcceptedAt;
 pub use body::{InvalidMessageBody, MessageBody};
 pub use head::{Head, HeadRecord};
 pub use page::{End, Page, PageRequest, Place};
@@ -91,8 +93,12 @@ pub struct Message {
     pub id: MessageId,
     /// The group it was sent to.
     pub group_id: MessageGroupId,
-    /// Its place in the group, which also says when it was created.
+    /// Its place in the group, which is also the time at which it was created,
+    /// unless `accepted_at` is set.
     pub key: SortKey,
+    /// When the server accepted it, where the key is more than a second off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted_at: Option<AcceptedAt>,
     /// Its number in the group: 1, 2, 3, … without holes; 0 for a message of
     /// the original, which had no numbers.
     pub seq: u64,
@@ -106,7 +112,8 @@ impl Message {
     /// When the server accepted the message.
     #[must_use]
     pub fn created_at(&self) -> DateTime<Utc> {
-        self.key.created_at()
+        self.accepted_at
+            .map_or_else(|| self.key.created_at(), AcceptedAt::time)
     }
 
     /// Where it stands in its group.
@@ -122,7 +129,7 @@ impl Message {
     #[must_use]
     pub fn place_in_front(&self) -> Place {
         Place {
-            key: SortKey::in_front_of(self.created_at()),
+            key: SortKey::in_front_of(self.key.created_at()),
             seq: self.seq.saturating_sub(1),
         }
     }

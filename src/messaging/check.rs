@@ -434,6 +434,7 @@ fn stale(row: &FoundRow, head: &Head, newest: &Message) -> Option<String> {
             && shown.sender_id == newest.sender.id
             && shown.seq == newest.seq
             && shown.body == newest.body
+            && shown.accepted_at == newest.accepted_at
     });
     if !shows_it {
         return Some("it does not show the newest message".to_owned());

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
-use crate::model::{Head, Message, MessageBody, MessageGroupId, MessageId, SortKey, User, UserId};
+use crate::model::{
+    AcceptedAt, Head, Message, MessageBody, MessageGroupId, MessageId, SortKey, User, UserId,
+};
 use crate::store::{Commit, GroupRow, RowKey, Sent, SentKey};
 
 /// For how long an idempotency key is remembered.
@@ -112,7 +114,8 @@ impl GroupState {
                 .map(|message| &message.key)
                 .into_iter()
                 .chain(&self.taken);
-            let key = SortKey::next(draft.at.unwrap_or(now), taken)?;
+            let accepted = draft.at.unwrap_or(now);
+            let key = SortKey::next(accepted, taken)?;
             head.message_count += 1;
             head.last_message_key = key.clone();
             head.read_counts.insert(draft.sender.id, head.message_count);
@@ -122,7 +125,7 @@ impl GroupState {
                     .clone()
                     .map(|once| sent(once, group, draft.id, &key, now)),
             );
-            messages.push(message(draft, group, key, head.message_count));
+            messages.push(message(draft, group, key, accepted, head.message_count));
         }
         head.version += 1;
         Some(Commit {
@@ -157,10 +160,17 @@ fn empty_head(participants: [UserId; 2], now: DateTime<Utc>) -> Head {
     }
 }
 
-fn message(draft: &Draft, group_id: MessageGroupId, key: SortKey, seq: u64) -> Message {
+fn message(
+    draft: &Draft,
+    group_id: MessageGroupId,
+    key: SortKey,
+    accepted: DateTime<Utc>,
+    seq: u64,
+) -> Message {
     Message {
         id: draft.id,
         group_id,
+        accepted_at: AcceptedAt::beside(&key, accepted),
         key,
         seq,
         body: draft.body.as_str().to_owned(),

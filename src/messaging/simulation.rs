@@ -314,7 +314,8 @@ async fn run(seed: u64) -> Checked {
     world.dynamo.set_faults(Faults::default());
     sleep(QUIET).await;
     let readings = world.readings.lock().expect("no panic").clone();
-    let mut checked = table::check(&world.dynamo.items(), &sent, &readings);
+    let end = world.start + TimeDelta::from_std(world.began.elapsed()).expect("a short run");
+    let mut checked = table::check(&world.dynamo.items(), &sent, &readings, [world.start, end]);
     checked.deaths = world.deaths.load(Ordering::Relaxed);
     checked
 }

@@ -45,6 +45,7 @@ mod tests {
             id: MessageId(Uuid::from_u128(seq.into())),
             group_id: MessageGroupId(Uuid::nil()),
             key: key(seq),
+            accepted_at: None,
             seq,
             body: "a text".to_owned(),
             sender: User {

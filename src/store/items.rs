@@ -15,7 +15,8 @@ use super::error::StoreError;
 use super::rows::{FoundRow, Preview};
 use super::scan::ItemKind;
 use crate::model::{
-    Head, HeadRecord, Message, MessageGroupId, MessageId, SortKey, UnreadableTime, User, UserId,
+    AcceptedAt, Head, HeadRecord, Message, MessageGroupId, MessageId, SortKey, UnreadableTime,
+    User, UserId,
 };
 
 pub(super) type Item = HashMap<String, AttributeValue>;
@@ -188,6 +189,8 @@ pub(super) fn message(group_id: MessageGroupId, item: Item) -> Result<Message, U
             id: item.user_uuid,
             handle: item.user_handle,
             display_name: item.user_display_name,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accepted_at: Option<AcceptedAt>,
         },
     })
 }
@@ -201,6 +204,7 @@ struct GroupRowItem {
     sk: String,
     message_group_uuid: MessageGroupId,
     message: String,
+        accepted_at: message.accepted_at,
     user_uuid: UserId,
     user_handle: String,
     user_display_name: String,
@@ -210,6 +214,7 @@ struct GroupRowItem {
     seq: u64,
     #[serde(default)]
     unread_count: u64,
+        accepted_at: item.accepted_at,
 }
 
 pub(super) fn group_row_item(
@@ -238,6 +243,8 @@ pub(super) fn group_row_item(
 pub(super) fn found_row(item: Item) -> Result<FoundRow, Unreadable> {
     let row: GroupRowItem = serde_dynamo::from_item(item)?;
     let owner = row
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accepted_at: Option<AcceptedAt>,
         .pk
         .strip_prefix("GRP#")
         .and_then(|owner| owner.parse().ok());
@@ -260,6 +267,7 @@ pub(super) fn found_row(item: Item) -> Result<FoundRow, Unreadable> {
             display_name: row.user_display_name,
         },
         preview,
+        accepted_at: newest.accepted_at,
         unread_count: row.unread_count,
     })
 }
@@ -287,6 +295,7 @@ pub(super) fn alias_item(
     alias: MessageGroupId,
     alias_of: MessageGroupId,
 ) -> Result<Item, serde_dynamo::Error> {
+            accepted_at: row.accepted_at,
     let Key { pk, sk } = Key::head(alias);
     serde_dynamo::to_item(AliasItem { pk, sk, alias_of })
 }

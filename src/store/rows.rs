@@ -1,7 +1,9 @@
 //! Participants' rows, as they are found in the table.
 
 use super::commit::RowKey;
-use crate::model::{Message, MessageGroup, MessageGroupId, MessageId, SortKey, User, UserId};
+use crate::model::{
+    AcceptedAt, Message, MessageGroup, MessageGroupId, MessageId, SortKey, User, UserId,
+};
 
 /// A participant's row of a group.
 #[derive(Clone, Debug)]
@@ -15,7 +17,8 @@ pub struct FoundRow {
     /// The other participant, as of when it was written.
     pub other_user: User,
     /// What it shows of the newest message. The original's rows do not say
-    /// which message they show, so theirs counts as nothing.
+    /// which message they show, so theirs counts as nothing; rows that are read
+    /// for a pair are read without it.
     pub preview: Option<Preview>,
     /// How many messages the owner has not read.
     pub unread_count: u64,
@@ -28,6 +31,8 @@ pub struct Preview {
     pub message_id: MessageId,
     /// Who sent it: the owner, or the other participant.
     pub sender_id: UserId,
+    /// When the server accepted it, where its key is more than a second off.
+    pub accepted_at: Option<AcceptedAt>,
     /// Its number in the group.
     pub seq: u64,
     /// Its text.
@@ -53,6 +58,7 @@ impl FoundRow {
             id: preview.message_id,
             group_id: self.group_id,
             key: self.key.clone(),
+            accepted_at: preview.accepted_at,
             seq: preview.seq,
             body: preview.body.clone(),
             sender: sender.clone(),

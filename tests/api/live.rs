@@ -33,7 +33,7 @@ async fn follow(cruddur: &Cruddur, handle: &str, variables: Value) -> Socket {
 
 /// Waits until what was said before has been taken up: a query takes longer
 /// than the beginning of a subscription, which looks twice.
-async fn settle(socket: &mut Socket) {
+pub async fn settle(socket: &mut Socket) {
     for round in 0..8 {
         let id = format!("settled {round}");
         socket
@@ -52,7 +52,7 @@ async fn settle(socket: &mut Socket) {
 }
 
 /// The next event's field of a subscription.
-async fn event(socket: &mut Socket, field: &str) -> Value {
+pub async fn event(socket: &mut Socket, field: &str) -> Value {
     let mut message = socket.message().await;
     assert_eq!(message["type"], "next", "{message}");
     assert_eq!(message["payload"].get("errors"), None, "{message}");

@@ -20,6 +20,7 @@ mod cors;
 mod cost;
 mod create_message;
 mod database;
+mod created_at;
 mod documents;
 mod drain;
 mod errors;

@@ -191,6 +191,11 @@ impl Found {
                 .as_n()
                 .expect("a number")
                 .parse()
+            assert_eq!(
+                row.get("accepted_at"),
+                newest.get("accepted_at"),
+                "the time of the newest message in the row of {owner}"
+            );
                 .expect("a number");
             assert_eq!(
                 number(row, "unread_count"),

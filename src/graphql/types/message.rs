@@ -15,12 +15,14 @@ use crate::model::{self, Page};
 
 /// Wraps a message, with its group where that is known already.
 pub struct Message {
-    message: model::Message,
+    // In a box, since it is part of the variants of results.
+    message: Box<model::Message>,
     group: Option<Arc<model::MessageGroup>>,
 }
 
 impl Message {
     pub fn new(message: model::Message, group: Option<Arc<model::MessageGroup>>) -> Self {
+        let message = Box::new(message);
         Self { message, group }
     }
 }
@@ -44,6 +46,9 @@ impl Message {
     }
 
     /// When the server accepted the message.
+    ///
+    /// The order of the messages can differ from these times: in a group whose newest
+    /// message is dated ahead of the clock, a new message still comes last.
     async fn created_at(&self) -> DateTime {
         DateTime(self.message.created_at())
     }

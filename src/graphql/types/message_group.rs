@@ -73,8 +73,11 @@ impl MessageGroup {
         )
     }
 
-    /// When the newest message was accepted. The viewer's groups are ordered
-    /// by it.
+    /// When the server accepted the newest message: the message's `createdAt`.
+    ///
+    /// The order of the viewer's groups can differ from these times: a group whose
+    /// messages are dated ahead of the clock stays in front until the clock has reached
+    /// their times.
     async fn last_message_at(&self) -> DateTime {
         DateTime(self.group.last_message.created_at())
     }

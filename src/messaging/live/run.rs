@@ -55,6 +55,7 @@ mod tests {
             id: MessageId(Uuid::from_u128(seq.into())),
             group_id: MessageGroupId(Uuid::nil()),
             key: SortKey::parse("2026-11-22T06:29:00").expect("a time"),
+            accepted_at: None,
             seq,
             body: String::new(),
             sender: User {

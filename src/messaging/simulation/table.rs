@@ -59,8 +59,10 @@ pub fn plant_originals(dynamo: &Simulated, users: &[User], start: DateTime<Utc>)
     } else {
         Uuid::from_u128(77).to_string()
     };
+    // Some of the original's keys are ahead of the clock.
+    let ahead = TimeDelta::hours(if dynamo.dice(2) == 0 { 2 } else { 0 });
     let time = |number: i64| {
-        let time = start - TimeDelta::minutes(30 - number);
+        let time = start + ahead - TimeDelta::minutes(30 - number);
         time.format("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string()
     };
     let item = |pk: String, sk: String, user: &User, number: i64| {
@@ -95,7 +97,15 @@ pub fn plant_originals(dynamo: &Simulated, users: &[User], start: DateTime<Utc>)
 }
 
 /// Checks everything.
-pub fn check(items: &Items, sent: &[Sending], readings: &[Reading]) -> Checked {
+///
+/// The run began at `start` and ended at `end`, by a clock from which those of
+/// the processes differ by up to two seconds.
+pub fn check(
+    items: &Items,
+    sent: &[Sending],
+    readings: &[Reading],
+    [start, end]: [DateTime<Utc>; 2],
+) -> Checked {
     let mut checked = Checked {
         sent: sent.len(),
         marked_read: readings
@@ -129,6 +139,7 @@ pub fn check(items: &Items, sent: &[Sending], readings: &[Reading]) -> Checked {
             .faults
             .push(format!("{group} has rows and no messages"));
     }
+        check_times(group, messages, [start, end], &mut checked.faults);
     for (group, messages) in &groups {
         check_read(items, group, messages, readings, &mut checked.faults);
     }
@@ -192,11 +203,13 @@ fn check_group(
             text(row, "sk"),
             text(row, "message"),
             number(row, "unread_count"),
+            text(newest, "accepted_at"),
         );
         if found != expected {
             fault(format!(
                 "the row of {owner} shows {found:?} and not {expected:?}"
             ));
+            text(row, "accepted_at"),
         }
     }
 }
@@ -207,6 +220,33 @@ fn check_read(
     items: &Items,
     group: &str,
     messages: &[&Item],
+/// Each message was accepted while the run lasted, and says so: by its key, or
+/// beside it where the key is ahead of the clock.
+fn check_times(
+    group: &str,
+    messages: &[&Item],
+    [start, end]: [DateTime<Utc>; 2],
+    faults: &mut Vec<String>,
+) {
+    let skew = TimeDelta::seconds(2);
+    // A key moves by microseconds where it is taken, and by a second at most
+    // without a time beside it.
+    let run = start - skew..=end + skew + TimeDelta::seconds(1);
+    for message in messages
+        .iter()
+        .filter(|message| message.contains_key("seq"))
+    {
+        let stored = match text(message, "accepted_at") {
+            "" => text(message, "sk"),
+            accepted => accepted,
+        };
+        let accepted = DateTime::parse_from_rfc3339(stored).map(|time| time.to_utc());
+        if !accepted.is_ok_and(|accepted| run.contains(&accepted)) {
+            faults.push(format!("{group}: a message was accepted at {stored}"));
+        }
+    }
+}
+
     readings: &[Reading],
     faults: &mut Vec<String>,
 ) {

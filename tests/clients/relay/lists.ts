@@ -21,7 +21,8 @@ export function placeGroup(store: RecordSourceProxy, created?: RecordProxy | nul
   }
 }
 
-// Puts the message at the end of its group, or above those that are newer, once, if the group is shown.
+// Puts the message at the end of its group, or above those that are newer, once, if the group is shown. A message
+// that is dated ahead of the clock was there before.
 export function placeMessage(store: RecordSourceProxy, created?: RecordProxy | null) {
   const edge = created?.getLinkedRecord("messageEdge");
   const message = edge?.getLinkedRecord("node");
@@ -32,7 +33,9 @@ export function placeMessage(store: RecordSourceProxy, created?: RecordProxy | n
   if (others.some((other) => other.getLinkedRecord("node")?.getDataID() === message.getDataID())) return;
   const placed = ConnectionHandler.createEdge(store, messages, message, "MessageEdge");
   placed.copyFieldsFrom(edge);
-  const newer = others.find((other) => text(other, "createdAt") > text(edge, "createdAt"));
+  const now = new Date().toISOString();
+  const isNewer = (other: string) => other > text(edge, "createdAt") && other <= now;
+  const newer = others.find((other) => isNewer(text(other, "createdAt")));
   if (newer) {
     ConnectionHandler.insertEdgeBefore(messages, placed, newer.getValue("cursor") as string);
   } else {

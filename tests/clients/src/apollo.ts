@@ -96,11 +96,15 @@ export function addMessage(
   cache.modify<{ messages: Connection }>({
     id: group,
     fields: {
-      // The message goes to the end, or above those that are newer.
+      // The message goes to the end, or above those that are newer. One that is dated ahead of the clock was there before.
       messages(messages, { readField }) {
         const { edges } = messages as Connection;
         if (edges.some(({ node }) => node.__ref === message)) return messages;
-        const isOlder = ({ node }: Edge) => (readField<string>("createdAt", node) ?? "") < messageEdge.node.createdAt;
+        const now = new Date().toISOString();
+        const isOlder = ({ node }: Edge) => {
+          const createdAt = readField<string>("createdAt", node) ?? "";
+          return createdAt < messageEdge.node.createdAt || createdAt > now;
+        };
         const edge = { ...messageEdge, node: { __ref: message } };
         return { ...(messages as Connection), edges: edges.toSpliced(edges.findLastIndex(isOlder) + 1, 0, edge) };
       },

@@ -123,7 +123,7 @@ function addMessage(
       return { ...data, messageGroups: { ...data.messageGroups, edges } };
     });
   }
-  // The message goes to the end, or above those that are newer.
+  // The message goes to the end, or above those that are newer. One that is dated ahead of the clock was there before.
   const group = cache.keyOfEntity({ __typename: "MessageGroup", id });
   for (const { fieldName, arguments: page } of group ? cache.inspectFields(group) : []) {
     if (fieldName !== "messages" || page?.before) continue;
@@ -131,7 +131,9 @@ function addMessage(
       if (!data?.messageGroup) return data;
       const { messages } = data.messageGroup;
       if (messages.edges.some(({ node }) => node.id === messageEdge.node.id)) return data;
-      const place = messages.edges.findLastIndex(({ node }) => node.createdAt < messageEdge.node.createdAt) + 1;
+      const now = new Date().toISOString();
+      const { createdAt } = messageEdge.node;
+      const place = messages.edges.findLastIndex(({ node }) => node.createdAt < createdAt || node.createdAt > now) + 1;
       const edges = messages.edges.toSpliced(place, 0, messageEdge);
       return { ...data, messageGroup: { ...data.messageGroup, messages: { ...messages, edges } } };
     });

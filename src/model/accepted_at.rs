@@ -1,0 +1,86 @@
+//! The time at which the server accepted a message, where its key shows another.
+
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::{SortKey, UnreadableTime};
+
+/// The time at which the server accepted a message.
+///
+/// A message's key sorts after every key of its group. In a group whose newest
+/// key is ahead of the clock, the key therefore shows a later time than the
+/// clock does, and the clock's time is stored beside it. Written in the form of
+/// a key, to the microsecond.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct AcceptedAt(DateTime<Utc>);
+
+impl AcceptedAt {
+    /// The largest difference for which the key alone is stored.
+    const TOLERANCE: TimeDelta = TimeDelta::seconds(1);
+
+    /// The time to store beside a key; `None` when the key shows it closely
+    /// enough.
+    #[must_use]
+    pub fn beside(key: &SortKey, accepted: DateTime<Utc>) -> Option<Self> {
+        let difference = key.created_at() - accepted;
+        (difference.abs() > Self::TOLERANCE).then(|| Self(accepted.trunc_subsecs(6)))
+    }
+
+    /// The time.
+    #[must_use]
+    pub fn time(self) -> DateTime<Utc> {
+        self.0
+    }
+}
+
+impl TryFrom<String> for AcceptedAt {
+    type Error = UnreadableTime;
+
+    fn try_from(text: String) -> Result<Self, UnreadableTime> {
+        SortKey::parse(&text).map(|key| Self(key.created_at()))
+    }
+}
+
+impl From<AcceptedAt> for String {
+    fn from(accepted: AcceptedAt) -> Self {
+        SortKey::at(accepted.0).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn time(text: &str) -> DateTime<Utc> {
+        text.parse().expect("a time")
+    }
+
+    #[test]
+    fn accepted_at_is_stored_only_where_the_key_is_more_than_a_second_off() {
+        let accepted = time("2026-11-22T06:29:00.123456789Z");
+        for (key, is_stored) in [
+            ("2026-11-22T06:29:00.123456+00:00", false),
+            ("2026-11-22T06:29:01.123456+00:00", false),
+            ("2026-11-22T06:29:01.123457+00:00", true),
+            ("2026-11-22T08:29:00.000000+00:00", true),
+            ("2026-11-22T06:28:59.000000+00:00", true),
+        ] {
+            let key = SortKey::parse(key).expect("a key");
+            let stored = AcceptedAt::beside(&key, accepted);
+            assert_eq!(stored.is_some(), is_stored, "{key}");
+        }
+    }
+
+    #[test]
+    fn accepted_at_is_written_in_the_form_of_a_key_and_read_back_unchanged() {
+        let key = SortKey::at(time("2026-11-22T08:29:00Z"));
+        let accepted = AcceptedAt::beside(&key, time("2026-11-22T06:29:00.123456789Z"));
+        let accepted = accepted.expect("two hours");
+
+        let text = String::from(accepted);
+
+        assert_eq!(text, "2026-11-22T06:29:00.123456+00:00");
+        assert_eq!(AcceptedAt::try_from(text), Ok(accepted));
+    }
+}
