@@ -424,7 +424,7 @@ pub struct BoundsArgs {
     /// Objects that an operation can answer
     #[arg(long, env = "CRUDDUR_MAX_NODES", default_value_t = Limits::default().nodes, value_name = "N", value_parser = at_least_one())]
     max_nodes: usize,
-    /// Messages that one caller may send in a second; 0 is no limit
+    /// Messages that one caller may send in a second, counting lookups of a group that read all rows of two users; 0 is no limit
     #[arg(
         long,
         env = "CRUDDUR_SEND_RATE",
@@ -432,7 +432,7 @@ pub struct BoundsArgs {
         value_name = "N"
     )]
     send_rate: u32,
-    /// Messages that one caller may send at once
+    /// Messages and such lookups that one caller may send at once
     #[arg(
         long,
         env = "CRUDDUR_SEND_BURST",

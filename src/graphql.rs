@@ -13,6 +13,7 @@ mod normal;
 mod one_field;
 mod operation;
 mod paging;
+mod pair_loader;
 mod query;
 mod rate;
 mod scalars;

@@ -10,6 +10,7 @@ mod batch;
 mod check;
 mod directory;
 mod error;
+mod heads_marker;
 mod live;
 mod marking;
 mod pauses;
@@ -35,7 +36,7 @@ pub use live::{
     Arrival, Bus, Follow, Follower, InvalidRedisUrl, LiveError, Positions, Update, Updates,
 };
 pub use marking::Marked;
-pub use reading::Freshness;
+pub use reading::{Freshness, PairLookup};
 pub use seeding::{SeedError, SeededMessage, Seeding};
 pub use viewer::Viewer;
 pub use writing::{
@@ -45,6 +46,7 @@ pub use writing::{
 use crate::clock::Clock;
 use crate::model::{MessageGroupId, UserId};
 use crate::store::MessageStore;
+use heads_marker::HeadsMarker;
 use queue::Writers;
 
 /// How many groups' participants are remembered, and for how long. They never
@@ -61,14 +63,22 @@ pub struct Messaging {
     bus: Bus,
     writers: Arc<Writers>,
     participants: Cache<MessageGroupId, [UserId; 2]>,
+    marker: HeadsMarker,
 }
 
 impl Messaging {
     /// Puts the rules over the stores. What is written is told on the bus.
     #[must_use]
     pub fn new(messages: MessageStore, directory: Directory, clock: Clock, bus: Bus) -> Self {
+        let marker = HeadsMarker::new(messages.clone());
         Self {
-            writers: Arc::new(Writers::new(messages.clone(), clock.clone(), bus.clone())),
+            writers: Arc::new(Writers::new(
+                messages.clone(),
+                marker.clone(),
+                clock.clone(),
+                bus.clone(),
+            )),
+            marker,
             clock,
             bus,
             messages,

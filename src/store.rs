@@ -19,6 +19,7 @@ mod meter;
 mod migrations;
 mod operations;
 mod original_time_zone;
+mod pairs;
 mod password;
 mod query;
 mod repair;

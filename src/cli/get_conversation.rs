@@ -131,7 +131,11 @@ impl GetConversationArgs {
             Some(HeadRecord::AliasOf(group)) => return Ok(group),
             None => {}
         }
-        let rows = messages.rows_of_pair(one.id, other.id).await?;
+        let rows = if messages.has_heads_marker().await? {
+            Vec::new()
+        } else {
+            messages.rows_of_pair(one.id, other.id).await?
+        };
         let newest = rows.first().map(|row| row.group_id);
         newest.ok_or_else(|| {
             CliError::Failed(format!(

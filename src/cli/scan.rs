@@ -129,6 +129,7 @@ fn name(kind: ItemKind) -> &'static str {
         ItemKind::GroupRow => "group rows",
         ItemKind::Head => "heads",
         ItemKind::Sent => "sent",
+        ItemKind::HeadsMarker => "markers",
         ItemKind::Unknown => "unknown",
     }
 }

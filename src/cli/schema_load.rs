@@ -9,11 +9,15 @@ use super::CliError;
 use super::operator::{Operator, Session};
 use super::output::{self, Format};
 use super::signals::stop;
-use crate::store::{Billing, NewTable, TableDescription, TableStatus};
+use crate::clock::Clock;
+use crate::store::{Billing, MessageStore, NewTable, TableDescription, TableStatus};
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
-A table that is there is compared and left alone.
+A table that exists is compared and not changed. A table that this command
+creates gets a marker item, TABLE#HEADS: every message group has a head, so that
+the group of two users is found without reading all of their rows. A table that
+the original created gets it from `cruddur check --repair`.
 
 Examples:
   cruddur schema-load
@@ -70,13 +74,15 @@ impl SchemaLoadArgs {
         let description = messages.table_description().await?;
         let description = description
             .ok_or_else(|| CliError::Failed("the table has gone meanwhile".to_owned()))?;
+        let has_marker = differences.is_empty() && messages.has_heads_marker().await?;
         let differences = with_expiry(differences, &description);
         if session.format == Format::Table {
-            output::print(&in_words(&description, made, differences.is_empty()))?;
+            let as_it_should_be = differences.is_empty();
+            output::print(&in_words(&description, has_marker, made, as_it_should_be))?;
         }
         session.finish(Map::from_iter([
             ("created".to_owned(), json!(made)),
-            ("table".to_owned(), as_json(&description)),
+            ("table".to_owned(), as_json(&description, has_marker)),
             ("differences".to_owned(), json!(differences)),
         ]))?;
         if differences.is_empty() {
@@ -122,7 +128,7 @@ impl SchemaLoadArgs {
             deletion_protection: prod,
         };
         // Expiry is switched on once it is active: half of it helps nobody.
-        let mut made = Box::pin(session.messages.create_table(new));
+        let mut made = Box::pin(create(&session.messages, new));
         tokio::select! {
             made = &mut made => made?,
             () = stop()? => {
@@ -135,12 +141,24 @@ impl SchemaLoadArgs {
     }
 }
 
+/// Creates the table, with its marker: it has no group without a head.
+async fn create(messages: &MessageStore, new: NewTable) -> Result<(), CliError> {
+    messages.create_table(new).await?;
+    messages.put_heads_marker(Clock::system().now()).await?;
+    Ok(())
+}
+
 fn with_expiry(mut differences: Vec<String>, table: &TableDescription) -> Vec<String> {
     differences.extend(table.expiry_difference());
     differences
 }
 
-fn in_words(table: &TableDescription, made: bool, as_it_should_be: bool) -> String {
+fn in_words(
+    table: &TableDescription,
+    has_marker: bool,
+    made: bool,
+    as_it_should_be: bool,
+) -> String {
     let begin = match (made, as_it_should_be) {
         (true, _) => format!("created the table {}\n", table.name),
         (false, true) => format!("the table {} is as it should be\n", table.name),
@@ -149,7 +167,8 @@ fn in_words(table: &TableDescription, made: bool, as_it_should_be: bool) -> Stri
     let indexes = table.indexes.iter();
     let indexes = indexes.map(|(name, key)| format!("  index     {name}: {}\n", key.join(", ")));
     format!(
-        "{begin}  status    {}\n  key       {}\n{}  billing   {}\n  expiry    {}\n  deletion  {}\n",
+        "{begin}  status    {}\n  key       {}\n{}  billing   {}\n  expiry    {}\n  deletion  {}\n  \
+         marker    {}\n",
         table.status,
         table.key.join(", "),
         indexes.collect::<String>(),
@@ -160,10 +179,15 @@ fn in_words(table: &TableDescription, made: bool, as_it_should_be: bool) -> Stri
         } else {
             "not protected"
         },
+        if has_marker {
+            "every group has a head"
+        } else {
+            "none: `cruddur check --repair` adds it"
+        },
     )
 }
 
-fn as_json(table: &TableDescription) -> Value {
+fn as_json(table: &TableDescription, has_marker: bool) -> Value {
     let indexes = table.indexes.iter();
     let indexes = indexes.map(|(name, key)| json!({ "name": name, "key": key }));
     json!({
@@ -174,6 +198,7 @@ fn as_json(table: &TableDescription) -> Value {
         "billing": table.billing,
         "expiry": table.expiry,
         "deletionProtection": table.deletion_protection,
+        "headsMarker": has_marker,
         "itemCount": table.item_count,
     })
 }

@@ -104,9 +104,9 @@ pub enum ApiError {
     BadUserInput(String),
     /// The idempotency key came before, with another input.
     IdempotencyKeyReused,
-    /// The caller has sent too many messages in too short a time.
+    /// The caller has exceeded the rate limit.
     RateLimited {
-        /// When the next one may come.
+        /// When the next request is accepted.
         retry_after: Duration,
     },
     /// A subscription does not go on, but can be begun again behind its last
@@ -176,7 +176,7 @@ impl From<ApiError> for Error {
             ),
             ApiError::RateLimited { retry_after } => coded(
                 Code::RateLimited,
-                "You send messages too fast. This request was not carried out. Try again later.",
+                "Rate limit exceeded. This field was not executed. Try again after `retryAfterMs` milliseconds.",
             )
             .extend_with(|_, extensions| {
                 extensions.set("retryAfterMs", millis(retry_after));

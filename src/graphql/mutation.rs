@@ -100,7 +100,9 @@ impl Mutation {
         let created = session
             .messaging()
             .create_message(viewer, &users, new, session.deadline());
-        result(viewer.user().id, Box::pin(created).await)
+        let created = Box::pin(created).await;
+        session.forget_groups();
+        result(viewer.user().id, created)
     }
 
     /// Counts the messages of a group as read, up to one of them. Sending a
@@ -124,7 +126,9 @@ impl Mutation {
             up_to.seq,
             session.deadline(),
         );
-        Ok(match Box::pin(marked).await? {
+        let marked = Box::pin(marked).await?;
+        session.forget_groups();
+        Ok(match marked {
             Marked::Done => MarkMessageGroupReadSuccess(group).into(),
             Marked::NoSuchGroup => MessageGroupNotFound::default().into(),
         })

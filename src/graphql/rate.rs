@@ -1,4 +1,4 @@
-//! How fast one caller may send messages.
+//! The rate limit of each caller: of messages, and of what costs as much.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -13,7 +13,8 @@ use crate::model::UserId;
 /// After how many messages callers are forgotten who have a full bucket again.
 const FORGET_EVERY: u32 = 1000;
 
-/// A bucket of tokens for each caller, of which each message takes one.
+/// A bucket of tokens for each caller, of which each message takes one, and each
+/// lookup of a group that has to read all rows of two users.
 ///
 /// Kept by each instance for itself.
 #[derive(Clone)]

@@ -10,6 +10,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use super::error::ApiError;
+use super::pair_loader::{PairBatch, PairLoader};
 use super::rate::SendRate;
 use crate::messaging::{Freshness, Messaging, MessagingError, UserLoader, Viewer};
 use crate::model::{MessageGroup, MessageGroupId, User, UserId};
@@ -34,17 +35,25 @@ pub struct Session {
 struct Found {
     users: Arc<UserLoader>,
     groups: Arc<Loader<MessageGroupId, FoundGroup, GroupBatch>>,
+    pairs: Arc<PairLoader>,
 }
 
 impl Found {
-    fn nothing(messaging: &Messaging, viewer: Option<&Viewer>, users: UserLoader) -> Self {
+    fn nothing(
+        messaging: &Messaging,
+        viewer: Option<&Viewer>,
+        rate: &SendRate,
+        users: Arc<UserLoader>,
+    ) -> Self {
+        let pairs = PairBatch::loader(messaging.clone(), viewer.cloned(), rate.clone());
         let batch = GroupBatch {
             messaging: messaging.clone(),
             viewer: viewer.cloned(),
         };
         Self {
-            users: Arc::new(users),
+            users,
             groups: Arc::new(Loader::new(batch)),
+            pairs: Arc::new(pairs),
         }
     }
 }
@@ -54,13 +63,15 @@ impl Found {
 pub(super) struct Renewal {
     messaging: Messaging,
     viewer: Option<Viewer>,
+    rate: SendRate,
     found: Arc<Mutex<Found>>,
 }
 
 impl Renewal {
     pub fn renew(&self) {
-        let users = self.messaging.user_loader();
-        let nothing = Found::nothing(&self.messaging, self.viewer.as_ref(), users);
+        let users = Arc::new(self.messaging.user_loader());
+        let viewer = self.viewer.as_ref();
+        let nothing = Found::nothing(&self.messaging, viewer, &self.rate, users);
         *self.found.lock().unwrap_or_else(PoisonError::into_inner) = nothing;
     }
 }
@@ -75,7 +86,7 @@ impl Session {
         rate: SendRate,
         deadline: Instant,
     ) -> Self {
-        let found = Found::nothing(&messaging, viewer.as_ref(), users);
+        let found = Found::nothing(&messaging, viewer.as_ref(), &rate, Arc::new(users));
         Self {
             messaging,
             viewer,
@@ -119,8 +130,17 @@ impl Session {
         Renewal {
             messaging: self.messaging.clone(),
             viewer: self.viewer.clone(),
+            rate: self.rate.clone(),
             found: Arc::clone(&self.found),
         }
+    }
+
+    /// After a write: groups that are asked for from now on are read again.
+    pub(super) fn forget_groups(&self) {
+        let users = self.users();
+        let viewer = self.viewer.as_ref();
+        let nothing = Found::nothing(&self.messaging, viewer, &self.rate, users);
+        *self.found.lock().unwrap_or_else(PoisonError::into_inner) = nothing;
     }
 
     /// How many of the viewer's groups have unread messages, counted to 100.
@@ -159,6 +179,22 @@ impl Session {
                 .try_load(id)
                 .await
                 .map_err(|_| ApiError::Internal)??),
+        }
+    }
+
+    /// The viewer's group with another user, looked up once a request.
+    pub(super) async fn find_message_group_with(
+        &self,
+        other: UserId,
+    ) -> Result<Option<Arc<MessageGroup>>, ApiError> {
+        let pairs = self.found().pairs;
+        match pairs.try_load(other).await {
+            Ok(found) => found,
+            // Dropped with the field that led the batch.
+            Err(_) => pairs
+                .try_load(other)
+                .await
+                .map_err(|_| ApiError::Internal)?,
         }
     }
 

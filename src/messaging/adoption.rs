@@ -1,10 +1,11 @@
 //! Groups that have no head: new ones, and those that were written before
 //! there were heads, which the first write adopts.
 
+use super::heads_marker::HeadsMarker;
 use super::plan::{Draft, GroupState};
 use super::queue::OtherGroup;
 use crate::model::{MessageGroupId, SortKey};
-use crate::store::{Consistency, MessageStore, StoreError};
+use crate::store::{Consistency, FoundRow, MessageStore, StoreError};
 
 /// What is found where a group has no head.
 pub(super) enum Headless {
@@ -15,29 +16,44 @@ pub(super) enum Headless {
 }
 
 /// Looks at both users' rows, by strongly consistent walks, newest wins.
+///
+/// In a marked table a pair whose uuid leads nowhere has no group, and nothing is
+/// read. The rows are read once: they change only together with a head, so those
+/// that are `known` are right as long as there is none.
 pub(super) async fn headless(
     messages: &MessageStore,
+    marker: &HeadsMarker,
     group: MessageGroupId,
     draft: &Draft,
+    known: &mut Option<Vec<FoundRow>>,
 ) -> Result<Headless, StoreError> {
     let (sender, receiver) = (draft.sender.id, draft.receiver.id);
-    let mut rows = messages.rows_of_pair(sender, receiver).await?;
     let pair = MessageGroupId::of_pair(sender, receiver);
+    if known.is_none() && group == pair && marker.is_present().await? {
+        return Ok(Headless::State(GroupState::default()));
+    }
+    let rows = match known {
+        Some(rows) => rows,
+        None => known.insert(messages.rows_of_pair_bounded(sender, receiver).await?),
+    };
     let Some(newest) = rows.first().map(|row| row.group_id) else {
         return Ok(Headless::State(GroupState::default()));
     };
-    rows.retain(|row| row.group_id == group);
-    if rows.is_empty() && group == pair {
-        let (id, alias) = (newest, Some(pair));
-        return Ok(Headless::KeptIn(OtherGroup { id, alias }));
+    let own: Vec<&FoundRow> = rows.iter().filter(|row| row.group_id == group).collect();
+    if own.is_empty() && group == pair {
+        return Ok(Headless::KeptIn(OtherGroup {
+            id: newest,
+            alias: Some(pair),
+            rows: Some(rows.clone()),
+        }));
     }
     let newest_message = newest_message_key(messages, group).await?;
-    let keys = rows.iter().map(|row| row.key.clone());
+    let keys = own.iter().map(|row| row.key.clone());
     Ok(Headless::State(GroupState {
         head: None,
         taken: keys.chain(newest_message).collect(),
         alias: (newest == group && pair != group).then_some(pair),
-        old_rows: rows.into_iter().map(|row| row.row_key()).collect(),
+        old_rows: own.into_iter().map(FoundRow::row_key).collect(),
     }))
 }
 

@@ -10,7 +10,7 @@ use super::plan::{Draft, GroupState};
 use super::queue::{Creation, Job, Reply, Requester, Written};
 use super::{MessagingError, WriteOutcome};
 use crate::model::{MessageGroupId, MessageId};
-use crate::store::{Commit, Sent, StoreError};
+use crate::store::{Commit, FoundRow, Sent, StoreError};
 use crate::telemetry::metrics;
 
 /// For how long an attempt is settled that nobody waits for any more.
@@ -23,6 +23,8 @@ pub(super) struct Batch {
     pub alias: Option<MessageGroupId>,
     /// Attempts on one version of which nobody knows what came of them.
     pub unsettled: Vec<Commit>,
+    /// The pair's rows, read once where the group has no head.
+    rows: Option<Vec<FoundRow>>,
     pauses: Pauses,
     began: Instant,
 }
@@ -34,6 +36,7 @@ impl Batch {
             alias: aliases.last(),
             jobs,
             unsettled: Vec::new(),
+            rows: None,
             pauses: Pauses::default(),
             began: Instant::now(),
         }
@@ -54,6 +57,15 @@ impl Batch {
         newest
             .filter(|_| self.unsettled.is_empty())
             .map(GroupState::of_head)
+    }
+
+    /// The first message, and the rows of its pair as far as they were read.
+    pub fn draft_and_rows(&mut self) -> Option<(&Draft, &mut Option<Vec<FoundRow>>)> {
+        let mut given = self.jobs.iter_mut();
+        let given = given.find_map(|job| job.known.rows.take());
+        self.rows = self.rows.take().or(given);
+        let first = self.jobs.first()?;
+        Some((&first.draft, &mut self.rows))
     }
 
     /// Before an attempt: leaves out whoever has given up, or is out of time

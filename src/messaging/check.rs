@@ -92,7 +92,7 @@ impl Inspector {
             Ok(Stored::GroupRow(row)) => self.row(&row).await,
             Ok(Stored::Head(group, HeadRecord::Head(_))) => self.head(group).await,
             Ok(Stored::Head(group, HeadRecord::AliasOf(other))) => self.alias(group, other).await,
-            Ok(Stored::Sent) => Ok(Vec::new()),
+            Ok(Stored::Sent | Stored::HeadsMarker) => Ok(Vec::new()),
         };
         let found = match found {
             // It is found at the head itself.

@@ -9,6 +9,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use super::heads_marker::HeadsMarker;
 use super::live::Bus;
 use super::marking::{Mark, QueuedMark};
 use super::plan::Draft;
@@ -16,7 +17,7 @@ use super::writer::Writer;
 use super::{MessagingError, WriteOutcome};
 use crate::clock::Clock;
 use crate::model::{Head, Message, MessageGroupId};
-use crate::store::{MessageStore, Sent};
+use crate::store::{FoundRow, MessageStore, Sent};
 use crate::telemetry::Origin;
 use crate::telemetry::metrics::{self, Present, Thing};
 
@@ -44,11 +45,13 @@ pub(super) struct Creation {
 }
 
 /// Where a pair's messages are kept, if not under the pair's own uuid.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct OtherGroup {
     pub id: MessageGroupId,
     /// The pair's uuid, where it does not lead to the group yet.
     pub alias: Option<MessageGroupId>,
+    /// The pair's rows, where they were read: the group has no head then.
+    pub rows: Option<Vec<FoundRow>>,
 }
 
 pub(super) type Reply = Result<Written, MessagingError>;
@@ -113,6 +116,9 @@ pub(super) struct Known {
     pub head: Option<Head>,
     /// A uuid that is to lead to the group.
     pub alias: Option<MessageGroupId>,
+    /// The pair's rows, if they have just been read. They change only together
+    /// with a head, so they are right as long as there is none.
+    pub rows: Option<Vec<FoundRow>>,
 }
 
 /// A message in a queue, with those who wait for it: more than one when a
@@ -163,16 +169,18 @@ pub(super) enum Work {
 #[derive(Debug)]
 pub(super) struct Writers {
     messages: MessageStore,
+    marker: HeadsMarker,
     clock: Clock,
     bus: Bus,
     queues: Mutex<HashMap<MessageGroupId, mpsc::Sender<Work>>>,
 }
 
 impl Writers {
-    pub fn new(messages: MessageStore, clock: Clock, bus: Bus) -> Self {
+    pub fn new(messages: MessageStore, marker: HeadsMarker, clock: Clock, bus: Bus) -> Self {
         let queues = Mutex::default();
         Self {
             messages,
+            marker,
             clock,
             bus,
             queues,
@@ -276,6 +284,7 @@ impl Writers {
         let writer = Writer::new(
             group,
             self.messages.clone(),
+            self.marker.clone(),
             self.clock.clone(),
             self.bus.clone(),
         );

@@ -24,6 +24,17 @@ pub enum Freshness {
     MayLag,
 }
 
+/// The group of two users, by their pair's uuid.
+#[derive(Clone, Debug)]
+pub enum PairLookup {
+    /// Their group, or that they have none.
+    Done(Option<Box<MessageGroup>>),
+    /// The table is not marked as having a head for each group, so that one of
+    /// the original's may be found by
+    /// [`find_message_group_by_rows`](Messaging::find_message_group_by_rows).
+    NeedsRows,
+}
+
 /// One of the viewer's groups, before its newest message is read.
 enum Found {
     /// It has a head.
@@ -130,32 +141,43 @@ impl Messaging {
         })
     }
 
-    /// The viewer's group with another user: two or three `GetItem`s, and where
-    /// the two have no group by their pair's uuid, a walk of both users' rows.
+    /// The viewer's group with another user: one to three `GetItem`s, however
+    /// many groups the two have, and one a minute for the table's marker.
     pub async fn find_message_group_with(
+        &self,
+        viewer: &Viewer,
+        other: UserId,
+    ) -> Result<PairLookup, MessagingError> {
+        let me = viewer.user().id;
+        if other == me {
+            return Ok(PairLookup::Done(None));
+        }
+        let pair = MessageGroupId::of_pair(me, other);
+        let found = match self.messages.find_head(pair).await? {
+            Some(HeadRecord::Head(head)) => {
+                let found = Some(Found::Headed(head));
+                let found = self.with_newest(viewer, pair, found).await?;
+                found.map(|(_, group)| group)
+            }
+            Some(HeadRecord::AliasOf(group)) => self.find_message_group(viewer, group).await?,
+            None if self.marker.is_present().await? => None,
+            None => return Ok(PairLookup::NeedsRows),
+        };
+        Ok(PairLookup::Done(found.map(Box::new)))
+    }
+
+    /// The same where the table is not marked and the pair's uuid leads
+    /// nowhere: `Query`s of all rows of both users, to 32 MB each.
+    pub async fn find_message_group_by_rows(
         &self,
         viewer: &Viewer,
         other: UserId,
     ) -> Result<Option<MessageGroup>, MessagingError> {
         let me = viewer.user().id;
-        if other == me {
-            return Ok(None);
-        }
-        let pair = MessageGroupId::of_pair(me, other);
-        match self.messages.find_head(pair).await? {
-            Some(HeadRecord::Head(head)) => {
-                let found = Some(Found::Headed(head));
-                let found = self.with_newest(viewer, pair, found).await?;
-                Ok(found.map(|(_, group)| group))
-            }
-            Some(HeadRecord::AliasOf(group)) => self.find_message_group(viewer, group).await,
-            None => {
-                let rows = self.messages.rows_of_pair(me, other).await?;
-                match rows.first() {
-                    Some(row) => self.find_message_group(viewer, row.group_id).await,
-                    None => Ok(None),
-                }
-            }
+        let rows = self.messages.rows_of_pair_bounded(me, other).await?;
+        match rows.first() {
+            Some(row) => self.find_message_group(viewer, row.group_id).await,
+            None => Ok(None),
         }
     }
 

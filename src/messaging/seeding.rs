@@ -70,6 +70,9 @@ impl Messaging {
 
     /// Whether two users have a group from before there were heads.
     async fn has_rows(&self, pair: [&User; 2]) -> Result<bool, StoreError> {
+        if self.marker.is_present().await? {
+            return Ok(false);
+        }
         let rows = self.messages.rows_of_pair(pair[0].id, pair[1].id).await?;
         Ok(!rows.is_empty())
     }

@@ -257,10 +257,13 @@ impl World {
         }
     }
 
-    /// In some runs two users have written to each other before there were heads.
+    /// In some runs two users have written to each other before there were heads;
+    /// in half of the others the table is marked.
     fn plant(&self) {
-        if self.dynamo.dice(4) == 0 {
-            table::plant_originals(&self.dynamo, &self.users, self.start);
+        match self.dynamo.dice(8) {
+            0 | 1 => table::plant_originals(&self.dynamo, &self.users, self.start),
+            2..=4 => table::plant_marker(&self.dynamo),
+            _ => {}
         }
     }
 

@@ -18,6 +18,7 @@ use tracing::Instrument;
 use super::MessagingError;
 use super::adoption::{Headless, headless};
 use super::batch::Batch;
+use super::heads_marker::HeadsMarker;
 use super::live::{Bus, Hint};
 use super::marking::QueuedMark;
 use super::plan::{GroupState, MOST_MESSAGES};
@@ -40,6 +41,7 @@ const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 pub(super) struct Writer {
     pub(super) group: MessageGroupId,
     pub(super) messages: MessageStore,
+    marker: HeadsMarker,
     clock: Clock,
     pub(super) bus: Bus,
     /// What the last write left behind, as long as nobody else writes.
@@ -57,10 +59,17 @@ enum State {
 }
 
 impl Writer {
-    pub fn new(group: MessageGroupId, messages: MessageStore, clock: Clock, bus: Bus) -> Self {
+    pub fn new(
+        group: MessageGroupId,
+        messages: MessageStore,
+        marker: HeadsMarker,
+        clock: Clock,
+        bus: Bus,
+    ) -> Self {
         Self {
             group,
             messages,
+            marker,
             clock,
             bus,
             state: None,
@@ -229,19 +238,28 @@ impl Writer {
             None => match self.messages.find_head(self.group).await? {
                 Some(HeadRecord::Head(head)) => GroupState::of_head(head),
                 Some(HeadRecord::AliasOf(id)) => {
-                    return Ok(State::KeptIn(OtherGroup { id, alias: None }));
+                    return Ok(State::KeptIn(OtherGroup {
+                        id,
+                        alias: None,
+                        rows: None,
+                    }));
                 }
-                None => match batch.jobs.first() {
-                    None => GroupState::default(),
-                    Some(job) => match headless(&self.messages, self.group, &job.draft).await? {
-                        Headless::State(state) => state,
-                        Headless::KeptIn(group) => return Ok(State::KeptIn(group)),
-                    },
+                None => match self.headless(batch).await? {
+                    Headless::State(state) => state,
+                    Headless::KeptIn(group) => return Ok(State::KeptIn(group)),
                 },
             },
         };
         state.alias = state.alias.or(batch.alias);
         Ok(State::Known(state))
+    }
+
+    /// What is known of a group without a head. Nothing is written for nobody.
+    async fn headless(&self, batch: &mut Batch) -> Result<Headless, StoreError> {
+        let Some((draft, rows)) = batch.draft_and_rows() else {
+            return Ok(Headless::State(GroupState::default()));
+        };
+        headless(&self.messages, &self.marker, self.group, draft, rows).await
     }
 
     /// Finds out about the attempts that nobody knows the outcome of, once the

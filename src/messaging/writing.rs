@@ -150,6 +150,7 @@ impl Messaging {
         let known = Known {
             head: address.head,
             alias: None,
+            rows: None,
         };
         match self.write(address.group, draft, known, deadline).await? {
             Written::Created(created) => Ok(as_created(viewer, address.receiver, *created)),
@@ -186,8 +187,12 @@ impl Messaging {
             .write(group, draft.clone(), known, deadline)
             .await?
         {
-            Written::KeptIn(OtherGroup { id, alias }) => {
-                let known = Known { head: None, alias };
+            Written::KeptIn(OtherGroup { id, alias, rows }) => {
+                let known = Known {
+                    head: None,
+                    alias,
+                    rows,
+                };
                 self.writers.write(id, draft, known, deadline).await
             }
             written => Ok(written),

@@ -1,12 +1,13 @@
 //! The items of the table: every key string, and stored shape ⇄ model.
 //!
 //! Messages and group rows keep the original's attributes, byte for byte.
-//! Heads, aliases and sents never carry `message_group_uuid`: they would be in
-//! the index.
+//! Heads, aliases, sents and the marker never carry `message_group_uuid`: they
+//! would be in the index.
 
 use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -20,6 +21,9 @@ use crate::model::{
 };
 
 pub(super) type Item = HashMap<String, AttributeValue>;
+
+/// Key of the item that says that each group of the table has a head.
+const MARKER: (&str, &str) = ("TABLE#HEADS", "TABLE");
 
 /// Primary key of an item.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +50,11 @@ impl Key {
             format!("SENT#{}#{}", key.sender, key.idempotency_key),
             "SENT",
         )
+    }
+
+    /// The one item that is about the table itself.
+    pub fn heads_marker() -> Self {
+        Self::new(MARKER.0.to_owned(), MARKER.1)
     }
 
     fn new(pk: String, sk: &str) -> Self {
@@ -114,6 +123,8 @@ pub enum Stored {
     Head(MessageGroupId, HeadRecord),
     /// What was sent under an idempotency key.
     Sent,
+    /// The mark that each group of the table has a head.
+    HeadsMarker,
 }
 
 /// What an item is, by its partition.
@@ -125,8 +136,24 @@ pub(super) fn kind(item: &Item) -> ItemKind {
         Some(("GRP", _)) => ItemKind::GroupRow,
         Some(("HEAD", _)) => ItemKind::Head,
         Some(("SENT", _)) => ItemKind::Sent,
+        Some(("TABLE", _)) if is_heads_marker(item) => ItemKind::HeadsMarker,
         _ => ItemKind::Unknown,
     }
+}
+
+fn is_heads_marker(item: &Item) -> bool {
+    let key = |name| item.get(name).and_then(|value| value.as_s().ok());
+    let key = key("pk").zip(key("sk"));
+    key.is_some_and(|(pk, sk)| (pk.as_str(), sk.as_str()) == MARKER)
+}
+
+/// `TABLE#HEADS`, `TABLE`: each row's group has a head, and each pair's uuid
+/// leads to their group. Says when that was found.
+pub(super) fn heads_marker_item(now: DateTime<Utc>) -> Item {
+    let mut item = Key::heads_marker().into_attributes();
+    let now = AttributeValue::S(SortKey::at(now).into());
+    item.insert("marked_at".to_owned(), now);
+    item
 }
 
 pub(super) fn stored(item: Item) -> Result<Stored, Unreadable> {
@@ -145,6 +172,7 @@ pub(super) fn stored(item: Item) -> Result<Stored, Unreadable> {
             serde_dynamo::from_item::<_, SentItem>(item)?;
             Stored::Sent
         }
+        ItemKind::HeadsMarker => Stored::HeadsMarker,
         ItemKind::Unknown => return Err(Unreadable::Contents("it is none of ours")),
     })
 }
@@ -161,6 +189,8 @@ struct MessageItem {
     user_display_name: String,
     #[serde(default)]
     seq: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accepted_at: Option<AcceptedAt>,
 }
 
 pub(super) fn message_item(message: &Message) -> Result<Item, serde_dynamo::Error> {
@@ -174,6 +204,7 @@ pub(super) fn message_item(message: &Message) -> Result<Item, serde_dynamo::Erro
         user_handle: message.sender.handle.clone(),
         user_display_name: message.sender.display_name.clone(),
         seq: message.seq,
+        accepted_at: message.accepted_at,
     })
 }
 
@@ -183,14 +214,13 @@ pub(super) fn message(group_id: MessageGroupId, item: Item) -> Result<Message, U
         id: item.message_uuid,
         group_id,
         key: SortKey::parse(&item.sk)?,
+        accepted_at: item.accepted_at,
         seq: item.seq,
         body: item.message,
         sender: User {
             id: item.user_uuid,
             handle: item.user_handle,
             display_name: item.user_display_name,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    accepted_at: Option<AcceptedAt>,
         },
     })
 }
@@ -204,7 +234,6 @@ struct GroupRowItem {
     sk: String,
     message_group_uuid: MessageGroupId,
     message: String,
-        accepted_at: message.accepted_at,
     user_uuid: UserId,
     user_handle: String,
     user_display_name: String,
@@ -214,7 +243,8 @@ struct GroupRowItem {
     seq: u64,
     #[serde(default)]
     unread_count: u64,
-        accepted_at: item.accepted_at,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accepted_at: Option<AcceptedAt>,
 }
 
 pub(super) fn group_row_item(
@@ -237,14 +267,25 @@ pub(super) fn group_row_item(
         sender_uuid: Some(newest.sender.id),
         seq: newest.seq,
         unread_count: row.unread_count,
+        accepted_at: newest.accepted_at,
     })
+}
+
+/// The attributes that are read of a row to find the group of a pair: all but
+/// what it shows of the newest message.
+pub(super) const PAIR_ATTRIBUTES: &str =
+    "pk, sk, message_group_uuid, user_uuid, user_handle, user_display_name, unread_count";
+
+/// A row of which these attributes were read.
+pub(super) fn found_row_of_pair(mut item: Item) -> Result<FoundRow, Unreadable> {
+    let text = || AttributeValue::S(String::new());
+    item.entry("message".to_owned()).or_insert_with(text);
+    found_row(item)
 }
 
 pub(super) fn found_row(item: Item) -> Result<FoundRow, Unreadable> {
     let row: GroupRowItem = serde_dynamo::from_item(item)?;
     let owner = row
-    #[serde(skip_serializing_if = "Option::is_none")]
-    accepted_at: Option<AcceptedAt>,
         .pk
         .strip_prefix("GRP#")
         .and_then(|owner| owner.parse().ok());
@@ -254,6 +295,7 @@ pub(super) fn found_row(item: Item) -> Result<FoundRow, Unreadable> {
         .map(|(message_id, sender_id)| Preview {
             message_id,
             sender_id,
+            accepted_at: row.accepted_at,
             seq: row.seq,
             body: row.message,
         });
@@ -267,7 +309,6 @@ pub(super) fn found_row(item: Item) -> Result<FoundRow, Unreadable> {
             display_name: row.user_display_name,
         },
         preview,
-        accepted_at: newest.accepted_at,
         unread_count: row.unread_count,
     })
 }
@@ -295,7 +336,6 @@ pub(super) fn alias_item(
     alias: MessageGroupId,
     alias_of: MessageGroupId,
 ) -> Result<Item, serde_dynamo::Error> {
-            accepted_at: row.accepted_at,
     let Key { pk, sk } = Key::head(alias);
     serde_dynamo::to_item(AliasItem { pk, sk, alias_of })
 }

@@ -256,39 +256,6 @@ impl MessageStore {
         Ok(count.min(most))
     }
 
-    /// Every row that two users share, of either, newest first: strongly
-    /// consistent walks of both users' rows, one `Query` a megabyte.
-    pub async fn rows_of_pair(
-        &self,
-        one: UserId,
-        other: UserId,
-    ) -> Result<Vec<FoundRow>, StoreError> {
-        let (mut rows, others) = tokio::try_join!(
-            self.rows_shared_with(one, other),
-            self.rows_shared_with(other, one),
-        )?;
-        rows.extend(others);
-        rows.sort_by(|one, other| other.key.cmp(&one.key));
-        Ok(rows)
-    }
-
-    async fn rows_shared_with(
-        &self,
-        owner: UserId,
-        other: UserId,
-    ) -> Result<Vec<FoundRow>, StoreError> {
-        let range = Range::of_owner(owner);
-        let shared = |row: &FoundRow| row.other_user.id == other;
-        self.read_where(
-            &range,
-            usize::MAX,
-            Consistency::Strong,
-            items::found_row,
-            shared,
-        )
-        .await
-    }
-
     /// The rows of a group that was written before there were heads: one
     /// `Query` on the index, newest first, which may miss the last second.
     pub async fn rows_of_group(&self, group: MessageGroupId) -> Result<Vec<FoundRow>, StoreError> {

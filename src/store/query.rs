@@ -228,19 +228,6 @@ impl MessageStore {
         consistency: Consistency,
         read_item: impl Fn(Item) -> Result<T, items::Unreadable>,
     ) -> Result<Vec<T>, StoreError> {
-        self.read_where(range, wanted, consistency, read_item, |_| true)
-            .await
-    }
-
-    /// The same, of those that are asked for.
-    pub(super) async fn read_where<T>(
-        &self,
-        range: &Range,
-        wanted: usize,
-        consistency: Consistency,
-        read_item: impl Fn(Item) -> Result<T, items::Unreadable>,
-        is_wanted: impl Fn(&T) -> bool,
-    ) -> Result<Vec<T>, StoreError> {
         let mut found = Vec::new();
         if range.is_empty() {
             return Ok(found);
@@ -267,8 +254,7 @@ impl MessageStore {
                 let key = item.get("sk").and_then(|key| key.as_s().ok());
                 key.is_some_and(|key| range.contains(key))
             });
-            let read = inside.filter_map(|item| readable(item, &read_item));
-            found.extend(read.filter(&is_wanted));
+            found.extend(inside.filter_map(|item| readable(item, &read_item)));
             from = page.last_evaluated_key;
             if found.len() >= wanted || from.is_none() {
                 found.truncate(wanted);

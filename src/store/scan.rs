@@ -46,6 +46,8 @@ pub enum ItemKind {
     Head,
     /// What was sent under an idempotency key.
     Sent,
+    /// The mark that each group of the table has a head.
+    HeadsMarker,
     /// None of ours.
     Unknown,
 }

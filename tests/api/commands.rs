@@ -250,6 +250,7 @@ async fn the_commands_make_what_serve_needs_and_serve_refuses_without() {
   billing   provisioned, 5 read and 5 write units a second
   expiry    expires_at
   deletion  not protected
+  marker    every group has a head
 "
         )
     );

@@ -20,6 +20,8 @@ pub struct Found {
     /// Group → head.
     pub heads: BTreeMap<String, Item>,
     pub sents: usize,
+    /// Whether the table is marked as having a head for each group.
+    pub is_marked: bool,
 }
 
 pub fn text<'a>(item: &'a Item, name: &str) -> &'a str {
@@ -101,6 +103,11 @@ fn sort(found: &mut Found, item: Item) {
         }
         "HEAD" => drop(found.heads.insert(id.to_owned(), item)),
         "SENT" => found.sents += 1,
+        "TABLE" => {
+            assert_eq!((id, text(&item, "sk")), ("HEADS", "TABLE"));
+            assert!(!item.contains_key("message_group_uuid"));
+            found.is_marked = true;
+        }
         other => panic!("an item of the kind {other}"),
     }
 }
@@ -184,6 +191,11 @@ impl Found {
             assert_eq!(text(row, "message"), text(newest, "message"));
             assert_eq!(text(row, "message_uuid"), text(newest, "message_uuid"));
             assert_eq!(text(row, "sender_uuid"), text(newest, "user_uuid"));
+            assert_eq!(
+                row.get("accepted_at"),
+                newest.get("accepted_at"),
+                "the time of the newest message in the row of {owner}"
+            );
             // The original's messages have none.
             let seq = newest.get("seq").map_or(0, |_| number(newest, "seq"));
             assert_eq!(number(row, "seq"), seq);
@@ -191,11 +203,6 @@ impl Found {
                 .as_n()
                 .expect("a number")
                 .parse()
-            assert_eq!(
-                row.get("accepted_at"),
-                newest.get("accepted_at"),
-                "the time of the newest message in the row of {owner}"
-            );
                 .expect("a number");
             assert_eq!(
                 number(row, "unread_count"),

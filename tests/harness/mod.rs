@@ -66,6 +66,9 @@ pub struct Setup {
     pub bounds: Bounds,
     pub graphiql: Graphiql,
     pub documents: Documents,
+    /// Whether the table is marked as having a head for each group, as one is that
+    /// `schema-load` has created. The original's is not.
+    pub marked: bool,
     /// Between this server and others.
     pub redis_url: Option<String>,
 }
@@ -89,6 +92,7 @@ impl Default for Setup {
             bounds: Bounds::default(),
             graphiql: Graphiql::Off,
             documents: Documents::default(),
+            marked: false,
             redis_url: None,
         }
     }
@@ -142,6 +146,10 @@ pub async fn start_on(database: Database, setup: Setup) -> Cruddur {
         .create_table(NewTable::default())
         .await
         .expect("a table");
+    if setup.marked {
+        let now = Clock::system().now();
+        messages.put_heads_marker(now).await.expect("a marker");
+    }
 
     let key = SigningKey::generate().expect("a key");
     let issuer = Issuer::start(key, 0, users.clone(), Clock::system()).expect("an issuer");

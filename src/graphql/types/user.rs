@@ -39,12 +39,8 @@ impl User {
     /// written to each other yet, and for the viewer.
     async fn message_group(&self, ctx: &Context<'_>) -> Result<Option<MessageGroup>, ApiError> {
         let session = Session::of(ctx)?;
-        let viewer = session.viewer()?;
-        let _turn = session.turn().await?;
-        let found = session
-            .messaging()
-            .find_message_group_with(viewer, self.0.id)
-            .await?;
-        Ok(found.map(|group| MessageGroup::alone(group.into())))
+        session.viewer()?;
+        let found = session.find_message_group_with(self.0.id).await?;
+        Ok(found.map(MessageGroup::alone))
     }
 }

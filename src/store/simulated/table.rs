@@ -64,6 +64,7 @@ impl Table {
         }
     }
 
+    /// Filters and projections are left out: readers leave out the same once more.
     pub fn query(&self, body: &Value) -> Answer {
         let partition = text(&body["ExpressionAttributeNames"]["#partition"]);
         let value = |name: &str| body["ExpressionAttributeValues"][name]["S"].as_str();

@@ -1,0 +1,134 @@
+//! The rows that two users share, and the marker of a table in which nobody has
+//! to look for them.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use chrono::{DateTime, Utc};
+
+use super::items::{self, Item, Key};
+use super::query::readable;
+use super::rows::FoundRow;
+use super::{MessageStore, Service, StoreError};
+use crate::model::UserId;
+
+/// The most pages of a user's rows that a request reads, a megabyte each.
+const MOST_PAGES: usize = 32;
+
+impl MessageStore {
+    /// Every row that two users share, of either, newest first, without their
+    /// previews: strongly consistent queries of both users' rows, filtered and
+    /// projected by DynamoDB.
+    ///
+    /// Costs the read units of all rows of both, one `Query` a megabyte.
+    pub async fn rows_of_pair(
+        &self,
+        one: UserId,
+        other: UserId,
+    ) -> Result<Vec<FoundRow>, StoreError> {
+        self.rows_of_both(one, other, usize::MAX).await
+    }
+
+    /// The same for a request: an error where a user has more than 32 MB of
+    /// rows.
+    pub async fn rows_of_pair_bounded(
+        &self,
+        one: UserId,
+        other: UserId,
+    ) -> Result<Vec<FoundRow>, StoreError> {
+        self.rows_of_both(one, other, MOST_PAGES).await
+    }
+
+    async fn rows_of_both(
+        &self,
+        one: UserId,
+        other: UserId,
+        most_pages: usize,
+    ) -> Result<Vec<FoundRow>, StoreError> {
+        let (mut rows, others) = tokio::try_join!(
+            self.rows_shared_with(one, other, most_pages),
+            self.rows_shared_with(other, one, most_pages),
+        )?;
+        rows.extend(others);
+        rows.sort_by(|one, other| other.key.cmp(&one.key));
+        Ok(rows)
+    }
+
+    async fn rows_shared_with(
+        &self,
+        owner: UserId,
+        other: UserId,
+        most_pages: usize,
+    ) -> Result<Vec<FoundRow>, StoreError> {
+        let mut rows = Vec::new();
+        let mut from = None;
+        for _ in 0..most_pages {
+            let page = self
+                .client
+                .query()
+                .table_name(&self.table)
+                .key_condition_expression("#partition = :partition")
+                // A uuid that another program wrote can be in capitals.
+                .filter_expression("user_uuid IN (:other, :capitals)")
+                .projection_expression(items::PAIR_ATTRIBUTES)
+                .expression_attribute_names("#partition", "pk")
+                .set_expression_attribute_values(Some(values(owner, other)))
+                .scan_index_forward(false)
+                .consistent_read(true)
+                .set_exclusive_start_key(from)
+                .send()
+                .await?;
+            let found = page.items.unwrap_or_default().into_iter();
+            let found = found.filter_map(|item| readable(item, items::found_row_of_pair));
+            rows.extend(found.filter(|row| row.other_user.id == other));
+            from = page.last_evaluated_key;
+            if from.is_none() {
+                return Ok(rows);
+            }
+        }
+        let cause = format!(
+            "a user has more than {most_pages} MB of group rows, and the table {} is not marked as having a head \
+             for each group: run `cruddur check --repair`",
+            self.table
+        );
+        Err(StoreError::refused(Service::DynamoDb, cause))
+    }
+
+    /// Whether the table is marked: every row's group has a head, and every
+    /// pair's uuid leads to their group. One strongly consistent `GetItem`.
+    pub async fn has_heads_marker(&self) -> Result<bool, StoreError> {
+        Ok(self.find(Key::heads_marker()).await?.is_some())
+    }
+
+    /// Marks the table: one `PutItem`.
+    pub async fn put_heads_marker(&self, now: DateTime<Utc>) -> Result<(), StoreError> {
+        self.client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(items::heads_marker_item(now)))
+            .send()
+            .await?;
+        Ok(())
+    }
+
+    /// Removes the marker: one `DeleteItem`.
+    pub async fn delete_heads_marker(&self) -> Result<(), StoreError> {
+        self.client
+            .delete_item()
+            .table_name(&self.table)
+            .set_key(Some(Key::heads_marker().into_attributes()))
+            .send()
+            .await?;
+        Ok(())
+    }
+}
+
+fn values(owner: UserId, other: UserId) -> Item {
+    let other = other.to_string();
+    let capitals = other.to_uppercase();
+    let values = [
+        (":partition", items::group_partition(owner)),
+        (":other", other),
+        (":capitals", capitals),
+    ];
+    let values = values.map(|(name, value)| (name.to_owned(), AttributeValue::S(value)));
+    values.into()
+}

@@ -1,0 +1,358 @@
+//! The marker of a table in which each group has a head: what it saves, and what
+//! is read without it.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
+use cruddur::clock::Clock;
+use cruddur::graphql::SendRate;
+use cruddur::model::User;
+use serde_json::{Value, json};
+
+use crate::adoption::FORMS;
+use crate::commands::run;
+use crate::harness::{CREATE, Cruddur, Setup, TABLE, checker, cruddur, start_with, with_stores};
+use crate::original::Original;
+
+const WITH: &str = "query($handle: String!) { user(handle: $handle) { messageGroup { uuid } } }";
+
+/// A Cruddur whose users are known already, so that only DynamoDB is asked.
+async fn cruddur_with(setup: Setup) -> Cruddur {
+    let cruddur = start_with(setup).await;
+    cruddur.users(["luu", "unamused", "tove"]).await;
+    cruddur
+        .data("luu", "{ viewer { handle } }", json!({}))
+        .await;
+    cruddur
+}
+
+fn marked() -> Setup {
+    Setup {
+        marked: true,
+        ..Setup::default()
+    }
+}
+
+fn string(value: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(value.into())
+}
+
+/// Gives a user rows of so many groups, each with another user.
+async fn rows(client: &Client, owner: &User, count: u32) {
+    let row = |number: u32| {
+        let uuid = || string(uuid::Uuid::new_v4().to_string());
+        let item = [
+            ("pk", string(format!("GRP#{}", owner.id))),
+            (
+                "sk",
+                string(format!("2025-01-01T00:00:00.{number:06}+00:00")),
+            ),
+            ("message_group_uuid", uuid()),
+            ("message", string("x".repeat(300))),
+            ("user_uuid", uuid()),
+            ("user_handle", string(format!("other-{number}"))),
+            ("user_display_name", string(format!("Other {number}"))),
+            ("message_uuid", uuid()),
+            ("sender_uuid", string(owner.id.to_string())),
+            ("seq", AttributeValue::N("1".to_owned())),
+            ("unread_count", AttributeValue::N("0".to_owned())),
+        ];
+        item.map(|(name, value)| (name.to_owned(), value)).into()
+    };
+    put(client, (0..count).map(row), 25).await;
+}
+
+async fn put(
+    client: &Client,
+    items: impl Iterator<Item = std::collections::HashMap<String, AttributeValue>>,
+    at_once: usize,
+) {
+    let requests = items.map(|item| {
+        let put = PutRequest::builder().set_item(Some(item));
+        let put = put.build().expect("a put");
+        WriteRequest::builder().put_request(put).build()
+    });
+    let requests: Vec<WriteRequest> = requests.collect();
+    for some in requests.chunks(at_once) {
+        let written = client
+            .batch_write_item()
+            .request_items(TABLE, some.to_vec())
+            .send();
+        let written = written.await.expect("rows");
+        assert!(written.unprocessed_items.is_none_or(|left| left.is_empty()));
+    }
+}
+
+/// The calls that a document makes.
+async fn calls(cruddur: &Cruddur, document: &str, variables: Value) -> Vec<String> {
+    cruddur.dynamo.calls();
+    cruddur.data("luu", document, variables).await;
+    cruddur.dynamo.calls()
+}
+
+/// Fifteen times the same, as one document.
+fn fifteen(handles: [&str; 15]) -> String {
+    let fields = handles.iter().enumerate().map(|(number, handle)| {
+        format!("a{number}: user(handle: \"{handle}\") {{ messageGroup {{ uuid }} }}\n")
+    });
+    format!("{{ {} }}", fields.collect::<String>())
+}
+
+#[tokio::test]
+async fn message_group_of_a_user_costs_one_read_in_a_marked_table_however_many_groups_there_are() {
+    let cruddur = cruddur_with(marked()).await;
+    let [luu, tove] = cruddur.users(["luu", "tove"]).await;
+    let client = checker::client(&cruddur.dynamo.url);
+    let unamused = json!({ "handle": "unamused" });
+    let head = ["GetItem strong"];
+    let mut costs = Vec::new();
+    for count in [0, 5000] {
+        rows(&client, &luu, count).await;
+        costs.push(calls(&cruddur, WITH, unamused.clone()).await);
+        costs.push(calls(&cruddur, WITH, unamused.clone()).await);
+        costs.push(calls(&cruddur, &fifteen(["unamused"; 15]), json!({})).await);
+    }
+    // The marker is read by the first alone.
+    assert_eq!(costs.remove(0), [head[0]; 2]);
+    assert!(costs.iter().all(|calls| *calls == head), "{costs:?}");
+
+    let input = json!({ "input": { "to": { "receiverHandle": "unamused" }, "body": "hello" } });
+    let first = calls(&cruddur, CREATE, input).await;
+    assert_eq!(first, ["GetItem strong", "TransactWriteItems"]);
+    let with_group = calls(&cruddur, WITH, unamused).await;
+    assert_eq!(with_group, ["GetItem strong"; 2]);
+
+    // By an alias, as one of the original's groups has it.
+    let original = Original::new(checker::client(&cruddur.dynamo.url));
+    let group = original.conversation([&luu, &tove], &FORMS[..2]).await;
+    let input = json!({ "to": { "messageGroupUuid": group.uuid }, "body": "adopted" });
+    cruddur.data("luu", CREATE, json!({ "input": input })).await;
+    let by_alias = calls(&cruddur, WITH, json!({ "handle": "tove" })).await;
+    assert_eq!(by_alias, ["GetItem strong"; 3]);
+    let found = cruddur.group_uuid("luu", "tove").await;
+    assert_eq!(found, group.uuid.to_string());
+}
+
+#[tokio::test]
+async fn rows_of_a_pair_are_read_once_per_request_in_an_unmarked_table() {
+    let cruddur = cruddur_with(Setup::default()).await;
+    let [luu] = cruddur.users(["luu"]).await;
+    rows(&checker::client(&cruddur.dynamo.url), &luu, 2000).await;
+
+    let once = calls(&cruddur, WITH, json!({ "handle": "unamused" })).await;
+    // The pair's head, the marker, and all rows of both, a page each megabyte.
+    assert_eq!(once[..2], ["GetItem strong"; 2]);
+    assert!(once.len() > 4, "luu's rows have several pages: {once:?}");
+    assert!(once[2..].iter().all(|call| call == "Query strong"));
+    let same = calls(&cruddur, &fifteen(["unamused"; 15]), json!({})).await;
+    assert_eq!(same, once, "fifteen aliases of one pair");
+
+    // The absence of a marker is not cached.
+    let now = Clock::system().now();
+    cruddur
+        .messages
+        .put_heads_marker(now)
+        .await
+        .expect("a marker");
+    let marked = calls(&cruddur, WITH, json!({ "handle": "unamused" })).await;
+    assert_eq!(marked, ["GetItem strong"; 2]);
+}
+
+#[tokio::test]
+async fn a_message_to_a_group_without_a_head_reads_the_rows_of_the_pair_once() {
+    let cruddur = cruddur_with(Setup::default()).await;
+    let [luu, unamused] = cruddur.users(["luu", "unamused"]).await;
+    let original = Original::new(checker::client(&cruddur.dynamo.url));
+    let group = original.conversation([&luu, &unamused], &FORMS[..3]).await;
+
+    let input = json!({ "input": { "to": { "receiverHandle": "unamused" }, "body": "hello" } });
+    let calls = calls(&cruddur, CREATE, input).await;
+
+    // Heads of the pair's uuid and of the group, and the marker; the rows of both
+    // and the newest message.
+    let mut expected = vec!["GetItem strong"; 3];
+    expected.extend(["Query strong"; 3]);
+    expected.push("TransactWriteItems");
+    assert_eq!(calls, expected);
+    let found = cruddur.group_uuid("luu", "unamused").await;
+    assert_eq!(found, group.uuid.to_string());
+}
+
+#[tokio::test]
+async fn rows_of_a_pair_are_filtered_and_projected_by_dynamodb() {
+    let cruddur = cruddur_with(Setup::default()).await;
+    let [luu, unamused] = cruddur.users(["luu", "unamused"]).await;
+    let client = checker::client(&cruddur.dynamo.url);
+    rows(&client, &luu, 10).await;
+    let original = Original::new(client);
+    let group = original.conversation([&luu, &unamused], &FORMS[..2]).await;
+
+    let mut command = cruddur_command(
+        &cruddur,
+        &["get-conversation", "--between", "luu", "unamused"],
+    );
+    let (code, out, said) = run(command.args(["--output", "raw"])).await;
+
+    assert_eq!(code, 0, "{said}");
+    let answers = out
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"));
+    let rows_of = |answer: &Value| {
+        let items = answer["Items"].as_array().cloned().unwrap_or_default();
+        items.into_iter().find(|item| {
+            let partition = item["pk"]["S"].as_str();
+            partition == Some(&format!("GRP#{}", luu.id))
+        })
+    };
+    let found: Vec<(Value, Value)> = answers
+        .filter_map(|answer: Value| rows_of(&answer).map(|row| (answer, row)))
+        .collect();
+    let [(answer, row)] = &found[..] else {
+        panic!("{out}");
+    };
+    assert_eq!(
+        (&answer["Count"], &answer["ScannedCount"]),
+        (&json!(1), &json!(11))
+    );
+    assert_eq!(row["message_group_uuid"]["S"], json!(group.uuid));
+    assert_eq!(row.get("message"), None, "{row}");
+}
+
+fn cruddur_command(stores: &Cruddur, arguments: &[&str]) -> tokio::process::Command {
+    let mut command = cruddur(arguments);
+    with_stores(&mut command, stores);
+    command
+}
+
+#[tokio::test]
+async fn rate_limit_counts_a_lookup_that_reads_rows_as_a_message() {
+    let slow = || Setup {
+        send_rate: SendRate::new(1, 5),
+        ..Setup::default()
+    };
+    let cruddur = cruddur_with(slow()).await;
+    let names: [String; 15] = std::array::from_fn(|number| format!("user-{number}"));
+    let handles = names.each_ref().map(String::as_str);
+    cruddur.users(handles).await;
+
+    let answer = cruddur.ask("luu", &fifteen(handles), json!({})).await;
+
+    let errors = answer["errors"].as_array().expect("errors");
+    // A token may have come back meanwhile.
+    assert!((8..=10).contains(&errors.len()), "{errors:?}");
+    for error in errors {
+        assert_eq!(error["extensions"]["code"], "RATE_LIMITED", "{error}");
+        assert!(
+            error["extensions"]["retryAfterMs"].as_u64() > Some(0),
+            "{error}"
+        );
+    }
+    let input = json!({ "input": { "to": { "receiverHandle": "unamused" }, "body": "hello" } });
+    let answer = cruddur.ask("luu", CREATE, input).await;
+    assert_eq!(answer["errors"][0]["extensions"]["code"], "RATE_LIMITED");
+
+    // Somebody else has a bucket of their own, and a marked table needs none.
+    let other = cruddur.ask("tove", WITH, json!({ "handle": "luu" })).await;
+    assert_eq!(other.get("errors"), None, "{other}");
+    let now = Clock::system().now();
+    cruddur
+        .messages
+        .put_heads_marker(now)
+        .await
+        .expect("a marker");
+    cruddur.data("luu", &fifteen(handles), json!({})).await;
+}
+
+#[tokio::test]
+async fn a_user_with_too_many_rows_is_an_error_in_an_unmarked_table_and_none_in_a_marked_one() {
+    let cruddur = cruddur_with(Setup::default()).await;
+    let [luu] = cruddur.users(["luu"]).await;
+    let client = checker::client(&cruddur.dynamo.url);
+    let huge = |number: u32| {
+        [
+            ("pk".to_owned(), string(format!("GRP#{}", luu.id))),
+            (
+                "sk".to_owned(),
+                string(format!("2025-01-01T00:00:{number:02}")),
+            ),
+            ("filler".to_owned(), string("x".repeat(390_000))),
+        ]
+        .into()
+    };
+    // Two of them are a page.
+    put(&client, (0..99).map(huge), 4).await;
+
+    cruddur.dynamo.calls();
+    let read = cruddur
+        .ask("luu", WITH, json!({ "handle": "unamused" }))
+        .await;
+    let input = json!({ "input": { "to": { "receiverHandle": "unamused" }, "body": "hello" } });
+    let sent = cruddur.ask("luu", CREATE, input.clone()).await;
+
+    for answer in [read, sent] {
+        let code = &answer["errors"][0]["extensions"]["code"];
+        assert_eq!(code, "INTERNAL_SERVER_ERROR", "{answer}");
+    }
+    let calls = cruddur.dynamo.calls();
+    let queries = calls.iter().filter(|call| *call == "Query strong").count();
+    assert_eq!(queries, 2 * (32 + 1), "bounded: {calls:?}");
+    let now = Clock::system().now();
+    cruddur
+        .messages
+        .put_heads_marker(now)
+        .await
+        .expect("a marker");
+    cruddur
+        .data("luu", WITH, json!({ "handle": "unamused" }))
+        .await;
+    cruddur.data("luu", CREATE, input).await;
+}
+
+#[tokio::test]
+async fn schema_load_marks_the_table_that_it_creates_and_no_other() {
+    let stores = start_with(Setup::default()).await;
+    let with = |arguments: &[&str], table: &str| {
+        let mut command = cruddur_command(&stores, arguments);
+        command.args(["--table", table]);
+        command
+    };
+    let (code, out, _) = run(&mut with(&["schema-load"], TABLE)).await;
+    let expected = "marker    none: `cruddur check --repair` adds it";
+    assert!(code == 0 && out.contains(expected), "{out}");
+
+    let (code, out, _) = run(&mut with(&["schema-load", "--json"], "made")).await;
+    let out: Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!((code, &out["table"]["headsMarker"]), (0, &json!(true)));
+    let (_, out, said) = run(&mut with(&["scan"], "made")).await;
+    let item: Value = serde_json::from_str(&out).expect("one item");
+    assert_eq!(
+        (&item["pk"], &item["sk"]),
+        (&json!("TABLE#HEADS"), &json!("TABLE"))
+    );
+    assert!(said.contains("1 items: 1 markers"), "{said}");
+    let (code, out, said) = run(&mut with(&["check"], "made")).await;
+    assert_eq!((code, out.as_str()), (0, ""), "{said}");
+}
+
+#[tokio::test]
+async fn a_removed_marker_counts_no_longer_than_a_minute() {
+    let cruddur = cruddur_with(marked()).await;
+    let unamused = json!({ "handle": "unamused" });
+    cruddur.data("luu", WITH, unamused.clone()).await;
+    cruddur
+        .messages
+        .delete_heads_marker()
+        .await
+        .expect("no marker");
+
+    assert_eq!(
+        calls(&cruddur, WITH, unamused.clone()).await,
+        ["GetItem strong"],
+        "cached"
+    );
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(61)).await;
+    tokio::time::resume();
+    assert!(calls(&cruddur, WITH, unamused).await.len() > 2);
+}
