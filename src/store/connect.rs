@@ -81,6 +81,16 @@ impl ConnectSource {
         self.options.get_socket().is_some() || self.options.get_host().starts_with('/')
     }
 
+    /// Logs which password files other users can read.
+    pub fn warn_of_open_files(&self) {
+        for file in self.password.open_passfiles() {
+            tracing::warn!(
+                file = %file.display(),
+                "a password file can be read by others: allow that to its owner alone"
+            );
+        }
+    }
+
     /// Whether the password can change while the process runs.
     pub fn password_may_change(&self) -> bool {
         self.password.may_change()

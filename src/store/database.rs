@@ -114,9 +114,11 @@ pub async fn connect_database(
     settings: PoolSettings,
 ) -> Result<DatabasePool, DatabaseError> {
     let source = ConnectSource::parse(url, settings.password_file)?;
+    source.warn_of_open_files();
     let (options, password) = source.options().await?;
     // Not through the pool, which would only say that it timed out.
-    let first = first_connection(&source, &options, settings.pooling);
+    let limit = settings.acquire_timeout / 2;
+    let first = first_connection(&source, &options, settings.pooling, limit);
     let pooling = within(settings.acquire_timeout, first)
         .await
         .map_err(|cause| connect_error(&source, cause))?;
@@ -136,14 +138,16 @@ async fn first_connection(
     source: &ConnectSource,
     options: &PgConnectOptions,
     given: Option<Pooling>,
+    limit: Duration,
 ) -> Result<Pooling, sqlx::Error> {
     let mut first = PgConnection::connect_with(options).await?;
     let pooling = match given {
         Some(given) => given,
         None if source.without_statements => Pooling::Transaction,
-        None => detect_pooling(&mut first, options).await?,
+        None => detect_pooling(&mut first, options, limit).await?,
     };
-    first.close().await?;
+    // Should it be waiting for an answer still, it is of no further use.
+    let _ = first.close().await;
     if given.is_none() && pooling == Pooling::Transaction {
         tracing::info!("the database is behind a pooler in transaction mode");
     }

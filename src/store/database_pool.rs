@@ -4,6 +4,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgRow};
@@ -188,8 +189,18 @@ impl DatabasePool {
 /// How server processes are shared, tried with the connection that is there and
 /// a second one. Without others a pooler gives both the same process; with
 /// others, the first another one than before. `Session` is therefore certain
-/// only without a pooler.
+/// only without a pooler. Where the second gets no process within `limit`, as
+/// from a small or busy pool, it is `Transaction`, which works in any case.
 pub(super) async fn detect_pooling(
+    first: &mut PgConnection,
+    options: &PgConnectOptions,
+    limit: Duration,
+) -> Result<Pooling, sqlx::Error> {
+    let compared = tokio::time::timeout(limit, compare_processes(first, options)).await;
+    compared.unwrap_or(Ok(Pooling::Transaction))
+}
+
+async fn compare_processes(
     first: &mut PgConnection,
     options: &PgConnectOptions,
 ) -> Result<Pooling, sqlx::Error> {

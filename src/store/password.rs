@@ -4,6 +4,7 @@
 use std::env;
 use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use sqlx::postgres::PgConnectOptions;
@@ -41,6 +42,19 @@ impl PasswordSource {
             Self::File(_) => true,
             Self::Passfiles(files) => !files.is_empty(),
         }
+    }
+
+    /// Those of libpq's files that other users can read. libpq passes over them;
+    /// volumes of secrets allow it to a group at least.
+    pub fn open_passfiles(&self) -> Vec<&Path> {
+        let Self::Passfiles(files) = self else {
+            return Vec::new();
+        };
+        let is_open = |file: &Path| {
+            fs::metadata(file).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0)
+        };
+        let files = files.iter().map(PathBuf::as_path);
+        files.filter(|file| is_open(file)).collect()
     }
 
     /// The password as it is now, for these options; `None` where none is

@@ -68,6 +68,25 @@ async fn pooler_in_transaction_mode_is_detected_and_a_server_is_not_taken_for_on
     assert_eq!(pooling(&pooler.url, None).await, Pooling::Transaction);
     let session = Some(Pooling::Session);
     assert_eq!(pooling(&pooler.url, session).await, Pooling::Session);
+    for (mode, size, expected) in [
+        ("session", 10, Pooling::Session),
+        ("transaction", 1, Pooling::Transaction),
+        // There is no second connection to compare with.
+        ("session", 1, Pooling::Transaction),
+    ] {
+        let other = PgBouncer::start_in(&direct.url, mode, size).await;
+        let other = other.expect("a PgBouncer");
+        let settings = PoolSettings {
+            max_connections: 1,
+            acquire_timeout: Duration::from_secs(2),
+            ..PoolSettings::default()
+        };
+        let database = connect_database(&other.url, settings).await;
+        let database = database.expect("a database");
+        assert_eq!(database.pooling(), expected, "{mode} {size}");
+        let users = UserStore::new(database);
+        users.ping().await.expect("an answer");
+    }
     let without_statements = format!("{}&statement-cache-capacity=0", pooler.url);
     let transaction = Pooling::Transaction;
     assert_eq!(pooling(&without_statements, None).await, transaction);

@@ -1,4 +1,4 @@
-//! A real `PgBouncer` in transaction mode.
+//! A real `PgBouncer`.
 
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
@@ -16,9 +16,15 @@ pub struct PgBouncer {
 }
 
 impl PgBouncer {
-    /// Starts one before a database; `None` on a machine that has none, unless
+    /// Starts one in transaction mode before a database, with two connections to
+    /// it; `None` on a machine that has no `PgBouncer`, unless
     /// `CRUDDUR_TEST_PGBOUNCER=required`.
     pub async fn start(database_url: &str) -> Option<Self> {
+        Self::start_in(database_url, "transaction", 2).await
+    }
+
+    /// The same in another mode, or with another number of connections.
+    pub async fn start_in(database_url: &str, mode: &str, pool_size: u32) -> Option<Self> {
         let Some(program) = find() else {
             let required =
                 std::env::var("CRUDDUR_TEST_PGBOUNCER").is_ok_and(|say| say == "required");
@@ -30,7 +36,7 @@ impl PgBouncer {
         let folder = folder.expect("a directory");
         let mut url = reqwest::Url::parse(database_url).expect("an address");
         let port = super::free_port();
-        write_settings(folder.path(), &url, port);
+        write_settings(folder.path(), &url, port, mode, pool_size);
         url.set_host(Some("127.0.0.1")).expect("a host");
         url.set_port(Some(port)).expect("a port");
         let child = spawn(&program, folder.path());
@@ -54,17 +60,15 @@ fn find() -> Option<PathBuf> {
         .find(|program| program.is_file())
 }
 
-/// Two connections to the server for all clients, and no parameters of theirs
-/// that it does not know.
-fn write_settings(folder: &Path, server: &reqwest::Url, port: u16) {
+fn write_settings(folder: &Path, server: &reqwest::Url, port: u16, mode: &str, pool_size: u32) {
     let host = server.host_str().expect("a host");
     let server_port = server.port().unwrap_or(5432);
     let users = folder.join("users.txt");
     let settings = format!(
         "[databases]\n* = host={host} port={server_port}\n\
          [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n\
-         auth_type = scram-sha-256\nauth_file = {}\npool_mode = transaction\n\
-         default_pool_size = 2\nmax_client_conn = 100\n",
+         auth_type = scram-sha-256\nauth_file = {}\npool_mode = {mode}\n\
+         default_pool_size = {pool_size}\nmax_client_conn = 100\n",
         users.display()
     );
     let user = format!(

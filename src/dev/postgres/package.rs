@@ -13,13 +13,15 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use super::user::RunAs;
 use crate::dev::DevError;
 
-const MANIFEST: &str = include_str!("npm/package.json");
+/// The packages for all platforms. Its manifest is beside it, for npm's own
+/// commands.
 const LOCK_FILE: &str = include_str!("npm/package-lock.json");
-/// The version in both.
+/// The version of all of them.
 const VERSION: &str = "18.4.0-beta.17";
 /// How the folders begin in which it is unpacked, until that is done.
 const UNFINISHED: &str = "postgresql-unfinished-";
@@ -127,7 +129,7 @@ fn fetch(npm: &Path, cache: &Path, name: &str, platform: &str) -> Result<(), Str
         .map_err(failed)?;
     let folder = unfinished.path();
     let mut progress = Progress::begin(cache);
-    let fetched = run_npm(npm, folder, &mut progress);
+    let fetched = run_npm(npm, folder, platform, &mut progress);
     progress.end(fetched.is_ok());
     fetched?;
     let package = folder.join(package_path(platform));
@@ -146,17 +148,41 @@ fn remove_unfinished(cache: &Path) {
     }
 }
 
-fn run_npm(npm: &Path, folder: &Path, progress: &mut Progress) -> Result<(), String> {
+/// A manifest and a lock file with the package of one platform. In the committed
+/// ones all are optional, so that npm passes over one that it cannot fetch.
+fn manifests(platform: &str) -> serde_json::Result<(Value, Value)> {
+    let mut all: Value = serde_json::from_str(LOCK_FILE)?;
+    let path = package_path(platform);
+    let mut package = all["packages"][&path].take();
+    if let Some(package) = package.as_object_mut() {
+        package.remove("optional");
+    }
+    let root = json!({ "dependencies": { format!("@embedded-postgres/{platform}"): VERSION } });
+    let lock_file = json!({
+        "lockfileVersion": all["lockfileVersion"],
+        "requires": true,
+        "packages": { "": root, path: package },
+    });
+    Ok((root, lock_file))
+}
+
+fn run_npm(
+    npm: &Path,
+    folder: &Path,
+    platform: &str,
+    progress: &mut Progress,
+) -> Result<(), String> {
     let failed = |cause: io::Error| format!("npm cannot be run: {cause}");
     let log = folder.join("npm.log");
-    fs::write(folder.join("package.json"), MANIFEST).map_err(failed)?;
-    fs::write(folder.join("package-lock.json"), LOCK_FILE).map_err(failed)?;
+    let (manifest, lock_file) = manifests(platform).map_err(|cause| failed(cause.into()))?;
+    fs::write(folder.join("package.json"), manifest.to_string()).map_err(failed)?;
+    fs::write(folder.join("package-lock.json"), lock_file.to_string()).map_err(failed)?;
     // Other users have to be able to read it, whatever the umask is.
     let mut command = Command::new("sh");
     command
         .args(["-c", "umask 022; exec \"$@\"", "sh"])
         .arg(npm)
-        .args(["ci", "--ignore-scripts", "--include=optional"])
+        .args(["ci", "--ignore-scripts"])
         .args(["--no-audit", "--no-fund", "--no-update-notifier"])
         .args(["--loglevel=error", "--fetch-retries=1"])
         .current_dir(folder)
@@ -183,7 +209,11 @@ fn run_npm(npm: &Path, folder: &Path, progress: &mut Progress) -> Result<(), Str
 fn first_error(log: &str) -> String {
     let lines = log.lines().map(|line| {
         let line = line.trim_start_matches("npm").trim_start();
-        line.trim_start_matches(['E', 'R', '!', 'r', 'o']).trim()
+        let line = line
+            .strip_prefix("ERR!")
+            .or(line.strip_prefix("error"))
+            .unwrap_or(line);
+        line.trim()
     });
     let says = |line: &&str| {
         !["code ", "errno ", "syscall ", "A complete log", "path "]
@@ -287,9 +317,7 @@ mod tests {
 
     use serde_json::Value;
 
-    use super::{
-        LOCK_FILE, MANIFEST, RunAs, UNFINISHED, VERSION, find_or_fetch_in, first_error, platform,
-    };
+    use super::{LOCK_FILE, RunAs, UNFINISHED, VERSION, find_or_fetch_in, first_error, platform};
 
     /// A program in npm's place, which says that it was called.
     fn fake_npm(folder: &Path, script: &str) -> PathBuf {
@@ -374,6 +402,8 @@ mod tests {
         );
     }
 
+    const MANIFEST: &str = include_str!("npm/package.json");
+
     #[test]
     fn manifest_and_lock_file_have_the_version_with_its_integrity() {
         let manifest: Value = serde_json::from_str(MANIFEST).expect("JSON");
@@ -385,6 +415,12 @@ mod tests {
             assert_eq!(locked["version"], VERSION, "{name}");
             let integrity = locked["integrity"].as_str().expect("an integrity");
             assert!(integrity.starts_with("sha512-"), "{name}");
+            let platform = name.rsplit('/').next().expect("a platform");
+            let (root, one) = super::manifests(platform).expect("JSON");
+            assert_eq!(root["dependencies"][name], VERSION);
+            let required = &one["packages"][format!("node_modules/{name}")];
+            assert_eq!(required["integrity"], locked["integrity"]);
+            assert_eq!(required["optional"], Value::Null);
         }
     }
 
