@@ -1,6 +1,7 @@
 //! The commands. Data goes to standard output, logs to standard error.
 
 mod check;
+mod columns;
 mod completions;
 mod database_wait;
 #[cfg(feature = "dev")]
@@ -24,6 +25,7 @@ mod seed;
 mod serve;
 mod signals;
 mod span;
+mod text;
 mod update_cognito_user_ids;
 
 use std::process::ExitCode;
@@ -109,9 +111,11 @@ impl Command {
             _ => false,
         };
         let log = match self {
-            Self::Serve(_) => "info",
+            // The AWS SDK's warnings repeat, as Rust prints it, what is reported
+            // as an error in plain words.
+            Self::Serve(_) => "info,aws=error",
             // The embedded DynamoDB warns of answers that are asked for.
-            _ => "warn,dynoxide=error",
+            _ => "warn,aws=error,dynoxide=error",
         };
         Verbosity { log, server }
     }

@@ -15,6 +15,7 @@ use super::output::{self, List};
 use super::people::{PeopleArgs, user_json};
 use super::signals::{INTERRUPTED, stop};
 use super::span::SpanArgs;
+use super::text;
 use crate::model::{End, HeadRecord, Message, MessageGroupId, PageRequest, Place, SortKey};
 use crate::store::{Consistency, StoreError};
 
@@ -140,7 +141,8 @@ impl GetConversationArgs {
         newest.ok_or_else(|| {
             CliError::Failed(format!(
                 "{} and {} have never written to each other",
-                one.handle, other.handle
+                text::name(&one.handle),
+                text::name(&other.handle)
             ))
         })
     }
@@ -217,7 +219,7 @@ fn print(shown: &mut List, messages: &[Message]) -> Result<(), CliError> {
 
 fn cells(message: &Message) -> [String; 3] {
     [
-        message.sender.handle.clone(),
+        text::name(&message.sender.handle),
         output::time(message.created_at()),
         message.body.clone(),
     ]

@@ -10,6 +10,7 @@ use super::operator::{Operator, Session};
 use super::output::{self, List};
 use super::people::{PeopleArgs, user_json};
 use super::span::SpanArgs;
+use super::text;
 use crate::model::{End, MessageGroup, PageRequest, Place, User};
 use crate::store::Consistency;
 
@@ -91,7 +92,7 @@ impl ListConversationsArgs {
 fn handle(group: &MessageGroup) -> String {
     group.other_user.as_ref().map_or_else(
         || group.other_user_id.to_string(),
-        |user| user.handle.clone(),
+        |user| text::name(&user.handle),
     )
 }
 

@@ -2,7 +2,7 @@
 //! own answers.
 
 use std::fmt::Write as _;
-use std::io::{ErrorKind, IsTerminal, Write};
+use std::io::{ErrorKind, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -11,9 +11,10 @@ use chrono::{DateTime, Utc};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
-use unicode_width::UnicodeWidthChar;
 
 use super::CliError;
+use super::columns::{Columns, terminal_width};
+use super::text::{name, plain, safe_json, width};
 use crate::store::{Cost, Echo};
 
 #[derive(Args, Clone, Copy, Debug)]
@@ -97,97 +98,14 @@ pub(super) fn line(value: &Value) -> String {
     format!("{}\n", safe_json(&value.to_string()))
 }
 
-/// JSON leaves DEL, the C1 controls and marks of direction as they are.
-fn safe_json(json: &str) -> String {
-    let mut safe = String::with_capacity(json.len());
-    for c in json.chars() {
-        if is_unsafe(c) {
-            // All of them are in the first plane, and inside of strings.
-            let _ = write!(safe, "\\u{:04x}", u32::from(c));
-        } else {
-            safe.push(c);
-        }
-    }
-    safe
-}
-
-/// Whether a character does something to a line or a terminal other than to
-/// stand there.
-fn is_unsafe(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-}
-
-/// A text on one line, with everything escaped that could drive a terminal.
-fn plain(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\n' => plain.push_str("\\n"),
-            '\r' => plain.push_str("\\r"),
-            '\t' => plain.push_str("\\t"),
-            c if is_unsafe(c) => plain.extend(c.escape_unicode()),
-            c => plain.push(c),
-        }
-    }
-    plain
-}
-
-/// How many columns a text takes.
-fn width(text: &str) -> usize {
-    text.chars().map(|c| c.width().unwrap_or(0)).sum()
-}
-
-/// Lines of columns, of which the last is cut to the width of the terminal, if
-/// standard output is one.
-struct Columns<const N: usize> {
-    widths: [usize; N],
-    most: Option<usize>,
-}
-
-impl<const N: usize> Columns<N> {
-    /// Columns of these widths.
-    fn new(widths: [usize; N]) -> Self {
-        let out = std::io::stdout();
-        let size = terminal_size::terminal_size_of(&out).filter(|_| out.is_terminal());
-        let most = size.map(|(width, _)| usize::from(width.0));
-        Self { widths, most }
-    }
-
-    /// The names of the columns; dim, where colours are wanted.
-    fn names(&self, names: [&str; N]) -> String {
-        let line = self.line(&names.map(str::to_owned));
-        match std::env::var_os("NO_COLOR") {
-            Some(set) if !set.is_empty() => line,
-            _ => format!("\u{1b}[2m{}\u{1b}[0m\n", line.trim_end()),
-        }
-    }
-
-    /// One line. The cells are made plain.
-    fn line(&self, cells: &[String; N]) -> String {
-        let mut line = String::new();
-        for (place, (cell, column)) in cells.iter().zip(self.widths).enumerate() {
-            let cell = plain(cell);
-            line.push_str(&cell);
-            if place + 1 < N {
-                let missing = column.saturating_sub(width(&cell));
-                line.extend(std::iter::repeat_n(' ', missing + 2));
-            }
-        }
-        if let Some(most) = self.most {
-            line = cut(line, most);
-        }
-        line.push('\n');
-        line
-    }
-}
-
 /// A list that is printed a page at a time: lines of columns, or in JSON a field
 /// of an object, or lines, of which the last is what it cost.
 pub(super) struct List {
     format: Format,
     frame: Frame,
     is_empty: bool,
+    /// How wide each column has been so far.
+    widths: Vec<usize>,
 }
 
 /// What stands around the items of a list in JSON.
@@ -205,6 +123,7 @@ impl List {
             format,
             frame: Frame::Lines,
             is_empty: true,
+            widths: Vec::new(),
         }
     }
 
@@ -221,6 +140,7 @@ impl List {
             format,
             frame: Frame::Object(Some(begin)),
             is_empty: true,
+            widths: Vec::new(),
         }
     }
 
@@ -271,49 +191,38 @@ impl List {
                 }
             }
             Format::Table => {
-                let on_terminal = std::io::stdout().is_terminal();
                 let rows: Vec<[String; N]> = items.iter().map(cells).collect();
-                let mut widths = if on_terminal {
-                    names.map(width)
-                } else {
-                    [0; N]
-                };
-                for row in &rows {
-                    for (widest, cell) in widths.iter_mut().zip(row) {
-                        *widest = (*widest).max(width(&plain(cell)));
-                    }
-                }
-                let columns = Columns::new(widths);
-                let rows = rows.iter().map(|row| columns.line(row));
-                let names = (first && on_terminal).then(|| columns.names(names));
-                names.into_iter().chain(rows).collect()
+                self.rows(&rows, names, first)
             }
         };
         print(&text)
     }
-}
 
-/// A line of at most so many columns; an ellipsis says that it goes on.
-fn cut(line: String, most: usize) -> String {
-    if width(&line) <= most {
-        return line;
-    }
-    let mut cut = String::new();
-    let mut taken = 1;
-    for c in line.chars() {
-        taken += c.width().unwrap_or(0);
-        if taken > most {
-            break;
+    /// Some more rows; on a terminal the first ones are below the columns' names.
+    fn rows<const N: usize>(
+        &mut self,
+        rows: &[[String; N]],
+        names: [&str; N],
+        are_first: bool,
+    ) -> String {
+        let terminal = terminal_width();
+        self.widths.resize(N, 0);
+        let with_names = terminal.map(|_| names.map(str::to_owned));
+        for row in rows.iter().chain(&with_names) {
+            for (widest, cell) in self.widths.iter_mut().zip(row) {
+                *widest = (*widest).max(width(&plain(cell)));
+            }
         }
-        cut.push(c);
+        let columns = Columns::new(std::array::from_fn(|place| self.widths[place]), terminal);
+        let rows = rows.iter().map(|row| columns.row(row));
+        let names = (are_first && with_names.is_some()).then(|| columns.names(names));
+        names.into_iter().chain(rows).collect()
     }
-    cut.push('…');
-    cut
 }
 
-/// How many there are, and who.
+/// How many there are, and their names.
 pub(super) fn summary(what: &str, who: &[String]) -> String {
-    let names: Vec<String> = who.iter().map(|name| plain(name)).collect();
+    let names: Vec<String> = who.iter().map(|who| name(who)).collect();
     format!("{what}: {} ({})\n", who.len(), names.join(", "))
 }
 
@@ -351,29 +260,4 @@ pub(super) fn progress(doing: &'static str) -> ProgressBar {
     bar.set_message(doing);
     bar.enable_steady_tick(Duration::from_millis(100));
     bar
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nothing_that_drives_a_terminal_gets_through() {
-        let text = "a\u{1b}[31mb\nc\u{9b}2J\u{202e}d\t\u{7f}é✨";
-        assert_eq!(
-            plain(text),
-            "a\\u{1b}[31mb\\nc\\u{9b}2J\\u{202e}d\\t\\u{7f}é✨"
-        );
-        let printed = line(&json!(text));
-        assert!(!printed.trim_end().chars().any(is_unsafe), "{printed}");
-        let read: String = serde_json::from_str(&printed).expect("JSON");
-        assert_eq!(read, text);
-    }
-
-    #[test]
-    fn a_line_is_cut_by_columns_and_not_by_bytes() {
-        assert_eq!(cut("漢字漢字".to_owned(), 8), "漢字漢字");
-        assert_eq!(cut("漢字漢字".to_owned(), 7), "漢字漢…");
-        assert_eq!(cut("abc".to_owned(), 2), "a…");
-    }
 }
