@@ -7,6 +7,7 @@
 
 mod commit;
 mod connect;
+mod credentials;
 mod database;
 mod database_pool;
 mod dynamo;
@@ -25,6 +26,7 @@ mod query;
 mod repair;
 mod rows;
 mod scan;
+mod sdk_error;
 #[cfg(test)]
 pub(crate) mod simulated;
 mod sql_error;
@@ -33,23 +35,22 @@ mod user_pool;
 mod users;
 
 pub use commit::{Commit, GroupRow, Outcome, Refusal, RowKey, Sent, SentKey};
+pub use credentials::NoCredentials;
 pub use database::{
     DatabaseError, PoolSettings, connect_database, create_database, remote_database_host,
 };
 pub use database_pool::{DatabasePool, Pooling};
-pub use dynamo::{
-    DynamoTarget, NoCredentials, check_credentials, connect_dynamo, connect_dynamo_patiently,
-};
-pub use error::{Service, StoreError};
+pub use dynamo::{DynamoTarget, check_credentials, connect_dynamo, connect_dynamo_patiently};
+pub use error::{Reason, Service, StoreError};
 pub use items::Stored;
 pub use mark::ReadMark;
 pub use messages::{Consistency, MessageStore, Newest};
 pub use meter::{Cost, Echo};
-pub use migrations::{DatabaseState, Migrated, database_state, migrate};
+pub use migrations::{DatabaseState, Migrated, database_state, migrate, require_current};
 pub use password::PasswordFileError;
 pub use repair::{GroupAtOnce, Move, Repair};
 pub use rows::{FoundRow, Preview};
 pub use scan::{ItemKind, ScanPage, ScanPosition, ScannedItem, Segment};
 pub use table::{Billing, NewTable, TableDescription, TableError, TableStatus};
 pub use user_pool::{PoolUser, UserPool};
-pub use users::{CognitoIds, NewUser, UserStore};
+pub use users::{CognitoIds, NewUser, PoolNames, UserStore};

@@ -12,7 +12,7 @@ use super::signals::stop;
 use crate::clock::Clock;
 use crate::config::DatabaseArgs;
 use crate::dev::{Issuer, SigningKey};
-use crate::store::{UserStore, connect_database};
+use crate::store::{UserStore, connect_database, require_current};
 
 #[derive(Args, Debug)]
 pub(super) struct IssuerArgs {
@@ -43,6 +43,7 @@ impl IssuerArgs {
     pub async fn run(self) -> Result<ExitCode, CliError> {
         let stop = stop()?;
         let pool = connect_database(&self.database.database_url, self.database.pool()).await?;
+        require_current(&pool).await?;
         let key = match &self.key {
             Some(file) => SigningKey::open(file)?,
             None => SigningKey::generate()?,

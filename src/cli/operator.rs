@@ -7,9 +7,12 @@ use super::CliError;
 use super::output::{self, Format, List, OutputArgs};
 use crate::config::{OperatorArgs, TableArgs};
 use crate::store::{
-    DynamoTarget, MessageStore, Service, StoreError, check_credentials, connect_dynamo,
+    DynamoTarget, MessageStore, Reason, Service, StoreError, check_credentials, connect_dynamo,
     connect_dynamo_patiently,
 };
+
+/// AWS itself, in words.
+const AWS: &str = "AWS";
 
 #[derive(Args, Clone, Debug)]
 pub(super) struct Operator {
@@ -32,9 +35,7 @@ impl Operator {
     /// The store. Asks for credentials where it is AWS itself.
     pub async fn connect(&self) -> Result<Session, CliError> {
         let target = self.dynamodb.target();
-        if target == DynamoTarget::Sdk {
-            check_credentials(&target).await?;
-        }
+        check_credentials(&target).await?;
         let format = self.output.format();
         let echo = (format == Format::Raw).then(output::echo);
         let client = connect_dynamo_patiently(&target).await;
@@ -46,14 +47,21 @@ impl Operator {
         // A wrong address is told at once, and not after all the patience.
         let impatient = connect_dynamo(&target).await;
         let probe = MessageStore::new(impatient, self.table.table.clone());
-        session.explained(probe.table_status().await.map_err(CliError::from))?;
-        Ok(session)
+        match probe.table_status().await {
+            // The commands themselves wait that out.
+            Err(StoreError::Unavailable {
+                reason: Reason::Throttled | Reason::Unavailable,
+                ..
+            })
+            | Ok(_) => Ok(session),
+            Err(error) => session.explained(Err(error.into())),
+        }
     }
 
     /// Where the table is, in words.
     pub fn place(&self) -> String {
         match self.dynamodb.target() {
-            DynamoTarget::Sdk => "AWS".to_owned(),
+            DynamoTarget::Sdk => AWS.to_owned(),
             DynamoTarget::Endpoint { url, .. } => url,
         }
     }
@@ -119,14 +127,23 @@ impl Session {
         Err(match error.of_store() {
             Some(StoreError::Unavailable {
                 service: Service::DynamoDb,
+                reason: Reason::Unreachable,
                 cause,
-            }) if cause.contains("dispatch failure") => CliError::Failed(format!(
+            }) if place == AWS => {
+                CliError::Failed(format!("DynamoDB at {place} is not available: {cause}"))
+            }
+            Some(StoreError::Unavailable {
+                service: Service::DynamoDb,
+                reason: Reason::Unreachable,
+                cause,
+            }) => CliError::Failed(format!(
                 "DynamoDB at {place} is not available: {cause}. Start it, or name another with --endpoint-url or --prod."
             )),
             Some(StoreError::Refused {
                 service: Service::DynamoDb,
-                cause,
-            }) if cause.contains("ResourceNotFoundException") => CliError::Failed(format!(
+                reason: Reason::NotFound,
+                ..
+            }) => CliError::Failed(format!(
                 "there is no table {table} at {place}: create it with `cruddur schema-load`, or name another with \
                  --table"
             )),

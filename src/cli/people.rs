@@ -4,9 +4,10 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::CliError;
+use super::text::name;
 use crate::config::DatabaseArgs;
 use crate::model::User;
-use crate::store::{UserStore, connect_database};
+use crate::store::{UserStore, connect_database, require_current};
 
 #[derive(Args, Clone, Debug)]
 pub(super) struct PeopleArgs {
@@ -21,9 +22,21 @@ impl PeopleArgs {
         Ok(UserStore::new(pool))
     }
 
+    /// The store of users, in a database that has every migration.
+    pub async fn connect_migrated(&self) -> Result<UserStore, CliError> {
+        let pool = connect_database(&self.database.database_url, self.database.pool()).await?;
+        require_current(&pool).await?;
+        Ok(UserStore::new(pool))
+    }
+
     /// The users with these handles.
     pub async fn find<const N: usize>(&self, handles: [&str; N]) -> Result<[User; N], CliError> {
-        find(&self.connect().await?, handles).await
+        let found = find(&self.connect().await?, handles).await;
+        if matches!(found, Err(CliError::Store(_))) {
+            // Before the first migration there may be no such table or column.
+            self.connect_migrated().await?;
+        }
+        found
     }
 }
 
@@ -40,7 +53,8 @@ pub(super) async fn find<const N: usize>(
             Some(user) => people.push(user.clone()),
             None => {
                 return Err(CliError::Failed(format!(
-                    "nobody has the handle {handle:?}: handles are compared exactly, and are those of public.users"
+                    "nobody has the handle \"{}\": handles are compared exactly, and are those of public.users",
+                    name(handle)
                 )));
             }
         }

@@ -9,6 +9,7 @@ use super::CliError;
 use super::operator::{Operator, elsewhere};
 use super::output::{self, Format};
 use super::people::{self, PeopleArgs};
+use super::text;
 use crate::clock::Clock;
 use crate::demo;
 use crate::messaging::{Bus, Directory, Messaging, Seeding};
@@ -40,7 +41,7 @@ impl SeedArgs {
     pub async fn run(self) -> Result<ExitCode, CliError> {
         self.refuse_elsewhere()?;
         let session = self.operator.connect().await?;
-        let users = self.people.connect().await?;
+        let users = self.people.connect_migrated().await?;
         let clock = Clock::system();
         let directory = Directory::new(users.clone(), std::time::Duration::ZERO);
         let messaging = Messaging::new(
@@ -105,7 +106,8 @@ fn in_words((pair, seeding): &Seeded) -> String {
         Seeding::Written(count) => format!("{count} messages written"),
         Seeding::LeftAlone => "left as it is".to_owned(),
     };
-    format!("{} and {}: {result}\n", pair[0], pair[1])
+    let [one, other] = pair.each_ref().map(|handle| text::name(handle));
+    format!("{one} and {other}: {result}\n")
 }
 
 fn as_json((pair, seeding): &Seeded) -> Value {

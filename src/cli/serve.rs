@@ -22,7 +22,8 @@ use crate::graphql::Api;
 use crate::messaging::{Directory, Messaging};
 use crate::server::{App, Health, Stopped, serve};
 use crate::store::{
-    MessageStore, TableStatus, UserStore, connect_database, connect_dynamo, database_state,
+    DynamoTarget, MessageStore, TableStatus, UserStore, check_credentials, connect_database,
+    connect_dynamo, require_current,
 };
 
 #[derive(Args, Debug)]
@@ -110,7 +111,11 @@ impl ServeArgs {
 
     async fn messages(&self) -> Result<MessageStore, CliError> {
         let table = self.table.table.clone();
-        let messages = MessageStore::new(connect_dynamo(&sdk_target()).await, table.clone());
+        let target = sdk_target();
+        if target == DynamoTarget::Sdk {
+            check_credentials(&target).await?;
+        }
+        let messages = MessageStore::new(connect_dynamo(&target).await, table.clone());
         match messages.table_status().await? {
             TableStatus::AsItShouldBe if !self.allow_stream && messages.has_stream().await? => {
                 Err(CliError::Failed(format!(
@@ -131,13 +136,7 @@ impl ServeArgs {
 
     async fn users(&self) -> Result<UserStore, CliError> {
         let pool = connect_database(&self.database.database_url, self.database.pool()).await?;
-        let missing = database_state(&pool).await?.missing;
-        if missing.is_empty() {
-            return Ok(UserStore::new(pool));
-        }
-        Err(CliError::Failed(format!(
-            "the database lacks {}: bring it up to date with `cruddur migrate`",
-            missing.join(", ")
-        )))
+        require_current(&pool).await?;
+        Ok(UserStore::new(pool))
     }
 }

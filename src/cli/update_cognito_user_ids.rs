@@ -1,21 +1,27 @@
 //! `update-cognito-user-ids`: Cognito's ids into Postgres.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::process::ExitCode;
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
+use unicode_normalization::UnicodeNormalization;
 
 use super::CliError;
 use super::output::{self, Format, OutputArgs};
 use super::people::PeopleArgs;
+use super::text::name;
 use crate::auth::UserPoolId;
-use crate::store::{CognitoIds, PoolUser, UserPool};
+use crate::store::{CognitoIds, PoolNames, PoolUser, Reason, Service, StoreError, UserPool};
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
 The users of the pool are matched to public.users by `preferred_username`, which
-has to be the handle exactly. All of it is one transaction.
+has to be the handle exactly. All of it is one transaction. Throttling by Cognito
+is waited out.
+
+It also lists the users of the pool without a row, the rows without a user in the
+pool, and the names that differ only in case, in Unicode form or in blanks.
 
 Examples:
   cruddur update-cognito-user-ids --cognito-user-pool-id eu-central-1_Ab12Cd34E --dry-run
@@ -39,44 +45,58 @@ struct Sorted {
     by_handle: BTreeMap<String, String>,
     nameless: Vec<String>,
     held_twice: Vec<String>,
+    all: PoolNames,
+}
+
+/// A name that is written in several ways: in the pool, and in `public.users`.
+#[derive(Default)]
+struct Spellings {
+    in_pool: BTreeSet<String>,
+    in_table: BTreeSet<String>,
 }
 
 impl UpdateCognitoUserIdsArgs {
     pub async fn run(self) -> Result<ExitCode, CliError> {
-        let users = self.people.connect().await?;
+        let users = self.people.connect_migrated().await?;
         let pool = &self.cognito_user_pool_id;
         let pool = UserPool::connect(pool.to_string(), pool.region().to_owned()).await?;
         let progress = output::progress("users of the pool");
-        let found = pool.users().await?;
+        let found = pool.users().await;
         progress.finish_and_clear();
-        let sorted = sort(found);
+        let sorted = sort(found.map_err(|error| explained(error, pool.place()))?);
         let ids: Vec<(String, String)> = sorted.by_handle.clone().into_iter().collect();
-        let updated = users.update_cognito_ids(&ids, self.dry_run).await?;
+        let updated = users
+            .update_cognito_ids(&ids, &sorted.all, self.dry_run)
+            .await?;
+        let similar = similar(&sorted.all.handles, &updated.handles);
         output::print(&match self.output.format() {
             Format::Json => output::line(&json!({
                 "dryRun": self.dry_run,
                 "changed": updated.changed,
                 "right": updated.right,
                 "withoutRow": updated.without_row,
+                "withoutUser": updated.without_user,
                 "withoutPreferredUsername": sorted.nameless,
                 "heldTwice": sorted.held_twice,
                 "taken": updated.taken,
+                "similar": similar.iter().map(Spellings::as_json).collect::<Value>(),
             })),
-            Format::Table | Format::Raw => self.in_words(&updated, &sorted),
+            Format::Table | Format::Raw => self.in_words(&updated, &sorted, &similar),
         })?;
         Ok(ExitCode::SUCCESS)
     }
 
-    fn in_words(&self, updated: &CognitoIds, sorted: &Sorted) -> String {
+    fn in_words(&self, updated: &CognitoIds, sorted: &Sorted, similar: &[Spellings]) -> String {
         let changed = if self.dry_run {
             "would change"
         } else {
             "changed"
         };
-        [
+        let lists: String = [
             (changed, &updated.changed),
             ("was right", &updated.right),
             ("has no row in public.users", &updated.without_row),
+            ("has no user in the pool", &updated.without_user),
             ("has no preferred_username", &sorted.nameless),
             ("is the preferred_username of several", &sorted.held_twice),
             ("had the id of somebody else", &updated.taken),
@@ -84,7 +104,67 @@ impl UpdateCognitoUserIdsArgs {
         .into_iter()
         .filter(|(_, who)| !who.is_empty())
         .map(|(what, who)| output::summary(what, who))
-        .collect()
+        .collect();
+        let similar: String = similar.iter().map(Spellings::in_words).collect();
+        lists + &similar
+    }
+}
+
+impl Spellings {
+    fn as_json(&self) -> Value {
+        json!({ "inPool": self.in_pool, "inTable": self.in_table })
+    }
+
+    fn in_words(&self) -> String {
+        let of = |spellings: &BTreeSet<String>, place: &str| {
+            let names: Vec<String> = spellings.iter().map(|spelling| name(spelling)).collect();
+            (!names.is_empty()).then(|| format!("{} in {place}", names.join(", ")))
+        };
+        let places = [
+            of(&self.in_pool, "the pool"),
+            of(&self.in_table, "public.users"),
+        ];
+        let places: Vec<String> = places.into_iter().flatten().collect();
+        format!(
+            "differs only in case, in Unicode form or in blanks: {}\n",
+            places.join("; ")
+        )
+    }
+}
+
+/// The names that have several spellings. Handles are compared exactly, so that
+/// these are different users, and probably not meant to be.
+fn similar(in_pool: &HashSet<String>, in_table: &[String]) -> Vec<Spellings> {
+    let mut spellings: BTreeMap<String, Spellings> = BTreeMap::new();
+    for handle in in_pool {
+        let found = spellings.entry(folded(handle)).or_default();
+        found.in_pool.insert(handle.clone());
+    }
+    for handle in in_table {
+        let found = spellings.entry(folded(handle)).or_default();
+        found.in_table.insert(handle.clone());
+    }
+    let is_several = |found: &Spellings| found.in_pool.union(&found.in_table).nth(1).is_some();
+    spellings.into_values().filter(is_several).collect()
+}
+
+/// What different spellings of a name have in common.
+fn folded(handle: &str) -> String {
+    let composed: String = handle.nfkc().collect();
+    // Capitals first, since some letters have a small form only there.
+    let folded: String = composed.to_uppercase().to_lowercase().nfkc().collect();
+    folded.split_whitespace().collect()
+}
+
+/// A pool that cannot be read, with where it is.
+fn explained(error: StoreError, place: &str) -> CliError {
+    match error {
+        StoreError::Unavailable {
+            service: Service::Cognito,
+            reason: Reason::Unreachable,
+            cause,
+        } => CliError::Failed(format!("Cognito at {place} is not available: {cause}")),
+        error => error.into(),
     }
 }
 
@@ -92,12 +172,14 @@ fn sort(users: Vec<PoolUser>) -> Sorted {
     let mut sorted = Sorted::default();
     let mut names: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for user in users {
+        sorted.all.subs.insert(user.sub.clone());
         match user.preferred_username {
             Some(name) => names.entry(name).or_default().push(user.sub),
             None => sorted.nameless.push(user.username),
         }
     }
     for (name, mut subs) in names {
+        sorted.all.handles.insert(name.clone());
         match (subs.pop(), subs.is_empty()) {
             (Some(sub), true) => {
                 sorted.by_handle.insert(name, sub);

@@ -13,8 +13,9 @@ use aws_sdk_dynamodb::types::{
 };
 
 use super::dynamo::ATTEMPT_TIMEOUT;
-use super::error::{Fault, causes, fault, is_busy};
+use super::error::{Fault, fault, is_busy};
 use super::items::{self, Item, Key};
+use super::sdk_error::explain;
 use super::{MessageStore, StoreError};
 use crate::model::{Head, HeadRecord, Message, MessageGroupId, MessageId, SortKey, User, UserId};
 
@@ -363,6 +364,7 @@ pub(super) fn invalid(cause: impl std::fmt::Display) -> StoreError {
 
 fn outcome(error: SdkError<TransactWriteItemsError, HttpResponse>, roles: Vec<Role>) -> Outcome {
     let fault = fault(&error);
+    let (_, cause) = explain(super::Service::DynamoDb, &error);
     match error {
         SdkError::ServiceError(refusal) => match refusal.into_err() {
             TransactWriteItemsError::TransactionCanceledException(cancelled) => {
@@ -375,9 +377,9 @@ fn outcome(error: SdkError<TransactWriteItemsError, HttpResponse>, roles: Vec<Ro
                         .collect(),
                 )
             }
-            other => by_fault(fault, causes(&other)),
+            _ => by_fault(fault, cause),
         },
-        other => by_fault(fault, causes(&other)),
+        _ => by_fault(fault, cause),
     }
 }
 

@@ -78,6 +78,9 @@ pub enum DatabaseError {
          server's default: it is {0} or UTC. Name it with --created-at-time-zone"
     )]
     UnknownTimeZone(String),
+    /// It lacks these migrations.
+    #[error("the database lacks {}: bring it up to date with `cruddur migrate`", .0.join(", "))]
+    Behind(Vec<String>),
     /// It was reached, and a query failed.
     #[error("Postgres: {}", describe(.0))]
     Query(#[from] sqlx::Error),

@@ -6,9 +6,9 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::{Credentials, ProvideCredentials};
+use aws_sdk_dynamodb::config::Credentials;
 
-use super::error::causes;
+use super::credentials::{NoCredentials, find_credentials};
 
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -37,71 +37,55 @@ pub enum DynamoTarget {
     },
 }
 
-/// AWS itself is named, but not who we are there, or where.
-#[derive(Debug, thiserror::Error)]
-pub enum NoCredentials {
-    /// Nobody vouches for us.
-    #[error(
-        "no AWS credentials were found: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run \
-         `aws sso login`"
-    )]
-    Missing,
-    /// There are some, but they cannot be had.
-    #[error("the AWS credentials cannot be had: {0}")]
-    Failed(String),
-    /// No region.
-    #[error("no AWS region was found: set AWS_REGION, or a region in the profile")]
-    Region,
-}
-
 /// Looks for credentials and a region, so that their lack is told as such.
 pub async fn check_credentials(target: &DynamoTarget) -> Result<(), NoCredentials> {
     let config = sdk_config(target).await;
-    if config.region().is_none() {
+    // A variable that is set but empty counts as unset.
+    if config
+        .region()
+        .is_none_or(|region| region.as_ref().is_empty())
+    {
         return Err(NoCredentials::Region);
     }
     find_credentials(&config).await
 }
 
-/// Asks for credentials, as the first call would.
-pub(super) async fn find_credentials(config: &SdkConfig) -> Result<(), NoCredentials> {
-    let provider = config
-        .credentials_provider()
-        .ok_or(NoCredentials::Missing)?;
-    match provider.provide_credentials().await {
-        Ok(_) => Ok(()),
-        // Its type is not the SDK's to name.
-        Err(error) if error.to_string().contains("not enabled") => Err(NoCredentials::Missing),
-        Err(error) => Err(NoCredentials::Failed(causes(&error))),
-    }
-}
-
 /// Makes a client for requests that somebody waits for. No call is made yet.
 pub async fn connect_dynamo(target: &DynamoTarget) -> Client {
+    Client::new(&impatient(sdk_config(target).await))
+}
+
+/// Settings for requests that somebody waits for.
+pub(super) fn impatient(config: SdkConfig) -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .operation_attempt_timeout(ATTEMPT_TIMEOUT)
         .operation_timeout(CALL_TIMEOUT);
     let retries = RetryConfig::standard().with_max_attempts(3);
-    let config = sdk_config(target).await.into_builder();
-    let config = config
+    config
+        .into_builder()
         .timeout_config(timeouts.build())
-        .retry_config(retries);
-    Client::new(&config.build())
+        .retry_config(retries)
+        .build()
 }
 
 /// Makes a client for an operator, who would rather wait than begin again: for
 /// a page of a megabyte over a slow line, and for capacity.
 pub async fn connect_dynamo_patiently(target: &DynamoTarget) -> Client {
+    Client::new(&patient(sdk_config(target).await))
+}
+
+/// Settings for an operator's command.
+pub(super) fn patient(config: SdkConfig) -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .operation_attempt_timeout(PATIENT_ATTEMPT_TIMEOUT);
     let retries = RetryConfig::standard().with_max_attempts(PATIENT_ATTEMPTS);
-    let config = sdk_config(target).await.into_builder();
-    let config = config
+    config
+        .into_builder()
         .timeout_config(timeouts.build())
-        .retry_config(retries);
-    Client::new(&config.build())
+        .retry_config(retries)
+        .build()
 }
 
 /// The SDK's settings for a target.

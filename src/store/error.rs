@@ -6,6 +6,7 @@ use std::fmt;
 use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
+use super::sdk_error::explain;
 use super::sql_error::{describe, is_unavailable};
 
 /// A store that a fault came from.
@@ -38,6 +39,8 @@ pub enum StoreError {
     Unavailable {
         /// Which store.
         service: Service,
+        /// What kind of failure it is.
+        reason: Reason,
         /// What it said, for the log.
         cause: String,
     },
@@ -46,6 +49,8 @@ pub enum StoreError {
     Refused {
         /// Which store.
         service: Service,
+        /// What kind of failure it is.
+        reason: Reason,
         /// What it said, for the log.
         cause: String,
     },
@@ -59,25 +64,80 @@ pub enum StoreError {
     },
 }
 
+/// Why a store did not do what it was asked, where a caller treats it differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// There is no connection, or no response.
+    Unreachable,
+    /// More calls than the store allows at a time.
+    Throttled,
+    /// The store has an internal error, or is overloaded.
+    Unavailable,
+    /// What was named does not exist, such as the table.
+    NotFound,
+    /// The credentials do not permit the call.
+    AccessDenied,
+    /// There are no valid credentials.
+    Credentials,
+    /// Another one, which only the text tells.
+    Other,
+}
+
 impl StoreError {
     pub(super) fn unavailable(service: Service, cause: impl fmt::Display) -> Self {
-        let cause = cause.to_string();
-        Self::Unavailable { service, cause }
+        let (reason, cause) = (Reason::Other, cause.to_string());
+        Self::Unavailable {
+            service,
+            reason,
+            cause,
+        }
     }
 
     pub(crate) fn refused(service: Service, cause: impl fmt::Display) -> Self {
-        let cause = cause.to_string();
-        Self::Refused { service, cause }
+        let (reason, cause) = (Reason::Other, cause.to_string());
+        Self::Refused {
+            service,
+            reason,
+            cause,
+        }
+    }
+
+    /// A failed call of the SDK's.
+    pub(super) fn of_sdk<E>(service: Service, error: &SdkError<E, HttpResponse>) -> Self
+    where
+        E: Error + 'static,
+        SdkError<E, HttpResponse>: ProvideErrorMetadata,
+    {
+        let (reason, cause) = explain(service, error);
+        match fault(error) {
+            Fault::Busy | Fault::Unknown => Self::Unavailable {
+                service,
+                reason,
+                cause,
+            },
+            Fault::Refused => Self::Refused {
+                service,
+                reason,
+                cause,
+            },
+        }
     }
 }
 
-/// Codes with which DynamoDB says "later": nothing was done. Too much was asked
-/// of it; the last three are reasons of a transaction's.
-const THROTTLED: [&str; 6] = [
+/// Codes with which DynamoDB or Cognito says "later": more was asked than is
+/// allowed at a time, and nothing was done. The last two are reasons of a
+/// transaction's.
+const THROTTLED: [&str; 12] = [
     "LimitExceededException",
     "ProvisionedThroughputExceededException",
     "RequestLimitExceeded",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "SlowDown",
+    "ThrottledException",
+    "Throttling",
     "ThrottlingException",
+    "TooManyRequestsException",
     "ProvisionedThroughputExceeded",
     "ThrottlingError",
 ];
@@ -113,6 +173,11 @@ where
     }
 }
 
+/// Whether a code says that more was asked than the store allows at a time.
+pub(super) fn is_throttled(code: &str) -> bool {
+    THROTTLED.contains(&code)
+}
+
 /// Whether a code, or a transaction's reason, says "later": nothing was done.
 pub(super) fn is_busy(code: &str) -> bool {
     THROTTLED.contains(&code) || CONFLICT.contains(&code)
@@ -139,31 +204,13 @@ pub(super) fn worst<'a>(codes: impl Iterator<Item = &'a str>) -> &'static str {
     codes.map(ranked).max().map_or("refused", |(_, name)| name)
 }
 
-/// An error and what it came of, on one line.
-pub(super) fn causes(error: &dyn Error) -> String {
-    let mut told = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_told = cause.to_string();
-        if !told.ends_with(&cause_told) {
-            told = format!("{told}: {cause_told}");
-        }
-        source = cause.source();
-    }
-    told.replace(['\n', '\r'], " ")
-}
-
 impl<E> From<SdkError<E, HttpResponse>> for StoreError
 where
     E: Error + ProvideErrorMetadata + Send + Sync + 'static,
     SdkError<E, HttpResponse>: ProvideErrorMetadata,
 {
     fn from(error: SdkError<E, HttpResponse>) -> Self {
-        let cause = causes(&error);
-        match fault(&error) {
-            Fault::Busy | Fault::Unknown => Self::unavailable(Service::DynamoDb, cause),
-            Fault::Refused => Self::refused(Service::DynamoDb, cause),
-        }
+        Self::of_sdk(Service::DynamoDb, &error)
     }
 }
 

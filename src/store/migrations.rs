@@ -117,6 +117,15 @@ pub async fn database_state(database: &DatabasePool) -> Result<DatabaseState, Da
     }
 }
 
+/// Requires every migration that this version knows.
+pub async fn require_current(database: &DatabasePool) -> Result<(), DatabaseError> {
+    let missing = database_state(database).await?.missing;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(DatabaseError::Behind(missing))
+}
+
 fn compare(applied: &[(i64, String)]) -> DatabaseState {
     let named = |version: i64, description: &str| format!("{version:04} {description}");
     let is_applied = |version: i64| applied.iter().any(|(applied, _)| *applied == version);

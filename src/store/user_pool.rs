@@ -1,14 +1,20 @@
 //! The users of a Cognito pool.
 
-use aws_config::{BehaviorVersion, Region};
+use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_cognitoidentityprovider::Client;
+use aws_sdk_cognitoidentityprovider::operation::list_users::ListUsersOutput;
 
-use super::dynamo::{NoCredentials, find_credentials, on_loopback};
-use super::error::{Service, StoreError, causes};
+use super::credentials::{NoCredentials, find_credentials};
+use super::dynamo::{impatient, on_loopback, patient};
+use super::error::{Reason, Service, StoreError};
 use crate::loopback::is_loopback;
 
-/// The SDK's own variable for another Cognito than AWS's.
-const ENDPOINT: &str = "AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER";
+/// The SDK's own variables for another Cognito than AWS's, the first one that
+/// is set.
+const ENDPOINTS: [&str; 2] = [
+    "AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER",
+    "AWS_ENDPOINT_URL",
+];
 /// The most users of a page.
 const PAGE: i32 = 60;
 
@@ -26,54 +32,88 @@ pub struct PoolUser {
 /// A Cognito user pool.
 #[derive(Clone, Debug)]
 pub struct UserPool {
-    client: Client,
+    config: SdkConfig,
     id: String,
+    endpoint: Option<String>,
 }
 
 impl UserPool {
-    /// The pool with an id, in its region. Asks for credentials, so that their
-    /// lack is told as such.
+    /// The pool with an id, in its region. Loads the credentials, so that their
+    /// absence is reported as such.
     pub async fn connect(id: String, region: String) -> Result<Self, NoCredentials> {
         let mut loader = aws_config::defaults(BehaviorVersion::latest());
-        match std::env::var(ENDPOINT) {
-            Ok(url) if is_loopback(&url) => loader = on_loopback(loader, &url),
-            _ => {}
+        let endpoint = ENDPOINTS.iter().find_map(|name| std::env::var(name).ok());
+        if let Some(url) = endpoint.as_deref().filter(|url| is_loopback(url)) {
+            loader = on_loopback(loader, url);
         }
         let config = loader.region(Region::new(region)).load().await;
         find_credentials(&config).await?;
         Ok(Self {
-            client: Client::new(&config),
+            config,
             id,
+            endpoint,
         })
     }
 
-    /// All users, a page of 60 at a time: one `ListUsers` each.
-    pub async fn users(&self) -> Result<Vec<PoolUser>, StoreError> {
-        let pages = self.client.list_users().user_pool_id(&self.id);
-        let mut pages = pages.into_paginator().page_size(PAGE).send();
-        let mut users = Vec::new();
-        while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| {
-                let cause = causes(&error);
-                match error.as_service_error() {
-                    Some(_) => StoreError::refused(Service::Cognito, cause),
-                    None => StoreError::unavailable(Service::Cognito, cause),
-                }
-            })?;
-            for user in page.users.unwrap_or_default() {
-                let attributes = user.attributes.unwrap_or_default();
-                let attribute = |name: &str| {
-                    let found = attributes.iter().find(|attribute| attribute.name == name);
-                    found.and_then(|found| found.value.clone())
-                };
-                users.extend(attribute("sub").map(|sub| PoolUser {
-                    username: user.username.unwrap_or_default(),
-                    sub,
-                    preferred_username:
-                        attribute("preferred_username").filter(|name| !name.is_empty()),
-                }));
-            }
-        }
-        Ok(users)
+    /// Where the pool is, in words.
+    #[must_use]
+    pub fn place(&self) -> &str {
+        self.endpoint.as_deref().unwrap_or("AWS")
     }
+
+    /// All users, a page of 60 at a time: one `ListUsers` each. Throttling is
+    /// waited out; a wrong address is reported at once.
+    pub async fn users(&self) -> Result<Vec<PoolUser>, StoreError> {
+        let hasty = Client::new(&impatient(self.config.clone()));
+        let client = Client::new(&patient(self.config.clone()));
+        let mut page = match self.page(&hasty, None).await {
+            Err(StoreError::Unavailable {
+                reason: Reason::Throttled | Reason::Unavailable,
+                ..
+            }) => self.page(&client, None).await,
+            page => page,
+        }?;
+        let mut users = Vec::new();
+        loop {
+            users.extend(
+                page.users
+                    .unwrap_or_default()
+                    .into_iter()
+                    .filter_map(pool_user),
+            );
+            let next = page.pagination_token.filter(|token| !token.is_empty());
+            let Some(next) = next else {
+                return Ok(users);
+            };
+            page = self.page(&client, Some(next)).await?;
+        }
+    }
+
+    async fn page(
+        &self,
+        client: &Client,
+        from: Option<String>,
+    ) -> Result<ListUsersOutput, StoreError> {
+        let page = client
+            .list_users()
+            .user_pool_id(&self.id)
+            .limit(PAGE)
+            .set_pagination_token(from)
+            .send()
+            .await;
+        page.map_err(|error| StoreError::of_sdk(Service::Cognito, &error))
+    }
+}
+
+fn pool_user(user: aws_sdk_cognitoidentityprovider::types::UserType) -> Option<PoolUser> {
+    let attributes = user.attributes.unwrap_or_default();
+    let attribute = |name: &str| {
+        let found = attributes.iter().find(|attribute| attribute.name == name);
+        found.and_then(|found| found.value.clone())
+    };
+    Some(PoolUser {
+        username: user.username.unwrap_or_default(),
+        sub: attribute("sub")?,
+        preferred_username: attribute("preferred_username").filter(|name| !name.is_empty()),
+    })
 }

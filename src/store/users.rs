@@ -40,6 +40,26 @@ pub struct CognitoIds {
     pub without_row: Vec<String>,
     /// Who had the id of somebody else, and has none now.
     pub taken: Vec<String>,
+    /// Rows whose handle and Cognito id are those of no user of the pool.
+    pub without_user: Vec<String>,
+    /// All handles of the table.
+    pub handles: Vec<String>,
+}
+
+/// The handles and Cognito ids of a pool's users.
+#[derive(Clone, Debug, Default)]
+pub struct PoolNames {
+    /// Each `preferred_username`.
+    pub handles: HashSet<String>,
+    /// Each `sub`.
+    pub subs: HashSet<String>,
+}
+
+impl PoolNames {
+    /// Whether a row of the table belongs to a user of the pool.
+    fn has(&self, handle: &str, cognito_id: Option<&str>) -> bool {
+        self.handles.contains(handle) || cognito_id.is_some_and(|id| self.subs.contains(id))
+    }
 }
 
 #[derive(sqlx::FromRow)]
@@ -170,10 +190,13 @@ impl UserStore {
     }
 
     /// Sets Cognito ids by handle, in one transaction: all, or none where it is
-    /// only to be tried. Whoever else has one of the ids loses it.
+    /// only to be tried. Whoever else has one of the ids loses it. `pool` has the
+    /// handles and ids of all of the pool's users, also of those whose id cannot
+    /// be set.
     pub async fn update_cognito_ids(
         &self,
         ids: &[(String, String)],
+        pool: &PoolNames,
         only_try: bool,
     ) -> Result<CognitoIds, StoreError> {
         let storable = |(handle, sub): &&(String, String)| !format!("{handle}{sub}").contains('\0');
@@ -182,6 +205,11 @@ impl UserStore {
         let keep = self.database.keeps_statements();
         let mut connection = self.database.acquire().await?;
         let mut transaction = connection.begin().await?;
+        let rows: Vec<(String, Option<String>)> =
+            sqlx::query_as("SELECT handle, cognito_user_id FROM public.users ORDER BY handle")
+                .persistent(keep)
+                .fetch_all(&mut *transaction)
+                .await?;
         // Two users may swap their ids.
         sqlx::raw_sql("SET CONSTRAINTS public.users_cognito_user_id_key DEFERRED")
             .execute(&mut *transaction)
@@ -228,7 +256,12 @@ impl UserStore {
         let without_row = without_row.filter(|handle| !known.contains(handle));
         let is_changed: HashSet<&String> = changed.iter().collect();
         let right = there.iter().filter(|handle| !is_changed.contains(handle));
+        let without_user = rows
+            .iter()
+            .filter(|(handle, id)| !pool.has(handle, id.as_deref()));
         Ok(CognitoIds {
+            without_user: without_user.map(|(handle, _)| handle.clone()).collect(),
+            handles: rows.iter().map(|(handle, _)| handle.clone()).collect(),
             without_row: without_row.cloned().collect(),
             right: right.cloned().collect(),
             changed,

@@ -12,6 +12,7 @@ use harness::original;
 
 mod accept;
 mod adoption;
+mod aws_failures;
 mod check;
 mod commands;
 mod concurrency;

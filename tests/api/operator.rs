@@ -3,6 +3,7 @@
 use std::process::Stdio;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use cruddur::store::PoolNames;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::time::timeout;
@@ -208,6 +209,143 @@ async fn a_message_cannot_drive_an_operators_screen() {
     }
     let found = json_of(&stores, &["get-conversation", "--between", "luu", "tove"]).await;
     assert_eq!(bodies(&found), [text]);
+}
+
+#[tokio::test]
+async fn names_that_look_alike_are_told_apart_in_every_command() {
+    let stores = start().await;
+    let names = [
+        "zo\u{e9}",
+        "zoe\u{301}",
+        "zo\u{e9}\u{200b}",
+        "zo\u{e9} ",
+        "luu",
+        "lu\u{445}",
+    ];
+    let users = stores.users(names).await;
+    let luu = &users[4];
+    for other in [&users[..4], &users[5..]].concat() {
+        stores.seed([&other, luu], "2026-02-01T00:00:00Z", 1).await;
+    }
+
+    let (out, _) = ran(&stores, &["list-conversations", "luu"]).await;
+    let mut with: Vec<&str> = out
+        .lines()
+        .filter_map(|line| line.split("  ").next())
+        .collect();
+    with.sort_unstable();
+    let printed = [
+        r"lu\u{445}",
+        r"zoe\u{301}",
+        "zo\u{e9}",
+        r"zoé\u{200b}",
+        r"zoé\u{20}",
+    ];
+    assert_eq!(with, printed, "{out}");
+    let between = ["get-conversation", "--between", names[1], "luu"];
+    let (out, _) = ran(&stores, &between).await;
+    assert!(out.starts_with(r"zoe\u{301}  "), "{out}");
+    let found = json_of(&stores, &between).await;
+    assert_eq!(found["messages"][0]["sender"]["handle"], names[1]);
+    let (out, _) = ran(&stores, &["seed", "--between", names[0], names[1]]).await;
+    assert_eq!(out, "zoé and zoe\\u{301}: 105 messages written\n");
+    for (arguments, said_of) in [
+        (
+            &["get-conversation", "--between", names[2], names[3]][..],
+            r"zoé\u{200b} and zoé\u{20} have",
+        ),
+        (
+            &["list-conversations", "lu\u{443}"],
+            r#"the handle "lu\u{443}""#,
+        ),
+    ] {
+        let (code, _, said) = tried(&stores, arguments).await;
+        assert!(code == 1 && said.contains(said_of), "{said}");
+    }
+}
+
+/// Runs a command on a terminal of so many columns: what it printed there.
+async fn on_terminal(
+    stores: &Cruddur,
+    columns: u16,
+    variable: Option<&str>,
+    arguments: &[&str],
+) -> String {
+    let size = nix::pty::Winsize {
+        ws_row: 24,
+        ws_col: columns,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    let terminal = nix::pty::openpty(&size, None).expect("a terminal");
+    let mut command = cruddur(arguments);
+    with_stores(&mut command, stores);
+    command
+        .env("NO_COLOR", "1")
+        .envs(variable.map(|columns| ("COLUMNS", columns)))
+        .stdout(Stdio::from(terminal.slave))
+        .stderr(Stdio::null());
+    let mut process = command.spawn().expect("it runs");
+    // The terminal ends with the last process that has it open.
+    drop(command);
+    let mut master = std::fs::File::from(terminal.master);
+    let read = tokio::task::spawn_blocking(move || {
+        let mut printed = Vec::new();
+        // Linux reports the end of a terminal as an error.
+        let _ = std::io::Read::read_to_end(&mut master, &mut printed);
+        String::from_utf8(printed).expect("UTF-8")
+    });
+    let printed = timeout(PATIENCE, read)
+        .await
+        .expect("it ends")
+        .expect("an end");
+    assert!(process.wait().await.expect("an end").success(), "{printed}");
+    printed.replace("\r\n", "\n")
+}
+
+#[tokio::test]
+async fn columns_adapt_to_narrow_terminals() {
+    let stores = start().await;
+    let [luu, tove] = stores.users(["luu", "tove"]).await;
+    stores.seed([&luu, &tove], "2026-02-01T00:00:00Z", 2).await;
+    let text = ["👩\u{200d}🚀"; 60].join(" ");
+    stores.send("luu", "tove", &text).await;
+    let list = ["list-conversations", "luu"];
+    let between = ["get-conversation", "--between", "luu", "tove"];
+    let found = json_of(&stores, &list).await;
+    let uuid = found["messageGroups"][0]["uuid"]
+        .as_str()
+        .expect("a uuid")
+        .to_owned();
+
+    for columns in [40, 60, 80, 120] {
+        for command in [&list[..], &between] {
+            let printed = on_terminal(&stores, columns, None, command).await;
+            for line in printed.lines() {
+                let width = unicode_width::UnicodeWidthStr::width(line);
+                assert!(width <= columns.into(), "{columns}: {line}");
+                assert!(!line.ends_with("\u{200d}…"), "{line}");
+            }
+            assert!(printed.contains('…'), "{printed}");
+        }
+        let printed = on_terminal(&stores, columns, None, &list).await;
+        assert!(
+            printed.contains(&uuid) && printed.contains("tove"),
+            "{printed}"
+        );
+        // Names of the columns and one row, on as many lines each.
+        let lines = match columns {
+            40 => 6,
+            60 | 80 => 4,
+            _ => 2,
+        };
+        assert_eq!(printed.lines().count(), lines, "{printed}");
+    }
+    let given = on_terminal(&stores, 120, Some("60"), &list).await;
+    assert_eq!(given.lines().count(), 4, "{given}");
+    // A pipe gets everything, on one line.
+    let (out, _) = ran(&stores, &list).await;
+    assert!(out.lines().count() == 1 && out.contains(&text), "{out}");
 }
 
 #[tokio::test]
@@ -449,7 +587,7 @@ async fn bad_input_is_told_in_one_line_that_says_how_to_go_on() {
     cruddur: luu and tove have never written to each other
     cruddur: there is no table another at http://here: create it with `cruddur schema-load`, or name another with --table
     cruddur: there is no table another at http://here: create it with `cruddur schema-load`, or name another with --table
-    cruddur: DynamoDB at http://127.0.0.1:1 is not available: dispatch failure: io error: client error (Connect): tcp connect error: Connection refused. Start it, or name another with --endpoint-url or --prod.
+    cruddur: DynamoDB at http://127.0.0.1:1 is not available: Connection refused. Start it, or name another with --endpoint-url or --prod.
     cruddur: nobody has a conversation with themselves: name two handles
     cruddur: there is no table another at http://here
     cruddur: no AWS credentials were found: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run `aws sso login`
@@ -500,7 +638,11 @@ async fn cognito_ids_are_set_in_one_transaction_and_two_users_may_swap() {
         ("tove", "sub-quill"),
     ]);
     for only_try in [true, false, false] {
-        let updated = stores.users.update_cognito_ids(&swapped, only_try).await;
+        let pool = PoolNames::default();
+        let updated = stores
+            .users
+            .update_cognito_ids(&swapped, &pool, only_try)
+            .await;
         let updated = updated.expect("ids");
         assert_eq!(updated.without_row, ["nobody"]);
         let found = stores.users.find_cognito_id("luu").await.expect("an id");

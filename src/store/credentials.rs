@@ -1,0 +1,158 @@
+//! AWS credentials, and why there are none.
+
+use std::borrow::Cow;
+
+use aws_config::SdkConfig;
+use aws_config::profile::{self, ProfileSet};
+use aws_credential_types::provider::ProvideCredentials;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_types::os_shim_internal::{Env, Fs};
+
+use super::sdk_error::{causes, credentials_cause};
+
+/// AWS cannot be called: there are no credentials, or there is no region.
+#[derive(Debug, thiserror::Error)]
+pub enum NoCredentials {
+    /// None are configured.
+    #[error(
+        "no AWS credentials were found: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run \
+         `aws sso login`"
+    )]
+    Missing,
+    /// Only one of the two variables is set.
+    #[error("no AWS credentials were found: {set} is set, but {unset} is not")]
+    Half {
+        /// The variable that is set.
+        set: &'static str,
+        /// The variable that is not.
+        unset: &'static str,
+    },
+    /// A profile is named that does not exist.
+    #[error("there is no AWS profile {profile:?}: {found}")]
+    NoProfile {
+        /// Its name.
+        profile: String,
+        /// The profiles that exist, in words.
+        found: String,
+    },
+    /// The profile files cannot be read.
+    #[error("the AWS profiles cannot be read: {0}")]
+    ProfileFiles(String),
+    /// Profiles refer to each other in a circle.
+    #[error("the AWS profiles {} refer to each other in a circle", .0.join(", "))]
+    Circle(Vec<String>),
+    /// The profile signs in with `aws login`.
+    #[error(
+        "the AWS profile {profile:?} signs in with `aws login`, which is not supported directly: add a profile with \
+         `credential_process = aws configure export-credentials --profile {profile} --format process`, and set \
+         AWS_PROFILE to its name"
+    )]
+    Login {
+        /// Its name.
+        profile: String,
+    },
+    /// The profile signs in with `aws sso login`, and that failed or has expired.
+    #[error("{cause}. Sign in with `aws sso login --profile {profile}`.")]
+    SignIn {
+        /// The profile's name.
+        profile: String,
+        /// What failed.
+        cause: String,
+    },
+    /// They are configured, but cannot be loaded.
+    #[error("{0}")]
+    Failed(String),
+    /// No region.
+    #[error("no AWS region was found: set AWS_REGION, or a region in the profile")]
+    Region,
+}
+
+/// Asks for credentials, as the first call would.
+pub(super) async fn find_credentials(config: &SdkConfig) -> Result<(), NoCredentials> {
+    let provider = config
+        .credentials_provider()
+        .ok_or(NoCredentials::Missing)?;
+    match provider.provide_credentials().await {
+        Ok(_) => Ok(()),
+        Err(error) => Err(explain(&error).await),
+    }
+}
+
+/// The SDK's errors for profiles are text within text, so that the profiles are
+/// read once more to find out what is wrong with them.
+#[expect(
+    clippy::default_trait_access,
+    reason = "the type is of a crate that is used through aws-config only"
+)]
+async fn explain(error: &CredentialsError) -> NoCredentials {
+    let profiles = profile::load(&Fs::real(), &Env::real(), &Default::default(), None).await;
+    let found = match &profiles {
+        Ok(profiles) => wrong_with(profiles, error),
+        Err(error) => Some(NoCredentials::ProfileFiles(causes(error))),
+    };
+    match (found, error) {
+        (Some(found), _) => found,
+        (None, CredentialsError::CredentialsNotLoaded(_)) => {
+            half_a_key().unwrap_or(NoCredentials::Missing)
+        }
+        (None, error) => NoCredentials::Failed(credentials_cause(error)),
+    }
+}
+
+fn half_a_key() -> Option<NoCredentials> {
+    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let [key, secret] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
+    match [is_set(key), is_set(secret)] {
+        [true, false] => Some(NoCredentials::Half {
+            set: key,
+            unset: secret,
+        }),
+        [false, true] => Some(NoCredentials::Half {
+            set: secret,
+            unset: key,
+        }),
+        _ => None,
+    }
+}
+
+/// What is wrong with the selected profile, or with one that it refers to.
+fn wrong_with(profiles: &ProfileSet, error: &CredentialsError) -> Option<NoCredentials> {
+    let mut name = Cow::Borrowed(profiles.selected_profile());
+    let mut seen: Vec<String> = Vec::new();
+    loop {
+        if seen.iter().any(|earlier| *earlier == name) {
+            return Some(NoCredentials::Circle(seen));
+        }
+        seen.push(name.clone().into_owned());
+        let Some(profile) = profiles.get_profile(&name) else {
+            // A profile of this name does not have to exist.
+            let is_named = name != "default";
+            return is_named.then(|| no_profile(profiles, name.into_owned()));
+        };
+        let has = |key| profile.get(key).is_some();
+        let failed = !matches!(error, CredentialsError::CredentialsNotLoaded(_));
+        if has("login_session") && !has("aws_access_key_id") {
+            let profile = name.into_owned();
+            return Some(NoCredentials::Login { profile });
+        }
+        if failed && (has("sso_session") || has("sso_start_url")) {
+            let profile = name.into_owned();
+            let cause = credentials_cause(error);
+            return Some(NoCredentials::SignIn { profile, cause });
+        }
+        match profile.get("source_profile") {
+            Some(source) if source != name => name = Cow::Borrowed(source),
+            _ => return None,
+        }
+    }
+}
+
+fn no_profile(profiles: &ProfileSet, profile: String) -> NoCredentials {
+    let mut names: Vec<&str> = profiles.profiles().collect();
+    names.sort_unstable();
+    let found = match names.as_slice() {
+        [] => "there are no profiles in ~/.aws/config or ~/.aws/credentials".to_owned(),
+        names => format!("the profiles are {}", names.join(", ")),
+    };
+    NoCredentials::NoProfile { profile, found }
+}
