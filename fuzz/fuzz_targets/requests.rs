@@ -50,8 +50,8 @@ async fn routes() -> Router {
         documents: Documents::default(),
         graphiql: Graphiql::Off,
         origins: Origins {
-            named: Vec::new(),
             any_localhost: true,
+            ..Origins::default()
         },
         send_rate: SendRate::new(0, 0),
         bounds: Bounds::default(),

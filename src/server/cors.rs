@@ -24,11 +24,15 @@ const REQUEST_HEADERS: &[&str] = &[
     "content-language",
     // Libraries for HTTP and for server-sent events.
     "cache-control",
+    "expires",
+    "idempotency-key",
+    "if-modified-since",
     "if-none-match",
     "last-event-id",
     "pragma",
     "user-agent",
     "x-csrf-token",
+    "x-idempotency-key",
     "x-requested-with",
     "x-xsrf-token",
     // Apollo Client and its tools.
@@ -52,6 +56,7 @@ const REQUEST_HEADERS: &[&str] = &[
     "x-graphql-event-stream-token",
     "x-graphql-yoga-csrf",
     // AWS Amplify and CloudWatch RUM.
+    "x-api-key",
     "x-amz-date",
     "x-amz-security-token",
     "x-amz-user-agent",
@@ -84,6 +89,8 @@ const REQUEST_HEADERS: &[&str] = &[
     "x-newrelic-id",
     "x-newrelic-transaction",
     "elastic-apm-traceparent",
+    "adrum",
+    "sw8",
     "x-dtc",
     "x-dtpc",
     "x-dtreferer",

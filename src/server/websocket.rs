@@ -35,6 +35,10 @@ const SUBPROTOCOL: &str = "graphql-transport-ws";
 /// What is kept of a socket to read into: most messages of clients are small,
 /// and most sockets are silent.
 const READ_BUFFER: usize = 4 * 1024;
+/// How many times as large as a body may be a message is read: beyond a body's
+/// size it ends its operation, and only beyond this the socket. No more, since
+/// all sockets can have one that is half read.
+const READ_AT_MOST: usize = 4;
 
 /// Turns a connection into a socket.
 pub(super) async fn open(
@@ -59,7 +63,7 @@ pub(super) async fn open(
         crowd,
         lease,
     };
-    let largest = opened.app.bounds.body_bytes;
+    let largest = opened.app.bounds.body_bytes.saturating_mul(READ_AT_MOST);
     let span = tracing::Span::current();
     upgrade
         .protocols([SUBPROTOCOL])

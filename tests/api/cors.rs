@@ -4,7 +4,7 @@
 use reqwest::{Method, Response};
 
 use crate::commands::run;
-use crate::harness::{Cruddur, Serving, cruddur, start, with_stores};
+use crate::harness::{Cruddur, OURS, Serving, Socket, cruddur, start, with_stores};
 
 const ORIGINS: &str =
     "capacitor://localhost, ionic://localhost,tauri://localhost,HTTPS://App.Example:443";
@@ -87,6 +87,13 @@ async fn cors_origins_of_web_views_and_more_headers_are_settings() {
         let headers = "authorization,x-app-version,x-tenant";
         let allowed = is_allowed(&stores, &serving.url, origin, headers).await;
         assert_eq!(allowed, expected, "{origin}");
+    }
+    // The same pages may open WebSockets.
+    for (origin, status) in [("tauri://localhost", 101), ("capacitor://other", 403)] {
+        let headers = [OURS, ("Origin", origin)];
+        let opened = Socket::open_with(&serving.url, &headers).await;
+        let head = opened.map_or_else(|head| head, |socket| socket.head);
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
     }
     // The API has no cookies.
     let response = preflight(&stores, &serving.url, "https://app.example", "x-tenant").await;

@@ -26,6 +26,8 @@ async fn who_cannot_use_sockets_gets_the_same_by_server_sent_events() {
     let headers = unamused.answer.headers();
     assert_eq!(unamused.answer.status(), 200);
     assert_eq!(headers["content-type"], "text/event-stream");
+    assert_eq!(headers["x-accel-buffering"], "no");
+    assert_eq!(headers["cache-control"], "no-store, no-transform");
 
     // The head of the answer comes when it has begun to be executed.
     let mut seen = Vec::new();

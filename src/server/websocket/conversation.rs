@@ -85,12 +85,12 @@ impl Conversation {
         incoming: &mut SplitStream<WebSocket>,
         silence: &Silence,
     ) -> Close {
-        let stopped = self.stopping.clone();
+        let (stopped, largest) = (self.stopping.clone(), self.app.bounds.body_bytes);
         loop {
             let outgoing = self.outgoing.clone();
             let went_on = tokio::select! {
                 () = stopped.cancelled() => break,
-                said = next(incoming, outgoing, silence) => match said {
+                said = next(incoming, outgoing, silence, largest) => match said {
                     Ok((message, room)) => self.take(message, room),
                     Err(close) => Err(close),
                 },
@@ -107,11 +107,12 @@ impl Conversation {
     /// Lets what is being answered be answered, and takes nothing new.
     async fn finish(&mut self, incoming: &mut SplitStream<WebSocket>, silence: &Silence) -> Close {
         let mut ended = pin!(self.operations.ended());
+        let largest = self.app.bounds.body_bytes;
         loop {
             let outgoing = self.outgoing.clone();
             let said = tokio::select! {
                 () = &mut ended => return Close::GoingAway,
-                said = next(incoming, outgoing, silence) => said,
+                said = next(incoming, outgoing, silence, largest) => said,
                 close = &mut self.due => return close,
             };
             match said {
@@ -182,13 +183,14 @@ async fn next(
     incoming: &mut SplitStream<WebSocket>,
     outgoing: mpsc::Sender<Outgoing>,
     silence: &Silence,
+    largest: usize,
 ) -> Result<(ClientMessage, Room), Close> {
     let room = outgoing.reserve_owned().await.map_err(|_| Close::Gone)?;
     loop {
         let message = incoming.next().await.ok_or(Close::Gone)?;
         silence.broken();
-        match message.map_err(wrong)? {
-            Message::Text(text) => return Ok((ClientMessage::parse(&text)?, room)),
+        match message.map_err(|error| wrong(error, largest))? {
+            Message::Text(text) => return Ok((ClientMessage::parse(&text, largest)?, room)),
             Message::Binary(_) => return Err(Close::bad("A message is a text")),
             // Pings are answered by axum.
             Message::Ping(_) | Message::Pong(_) => {}
@@ -204,12 +206,10 @@ fn pong(payload: Option<Box<RawValue>>, room: Room) {
 
 /// What is wrong with what could not be read. A connection that ended without
 /// a close frame is gone, however its end was noticed.
-fn wrong(error: axum::Error) -> Close {
+fn wrong(error: axum::Error, largest: usize) -> Close {
     let error = error.into_inner();
     match error.downcast_ref() {
-        Some(Error::Capacity(CapacityError::MessageTooLong { max_size, .. })) => {
-            Close::TooLarge(*max_size)
-        }
+        Some(Error::Capacity(CapacityError::MessageTooLong { .. })) => Close::TooLarge(largest),
         Some(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)) => Close::Gone,
         Some(Error::Protocol(_)) => Close::NotWebSocket,
         Some(Error::Utf8(_)) => Close::NotUtf8,

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use async_graphql::{Response, ServerError};
+use axum::http::StatusCode;
 use serde::Serialize;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
@@ -72,14 +73,21 @@ impl ClientMessage {
     /// The message that a text is.
     ///
     /// What names an operation is a message of the protocol, whatever is wrong
-    /// with its payload.
-    pub fn parse(text: &str) -> Result<Self, Close> {
+    /// with its payload. So is one of more bytes than `largest`; others of this
+    /// size are not.
+    pub fn parse(text: &str, largest: usize) -> Result<Self, Close> {
         let members = members(text)?;
         let kind = match members.get("type") {
             None => return Err(Close::bad("`type` is missing")),
             Some(kind) => string(kind).ok_or_else(|| Close::bad("`type` is a text"))?,
         };
+        let is_too_large = text.len() > largest;
         match kind.as_str() {
+            "subscribe" if is_too_large => Ok(Self::Subscribe {
+                id: id(&members)?,
+                payload: Box::new(Err(too_large(largest))),
+            }),
+            _ if is_too_large => Err(Close::TooLarge(largest)),
             "connection_init" => Ok(Self::ConnectionInit {
                 payload: init_payload(&members)?,
             }),
@@ -104,6 +112,11 @@ fn members(text: &str) -> Result<Members<'_>, Close> {
             Close::bad(format!("Invalid JSON: {error}"))
         }
     })
+}
+
+fn too_large(largest: usize) -> Refused {
+    let message = format!("A message has at most {largest} bytes.");
+    Refused::bad(StatusCode::PAYLOAD_TOO_LARGE, message)
 }
 
 fn string(value: &RawValue) -> Option<String> {
@@ -162,8 +175,12 @@ mod tests {
 
     use super::*;
 
+    const LARGEST: usize = 64 * 1024;
+
     fn refusal_of(text: &str) -> String {
-        let close = ClientMessage::parse(text).err().expect("it is refused");
+        let close = ClientMessage::parse(text, LARGEST)
+            .err()
+            .expect("it is refused");
         let frame = close.frame().expect("a frame");
         assert_eq!(frame.code, 4400, "{text}");
         frame.reason.as_str().to_owned()
@@ -234,7 +251,8 @@ mod tests {
             ),
         ] {
             let text = format!(r#"{{"type":"subscribe","id":"7","payload": {payload} }}"#);
-            let Ok(ClientMessage::Subscribe { id, payload }) = ClientMessage::parse(&text) else {
+            let Ok(ClientMessage::Subscribe { id, payload }) = ClientMessage::parse(&text, LARGEST)
+            else {
                 panic!("no operation: {text}");
             };
             let refused = payload.err().expect("it is invalid");
@@ -246,7 +264,7 @@ mod tests {
     #[test]
     fn payload_of_a_ping_is_kept_as_it_is() {
         let text = r#"{"type":"ping","payload":{"half": "\ud83d"}}"#;
-        let Ok(ClientMessage::Ping { payload }) = ClientMessage::parse(text) else {
+        let Ok(ClientMessage::Ping { payload }) = ClientMessage::parse(text, LARGEST) else {
             panic!("no ping");
         };
         let pong = ServerMessage::Pong { payload }.text();
@@ -260,14 +278,14 @@ mod tests {
             r#"{"type":"ping","payload":null}"#,
             r#"{"type":"pong"}"#,
         ] {
-            assert!(ClientMessage::parse(text).is_ok(), "{text}");
+            assert!(ClientMessage::parse(text, LARGEST).is_ok(), "{text}");
         }
     }
 
     proptest! {
         #[test]
         fn any_text_is_a_message_or_refused(text in any::<String>()) {
-            let _ = ClientMessage::parse(&text).map_err(|close| close.frame());
+            let _ = ClientMessage::parse(&text, LARGEST).map_err(|close| close.frame());
         }
 
         #[test]
@@ -277,7 +295,7 @@ mod tests {
             payload in r#"(null|1|""|\[\]|\{\}|\{"query":1\}|\{"query":"\{a\}","variables":[12]\})"#,
         ) {
             let text = format!(r#"{{"type":"{kind}","id":{id},"payload":{payload}}}"#);
-            let _ = ClientMessage::parse(&text).map_err(|close| close.frame());
+            let _ = ClientMessage::parse(&text, LARGEST).map_err(|close| close.frame());
         }
     }
 }

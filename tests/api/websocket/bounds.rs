@@ -29,8 +29,12 @@ async fn who_says_nothing_in_time_is_sent_away() {
 #[tokio::test]
 async fn a_message_has_a_greatest_size() {
     let cruddur = with_bounds(Bounds::default()).await;
+    let too_large = (1009, "A message has at most 65536 bytes");
     let close = closed_by(&cruddur, Message::text("x".repeat(1024 * 1024))).await;
-    assert_eq!(why(&close), (1009, "A message has at most 65536 bytes"));
+    assert_eq!(why(&close), too_large);
+    let ping = json!({ "type": "ping", "payload": { "long": "x".repeat(100 * 1024) } });
+    let close = closed_by(&cruddur, Message::text(ping.to_string())).await;
+    assert_eq!(why(&close), too_large);
 
     let mut socket = luu(&cruddur).await;
     let payload = json!({ "long": "x".repeat(60 * 1024) });

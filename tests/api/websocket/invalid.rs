@@ -41,6 +41,11 @@ fn payloads() -> Vec<String> {
         format!(r#"{{{query},"variables":{{"body":"\ude00\ud83d"}}}}"#),
         format!(r#"{{{query},"variables":{{"first":1e999}}}}"#),
         format!(r#"{{{query},"variables":{{"deep":{deep}}}}}"#),
+        // More than --max-body-bytes.
+        format!(
+            r#"{{{query},"variables":{{"body":"{}"}}}}"#,
+            "x".repeat(200 * 1024)
+        ),
     ]);
     payloads
 }
