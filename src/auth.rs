@@ -2,13 +2,14 @@
 
 mod issuer;
 mod key_cache;
+mod rejection;
 mod verifier;
 
 use chrono::{DateTime, Utc};
 
-pub use issuer::{InvalidPoolId, Issuers, UserPoolId};
-pub use key_cache::KeyCache;
-pub use verifier::{CognitoVerifier, TokenError, TokenUse};
+pub use issuer::{InvalidPoolId, Issuers, TrustedIssuer, UserPoolId, WrongJwksUrls};
+use key_cache::KeyCache;
+pub use verifier::{CognitoVerifier, LONGEST_TOKEN, TokenError, TokenUse};
 
 /// Who a request says it is. A bad token is an error and never a caller.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -221,22 +221,27 @@ pub struct SignInArgs {
         value_name = "URL,…"
     )]
     pub cognito_issuer: Vec<String>,
-    /// Where the keys are, if not at the issuer's `/.well-known/jwks.json`
-    #[arg(long, env = "COGNITO_JWKS_URL", value_name = "URL")]
-    pub cognito_jwks_url: Option<String>,
+    /// Addresses of the key sets, if not the issuers' `/.well-known/jwks.json`:
+    /// one for all issuers, or one for each in the same order
+    #[arg(
+        long,
+        env = "COGNITO_JWKS_URL",
+        value_delimiter = ',',
+        value_name = "URL,…"
+    )]
+    pub cognito_jwks_url: Vec<String>,
 }
 
 impl SignInArgs {
-    /// The issuers; `None` when neither pool nor issuer is named.
-    #[must_use]
-    pub fn issuers(&self) -> Option<Issuers> {
+    /// The issuers, or which setting is missing or wrong.
+    pub fn issuers(&self) -> Result<Issuers, String> {
         let named = Issuers::named(self.cognito_issuer.clone());
-        let mut issuers =
-            named.or_else(|| self.cognito_user_pool_id.as_ref().map(Issuers::of_pool))?;
-        if let Some(jwks_url) = &self.cognito_jwks_url {
-            issuers.jwks_url.clone_from(jwks_url);
-        }
-        Some(issuers)
+        let issuers = named
+            .or_else(|| self.cognito_user_pool_id.as_ref().map(Issuers::of_pool))
+            .ok_or("name the user pool (--cognito-user-pool-id) or an issuer (--cognito-issuer)")?;
+        issuers
+            .with_jwks_urls(&self.cognito_jwks_url)
+            .map_err(|error| format!("--cognito-jwks-url: {error}"))
     }
 }
 

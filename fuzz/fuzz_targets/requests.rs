@@ -13,7 +13,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderValue, Request};
-use cruddur::auth::{CognitoVerifier, Issuers, KeyCache, TokenUse};
+use cruddur::auth::{CognitoVerifier, Issuers, TokenUse};
 use cruddur::clock::Clock;
 use cruddur::graphql::{Api, Introspection, Limits, SendRate};
 use cruddur::messaging::{Bus, Directory, Messaging};
@@ -38,14 +38,13 @@ async fn routes() -> Router {
     };
     let messages = MessageStore::new(connect_dynamo(&target).await, "none".to_owned());
     let issuers = Issuers::named(vec![format!("http://{nowhere}")]).expect("an issuer");
-    let keys = KeyCache::start(issuers.jwks_url.clone());
     let clients = HashSet::from(["client".to_owned()]);
     let directory = Directory::new(users.clone(), Duration::from_secs(30));
     let messaging = Messaging::new(messages.clone(), directory, Clock::system(), Bus::local());
     router(App {
         api: Api::new(Introspection::Public, Limits::default()),
         messaging,
-        verifier: CognitoVerifier::new(&issuers, keys, clients, TokenUse::Access),
+        verifier: CognitoVerifier::start(&issuers, clients, TokenUse::Access),
         health: Health::new(messages, users),
         documents: Documents::default(),
         graphiql: Graphiql::Off,

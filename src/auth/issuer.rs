@@ -61,13 +61,47 @@ impl fmt::Display for UserPoolId {
     }
 }
 
-/// The issuers that a token may name, and where their keys are.
+/// An issuer whose tokens are accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrustedIssuer {
+    /// What a token's `iss` is.
+    pub name: String,
+    /// Address of its key set (RFC 7517).
+    pub jwks_url: String,
+    /// Whether its keys are fetched only once a token names it. Most pools never
+    /// use their second issuer, and its key set need not exist.
+    pub on_demand: bool,
+}
+
+impl TrustedIssuer {
+    /// An issuer by name, with its key set at `/.well-known/jwks.json`.
+    #[must_use]
+    pub fn named(name: String) -> Self {
+        Self {
+            jwks_url: format!("{}/.well-known/jwks.json", name.trim_end_matches('/')),
+            name,
+            on_demand: false,
+        }
+    }
+}
+
+/// The issuers whose tokens are accepted. Each has its own keys, so that one
+/// works while the keys of another are out of reach.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Issuers {
-    /// What `iss` may be. Never empty.
-    pub accepted: Vec<String>,
-    /// Where the key set is.
-    pub jwks_url: String,
+    /// Never empty.
+    accepted: Vec<TrustedIssuer>,
+}
+
+/// As many key sets as fit no issuers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "there are {given} addresses of key sets for {issuers} issuers: give one address for all of \
+     them, or one for each in the same order"
+)]
+pub struct WrongJwksUrls {
+    given: usize,
+    issuers: usize,
 }
 
 impl Issuers {
@@ -76,38 +110,64 @@ impl Issuers {
     #[must_use]
     pub fn of_pool(pool: &UserPoolId) -> Self {
         let region = pool.region();
-        let own = format!("https://cognito-idp.{region}.amazonaws.com/{pool}");
+        let issuer = |host: &str| {
+            TrustedIssuer::named(format!("https://{host}.{region}.amazonaws.com/{pool}"))
+        };
         Self {
-            jwks_url: jwks_url(&own),
             accepted: vec![
-                own,
-                format!("https://issuer-cognito-idp.{region}.amazonaws.com/{pool}"),
+                issuer("cognito-idp"),
+                TrustedIssuer {
+                    on_demand: true,
+                    ..issuer("issuer-cognito-idp")
+                },
             ],
         }
     }
 
-    /// Issuers by name; the first one's keys. `None` when there is no name.
+    /// Issuers by name. `None` when there is no name.
     #[must_use]
-    pub fn named(accepted: Vec<String>) -> Option<Self> {
-        let first = accepted.first()?.clone();
-        Some(Self {
-            accepted,
-            ..Self::of_issuer(first)
-        })
+    pub fn named(names: Vec<String>) -> Option<Self> {
+        let accepted: Vec<_> = names.into_iter().map(TrustedIssuer::named).collect();
+        (!accepted.is_empty()).then_some(Self { accepted })
     }
 
-    /// One issuer by name, and its keys.
+    /// One issuer by name.
     #[must_use]
-    pub fn of_issuer(issuer: String) -> Self {
+    pub fn of_issuer(name: String) -> Self {
         Self {
-            jwks_url: jwks_url(&issuer),
-            accepted: vec![issuer],
+            accepted: vec![TrustedIssuer::named(name)],
         }
     }
-}
 
-fn jwks_url(issuer: &str) -> String {
-    format!("{}/.well-known/jwks.json", issuer.trim_end_matches('/'))
+    /// The same issuers with their key sets at other addresses: one for all of
+    /// them, or one for each. None leaves them as they are.
+    pub fn with_jwks_urls(mut self, urls: &[String]) -> Result<Self, WrongJwksUrls> {
+        let issuers = self.accepted.len();
+        let mut urls = match urls {
+            [] => return Ok(self),
+            [url] => vec![url; issuers],
+            urls if urls.len() == issuers => urls.iter().collect(),
+            _ => {
+                return Err(WrongJwksUrls {
+                    given: urls.len(),
+                    issuers,
+                });
+            }
+        }
+        .into_iter();
+        for issuer in &mut self.accepted {
+            if let Some(url) = urls.next() {
+                issuer.jwks_url.clone_from(url);
+                issuer.on_demand = false;
+            }
+        }
+        Ok(self)
+    }
+
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = &TrustedIssuer> {
+        self.accepted.iter()
+    }
 }
 
 #[cfg(test)]
@@ -115,18 +175,48 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pool_has_two_issuers_and_one_key_set() {
+    fn issuers_of_a_pool_have_a_key_set_each() {
         let pool = "us-gov-west-1_Ab12Cd34E".parse().expect("a pool id");
         let issuers = Issuers::of_pool(&pool);
         insta::assert_debug_snapshot!(issuers, @r#"
         Issuers {
             accepted: [
-                "https://cognito-idp.us-gov-west-1.amazonaws.com/us-gov-west-1_Ab12Cd34E",
-                "https://issuer-cognito-idp.us-gov-west-1.amazonaws.com/us-gov-west-1_Ab12Cd34E",
+                TrustedIssuer {
+                    name: "https://cognito-idp.us-gov-west-1.amazonaws.com/us-gov-west-1_Ab12Cd34E",
+                    jwks_url: "https://cognito-idp.us-gov-west-1.amazonaws.com/us-gov-west-1_Ab12Cd34E/.well-known/jwks.json",
+                    on_demand: false,
+                },
+                TrustedIssuer {
+                    name: "https://issuer-cognito-idp.us-gov-west-1.amazonaws.com/us-gov-west-1_Ab12Cd34E",
+                    jwks_url: "https://issuer-cognito-idp.us-gov-west-1.amazonaws.com/us-gov-west-1_Ab12Cd34E/.well-known/jwks.json",
+                    on_demand: true,
+                },
             ],
-            jwks_url: "https://cognito-idp.us-gov-west-1.amazonaws.com/us-gov-west-1_Ab12Cd34E/.well-known/jwks.json",
         }
         "#);
+    }
+
+    #[test]
+    fn jwks_urls_are_one_for_all_issuers_or_one_for_each() {
+        let names = ["https://a.example", "https://b.example/"].map(str::to_owned);
+        let urls_after = |urls: &[&str]| {
+            let issuers = Issuers::named(names.to_vec()).expect("two");
+            let urls: Vec<String> = urls.iter().map(|url| (*url).to_owned()).collect();
+            let issuers = issuers.with_jwks_urls(&urls)?;
+            let urls = issuers.iter().map(|issuer| issuer.jwks_url.clone());
+            Ok::<_, WrongJwksUrls>(urls.collect::<Vec<_>>())
+        };
+        let own = [
+            "https://a.example/.well-known/jwks.json",
+            "https://b.example/.well-known/jwks.json",
+        ];
+        assert_eq!(urls_after(&[]), Ok(own.map(str::to_owned).to_vec()));
+        assert_eq!(urls_after(&["x"]), Ok(vec!["x".to_owned(), "x".to_owned()]));
+        assert_eq!(
+            urls_after(&["x", "y"]),
+            Ok(vec!["x".to_owned(), "y".to_owned()])
+        );
+        assert!(urls_after(&["x", "y", "z"]).is_err());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The keys that tokens are checked against, fetched over HTTP and kept.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -32,7 +33,7 @@ type Keys = HashMap<String, DecodingKey>;
 
 /// A key set (RFC 7517), cached. Cheap to clone: clones share the keys.
 #[derive(Clone)]
-pub struct KeyCache {
+pub(super) struct KeyCache {
     shared: Arc<Shared>,
 }
 
@@ -41,6 +42,8 @@ struct Shared {
     http: reqwest::Client,
     keys: RwLock<Arc<Keys>>,
     last_fetch: Mutex<Option<LastFetch>>,
+    /// Whether the keys are fetched hourly.
+    is_refreshed: AtomicBool,
 }
 
 #[derive(Clone, Copy)]
@@ -78,8 +81,14 @@ struct RsaKey {
 impl KeyCache {
     /// A cache of the keys at `url`. Begins to fetch them, and fetches them
     /// hourly until the last clone is gone.
-    #[must_use]
     pub fn start(url: String) -> Self {
+        let cache = Self::on_demand(url);
+        cache.shared.refresh(Duration::ZERO);
+        cache
+    }
+
+    /// The same, which fetches nothing until a key is looked up.
+    pub fn on_demand(url: String) -> Self {
         let mut http = reqwest::Client::builder()
             .timeout(FETCH_TIMEOUT)
             .redirect(reqwest::redirect::Policy::none());
@@ -92,19 +101,7 @@ impl KeyCache {
             http,
             keys: RwLock::default(),
             last_fetch: Mutex::default(),
-        });
-        let weak = Arc::downgrade(&shared);
-        tokio::spawn(async move {
-            while let Some(shared) = weak.upgrade() {
-                let worked = shared.fetch_unless_fetched_since(None).await;
-                drop(shared);
-                let pause = if worked {
-                    REFRESH_EVERY
-                } else {
-                    TRY_AGAIN_AFTER
-                };
-                tokio::time::sleep(pause).await;
-            }
+            is_refreshed: AtomicBool::new(false),
         });
         Self { shared }
     }
@@ -120,6 +117,9 @@ impl KeyCache {
         let fetch = async move { shared.fetch_unless_fetched_since(Some(COOL_DOWN)).await };
         let fetch = tokio::spawn(fetch.in_current_span());
         let worked = fetch.await.unwrap_or(false);
+        if worked {
+            self.shared.refresh(REFRESH_EVERY);
+        }
         match self.shared.known(kid) {
             Some(key) => Lookup::Found(key),
             None if worked => Lookup::Unknown,
@@ -129,6 +129,30 @@ impl KeyCache {
 }
 
 impl Shared {
+    /// Fetches the keys after a time and from then on hourly, unless that is
+    /// done already.
+    fn refresh(self: &Arc<Self>, after: Duration) {
+        if self.is_refreshed.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let weak = Arc::downgrade(self);
+        tokio::spawn(async move {
+            tokio::time::sleep(after).await;
+            // A token may have been faster.
+            let mut cool_down = Some(COOL_DOWN);
+            while let Some(shared) = weak.upgrade() {
+                let worked = shared.fetch_unless_fetched_since(cool_down.take()).await;
+                drop(shared);
+                let pause = if worked {
+                    REFRESH_EVERY
+                } else {
+                    TRY_AGAIN_AFTER
+                };
+                tokio::time::sleep(pause).await;
+            }
+        });
+    }
+
     fn known(&self, kid: &str) -> Option<DecodingKey> {
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
         keys.get(kid).cloned()

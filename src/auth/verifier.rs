@@ -1,17 +1,24 @@
 //! The check of a token, after `awslabs/aws-jwt-verify`: what is accepted has
 //! to be said when a verifier is made.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
-use chrono::DateTime;
-use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, Utc};
+use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::key_cache::Lookup;
+use super::rejection::{TokenRejection, kind, shown_issuer, shown_name};
 use super::{Caller, Issuers, KeyCache};
+use crate::clock::Clock;
 
-/// The longest token that is looked at, in bytes.
-const LONGEST_TOKEN: usize = 8 * 1024;
+/// The longest token that is accepted, in bytes: as long as the head of a
+/// request. A user in a hundred groups has a token of 12 kB.
+pub const LONGEST_TOKEN: usize = 32 * 1024;
 
 /// Which of Cognito's tokens are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -27,21 +34,43 @@ pub enum TokenUse {
 /// Why there is no caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// The token is not one of ours, or not any more.
+    /// The token is not one of ours, or not any more. The log says why, at debug
+    /// level.
     #[error("the token is not valid")]
     Invalid,
+    /// The token is longer than [`LONGEST_TOKEN`].
+    #[error("the token has more than {LONGEST_TOKEN} bytes")]
+    TooLong,
     /// The keys cannot be had, so that nobody can tell.
     #[error("the token cannot be checked: its issuer's keys are out of reach")]
     KeysUnavailable,
 }
 
+/// Why a token is not accepted, as the log has it.
+enum NotVerified {
+    Rejected(TokenRejection),
+    KeysUnavailable,
+}
+
+impl From<TokenRejection> for NotVerified {
+    fn from(rejection: TokenRejection) -> Self {
+        Self::Rejected(rejection)
+    }
+}
+
 /// Checks Cognito's tokens.
 #[derive(Clone)]
 pub struct CognitoVerifier {
-    keys: KeyCache,
-    validation: Validation,
+    issuers: Arc<[VerifiedIssuer]>,
     clients: HashSet<String>,
     token_use: TokenUse,
+}
+
+/// An issuer with its own keys.
+struct VerifiedIssuer {
+    name: String,
+    keys: KeyCache,
+    validation: Validation,
 }
 
 /// What we read of a token. `iss` is a `String` here because the library takes
@@ -54,31 +83,39 @@ struct Claims {
     exp: f64,
     token_use: String,
     client_id: Option<String>,
-    aud: Option<serde_json::Value>,
+    aud: Option<Value>,
+}
+
+/// What a token says of itself, which its signature has not confirmed.
+struct Unverified {
+    kid: String,
+    claims: Value,
 }
 
 impl CognitoVerifier {
     /// A verifier of the tokens that these issuers made for these clients.
+    /// Begins to fetch the issuers' keys.
     #[must_use]
-    pub fn new(
-        issuers: &Issuers,
-        keys: KeyCache,
-        clients: HashSet<String>,
-        token_use: TokenUse,
-    ) -> Self {
-        let mut validation = Validation::new(Algorithm::RS256);
-        validation.set_issuer(&issuers.accepted);
-        validation.set_required_spec_claims(&["exp", "iss", "sub"]);
-        validation.validate_nbf = true;
-        // An access token has no `aud`; an id token's is checked below, where
-        // it is known which of the two it is.
-        validation.validate_aud = false;
-        validation.leeway = 0;
-        // RFC 7519, 4.1.4: not accepted on or after `exp`.
-        validation.reject_tokens_expiring_in_less_than = 1;
+    pub fn start(issuers: &Issuers, clients: HashSet<String>, token_use: TokenUse) -> Self {
+        // Issuers with one key set share its cache.
+        let mut caches: HashMap<&str, KeyCache> = HashMap::new();
+        let issuers = issuers.iter().map(|issuer| {
+            let keys = caches.entry(&issuer.jwks_url).or_insert_with(|| {
+                let url = issuer.jwks_url.clone();
+                if issuer.on_demand {
+                    KeyCache::on_demand(url)
+                } else {
+                    KeyCache::start(url)
+                }
+            });
+            VerifiedIssuer {
+                name: issuer.name.clone(),
+                keys: keys.clone(),
+                validation: validation(&issuer.name),
+            }
+        });
         Self {
-            keys,
-            validation,
+            issuers: issuers.collect(),
             clients,
             token_use,
         }
@@ -87,43 +124,156 @@ impl CognitoVerifier {
     /// The caller that a token is good for.
     pub async fn verify(&self, token: &str) -> Result<Caller, TokenError> {
         if token.len() > LONGEST_TOKEN {
-            return Err(TokenError::Invalid);
+            return Err(TokenError::TooLong);
         }
-        let header = decode_header(token).map_err(|_| TokenError::Invalid)?;
-        let kid = header
-            .kid
-            .filter(|_| header.alg == Algorithm::RS256 && header.crit.is_none());
-        let key = match self.keys.find(&kid.ok_or(TokenError::Invalid)?).await {
-            Lookup::Found(key) => key,
-            Lookup::Unknown => return Err(TokenError::Invalid),
-            Lookup::Unavailable => return Err(TokenError::KeysUnavailable),
-        };
-        let claims = decode::<Claims>(token, &key, &self.validation)
-            .map_err(|_| TokenError::Invalid)?
-            .claims;
-        if claims.sub.is_empty() || !self.is_for_us(&claims) {
-            return Err(TokenError::Invalid);
-        }
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "a number too large is the largest"
-        )]
-        let expires_at = DateTime::from_timestamp(claims.exp as i64, 0)
-            .unwrap_or(DateTime::<chrono::Utc>::MAX_UTC);
-        Ok(Caller::SignedIn {
-            sub: claims.sub,
-            expires_at,
+        self.checked(token).await.map_err(|error| match error {
+            NotVerified::KeysUnavailable => TokenError::KeysUnavailable,
+            NotVerified::Rejected(TokenRejection {
+                check,
+                expected,
+                found,
+            }) => {
+                tracing::debug!(check, expected, found, "a token was rejected");
+                TokenError::Invalid
+            }
         })
     }
 
-    fn is_for_us(&self, claims: &Claims) -> bool {
-        let client = match (claims.token_use.as_str(), self.token_use) {
-            ("access", TokenUse::Access | TokenUse::Any) => claims.client_id.as_deref(),
-            ("id", TokenUse::Id | TokenUse::Any) => {
-                claims.aud.as_ref().and_then(|aud| aud.as_str())
-            }
-            _ => None,
-        };
-        client.is_some_and(|client| self.clients.contains(client))
+    async fn checked(&self, token: &str) -> Result<Caller, NotVerified> {
+        let Unverified { kid, claims } = unverified(token)?;
+        let issuer = self.issuer(&claims["iss"])?;
+        let key = issuer.key(kid).await?;
+        let verified = decode::<Claims>(token, &key, &issuer.validation).map_err(|error| {
+            TokenRejection::of(error.kind(), &claims, Clock::system().now().timestamp())
+        })?;
+        let verified = verified.claims;
+        if verified.sub.is_empty() {
+            return Err(TokenRejection::new("sub", "a string", "an empty string").into());
+        }
+        self.check_client(&verified)?;
+        Ok(Caller::SignedIn {
+            sub: verified.sub,
+            expires_at: end(verified.exp),
+        })
     }
+
+    fn issuer(&self, name: &Value) -> Result<&VerifiedIssuer, TokenRejection> {
+        let mut issuers = self.issuers.iter();
+        let issuer = issuers.find(|issuer| name == issuer.name.as_str());
+        issuer.ok_or_else(|| {
+            let names: Vec<&str> = self.issuers.iter().map(|issuer| &*issuer.name).collect();
+            TokenRejection::new("iss", names.join(" or "), shown_issuer(name))
+        })
+    }
+
+    /// Whether a token is of a kind that is accepted, and for one of the clients.
+    fn check_client(&self, claims: &Claims) -> Result<(), TokenRejection> {
+        let (name, client) = match (claims.token_use.as_str(), self.token_use) {
+            ("access", TokenUse::Access | TokenUse::Any) => {
+                ("client_id", claims.client_id.clone().map(Value::from))
+            }
+            ("id", TokenUse::Id | TokenUse::Any) => ("aud", claims.aud.clone()),
+            (found, expected) => {
+                let expected = match expected {
+                    TokenUse::Access => "access",
+                    TokenUse::Id => "id",
+                    TokenUse::Any => "access or id",
+                };
+                let found = shown_name(&found.into());
+                return Err(TokenRejection::new("token_use", expected, found));
+            }
+        };
+        let client = client.unwrap_or_default();
+        if client
+            .as_str()
+            .is_some_and(|client| self.clients.contains(client))
+        {
+            return Ok(());
+        }
+        let mut clients: Vec<&str> = self.clients.iter().map(String::as_str).collect();
+        clients.sort_unstable();
+        Err(TokenRejection::new(
+            name,
+            clients.join(" or "),
+            shown_name(&client),
+        ))
+    }
+}
+
+impl VerifiedIssuer {
+    async fn key(&self, kid: String) -> Result<DecodingKey, NotVerified> {
+        match self.keys.find(&kid).await {
+            Lookup::Found(key) => Ok(key),
+            Lookup::Unknown => {
+                let expected = format!("a key of {}", self.name);
+                Err(TokenRejection::new("kid", expected, shown_name(&kid.into())).into())
+            }
+            Lookup::Unavailable => Err(NotVerified::KeysUnavailable),
+        }
+    }
+}
+
+fn validation(issuer: &str) -> Validation {
+    let mut validation = Validation::new(Algorithm::RS256);
+    validation.set_issuer(&[issuer]);
+    validation.set_required_spec_claims(&["exp", "iss", "sub"]);
+    validation.validate_nbf = true;
+    // An access token has no `aud`; an id token's is checked where it is known
+    // which of the two it is.
+    validation.validate_aud = false;
+    validation.leeway = 0;
+    // RFC 7519, 4.1.4: not accepted on or after `exp`.
+    validation.reject_tokens_expiring_in_less_than = 1;
+    validation
+}
+
+/// Reads a token, of which nothing is trusted but which key it asks for.
+fn unverified(token: &str) -> Result<Unverified, TokenRejection> {
+    let parts: Vec<&str> = token.split('.').take(4).collect();
+    let [header, claims, _signature] = parts[..] else {
+        let found = format!("{} parts", token.split('.').count());
+        return Err(TokenRejection::new("format", "three parts", found));
+    };
+    let header = object("header", header)?;
+    let claims = object("claims", claims)?;
+    if header["alg"] != "RS256" {
+        return Err(TokenRejection::new(
+            "alg",
+            "RS256",
+            shown_name(&header["alg"]),
+        ));
+    }
+    if let Some(crit) = header.get("crit") {
+        return Err(TokenRejection::new("crit", "no value", kind(crit)));
+    }
+    match &header["kid"] {
+        Value::String(kid) => Ok(Unverified {
+            kid: kid.clone(),
+            claims,
+        }),
+        other => Err(TokenRejection::new("kid", "a string", kind(other))),
+    }
+}
+
+/// A part of a token: a JSON object.
+fn object(name: &'static str, part: &str) -> Result<Value, TokenRejection> {
+    let rejected = |found| TokenRejection::new(name, "a JSON object in base64url", found);
+    let text = URL_SAFE_NO_PAD
+        .decode(part)
+        .map_err(|_| rejected("another encoding"))?;
+    match serde_json::from_slice(&text) {
+        Ok(object @ Value::Object(_)) => Ok(object),
+        Ok(other) => Err(rejected(kind(&other))),
+        Err(_) => Err(rejected("no JSON")),
+    }
+}
+
+/// When a token ends.
+fn end(exp: f64) -> DateTime<Utc> {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a number too large is the largest"
+    )]
+    let end = DateTime::from_timestamp(exp as i64, 0);
+    end.unwrap_or(DateTime::<Utc>::MAX_UTC)
 }

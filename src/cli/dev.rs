@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use super::CliError;
 use super::metrics::begin_metrics;
 use super::signals::{INTERRUPTED, stop};
-use crate::auth::{CognitoVerifier, Issuers, KeyCache, TokenUse};
+use crate::auth::{CognitoVerifier, Issuers, TokenUse};
 use crate::clock::Clock;
 use crate::config::{DYNAMODB_ENDPOINT, DocumentsArgs, MetricsArgs, TableArgs};
 use crate::demo;
@@ -280,11 +280,6 @@ fn graphiql(issuer: &Issuer, listening_at: IpAddr) -> Graphiql {
 
 fn verifier(issuer: &Issuer) -> CognitoVerifier {
     let issuers = Issuers::of_issuer(issuer.url().to_owned());
-    let keys = KeyCache::start(issuers.jwks_url.clone());
-    CognitoVerifier::new(
-        &issuers,
-        keys,
-        HashSet::from([CLIENT_ID.to_owned()]),
-        TokenUse::Access,
-    )
+    let clients = HashSet::from([CLIENT_ID.to_owned()]);
+    CognitoVerifier::start(&issuers, clients, TokenUse::Access)
 }

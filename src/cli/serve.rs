@@ -12,7 +12,7 @@ use super::CliError;
 use super::database_wait::wait_for_database;
 use super::metrics::begin_metrics;
 use super::signals::{INTERRUPTED, Signals};
-use crate::auth::{CognitoVerifier, KeyCache};
+use crate::auth::CognitoVerifier;
 use crate::clock::Clock;
 use crate::config::{
     ApiArgs, DatabaseArgs, DatabaseWaitArgs, LiveArgs, MetricsArgs, SignInArgs, TableArgs,
@@ -93,20 +93,10 @@ impl ServeArgs {
     }
 
     fn verifier(&self) -> Result<CognitoVerifier, CliError> {
-        let issuers = self.sign_in.issuers().ok_or_else(|| {
-            CliError::Usage(
-                "name the user pool (--cognito-user-pool-id) or an issuer (--cognito-issuer)"
-                    .to_owned(),
-            )
-        })?;
-        let keys = KeyCache::start(issuers.jwks_url.clone());
+        let issuers = self.sign_in.issuers().map_err(CliError::Usage)?;
         let clients: HashSet<String> = self.sign_in.cognito_client_id.iter().cloned().collect();
-        Ok(CognitoVerifier::new(
-            &issuers,
-            keys,
-            clients,
-            self.sign_in.cognito_token_use,
-        ))
+        let token_use = self.sign_in.cognito_token_use;
+        Ok(CognitoVerifier::start(&issuers, clients, token_use))
     }
 
     async fn messages(&self) -> Result<MessageStore, CliError> {

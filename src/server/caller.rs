@@ -6,33 +6,68 @@ use tokio::time::sleep;
 
 use super::App;
 use super::refused::Refused;
-use crate::auth::{Caller, TokenError};
+use crate::auth::{Caller, LONGEST_TOKEN, TokenError};
 use crate::clock::Clock;
 use crate::graphql::Code;
 use crate::messaging::{MessagingError, UserLoader, Viewer};
 
+/// Why an `Authorization` header gives no caller. Rejected tokens share one
+/// text, whatever is wrong with them; the log says more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum CallerError {
+    #[error("Send one `Authorization` header, as `Bearer <access token>`.")]
+    SeveralHeaders,
+    #[error("The `Authorization` header has no `Bearer` token: send `Bearer <access token>`.")]
+    NotBearer,
+    #[error("The access token is not valid. Sign in again.")]
+    Rejected,
+    #[error("The access token has more than {LONGEST_TOKEN} bytes.")]
+    TooLong,
+    #[error("The access token cannot be checked right now. Try again.")]
+    KeysUnavailable,
+}
+
+impl From<TokenError> for CallerError {
+    fn from(error: TokenError) -> Self {
+        match error {
+            TokenError::Invalid => Self::Rejected,
+            TokenError::TooLong => Self::TooLong,
+            TokenError::KeysUnavailable => Self::KeysUnavailable,
+        }
+    }
+}
+
+impl From<CallerError> for Refused {
+    fn from(error: CallerError) -> Self {
+        let message = error.to_string();
+        match error {
+            CallerError::SeveralHeaders | CallerError::NotBearer | CallerError::Rejected => {
+                Self::unauthenticated(&message)
+            }
+            // To sign in again would not help.
+            CallerError::TooLong => Self::bad(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, message),
+            CallerError::KeysUnavailable => Self::unavailable(&message),
+        }
+    }
+}
+
 /// Who a request says it is. A bad token is refused, whatever is asked.
-pub(super) async fn caller(app: &App, headers: &HeaderMap) -> Result<Caller, Refused> {
+pub(super) async fn caller(app: &App, headers: &HeaderMap) -> Result<Caller, CallerError> {
     let mut given = headers.get_all(AUTHORIZATION).iter();
     match (given.next(), given.next()) {
         (None, _) => Ok(Caller::Anonymous),
-        (Some(one), None) => caller_of(app, one.to_str().map_err(|_| invalid())?).await,
-        (Some(_), Some(_)) => Err(invalid()),
+        (Some(one), None) => {
+            // A token with other bytes than ASCII is rejected like any other.
+            caller_of(app, &String::from_utf8_lossy(one.as_bytes())).await
+        }
+        (Some(_), Some(_)) => Err(CallerError::SeveralHeaders),
     }
 }
 
 /// Whom `Bearer <token>` is good for.
-pub(super) async fn caller_of(app: &App, authorization: &str) -> Result<Caller, Refused> {
-    let token = bearer_token(authorization).ok_or_else(invalid)?;
-    app.verifier
-        .verify(token)
-        .await
-        .map_err(|error| match error {
-            TokenError::Invalid => invalid(),
-            TokenError::KeysUnavailable => {
-                Refused::unavailable("The access token cannot be checked right now. Try again.")
-            }
-        })
+pub(super) async fn caller_of(app: &App, authorization: &str) -> Result<Caller, CallerError> {
+    let token = bearer_token(authorization).ok_or(CallerError::NotBearer)?;
+    Ok(app.verifier.verify(token).await?)
 }
 
 /// The token of `Bearer <token>` (RFC 6750, 2.1; the scheme in any case).
@@ -54,10 +89,6 @@ pub(super) fn end_of_token(caller: &Caller) -> impl Future<Output = ()> + Send +
             None => std::future::pending().await,
         }
     }
-}
-
-fn invalid() -> Refused {
-    Refused::unauthenticated("The access token is not valid. Sign in again.")
 }
 
 /// What needs a token, and has none, is refused like this.

@@ -30,6 +30,7 @@ use super::health::alive;
 use super::refused::Refused;
 use super::stream::{Hurried, Turns};
 use super::{App, Bounds, router};
+use crate::auth::LONGEST_TOKEN;
 use crate::telemetry::metrics::{self, Present, Thing};
 
 /// How long what is in flight may take to finish after the stop: longer than a
@@ -46,8 +47,8 @@ const TURNED_AWAY_WITHIN: Duration = Duration::from_secs(2);
 const FILES_BESIDE: u64 = 512;
 /// How long is waited after the system could not accept a connection.
 const PAUSE: Duration = Duration::from_millis(100);
-/// The most bytes of a request's head.
-const LARGEST_HEAD: usize = 32 * 1024;
+/// The most bytes of a request's head, most of which can be its token.
+const LARGEST_HEAD: usize = LONGEST_TOKEN;
 
 /// What had to be cut off when the server stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

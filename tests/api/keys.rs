@@ -9,7 +9,9 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use cruddur::auth::{CognitoVerifier, Issuers, KeyCache, TokenError, TokenUse};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use cruddur::auth::{CognitoVerifier, Issuers, TokenError, TokenUse};
 use cruddur::dev::{CLIENT_ID, SigningKey};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -54,15 +56,25 @@ impl KeySet {
     }
 
     fn verifier(&self) -> CognitoVerifier {
-        let mut issuers = Issuers::of_issuer(ISSUER.to_owned());
-        issuers.jwks_url.clone_from(&self.url);
-        let keys = KeyCache::start(issuers.jwks_url.clone());
-        let clients = HashSet::from([CLIENT_ID.to_owned()]);
-        CognitoVerifier::new(&issuers, keys, clients, TokenUse::Access)
+        verifier(&[(ISSUER, self)])
     }
 }
 
+/// A verifier of the tokens of issuers, each with its key set.
+fn verifier(issuers: &[(&str, &KeySet)]) -> CognitoVerifier {
+    let (names, urls): (Vec<_>, Vec<_>) = issuers
+        .iter()
+        .map(|(name, keys)| ((*name).to_owned(), keys.url.clone()))
+        .unzip();
+    let issuers = Issuers::named(names).expect("issuers");
+    let issuers = issuers.with_jwks_urls(&urls).expect("one for each");
+    let clients = HashSet::from([CLIENT_ID.to_owned()]);
+    CognitoVerifier::start(&issuers, clients, TokenUse::Access)
+}
+
 const ISSUER: &str = "https://issuer.example";
+/// Longer than a fetch waits for the one before it, on a busy machine.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 fn key() -> SigningKey {
     SigningKey::generate().expect("a key")
@@ -82,7 +94,13 @@ fn claims() -> Value {
 }
 
 fn token(key: &SigningKey) -> String {
-    key.sign(&claims()).expect("a token")
+    token_of(ISSUER, key)
+}
+
+fn token_of(issuer: &str, key: &SigningKey) -> String {
+    let mut claims = claims();
+    claims["iss"] = json!(issuer);
+    key.sign(&claims).expect("a token")
 }
 
 /// Offers a token again and again, as a client does.
@@ -92,7 +110,7 @@ async fn until_taken(verifier: &CognitoVerifier, token: &str) {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    let offered = tokio::time::timeout(Duration::from_secs(15), offered).await;
+    let offered = tokio::time::timeout(PATIENCE, offered).await;
     offered.expect("the keys are fetched again");
 }
 
@@ -122,9 +140,13 @@ async fn a_flood_of_unknown_keys_costs_one_fetch_and_one_that_fails_loses_no_key
     assert_eq!(served.fetches(), 1);
     served.set(None);
 
+    // Their signatures are never looked at, and to sign them would take longer
+    // than the ten seconds.
+    let good = token(&known);
+    let (_, rest) = good.split_once('.').expect("a token");
     let strange = (0..1000).map(|number| {
         let header = json!({ "alg": "RS256", "kid": format!("unknown-{number}") });
-        known.sign_under(&header, &claims()).expect("a token")
+        format!("{}.{rest}", URL_SAFE_NO_PAD.encode(header.to_string()))
     });
     let strange: Vec<String> = strange.collect();
     let flood = async || {
@@ -147,7 +169,7 @@ async fn a_flood_of_unknown_keys_costs_one_fetch_and_one_that_fails_loses_no_key
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    let cool = tokio::time::timeout(Duration::from_secs(15), cool).await;
+    let cool = tokio::time::timeout(PATIENCE, cool).await;
     cool.expect("the keys are fetched again");
     // That one has failed, so that nobody can tell any more.
     assert_eq!(flood().await, ["Err(KeysUnavailable)"]);
@@ -195,5 +217,47 @@ async fn a_key_that_is_not_for_signatures_by_rs256_is_not_taken() {
         );
         let taken = verifier.verify(&token(&good)).await;
         taken.expect("the good key of the same set");
+    }
+}
+
+#[tokio::test]
+async fn issuer_whose_keys_are_out_of_reach_leaves_tokens_of_the_other_valid() {
+    const REPLICA: &str = "https://replica.example";
+    let (own, replica) = (key(), key());
+    for is_replica_down in [false, true] {
+        let own_set = KeySet::start((is_replica_down).then(|| set_of(&[&own]))).await;
+        let replica_set = KeySet::start((!is_replica_down).then(|| set_of(&[&replica]))).await;
+        let verifier = verifier(&[(ISSUER, &own_set), (REPLICA, &replica_set)]);
+        let own = verifier.verify(&token(&own)).await;
+        let replica = verifier.verify(&token_of(REPLICA, &replica)).await;
+        let (up, down) = if is_replica_down {
+            (own, replica)
+        } else {
+            (replica, own)
+        };
+        up.expect("its keys are known");
+        assert_eq!(down, Err(TokenError::KeysUnavailable));
+    }
+}
+
+#[tokio::test]
+async fn keys_of_one_issuer_do_not_sign_tokens_of_another() {
+    const REPLICA: &str = "https://replica.example";
+    let (own, replica) = (key(), key());
+    let own_set = KeySet::start(Some(set_of(&[&own]))).await;
+    let replica_set = KeySet::start(Some(set_of(&[&replica]))).await;
+    let verifier = verifier(&[(ISSUER, &own_set), (REPLICA, &replica_set)]);
+    for (issuer, key, is_valid) in [
+        (ISSUER, &own, true),
+        (REPLICA, &replica, true),
+        (ISSUER, &replica, false),
+        (REPLICA, &own, false),
+        ("https://third.example", &own, false),
+    ] {
+        let caller = verifier.verify(&token_of(issuer, key)).await;
+        assert_eq!(caller.is_ok(), is_valid, "{issuer}");
+        if !is_valid {
+            assert_eq!(caller, Err(TokenError::Invalid), "{issuer}");
+        }
     }
 }

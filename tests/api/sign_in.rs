@@ -10,7 +10,7 @@ use cruddur::graphql::Introspection;
 use reqwest::header::AUTHORIZATION;
 use serde_json::{Value, json};
 
-use crate::harness::{Cruddur, Setup, start, start_with};
+use crate::harness::{Cruddur, Setup, Socket, start, start_with};
 
 /// Status and body of a request with these `Authorization` headers.
 async fn answer(cruddur: &Cruddur, headers: &[String], document: &str) -> (u16, Value) {
@@ -143,11 +143,7 @@ async fn without_a_good_token_nobody_gets_in_and_all_are_told_the_same() {
         .into_iter()
         .map(|token| vec![format!("Bearer {token}")])
         .collect();
-    headers.push(vec![format!("Basic {token}")]);
-    headers.push(vec![token.clone()]);
-    headers.push(vec!["Bearer".to_owned()]);
-    headers.push(vec!["Bearer ".to_owned()]);
-    headers.push(vec![format!("Bearer {token}"), format!("Bearer {token}")]);
+    headers.push(vec![format!("bearer x{token}")]);
 
     let same = json!({
         "errors": [{
@@ -381,4 +377,74 @@ async fn the_issuer_gives_tokens_to_this_machine_only() {
             .status(),
         403
     );
+}
+
+#[tokio::test]
+async fn authorization_without_bearer_is_described() {
+    let cruddur = start().await;
+    cruddur.users(["luu"]).await;
+    let token = cruddur.token("luu");
+    let bearer = format!("Bearer {token}");
+    let no_bearer =
+        "The `Authorization` header has no `Bearer` token: send `Bearer <access token>`.";
+    let several = "Send one `Authorization` header, as `Bearer <access token>`.";
+    for (headers, message) in [
+        (vec![token.clone()], no_bearer),
+        (vec![format!("Basic {token}")], no_bearer),
+        (vec![format!("Bearer: {token}")], no_bearer),
+        (vec![format!("Token {token}")], no_bearer),
+        (vec!["Bearer".to_owned()], no_bearer),
+        (vec!["Bearer ".to_owned()], no_bearer),
+        (vec![String::new()], no_bearer),
+        (vec![bearer.clone(), bearer], several),
+    ] {
+        let (status, rejected) = answer(&cruddur, &headers, VIEWER).await;
+        assert_eq!(
+            (status, code(&rejected)),
+            (401, "UNAUTHENTICATED"),
+            "{headers:?}"
+        );
+        assert_eq!(rejected["errors"][0]["message"], message, "{headers:?}");
+    }
+}
+
+/// A valid token of about so many bytes, of a user in many groups.
+fn token_of_length(cruddur: &Cruddur, length: usize) -> String {
+    let mut claims = cruddur.issuer.claims("sub-luu");
+    let groups = (0..length * 3 / 4 / 40).map(|number| format!("group-{number:030}"));
+    claims["cognito:groups"] = groups.collect::<Vec<_>>().into();
+    cruddur.issuer.sign(&claims).expect("a token")
+}
+
+#[tokio::test]
+async fn large_tokens_are_accepted_up_to_the_limit_of_a_requests_head() {
+    let cruddur = start().await;
+    cruddur.users(["luu"]).await;
+    for length in [8_000, 12_000, 20_000, 30_000] {
+        let token = token_of_length(&cruddur, length);
+        assert!(token.len() > length * 9 / 10, "{}", token.len());
+        let found = answer(&cruddur, &[format!("Bearer {token}")], VIEWER).await;
+        assert_eq!(found.0, 200, "{} bytes: {found:?}", token.len());
+        let mut socket = Socket::connect(&cruddur.url, &token).await;
+        let answer = socket.ask("1", VIEWER, json!({})).await;
+        assert_eq!(answer["payload"]["data"]["viewer"]["handle"], "luu");
+    }
+}
+
+#[tokio::test]
+async fn tokens_beyond_the_limit_do_not_ask_to_sign_in_again() {
+    let cruddur = start().await;
+    cruddur.users(["luu"]).await;
+    let token = token_of_length(&cruddur, 40_000);
+    let request = cruddur.http.post(format!("{}/graphql", cruddur.url));
+    let request = request
+        .bearer_auth(&token)
+        .json(&json!({ "query": VIEWER }));
+    let rejected = request.send().await.expect("an answer");
+    assert_eq!(rejected.status(), 431);
+
+    let mut socket = Socket::open(&cruddur.url).await;
+    socket.init(&token).await;
+    let reason = "A token has at most 32768 bytes".to_owned();
+    assert_eq!(socket.closed().await, (4403, reason));
 }

@@ -14,6 +14,8 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Child;
 use tokio::time::timeout;
 
+use cruddur::dev::{Issuer, SigningKey};
+
 use crate::commands::{PATIENCE, run};
 use crate::harness::{
     CREATE, Cruddur, Events, Loss, OURS, Socket, cruddur, signal, start, with_stores,
@@ -627,5 +629,150 @@ async fn spans_of_a_request_and_its_calls_are_sent_as_part_of_its_trace() {
         "Who",
     ] {
         assert!(serve.collector.has(span.as_bytes()), "{span}");
+    }
+}
+
+/// Rejected tokens: the check that each fails, and the beginnings of what is
+/// expected and found.
+fn rejected_tokens(issuer: &Issuer) -> Vec<(String, &'static str, String, &'static str)> {
+    let good = issuer.claims(&format!("sub-{HANDLE}"));
+    let with = |name: &str, value: Value| {
+        let mut claims = good.clone();
+        claims[name] = value;
+        issuer.sign(&claims).expect("a token")
+    };
+    let stranger = SigningKey::generate().expect("a key");
+    let signed_under = |header: Value| {
+        let key = issuer.key();
+        key.sign_under(&header, &good).expect("a token")
+    };
+    let kid = &issuer.key().jwk()["kid"];
+    let token = issuer.sign(&good).expect("a token");
+    let (unsigned, signature) = token.rsplit_once('.').expect("a token");
+    let forged = with("token_use", json!("id"));
+    let (forged, _) = forged.rsplit_once('.').expect("a token");
+    let cases = vec![
+        (with("token_use", json!("id")), "token_use", "access", "id"),
+        (with("token_use", json!(TEXT)), "token_use", "access", TEXT),
+        (
+            with("client_id", json!("another")),
+            "client_id",
+            "cruddur-dev",
+            "another",
+        ),
+        (
+            with("client_id", Value::Null),
+            "client_id",
+            "cruddur-dev",
+            "no value",
+        ),
+        (
+            with("iss", json!("https://evil.example")),
+            "iss",
+            issuer.url(),
+            "https://evil.example",
+        ),
+        (
+            with("iss", json!("xylophone@example.com")),
+            "iss",
+            issuer.url(),
+            "a value that is not logged",
+        ),
+        (
+            with("iss", json!([issuer.url()])),
+            "iss",
+            issuer.url(),
+            "a list",
+        ),
+        (
+            with("exp", json!(1_000_000_000)),
+            "exp",
+            "after ",
+            "1000000000",
+        ),
+        (
+            with("nbf", json!(9_000_000_000_u64)),
+            "nbf",
+            "at most ",
+            "9000000000",
+        ),
+        (
+            with("exp", json!("never")),
+            "exp",
+            "a time in seconds",
+            "a string",
+        ),
+        (with("sub", json!("")), "sub", "a string", "an empty string"),
+        (with("sub", json!(7)), "sub", "a string", "a number"),
+        (
+            stranger.sign(&good).expect("a token"),
+            "kid",
+            "a key of ",
+            "",
+        ),
+        (
+            signed_under(json!({ "alg": "HS256", "kid": kid })),
+            "alg",
+            "RS256",
+            "HS256",
+        ),
+        (
+            signed_under(json!({ "alg": "RS256" })),
+            "kid",
+            "a string",
+            "no value",
+        ),
+        (
+            format!("{forged}.{signature}"),
+            "signature",
+            "the signature of the issuer's key",
+            "another signature",
+        ),
+        (unsigned.to_owned(), "format", "three parts", "2 parts"),
+        (TEXT.to_owned(), "format", "three parts", "1 parts"),
+    ];
+    let cases = cases.into_iter();
+    cases
+        .map(|(token, check, expected, found)| (token, check, expected.to_owned(), found))
+        .collect()
+}
+
+#[tokio::test]
+async fn rejected_token_is_explained_in_the_log_at_debug_level_without_its_claims() {
+    let serve = Serve::start().await;
+    serve.stores.users([HANDLE]).await;
+    let cases = rejected_tokens(&serve.stores.issuer);
+    for (number, (token, check, expected, found)) in cases.into_iter().enumerate() {
+        let id = format!("rejected-{number}");
+        let answer = serve
+            .ask(&id, &token, &json!({ "query": "{ viewer { handle } }" }))
+            .await;
+        let message = &answer["errors"][0]["message"];
+        assert_eq!(
+            message, "The access token is not valid. Sign in again.",
+            "{check}"
+        );
+        let line = serve
+            .line(|line| line["message"] == "a token was rejected" && ids(line).eq([id.as_str()]))
+            .await;
+        let (line_expected, line_found) = (line["expected"].as_str(), line["found"].as_str());
+        assert_eq!(
+            (&line["level"], &line["check"]),
+            (&json!("DEBUG"), &json!(check))
+        );
+        assert!(
+            line_expected.is_some_and(|text| text.starts_with(&expected)),
+            "{check}: {line}"
+        );
+        assert!(
+            line_found.is_some_and(|text| text.starts_with(found)),
+            "{check}: {line}"
+        );
+        let text = line.to_string();
+        assert!(
+            !text.contains(&format!("sub-{HANDLE}")) && !text.contains("@example"),
+            "{line}"
+        );
+        assert!(token.len() < 20 || !text.contains(&token[..20]), "{line}");
     }
 }

@@ -15,6 +15,7 @@ mod overtaken;
 mod pgbouncer;
 mod postgres_proxy;
 mod process;
+pub mod random;
 mod redis;
 mod serving;
 mod socket;
@@ -23,7 +24,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cruddur::auth::{CognitoVerifier, Issuers, KeyCache, TokenUse};
+use cruddur::auth::{CognitoVerifier, Issuers, TokenUse};
 use cruddur::clock::Clock;
 use cruddur::dev::{CLIENT_ID, DynamoDb, Issuer, SigningKey};
 use cruddur::graphql::{Api, Introspection, Limits, SendRate};
@@ -154,7 +155,6 @@ pub async fn start_on(database: Database, setup: Setup) -> Cruddur {
     let key = SigningKey::generate().expect("a key");
     let issuer = Issuer::start(key, 0, users.clone(), Clock::system()).expect("an issuer");
     let issuers = Issuers::named(vec![issuer.url().to_owned()]).expect("an issuer");
-    let keys = KeyCache::start(issuers.jwks_url.clone());
     let clients = HashSet::from([CLIENT_ID.to_owned()]);
     let directory = Directory::new(users.clone(), setup.users_fresh_for);
     let bus = setup.bus();
@@ -162,7 +162,7 @@ pub async fn start_on(database: Database, setup: Setup) -> Cruddur {
     let app = App {
         api: Api::new(setup.introspection, Limits::default()),
         messaging: messaging.clone(),
-        verifier: CognitoVerifier::new(&issuers, keys, clients, setup.token_use),
+        verifier: CognitoVerifier::start(&issuers, clients, setup.token_use),
         health: Health::new(messages.clone(), users.clone()),
         documents: setup.documents,
         graphiql: setup.graphiql,

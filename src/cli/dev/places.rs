@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use serde_json::json;
 
-use crate::auth::Issuers;
+use crate::auth::TrustedIssuer;
 use crate::config::DYNAMODB_ENDPOINT;
 use crate::demo;
 use crate::dev::CLIENT_ID;
@@ -35,7 +35,7 @@ impl Places {
             "region": REGION,
             "database_url": self.database,
             "issuer": self.issuer,
-            "jwks_url": Issuers::of_issuer(self.issuer.clone()).jwks_url,
+            "jwks_url": TrustedIssuer::named(self.issuer.clone()).jwks_url,
             "client_id": CLIENT_ID,
             "table": self.table,
             "tokens": self.tokens,

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use axum::extract::ws::CloseFrame;
 
+use crate::auth::LONGEST_TOKEN;
+
 /// The most bytes of a reason: a close frame has 125, and two are the code.
 const LONGEST_REASON: usize = 123;
 /// The most bytes of a client's id that a reason quotes.
@@ -34,6 +36,10 @@ pub(super) enum Close {
     TokenExpired,
     /// Whoever it is may not be here.
     Forbidden,
+    /// An `Authorization` without a `Bearer` token.
+    NotBearer,
+    /// A token longer than is accepted.
+    TokenTooLong,
     /// Another protocol than ours.
     NotAcceptable,
     /// Nobody has said who they are.
@@ -75,7 +81,7 @@ impl Close {
             Self::TryAgain(_) => "1013",
             Self::BadRequest(_) => "4400",
             Self::Unauthorized | Self::TokenExpired => "4401",
-            Self::Forbidden => "4403",
+            Self::Forbidden | Self::NotBearer | Self::TokenTooLong => "4403",
             Self::NotAcceptable => "4406",
             Self::TooLate => "4408",
             Self::SubscriberExists(_) => "4409",
@@ -95,6 +101,8 @@ impl Close {
             Self::Unauthorized => "Unauthorized".into(),
             Self::TokenExpired => "Token expired".into(),
             Self::Forbidden => "Forbidden".into(),
+            Self::NotBearer => "Authorization is not `Bearer <token>`".into(),
+            Self::TokenTooLong => format!("A token has at most {LONGEST_TOKEN} bytes").into(),
             Self::NotAcceptable => "Subprotocol not acceptable".into(),
             Self::TooLate => "Connection initialisation timeout".into(),
             Self::SubscriberExists(id) => {

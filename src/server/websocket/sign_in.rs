@@ -9,9 +9,8 @@ use super::crowd::{Crowd, Seat};
 use crate::auth::Caller;
 use crate::graphql::Code;
 use crate::server::App;
-use crate::server::caller::{caller_of, viewer};
+use crate::server::caller::{CallerError, caller_of, viewer};
 use crate::server::execution::REQUEST_DEADLINE;
-use crate::server::refused::Refused;
 
 /// Who has a socket.
 pub(super) struct Guest {
@@ -29,13 +28,12 @@ pub(super) async fn sign_in(
     header: Option<HeaderValue>,
 ) -> Result<Guest, Close> {
     let given = match authorization(&payload)? {
-        None => header.map(|header| header.to_str().map(str::to_owned)),
-        Some(given) => Some(Ok(given)),
+        None => header.map(|header| String::from_utf8_lossy(header.as_bytes()).into_owned()),
+        Some(given) => Some(given),
     };
     let Some(given) = given else {
         return nobody(&app);
     };
-    let given = given.map_err(|_| Close::Forbidden)?;
     let user = timeout(REQUEST_DEADLINE, user(&app, &crowd, &given));
     user.await.unwrap_or(Err(OUT_OF_REACH))
 }
@@ -52,13 +50,13 @@ fn nobody(app: &App) -> Result<Guest, Close> {
 }
 
 async fn user(app: &App, crowd: &Crowd, given: &str) -> Result<Guest, Close> {
-    let closed = |refused: Refused| closed(refused.code());
-    let caller = caller_of(app, given).await.map_err(closed)?;
+    let caller = caller_of(app, given).await.map_err(not_accepted)?;
     let Caller::SignedIn { sub, .. } = &caller else {
         return Err(Close::Forbidden);
     };
     let users = app.messaging.user_loader();
-    let viewer = viewer(app, &users, sub).await.map_err(closed)?;
+    let viewer = viewer(app, &users, sub).await;
+    let viewer = viewer.map_err(|refused| closed(refused.code()))?;
     let most = app.bounds.sockets_per_user;
     let place = crowd.enter(viewer.user().id, most);
     let too_many =
@@ -67,6 +65,15 @@ async fn user(app: &App, crowd: &Crowd, given: &str) -> Result<Guest, Close> {
         _seat: Some(place.ok_or(too_many)?),
         caller,
     })
+}
+
+fn not_accepted(error: CallerError) -> Close {
+    match error {
+        CallerError::Rejected => Close::Forbidden,
+        CallerError::SeveralHeaders | CallerError::NotBearer => Close::NotBearer,
+        CallerError::TooLong => Close::TokenTooLong,
+        CallerError::KeysUnavailable => OUT_OF_REACH,
+    }
 }
 
 fn closed(code: Code) -> Close {

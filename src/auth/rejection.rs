@@ -1,0 +1,133 @@
+//! Why a token is rejected: for the log, since clients get one text for all
+//! reasons.
+
+use jsonwebtoken::errors::ErrorKind;
+use serde_json::Value;
+
+/// The longest value of a token that is logged.
+const LONGEST_SHOWN: usize = 200;
+/// What is logged in place of a value that may say who somebody is.
+const NOT_SHOWN: &str = "a value that is not logged";
+
+/// The check that a token failed, what it expects, and what it found. Contains
+/// neither the token nor a claim that may identify a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct TokenRejection {
+    pub check: &'static str,
+    pub expected: String,
+    pub found: String,
+}
+
+impl TokenRejection {
+    pub fn new(check: &'static str, expected: impl Into<String>, found: impl Into<String>) -> Self {
+        Self {
+            check,
+            expected: expected.into(),
+            found: found.into(),
+        }
+    }
+
+    /// What the verification of signature and claims has found.
+    pub fn of(error: &ErrorKind, claims: &Value, now: i64) -> Self {
+        match error {
+            ErrorKind::InvalidSignature => Self::new(
+                "signature",
+                "the signature of the issuer's key",
+                "another signature",
+            ),
+            ErrorKind::ExpiredSignature => {
+                Self::new("exp", format!("after {now}"), time(claims, "exp"))
+            }
+            ErrorKind::ImmatureSignature => {
+                Self::new("nbf", format!("at most {now}"), time(claims, "nbf"))
+            }
+            ErrorKind::Base64(_) | ErrorKind::Utf8(_) => {
+                Self::new("format", "three parts in base64url", "another encoding")
+            }
+            _ => Self::of_types(claims),
+        }
+    }
+
+    /// The first claim that is missing or of another type than it should be.
+    fn of_types(claims: &Value) -> Self {
+        let checks: [(_, _, ClaimCheck); 6] = [
+            ("exp", "a time in seconds", is_time),
+            ("nbf", "a time in seconds, if any", |value| {
+                value.is_null() || is_time(value)
+            }),
+            ("iss", "a string", Value::is_string),
+            ("sub", "a string", Value::is_string),
+            ("token_use", "a string", Value::is_string),
+            ("client_id", "a string, if any", |value| {
+                value.is_null() || value.is_string()
+            }),
+        ];
+        let mut wrong = checks
+            .into_iter()
+            .filter(|(name, _, is_right)| !is_right(&claims[*name]));
+        match wrong.next() {
+            Some((name @ ("exp" | "nbf"), expected, _)) => {
+                Self::new(name, expected, time(claims, name))
+            }
+            Some((name, expected, _)) => Self::new(name, expected, kind(&claims[name])),
+            None => Self::new("format", "a JSON Web Token", "something else"),
+        }
+    }
+}
+
+/// Whether a claim has the type that it should have.
+type ClaimCheck = fn(&Value) -> bool;
+
+fn is_time(value: &Value) -> bool {
+    value.as_f64().is_some_and(|time| time >= 1.0)
+}
+
+/// Which kind of value a claim has.
+pub(super) fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "no value",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(text) if text.is_empty() => "an empty string",
+        Value::String(_) => "a string",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
+
+fn time(claims: &Value, name: &str) -> String {
+    let time = claims[name].as_f64();
+    time.map_or_else(
+        || kind(&claims[name]).to_owned(),
+        |time| format!("{time:.0}"),
+    )
+}
+
+/// A name of an application, a key, a kind of token or an algorithm.
+pub(super) fn shown_name(value: &Value) -> String {
+    let is_name = |text: &&str| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_+/=".contains(&byte);
+        !text.is_empty() && text.len() <= LONGEST_SHOWN && text.bytes().all(plain)
+    };
+    match value.as_str() {
+        Some(name) if is_name(&name) => name.to_owned(),
+        Some(text) if !text.is_empty() => NOT_SHOWN.to_owned(),
+        _ => kind(value).to_owned(),
+    }
+}
+
+/// An issuer: an address without anything that could be a secret.
+pub(super) fn shown_issuer(value: &Value) -> String {
+    let is_address = |text: &&str| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:/".contains(&byte);
+        let address = text
+            .strip_prefix("https://")
+            .or(text.strip_prefix("http://"));
+        text.len() <= LONGEST_SHOWN && address.is_some_and(|address| address.bytes().all(plain))
+    };
+    match value.as_str() {
+        Some(issuer) if is_address(&issuer) => issuer.to_owned(),
+        Some(text) if !text.is_empty() => NOT_SHOWN.to_owned(),
+        _ => kind(value).to_owned(),
+    }
+}
