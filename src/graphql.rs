@@ -20,9 +20,11 @@ mod scalars;
 mod session;
 mod subscription;
 mod suggestions;
+mod syntax;
 mod tokens;
 mod types;
 mod values;
+mod variables;
 
 pub use api::{Api, Introspection};
 pub use error::{ApiError, Code, refusal, timed_out, was_executed};

@@ -26,6 +26,10 @@ pub mod graphql;
 pub mod loopback;
 pub mod messaging;
 pub mod model;
+#[cfg(test)]
+#[path = "../tests/harness/random.rs"]
+#[allow(dead_code, reason = "the integration tests use more of it")]
+mod random;
 pub mod server;
 pub mod store;
 pub mod telemetry;

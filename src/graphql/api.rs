@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use apollo_compiler::ast::{DirectiveList, FieldDefinition};
+use apollo_compiler::ast::{DirectiveList, FieldDefinition, InputValueDefinition};
 use apollo_compiler::schema::{Component, ExtendedType};
 use apollo_compiler::validation::{Valid, WithErrors};
 use apollo_compiler::{name, ty};
@@ -191,6 +191,39 @@ fn document_of(operation: OperationDefinition) -> ExecutableDocument {
     }
 }
 
+/// Adds what is newer than apollo-compiler's types of the schema: `@oneOf` and,
+/// of graphql-js 17, the deprecation of directives.
+fn add_newer_introspection(schema: &mut apollo_compiler::Schema) {
+    for (on, name, ty) in [
+        ("__Type", name!("isOneOf"), ty!(Boolean)),
+        ("__Directive", name!("isDeprecated"), ty!(Boolean!)),
+        ("__Directive", name!("deprecationReason"), ty!(String)),
+    ] {
+        let field = FieldDefinition {
+            description: None,
+            name: name.clone(),
+            arguments: Vec::new(),
+            ty,
+            directives: DirectiveList::new(),
+        };
+        if let Some(ExtendedType::Object(on)) = schema.types.get_mut(on) {
+            on.make_mut().fields.insert(name, Component::new(field));
+        }
+    }
+    if let Some(ExtendedType::Object(ty)) = schema.types.get_mut("__Schema")
+        && let Some(directives) = ty.make_mut().fields.get_mut("directives")
+    {
+        let argument = InputValueDefinition {
+            description: None,
+            name: name!("includeDeprecated"),
+            ty: ty!(Boolean!).into(),
+            default_value: Some(false.into()),
+            directives: DirectiveList::new(),
+        };
+        directives.make_mut().arguments.push(argument.into());
+    }
+}
+
 /// The schema as documents are validated against it. One that the library has
 /// printed is valid: a test sees to that.
 fn definition(sdl: &str) -> Valid<apollo_compiler::Schema> {
@@ -200,19 +233,7 @@ fn definition(sdl: &str) -> Valid<apollo_compiler::Schema> {
         partial: mut schema,
         ..
     })) = parsed;
-    // Newer than apollo-compiler's types of the schema.
-    if let Some(ExtendedType::Object(ty)) = schema.types.get_mut("__Type") {
-        let field = FieldDefinition {
-            description: None,
-            name: name!("isOneOf"),
-            arguments: Vec::new(),
-            ty: ty!(Boolean),
-            directives: DirectiveList::new(),
-        };
-        ty.make_mut()
-            .fields
-            .insert(name!("isOneOf"), Component::new(field));
-    }
+    add_newer_introspection(&mut schema);
     schema.validate().unwrap_or_else(|error| {
         tracing::error!(%error, "the schema cannot be read");
         Valid::assume_valid(error.partial)

@@ -67,7 +67,11 @@ impl Answered<'_> {
         }
         let mut completed = IndexMap::with_capacity(asked.len());
         for (key, fields) in asked {
-            let value = found.swap_remove(key).unwrap_or_default();
+            let value = match (concrete, fields[0].name.node.as_str()) {
+                // Newer than async-graphql, which deprecates no directive.
+                ("__Directive", "isDeprecated") => Value::Boolean(false),
+                _ => found.swap_remove(key).unwrap_or_default(),
+            };
             let value = match self.type_of(concrete, &fields[0].name.node) {
                 Some(ty) => {
                     let below: Vec<_> = fields
@@ -83,10 +87,9 @@ impl Answered<'_> {
         Some(Value::Object(completed))
     }
 
-    /// The type of a field; `None` for `__typename` and the schema's own types,
-    /// which never fail.
+    /// The type of a field; `None` for `__typename`, which never fails.
     fn type_of(&self, concrete: &str, field: &str) -> Option<&Type> {
-        if field.starts_with("__") {
+        if field == "__typename" {
             return None;
         }
         let definition = self.schema.type_field(concrete, field).ok()?;

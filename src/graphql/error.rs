@@ -234,19 +234,8 @@ fn coded(code: Code, message: impl Into<String>) -> Error {
 }
 
 /// The most errors of an answer, and the most characters of one.
-const MOST_ERRORS: usize = 20;
+pub(super) const MOST_ERRORS: usize = 20;
 const LONGEST_MESSAGE: usize = 500;
-
-/// What the parser calls its tokens, and how they look.
-const TOKENS: [(&str, &str); 7] = [
-    ("L_CURLY", "{"),
-    ("R_CURLY", "}"),
-    ("L_PAREN", "("),
-    ("R_PAREN", ")"),
-    ("L_BRACK", "["),
-    ("R_BRACK", "]"),
-    ("COLON", ":"),
-];
 
 /// An answer that refuses a whole request for several reasons.
 pub(super) fn refusals(code: Code, mut errors: Vec<ServerError>) -> Response {
@@ -321,16 +310,6 @@ fn in_one_line(message: &str) -> String {
         .strip_prefix("Failed to parse \"")
         .and_then(|rest| rest.split_once("\": "));
     let own = own.map_or(message, |(_, own)| own);
-    let own = own.strip_prefix("syntax error: ").map_or_else(
-        || own.to_owned(),
-        |told| {
-            TOKENS
-                .iter()
-                .fold(format!("Syntax error: {told}"), |told, (name, token)| {
-                    told.replace(name, &format!("`{token}`"))
-                })
-        },
-    );
     let own = own.lines().map(str::trim).collect::<Vec<_>>().join(" ");
     match own.char_indices().nth(LONGEST_MESSAGE) {
         Some((end, _)) => format!("{}…", &own[..end]),

@@ -98,10 +98,8 @@ impl<'a> Normal<'a> {
         }
         let items = merged.iter().map(|merged| self.item(merged));
         let mut items: Vec<_> = items.collect::<Result<_, _>>()?;
-        // The schema's own types never fail, and always have something left; a
-        // subscription has one field.
-        let leave_out = |ty: &str| ty.starts_with("__") || ty == "Subscription";
-        if !sets.iter().any(|set| leave_out(&set.ty)) {
+        // A subscription has one field.
+        if !sets.iter().any(|set| set.ty == "Subscription") {
             items.push(type_of_object());
         }
         Ok(SelectionSet { items })

@@ -11,12 +11,13 @@ use apollo_compiler::{ExecutableDocument, Node, Schema};
 use async_graphql::parser::types::OperationDefinition;
 use async_graphql::{Pos, Response, ServerError};
 
-use super::error::{Code, refusal, refusals};
+use super::error::{Code, MOST_ERRORS, refusal, refusals};
 use super::limits::{About, Limits};
 use super::normal::Normal;
 use super::one_field::valid_after_all;
-use super::tokens::parsable;
-use super::values::{WrongValue, check_values, check_variables};
+use super::tokens::{Unparsable, parsable};
+use super::values::{WrongValue, check_values};
+use super::variables::coerce_variables;
 
 /// What is asked, as it was received.
 #[derive(Clone, Debug, Default)]
@@ -77,8 +78,7 @@ impl Operation {
         let refuse = |code, message: String| Box::new(refusal(code, message));
         let too_complex = |error| refuse(Code::QueryTooComplex, format!("{error}"));
         limits.check_bytes(&request.query).map_err(too_complex)?;
-        let text = parsable(request.query, limits.tokens)
-            .map_err(|error| refuse(error.code(), error.to_string()))?;
+        let text = parsable(request.query, limits.tokens).map_err(unparsable)?;
         let document = Parser::new()
             .parse_ast(text, "document")
             .map_err(|error| diagnosed(Code::GraphqlParseFailed, &error.errors))?;
@@ -184,11 +184,8 @@ impl Operation {
                 &error.to_graphql_error(sources),
             )
         })?;
-        let variables =
-            apollo_compiler::request::coerce_variable_values(schema, operation, &self.variables)
-                .map_err(|error| told(Code::BadUserInput, &error.to_graphql_error(sources)))?;
-        check_variables(schema, operation, &variables)
-            .map_err(|wrong| wrong_value(Code::BadUserInput, wrong, sources))?;
+        let variables = coerce_variables(schema, operation, &self.variables, sources)
+            .map_err(|error| told(Code::BadUserInput, &error))?;
         let answer_bytes = within_answer(limits, &document, operation, &variables)?;
         let normal = Normal::new(schema, &document, &variables);
         let definition = normal
@@ -212,9 +209,22 @@ fn within_answer(
         .map_err(|error| Box::new(refusal(Code::QueryTooComplex, error.to_string())))
 }
 
+fn unparsable(error: Unparsable) -> Refused {
+    let code = error.code();
+    match error {
+        Unparsable::Syntax(errors) => {
+            let errors = errors.into_iter();
+            let errors = errors.map(|(error, at)| ServerError::new(error.to_string(), Some(at)));
+            Box::new(refusals(code, errors.collect()))
+        }
+        error => Box::new(refusal(code, error.to_string())),
+    }
+}
+
 /// What is wrong with a document.
 fn diagnosed(code: Code, errors: &DiagnosticList) -> Refused {
-    let errors = errors.iter();
+    // Each costs as much again as the validator has already spent on it.
+    let errors = errors.iter().take(MOST_ERRORS);
     // What `Display` prints quotes the document over several lines.
     let errors = errors.map(|error| server_error(&error.unstable_to_json_compat()));
     Box::new(refusals(code, errors.collect()))

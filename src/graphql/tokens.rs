@@ -1,24 +1,24 @@
 //! The tokens of a document, before the recursive parser is let near them.
 
 use apollo_parser::{Lexer, Token, TokenKind};
+use async_graphql::Pos;
 
 use super::completion::OWN_ALIAS;
-use super::error::Code;
+use super::error::{Code, MOST_ERRORS};
 use super::limits::{Exceeded, within};
+use super::syntax::{SyntaxError, check_syntax};
 
 /// How deep brackets may be nested.
 const DEEPEST_NESTING: usize = 200;
-/// How many characters that are none of GraphQL's the parser is shown: each of
-/// them costs it an error of its own.
-const MOST_ERRORS: usize = 20;
 
 /// Why a document is not parsed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Unparsable {
     #[error(transparent)]
     Exceeded(#[from] Exceeded),
-    #[error("The document has {0} characters that are none of GraphQL's.")]
-    NotGraphql(usize),
+    /// At least one error, and no more than an answer has.
+    #[error("{}", .0[0].0)]
+    Syntax(Vec<(SyntaxError, Pos)>),
     #[error("`{OWN_ALIAS}` is a name of the server's own.")]
     OwnName,
 }
@@ -27,23 +27,43 @@ impl Unparsable {
     pub fn code(&self) -> Code {
         match self {
             Self::Exceeded(_) => Code::QueryTooComplex,
-            Self::NotGraphql(_) => Code::GraphqlParseFailed,
+            Self::Syntax(_) => Code::GraphqlParseFailed,
             Self::OwnName => Code::GraphqlValidationFailed,
         }
     }
 }
 
-/// Counts a document's tokens and how deep they are nested, and blanks its
-/// descriptions: those of operations, fragments and variables are newer than
-/// the parser. Every other token stays where it is.
+/// Checks the syntax of a document, the number of its tokens and how deep they
+/// are nested, and blanks its descriptions: those of operations, fragments and
+/// variables are newer than the parser. Every other token stays where it is.
 pub(super) fn parsable(mut document: String, most: usize) -> Result<String, Unparsable> {
+    let descriptions = descriptions(&document, most)?;
+    for (at, length) in descriptions.into_iter().rev() {
+        let blank = |c: char| if matches!(c, '\n' | '\r') { c } else { ' ' };
+        let range = at..at + length;
+        let blanked: String = document[range.clone()].chars().map(blank).collect();
+        document.replace_range(range, &blanked);
+    }
+    Ok(document)
+}
+
+/// Offsets and lengths of the descriptions in a document without errors.
+fn descriptions(document: &str, most: usize) -> Result<Vec<(usize, usize)>, Unparsable> {
+    let located = |error: SyntaxError| {
+        let position = position(document, error.offset);
+        (error, position)
+    };
     let mut tokens = Vec::new();
-    let (mut count, mut errors) = (0, 0);
-    for token in Lexer::new(&document) {
-        // What is no token is the parser's to tell.
-        let Ok(token) = token else {
-            errors += 1;
-            continue;
+    let (mut count, mut errors) = (0, Vec::new());
+    for token in Lexer::new(document) {
+        let token = match token {
+            Ok(token) => token,
+            Err(error) => {
+                if errors.len() < MOST_ERRORS {
+                    errors.push(located(lexical(&error)));
+                }
+                continue;
+            }
         };
         match token.kind() {
             TokenKind::Whitespace | TokenKind::Comment | TokenKind::Comma | TokenKind::Eof => {}
@@ -57,24 +77,24 @@ pub(super) fn parsable(mut document: String, most: usize) -> Result<String, Unpa
         }
     }
     within("tokens", count, most)?;
-    if errors > MOST_ERRORS {
-        return Err(Unparsable::NotGraphql(errors));
+    if !errors.is_empty() {
+        return Err(Unparsable::Syntax(errors));
     }
-    let descriptions = descriptions(&tokens)?;
-    for (at, length) in descriptions.into_iter().rev() {
-        let blank = |c: char| if matches!(c, '\n' | '\r') { c } else { ' ' };
-        let range = at..at + length;
-        let blanked: String = document[range.clone()].chars().map(blank).collect();
-        document.replace_range(range, &blanked);
-    }
-    Ok(document)
+    within("levels of brackets", nesting(&tokens), DEEPEST_NESTING)?;
+    check_syntax(&tokens, document.len()).map_err(|error| Unparsable::Syntax(vec![located(error)]))
 }
 
-/// Where descriptions begin, and how many bytes they have.
-fn descriptions(tokens: &[Token<'_>]) -> Result<Vec<(usize, usize)>, Exceeded> {
+fn lexical(error: &apollo_parser::Error) -> SyntaxError {
+    SyntaxError {
+        message: error.message().to_owned(),
+        offset: error.index(),
+    }
+}
+
+/// How deep brackets are nested.
+fn nesting(tokens: &[Token<'_>]) -> usize {
     let (mut depth, mut deepest) = (0_usize, 0);
-    let mut found = Vec::new();
-    for (number, token) in tokens.iter().enumerate() {
+    for token in tokens {
         match token.kind() {
             TokenKind::LCurly | TokenKind::LParen | TokenKind::LBracket => {
                 depth += 1;
@@ -83,59 +103,79 @@ fn descriptions(tokens: &[Token<'_>]) -> Result<Vec<(usize, usize)>, Exceeded> {
             TokenKind::RCurly | TokenKind::RParen | TokenKind::RBracket => {
                 depth = depth.saturating_sub(1);
             }
-            TokenKind::StringValue => {
-                let before = number.checked_sub(1).and_then(|before| tokens.get(before));
-                let describes = match tokens.get(number + 1) {
-                    Some(next) if depth == 0 => is_definition(next.data()),
-                    // Not the default value of the variable before.
-                    Some(next) if depth == 1 && next.kind() == TokenKind::Dollar => {
-                        before.is_some_and(|before| before.kind() != TokenKind::Eq)
-                    }
-                    _ => false,
-                };
-                if describes {
-                    found.push((token.index(), token.data().len()));
-                }
-            }
             _ => {}
         }
     }
-    within("levels of brackets", deepest, DEEPEST_NESTING)?;
-    Ok(found)
+    deepest
 }
 
-fn is_definition(keyword: &str) -> bool {
-    matches!(keyword, "query" | "mutation" | "subscription" | "fragment")
+/// Line and column of an offset, counted from 1, in characters.
+fn position(document: &str, offset: usize) -> Pos {
+    let before = document.get(..offset).unwrap_or(document);
+    let before = before.replace("\r\n", "\n").replace('\r', "\n");
+    let line = before.rsplit('\n').next().unwrap_or_default();
+    Pos {
+        line: before.matches('\n').count() + 1,
+        column: line.chars().count() + 1,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn told(error: &Unparsable) -> String {
+        error.to_string()
+    }
+
     #[test]
-    fn what_is_nested_deeper_than_the_parser_may_go_is_not_parsed() {
-        let nested = |levels: usize| "{a(b:[".repeat(levels);
-        assert_eq!(parsable(nested(66), 4000), Ok(nested(66)));
-        let refused = parsable(nested(67), 4000).map_err(|error| error.to_string());
+    fn nesting_deeper_than_the_parser_may_go_is_rejected() {
+        let nested = |levels: usize| {
+            format!(
+                "{{a(b:[{}1{}])}}",
+                "[{c:".repeat(levels),
+                "}]".repeat(levels)
+            )
+        };
+        let deep = nested(98);
+        assert_eq!(parsable(deep.clone(), 4000), Ok(deep));
+        let refused = parsable(nested(99), 4000).map_err(|error| told(&error));
         let deep = "The operation has 201 levels of brackets, and 200 are the most. Ask for less at a time.";
         assert_eq!(refused, Err(deep.to_owned()));
-        for quoted in ["#", "\"", "\"\"\""] {
-            let document = format!("{{ a(b: {quoted}{}", "{".repeat(300));
+        for quoted in ["#{}\n1", "\"{}\"", "\"\"\" \\\"\"\" {} \"\"\""] {
+            let quoted = quoted.replace("{}", &"{".repeat(300));
+            let document = format!("{{ a(b: {quoted}) }}");
             assert_eq!(parsable(document.clone(), 4000), Ok(document));
         }
-        let escaped = format!("{{ a(b: \"\"\" \\\"\"\" {} \"\"\") }}", "{".repeat(300));
-        assert_eq!(parsable(escaped.clone(), 4000), Ok(escaped));
-        let long = parsable("# one, two\n{ a, ".repeat(51), 100).map_err(|error| error.to_string());
+        let long = parsable("# one, two\n{ a, ".repeat(51), 100).map_err(|error| told(&error));
         let refused = "The operation has 102 tokens, and 100 are the most. Ask for less at a time.";
         assert_eq!(long, Err(refused.to_owned()));
     }
 
     #[test]
-    fn what_is_no_token_is_told_by_the_parser_unless_there_is_much_of_it() {
-        let few = format!("{{ a {} }}", "%".repeat(20));
-        assert_eq!(parsable(few.clone(), 100), Ok(few));
-        let much = format!("{{ a {} }}", "%".repeat(21));
-        assert_eq!(parsable(much, 100), Err(Unparsable::NotGraphql(21)));
+    fn syntax_errors_have_line_and_column() {
+        for (document, line, column) in [
+            ("{ a(\"é\")", 1, 5),
+            ("{\r\n  é }", 2, 3),
+            ("{\r a }\n }", 3, 2),
+            ("{ a", 1, 4),
+        ] {
+            let Err(Unparsable::Syntax(errors)) = parsable(document.to_owned(), 100) else {
+                panic!("{document}");
+            };
+            assert_eq!(errors[0].1, Pos { line, column }, "{document}");
+        }
+    }
+
+    #[test]
+    fn syntax_errors_are_at_most_twenty() {
+        for token in ["%", "&", ":", "$", "..", "\"", "é"] {
+            let document = format!("{{ a {} }}", token.repeat(500));
+            let Err(Unparsable::Syntax(errors)) = parsable(document, 4000) else {
+                panic!("{token}");
+            };
+            assert!((1..=20).contains(&errors.len()), "{token}");
+        }
     }
 
     #[test]
@@ -168,12 +208,12 @@ mod tests {
         }
         for same in [
             "query($a: String = \"x\" $b: Int) { a(b: \"query\" c: $b) }",
-            "\"what\" { a }",
-            "\"one\" \"more\"",
             "query @a(b: \"x\") { c }",
-            "{ a(b: \"x\"",
         ] {
             assert_eq!(parsable(same.to_owned(), 100).as_deref(), Ok(same));
+        }
+        for wrong in ["\"what\" { a }", "\"one\" \"more\""] {
+            assert!(parsable(wrong.to_owned(), 100).is_err());
         }
     }
 }

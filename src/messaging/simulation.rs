@@ -3,8 +3,8 @@
 //! carried out, carried out seconds later, refused, throttled, never answered,
 //! and with processes that die. After each run the whole table is checked.
 //!
-//! A run is named by its seed: `CRUDDUR_SEED=17 cargo test --lib simulation`
-//! runs that one, `CRUDDUR_RUNS=5000` as many as one likes.
+//! Each run has a seed of its own, the first one 0 or `CRUDDUR_TEST_SEED`;
+//! `CRUDDUR_TEST_CASES` sets their number.
 
 mod table;
 
@@ -24,12 +24,13 @@ use super::queue::{Known, Written};
 use super::{Bus, Directory, Messaging, MessagingError, WriteOutcome};
 use crate::clock::Clock;
 use crate::model::{MessageBody, MessageGroupId, MessageId, User, UserId};
+use crate::random;
 use crate::store::simulated::{Faults, Simulated, Wire};
 use crate::store::{MessageStore, SentKey, UserStore};
 use table::Checked;
 
-/// How many runs there are when nobody says how many.
-const RUNS: u64 = 60;
+/// How many runs there are unless the environment says otherwise.
+const RUNS: u32 = 60;
 /// How long a request may take: ten seconds in the service, and less here for
 /// some, so that time runs out more often.
 const DEADLINES: [Duration; 4] = [
@@ -209,7 +210,9 @@ impl World {
 
     async fn send_once(&self, sender: &User, receiver: &User, sending: &Sending) -> Fate {
         let draft = Draft {
-            id: MessageId(Uuid::new_v4()),
+            id: MessageId(
+                uuid::Builder::from_random_bytes(fastrand::u128(..).to_be_bytes()).into_uuid(),
+            ),
             body: MessageBody::parse(sending.body.clone()).expect("a body"),
             sender: sender.clone(),
             receiver: receiver.clone(),
@@ -324,16 +327,10 @@ async fn run(seed: u64) -> Checked {
 }
 
 #[test]
-fn whatever_goes_wrong_every_message_is_there_once_and_in_order() {
-    let number = |name: &str| {
-        std::env::var(name)
-            .ok()
-            .and_then(|text| text.parse::<u64>().ok())
-    };
-    let seeds = match number("CRUDDUR_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("CRUDDUR_RUNS").unwrap_or(RUNS),
-    };
+fn random_faults_lose_double_and_reorder_no_message() {
+    let first = random::seed().unwrap_or(0);
+    let runs = random::cases().unwrap_or(RUNS);
+    let seeds = first..first.saturating_add(runs.into());
     let mut total = Checked::default();
     for seed in seeds.clone() {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -344,7 +341,7 @@ fn whatever_goes_wrong_every_message_is_there_once_and_in_order() {
         let checked = runtime.block_on(run(seed));
         assert!(
             checked.faults.is_empty(),
-            "run {seed} (CRUDDUR_SEED={seed} runs it again): {:#?}",
+            "run {seed}; CRUDDUR_TEST_SEED={seed} CRUDDUR_TEST_CASES=1 repeats it: {:#?}",
             checked.faults
         );
         total.add(&checked);

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use serde::Deserialize;
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::json::{InvalidJson, parse_json};
 use super::received::{Received, plain_id};
 use crate::graphql::{Api, Code, GraphqlRequest, refusal};
 
@@ -43,9 +43,9 @@ impl Default for Documents {
 /// A manifest that cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidManifest {
-    /// It is no JSON.
-    #[error("it is not JSON: {0}")]
-    NotJson(serde_json::Error),
+    /// It is not valid JSON.
+    #[error("it is not valid JSON: {0}")]
+    NotJson(InvalidJson),
     /// It is no manifest.
     #[error(
         "it is not a manifest: expected a JSON object of ids and documents, as graphql-codegen and relay-compiler \
@@ -90,9 +90,8 @@ impl Documents {
     /// The documents of a manifest. Each has to be valid, and within the limits
     /// whatever its variables are.
     pub fn trusted(manifest: &str, api: &Api) -> Result<Self, InvalidManifest> {
-        // Some editors put a mark in front of what they save.
-        let manifest = manifest.trim_start_matches('\u{feff}');
-        let manifest: Value = serde_json::from_str(manifest).map_err(InvalidManifest::NotJson)?;
+        let manifest: serde_json::Value =
+            parse_json(manifest.as_bytes()).map_err(InvalidManifest::NotJson)?;
         let manifest =
             Manifest::deserialize(manifest).map_err(|_| InvalidManifest::NotAManifest)?;
         let documents: Vec<(String, String)> = match manifest {

@@ -4,10 +4,10 @@ use axum::body::{Body, HttpBody, to_bytes};
 use axum::extract::Request;
 use axum::http::header::CONTENT_ENCODING;
 use axum::http::{HeaderMap, Method, StatusCode};
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use tokio::time::{Instant, timeout_at};
 
+use super::json::parse_json;
 use super::media::is_json;
 use super::refused::Refused;
 
@@ -82,8 +82,8 @@ fn is_too_large(error: &axum::Error) -> bool {
 }
 
 fn from_json(body: &[u8]) -> Result<Received, Refused> {
-    let value: Value = serde_json::from_slice(body)
-        .map_err(|error| bad(format!("the body is no JSON: {error}")))?;
+    let value: Value =
+        parse_json(body).map_err(|error| bad(format!("the body is not valid JSON: {error}")))?;
     match value {
         Value::Object(members) => from_members(members),
         Value::Array(_) => Err(bad("one operation is sent at a time, not a list of them")),
@@ -107,8 +107,8 @@ fn from_query(query: &str) -> Result<Received, Refused> {
     from_members(members)
 }
 
-fn parse<T: DeserializeOwned>(name: &str, text: &str) -> Result<T, Refused> {
-    serde_json::from_str(text).map_err(|error| bad(format!("`{name}` is no JSON: {error}")))
+fn parse(name: &str, text: &str) -> Result<Value, Refused> {
+    parse_json(text.as_bytes()).map_err(|error| bad(format!("`{name}` is not valid JSON: {error}")))
 }
 
 /// What the members of a JSON object ask.

@@ -11,7 +11,9 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use crate::harness::{CREATE, TABLE, bodies, checker, cruddur, signal, start, with_stores};
+use crate::harness::{
+    CREATE, TABLE, bodies, checker, cruddur, free_port, signal, start, with_stores,
+};
 
 /// How long a command may take to get ready or to end.
 pub const PATIENCE: Duration = Duration::from_mins(1);
@@ -94,13 +96,14 @@ impl Dev {
             let url = self.places[place].as_str().expect("an address");
             let url = reqwest::Url::parse(url).expect("an address");
             let address = ("127.0.0.1", url.port().expect("a port"));
-            let mut tries = 0;
             // PostgreSQL is told to stop by its guard, a moment after a kill.
-            while tokio::net::TcpStream::connect(address).await.is_ok() {
-                tries += 1;
-                assert!(tries < 100, "something still listens as {place}");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
+            let gone = async {
+                while tokio::net::TcpStream::connect(address).await.is_ok() {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            };
+            let gone = timeout(PATIENCE, gone).await;
+            gone.unwrap_or_else(|_| panic!("something still listens as {place}"));
         }
     }
 }
@@ -165,9 +168,9 @@ async fn dev_is_ready_with_people_and_conversations_and_stops_at_once_leaving_no
     );
 
     signal(&dev.process, "INT").await;
-    let ended = timeout(Duration::from_secs(5), dev.process.wait())
+    let ended = timeout(PATIENCE, dev.process.wait())
         .await
-        .expect("it stops at once");
+        .expect("it stops");
     assert!(ended.expect("an end").success());
     dev.is_gone().await;
 }
@@ -296,11 +299,7 @@ async fn the_commands_make_what_serve_needs_and_serve_refuses_without() {
 #[tokio::test]
 async fn serve_serves_is_healthy_and_stops_when_told() {
     let stores = start().await;
-    let port = {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        listener.local_addr().expect("an address").port()
-    };
-    let address = format!("127.0.0.1:{port}");
+    let address = format!("127.0.0.1:{}", free_port());
     let mut command = cruddur(&["serve"]);
     with_stores(&mut command, &stores);
     let mut serving = command
@@ -313,12 +312,8 @@ async fn serve_serves_is_healthy_and_stops_when_told() {
             .await
             .0
     };
-    for _ in 0..200 {
-        if healthy().await == 0 {
-            break;
-        }
-    }
-    assert_eq!(healthy().await, 0);
+    let served = async { while healthy().await != 0 {} };
+    timeout(PATIENCE, served).await.expect("it serves");
 
     stores.users(["luu"]).await;
     let answer = stores
@@ -484,13 +479,11 @@ async fn serve_refuses_a_table_whose_stream_may_feed_the_originals_function() {
 async fn sigterm_under_load_answers_all_that_was_sent_before_it() {
     let stores = start().await;
     stores.users(["luu", "unamused"]).await;
-    let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = port.local_addr().expect("an address");
-    drop(port);
+    let address = format!("127.0.0.1:{}", free_port());
     let mut serve = cruddur(&["serve", "--send-rate", "0"]);
     with_stores(&mut serve, &stores);
     let mut serving = serve
-        .env("LISTEN_ADDR", address.to_string())
+        .env("LISTEN_ADDR", &address)
         .env("RUST_LOG", "warn")
         .spawn()
         .expect("it runs");
@@ -502,9 +495,12 @@ async fn sigterm_under_load_answers_all_that_was_sent_before_it() {
         let sent = stores.http.post(&url).bearer_auth(&token).json(&body);
         sent.send().await
     };
-    while send(0).await.is_err() {
-        tokio::task::yield_now().await;
-    }
+    let served = async {
+        while send(0).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, served).await.expect("it serves");
 
     let is_stopping = AtomicBool::new(false);
     let loads = (0..16).map(async |_| {

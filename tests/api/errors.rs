@@ -181,11 +181,11 @@ async fn a_document_that_cannot_be_executed_has_a_code_and_no_data() {
     [
         (
             "GRAPHQL_PARSE_FAILED",
-            "Syntax error: Unexpected <EOF>.",
+            "Syntax error: expected an operation or a fragment, found the end of the document",
         ),
         (
             "GRAPHQL_PARSE_FAILED",
-            "Syntax error: expected `}`, got EOF",
+            "Syntax error: expected `}`, a field or a fragment, found the end of the document",
         ),
         (
             "GRAPHQL_VALIDATION_FAILED",

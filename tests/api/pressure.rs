@@ -104,7 +104,8 @@ async fn a_request_ends_within_ten_seconds_whatever_it_asks_of_a_store_that_hang
     );
     let took = began.elapsed();
 
-    assert!(took < Duration::from_secs(11), "{took:?}");
+    // Half as long again as the request's limit, for a busy machine.
+    assert!(took < Duration::from_secs(15), "{took:?}");
     assert_eq!(outcome(&written), ("UNAVAILABLE", "UNKNOWN"), "{written}");
     assert_eq!(outcome(&read).0, "UNAVAILABLE", "{read}");
 }
@@ -116,7 +117,6 @@ async fn what_needs_no_dynamodb_does_not_wait_for_one_that_hangs() {
         hangs: 100,
         ..Faults::default()
     });
-    let patience = Duration::from_secs(2);
     let waiting = async {
         let answer = cruddur.ask("luu", GROUPS, json!({})).await;
         assert_eq!(outcome(&answer).0, "UNAVAILABLE", "{answer}");
@@ -124,14 +124,17 @@ async fn what_needs_no_dynamodb_does_not_wait_for_one_that_hangs() {
     let meanwhile = async {
         cruddur.dynamo.called("Query strong").await;
         let document = "{ viewer { handle } user(handle: \"unamused\") { displayName } }";
-        let began = Instant::now();
         for handle in ["luu", "unamused"] {
             let data = cruddur.data(handle, document, json!({})).await;
             assert_eq!(data["viewer"]["handle"], handle);
         }
-        assert!(began.elapsed() < patience, "{:?}", began.elapsed());
     };
-    tokio::join!(waiting, meanwhile);
+    tokio::pin!(waiting);
+    tokio::select! {
+        () = meanwhile => {}
+        () = &mut waiting => panic!("it waits for DynamoDB"),
+    }
+    waiting.await;
 }
 
 #[tokio::test]

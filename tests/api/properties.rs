@@ -1,12 +1,12 @@
 //! Whatever is sent: an answer that says what is wrong, and never a fault.
 
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
+use proptest::test_runner::TestRunner;
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
-use crate::harness::{Cruddur, start};
+use crate::harness::{Cruddur, random, start};
 
 /// Pieces of documents, of which some fit together.
 const PIECES: [&str; 48] = [
@@ -132,17 +132,14 @@ fn json_value() -> impl Strategy<Value = Value> {
 /// schema.
 const LARGEST_ANSWER: usize = 2_000_000;
 
-/// Runs a property against one server, `PROPTEST_CASES` times (256).
+/// Runs a property against one server, 256 times by default.
 async fn holds<S: Strategy>(
     strategy: S,
     check: impl Fn(&Cruddur, S::Value) -> Result<(), TestCaseError>,
 ) {
     let cruddur = start().await;
     cruddur.users(["luu", "unamused"]).await;
-    let mut runner = TestRunner::new(Config {
-        failure_persistence: None,
-        ..Config::default()
-    });
+    let mut runner = TestRunner::new(random::config());
     let checked =
         tokio::task::block_in_place(|| runner.run(&strategy, |value| check(&cruddur, value)));
     if let Err(failure) = checked {
@@ -195,7 +192,7 @@ fn answered(cruddur: &Cruddur, request: RequestBuilder) -> Result<(), TestCaseEr
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn any_document_with_any_variables_is_answered() {
+async fn random_documents_with_random_variables_are_answered() {
     let requests = (
         document(),
         prop::option::of(json_value()),
@@ -212,7 +209,7 @@ async fn any_document_with_any_variables_is_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn any_query_string_is_answered_in_any_media_type() {
+async fn random_query_strings_are_answered_in_each_media_type() {
     let requests = (
         // As long as a head may be.
         document().prop_filter("short", |document| document.len() < 5_000),
@@ -243,7 +240,7 @@ async fn any_query_string_is_answered_in_any_media_type() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn any_bytes_are_answered() {
+async fn random_bytes_are_answered() {
     let bodies = prop_oneof![
         prop::collection::vec(any::<u8>(), 0..300),
         json_value().prop_map(|value| value.to_string().into_bytes()),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::harness::random::draw;
 use crate::harness::{Faults, start};
 use crate::load::{Load, pairs};
 use crate::report::Report;
@@ -15,7 +16,7 @@ async fn a_server_that_is_killed_twenty_times_loses_nothing() {
     let load = Load::new(vec![server.url.clone()], pairs, 200, 10);
     let kills = async {
         for _ in 0..20 {
-            tokio::time::sleep(Duration::from_millis(fastrand::u64(100..700))).await;
+            tokio::time::sleep(Duration::from_millis(draw(|random| random.u64(100..700)))).await;
             server.kill(&cruddur).await;
         }
     };

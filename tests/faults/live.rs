@@ -13,6 +13,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::harness::original::{Original, OriginalGroup};
+use crate::harness::random::draw;
 use crate::harness::{Cruddur, Faults, Redis, Setup, Socket, checker, start_with};
 use crate::load::Load;
 use crate::server::Server;
@@ -46,14 +47,15 @@ impl Subscriber {
     async fn follow(mut self, awake: &AtomicUsize, stop: &AtomicBool) -> Self {
         let mut begun = false;
         while !stop.load(Ordering::Relaxed) {
-            let url = &self.urls[fastrand::usize(..2)];
+            let url = &self.urls[draw(|random| random.usize(..2))];
             let Ok(mut socket) = Socket::try_connect(url, &self.token).await else {
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
             };
             let variables = json!({ "group": self.group, "after": self.after });
             socket.subscribe("live", CREATED, variables).await;
-            let cut = Instant::now() + Duration::from_millis(fastrand::u64(2000..20_000));
+            let cut =
+                Instant::now() + Duration::from_millis(draw(|random| random.u64(2000..20_000)));
             while let Some(message) = socket.message_until(cut, stop).await {
                 if message["type"] != "next" || message["payload"].get("errors").is_some() {
                     break;

@@ -9,6 +9,7 @@ use cruddur::store::NewUser;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
+use crate::harness::random::draw;
 use crate::harness::{CREATE, Cruddur};
 
 /// For how long a writer goes on with one message.
@@ -68,11 +69,11 @@ impl Load {
     /// One of the servers.
     pub fn one_url(&self) -> String {
         let urls = self.urls.lock().expect("no panic");
-        urls[fastrand::usize(..urls.len())].clone()
+        urls[draw(|random| random.usize(..urls.len()))].clone()
     }
 
     pub async fn rest(&self) {
-        tokio::time::sleep(self.pause.mul_f64(2.0 * fastrand::f64())).await;
+        tokio::time::sleep(self.pause.mul_f64(2.0 * draw(fastrand::Rng::f64))).await;
     }
 
     async fn write(&self, cruddur: &Cruddur, writer: usize) -> Vec<Sent> {
@@ -93,7 +94,7 @@ impl Load {
             };
             let body = format!("message {number} of writer {writer}");
             let to = match self.groups.get(writer % self.pairs.len()) {
-                Some(group) if fastrand::bool() => json!({ "messageGroupUuid": group }),
+                Some(group) if draw(fastrand::Rng::bool) => json!({ "messageGroupUuid": group }),
                 _ => json!({ "receiverHandle": to }),
             };
             let token = cruddur.token(from);
@@ -120,7 +121,7 @@ impl Load {
             if let Some(uuid) = acknowledged(asked.json(&request)).await {
                 sent.acknowledged = Some((uuid, Instant::now()));
             } else {
-                tokio::time::sleep(Duration::from_millis(fastrand::u64(5..100))).await;
+                tokio::time::sleep(Duration::from_millis(draw(|random| random.u64(5..100)))).await;
             }
         }
         sent

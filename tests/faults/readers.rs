@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::harness::Cruddur;
 use crate::harness::checker::{Found, text};
+use crate::harness::random::draw;
 use crate::load::Load;
 
 const GROUPS: &str = "query($first: Int!) {
@@ -131,10 +132,10 @@ impl<'a> Reader<'a> {
     async fn read(mut self) -> Seen {
         while !self.load.stop.load(Ordering::Relaxed) {
             let groups = self.list().await;
-            let Some(group) = fastrand::choice(&groups) else {
+            let Some(group) = draw(|random| random.choice(&groups)) else {
                 continue;
             };
-            match fastrand::u8(..4) {
+            match draw(|random| random.u8(..4)) {
                 0 => self.walk_back(group).await,
                 _ => self.catch_up(group).await,
             }

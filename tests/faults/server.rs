@@ -6,6 +6,9 @@ use tokio::process::Child;
 
 use crate::harness::{Cruddur, cruddur, free_port, signal, with_stores};
 
+/// Longer than it takes to start on a busy machine.
+const PATIENCE: Duration = Duration::from_mins(1);
+
 /// A process, always at the same address.
 pub struct Server {
     pub url: String,
@@ -54,13 +57,17 @@ impl Server {
     }
 
     pub async fn ready(&self) {
-        let ready = format!("{}/readyz", self.url);
-        while !reqwest::get(&ready)
-            .await
-            .is_ok_and(|answer| answer.status() == 200)
-        {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        let url = format!("{}/readyz", self.url);
+        let ready = async {
+            while !reqwest::get(&url)
+                .await
+                .is_ok_and(|answer| answer.status() == 200)
+            {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let ready = tokio::time::timeout(PATIENCE, ready).await;
+        ready.expect("the server is ready");
     }
 }
 

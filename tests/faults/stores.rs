@@ -4,13 +4,15 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::harness::random::draw;
 use crate::harness::{CREATE, Cruddur, Faults, start};
 use crate::load::{Load, pairs};
 use crate::report::Report;
 use crate::server::Server;
 
-/// How soon a server has to be well again after its stores are.
-const RECOVERS_WITHIN: Duration = Duration::from_secs(2);
+/// How soon a server has to be well again after its stores are, on a busy
+/// machine.
+const RECOVERS_WITHIN: Duration = Duration::from_secs(10);
 
 async fn send(cruddur: &Cruddur, server: &Server, pair: &[String; 2], body: &str) -> Value {
     let input =
@@ -22,9 +24,9 @@ async fn send(cruddur: &Cruddur, server: &Server, pair: &[String; 2], body: &str
 /// Waits until a message gets through, and says how long that took.
 async fn recovers(cruddur: &Cruddur, server: &Server, pair: &[String; 2]) -> Duration {
     let began = Instant::now();
-    let body = format!("after {}", fastrand::u64(..));
+    let body = format!("after {}", draw(|random| random.u64(..)));
     while send(cruddur, server, pair, &body).await["data"].is_null() {
-        assert!(began.elapsed() < RECOVERS_WITHIN * 5, "it recovers");
+        assert!(began.elapsed() < RECOVERS_WITHIN * 3, "it recovers");
     }
     began.elapsed()
 }
@@ -81,7 +83,7 @@ async fn a_store_that_takes_nothing_or_never_answers_fails_in_time_and_recovers(
             matches!(outcome, Some("NOT_APPLIED" | "UNKNOWN")),
             "{refused}"
         );
-        assert!(failed < Duration::from_secs(11), "{failed:?}");
+        assert!(failed < Duration::from_secs(15), "{failed:?}");
 
         cruddur.dynamo.set_faults(Faults::default());
         let recovered = recovers(&cruddur, &server, &pairs[0]).await;

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
+use crate::harness::random::draw;
 use crate::harness::{Cruddur, Faults, MARK, checker, start};
 use crate::load::pairs;
 use crate::server::Server;
@@ -47,7 +48,7 @@ impl Person<'_> {
                 .await;
             let group = &found["user"]["messageGroup"];
             let edges = group["messages"]["edges"].as_array().expect("edges");
-            let edge = &edges[fastrand::usize(..edges.len())];
+            let edge = &edges[draw(|random| random.usize(..edges.len()))];
             let input = json!({ "messageGroupUuid": group["uuid"], "upTo": edge["cursor"] });
             let marked = self.until_it_works(MARK, &json!({ "input": input })).await;
             let marked = &marked["markMessageGroupRead"]["__typename"];

@@ -17,6 +17,7 @@ use super::faults::{Fate, Faults};
 use super::half_seen::HalfSeen;
 use super::lagging_index::LaggingIndex;
 use super::overtaken::{Arrived, Overtaken};
+use super::random::draw;
 
 /// When a transaction is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,7 +202,7 @@ async fn told(fate: Fate, answer: Response) -> Response {
         Fate::LostAfter => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         Fate::Cut => "{\"Cons".into_response(),
         Fate::Slow => {
-            tokio::time::sleep(Duration::from_millis(fastrand::u64(100..1000))).await;
+            tokio::time::sleep(Duration::from_millis(draw(|random| random.u64(100..1000)))).await;
             answer
         }
         _ => answer,

@@ -1,5 +1,7 @@
 //! What can go wrong between a server and its DynamoDB.
 
+use super::random::draw;
+
 /// How often, of a hundred calls, something goes wrong.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Faults {
@@ -67,7 +69,7 @@ impl Faults {
             (self.slow_reads, Fate::Slow),
         ];
         let of_its_kind = if writes { &of_writes[..] } else { &of_reads };
-        let mut roll = fastrand::u8(..100);
+        let mut roll = draw(|random| random.u8(..100));
         for (percent, fate) in of_all.iter().chain(of_its_kind) {
             if roll < *percent {
                 return *fate;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::call::{Call, Key, Transaction, key_of};
+use super::random::draw;
 
 /// For how long an answer stays right however often it is asked for: the SDK
 /// asks again as well.
@@ -44,12 +45,12 @@ impl HalfSeen {
         let mut pieces = transaction.pieces;
         // The newest message first, or in any order.
         pieces.reverse();
-        if fastrand::bool() {
-            fastrand::shuffle(&mut pieces);
+        if draw(fastrand::Rng::bool) {
+            draw(|random| random.shuffle(&mut pieces));
         }
         self.sight.lock().expect("no panic").hide(&pieces);
         for (key, _) in pieces {
-            tokio::time::sleep(Duration::from_millis(fastrand::u64(..15))).await;
+            tokio::time::sleep(Duration::from_millis(draw(|random| random.u64(..15)))).await;
             self.sight.lock().expect("no panic").show(&key);
         }
     }

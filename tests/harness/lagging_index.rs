@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::call::{Call, Transaction};
+use super::random::draw;
 
 /// By how much it lags at most.
 const LAG: Duration = Duration::from_secs(1);
@@ -46,7 +47,7 @@ impl LaggingIndex {
         let moved = group.and_then(|group| moved.get(group));
         if moved.is_some_and(|at| at.elapsed() < LAG) {
             self.wrong.fetch_add(1, Ordering::Relaxed);
-            if fastrand::bool() {
+            if draw(fastrand::Rng::bool) {
                 *answer = json!({ "Items": [], "Count": 0 });
             }
         }

@@ -1,7 +1,10 @@
 //! The program as a process.
 
+use std::fs::File;
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::Mutex;
 
 use tokio::process::{Child, Command};
 
@@ -54,10 +57,21 @@ pub fn with_stores(command: &mut Command, cruddur: &Cruddur) {
         .env("CRUDDUR_DRAIN_SECONDS", "0");
 }
 
-/// A port below those that the system gives to clients: one of theirs could
-/// take it while the server is down.
+/// The locks of the ports that this process has chosen.
+static PORTS: Mutex<Vec<File>> = Mutex::new(Vec::new());
+
+/// A port that no other test gets while this process lives, also while the
+/// server on it is down. It is below those that the system gives to clients.
 pub fn free_port() -> u16 {
-    let is_free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
-    let mut ports = std::iter::repeat_with(|| fastrand::u16(15_000..30_000));
-    ports.find(is_free).expect("a port")
+    let folder = std::env::temp_dir().join("cruddur-test-ports");
+    std::fs::create_dir_all(&folder).expect("a folder for the locks of ports");
+    let lock = |port: u16| {
+        let file = File::create(folder.join(port.to_string())).ok()?;
+        file.try_lock().ok()?;
+        TcpListener::bind(("127.0.0.1", port)).ok().map(|_| file)
+    };
+    let mut chosen = (15_000..30_000).filter_map(|port| Some((port, lock(port)?)));
+    let (port, file) = chosen.next().expect("a port");
+    PORTS.lock().expect("no panic").push(file);
+    port
 }

@@ -6,6 +6,9 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
+/// Longer than it takes to start on a busy machine.
+const PATIENCE: Duration = Duration::from_mins(1);
+
 pub struct Redis {
     pub url: String,
     port: u16,
@@ -41,9 +44,13 @@ impl Redis {
     }
 
     async fn ready(&self) {
-        while TcpStream::connect(("127.0.0.1", self.port)).await.is_err() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        let connected = async {
+            while TcpStream::connect(("127.0.0.1", self.port)).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let connected = tokio::time::timeout(PATIENCE, connected).await;
+        connected.expect("redis-server accepts connections");
     }
 }
 

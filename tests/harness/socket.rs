@@ -13,7 +13,7 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 /// Longer than anything that is waited for.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_mins(1);
 pub const OURS: (&str, &str) = ("Sec-WebSocket-Protocol", "graphql-transport-ws");
 
 pub struct Socket {

@@ -5,9 +5,10 @@
 // Each document is validated, and its variables coerced, by graphql-js against
 // schema.graphql; the server has to take or refuse the same ones.
 import { readFileSync } from "node:fs";
-import { buildSchema, getIntrospectionQuery, parse, specifiedRules, validate } from "graphql";
+import { buildClientSchema, buildSchema, getIntrospectionQuery, parse, specifiedRules, validate } from "graphql";
 import { getVariableValues } from "graphql/execution/values.js";
 import { MaxIntrospectionDepthRule } from "graphql/validation/rules/MaxIntrospectionDepthRule.js";
+import { buildClientSchema as buildClientSchema17, getIntrospectionQuery as getIntrospectionQuery17 } from "graphql17";
 import { signedIn, startDev } from "./dev.mjs";
 
 const schema = buildSchema(readFileSync(new URL("../../schema.graphql", import.meta.url), "utf8"));
@@ -17,6 +18,18 @@ const notThroughNonNull = {
   here: "refused",
   since: "graphql-js asks for a non-null variable in a @oneOf input only where that input itself may be null",
 };
+
+// Every option of graphql-js 17.
+const introspection17 = getIntrospectionQuery17({
+  descriptions: true,
+  specifiedByUrl: true,
+  directiveIsRepeatable: true,
+  schemaDescription: true,
+  inputValueDeprecation: true,
+  experimentalDirectiveDeprecation: true,
+  oneOf: true,
+  typeDepth: 9,
+});
 
 // A document, its variables, and what differs on purpose, if anything does:
 // what becomes of it here, and why.
@@ -102,6 +115,7 @@ const documents = [
   ["{ __schema { types { name } } }"],
   [getIntrospectionQuery()],
   [getIntrospectionQuery({ specifiedByUrl: true, directiveIsRepeatable: true, schemaDescription: true, inputValueDeprecation: true, oneOf: true })],
+  [introspection17, {}, { here: "taken", since: "graphql-js 16 has no deprecation of directives" }],
   ['{ __type(name: "User") { name } }'],
   ['{ __type(name: "MessageDestination") { isOneOf inputFields { name } } }'],
   ["{ __type { name } }"],
@@ -229,10 +243,16 @@ try {
       headers: { "content-type": "application/json", accept },
       body: JSON.stringify({ query, variables }),
     });
+    const isIntrospection = query.includes("query IntrospectionQuery");
     const isStream = response.headers.get("content-type").startsWith("text/event-stream");
     if (isStream) await response.body.cancel();
     const answer = isStream ? { data: "events" } : await response.json();
     const found = "data" in answer ? "taken" : "refused";
+    if (isIntrospection && found === "taken") {
+      // Both throw where something is missing.
+      buildClientSchema(answer.data);
+      buildClientSchema17(answer.data);
+    }
     const theirs = expected(query, variables);
     const wanted = onPurpose?.here ?? theirs;
     if (onPurpose && wanted === theirs) {

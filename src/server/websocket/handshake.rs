@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use crate::auth::Caller;
 use crate::graphql::Code;
 use crate::server::App;
-use crate::server::caller::caller;
+use crate::server::caller::{CallerError, caller};
 use crate::server::execution::REQUEST_DEADLINE;
 use crate::server::origin::Origin;
 use crate::server::refused::Refused;
@@ -100,7 +100,7 @@ async fn check_origin(app: &App, headers: &HeaderMap) -> Result<(), Refused> {
     };
     match timeout(REQUEST_DEADLINE, caller(app, headers)).await {
         Ok(Ok(Caller::SignedIn { .. })) => return Ok(()),
-        Ok(Err(refused)) if refused.code() == Code::Unavailable => return Err(refused),
+        Ok(Err(error @ CallerError::KeysUnavailable)) => return Err(error.into()),
         Err(_) => return Err(Refused::too_late()),
         Ok(Ok(Caller::Anonymous) | Err(_)) => {}
     }

@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use async_graphql::{Response, ServerError};
 use axum::http::StatusCode;
 use serde::Serialize;
-use serde_json::error::Category;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::close::Close;
+use crate::server::json::{InvalidJson, parse_json};
 use crate::server::received::{Received, bad, from_members};
 use crate::server::refused::Refused;
 
@@ -106,11 +106,9 @@ impl ClientMessage {
 }
 
 fn members(text: &str) -> Result<Members<'_>, Close> {
-    serde_json::from_str(text).map_err(|error| match error.classify() {
-        Category::Data => Close::bad("A message is a JSON object"),
-        Category::Io | Category::Syntax | Category::Eof => {
-            Close::bad(format!("Invalid JSON: {error}"))
-        }
+    parse_json(text.as_bytes()).map_err(|error| match error {
+        InvalidJson::OtherType => Close::bad("A message is a JSON object"),
+        error => Close::bad(format!("Invalid JSON: {error}")),
     })
 }
 
@@ -156,14 +154,14 @@ fn init_payload(members: &Members) -> Result<Map<String, Value>, Close> {
     let Some(payload) = object(members)? else {
         return Ok(Map::new());
     };
-    serde_json::from_str(payload.get())
-        .map_err(|error| Close::bad(format!("`payload` cannot be read: {error}")))
+    parse_json(payload.get().as_bytes())
+        .map_err(|error| Close::bad(format!("`payload` is not valid: {error}")))
 }
 
 fn received(members: &Members) -> Result<Received, Refused> {
     let payload = payload(members).ok_or_else(|| bad("`payload` is missing"))?;
-    let payload = serde_json::from_str(payload.get());
-    match payload.map_err(|error| bad(format!("`payload` cannot be read: {error}")))? {
+    let payload = parse_json(payload.get().as_bytes());
+    match payload.map_err(|error| bad(format!("`payload` is not valid: {error}")))? {
         Value::Object(payload) => from_members(payload),
         _ => Err(bad("`payload` is a JSON object")),
     }
@@ -231,23 +229,23 @@ mod tests {
             ),
             (
                 &format!(r#"{{{query},"variables":{{"a":"hi \ud83d"}}}}"#),
-                "`payload` cannot be read",
+                "`payload` is not valid",
             ),
             (
                 &format!(r#"{{{query},"variables":{{"a":"\ude00\ud83d"}}}}"#),
-                "`payload` cannot be read",
+                "`payload` is not valid",
             ),
             (
                 &format!(r#"{{{query},"variables":{{"\ud83d":1}}}}"#),
-                "`payload` cannot be read",
+                "`payload` is not valid",
             ),
             (
                 &format!(r#"{{{query},"variables":{{"a":1e999}}}}"#),
-                "`payload` cannot be read",
+                "`payload` is not valid",
             ),
             (
                 &format!(r#"{{{query},"variables":{{"a":{deep}}}}}"#),
-                "`payload` cannot be read",
+                "`payload` is not valid",
             ),
         ] {
             let text = format!(r#"{{"type":"subscribe","id":"7","payload": {payload} }}"#);
@@ -283,13 +281,15 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::random::config())]
+
         #[test]
-        fn any_text_is_a_message_or_refused(text in any::<String>()) {
+        fn random_text_is_a_message_or_rejected(text in any::<String>()) {
             let _ = ClientMessage::parse(&text, LARGEST).map_err(|close| close.frame());
         }
 
         #[test]
-        fn any_members_are_a_message_or_refused(
+        fn random_members_are_a_message_or_rejected(
             kind in "(connection_init|ping|pong|subscribe|complete)",
             id in r#"(null|1|""|"a"|\[\]|\{\})"#,
             payload in r#"(null|1|""|\[\]|\{\}|\{"query":1\}|\{"query":"\{a\}","variables":[12]\})"#,

@@ -1,0 +1,425 @@
+//! The syntax of executable documents (GraphQL, section 2), checked on the
+//! tokens before the parser sees the document.
+//!
+//! apollo-parser records an error for each unexpected token, at each level of
+//! nesting, and copies the token into it: a document of 32 kB costs 11 MB. This
+//! check ends at the first error and allocates nothing but descriptions' places.
+
+use apollo_parser::{Token, TokenKind};
+
+/// The first place where a document's syntax is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("Syntax error: {message}")]
+pub(super) struct SyntaxError {
+    pub message: String,
+    /// In bytes from the start of the document.
+    pub offset: usize,
+}
+
+/// The most characters of a token that an error quotes.
+const LONGEST_QUOTE: usize = 40;
+
+/// Checks the tokens of a document of `length` bytes, without ignored ones.
+/// Returns the offsets and lengths of its descriptions.
+///
+/// Recurses once for each level of brackets, so that their number has to be
+/// within a limit.
+pub(super) fn check_syntax(
+    tokens: &[Token<'_>],
+    length: usize,
+) -> Result<Vec<(usize, usize)>, SyntaxError> {
+    let mut check = SyntaxCheck {
+        tokens,
+        next: 0,
+        length,
+        descriptions: Vec::new(),
+    };
+    check.definition()?;
+    while check.next < tokens.len() {
+        check.definition()?;
+    }
+    Ok(check.descriptions)
+}
+
+struct SyntaxCheck<'a> {
+    tokens: &'a [Token<'a>],
+    /// Index of the next token.
+    next: usize,
+    length: usize,
+    descriptions: Vec<(usize, usize)>,
+}
+
+type Checked = Result<(), SyntaxError>;
+
+impl<'a> SyntaxCheck<'a> {
+    fn peek(&self) -> Option<&'a Token<'a>> {
+        self.tokens.get(self.next)
+    }
+
+    fn is(&self, kind: TokenKind) -> bool {
+        self.peek().is_some_and(|token| token.kind() == kind)
+    }
+
+    fn is_keyword(&self, keyword: &str) -> bool {
+        let name = self.peek().filter(|token| token.kind() == TokenKind::Name);
+        name.is_some_and(|name| name.data() == keyword)
+    }
+
+    fn skip(&mut self, kind: TokenKind) -> bool {
+        let skipped = self.is(kind);
+        self.next += usize::from(skipped);
+        skipped
+    }
+
+    fn expect(&mut self, kind: TokenKind, expected: &str) -> Checked {
+        if self.skip(kind) {
+            Ok(())
+        } else {
+            Err(self.unexpected(expected))
+        }
+    }
+
+    fn name(&mut self) -> Checked {
+        self.expect(TokenKind::Name, "a name")
+    }
+
+    fn unexpected(&self, expected: &str) -> SyntaxError {
+        let (found, offset) = match self.peek() {
+            Some(token) => (quoted(token.data()), token.index()),
+            None => ("the end of the document".to_owned(), self.length),
+        };
+        SyntaxError {
+            message: format!("expected {expected}, found {found}"),
+            offset,
+        }
+    }
+
+    fn definition(&mut self) -> Checked {
+        let described = self.tokens.get(self.next + 1);
+        if described.is_some_and(|next| is_definition(next.data())) {
+            self.description();
+        }
+        match self.peek() {
+            Some(token) if token.kind() == TokenKind::LCurly => self.selection_set(),
+            Some(token) if token.data() == "fragment" => self.fragment(),
+            Some(token) if is_definition(token.data()) => self.operation(),
+            _ => Err(self.unexpected("an operation or a fragment")),
+        }
+    }
+
+    fn description(&mut self) {
+        if let Some(token) = self.peek()
+            && self.skip(TokenKind::StringValue)
+        {
+            self.descriptions.push((token.index(), token.data().len()));
+        }
+    }
+
+    fn operation(&mut self) -> Checked {
+        self.next += 1;
+        self.skip(TokenKind::Name);
+        if self.skip(TokenKind::LParen) {
+            self.variable()?;
+            while !self.skip(TokenKind::RParen) {
+                self.variable()?;
+            }
+        }
+        self.directives(false)?;
+        self.selection_set()
+    }
+
+    fn fragment(&mut self) -> Checked {
+        self.next += 1;
+        if self.is_keyword("on") {
+            return Err(self.unexpected("the fragment's name"));
+        }
+        self.name()?;
+        if !self.is_keyword("on") {
+            return Err(self.unexpected("`on`"));
+        }
+        self.next += 1;
+        self.name()?;
+        self.directives(false)?;
+        self.selection_set()
+    }
+
+    fn variable(&mut self) -> Checked {
+        self.description();
+        self.expect(TokenKind::Dollar, "`$` and a variable's name")?;
+        self.name()?;
+        self.expect(TokenKind::Colon, "`:`")?;
+        self.type_reference()?;
+        if self.skip(TokenKind::Eq) {
+            self.value(true)?;
+        }
+        self.directives(true)
+    }
+
+    fn type_reference(&mut self) -> Checked {
+        if self.skip(TokenKind::LBracket) {
+            self.type_reference()?;
+            self.expect(TokenKind::RBracket, "`]`")?;
+        } else {
+            self.expect(TokenKind::Name, "a type")?;
+        }
+        self.skip(TokenKind::Bang);
+        Ok(())
+    }
+
+    fn directives(&mut self, constant: bool) -> Checked {
+        while self.skip(TokenKind::At) {
+            self.name()?;
+            self.arguments(constant)?;
+        }
+        Ok(())
+    }
+
+    fn arguments(&mut self, constant: bool) -> Checked {
+        if self.skip(TokenKind::LParen) {
+            self.named_value(constant)?;
+            while !self.skip(TokenKind::RParen) {
+                self.named_value(constant)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn named_value(&mut self, constant: bool) -> Checked {
+        self.name()?;
+        self.expect(TokenKind::Colon, "`:`")?;
+        self.value(constant)
+    }
+
+    fn value(&mut self, constant: bool) -> Checked {
+        use TokenKind::{
+            Dollar, Float, Int, LBracket, LCurly, Name, RBracket, RCurly, StringValue,
+        };
+        match self.peek().map(Token::kind) {
+            Some(Dollar) if !constant => {
+                self.next += 1;
+                self.name()?;
+            }
+            Some(Int | Float | StringValue | Name) => self.next += 1,
+            Some(LBracket) => {
+                self.next += 1;
+                while !self.skip(RBracket) {
+                    self.value(constant)?;
+                }
+            }
+            Some(LCurly) => {
+                self.next += 1;
+                while !self.skip(RCurly) {
+                    self.named_value(constant)?;
+                }
+            }
+            _ if constant => return Err(self.unexpected("a value without variables")),
+            _ => return Err(self.unexpected("a value")),
+        }
+        Ok(())
+    }
+
+    fn selection_set(&mut self) -> Checked {
+        self.expect(TokenKind::LCurly, "`{`")?;
+        self.selection("a field or a fragment")?;
+        while !self.skip(TokenKind::RCurly) {
+            self.selection("`}`, a field or a fragment")?;
+        }
+        Ok(())
+    }
+
+    fn selection(&mut self, expected: &str) -> Checked {
+        if self.skip(TokenKind::Spread) {
+            return self.spread();
+        }
+        self.expect(TokenKind::Name, expected)?;
+        if self.skip(TokenKind::Colon) {
+            self.name()?;
+        }
+        self.arguments(false)?;
+        self.directives(false)?;
+        if self.is(TokenKind::LCurly) {
+            self.selection_set()?;
+        }
+        Ok(())
+    }
+
+    fn spread(&mut self) -> Checked {
+        if self.is(TokenKind::Name) && !self.is_keyword("on") {
+            self.next += 1;
+            return self.directives(false);
+        }
+        if self.is_keyword("on") {
+            self.next += 1;
+            self.expect(TokenKind::Name, "a type")?;
+        }
+        self.directives(false)?;
+        self.selection_set()
+    }
+}
+
+/// Whether a keyword begins a definition that can have a description.
+fn is_definition(keyword: &str) -> bool {
+    matches!(keyword, "query" | "mutation" | "subscription" | "fragment")
+}
+
+/// A token between backquotes, shortened to one line.
+fn quoted(token: &str) -> String {
+    let shown: String = token.chars().take(LONGEST_QUOTE).collect();
+    let shown = shown.replace(char::is_control, " ");
+    let more = if shown.len() < token.len() { "…" } else { "" };
+    format!("`{shown}{more}`")
+}
+
+#[cfg(test)]
+mod tests {
+    use apollo_parser::Lexer;
+
+    use super::*;
+
+    fn error(document: &str) -> Option<(String, usize)> {
+        let tokens = Lexer::new(document).filter_map(Result::ok);
+        let tokens: Vec<_> = tokens
+            .filter(|token| {
+                use TokenKind::{Comma, Comment, Eof, Whitespace};
+                !matches!(token.kind(), Whitespace | Comment | Comma | Eof)
+            })
+            .collect();
+        let error = check_syntax(&tokens, document.len()).err()?;
+        Some((error.message, error.offset))
+    }
+
+    #[test]
+    fn syntax_errors_name_what_is_expected_and_what_is_found() {
+        for (document, expected, offset) in [
+            (
+                "",
+                "an operation or a fragment, found the end of the document",
+                0,
+            ),
+            (
+                "type A { b: C }",
+                "an operation or a fragment, found `type`",
+                0,
+            ),
+            (
+                "\"a\" { b }",
+                "an operation or a fragment, found `\"a\"`",
+                0,
+            ),
+            (
+                "{ a",
+                "`}`, a field or a fragment, found the end of the document",
+                3,
+            ),
+            ("{ }", "a field or a fragment, found `}`", 2),
+            ("{ a } }", "an operation or a fragment, found `}`", 6),
+            ("{ a() }", "a name, found `)`", 4),
+            ("{ a(b) }", "`:`, found `)`", 5),
+            ("{ a(b: ) }", "a value, found `)`", 7),
+            ("{ a(b: [c) }", "a value, found `)`", 9),
+            ("{ a(b: {c: 1) }", "a name, found `)`", 12),
+            ("{ a: }", "a name, found `}`", 5),
+            ("{ ... }", "`{`, found `}`", 6),
+            ("{ a ! }", "`}`, a field or a fragment, found `!`", 4),
+            ("{ a @ }", "a name, found `}`", 6),
+            ("query Q() { a }", "`$` and a variable's name, found `)`", 8),
+            ("query Q($a) { a }", "`:`, found `)`", 10),
+            ("query Q($a: [B) { a }", "`]`, found `)`", 14),
+            ("query Q($a: ) { a }", "a type, found `)`", 12),
+            (
+                "query Q($a: B = $c) { a }",
+                "a value without variables, found `$`",
+                16,
+            ),
+            ("query Q", "`{`, found the end of the document", 7),
+            (
+                "fragment on on A { b }",
+                "the fragment's name, found `on`",
+                9,
+            ),
+            ("fragment a A { b }", "`on`, found `A`", 11),
+        ] {
+            let expected = (format!("expected {expected}"), offset);
+            assert_eq!(error(document), Some(expected), "{document}");
+        }
+        let long = format!("{{ a \"{}\" }}", "x".repeat(30_000));
+        let (message, _) = error(&long).expect("an error");
+        assert!(message.len() < 150, "{message}");
+    }
+
+    #[test]
+    fn syntax_of_the_specification_is_accepted() {
+        for document in [
+            "{ a b: c d { e } }",
+            "query Q($a: [B!]! = [1, 2.5] @c(d: \"e\"), \"described\" $f: G) @h { a }",
+            "{ a(b: $c, d: {e: [], f: {}, g: null, h: ENUM}) @i(j: true) @k }",
+            "{ ...f ...on A { b } ... @c { d } ... { e } ...f @g }",
+            "\"described\" fragment f on A @b { c } subscription { on: query fragment }",
+            "mutation query { fragment(on: on) { mutation } } query on { a }",
+        ] {
+            assert_eq!(error(document), None, "{document}");
+        }
+    }
+
+    const PIECES: [&str; 40] = [
+        "{",
+        "}",
+        "{",
+        "}",
+        "(",
+        ")",
+        "[",
+        "]",
+        ":",
+        "!",
+        "$",
+        "@",
+        "...",
+        "=",
+        "|",
+        "&",
+        "a",
+        "b",
+        "on",
+        "query",
+        "mutation",
+        "subscription",
+        "fragment",
+        "true",
+        "null",
+        "1",
+        "2.5",
+        "\"c\"",
+        "\"\"\"d\"\"\"",
+        "{ a }",
+        "a(b: 1)",
+        "@c(d: [1])",
+        "...on A { b }",
+        "...f",
+        "fragment f on A { b }",
+        "query Q($a: [B!] = 1)",
+        "($a: B)",
+        "(a: {b: $c})",
+        "# e\n",
+        ",",
+    ];
+
+    /// The parser has no errors of its own to record.
+    #[test]
+    fn random_documents_that_are_accepted_are_parsed() {
+        let mut accepted = 0;
+        for _ in 0..20 * crate::random::cases().unwrap_or(1000) {
+            let document = crate::random::draw(|random| {
+                let count = random.usize(1..9);
+                let piece = |_| PIECES[random.usize(..PIECES.len())];
+                (0..count).map(piece).collect::<Vec<_>>().join(" ")
+            });
+            if error(&document).is_none() && !document.contains('"') {
+                accepted += 1;
+                let parsed = apollo_compiler::ast::Document::parse(document.as_str(), "document");
+                assert!(parsed.is_ok(), "{document}");
+            }
+        }
+        assert!(accepted > 100, "{accepted}");
+    }
+}

@@ -1,0 +1,192 @@
+//! Coercion of variables (GraphQL, section 6.1.2).
+//!
+//! apollo-compiler looks at how a number is written. Here numbers are compared
+//! by value, as graphql-js does: `20.0`, `2e1` and `-0` are whole numbers.
+
+use apollo_compiler::Schema;
+use apollo_compiler::ast::Type;
+use apollo_compiler::executable::Operation;
+use apollo_compiler::parser::SourceMap;
+use apollo_compiler::request::coerce_variable_values;
+use apollo_compiler::response::{GraphQLError, JsonMap, JsonValue};
+use apollo_compiler::schema::ExtendedType;
+use apollo_compiler::validation::Valid;
+use serde_json::Number;
+
+use super::values::check_variables;
+
+/// From here on JavaScript writes a number with an exponent.
+const EXPONENT_FROM: f64 = 1e21;
+
+/// The values of an operation's variables, coerced to their types.
+pub(super) fn coerce_variables(
+    schema: &Valid<Schema>,
+    operation: &Operation,
+    values: &JsonMap,
+    sources: &SourceMap,
+) -> Result<Valid<JsonMap>, Box<GraphQLError>> {
+    let values = normalize_numbers(schema, operation, values);
+    let coerced = coerce_variable_values(schema, operation, &values)
+        .map_err(|error| Box::new(error.to_graphql_error(sources)))?;
+    check_variables(schema, operation, &coerced)
+        .map_err(|wrong| Box::new(GraphQLError::new(wrong.message, wrong.location, sources)))?;
+    Ok(coerced)
+}
+
+/// The values of an operation's variables, with each number as apollo-compiler
+/// takes it: whole numbers of `Int` as integers, those of `ID` as strings, and
+/// each number of `Float` as a float. Other values stay as they are.
+fn normalize_numbers(schema: &Schema, operation: &Operation, values: &JsonMap) -> JsonMap {
+    let definitions = operation.variables.iter();
+    let values = definitions.filter_map(|variable| {
+        let (name, value) = values.get_key_value(variable.name.as_str())?;
+        Some((name.clone(), normalized(schema, &variable.ty, value)))
+    });
+    values.collect()
+}
+
+fn normalized(schema: &Schema, ty: &Type, value: &JsonValue) -> JsonValue {
+    match value {
+        // A value that is no list is the only item of one.
+        JsonValue::Array(items) if ty.is_list() => {
+            let items = items.iter();
+            items
+                .map(|item| normalized(schema, ty.item_type(), item))
+                .collect()
+        }
+        JsonValue::Number(number) => {
+            let number = match ty.inner_named_type().as_str() {
+                "Int" => integer(number),
+                "ID" => id(number),
+                "Float" => float(number),
+                _ => None,
+            };
+            number.unwrap_or_else(|| value.clone())
+        }
+        JsonValue::Object(fields) => match schema.types.get(ty.inner_named_type()) {
+            Some(ExtendedType::InputObject(input)) => {
+                let fields = fields.iter().map(|(name, value)| {
+                    let value = match input.fields.get(name.as_str()) {
+                        Some(field) => normalized(schema, &field.ty, value),
+                        None => value.clone(),
+                    };
+                    (name.clone(), value)
+                });
+                JsonValue::Object(fields.collect())
+            }
+            _ => value.clone(),
+        },
+        _ => value.clone(),
+    }
+}
+
+fn is_whole(number: f64) -> bool {
+    number.is_finite() && number.fract() == 0.0
+}
+
+fn integer(number: &Number) -> Option<JsonValue> {
+    let number = number.as_f64().filter(|number| is_whole(*number))?;
+    let fits = (f64::from(i32::MIN)..=f64::from(i32::MAX)).contains(&number);
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "it is within the bounds of 32 bits"
+    )]
+    let integer = number as i32;
+    fits.then(|| integer.into())
+}
+
+/// An integer keeps all its digits, of which JavaScript keeps sixteen.
+fn id(number: &Number) -> Option<JsonValue> {
+    if !number.is_f64() {
+        return Some(number.to_string().into());
+    }
+    let number = number.as_f64().filter(|number| is_whole(*number))?;
+    let text = if number == 0.0 {
+        "0".to_owned()
+    } else if number.abs() < EXPONENT_FROM {
+        format!("{number:.0}")
+    } else {
+        format!("{number:e}").replace('e', "e+")
+    };
+    Some(text.into())
+}
+
+fn float(number: &Number) -> Option<JsonValue> {
+    Number::from_f64(number.as_f64()?).map(JsonValue::Number)
+}
+
+#[cfg(test)]
+mod tests {
+    use apollo_compiler::ExecutableDocument;
+    use serde::Deserialize;
+
+    use super::*;
+
+    /// What graphql-js makes of JSON texts, which `.ci/run` compares with it.
+    #[derive(Deserialize)]
+    struct Coercions {
+        schema: String,
+        /// A type, a text, and what it is coerced to unless it is rejected.
+        values: Vec<Vec<serde_json::Value>>,
+    }
+
+    fn coerced(schema: &Valid<Schema>, ty: &str, text: &str) -> Option<serde_json::Value> {
+        let document = format!("query($v: {ty}) {{ __typename }}");
+        let document = ExecutableDocument::parse(schema, document, "document").expect("a document");
+        let operation = document.operations.get(None).expect("an operation");
+        let values = serde_json::from_str(&format!("{{\"v\": {text}}}")).expect("JSON");
+        let coerced = coerce_variables(schema, operation, &values, &document.sources).ok()?;
+        Some(serde_json::to_value(coerced.get("v")).expect("JSON"))
+    }
+
+    /// Two values of which numbers are compared as JavaScript's.
+    fn are_equal(one: &serde_json::Value, other: &serde_json::Value) -> bool {
+        use serde_json::Value::{Array, Number, Object};
+        match (one, other) {
+            (Number(one), Number(other)) => one.as_f64() == other.as_f64(),
+            (Array(one), Array(other)) => {
+                one.len() == other.len() && one.iter().zip(other).all(|(a, b)| are_equal(a, b))
+            }
+            (Object(one), Object(other)) => {
+                let is_equal =
+                    |(name, value)| other.get(name).is_some_and(|other| are_equal(value, other));
+                one.len() == other.len() && one.iter().all(is_equal)
+            }
+            _ => one == other,
+        }
+    }
+
+    #[test]
+    fn coercion_of_variables_is_that_of_graphql_js() {
+        let table = include_str!("../../tests/http/coercion.json");
+        let Coercions { schema, values } = serde_json::from_str(table).expect("a table");
+        let schema = format!("directive @oneOf on INPUT_OBJECT {schema}");
+        let schema = Schema::parse_and_validate(schema, "schema").expect("a schema");
+        for row in values {
+            let [ty, text, expected @ ..] = &row[..] else {
+                panic!("{row:?}")
+            };
+            let (ty, text) = (ty.as_str().expect("a type"), text.as_str().expect("a text"));
+            let found = coerced(&schema, ty, text);
+            let is_equal = match (&found, expected) {
+                (None, []) => true,
+                (Some(found), [expected]) => are_equal(found, expected),
+                _ => false,
+            };
+            assert!(is_equal, "{ty} {text}: {found:?}, and not {expected:?}");
+        }
+    }
+
+    #[test]
+    fn integers_of_ids_keep_all_their_digits() {
+        let schema = Schema::parse_and_validate("type Query { a(b: ID): Int }", "schema");
+        let schema = schema.expect("a schema");
+        for digits in [
+            "9007199254740993",
+            "-9223372036854775808",
+            "18446744073709551615",
+        ] {
+            assert_eq!(coerced(&schema, "ID", digits), Some(digits.into()));
+        }
+    }
+}

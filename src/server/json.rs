@@ -1,0 +1,238 @@
+//! JSON as clients and their tools write it.
+
+use serde::Deserialize;
+use serde_json::error::Category;
+
+/// What some editors and clients put in front of a text (RFC 8259, section 8.1).
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
+/// The problems that the parser describes, in the words of JSON's grammar.
+const PROBLEMS: [(&str, &str); 17] = [
+    ("EOF while parsing a list", "the text ends inside a list"),
+    (
+        "EOF while parsing an object",
+        "the text ends inside an object",
+    ),
+    (
+        "EOF while parsing a string",
+        "the text ends inside a string",
+    ),
+    (
+        "EOF while parsing a value",
+        "the text ends where a value is expected",
+    ),
+    ("expected `:`", "`:` is expected after a member's name"),
+    ("expected `,` or `]`", "`,` or `]` is expected"),
+    ("expected `,` or `}`", "`,` or `}` is expected"),
+    ("expected ident", "`true`, `false` or `null` is expected"),
+    ("expected value", "a value is expected"),
+    (
+        "key must be a string",
+        "a member's name in double quotes is expected",
+    ),
+    ("trailing comma", "nothing follows `,`"),
+    ("trailing characters", "the end of the text is expected"),
+    (
+        "control character",
+        "a control character in a string is not escaped",
+    ),
+    ("invalid escape", "a string has an unknown escape"),
+    ("invalid number", "a number is not written as in JSON"),
+    ("number out of range", "a number is too large"),
+    (
+        "recursion limit exceeded",
+        "lists and objects are nested more than 127 deep",
+    ),
+];
+
+/// The parser's descriptions of half a surrogate pair.
+const LONE_SURROGATES: [&str; 2] = ["lone leading surrogate", "unexpected end of hex escape"];
+
+/// Why a text is not JSON, and where.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidJson {
+    /// There is nothing in it.
+    #[error("it is empty")]
+    Empty,
+    /// A byte does not belong to UTF-8.
+    #[error("byte {0} is not UTF-8")]
+    NotUtf8(usize),
+    /// It is JSON, and another kind of value than is expected.
+    #[error("it is a value of another type")]
+    OtherType,
+    /// A character is not expected where it is.
+    #[error("line {line}, column {column}: {problem}")]
+    Syntax {
+        /// Counted from 1.
+        line: usize,
+        /// Counted from 1, in characters.
+        column: usize,
+        /// What is expected there.
+        problem: String,
+    },
+}
+
+/// The value that a text is, after a byte order mark if it has one.
+pub(super) fn parse_json<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, InvalidJson> {
+    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+    let text =
+        str::from_utf8(text).map_err(|error| InvalidJson::NotUtf8(error.valid_up_to() + 1))?;
+    serde_json::from_str(text).map_err(|error| {
+        if text.trim().is_empty() {
+            InvalidJson::Empty
+        } else if error.is_data() {
+            InvalidJson::OtherType
+        } else {
+            located(text, &error)
+        }
+    })
+}
+
+fn located(text: &str, error: &serde_json::Error) -> InvalidJson {
+    let is_end = error.classify() == Category::Eof;
+    let number = if is_end {
+        text.split('\n').count()
+    } else {
+        error.line().max(1)
+    };
+    let line = text.split('\n').nth(number - 1).unwrap_or_default();
+    // The parser counts bytes.
+    let at = if is_end {
+        line.len()
+    } else {
+        line.floor_char_boundary(error.column().saturating_sub(1))
+    };
+    let (before, found) = line.split_at(at);
+    let mut problem = problem(&error.to_string());
+    if let Some(found) = found.chars().next()
+        && problem.ends_with("is expected")
+    {
+        problem = format!("{problem}, found {}", shown(found));
+    }
+    InvalidJson::Syntax {
+        line: number,
+        column: before.chars().count() + 1,
+        problem,
+    }
+}
+
+/// A character; by its number, if it could not be seen.
+fn shown(character: char) -> String {
+    if character.is_alphanumeric() || character.is_ascii_punctuation() {
+        format!("`{character}`")
+    } else {
+        format!("U+{:04X}", u32::from(character))
+    }
+}
+
+fn problem(told: &str) -> String {
+    let known = PROBLEMS.iter().find(|(theirs, _)| told.starts_with(theirs));
+    if LONE_SURROGATES
+        .iter()
+        .any(|theirs| told.starts_with(theirs))
+    {
+        return "a string has half of a surrogate pair".to_owned();
+    }
+    match known {
+        Some((_, ours)) => (*ours).to_owned(),
+        // Without its place, which comes before.
+        None => told.split(" at line ").next().unwrap_or(told).to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    fn told(text: &str) -> String {
+        let error = parse_json::<Value>(text.as_bytes()).expect_err("not JSON");
+        error.to_string()
+    }
+
+    #[test]
+    fn invalid_json_is_described_with_its_place() {
+        let deep = "[".repeat(200);
+        let told: Vec<String> = [
+            "",
+            " \n",
+            "{",
+            "{\"a\"",
+            "{\"a\":",
+            "[1",
+            "\"a",
+            "{\"a\" 1}",
+            "{\"a\":}",
+            "{\"a\":1 \"b\":2}",
+            "[1 2]",
+            "[1,]",
+            "{\"a\":1,}",
+            "{a:1}",
+            "{'a':1}",
+            "{}}",
+            "{} {}",
+            "tru",
+            "nul!",
+            "01",
+            "-",
+            "1.",
+            "1e999",
+            "\"\\q\"",
+            "\"\\ud83d\"",
+            "\"\\ud83dx\"",
+            "\"\\udc00\"",
+            "\"a\nb\"",
+            "{\n  \"é\": é\n}",
+            "undefined",
+            "NaN",
+            "\u{feff}\u{feff}{}",
+            &deep,
+        ]
+        .map(told)
+        .into();
+        insta::assert_snapshot!(told.join("\n"), @r#"
+        it is empty
+        it is empty
+        line 1, column 2: the text ends inside an object
+        line 1, column 5: the text ends inside an object
+        line 1, column 6: the text ends where a value is expected
+        line 1, column 3: the text ends inside a list
+        line 1, column 3: the text ends inside a string
+        line 1, column 6: `:` is expected after a member's name
+        line 1, column 6: a value is expected, found `}`
+        line 1, column 8: `,` or `}` is expected, found `"`
+        line 1, column 4: `,` or `]` is expected, found `2`
+        line 1, column 4: nothing follows `,`
+        line 1, column 8: nothing follows `,`
+        line 1, column 2: a member's name in double quotes is expected, found `a`
+        line 1, column 2: a member's name in double quotes is expected, found `'`
+        line 1, column 3: the end of the text is expected, found `}`
+        line 1, column 4: the end of the text is expected, found `{`
+        line 1, column 4: the text ends where a value is expected
+        line 1, column 4: `true`, `false` or `null` is expected, found `!`
+        line 1, column 2: a number is not written as in JSON
+        line 1, column 2: the text ends where a value is expected
+        line 1, column 3: the text ends where a value is expected
+        line 1, column 5: a number is too large
+        line 1, column 3: a string has an unknown escape
+        line 1, column 8: a string has half of a surrogate pair
+        line 1, column 8: a string has half of a surrogate pair
+        line 1, column 7: a string has half of a surrogate pair
+        line 2, column 1: a control character in a string is not escaped
+        line 2, column 8: a value is expected, found `é`
+        line 1, column 1: a value is expected, found `u`
+        line 1, column 1: a value is expected, found `N`
+        line 1, column 1: a value is expected, found U+FEFF
+        line 1, column 128: lists and objects are nested more than 127 deep
+        "#);
+        let latin = parse_json::<Value>(b"{\"a\": \"\xe9\"}").expect_err("not UTF-8");
+        assert_eq!(latin.to_string(), "byte 8 is not UTF-8");
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_skipped() {
+        let parsed = parse_json::<Value>("\u{feff}{\"a\": \"\u{feff}\"}".as_bytes());
+        assert_eq!(parsed, Ok(serde_json::json!({ "a": "\u{feff}" })));
+    }
+}
