@@ -1,0 +1,257 @@
+"""The CloudFormation template, against the settings of the program and by moto.
+
+Usage: stack.py <cruddur program>. Needs cfn-lint, moto[server], boto3 and pg8000.
+
+- Every environment variable of the template's containers is a setting of the command that the
+  container runs, and no required setting is missing.
+- The roles allow exactly the actions of the tested policies in deploy/.
+- moto creates the template's table, user pool and roles. `schema-load --prod` finds the table as
+  expected, and a token of the pool signs in to `serve`.
+"""
+
+import contextlib
+import json
+import os
+import pathlib
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from urllib.parse import urlsplit
+
+import boto3
+import pg8000.native
+from cfnlint.decode import cfn_yaml
+from program import check_variables
+
+ROOT = pathlib.Path(__file__).parents[2]
+REGION = "eu-central-1"
+PASSWORD = "Correct-horse-9"
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def wait_for(port, process):
+    for _ in range(600):
+        assert process.poll() is None, f"{process.args} ended with {process.returncode}"
+        with socket.socket() as attempt:
+            if attempt.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.1)
+    raise TimeoutError(f"nothing listens on port {port}")
+
+
+@contextlib.contextmanager
+def running(command, **options):
+    with subprocess.Popen(command, **options) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+
+
+def template():
+    return json.loads(json.dumps(cfn_yaml.load(str(ROOT / "deploy/cloudformation.yaml"))))
+
+
+def variables(container):
+    return {entry["Name"] for entry in container.get("Environment", []) + container.get("Secrets", [])}
+
+
+def check_settings(program, resources):
+    containers = {
+        container["Name"]: container
+        for container in resources["TaskDefinition"]["Properties"]["ContainerDefinitions"]
+    }
+    for name, command in (("migrate", "migrate"), ("cruddur", "serve")):
+        check_variables(program, command, variables(containers[name]), f"the container {name}")
+
+    # With the template's variables alone, `serve` fails at a store (1) and not at its arguments (2).
+    values = {name: "1" for name in variables(containers["cruddur"])} | {
+        "AWS_COGNITO_USER_POOL_ID": "eu-central-1_Example01",
+        "DATABASE_URL": "postgres://cruddur@127.0.0.1:1/cruddur",
+        "CRUDDUR_CORS_ORIGIN": "https://cruddur.example",
+        "CRUDDUR_DATABASE_PASSWORD_FILE": "/dev/null",
+        "CRUDDUR_DATABASE_WAIT_SECONDS": "0",
+        "REDIS_URL": "rediss://:password@127.0.0.1:1",
+        "AWS_REGION": REGION,
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "PATH": os.environ["PATH"],
+    }
+    done = subprocess.run([program, "serve"], env=values, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1, (done.returncode, done.stderr)
+
+
+def actions(statements):
+    found = set()
+    for statement in statements:
+        action = statement["Action"]
+        found |= {action} if isinstance(action, str) else set(action)
+    return found
+
+
+def check_roles(resources):
+    for role, policy, file in (("TaskRole", "serve", "iam-serve"), ("OperatorRole", "operate", "iam-operate")):
+        policies = {entry["PolicyName"]: entry for entry in resources[role]["Properties"]["Policies"]}
+        tested = json.loads((ROOT / f"deploy/{file}.json").read_text())["Statement"]
+        allowed = actions(policies[policy]["PolicyDocument"]["Statement"])
+        assert allowed == actions(tested), f"{role} and deploy/{file}.json differ: {allowed ^ actions(tested)}"
+
+
+def client(service, endpoint):
+    return boto3.client(
+        service, endpoint_url=endpoint, region_name=REGION, aws_access_key_id="local", aws_secret_access_key="local"
+    )
+
+
+def without_functions(value, known):
+    """A value of the template with its references replaced by what they stand for."""
+    if isinstance(value, list):
+        return [without_functions(entry, known) for entry in value]
+    if not isinstance(value, dict):
+        return value
+    if "Ref" in value:
+        return known[value["Ref"]]
+    if "Fn::GetAtt" in value:
+        return known[".".join(value["Fn::GetAtt"])]
+    if "Fn::Sub" in value:
+        return re.sub(r"\$\{([^}]+)\}", lambda name: known[name[1]], value["Fn::Sub"])
+    return {key: without_functions(entry, known) for key, entry in value.items()}
+
+
+def create_pool(resources, cognito):
+    """The pool and its client. moto's CloudFormation has neither, so they are made with the same
+    properties by Cognito's own calls, whose parameters have the same names."""
+    known = {"AWS::StackName": "cruddur", "FrontEndOrigin": "https://cruddur.example"}
+    known["ApiDomainName"] = "messages.cruddur.example"
+    properties = without_functions(resources["UserPool"]["Properties"], known)
+    pool = cognito.create_user_pool(PoolName=properties.pop("UserPoolName"), **properties)["UserPool"]
+    known["UserPool"] = pool["Id"]
+    properties = without_functions(resources["UserPoolClient"]["Properties"], known)
+    app = cognito.create_user_pool_client(**properties)["UserPoolClient"]
+    return pool, app["ClientId"]
+
+
+def create_stack(resources, pool, endpoint):
+    """Creates the table and the roles; returns their physical IDs."""
+    roles = ("TaskRole", "OperatorRole")
+    known = {
+        "UserPool.Arn": pool["Arn"],
+        "Database.MasterUserSecret.SecretArn": f"arn:aws:secretsmanager:{REGION}:123456789012:secret:database",
+        "Table.Arn": f"arn:aws:dynamodb:{REGION}:123456789012:table/cruddur-messages",
+        "AWS::Partition": "aws",
+        "AWS::AccountId": "123456789012",
+    }
+    part = {name: without_functions(resources[name], known) for name in roles} | {"Table": resources["Table"]}
+    # moto loads a service at its first call, and its CloudFormation knows only those that are loaded.
+    client("dynamodb", endpoint).list_tables()
+    client("iam", endpoint).list_roles()
+    cloudformation = client("cloudformation", endpoint)
+    document = {"AWSTemplateFormatVersion": "2010-09-09", "Resources": part}
+    cloudformation.create_stack(
+        StackName="cruddur", TemplateBody=json.dumps(document), Capabilities=["CAPABILITY_IAM"]
+    )
+    rows = cloudformation.describe_stack_resources(StackName="cruddur")["StackResources"]
+    created = {row["LogicalResourceId"]: row["PhysicalResourceId"] for row in rows}
+    assert set(created) == {*roles, "Table"}, created
+    # moto ignores this property of a table in a template.
+    expiry = resources["Table"]["Properties"]["TimeToLiveSpecification"]
+    client("dynamodb", endpoint).update_time_to_live(TableName=created["Table"], TimeToLiveSpecification=expiry)
+    return created
+
+
+def sign_in(cognito, pool, app):
+    """A user of the pool and an access token of that user."""
+    cognito.admin_create_user(
+        UserPoolId=pool,
+        Username="ada@example.com",
+        UserAttributes=[
+            {"Name": "email", "Value": "ada@example.com"},
+            {"Name": "name", "Value": "Ada"},
+            {"Name": "preferred_username", "Value": "ada"},
+        ],
+    )
+    cognito.admin_set_user_password(UserPoolId=pool, Username="ada@example.com", Password=PASSWORD, Permanent=True)
+    answer = cognito.admin_initiate_auth(
+        UserPoolId=pool,
+        ClientId=app,
+        AuthFlow="ADMIN_USER_PASSWORD_AUTH",
+        AuthParameters={"USERNAME": "ada@example.com", "PASSWORD": PASSWORD},
+    )
+    return answer["AuthenticationResult"]["AccessToken"]
+
+
+def ask(port, token, document):
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/graphql",
+        json.dumps({"query": document}).encode(),
+        {"content-type": "application/json", "authorization": f"Bearer {token}"},
+    )
+    return json.load(urllib.request.urlopen(request, timeout=10))
+
+
+def check_stack(program, resources, endpoint, database_url):
+    cognito = client("cognito-idp", endpoint)
+    pool, app = create_pool(resources, cognito)
+    created = create_stack(resources, pool, endpoint)
+    environment = {
+        "PATH": os.environ["PATH"],
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_REGION": REGION,
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "DATABASE_URL": database_url,
+        "DDB_MESSAGE_TABLE": created["Table"],
+        "AWS_COGNITO_USER_POOL_ID": pool["Id"],
+        "AWS_COGNITO_USER_POOL_CLIENT_ID": app,
+        "COGNITO_JWKS_URL": f"{endpoint}/{pool['Id']}/.well-known/jwks.json",
+    }
+    loaded = subprocess.run([program, "schema-load", "--prod"], env=environment, capture_output=True, text=True)
+    assert loaded.returncode == 0, (loaded.stdout, loaded.stderr)
+    print(loaded.stdout.splitlines()[0])
+
+    parts = urlsplit(database_url)
+    connection = pg8000.native.Connection(
+        parts.username, host=parts.hostname, port=parts.port, password=parts.password, database=parts.path[1:]
+    )
+    connection.run("INSERT INTO public.users (handle, display_name, email) VALUES ('ada', 'Ada', 'ada@example.com')")
+    connection.close()
+    token = sign_in(cognito, pool["Id"], app)
+    subprocess.run([program, "update-cognito-user-ids"], env=environment, check=True, capture_output=True)
+
+    port = free_port()
+    with running([program, "serve", "--listen", f"127.0.0.1:{port}"], env=environment) as serving:
+        wait_for(port, serving)
+        answer = ask(port, token, "{ viewer { handle } }")
+    assert answer == {"data": {"viewer": {"handle": "ada"}}}, answer
+
+
+def main():
+    program = str(pathlib.Path(sys.argv[1]).resolve())
+    stack = template()
+    check_settings(program, stack["Resources"])
+    check_roles(stack["Resources"])
+    port = free_port()
+    moto = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    dev = [program, "dev", "--json", "--listen", "127.0.0.1:0"]
+    dev += [argument for name in ("dynamodb", "postgres", "issuer") for argument in (f"--{name}-port", "0")]
+    with (
+        running(moto, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as moto,
+        running(dev, stdout=subprocess.PIPE, text=True) as dev,
+    ):
+        wait_for(port, moto)
+        database_url = json.loads(dev.stdout.readline())["database_url"]
+        check_stack(program, stack["Resources"], f"http://127.0.0.1:{port}", database_url)
+    print("the template's settings, roles, table and user pool are those of the program")
+    print("1 passed, 0 failed")
+
+
+if __name__ == "__main__":
+    main()
