@@ -68,8 +68,10 @@ fn configuration(folder: &TempDir, http: &str) -> String {
     let folder = folder.path().display();
     let kinds = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
     let temporary = kinds.map(|kind| format!("{kind}_temp_path {folder}/{kind};\n"));
+    // As root, it gives its folders to another user unless it is told a user,
+    // whom a user namespace may not have.
     format!(
-        "daemon off;\nmaster_process off;\npid {folder}/pid;\nerror_log stderr crit;\nevents {{}}\n\
+        "user root;\ndaemon off;\nmaster_process off;\npid {folder}/pid;\nerror_log stderr crit;\nevents {{}}\n\
          http {{\naccess_log off;\n{}{http}\n}}\n",
         temporary.concat()
     )
