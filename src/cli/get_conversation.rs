@@ -126,6 +126,11 @@ impl GetConversationArgs {
             return Err(CliError::Usage("--between takes two handles".to_owned()));
         };
         let [one, other] = self.people.find([one, other]).await?;
+        if one.id == other.id {
+            return Err(CliError::Usage(
+                "a message group has two users: name two handles".to_owned(),
+            ));
+        }
         let group = MessageGroupId::of_pair(one.id, other.id);
         match messages.find_head(group).await? {
             Some(HeadRecord::Head(_)) => return Ok(group),

@@ -40,7 +40,7 @@ impl FromStr for Moment {
             .map(|day| day.and_time(NaiveTime::MIN).and_utc())
             .or_else(|_| DateTime::parse_from_rfc3339(text).map(|time| time.to_utc()))
             .map_err(|_| {
-                "a day like 2026-11-22, or a time like 2026-11-22T06:29:00Z, would be right"
+                "expected a day such as 2026-11-22, or a time such as 2026-11-22T06:29:00Z"
                     .to_owned()
             })?;
         SortKey::parse(SortKey::at(time).as_str()).map_err(|error| error.to_string())?;

@@ -59,12 +59,23 @@ pub enum NoCredentials {
         /// What failed.
         cause: String,
     },
+    /// The file with a web identity token cannot be read.
+    #[error("AWS_WEB_IDENTITY_TOKEN_FILE names {path}, which cannot be read: {cause}")]
+    TokenFile {
+        /// Its path.
+        path: String,
+        /// What failed.
+        cause: String,
+    },
     /// They are configured, but cannot be loaded.
     #[error("{0}")]
     Failed(String),
     /// No region.
     #[error("no AWS region was found: set AWS_REGION, or a region in the profile")]
     Region,
+    /// The region cannot be part of an address.
+    #[error("the AWS region {0:?} is not the name of a region, such as eu-central-1")]
+    InvalidRegion(String),
 }
 
 /// Asks for credentials, as the first call would.
@@ -95,8 +106,19 @@ async fn explain(error: &CredentialsError) -> NoCredentials {
         (None, CredentialsError::CredentialsNotLoaded(_)) => {
             half_a_key().unwrap_or(NoCredentials::Missing)
         }
-        (None, error) => NoCredentials::Failed(credentials_cause(error)),
+        (None, error) => {
+            unreadable_token().unwrap_or_else(|| NoCredentials::Failed(credentials_cause(error)))
+        }
     }
+}
+
+/// The token file, if that is what cannot be read: the SDK's error does not
+/// name it.
+fn unreadable_token() -> Option<NoCredentials> {
+    let path = std::env::var("AWS_WEB_IDENTITY_TOKEN_FILE").ok()?;
+    let error = std::fs::File::open(&path).err()?;
+    let cause = causes(&error);
+    Some(NoCredentials::TokenFile { path, cause })
 }
 
 fn half_a_key() -> Option<NoCredentials> {

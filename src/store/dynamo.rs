@@ -41,11 +41,13 @@ pub enum DynamoTarget {
 pub async fn check_credentials(target: &DynamoTarget) -> Result<(), NoCredentials> {
     let config = sdk_config(target).await;
     // A variable that is set but empty counts as unset.
-    if config
-        .region()
-        .is_none_or(|region| region.as_ref().is_empty())
-    {
+    let region = config.region().map(AsRef::as_ref).unwrap_or_default();
+    if region.is_empty() {
         return Err(NoCredentials::Region);
+    }
+    let is_in_names = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    if !region.chars().all(is_in_names) {
+        return Err(NoCredentials::InvalidRegion(region.to_owned()));
     }
     find_credentials(&config).await
 }

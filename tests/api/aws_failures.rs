@@ -304,6 +304,7 @@ async fn endpoints_that_cannot_be_reached_are_reported_in_plain_words() {
     );
 }
 
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 #[tokio::test]
 async fn credentials_that_cannot_be_loaded_are_reported_in_plain_words() {
     let home = tempfile::tempdir().expect("a directory");
@@ -355,6 +356,23 @@ async fn credentials_that_cannot_be_loaded_are_reported_in_plain_words() {
         ),
         ("half a key", "", &[("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")]),
         (
+            "no such region",
+            "",
+            &[
+                ("AWS_ACCESS_KEY_ID", "a"),
+                ("AWS_SECRET_ACCESS_KEY", "b"),
+                ("AWS_REGION", "eu west"),
+            ],
+        ),
+        (
+            "web identity",
+            "",
+            &[
+                ("AWS_ROLE_ARN", "arn:aws:iam::1:role/a"),
+                ("AWS_WEB_IDENTITY_TOKEN_FILE", "/nonexistent/token"),
+            ],
+        ),
+        (
             "no region",
             "",
             &[
@@ -390,6 +408,8 @@ async fn credentials_that_cannot_be_loaded_are_reported_in_plain_words() {
     process prints no JSON: cruddur: the AWS credentials could not be loaded: Error retrieving credentials from external process, could not parse response: invalid JSON in response: Error at offset 0: unexpected token 's'. Expected one of '{', '[', '"', 'null', 'true', 'false', <number>
     loop: cruddur: the AWS profiles one, two refer to each other in a circle
     half a key: cruddur: no AWS credentials were found: AWS_ACCESS_KEY_ID is set, but AWS_SECRET_ACCESS_KEY is not
+    no such region: cruddur: the AWS region "eu west" is not the name of a region, such as eu-central-1
+    web identity: cruddur: AWS_WEB_IDENTITY_TOKEN_FILE names /nonexistent/token, which cannot be read: No such file or directory
     no region: cruddur: no AWS region was found: set AWS_REGION, or a region in the profile
     "#);
 }

@@ -550,6 +550,7 @@ async fn bad_input_is_told_in_one_line_that_says_how_to_go_on() {
         &["check", "--table", "another"],
         &["scan", "--endpoint-url", "http://127.0.0.1:1"],
         &["seed", "--between", "luu", "luu"],
+        &["get-conversation", "--between", "luu", "luu"],
         &["drop", "--table", "another", "--yes"],
         &[
             "update-cognito-user-ids",
@@ -589,6 +590,7 @@ async fn bad_input_is_told_in_one_line_that_says_how_to_go_on() {
     cruddur: there is no table another at http://here: create it with `cruddur schema-load`, or name another with --table
     cruddur: DynamoDB at http://127.0.0.1:1 is not available: Connection refused. Start it, or name another with --endpoint-url or --prod.
     cruddur: nobody has a conversation with themselves: name two handles
+    cruddur: a message group has two users: name two handles
     cruddur: there is no table another at http://here
     cruddur: no AWS credentials were found: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run `aws sso login`
     cruddur: no AWS credentials were found: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run `aws sso login`

@@ -59,6 +59,7 @@ def make_pool(cognito):
     subs = {}
     others = {
         "nameless": [],
+        "capitals": [{"Name": "preferred_username", "Value": "CAPITALS"}],
         "stranger": [{"Name": "preferred_username", "Value": "not-in-postgres"}],
         "twin-one": [{"Name": "preferred_username", "Value": "twin"}],
         "twin-two": [{"Name": "preferred_username", "Value": "twin"}],
@@ -79,7 +80,7 @@ def database(url):
 
 
 def make_users(connection):
-    for name in [*USERS, "twin"]:
+    for name in [*USERS, "twin", "capitals", "without-user"]:
         connection.run(
             "INSERT INTO public.users (handle, display_name, email, cognito_user_id) "
             "VALUES (:handle, :handle, :email, NULL)",
@@ -113,9 +114,12 @@ def check_update(program, environment, connection, subs):
     assert tried["changed"] == USERS and ids(connection) == {}, tried
     updated = update(program, environment)
     assert updated["changed"] == USERS and updated["right"] == [], updated
-    assert updated["withoutRow"] == ["not-in-postgres"], updated
+    assert updated["withoutRow"] == ["CAPITALS", "not-in-postgres"], updated
     assert updated["withoutPreferredUsername"] == ["nameless"], updated
     assert updated["heldTwice"] == ["twin"], updated
+    assert updated["similar"] == [{"inPool": ["CAPITALS"], "inTable": ["capitals"]}], updated
+    assert {"capitals", "without-user"} <= set(updated["withoutUser"]), updated
+    assert not {*USERS, "twin"} & set(updated["withoutUser"]), updated
     assert ids(connection) == {name: subs[name] for name in USERS}
     again = update(program, environment)
     assert again["changed"] == [] and again["right"] == USERS, again
