@@ -26,6 +26,7 @@ mod serve;
 mod signals;
 mod span;
 mod text;
+mod throttling;
 mod update_cognito_user_ids;
 
 use std::process::ExitCode;

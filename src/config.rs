@@ -41,6 +41,26 @@ pub struct TableArgs {
     pub table: String,
 }
 
+/// Whether the table may have a stream.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct StreamArgs {
+    /// Accept a table with a stream, although the original's stream function
+    /// may read it, which would undo what is written here
+    #[arg(long, env = "CRUDDUR_ALLOW_STREAM")]
+    pub allow_stream: bool,
+}
+
+/// Limit of what a reading command consumes.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct ReadUnitsArgs {
+    /// Consume at most so many read units a second, all parts together
+    ///
+    /// Without it a command reads as fast as DynamoDB answers, and slows down
+    /// where it is throttled.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub read_units: Option<u32>,
+}
+
 /// Where an operator's command finds DynamoDB.
 #[derive(Args, Clone, Debug)]
 pub struct OperatorArgs {

@@ -1,8 +1,12 @@
 //! `check`: whether everything in the table is as it has to be.
 
-use std::collections::BTreeMap;
+mod accept;
+mod resume;
+
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
 
 use clap::Args;
 use futures_util::{StreamExt, stream};
@@ -13,13 +17,21 @@ use super::CliError;
 use super::operator::{Operator, Session};
 use super::output::{self, Format};
 use super::people::PeopleArgs;
-use super::scan::pages;
+use super::scan::{PageLimits, pages};
 use crate::clock::Clock;
+use crate::config::{ReadUnitsArgs, StreamArgs};
 use crate::messaging::{Finding, FindingKind, Inspector, Unmended};
 use crate::store::ScannedItem;
+use accept::{Accepted, FindingLine};
+use resume::{Run, State, StateFile};
 
 /// How many items are looked at side by side.
 const AT_ONCE: usize = 16;
+/// How many items are checked between two writes of the state: what a run that
+/// is killed has to do again, for each segment.
+const PAGE: usize = 100;
+/// How many segments there are by default.
+const SEGMENTS: u16 = 4;
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
@@ -31,7 +43,8 @@ Messages are the truth, and never deleted. This is what --repair does:
 
   missing-head           writes head, rows and alias as the first write of the
                          group would; a newest message at whose microsecond
-                         another group has its row moves by one
+                         another group has its row moves by one. What else is
+                         wrong with the rows is counted beside it
   unreachable-messages   the same, where two people have sent the messages
   wrong-head             head and rows follow the newest message
   missing-row, stale-row both rows are written anew
@@ -46,36 +59,82 @@ Messages are the truth, and never deleted. This is what --repair does:
   unreadable-item, future-key, not-checked
                          nothing: what would be right is not known
 
-What is deleted is printed before. Nothing is deleted or numbered anew because
-of a message that cannot be read. Names that the table has lost are asked of
-Postgres. Readers and writers may go on meanwhile.
+What is deleted is printed before. Every repair is read back: one that a strongly
+consistent read does not show counts as not mended. Nothing is deleted or
+numbered anew because of a message that cannot be read. Names that the table has
+lost are asked of Postgres. Readers and writers may go on meanwhile. --repair
+refuses a table with a stream.
+
+Who takes part in a group follows from its rows, and later from its head. Messages
+of other users, as the original allowed them, change nothing about that.
+
+Throttled calls are repeated without a time limit, and all segments slow down
+together. With --resume, a run that was interrupted or killed continues where it
+stopped, and counts what it had found.
+
+A finding that nothing repairs can be accepted: write what is left to a file with
+--write-accepted, read it, and pass it to later runs with --accept. Exit code and
+--repair pass over what is in the file; anything else fails the run as before.
+Kind, key and detail of a finding decide (future-key and not-checked: kind and
+key). Lines of the file that begin with # are passed over.
 
 Examples:
   cruddur check
   cruddur check --repair --prod
+  cruddur check --repair --prod --resume check.state --read-units 50
+  cruddur check --write-accepted accepted.jsonl
+  cruddur check --accept accepted.jsonl
   cruddur check | jq -r .kind | sort | uniq -c")]
 pub(super) struct CheckArgs {
     /// Mend what can be mended without guessing
     #[arg(long)]
     repair: bool,
-    /// Read in so many parts side by side
-    #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
-    segments: u16,
+    /// Read in so many parts side by side; 4, or as many as the run had that is
+    /// continued
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    segments: Option<u16>,
+    /// Keep the state of the run in this file, and continue from it if it exists;
+    /// it is deleted when the run is complete
+    #[arg(long, value_name = "FILE")]
+    resume: Option<PathBuf>,
+    /// Pass over the findings in this file
+    #[arg(long, value_name = "FILE")]
+    accept: Option<PathBuf>,
+    /// Write all findings that are left to this file, for --accept
+    #[arg(long, value_name = "FILE")]
+    write_accepted: Option<PathBuf>,
+    #[command(flatten)]
+    read_units: ReadUnitsArgs,
+    #[command(flatten)]
+    stream: StreamArgs,
     #[command(flatten)]
     operator: Operator,
     #[command(flatten)]
     people: PeopleArgs,
 }
 
-/// What was found, by kind: how many, and how many of them were mended.
-#[derive(Default)]
-struct Summary {
-    items: u64,
-    findings: BTreeMap<FindingKind, [u64; 2]>,
+/// What became of a finding.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Left,
+    Mended,
+    Accepted,
+}
+
+/// A run: where it is, and what it works with.
+struct Check<'a> {
+    session: &'a Session,
+    inspector: &'a Inspector,
+    progress: ProgressBar,
+    accepted: Mutex<Accepted>,
+    repair: bool,
+    /// Whether what is left has to be remembered.
+    remembers: bool,
 }
 
 impl CheckArgs {
     pub async fn run(self) -> Result<ExitCode, CliError> {
+        let accepted = self.accept.as_deref().map(Accepted::read).transpose()?;
         let session = self.connect().await?;
         let users = if self.repair {
             let users = self.people.connect().await;
@@ -88,67 +147,154 @@ impl CheckArgs {
             None
         };
         let inspector = Inspector::new(session.messages.clone(), users, Clock::system());
-        let checked = self.check(&session, &inspector).await;
-        session.explained(checked)?.finish(&session)
+        let check = Check {
+            session: &session,
+            inspector: &inspector,
+            progress: output::progress("items checked:"),
+            accepted: Mutex::new(accepted.unwrap_or_default()),
+            repair: self.repair,
+            remembers: self.write_accepted.is_some(),
+        };
+        let checked = self.check(&check).await;
+        check.progress.finish_and_clear();
+        let state = session.explained(checked)?;
+        if let Some(path) = &self.write_accepted {
+            accept::write(path, &state.left)?;
+        }
+        finish(&state, &session)
     }
 
     async fn connect(&self) -> Result<Session, CliError> {
         if self.repair {
             self.operator.refuse_elsewhere()?;
         }
-        let session = self.operator.connect().await?;
+        let session = self.operator.connect_limited(self.read_units).await?;
         if self.repair && session.format == Format::Raw {
             let why = "--repair prints what it deletes: not with --output raw";
             return Err(CliError::Usage(why.to_owned()));
         }
+        if self.repair {
+            let refused = session.refuse_stream(self.stream).await;
+            session.explained(refused)?;
+        }
         Ok(session)
     }
 
-    async fn check(&self, session: &Session, inspector: &Inspector) -> Result<Summary, CliError> {
-        let mut summary = Summary::default();
-        let progress = output::progress("items checked:");
-        let mut pages = pages(&session.messages, self.segments, None, |items| items);
+    /// Checks the table from where the state says, and keeps the state after
+    /// each page.
+    async fn check(&self, check: &Check<'_>) -> Result<State, CliError> {
+        let session = check.session;
+        let run = Run::new(session.messages.table(), session.place(), self.repair);
+        let file = self.resume.clone().map(StateFile::new);
+        let begun = match &file {
+            Some(file) => file.read(&run, self.segments)?,
+            None => None,
+        };
+        let is_resumed = begun.is_some();
+        let mut state = begun.unwrap_or_else(|| State::new(run, self.segments.unwrap_or(SEGMENTS)));
+        if is_resumed {
+            check.progress.inc(state.items);
+            output::remark(&format!("continuing after {} items", state.items));
+        }
+        let checked = check.pages(&mut state, file.as_ref()).await;
+        if let (Err(_), Some(file)) = (&checked, &file) {
+            let path = file.path().display();
+            output::remark(&format!("--resume {path} continues this run"));
+        }
+        let is_complete = checked?;
+        if let (true, Some(file)) = (is_complete, &file) {
+            file.delete()?;
+        }
+        // Those of the part before an interruption are not found again.
+        if is_complete && !is_resumed {
+            check.report_outdated();
+        }
+        Ok(state)
+    }
+}
+
+impl Check<'_> {
+    /// Checks the pages that are left; whether that was all of them.
+    async fn pages(&self, state: &mut State, file: Option<&StateFile>) -> Result<bool, CliError> {
+        let limits = PageLimits {
+            page: Some(PAGE),
+            all: None,
+        };
+        let parts = state.parts();
+        let mut pages = pages(&self.session.messages, parts, limits, |items| items);
         while let Some(page) = pages.recv().await {
-            let items = page?;
-            let seen_to = |item| self.see_to(session, inspector, &progress, item);
-            let mut seen = stream::iter(items).map(seen_to).buffer_unordered(AT_ONCE);
-            while let Some(findings) = seen.next().await {
-                summary.items += 1;
-                progress.inc(1);
-                for (kind, mended) in findings? {
-                    summary.count(kind, mended);
+            let page = page?;
+            let look_at = |item| self.finalize(item);
+            let mut checked = stream::iter(page.items)
+                .map(look_at)
+                .buffer_unordered(AT_ONCE);
+            while let Some(findings) = checked.next().await {
+                state.items += 1;
+                self.progress.inc(1);
+                for (finding, fate) in findings? {
+                    self.count(state, &finding, fate);
                 }
             }
             if !output::is_read() {
-                break;
+                return Ok(false);
+            }
+            state.advance(page.segment, page.next);
+            if let Some(file) = file {
+                file.write(state)?;
             }
         }
-        progress.finish_and_clear();
-        Ok(summary)
+        Ok(true)
+    }
+
+    fn count(&self, state: &mut State, finding: &Finding, fate: Fate) {
+        let kind = finding.kind.name().to_owned();
+        let [found, mended, accepted] = state.findings.entry(kind).or_default();
+        *found += 1;
+        *mended += u64::from(fate == Fate::Mended);
+        *accepted += u64::from(fate == Fate::Accepted);
+        if self.remembers && fate != Fate::Mended {
+            state.left.push(FindingLine::of(finding));
+        }
+    }
+
+    fn accepts(&self, finding: &Finding) -> bool {
+        let mut accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
+        accepted.accepts(finding)
+    }
+
+    fn report_outdated(&self) {
+        let accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
+        if accepted.outdated() > 0 {
+            output::remark(&format!(
+                "{} accepted findings were not found any more",
+                accepted.outdated()
+            ));
+        }
+    }
+
+    fn print(&self, line: &Value) -> Result<(), CliError> {
+        if self.session.format == Format::Raw {
+            return Ok(());
+        }
+        self.progress.suspend(|| output::print(&output::line(line)))
     }
 
     /// Looks at one item, prints what is wrong, and mends it if that is asked
-    /// for: whether each finding was mended.
-    async fn see_to(
-        &self,
-        session: &Session,
-        inspector: &Inspector,
-        progress: &ProgressBar,
-        item: ScannedItem,
-    ) -> Result<Vec<(FindingKind, bool)>, CliError> {
-        let print = |line: &Value| {
-            if session.format == Format::Raw {
-                return Ok(());
-            }
-            progress.suspend(|| output::print(&output::line(line)))
-        };
-        let mut seen = Vec::new();
+    /// for.
+    async fn finalize(&self, item: ScannedItem) -> Result<Vec<(Finding, Fate)>, CliError> {
+        let mut all = Vec::new();
         let mut group_mended = None;
-        for finding in inspector.inspect(item).await? {
-            print(&as_json(&finding, self.repair))?;
+        for finding in self.inspector.inspect(item).await? {
+            let is_accepted = self.accepts(&finding);
+            self.print(&as_json(&finding, self.repair, is_accepted))?;
             // What is not printed is not deleted.
-            if !self.repair || !output::is_read() {
-                seen.push((finding.kind, false));
+            if is_accepted || !self.repair || !output::is_read() {
+                let fate = if is_accepted {
+                    Fate::Accepted
+                } else {
+                    Fate::Left
+                };
+                all.push((finding, fate));
                 continue;
             }
             let mended = match &group_mended {
@@ -156,24 +302,31 @@ impl CheckArgs {
                 Some((group, mended)) if Some(group) == finding.group.as_ref() => {
                     Clone::clone(mended)
                 }
-                _ => Box::pin(inspector.mend(&finding)).await?,
+                _ => Box::pin(self.inspector.mend(&finding)).await?,
             };
             group_mended = finding.group.map(|group| (group, mended.clone()));
-            print(&outcome_json(&finding, &mended))?;
-            seen.push((finding.kind, mended.is_ok()));
+            self.print(&outcome_json(&finding, &mended))?;
+            let fate = if mended.is_ok() {
+                Fate::Mended
+            } else {
+                Fate::Left
+            };
+            all.push((finding, fate));
         }
-        Ok(seen)
+        Ok(all)
     }
 }
 
-fn as_json(finding: &Finding, repair: bool) -> Value {
+fn as_json(finding: &Finding, repair: bool, is_accepted: bool) -> Value {
     let mut line = json!({
         "kind": finding.kind.name(),
         "key": finding.key,
         "messageGroupUuid": finding.group,
         "detail": finding.detail,
     });
-    if let (Some(item), true) = (&finding.deletes, repair) {
+    if is_accepted {
+        line["accepted"] = json!(true);
+    } else if let (Some(item), true) = (&finding.deletes, repair) {
         line["deletes"] = item.to_json();
     }
     line
@@ -191,36 +344,37 @@ fn outcome_json(finding: &Finding, mended: &Result<(), Unmended>) -> Value {
     line
 }
 
-impl Summary {
-    fn count(&mut self, kind: FindingKind, is_mended: bool) {
-        let [found, mended] = self.findings.entry(kind).or_default();
-        *found += 1;
-        *mended += u64::from(is_mended);
-    }
-
-    fn finish(&self, session: &Session) -> Result<ExitCode, CliError> {
-        let mut told = format!("{} items checked", self.items);
-        let mut by_kind = Map::new();
-        for (kind, [found, mended]) in &self.findings {
-            // Writing to a string does not fail.
-            let _ = write!(told, ", {found} {kind}");
-            if *mended > 0 {
-                let _ = write!(told, " ({mended} mended)");
-            }
-            by_kind.insert(
-                kind.to_string(),
-                json!({ "found": found, "mended": mended }),
-            );
+/// Prints the summary. Exit code 1 if something is left that is not accepted.
+fn finish(state: &State, session: &Session) -> Result<ExitCode, CliError> {
+    let mut told = format!("{} items checked", state.items);
+    let mut by_kind = Map::new();
+    let kinds = FindingKind::ALL.iter().map(|kind| kind.name());
+    let found = kinds.filter_map(|kind| state.findings.get(kind).map(|counts| (kind, counts)));
+    for (kind, [found, mended, accepted]) in found {
+        // Writing to a string does not fail.
+        let _ = write!(told, ", {found} {kind}");
+        let parts = [(mended, "mended"), (accepted, "accepted")];
+        let parts = parts.iter().filter(|(count, _)| **count > 0);
+        let parts: Vec<String> = parts
+            .map(|(count, what)| format!("{count} {what}"))
+            .collect();
+        if !parts.is_empty() {
+            let _ = write!(told, " ({})", parts.join(", "));
         }
-        if self.findings.is_empty() {
-            told.push_str(", all is as it has to be");
-        }
-        output::remark(&told);
-        session.finish_lines(Map::from_iter([
-            ("items".to_owned(), json!(self.items)),
-            ("findings".to_owned(), Value::Object(by_kind)),
-        ]))?;
-        let left = self.findings.values().any(|[found, mended]| mended < found);
-        Ok(ExitCode::from(u8::from(left)))
+        by_kind.insert(
+            kind.to_owned(),
+            json!({ "found": found, "mended": mended, "accepted": accepted }),
+        );
     }
+    if state.findings.is_empty() {
+        told.push_str(", all is as it has to be");
+    }
+    output::remark(&told);
+    session.finish_lines(Map::from_iter([
+        ("items".to_owned(), json!(state.items)),
+        ("findings".to_owned(), Value::Object(by_kind)),
+    ]))?;
+    let mut counts = state.findings.values();
+    let is_left = counts.any(|[found, mended, accepted]| mended + accepted < *found);
+    Ok(ExitCode::from(u8::from(is_left)))
 }

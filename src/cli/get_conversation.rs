@@ -16,6 +16,7 @@ use super::people::{PeopleArgs, user_json};
 use super::signals::{INTERRUPTED, stop};
 use super::span::SpanArgs;
 use super::text;
+use crate::config::ReadUnitsArgs;
 use crate::model::{End, HeadRecord, Message, MessageGroupId, PageRequest, Place, SortKey};
 use crate::store::{Consistency, StoreError};
 
@@ -49,6 +50,8 @@ pub(super) struct GetConversationArgs {
     #[arg(long, conflicts_with_all = ["to", "year"])]
     follow: bool,
     #[command(flatten)]
+    read_units: ReadUnitsArgs,
+    #[command(flatten)]
     operator: Operator,
     #[command(flatten)]
     people: PeopleArgs,
@@ -57,7 +60,7 @@ pub(super) struct GetConversationArgs {
 impl GetConversationArgs {
     pub async fn run(self) -> Result<ExitCode, CliError> {
         let bounds = self.span.bounds()?;
-        let session = self.operator.connect().await?;
+        let session = self.operator.connect_limited(self.read_units).await?;
         let shown = self.show(&session, bounds).await;
         session.finish_list(session.explained(shown)?)?;
         // It is followed until Ctrl-C, or until nobody reads.

@@ -11,6 +11,7 @@ use super::output::{self, List};
 use super::people::{PeopleArgs, user_json};
 use super::span::SpanArgs;
 use super::text;
+use crate::config::ReadUnitsArgs;
 use crate::model::{End, MessageGroup, PageRequest, Place, User};
 use crate::store::Consistency;
 
@@ -29,6 +30,8 @@ pub(super) struct ListConversationsArgs {
     #[command(flatten)]
     span: SpanArgs,
     #[command(flatten)]
+    read_units: ReadUnitsArgs,
+    #[command(flatten)]
     operator: Operator,
     #[command(flatten)]
     people: PeopleArgs,
@@ -39,7 +42,7 @@ impl ListConversationsArgs {
         // In the order of the list, which is newest first.
         let [before, after] = self.span.bounds()?;
         let [user] = self.people.find([&self.handle]).await?;
-        let session = self.operator.connect().await?;
+        let session = self.operator.connect_limited(self.read_units).await?;
         let shown = self.show(&session, &user, [before, after]).await;
         session.finish_list(session.explained(shown)?)?;
         Ok(ExitCode::SUCCESS)

@@ -5,10 +5,11 @@ use serde_json::{Map, Value, json};
 
 use super::CliError;
 use super::output::{self, Format, List, OutputArgs};
-use crate::config::{OperatorArgs, TableArgs};
+use super::throttling::ThrottlingReport;
+use crate::config::{OperatorArgs, ReadUnitsArgs, StreamArgs, TableArgs};
 use crate::store::{
-    DynamoTarget, MessageStore, Reason, Service, StoreError, check_credentials, connect_dynamo,
-    connect_dynamo_patiently,
+    DynamoTarget, MessageStore, Pacer, Reason, Service, StoreError, check_credentials,
+    connect_dynamo, connect_dynamo_patiently,
 };
 
 /// AWS itself, in words.
@@ -29,20 +30,30 @@ pub(super) struct Session {
     pub messages: MessageStore,
     place: String,
     pub format: Format,
+    _throttling: ThrottlingReport,
 }
 
 impl Operator {
     /// The store. Asks for credentials where it is AWS itself.
     pub async fn connect(&self) -> Result<Session, CliError> {
+        self.connect_limited(ReadUnitsArgs { read_units: None })
+            .await
+    }
+
+    /// The store, whose reads are limited. Its calls wait out throttling.
+    pub async fn connect_limited(&self, limit: ReadUnitsArgs) -> Result<Session, CliError> {
         let target = self.dynamodb.target();
         check_credentials(&target).await?;
         let format = self.output.format();
         let echo = (format == Format::Raw).then(output::echo);
         let client = connect_dynamo_patiently(&target).await;
+        let pacer = Pacer::new(limit.read_units);
+        let table = self.table.table.clone();
         let session = Session {
-            messages: MessageStore::echoing(&client, self.table.table.clone(), echo),
+            messages: MessageStore::paced(&client, table, echo, pacer.clone()),
             place: self.place(),
             format,
+            _throttling: ThrottlingReport::start(pacer),
         };
         // A wrong address is told at once, and not after all the patience.
         let impatient = connect_dynamo(&target).await;
@@ -86,7 +97,28 @@ pub(super) fn elsewhere(place: &str) -> CliError {
     ))
 }
 
+/// A table has a stream.
+pub(super) fn stream_refusal(table: &str) -> CliError {
+    CliError::Failed(format!(
+        "the table {table} has a stream, and the original's stream function behind it would undo what is written here: \
+         switch the stream off, or say --allow-stream if nothing is behind it that writes"
+    ))
+}
+
 impl Session {
+    /// Where the table is, in words.
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// Refuses to write to a table with a stream, unless that is allowed.
+    pub async fn refuse_stream(&self, stream: StreamArgs) -> Result<(), CliError> {
+        if !stream.allow_stream && self.messages.has_stream().await? {
+            return Err(stream_refusal(self.messages.table()));
+        }
+        Ok(())
+    }
+
     /// For the end: what it cost, on standard error and in the JSON.
     pub fn finish(&self, result: Map<String, Value>) -> Result<(), CliError> {
         let cost = self.messages.cost();

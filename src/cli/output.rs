@@ -69,11 +69,44 @@ pub(super) fn print(text: &str) -> Result<(), CliError> {
     }
 }
 
-/// Writes one line to standard error, beside the data.
+/// Writes one line to standard error, beside the data and above the progress.
 pub(super) fn remark(text: &str) {
-    // Nobody is left to be told when standard error is gone.
     let lines: Vec<String> = text.lines().map(plain).collect();
-    let _ = writeln!(std::io::stderr(), "{}", lines.join("\n"));
+    let write = || {
+        // Nobody is left to be told when standard error is gone.
+        let _ = writeln!(std::io::stderr(), "{}", lines.join("\n"));
+    };
+    match shown_progress() {
+        Some((bar, _)) => bar.suspend(write),
+        None => write(),
+    }
+}
+
+/// The progress that is shown now, and what it counts.
+static PROGRESS: Mutex<Option<(ProgressBar, &'static str)>> = Mutex::new(None);
+
+fn shown_progress() -> Option<(ProgressBar, &'static str)> {
+    let shown = PROGRESS.lock().unwrap_or_else(PoisonError::into_inner);
+    shown.clone().filter(|(bar, _)| !bar.is_finished())
+}
+
+/// Shows in the progress whether the command waits for capacity.
+pub(super) fn show_waiting(waits: bool) {
+    if let Some((bar, doing)) = shown_progress() {
+        bar.set_message(if waits {
+            format!("throttled by DynamoDB, waiting for capacity; {doing}")
+        } else {
+            doing.to_owned()
+        });
+    }
+}
+
+/// What the progress has counted so far, to be added to a line.
+pub(super) fn position() -> String {
+    let shown = shown_progress();
+    shown.map_or_else(String::new, |(bar, doing)| {
+        format!(" ({doing} {})", bar.position())
+    })
 }
 
 /// Prints each answer as it came, on a line of its own.
@@ -259,5 +292,7 @@ pub(super) fn progress(doing: &'static str) -> ProgressBar {
     let bar = ProgressBar::new_spinner().with_style(style);
     bar.set_message(doing);
     bar.enable_steady_tick(Duration::from_millis(100));
+    let mut shown = PROGRESS.lock().unwrap_or_else(PoisonError::into_inner);
+    *shown = Some((bar.clone(), doing));
     bar
 }

@@ -10,7 +10,8 @@ use tokio::sync::mpsc;
 use super::CliError;
 use super::operator::{Operator, Session};
 use super::output::{self, Format};
-use crate::store::{ItemKind, MessageStore, ScannedItem, Segment};
+use crate::config::ReadUnitsArgs;
+use crate::store::{ItemKind, MessageStore, ScanPosition, ScannedItem, Segment};
 
 /// How many pages of a megabyte wait to be printed, at most.
 const PAGES_AHEAD: usize = 1;
@@ -32,6 +33,8 @@ pub(super) struct ScanArgs {
     #[arg(long, value_name = "N", conflicts_with = "segments", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
     #[command(flatten)]
+    read_units: ReadUnitsArgs,
+    #[command(flatten)]
     operator: Operator,
 }
 
@@ -41,7 +44,7 @@ struct Counts(BTreeMap<ItemKind, u64>);
 
 impl ScanArgs {
     pub async fn run(self) -> Result<ExitCode, CliError> {
-        let session = self.operator.connect().await?;
+        let session = self.operator.connect_limited(self.read_units).await?;
         let scanned = self.scan(&session).await;
         let counts = session.explained(scanned)?;
         output::remark(&counts.in_words());
@@ -61,14 +64,13 @@ impl ScanArgs {
             };
             items.into_iter().map(line).collect()
         };
-        let mut pages = pages(
-            &session.messages,
-            self.segments,
-            self.limit.map(|limit| limit as usize),
-            lines,
-        );
+        let limits = PageLimits {
+            page: None,
+            all: self.limit.map(|limit| limit as usize),
+        };
+        let mut pages = pages(&session.messages, whole_table(self.segments), limits, lines);
         while let Some(page) = pages.recv().await {
-            let items = page?;
+            let items = page?.items;
             let mut lines = String::new();
             for (kind, line) in &items {
                 *counts.0.entry(*kind).or_default() += 1;
@@ -85,36 +87,59 @@ impl ScanArgs {
     }
 }
 
-/// The pages of all segments as they come, each made into what is wanted of
+/// A page of a segment, made into what is wanted of it.
+pub(super) struct ReadPage<T> {
+    /// Number of the segment.
+    pub segment: u16,
+    pub items: T,
+    /// Where the next page of the segment begins; `None` after the last.
+    pub next: Option<ScanPosition>,
+}
+
+/// How many items are read: in one page, and of each segment.
+#[derive(Clone, Copy)]
+pub(super) struct PageLimits {
+    pub page: Option<usize>,
+    pub all: Option<usize>,
+}
+
+/// All segments of a table, from their beginning.
+pub(super) fn whole_table(segments: u16) -> Vec<(Segment, Option<ScanPosition>)> {
+    let segments = (0..segments).map(|number| Segment {
+        number,
+        of: segments,
+    });
+    segments.map(|segment| (segment, None)).collect()
+}
+
+/// The pages of some segments as they come, each made into what is wanted of
 /// it where it is read. Reading stops when the receiver is dropped, and waits
 /// while it is slow.
 pub(super) fn pages<T: Send + 'static>(
     messages: &MessageStore,
-    segments: u16,
-    limit: Option<usize>,
+    segments: Vec<(Segment, Option<ScanPosition>)>,
+    limits: PageLimits,
     make: impl Fn(Vec<ScannedItem>) -> T + Clone + Send + 'static,
-) -> mpsc::Receiver<Result<T, CliError>> {
+) -> mpsc::Receiver<Result<ReadPage<T>, CliError>> {
     let (pages, received) = mpsc::channel(PAGES_AHEAD);
-    for number in 0..segments {
-        let segment = Segment {
-            number,
-            of: segments,
-        };
+    for (segment, mut from) in segments {
         let (messages, pages, make) = (messages.clone(), pages.clone(), make.clone());
-        let mut left = limit;
+        let mut left = limits.all;
         tokio::spawn(async move {
-            let mut from = None;
             loop {
-                let page = messages.scan(segment, from.take(), left).await;
-                let (items, next) = match page {
-                    Ok(page) => {
-                        left = left.map(|left| left.saturating_sub(page.items.len()));
-                        (Ok(make(page.items)), page.next)
+                let wanted = limits.page.into_iter().chain(left).min();
+                let page = messages.scan(segment, from.take(), wanted).await;
+                let page = page.map(|page| {
+                    left = left.map(|left| left.saturating_sub(page.items.len()));
+                    from = page.next.clone().filter(|_| left != Some(0));
+                    ReadPage {
+                        segment: segment.number,
+                        items: make(page.items),
+                        next: page.next,
                     }
-                    Err(error) => (Err(error.into()), None),
-                };
-                from = next.filter(|_| left != Some(0));
-                if pages.send(items).await.is_err() || from.is_none() {
+                });
+                let sent = pages.send(page.map_err(CliError::from)).await;
+                if sent.is_err() || from.is_none() {
                     return;
                 }
             }

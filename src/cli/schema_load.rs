@@ -10,11 +10,12 @@ use super::operator::{Operator, Session};
 use super::output::{self, Format};
 use super::signals::stop;
 use crate::clock::Clock;
+use crate::config::StreamArgs;
 use crate::store::{Billing, MessageStore, NewTable, TableDescription, TableStatus};
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
-A table that exists is compared and not changed. A table that this command
+A table that exists is compared (key, index, stream, expiry) and not changed. A table that this command
 creates gets a marker item, TABLE#HEADS: every message group has a head, so that
 the group of two users is found without reading all of their rows. A table that
 the original created gets it from `cruddur check --repair`.
@@ -38,6 +39,8 @@ pub(super) struct SchemaLoadArgs {
     /// Do not ask
     #[arg(long, requires = "recreate")]
     yes: bool,
+    #[command(flatten)]
+    stream: StreamArgs,
     #[command(flatten)]
     operator: Operator,
 }
@@ -75,7 +78,7 @@ impl SchemaLoadArgs {
         let description = description
             .ok_or_else(|| CliError::Failed("the table has gone meanwhile".to_owned()))?;
         let has_marker = differences.is_empty() && messages.has_heads_marker().await?;
-        let differences = with_expiry(differences, &description);
+        let differences = self.with_stream_and_expiry(differences, &description);
         if session.format == Format::Table {
             let as_it_should_be = differences.is_empty();
             output::print(&in_words(&description, has_marker, made, as_it_should_be))?;
@@ -93,6 +96,17 @@ impl SchemaLoadArgs {
             description.name,
             differences.join("; ")
         )))
+    }
+
+    fn with_stream_and_expiry(
+        &self,
+        mut differences: Vec<String>,
+        table: &TableDescription,
+    ) -> Vec<String> {
+        let stream = table.stream_difference();
+        differences.extend(stream.filter(|_| !self.stream.allow_stream));
+        differences.extend(table.expiry_difference());
+        differences
     }
 
     async fn delete(&self, session: &Session) -> Result<(), CliError> {
@@ -148,11 +162,6 @@ async fn create(messages: &MessageStore, new: NewTable) -> Result<(), CliError> 
     Ok(())
 }
 
-fn with_expiry(mut differences: Vec<String>, table: &TableDescription) -> Vec<String> {
-    differences.extend(table.expiry_difference());
-    differences
-}
-
 fn in_words(
     table: &TableDescription,
     has_marker: bool,
@@ -167,12 +176,13 @@ fn in_words(
     let indexes = table.indexes.iter();
     let indexes = indexes.map(|(name, key)| format!("  index     {name}: {}\n", key.join(", ")));
     format!(
-        "{begin}  status    {}\n  key       {}\n{}  billing   {}\n  expiry    {}\n  deletion  {}\n  \
+        "{begin}  status    {}\n  key       {}\n{}  billing   {}\n  stream    {}\n  expiry    {}\n  deletion  {}\n  \
          marker    {}\n",
         table.status,
         table.key.join(", "),
         indexes.collect::<String>(),
         table.billing,
+        table.stream.as_deref().unwrap_or("none"),
         table.expiry.as_deref().unwrap_or("none"),
         if table.deletion_protection {
             "protected"
@@ -196,6 +206,7 @@ fn as_json(table: &TableDescription, has_marker: bool) -> Value {
         "key": table.key,
         "indexes": indexes.collect::<Value>(),
         "billing": table.billing,
+        "stream": table.stream,
         "expiry": table.expiry,
         "deletionProtection": table.deletion_protection,
         "headsMarker": has_marker,

@@ -11,6 +11,7 @@ use super::output::{self, Format};
 use super::people::{self, PeopleArgs};
 use super::text;
 use crate::clock::Clock;
+use crate::config::StreamArgs;
 use crate::demo;
 use crate::messaging::{Bus, Directory, Messaging, Seeding};
 use crate::store::{UserStore, remote_database_host};
@@ -29,6 +30,8 @@ pub(super) struct SeedArgs {
     #[arg(long, num_args = 2, value_names = ["HANDLE", "HANDLE"])]
     between: Vec<String>,
     #[command(flatten)]
+    stream: StreamArgs,
+    #[command(flatten)]
     operator: Operator,
     #[command(flatten)]
     people: PeopleArgs,
@@ -41,6 +44,7 @@ impl SeedArgs {
     pub async fn run(self) -> Result<ExitCode, CliError> {
         self.refuse_elsewhere()?;
         let session = self.operator.connect().await?;
+        session.refuse_stream(self.stream).await?;
         let users = self.people.connect_migrated().await?;
         let clock = Clock::system();
         let directory = Directory::new(users.clone(), std::time::Duration::ZERO);

@@ -11,12 +11,13 @@ use tokio::net::TcpListener;
 use super::CliError;
 use super::database_wait::wait_for_database;
 use super::metrics::begin_metrics;
+use super::operator::stream_refusal;
 use super::signals::{INTERRUPTED, Signals};
 use crate::auth::CognitoVerifier;
 use crate::clock::Clock;
 use crate::config::{
-    ApiArgs, DatabaseArgs, DatabaseWaitArgs, LiveArgs, MetricsArgs, SignInArgs, TableArgs,
-    sdk_target,
+    ApiArgs, DatabaseArgs, DatabaseWaitArgs, LiveArgs, MetricsArgs, SignInArgs, StreamArgs,
+    TableArgs, sdk_target,
 };
 use crate::graphql::Api;
 use crate::messaging::{Directory, Messaging};
@@ -42,10 +43,8 @@ pub(super) struct ServeArgs {
     live: LiveArgs,
     #[command(flatten)]
     metrics: MetricsArgs,
-    /// Serve a table with a stream, although the original's stream function may
-    /// be behind it, which would undo what is written here
-    #[arg(long, env = "CRUDDUR_ALLOW_STREAM")]
-    allow_stream: bool,
+    #[command(flatten)]
+    stream: StreamArgs,
 }
 
 impl ServeArgs {
@@ -107,11 +106,10 @@ impl ServeArgs {
         }
         let messages = MessageStore::new(connect_dynamo(&target).await, table.clone());
         match messages.table_status().await? {
-            TableStatus::AsItShouldBe if !self.allow_stream && messages.has_stream().await? => {
-                Err(CliError::Failed(format!(
-                    "the table {table} has a stream, and the original's stream function behind it would undo what is \
-                     written here: switch the stream off, or say --allow-stream if nothing is behind it that writes"
-                )))
+            TableStatus::AsItShouldBe
+                if !self.stream.allow_stream && messages.has_stream().await? =>
+            {
+                Err(stream_refusal(&table))
             }
             TableStatus::AsItShouldBe => Ok(messages),
             TableStatus::Missing => Err(CliError::Failed(format!(

@@ -1,9 +1,11 @@
-//! Whether everything in the table is as it has to be.
+//! Checks the table for inconsistencies.
 //!
-//! One item at a time, with strongly consistent reads of what it hangs on, so
-//! that memory does not grow with the table and writers need not stop. What
-//! concerns a whole group is found at one of its items alone: the head, or
-//! where there is none the newest of its rows, or its newest message.
+//! One item at a time, so that memory does not grow with the table and writers
+//! need not stop. The group of an item is read once, with eventually consistent
+//! reads (`group`). An item that fits it costs nothing more; one that does not is
+//! looked at again with strongly consistent reads of what it depends on. What
+//! concerns a whole group is found at one of its items alone: the head, or where
+//! there is none the newest of its rows, or its newest message.
 //!
 //! What cannot be read counts as there: nothing is concluded from it, and
 //! nothing deleted.
@@ -11,28 +13,34 @@
 mod attempt;
 mod damaged;
 mod finding;
+mod group;
+mod head;
+mod headless;
 mod numbers;
+mod pair_rows;
 mod repair;
+
+use std::sync::Arc;
 
 use chrono::TimeDelta;
 use moka::sync::Cache;
+use tokio::sync::{Mutex, OnceCell};
 
 pub use finding::{Finding, FindingKind, Unmended};
 
 use crate::clock::Clock;
-use crate::model::{Head, HeadRecord, Message, MessageGroupId, SortKey, UserId};
+use crate::model::{HeadRecord, Message, MessageGroupId, SortKey};
 use crate::store::{
-    Consistency, FoundRow, GroupAtOnce, MessageStore, Newest, ScannedItem, StoreError, Stored,
-    UserStore,
+    Consistency, FoundRow, MessageStore, RowKey, ScannedItem, StoreError, Stored, UserStore,
 };
-use finding::Remedy;
-use numbers::Numbers;
+use finding::{Found, Remedy};
+use group::CheckedGroup;
 use repair::Repairer;
 
 /// How far ahead of the clock a key may be.
 const AHEAD: TimeDelta = TimeDelta::days(1);
-/// How many groups are remembered that can be reached.
-const REMEMBERED_GROUPS: u64 = 10_000;
+/// How many groups are remembered as they were read: a few hundred bytes each.
+const REMEMBERED_GROUPS: u64 = 50_000;
 /// How often a group that is being written to is looked at again, and how long
 /// it is let alone in between.
 const ATTEMPTS: usize = 20;
@@ -46,23 +54,13 @@ pub struct Inspector {
     messages: MessageStore,
     clock: Clock,
     repairer: Repairer,
-    /// Groups that have a head or a row.
+    /// Groups as they were read last.
+    groups: Cache<MessageGroupId, Arc<OnceCell<CheckedGroup>>>,
+    /// Groups that are repaired, one repair at a time: two at once would take
+    /// each other's rows for another group's.
+    repairs: Cache<MessageGroupId, Arc<Mutex<()>>>,
+    /// Groups that have a head or a row, though something is wrong with them.
     reachable: Cache<MessageGroupId, ()>,
-}
-
-/// What was found at an item.
-struct Found {
-    kind: FindingKind,
-    group: Option<MessageGroupId>,
-    detail: String,
-    remedy: Remedy,
-}
-
-/// A group while nobody wrote to it.
-struct AtRest {
-    head: Head,
-    at_once: GroupAtOnce,
-    newest: Newest,
 }
 
 impl Inspector {
@@ -74,23 +72,23 @@ impl Inspector {
             repairer: Repairer::new(messages.clone(), users),
             messages,
             clock,
+            groups: Cache::new(REMEMBERED_GROUPS),
+            repairs: Cache::new(REMEMBERED_GROUPS),
             reachable: Cache::new(REMEMBERED_GROUPS),
         }
     }
 
     /// What is wrong at an item.
     pub async fn inspect(&self, item: ScannedItem) -> Result<Vec<Finding>, StoreError> {
-        let key = item.key();
         let found = match item.clone().read() {
-            Err(cause) => Ok(vec![Found {
-                kind: FindingKind::UnreadableItem,
-                group: None,
-                detail: cause,
-                remedy: Remedy::Unknown("what it was to say is not known"),
-            }]),
+            Err(cause) => {
+                let remedy = Remedy::Unknown("what it was to say is not known");
+                let kind = FindingKind::UnreadableItem;
+                Ok(vec![Found::new(kind, None, cause, remedy)])
+            }
             Ok(Stored::Message(message)) => self.message(&message).await,
             Ok(Stored::GroupRow(row)) => self.row(&row).await,
-            Ok(Stored::Head(group, HeadRecord::Head(_))) => self.head(group).await,
+            Ok(Stored::Head(group, HeadRecord::Head(_))) => self.whole_or_head(group).await,
             Ok(Stored::Head(group, HeadRecord::AliasOf(other))) => self.alias(group, other).await,
             Ok(Stored::Sent | Stored::HeadsMarker) => Ok(Vec::new()),
         };
@@ -99,30 +97,45 @@ impl Inspector {
             Err(StoreError::Unreadable { .. }) => Vec::new(),
             found => found?,
         };
-        let finding = |found: Found| {
-            let deletes = matches!(
-                found.remedy,
-                Remedy::Row(..) | Remedy::StrangersRow(..) | Remedy::Alias(..)
-            );
-            let deletes = deletes
-                || matches!(
-                    found.kind,
-                    FindingKind::HeadWithoutMessages | FindingKind::DoubledRow
-                );
-            Finding {
-                kind: found.kind,
-                key: key.clone(),
-                group: found.group,
-                detail: found.detail,
-                deletes: deletes.then(|| item.clone()),
-                remedy: found.remedy,
-            }
-        };
-        Ok(found.into_iter().map(finding).collect())
+        let findings = found.into_iter().map(|found| found.at(&item));
+        Ok(findings.collect())
     }
 
-    /// Mends what was found.
+    /// The group of an item, which is read once for all of its items.
+    async fn checked(
+        &self,
+        group: MessageGroupId,
+    ) -> Result<Arc<OnceCell<CheckedGroup>>, StoreError> {
+        let cell = self.groups.get_with(group, Arc::default);
+        let read = || CheckedGroup::read(&self.messages, group);
+        cell.get_or_try_init(read).await?;
+        Ok(cell)
+    }
+
+    /// Whether a row is as it has to be, by the reads of its group.
+    async fn fits(&self, group: MessageGroupId, row: &RowKey) -> Result<bool, StoreError> {
+        let checked = self.checked(group).await?;
+        Ok(checked.get().is_some_and(|group| group.has_row(row)))
+    }
+
+    async fn whole_or_head(&self, group: MessageGroupId) -> Result<Vec<Found>, StoreError> {
+        match self.checked(group).await?.get() {
+            Some(CheckedGroup::Whole(_)) => Ok(Vec::new()),
+            _ => self.head(group).await,
+        }
+    }
+
+    /// Repairs what was found, and reads it back.
     pub async fn mend(&self, finding: &Finding) -> Result<Result<(), Unmended>, StoreError> {
+        let group = finding.group;
+        let alone = group.map(|group| self.repairs.get_with(group, Arc::default));
+        let _alone = match &alone {
+            Some(alone) => Some(alone.lock().await),
+            None => None,
+        };
+        if let Some(group) = group {
+            self.groups.invalidate(&group);
+        }
         let mended = match &finding.remedy {
             Remedy::Unknown(why) => return Ok(Err(Unmended::WouldBeAGuess(why))),
             Remedy::Group(group, row) => {
@@ -141,11 +154,10 @@ impl Inspector {
     }
 
     fn ahead(&self, key: &SortKey) -> Option<Found> {
-        (key.created_at() > self.clock.now() + AHEAD).then(|| Found {
-            kind: FindingKind::FutureKey,
-            group: None,
-            detail: format!("{key} is more than a day ahead"),
-            remedy: Remedy::Unknown("when it was written is not known"),
+        (key.created_at() > self.clock.now() + AHEAD).then(|| {
+            let detail = format!("{key} is more than a day ahead");
+            let remedy = Remedy::Unknown("when it was written is not known");
+            Found::new(FindingKind::FutureKey, None, detail, remedy)
         })
     }
 
@@ -155,12 +167,12 @@ impl Inspector {
         if self.reachable.contains_key(&group) {
             return Ok(found);
         }
-        let unreachable = |detail: String, remedy| Found {
-            kind: FindingKind::UnreachableMessages,
-            group: Some(group),
-            detail,
-            remedy,
-        };
+        let checked = self.checked(group).await?;
+        if checked.get().is_some_and(CheckedGroup::is_reachable) {
+            return Ok(found);
+        }
+        let kind = FindingKind::UnreachableMessages;
+        let unreachable = |detail: String, remedy| Found::new(kind, Some(group), detail, remedy);
         match self.messages.find_head(group).await? {
             Some(HeadRecord::Head(_)) => self.reachable.insert(group, ()),
             Some(HeadRecord::AliasOf(other)) => {
@@ -194,13 +206,11 @@ impl Inspector {
         let group = row.group_id;
         let mut found: Vec<Found> = self.ahead(&row.key).into_iter().collect();
         let key = row.row_key();
+        if self.fits(group, &key).await? {
+            return Ok(found);
+        }
         let mut finding = |kind, detail: String, remedy| {
-            found.push(Found {
-                kind,
-                group: Some(group),
-                detail,
-                remedy,
-            });
+            found.push(Found::new(kind, Some(group), detail, remedy));
         };
         match self.messages.find_head(group).await? {
             Some(HeadRecord::Head(head)) if !head.participants.contains(&row.owner) => {
@@ -209,7 +219,9 @@ impl Inspector {
                 let remedy = Remedy::StrangersRow(group, key);
                 finding(FindingKind::StrangersRow, detail, remedy);
             }
-            Some(HeadRecord::Head(head)) if head.last_message_key != row.key => {
+            Some(HeadRecord::Head(head))
+                if !key.is_same_item(&RowKey::of_head(&head, row.owner)) =>
+            {
                 if let Some(counts) = self.stands_beside(row).await? {
                     let detail = format!("the row that counts is at {counts}");
                     let remedy = Remedy::Group(group, Some(key));
@@ -223,14 +235,23 @@ impl Inspector {
                 finding(FindingKind::StrangersRow, detail, remedy);
             }
             None => {
-                if self.messages.newest(group).await?.is_absent() {
+                let newest = self.messages.newest(group).await?;
+                if newest.is_absent() {
                     let detail = "its group has no messages".to_owned();
                     let remedy = Remedy::Row(group, key);
                     finding(FindingKind::RowWithoutMessages, detail, remedy);
+                } else if !key.is_canonical() {
+                    let detail = "its uuids are not in lower case with hyphens".to_owned();
+                    let remedy = Remedy::Group(group, Some(key));
+                    finding(FindingKind::DoubledRow, detail, remedy);
                 } else if self.is_newest_row(row).await? {
                     let detail = "it was written before there were heads, or lost its own";
                     let remedy = Remedy::Group(group, Some(key));
                     finding(FindingKind::MissingHead, detail.to_owned(), remedy);
+                    if let Some(newest) = &newest.message {
+                        let rows = self.messages.row_items(group).await?;
+                        found.extend(headless::hidden(group, rows, newest));
+                    }
                 }
             }
         }
@@ -241,16 +262,17 @@ impl Inspector {
     /// Head and row are read at one moment. A row at the newest message is not
     /// beside anything: then it is the head that is wrong.
     async fn stands_beside(&self, row: &FoundRow) -> Result<Option<SortKey>, StoreError> {
-        let (head, found) = self
-            .messages
-            .find_head_and_row(row.group_id, row.owner, &row.key)
-            .await?;
+        let key = row.row_key();
+        let (head, found) = self.messages.find_head_and_row(row.group_id, &key).await?;
         let Some(HeadRecord::Head(head)) = head else {
             return Ok(None);
         };
         let still_there = found.is_some_and(|found| found.group_id == row.group_id);
-        if !still_there || head.last_message_key == row.key {
+        if !still_there || key.is_same_item(&RowKey::of_head(&head, row.owner)) {
             return Ok(None);
+        }
+        if !key.is_canonical() {
+            return Ok(Some(head.last_message_key));
         }
         let newest = self
             .messages
@@ -274,12 +296,11 @@ impl Inspector {
         alias: MessageGroupId,
         of: MessageGroupId,
     ) -> Result<Vec<Found>, StoreError> {
-        let found = |detail: String, remedy| Found {
-            kind: FindingKind::AliasToNowhere,
-            group: Some(alias),
-            detail,
-            remedy,
-        };
+        let kind = FindingKind::AliasToNowhere;
+        let found = |detail: String, remedy| Found::new(kind, Some(alias), detail, remedy);
+        if let Some(CheckedGroup::Whole(_)) = self.checked(of).await?.get() {
+            return Ok(Vec::new());
+        }
         Ok(match self.messages.find_head(of).await? {
             Some(HeadRecord::Head(_)) => Vec::new(),
             Some(HeadRecord::AliasOf(other)) => vec![found(
@@ -294,152 +315,4 @@ impl Inspector {
             )],
         })
     }
-
-    async fn head(&self, group: MessageGroupId) -> Result<Vec<Found>, StoreError> {
-        let found = |kind, detail, remedy| Found {
-            kind,
-            group: Some(group),
-            detail,
-            remedy,
-        };
-        let whole = || Remedy::Group(group, None);
-        let AtRest {
-            head,
-            at_once,
-            newest,
-        } = match self.at_rest(group).await? {
-            Rest::Found(at_rest) => *at_rest,
-            Rest::Gone => return Ok(Vec::new()),
-            Rest::Never => {
-                let detail = "it is written to all the time".to_owned();
-                let remedy = Remedy::Unknown("run it again when there is less to do");
-                return Ok(vec![found(FindingKind::NotChecked, detail, remedy)]);
-            }
-        };
-        let Some(message) = newest.message else {
-            if newest.unreadable_behind {
-                return Ok(Vec::new());
-            }
-            let detail = format!("it counts {} messages", head.message_count);
-            let kind = FindingKind::HeadWithoutMessages;
-            return Ok(vec![found(kind, detail, whole())]);
-        };
-        let unreadable_behind = newest.unreadable_behind;
-        let newest = message;
-        if !head.participants.contains(&newest.sender.id) {
-            let detail = format!("{} has sent the newest message", newest.sender.id);
-            let remedy = Remedy::Unknown("who takes part is not known");
-            return Ok(vec![found(FindingKind::WrongHead, detail, remedy)]);
-        }
-        if let Some(detail) = wrong_head(&head, &newest) {
-            let remedy = if unreadable_behind {
-                Remedy::Unknown("a newer message cannot be read")
-            } else {
-                whole()
-            };
-            return Ok(vec![found(FindingKind::WrongHead, detail, remedy)]);
-        }
-        let mut all = Vec::new();
-        for (owner, row) in head.participants.iter().zip(&at_once.rows) {
-            let row = row.as_ref().filter(|row| row.group_id == group);
-            let finding = match row {
-                None => Some((FindingKind::MissingRow, format!("of {owner}"))),
-                Some(row) => stale(row, &head, &newest)
-                    .map(|detail| (FindingKind::StaleRow, format!("of {owner}: {detail}"))),
-            };
-            all.extend(finding.map(|(kind, detail)| found(kind, detail, whole())));
-        }
-        if let Some(gap) = self.gap(group, head.message_count).await? {
-            all.push(found(FindingKind::GapInSeq, gap, whole()));
-        }
-        Ok(all)
-    }
-
-    /// A group's head, rows and newest message while nobody wrote to it.
-    async fn at_rest(&self, group: MessageGroupId) -> Result<Rest, StoreError> {
-        for _ in 0..ATTEMPTS {
-            let Some(HeadRecord::Head(head)) = self.messages.find_head(group).await? else {
-                return Ok(Rest::Gone);
-            };
-            let at_once = self.messages.find_group_of_head(group, &head).await?;
-            let newest = self.messages.newest(group).await?;
-            let (now, _) = self
-                .messages
-                .find_version_and_message(group, &head.last_message_key)
-                .await?;
-            if at_once.version == head.version && now == head.version {
-                return Ok(Rest::Found(Box::new(AtRest {
-                    head,
-                    at_once,
-                    newest,
-                })));
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
-        Ok(Rest::Never)
-    }
-
-    /// Where the numbers up to `count` are not 1, 2, 3, …: looked at twice,
-    /// since a query may see a transaction half done.
-    async fn gap(&self, group: MessageGroupId, count: u64) -> Result<Option<String>, StoreError> {
-        let first = Numbers::read(&self.messages, group, count).await?;
-        if first.gap.is_none() {
-            return Ok(None);
-        }
-        Ok(Numbers::read(&self.messages, group, count).await?.gap)
-    }
-}
-
-/// What came of waiting for a group to be at rest.
-enum Rest {
-    Found(Box<AtRest>),
-    /// It has no head any more.
-    Gone,
-    Never,
-}
-
-fn wrong_head(head: &Head, newest: &Message) -> Option<String> {
-    if head.last_message_key != newest.key {
-        let named = &head.last_message_key;
-        let newest = &newest.key;
-        return Some(format!("it names {named}, the newest message is {newest}"));
-    }
-    if head.message_count != newest.seq {
-        let count = head.message_count;
-        let seq = newest.seq;
-        return Some(format!(
-            "it counts {count} messages, the newest is number {seq}"
-        ));
-    }
-    let readers: Vec<&UserId> = head.read_counts.keys().collect();
-    let mut participants = head.participants;
-    participants.sort();
-    if !readers.into_iter().eq(&participants) {
-        return Some("it does not count what each participant has read".to_owned());
-    }
-    let most = head.read_counts.values().max().copied().unwrap_or(0);
-    (most > head.message_count)
-        .then(|| format!("{most} are read of {} messages", head.message_count))
-}
-
-/// What a row gets wrong.
-fn stale(row: &FoundRow, head: &Head, newest: &Message) -> Option<String> {
-    let shown = row.preview.as_ref();
-    let other = head.participants.iter().find(|user| **user != row.owner);
-    if other != Some(&row.other_user.id) {
-        return Some(format!("it names {} as the other", row.other_user.id));
-    }
-    let shows_it = shown.is_some_and(|shown| {
-        shown.message_id == newest.id
-            && shown.sender_id == newest.sender.id
-            && shown.seq == newest.seq
-            && shown.body == newest.body
-            && shown.accepted_at == newest.accepted_at
-    });
-    if !shows_it {
-        return Some("it does not show the newest message".to_owned());
-    }
-    let unread = head.unread_count(row.owner);
-    (row.unread_count != unread)
-        .then(|| format!("it counts {} unread, and {unread} are", row.unread_count))
 }

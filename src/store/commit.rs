@@ -15,6 +15,7 @@ use aws_sdk_dynamodb::types::{
 use super::dynamo::ATTEMPT_TIMEOUT;
 use super::error::{Fault, fault, is_busy};
 use super::items::{self, Item, Key};
+use super::pacer::{self, Units};
 use super::sdk_error::explain;
 use super::{MessageStore, StoreError};
 use crate::model::{Head, HeadRecord, Message, MessageGroupId, MessageId, SortKey, User, UserId};
@@ -70,14 +71,51 @@ pub struct RowKey {
     pub owner: UserId,
     /// Key of the newest message when it was written.
     pub key: SortKey,
+    /// How its uuids are stored, where that is not the form that we write.
+    pub(super) stored: Option<StoredUuids>,
+}
+
+/// The uuids of a row as stored: in capitals, or without hyphens. DynamoDB
+/// compares texts, so such a row is found and deleted by these texts alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct StoredUuids {
+    pub pk: String,
+    pub group: String,
 }
 
 impl RowKey {
+    /// Where an owner's row stands whose newest message has this key.
+    #[must_use]
+    pub fn new(owner: UserId, key: SortKey) -> Self {
+        let stored = None;
+        Self { owner, key, stored }
+    }
+
     /// Where a participant's row stands by a group's head.
     #[must_use]
     pub fn of_head(head: &Head, owner: UserId) -> Self {
-        let key = head.last_message_key.clone();
-        Self { owner, key }
+        Self::new(owner, head.last_message_key.clone())
+    }
+
+    /// Whether both name the same item.
+    #[must_use]
+    pub fn is_same_item(&self, other: &Self) -> bool {
+        Key::group_row(self) == Key::group_row(other)
+    }
+
+    /// Whether its uuids are stored in the form that we write, by which every
+    /// reader finds it.
+    #[must_use]
+    pub fn is_canonical(&self) -> bool {
+        self.stored.is_none()
+    }
+
+    /// The value that [`OWN_OR_NONE`] compares with.
+    pub(super) fn own(&self, group: MessageGroupId) -> (&'static str, AttributeValue) {
+        match &self.stored {
+            Some(stored) => (":group", AttributeValue::S(stored.group.clone())),
+            None => own(group),
+        }
     }
 }
 
@@ -192,14 +230,20 @@ impl MessageStore {
                     .operation_timeout(ATTEMPT_TIMEOUT)
                     .build(),
             );
-        self.client
+        let call = self
+            .client
             .transact_write_items()
             .set_client_request_token(token.map(str::to_owned))
-            .set_transact_items(Some(actions))
-            .customize()
-            .config_override(once)
-            .send()
-            .await?;
+            .set_transact_items(Some(actions));
+        let send = || {
+            let call = call.clone().customize();
+            call.config_override(once.clone()).send()
+        };
+        match self.pacer() {
+            // A throttled transaction was not carried out.
+            Some(pacer) => Box::pin(pacer.send(Units::Write, send, is_throttled)).await?,
+            None => Box::pin(send()).await?,
+        };
         Ok(())
     }
 
@@ -240,16 +284,14 @@ impl MessageStore {
 
     /// Deletes a row, if it is the group's: one `DeleteItem`.
     pub async fn delete_row(&self, group: MessageGroupId, row: &RowKey) -> Result<(), StoreError> {
-        let deleted = self
+        let call = self
             .client
             .delete_item()
             .table_name(&self.table)
             .set_key(Some(Key::group_row(row).into_attributes()))
             .condition_expression(OWN_OR_NONE)
-            .set_expression_attribute_values(Some(named(own(group))))
-            .send()
-            .await;
-        match deleted {
+            .set_expression_attribute_values(Some(named(row.own(group))));
+        match self.send(Units::Write, || call.clone().send()).await {
             Ok(_) => Ok(()),
             Err(SdkError::ServiceError(error))
                 if error.err().is_conditional_check_failed_exception() =>
@@ -345,7 +387,7 @@ impl MessageStore {
         group: MessageGroupId,
         row: &RowKey,
     ) -> Result<TransactWriteItem, StoreError> {
-        self.delete_if(Key::group_row(row), OWN_OR_NONE, Some(own(group)))
+        self.delete_if(Key::group_row(row), OWN_OR_NONE, Some(row.own(group)))
     }
 }
 
@@ -381,6 +423,16 @@ fn outcome(error: SdkError<TransactWriteItemsError, HttpResponse>, roles: Vec<Ro
         },
         _ => by_fault(fault, cause),
     }
+}
+
+/// Whether a transaction was throttled as a whole, or for one of its items.
+fn is_throttled(error: &SdkError<TransactWriteItemsError, HttpResponse>) -> bool {
+    let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) =
+        error.as_service_error()
+    else {
+        return pacer::by_code(error);
+    };
+    pacer::by_reason(cancelled.cancellation_reasons())
 }
 
 fn by_fault(fault: Fault, cause: impl std::fmt::Display) -> Outcome {

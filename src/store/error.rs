@@ -195,7 +195,7 @@ pub(super) fn refused(status: Option<u16>, code: Option<&str>) -> &'static str {
 /// most about.
 pub(super) fn worst<'a>(codes: impl Iterator<Item = &'a str>) -> &'static str {
     let ranked = |code: &str| match code {
-        code if THROTTLED.contains(&code) => (4, "throttled"),
+        code if is_throttled(code) => (4, "throttled"),
         "None" => (0, "refused"),
         "ConditionalCheckFailed" | "ConditionalCheckFailedException" => (1, "condition"),
         code if CONFLICT.contains(&code) => (2, "conflict"),

@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::commit::{GroupRow, RowKey, Sent, SentKey};
+use super::commit::{GroupRow, RowKey, Sent, SentKey, StoredUuids};
 use super::error::StoreError;
 use super::rows::{FoundRow, Preview};
 use super::scan::ItemKind;
@@ -38,7 +38,9 @@ impl Key {
     }
 
     pub fn group_row(row: &RowKey) -> Self {
-        Self::new(group_partition(row.owner), row.key.as_str())
+        let stored = row.stored.as_ref();
+        let pk = stored.map_or_else(|| group_partition(row.owner), |stored| stored.pk.clone());
+        Self::new(pk, row.key.as_str())
     }
 
     pub fn head(group: MessageGroupId) -> Self {
@@ -160,9 +162,17 @@ pub(super) fn stored(item: Item) -> Result<Stored, Unreadable> {
     let group = |item: &Item| {
         let partition = item.get("pk").and_then(|pk| pk.as_s().ok());
         let group = partition.and_then(|partition| partition.split_once('#'));
-        group
-            .and_then(|(_, group)| group.parse().ok())
-            .ok_or(Unreadable::Contents("its group is no uuid"))
+        let (_, text) = group.ok_or(Unreadable::Contents("its group is no uuid"))?;
+        let group: MessageGroupId = text
+            .parse()
+            .map_err(|_| Unreadable::Contents("its group is no uuid"))?;
+        // DynamoDB compares texts: no query reads such a partition.
+        if group.to_string() != text {
+            return Err(Unreadable::Contents(
+                "the uuid in its key is not in lower case with hyphens, so no reader finds it",
+            ));
+        }
+        Ok(group)
     };
     Ok(match kind(&item) {
         ItemKind::Message => Stored::Message(message(group(&item)?, item)?),
@@ -251,10 +261,7 @@ pub(super) fn group_row_item(
     row: &GroupRow,
     newest: &Message,
 ) -> Result<Item, serde_dynamo::Error> {
-    let Key { pk, sk } = Key::group_row(&RowKey {
-        owner: row.owner,
-        key: newest.key.clone(),
-    });
+    let Key { pk, sk } = Key::group_row(&RowKey::new(row.owner, newest.key.clone()));
     serde_dynamo::to_item(GroupRowItem {
         pk,
         sk,
@@ -284,11 +291,14 @@ pub(super) fn found_row_of_pair(mut item: Item) -> Result<FoundRow, Unreadable> 
 }
 
 pub(super) fn found_row(item: Item) -> Result<FoundRow, Unreadable> {
+    let group = item.get("message_group_uuid");
+    let group = group.and_then(|group| group.as_s().ok()).cloned();
     let row: GroupRowItem = serde_dynamo::from_item(item)?;
     let owner = row
         .pk
         .strip_prefix("GRP#")
         .and_then(|owner| owner.parse().ok());
+    let owner = owner.ok_or(Unreadable::Contents("its owner is no uuid"))?;
     let preview = row
         .message_uuid
         .zip(row.sender_uuid)
@@ -297,10 +307,15 @@ pub(super) fn found_row(item: Item) -> Result<FoundRow, Unreadable> {
             sender_id,
             accepted_at: row.accepted_at,
             seq: row.seq,
-            body: row.message,
         });
+    let stored = StoredUuids {
+        pk: row.pk,
+        group: group.unwrap_or_default(),
+    };
+    let is_canonical =
+        stored.pk == group_partition(owner) && stored.group == row.message_group_uuid.to_string();
     Ok(FoundRow {
-        owner: owner.ok_or(Unreadable::Contents("its owner is no uuid"))?,
+        owner,
         group_id: row.message_group_uuid,
         key: SortKey::parse(&row.sk)?,
         other_user: User {
@@ -308,8 +323,10 @@ pub(super) fn found_row(item: Item) -> Result<FoundRow, Unreadable> {
             handle: row.user_handle,
             display_name: row.user_display_name,
         },
+        body: row.message,
         preview,
         unread_count: row.unread_count,
+        stored: (!is_canonical).then_some(stored),
     })
 }
 

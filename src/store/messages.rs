@@ -1,6 +1,8 @@
 //! Message groups and messages: the reading side of the table.
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::http::HttpResponse;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::{AttributeValue, Select};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
@@ -9,6 +11,7 @@ use super::error::StoreError;
 use super::holes::has_hole;
 use super::items::{self, Key};
 use super::meter::{Cost, Echo, Meter};
+use super::pacer::{self, Pacer, Units};
 use super::query::{Range, readable};
 use super::rows::FoundRow;
 use crate::model::{
@@ -65,13 +68,18 @@ impl MessageStore {
         reason = "it is not to be used beside the store, uncounted"
     )]
     pub fn new(client: Client, table: String) -> Self {
-        Self::echoing(&client, table, None)
+        Self::with_meter(&client, Meter::new(table.clone(), None, None), table)
     }
 
-    /// The same, which passes every answer on to `echo`.
+    /// The store for an operator's command: `pacer` delays its calls, and every
+    /// answer is passed on to `echo`.
     #[must_use]
-    pub fn echoing(client: &Client, table: String, echo: Option<Echo>) -> Self {
-        let meter = Meter::new(table.clone(), echo);
+    pub fn paced(client: &Client, table: String, echo: Option<Echo>, pacer: Pacer) -> Self {
+        let meter = Meter::new(table.clone(), echo, Some(pacer));
+        Self::with_meter(client, meter, table)
+    }
+
+    fn with_meter(client: &Client, meter: Meter, table: String) -> Self {
         Self {
             client: meter.attach(client),
             table,
@@ -83,6 +91,29 @@ impl MessageStore {
     #[must_use]
     pub fn cost(&self) -> Cost {
         self.meter.cost()
+    }
+
+    /// What delays the calls, if anything does.
+    pub(super) fn pacer(&self) -> Option<&Pacer> {
+        self.meter.pacer()
+    }
+
+    /// Sends a call: where there is a pacer, when it is its turn, and as often
+    /// as DynamoDB throttles it.
+    pub(super) async fn send<T, E, F>(
+        &self,
+        units: Units,
+        call: impl Fn() -> F,
+    ) -> Result<T, SdkError<E, HttpResponse>>
+    where
+        SdkError<E, HttpResponse>: ProvideErrorMetadata,
+        F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    {
+        // The SDK's futures are large, and a caller may make several calls.
+        match self.pacer() {
+            Some(pacer) => Box::pin(pacer.send(units, call, pacer::by_code)).await,
+            None => Box::pin(call()).await,
+        }
     }
 
     /// Pattern A: a page of one group's messages, oldest to newest.
@@ -230,7 +261,7 @@ impl MessageStore {
         let mut count = 0;
         let mut from = None;
         for _ in 0..MOST_COUNTED_PAGES {
-            let page = self
+            let query = self
                 .client
                 .query()
                 .table_name(&self.table)
@@ -244,9 +275,8 @@ impl MessageStore {
                 .expression_attribute_values(":none", AttributeValue::N("0".to_owned()))
                 .scan_index_forward(false)
                 .consistent_read(consistency == Consistency::Strong)
-                .set_exclusive_start_key(from)
-                .send()
-                .await?;
+                .set_exclusive_start_key(from);
+            let page = self.send(Units::Read, || query.clone().send()).await?;
             count += u32::try_from(page.count).unwrap_or(0);
             from = page.last_evaluated_key;
             if count >= most || from.is_none() {
@@ -254,6 +284,14 @@ impl MessageStore {
             }
         }
         Ok(count.min(most))
+    }
+
+    /// All rows of a user, newest first: strongly consistent, one `Query` a
+    /// megabyte.
+    pub async fn rows_of_owner(&self, owner: UserId) -> Result<Vec<FoundRow>, StoreError> {
+        let range = Range::of_owner(owner);
+        self.read(&range, usize::MAX, Consistency::Strong, items::found_row)
+            .await
     }
 
     /// The rows of a group that was written before there were heads: one
@@ -329,11 +367,13 @@ impl MessageStore {
         owner: UserId,
         key: &SortKey,
     ) -> Result<Option<FoundRow>, StoreError> {
-        let key = key.clone();
-        let Some(item) = self.find(Key::group_row(&RowKey { owner, key })).await? else {
-            return Ok(None);
-        };
-        Ok(readable(item, items::found_row))
+        self.find_row_at(&RowKey::new(owner, key.clone())).await
+    }
+
+    /// The same, as its uuids are stored.
+    pub async fn find_row_at(&self, row: &RowKey) -> Result<Option<FoundRow>, StoreError> {
+        let found = self.find(Key::group_row(row)).await?;
+        Ok(found.and_then(|item| readable(item, items::found_row)))
     }
 
     /// The head of a group and one row of its, at one moment: one
@@ -341,11 +381,9 @@ impl MessageStore {
     pub async fn find_head_and_row(
         &self,
         group: MessageGroupId,
-        owner: UserId,
-        key: &SortKey,
+        row: &RowKey,
     ) -> Result<(Option<HeadRecord>, Option<FoundRow>), StoreError> {
-        let key = key.clone();
-        let keys = [Key::head(group), Key::group_row(&RowKey { owner, key })];
+        let keys = [Key::head(group), Key::group_row(row)];
         let [head, row] = self.find_together(keys).await?;
         let head = head.map(|head| {
             let key = items::key_of(&head);
@@ -360,7 +398,16 @@ impl MessageStore {
     /// The head of a group, or the alias in its place: one strongly consistent
     /// `GetItem`.
     pub async fn find_head(&self, group: MessageGroupId) -> Result<Option<HeadRecord>, StoreError> {
-        let Some(item) = self.find(Key::head(group)).await? else {
+        self.find_head_as(group, Consistency::Strong).await
+    }
+
+    /// The same, which may be of a second ago, for half the cost.
+    pub async fn find_head_as(
+        &self,
+        group: MessageGroupId,
+        consistency: Consistency,
+    ) -> Result<Option<HeadRecord>, StoreError> {
+        let Some(item) = self.find_as(Key::head(group), consistency).await? else {
             return Ok(None);
         };
         let key = items::key_of(&item);

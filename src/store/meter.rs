@@ -13,7 +13,8 @@ use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::BoxError;
 use aws_smithy_types::config_bag::{Storable, StoreReplace};
 
-use super::operations::{ask_for_cost, cost_of, operation, result};
+use super::operations::{THROTTLED, ask_for_cost, cost_of, operation, result, units_of};
+use super::pacer::{LeaveThrottled, Pacer};
 use crate::telemetry::DynamoCall;
 
 /// What calls have cost, in DynamoDB's capacity units.
@@ -41,6 +42,7 @@ struct Shared {
     table: String,
     cost: Mutex<Cost>,
     echo: Option<Echo>,
+    pacer: Option<Pacer>,
 }
 
 impl fmt::Debug for Shared {
@@ -53,17 +55,30 @@ impl fmt::Debug for Shared {
 
 impl Meter {
     /// A meter at zero of what is done with a table, which passes every answer
-    /// on to `echo`.
-    pub fn new(table: String, echo: Option<Echo>) -> Self {
+    /// on to `echo`, and what it cost to `pacer`.
+    pub fn new(table: String, echo: Option<Echo>, pacer: Option<Pacer>) -> Self {
         let cost = Mutex::default();
         Self {
-            shared: Arc::new(Shared { table, cost, echo }),
+            shared: Arc::new(Shared {
+                table,
+                cost,
+                echo,
+                pacer,
+            }),
         }
+    }
+
+    /// What delays the calls, if anything does.
+    pub fn pacer(&self) -> Option<&Pacer> {
+        self.shared.pacer.as_ref()
     }
 
     /// A client whose calls are counted.
     pub fn attach(&self, client: &Client) -> Client {
-        let config = client.config().to_builder().interceptor(self.clone());
+        let mut config = client.config().to_builder().interceptor(self.clone());
+        if self.shared.pacer.is_some() {
+            config = config.retry_classifier(LeaveThrottled);
+        }
         Client::from_conf(config.build())
     }
 
@@ -151,6 +166,13 @@ impl Intercept for Meter {
             Some(Err(error)) => result(error, answer.map(|answer| answer.status().as_u16())),
             None => "unknown",
         };
+        if let Some(pacer) = &self.shared.pacer {
+            pacer.consumed(spent.read_units, spent.write_units);
+            if result == THROTTLED {
+                let operation = config.load::<Operation>().map_or("other", |known| known.0);
+                pacer.throttled(units_of(operation));
+            }
+        }
         let under_way = config.load::<UnderWay>();
         let call = under_way.and_then(|UnderWay(call)| {
             let mut call = call.lock().unwrap_or_else(PoisonError::into_inner);

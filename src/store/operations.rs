@@ -7,6 +7,7 @@ use aws_sdk_dynamodb::operation::delete_item::{
 };
 use aws_sdk_dynamodb::operation::describe_table::{DescribeTableError, DescribeTableInput};
 use aws_sdk_dynamodb::operation::get_item::{GetItemError, GetItemInput, GetItemOutput};
+use aws_sdk_dynamodb::operation::put_item::{PutItemError, PutItemInput, PutItemOutput};
 use aws_sdk_dynamodb::operation::query::{QueryError, QueryInput, QueryOutput};
 use aws_sdk_dynamodb::operation::scan::{ScanError, ScanInput, ScanOutput};
 use aws_sdk_dynamodb::operation::transact_get_items::{
@@ -21,6 +22,10 @@ use aws_smithy_runtime_api::client::orchestrator::OrchestratorError;
 
 use super::Cost;
 use super::error::{refused, worst};
+use super::pacer::Units;
+
+/// The result of a call that exceeded the capacity.
+pub(super) const THROTTLED: &str = "throttled";
 
 /// For each operation that has a cost: name, input, output, error, and which
 /// units it costs.
@@ -47,6 +52,13 @@ macro_rules! operations {
             DeleteItemInput,
             DeleteItemOutput,
             DeleteItemError,
+            write_units
+        );
+        $operation!(
+            "PutItem",
+            PutItemInput,
+            PutItemOutput,
+            PutItemError,
             write_units
         );
         $operation!(
@@ -86,6 +98,14 @@ pub(super) fn operation(input: &Input) -> &'static str {
         return "DescribeTable";
     }
     "other"
+}
+
+/// Which units an operation consumes.
+pub(super) fn units_of(operation: &str) -> Units {
+    match operation {
+        "DeleteItem" | "PutItem" | "TransactWriteItems" => Units::Write,
+        _ => Units::Read,
+    }
 }
 
 /// What an answer says that it cost.

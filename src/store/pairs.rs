@@ -5,6 +5,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, Utc};
 
 use super::items::{self, Item, Key};
+use super::pacer::Units;
 use super::query::readable;
 use super::rows::FoundRow;
 use super::{MessageStore, Service, StoreError};
@@ -61,7 +62,7 @@ impl MessageStore {
         let mut rows = Vec::new();
         let mut from = None;
         for _ in 0..most_pages {
-            let page = self
+            let query = self
                 .client
                 .query()
                 .table_name(&self.table)
@@ -73,9 +74,8 @@ impl MessageStore {
                 .set_expression_attribute_values(Some(values(owner, other)))
                 .scan_index_forward(false)
                 .consistent_read(true)
-                .set_exclusive_start_key(from)
-                .send()
-                .await?;
+                .set_exclusive_start_key(from);
+            let page = self.send(Units::Read, || query.clone().send()).await?;
             let found = page.items.unwrap_or_default().into_iter();
             let found = found.filter_map(|item| readable(item, items::found_row_of_pair));
             rows.extend(found.filter(|row| row.other_user.id == other));
@@ -100,23 +100,19 @@ impl MessageStore {
 
     /// Marks the table: one `PutItem`.
     pub async fn put_heads_marker(&self, now: DateTime<Utc>) -> Result<(), StoreError> {
-        self.client
-            .put_item()
-            .table_name(&self.table)
-            .set_item(Some(items::heads_marker_item(now)))
-            .send()
-            .await?;
+        let item = Some(items::heads_marker_item(now));
+        let put = self.client.put_item().table_name(&self.table);
+        let put = put.set_item(item);
+        self.send(Units::Write, || put.clone().send()).await?;
         Ok(())
     }
 
     /// Removes the marker: one `DeleteItem`.
     pub async fn delete_heads_marker(&self) -> Result<(), StoreError> {
-        self.client
-            .delete_item()
-            .table_name(&self.table)
-            .set_key(Some(Key::heads_marker().into_attributes()))
-            .send()
-            .await?;
+        let key = Some(Key::heads_marker().into_attributes());
+        let delete = self.client.delete_item().table_name(&self.table);
+        let delete = delete.set_key(key);
+        self.send(Units::Write, || delete.clone().send()).await?;
         Ok(())
     }
 }

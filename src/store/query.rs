@@ -9,6 +9,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, Get, TransactGetItem};
 
 use super::error::{Service, StoreError};
 use super::items::{self, Item, Key};
+use super::pacer::{self, Units};
 use super::table::INDEX;
 use super::{Consistency, MessageStore};
 use crate::model::{End, MessageGroupId, PageRequest, Place, SortKey, UserId};
@@ -189,13 +190,16 @@ impl MessageStore {
                 })?;
             gets.push(TransactGetItem::builder().get(get).build());
         }
-        let found = self
+        let call = self
             .client
             .transact_get_items()
-            .set_transact_items(Some(gets))
-            .send()
-            .await
-            .map_err(TogetherError::from)?;
+            .set_transact_items(Some(gets));
+        let send = || call.clone().send();
+        let found = match self.pacer() {
+            Some(pacer) => Box::pin(pacer.send(Units::Read, send, is_throttled)).await,
+            None => Box::pin(send()).await,
+        };
+        let found = found.map_err(TogetherError::from)?;
         let found = found.responses.unwrap_or_default();
         let items: Vec<_> = found.into_iter().map(|found| found.item).collect();
         // What is missing here counts as proof, so it has to be said.
@@ -209,14 +213,22 @@ impl MessageStore {
 
     /// One item: one strongly consistent `GetItem`.
     pub(super) async fn find(&self, key: Key) -> Result<Option<Item>, StoreError> {
-        let found = self
+        self.find_as(key, Consistency::Strong).await
+    }
+
+    /// One item: one `GetItem`.
+    pub(super) async fn find_as(
+        &self,
+        key: Key,
+        consistency: Consistency,
+    ) -> Result<Option<Item>, StoreError> {
+        let call = self
             .client
             .get_item()
             .table_name(&self.table)
             .set_key(Some(key.into_attributes()))
-            .consistent_read(true)
-            .send()
-            .await?;
+            .consistent_read(consistency == Consistency::Strong);
+        let found = self.send(Units::Read, || call.clone().send()).await?;
         Ok(found.item)
     }
 
@@ -236,7 +248,7 @@ impl MessageStore {
         let mut from = None;
         loop {
             let missing = (wanted - found.len()).saturating_add(ends);
-            let page = self
+            let query = self
                 .client
                 .query()
                 .table_name(&self.table)
@@ -247,9 +259,8 @@ impl MessageStore {
                 .scan_index_forward(range.ascending)
                 .consistent_read(consistency == Consistency::Strong)
                 .set_limit(i32::try_from(missing).ok())
-                .set_exclusive_start_key(from)
-                .send()
-                .await?;
+                .set_exclusive_start_key(from);
+            let page = self.send(Units::Read, || query.clone().send()).await?;
             let inside = page.items.unwrap_or_default().into_iter().filter(|item| {
                 let key = item.get("sk").and_then(|key| key.as_s().ok());
                 key.is_some_and(|key| range.contains(key))
@@ -262,6 +273,16 @@ impl MessageStore {
             }
         }
     }
+}
+
+/// Whether a transaction was throttled as a whole, or for one of its items.
+fn is_throttled(error: &SdkError<TransactGetItemsError, HttpResponse>) -> bool {
+    let Some(TransactGetItemsError::TransactionCanceledException(cancelled)) =
+        error.as_service_error()
+    else {
+        return pacer::by_code(error);
+    };
+    pacer::by_reason(cancelled.cancellation_reasons())
 }
 
 /// Why items could not be read together.

@@ -31,6 +31,9 @@ pub struct Repair {
     pub rows: [GroupRow; 2],
     /// Rows that go away.
     pub old_rows: Vec<RowKey>,
+    /// Rows that the new ones overwrite and whose uuids are stored in another
+    /// form.
+    pub replaced: Vec<RowKey>,
     /// A uuid under which the group is to be found as well.
     pub alias: Option<MessageGroupId>,
 }
@@ -78,6 +81,13 @@ impl MessageStore {
         })
     }
 
+    /// Whether a row is still where it stood, and the group's: one strongly
+    /// consistent `GetItem`.
+    pub async fn has_row(&self, group: MessageGroupId, row: &RowKey) -> Result<bool, StoreError> {
+        let found = self.find_row_at(row).await?;
+        Ok(found.is_some_and(|found| found.group_id == group))
+    }
+
     /// Makes a group whole, or changes nothing: one `TransactWriteItems`, sent
     /// once.
     pub async fn repair(&self, repair: &Repair) -> Outcome {
@@ -95,9 +105,12 @@ impl MessageStore {
         let mut actions = vec![(Role::Head, head)];
         for row in &repair.rows {
             let item = items::group_row_item(row, newest).map_err(invalid)?;
+            let mut replaced = repair.replaced.iter();
+            let replaced = replaced.find(|replaced| replaced.owner == row.owner);
+            let own = replaced.map_or_else(|| own(*group), |replaced| replaced.own(*group));
             actions.push((
                 Role::NewRow(newest.key.clone()),
-                self.put_if(item, OWN_OR_NONE, Some(own(*group)))?,
+                self.put_if(item, OWN_OR_NONE, Some(own))?,
             ));
         }
         for row in &repair.old_rows {

@@ -1,6 +1,6 @@
 //! Participants' rows, as they are found in the table.
 
-use super::commit::RowKey;
+use super::commit::{RowKey, StoredUuids};
 use crate::model::{
     AcceptedAt, Message, MessageGroup, MessageGroupId, MessageId, SortKey, User, UserId,
 };
@@ -16,12 +16,15 @@ pub struct FoundRow {
     pub key: SortKey,
     /// The other participant, as of when it was written.
     pub other_user: User,
-    /// What it shows of the newest message. The original's rows do not say
-    /// which message they show, so theirs counts as nothing; rows that are read
-    /// for a pair are read without it.
+    /// The text that it shows, which should be the newest message's.
+    pub body: String,
+    /// Which message it shows. The original's rows do not say; rows that are read
+    /// for a pair are read without it, and without the text.
     pub preview: Option<Preview>,
     /// How many messages the owner has not read.
     pub unread_count: u64,
+    /// How its uuids are stored, where that is not the form that we write.
+    pub(super) stored: Option<StoredUuids>,
 }
 
 /// The newest message, as far as a row shows it.
@@ -35,8 +38,6 @@ pub struct Preview {
     pub accepted_at: Option<AcceptedAt>,
     /// Its number in the group.
     pub seq: u64,
-    /// Its text.
-    pub body: String,
 }
 
 impl FoundRow {
@@ -46,21 +47,25 @@ impl FoundRow {
         RowKey {
             owner: self.owner,
             key: self.key.clone(),
+            stored: self.stored.clone(),
         }
     }
 
     /// The newest message, by the preview alone. `owner` is whose row it is.
+    /// `None` where a third user sent it, as the original allowed: the row has
+    /// no copy of their names.
     pub(super) fn previewed(&self, owner: &User) -> Option<Message> {
         let preview = self.preview.as_ref()?;
-        let from_other = preview.sender_id == self.other_user.id;
-        let sender = if from_other { &self.other_user } else { owner };
+        let sender = [&self.other_user, owner]
+            .into_iter()
+            .find(|user| user.id == preview.sender_id)?;
         Some(Message {
             id: preview.message_id,
             group_id: self.group_id,
             key: self.key.clone(),
             accepted_at: preview.accepted_at,
             seq: preview.seq,
-            body: preview.body.clone(),
+            body: self.body.clone(),
             sender: sender.clone(),
         })
     }

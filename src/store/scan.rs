@@ -3,11 +3,17 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value};
 
 use super::items::{self, Item, Stored};
-use super::{MessageStore, StoreError};
+use super::pacer::{Pacer, Units, by_code};
+use super::query::Range;
+use super::{Consistency, MessageStore, StoreError};
 use crate::model::MessageGroupId;
+
+/// The most rows of one group that are read: it should have two.
+const MOST_ROWS: usize = 1_000;
 
 /// One of several parts that a table is read in side by side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,9 +33,25 @@ pub struct ScanPage {
     pub next: Option<ScanPosition>,
 }
 
-/// Between two items of a segment.
-#[derive(Clone, Debug)]
-pub struct ScanPosition(Item);
+/// Between two items of a segment: the key of the last that was read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScanPosition {
+    pk: String,
+    sk: String,
+}
+
+impl ScanPosition {
+    fn of(key: &Item) -> Option<Self> {
+        let part = |name| key.get(name).and_then(|value| value.as_s().ok()).cloned();
+        let (pk, sk) = (part("pk")?, part("sk")?);
+        Some(Self { pk, sk })
+    }
+
+    fn into_attributes(self) -> Item {
+        let Self { pk, sk } = self;
+        items::Key { pk, sk }.into_attributes()
+    }
+}
 
 /// An item as it is stored.
 #[derive(Clone, Debug)]
@@ -110,39 +132,62 @@ fn json(value: &AttributeValue) -> Value {
 }
 
 impl ScanPage {
-    fn of(items: Option<Vec<Item>>, next: Option<Item>) -> Self {
+    fn of(items: Option<Vec<Item>>, next: Option<&Item>) -> Self {
         let items = items.unwrap_or_default();
         Self {
             items: items.into_iter().map(ScannedItem).collect(),
-            next: next.map(ScanPosition),
+            next: next.and_then(ScanPosition::of),
         }
     }
 }
 
 impl MessageStore {
-    /// A page of a group's messages, readable or not, oldest first: one strongly
-    /// consistent `Query` of a megabyte.
+    /// A page of a group's messages, readable or not, oldest first: one `Query`
+    /// of a megabyte, or less where read units are limited.
     pub async fn message_items(
         &self,
         group: MessageGroupId,
         from: Option<ScanPosition>,
+        consistency: Consistency,
     ) -> Result<ScanPage, StoreError> {
         let partition = AttributeValue::S(items::message_partition(group));
-        let page = self
+        let query = self
             .client
             .query()
             .table_name(&self.table)
             .key_condition_expression("pk = :partition")
             .expression_attribute_values(":partition", partition)
-            .consistent_read(true)
-            .set_exclusive_start_key(from.map(|position| position.0))
-            .send()
-            .await?;
-        Ok(ScanPage::of(page.items, page.last_evaluated_key))
+            .consistent_read(consistency == Consistency::Strong)
+            .set_limit(self.page_limit(None))
+            .set_exclusive_start_key(from.map(ScanPosition::into_attributes));
+        let page = self.send(Units::Read, || query.clone().send()).await?;
+        Ok(ScanPage::of(page.items, page.last_evaluated_key.as_ref()))
+    }
+
+    /// The rows of a group, readable or not, newest first: one `Query` on the
+    /// index, which may miss the last second.
+    pub async fn row_items(&self, group: MessageGroupId) -> Result<Vec<ScannedItem>, StoreError> {
+        let range = Range::of_group(group);
+        let as_it_is = |item| Ok(ScannedItem(item));
+        self.read(&range, MOST_ROWS, Consistency::Eventual, as_it_is)
+            .await
+    }
+
+    /// How many items a page may have: `wanted`, or less where read units are
+    /// limited.
+    fn page_limit(&self, wanted: Option<usize>) -> Option<i32> {
+        let wanted = wanted.and_then(|wanted| i32::try_from(wanted).ok());
+        let affordable = self.pacer().and_then(Pacer::page_items);
+        match (wanted, affordable) {
+            (Some(wanted), Some(affordable)) => Some(wanted.min(affordable)),
+            (wanted, affordable) => wanted.or(affordable),
+        }
     }
 
     /// A page of everything in a segment: one `Scan`, of a megabyte or `limit`
-    /// items, eventually consistent.
+    /// items, eventually consistent. Where read units are limited, pages are
+    /// smaller; a page that is throttled again and again gets smaller still,
+    /// since one that costs more than the table's capacity might never pass.
     pub async fn scan(
         &self,
         segment: Segment,
@@ -151,16 +196,31 @@ impl MessageStore {
     ) -> Result<ScanPage, StoreError> {
         // One segment is the table: that need not be filtered.
         let part = (segment.of > 1).then_some(segment);
-        let page = self
+        let scan = self
             .client
             .scan()
             .table_name(&self.table)
             .set_segment(part.map(|part| part.number.into()))
             .set_total_segments(part.map(|part| part.of.into()))
-            .set_limit(limit.and_then(|limit| i32::try_from(limit).ok()))
-            .set_exclusive_start_key(from.map(|position| position.0))
-            .send()
-            .await?;
-        Ok(ScanPage::of(page.items, page.last_evaluated_key))
+            .set_exclusive_start_key(from.map(ScanPosition::into_attributes));
+        let Some(pacer) = self.pacer() else {
+            let page = scan.set_limit(self.page_limit(limit)).send().await?;
+            return Ok(ScanPage::of(page.items, page.last_evaluated_key.as_ref()));
+        };
+        let mut throttled = 0_u32;
+        loop {
+            let page = Box::pin(pacer.send_once(Units::Read, || {
+                let smaller = |limit: i32| (limit >> (throttled / 4).min(30)).max(1);
+                let scan = scan.clone();
+                scan.set_limit(self.page_limit(limit).map(smaller)).send()
+            }));
+            match page.await {
+                Err(error) if by_code(&error) => throttled += 1,
+                page => {
+                    let page = page?;
+                    return Ok(ScanPage::of(page.items, page.last_evaluated_key.as_ref()));
+                }
+            }
+        }
     }
 }

@@ -66,6 +66,8 @@ pub struct TableDescription {
     pub indexes: Vec<(String, Vec<String>)>,
     /// How its calls are paid for, in words.
     pub billing: String,
+    /// What the table's stream shows, where it has one: `NEW_IMAGE`, ….
+    pub stream: Option<String>,
     /// The attribute by which items expire; `None` where they do not.
     pub expiry: Option<String>,
     /// Whether it cannot be deleted.
@@ -313,6 +315,12 @@ fn described(table: FoundTable, expiry: Option<String>) -> TableDescription {
             units.write_capacity_units.unwrap_or_default(),
         ),
     };
+    let stream = table.stream_specification;
+    let stream = stream.filter(|stream| stream.stream_enabled);
+    let stream = stream.map(|stream| {
+        let shows = stream.stream_view_type.as_ref();
+        shows.map_or("enabled", |shows| shows.as_str()).to_owned()
+    });
     let indexes = table.global_secondary_indexes.unwrap_or_default();
     let indexes = indexes.into_iter().map(|index| {
         let key = index.key_schema.as_deref().map(in_words);
@@ -333,6 +341,7 @@ fn described(table: FoundTable, expiry: Option<String>) -> TableDescription {
             .unwrap_or_default(),
         indexes: indexes.collect(),
         billing,
+        stream,
         expiry,
         deletion_protection: table.deletion_protection_enabled.unwrap_or_default(),
         item_count: table.item_count.unwrap_or_default(),
@@ -340,6 +349,18 @@ fn described(table: FoundTable, expiry: Option<String>) -> TableDescription {
 }
 
 impl TableDescription {
+    /// That the table has a stream, with the command that disables it.
+    #[must_use]
+    pub fn stream_difference(&self) -> Option<String> {
+        let stream = self.stream.as_deref()?;
+        let name = &self.name;
+        Some(format!(
+            "a stream ({stream}) is enabled, and the original's stream function behind it would undo what is written \
+             here: `aws dynamodb update-table --table-name {name} --stream-specification StreamEnabled=false`, or add \
+             --allow-stream if no function that writes to the table reads it"
+        ))
+    }
+
     /// What is wrong with how items expire, with what puts it right.
     #[must_use]
     pub fn expiry_difference(&self) -> Option<String> {

@@ -14,7 +14,7 @@ use crate::harness::{CREATE, Cruddur, TABLE, cruddur, numbered, start, with_stor
 use crate::original::Original;
 
 /// Runs `check`: exit code, and the lines.
-async fn check(cruddur_: &Cruddur, arguments: &[&str]) -> (i32, Vec<Value>) {
+pub async fn check(cruddur_: &Cruddur, arguments: &[&str]) -> (i32, Vec<Value>) {
     let mut command = cruddur(&[&["check"], arguments].concat());
     with_stores(&mut command, cruddur_);
     let (code, out, said) = run(&mut command).await;
@@ -28,7 +28,7 @@ async fn check(cruddur_: &Cruddur, arguments: &[&str]) -> (i32, Vec<Value>) {
 }
 
 /// How many findings there are of each kind.
-fn kinds(lines: &[Value]) -> BTreeMap<&str, usize> {
+pub fn kinds(lines: &[Value]) -> BTreeMap<&str, usize> {
     let mut kinds = BTreeMap::new();
     for line in lines {
         *kinds
@@ -38,12 +38,12 @@ fn kinds(lines: &[Value]) -> BTreeMap<&str, usize> {
     kinds
 }
 
-async fn read(cruddur: &Cruddur) -> Found {
+pub async fn read(cruddur: &Cruddur) -> Found {
     checker::read(&checker::client(&cruddur.dynamo.url)).await
 }
 
 /// The texts of each group, in the order of their keys.
-fn texts(found: &Found) -> BTreeMap<String, Vec<String>> {
+pub fn texts(found: &Found) -> BTreeMap<String, Vec<String>> {
     let groups = found.messages.iter();
     groups
         .map(|(group, messages)| {
@@ -108,7 +108,7 @@ struct Damaged {
     clippy::needless_pass_by_value,
     reason = "reads better where it is called"
 )]
-fn string(value: impl ToString) -> AttributeValue {
+pub fn string(value: impl ToString) -> AttributeValue {
     AttributeValue::S(value.to_string())
 }
 

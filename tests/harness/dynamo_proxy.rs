@@ -1,6 +1,6 @@
 //! Stands between a server and its DynamoDB and counts the calls.
 
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use serde_json::Value;
 use tokio::sync::{OwnedRwLockWriteGuard, RwLock};
 
 use super::call::Call;
+use super::capacity::{Capacity, Units};
 use super::faults::{Fate, Faults};
 use super::half_seen::HalfSeen;
 use super::lagging_index::LaggingIndex;
@@ -41,6 +42,9 @@ pub struct DynamoProxy {
     half_seen: HalfSeen,
     index: LaggingIndex,
     overtaken: Overtaken,
+    capacity: Capacity,
+    /// Whether transactions are acknowledged and forgotten.
+    forgets: AtomicBool,
     /// The status that everything is answered with, unless it is 0.
     failing: AtomicU16,
     /// What transactions go through.
@@ -65,6 +69,8 @@ impl DynamoProxy {
             half_seen: HalfSeen::default(),
             index: LaggingIndex::default(),
             overtaken: Overtaken::default(),
+            capacity: Capacity::default(),
+            forgets: AtomicBool::new(false),
             failing: AtomicU16::new(0),
             gate: Arc::default(),
             account: uuid::Uuid::new_v4().simple().to_string(),
@@ -106,6 +112,27 @@ impl DynamoProxy {
     /// What became of the transactions that were overtaken.
     pub fn overtaken(&self) -> Arrived {
         self.overtaken.arrived()
+    }
+
+    /// From now on the table has so many units a second; what exceeds them is
+    /// throttled.
+    pub fn set_capacity(&self, units: Units) {
+        self.capacity.set(units);
+    }
+
+    /// What was consumed since the capacity was set.
+    pub fn consumed(&self) -> Units {
+        self.capacity.consumed()
+    }
+
+    /// How many calls exceeded the capacity.
+    pub fn throttled(&self) -> usize {
+        self.capacity.throttled()
+    }
+
+    /// Whether writes are acknowledged and not carried out.
+    pub fn forget_writes(&self, forgets: bool) {
+        self.forgets.store(forgets, Ordering::SeqCst);
     }
 
     /// Answers everything with this status, until it is 0.
@@ -188,6 +215,13 @@ async fn forward(
         let refusal = r#"{"__type":"com.amazon.coral.validate#ValidationException"}"#;
         return (status, refusal).into_response();
     }
+    if proxy.capacity.exceeds(&call) {
+        return throttled(&call);
+    }
+    let is_write = call.writes() || call.name == "DeleteItem";
+    if is_write && proxy.forgets.load(Ordering::SeqCst) {
+        return "{}".into_response();
+    }
     let fate = match loss {
         Some(Loss::Before) => Fate::Failed,
         Some(Loss::After) => Fate::LostAfter,
@@ -221,6 +255,15 @@ fn refused(kind: &str, reasons: &[&str]) -> Response {
     (StatusCode::BAD_REQUEST, body.to_string()).into_response()
 }
 
+/// What DynamoDB says to a call that exceeds the capacity.
+fn throttled(call: &Call) -> Response {
+    let by_item = ["None", "ProvisionedThroughputExceeded"];
+    if call.name.starts_with("Transact") && fastrand::bool() {
+        return refused("TransactionCanceledException", &by_item);
+    }
+    refused("ProvisionedThroughputExceededException", &[])
+}
+
 impl DynamoProxy {
     /// Lets a call meet its fate.
     async fn meet(self: Arc<Self>, fate: Fate, call: Call) -> Response {
@@ -251,7 +294,15 @@ impl DynamoProxy {
     }
 
     async fn carry_out(self: &Arc<Self>, call: &Call, half_seen: bool) -> Response {
-        let answer = self.pass_on(call).await;
+        let mut answer = self.pass_on(call).await;
+        if self.capacity.is_limited() {
+            let status = answer.status();
+            let body = axum::body::to_bytes(answer.into_body(), usize::MAX).await;
+            let body = body.expect("a body");
+            let read = serde_json::from_slice(&body).unwrap_or_default();
+            self.capacity.pay(call, &read);
+            answer = (status, body).into_response();
+        }
         let faults = self.faults();
         if call.writes() && answer.status().is_success() {
             self.carried_out(call, half_seen).await;

@@ -2,6 +2,7 @@
 //! issuer, served on a port of its own.
 
 mod call;
+mod capacity;
 pub mod checker;
 mod database;
 mod dynamo_proxy;
@@ -38,6 +39,7 @@ use cruddur::store::{
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
+pub use capacity::Units;
 pub use database::Database;
 pub use dynamo_proxy::{DynamoProxy, Loss};
 pub use events::Events;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::finding::Unmended;
-use crate::model::SortKey;
+use crate::model::{Head, Message, MessageGroupId, SortKey};
 use crate::store::{Outcome, Refusal, RowKey};
 
 /// How long it pauses at first where the store is busy, and at most.
@@ -25,19 +25,31 @@ pub(super) struct Learned {
 
 /// How an attempt has gone.
 pub(super) enum Attempt {
-    /// It is whole.
-    Done,
+    /// This is written.
+    Done(Box<Written>),
     /// There is more to do.
     Again,
     Failed(Unmended),
 }
 
+/// What a transaction has written, to be read back.
+#[derive(Default)]
+pub(super) struct Written {
+    /// The head; `None` where it was deleted.
+    pub head: Option<Head>,
+    /// The message that the rows show.
+    pub newest: Option<Message>,
+    /// Rows that were deleted.
+    pub gone: Vec<RowKey>,
+    pub alias: Option<MessageGroupId>,
+}
+
 impl Learned {
-    /// Draws the conclusions of an attempt.
-    pub fn learn(&mut self, outcome: Outcome) -> Attempt {
+    /// Draws the conclusions of an attempt to write something.
+    pub fn learn(&mut self, outcome: Outcome, written: Written) -> Attempt {
         self.throttled = None;
         let refusals = match outcome {
-            Outcome::Applied => return Attempt::Done,
+            Outcome::Applied => return Attempt::Done(Box::new(written)),
             // The next attempt is planned by what is there then.
             Outcome::Unknown(_) => Vec::new(),
             Outcome::Refused(refusals) => refusals,

@@ -44,15 +44,14 @@ impl Damaged {
             .collect();
         let rows = <[GroupRow; 2]>::try_from(rows)
             .map_err(|_| Unmended::WouldBeAGuess("a group has two participants"))?;
-        let mut old_rows: Vec<RowKey> = self
-            .rows
-            .iter()
-            .map(FoundRow::row_key)
-            .filter(|row| {
-                let stays = self.participants.contains(&row.owner) && row.key == self.newest.key;
-                !stays && !learned.foreign.contains(row)
-            })
-            .collect();
+        let new_rows = self
+            .participants
+            .map(|owner| RowKey::new(owner, self.newest.key.clone()));
+        let is_overwritten = |row: &RowKey| new_rows.iter().any(|new| row.is_same_item(new));
+        let found = self.rows.iter().map(FoundRow::row_key);
+        let (replaced, mut old_rows): (Vec<RowKey>, Vec<RowKey>) = found
+            .filter(|row| !learned.foreign.contains(row))
+            .partition(is_overwritten);
         let surplus = old_rows.split_off(old_rows.len().min(MOST_OLD_ROWS));
         let repair = Repair {
             group: self.id,
@@ -62,6 +61,7 @@ impl Damaged {
             moved,
             rows,
             old_rows,
+            replaced,
             alias: self.alias,
         };
         Ok((repair, surplus))

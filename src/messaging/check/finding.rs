@@ -39,6 +39,24 @@ pub enum FindingKind {
 }
 
 impl FindingKind {
+    /// All of them, in the order in which they are counted up.
+    pub const ALL: [Self; 14] = [
+        Self::UnreadableItem,
+        Self::FutureKey,
+        Self::MissingHead,
+        Self::UnreachableMessages,
+        Self::WrongHead,
+        Self::HeadWithoutMessages,
+        Self::MissingRow,
+        Self::StaleRow,
+        Self::DoubledRow,
+        Self::StrangersRow,
+        Self::RowWithoutMessages,
+        Self::AliasToNowhere,
+        Self::GapInSeq,
+        Self::NotChecked,
+    ];
+
     /// Its name, as it is printed.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -58,6 +76,14 @@ impl FindingKind {
             Self::GapInSeq => "gap-in-seq",
             Self::NotChecked => "not-checked",
         }
+    }
+}
+
+impl FindingKind {
+    /// Whether what is found in detail changes without a change to the item.
+    #[must_use]
+    pub fn detail_varies(self) -> bool {
+        matches!(self, Self::FutureKey | Self::NotChecked)
     }
 }
 
@@ -81,6 +107,54 @@ pub struct Finding {
     /// The item at which it was found, where mending deletes it.
     pub deletes: Option<ScannedItem>,
     pub(super) remedy: Remedy,
+}
+
+/// What was found at an item.
+pub(super) struct Found {
+    pub kind: FindingKind,
+    pub group: Option<MessageGroupId>,
+    pub detail: String,
+    pub remedy: Remedy,
+    /// The item that it concerns, where that is another one of the group's.
+    pub item: Option<ScannedItem>,
+}
+
+impl Found {
+    pub fn new(
+        kind: FindingKind,
+        group: Option<MessageGroupId>,
+        detail: String,
+        remedy: Remedy,
+    ) -> Self {
+        let item = None;
+        Self {
+            kind,
+            group,
+            detail,
+            remedy,
+            item,
+        }
+    }
+
+    /// The finding, made at an item.
+    pub fn at(self, item: &ScannedItem) -> Finding {
+        let item = self.item.as_ref().unwrap_or(item);
+        let deletes = matches!(
+            self.remedy,
+            Remedy::Row(..) | Remedy::StrangersRow(..) | Remedy::Alias(..)
+        ) || matches!(
+            self.kind,
+            FindingKind::HeadWithoutMessages | FindingKind::DoubledRow
+        );
+        Finding {
+            kind: self.kind,
+            key: item.key(),
+            group: self.group,
+            detail: self.detail,
+            deletes: deletes.then(|| item.clone()),
+            remedy: self.remedy,
+        }
+    }
 }
 
 /// What mends it.
@@ -110,6 +184,11 @@ pub enum Unmended {
     /// The store had no capacity to spare.
     #[error("the table's capacity does not suffice: run it again ({0})")]
     Throttled(String),
+    /// The store acknowledged it, but does not show it.
+    #[error(
+        "the write was acknowledged, but a strongly consistent read afterwards does not show it"
+    )]
+    NotVisible,
     /// The store will never take it.
     #[error("it was refused: {0}")]
     Refused(String),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{Message, MessageGroupId, SortKey, User, UserId};
-use crate::store::{MessageStore, ScanPosition, StoreError, Stored};
+use crate::store::{Consistency, MessageStore, ScanPosition, StoreError, Stored};
 
 /// How many senders are remembered: there should be two.
 const MOST_SENDERS: usize = 8;
@@ -33,7 +33,7 @@ impl Numbers {
         count: u64,
     ) -> Result<Self, StoreError> {
         let mut numbers = Self::default();
-        let mut walk = Walk::new(group);
+        let mut walk = Walk::new(group, Consistency::Strong);
         while let Some(stretch) = walk.next(messages).await? {
             numbers.unreadable |= stretch.unreadable;
             for message in &stretch.messages {
@@ -75,6 +75,7 @@ impl Numbers {
 /// Goes over a group's messages, oldest first, a page at a time.
 pub(super) struct Walk {
     group: MessageGroupId,
+    consistency: Consistency,
     from: Option<ScanPosition>,
     goes_on: bool,
 }
@@ -88,9 +89,10 @@ pub(super) struct Stretch {
 }
 
 impl Walk {
-    pub fn new(group: MessageGroupId) -> Self {
+    pub fn new(group: MessageGroupId, consistency: Consistency) -> Self {
         Self {
             group,
+            consistency,
             from: None,
             goes_on: true,
         }
@@ -100,7 +102,8 @@ impl Walk {
         if !self.goes_on {
             return Ok(None);
         }
-        let page = messages.message_items(self.group, self.from.take()).await?;
+        let page = messages.message_items(self.group, self.from.take(), self.consistency);
+        let page = page.await?;
         self.goes_on = page.next.is_some();
         self.from = page.next;
         let mut stretch = Stretch {

@@ -7,12 +7,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::TWO_GROUPS;
-use super::attempt::{Attempt, Learned, guess};
+use super::attempt::{Attempt, Learned, Written, guess};
 use super::damaged::Damaged;
 use super::finding::{FindingKind, Unmended};
+use super::head::confirms;
 use super::numbers::{Numbers, Renumbered, Walk, two};
+use super::pair_rows::PairRows;
 use crate::model::{Head, HeadRecord, Message, MessageGroupId, User, UserId};
-use crate::store::{FoundRow, MessageStore, Newest, Outcome, RowKey, StoreError, UserStore};
+use crate::store::{
+    Consistency, FoundRow, MessageStore, Newest, Outcome, RowKey, StoreError, UserStore,
+};
 
 /// How often a repair is planned anew.
 const ATTEMPTS: usize = 20;
@@ -27,11 +31,16 @@ const UNREADABLE: &str = "a message of the group cannot be read";
 pub(super) struct Repairer {
     messages: MessageStore,
     users: Option<UserStore>,
+    pair_rows: PairRows,
 }
 
 impl Repairer {
     pub fn new(messages: MessageStore, users: Option<UserStore>) -> Self {
-        Self { messages, users }
+        Self {
+            messages,
+            users,
+            pair_rows: PairRows::new(),
+        }
     }
 
     /// Makes a group whole. The index may lack a row that is known.
@@ -45,7 +54,13 @@ impl Repairer {
         for _ in 0..ATTEMPTS {
             let attempt = Box::pin(self.attempt(group, known, kind, &mut learned));
             match attempt.await? {
-                Attempt::Done => return Ok(Ok(())),
+                Attempt::Done(mut written) => {
+                    // A duplicate that could not be deleted is no repair.
+                    let doubled = known.filter(|_| kind == FindingKind::DoubledRow);
+                    written.gone.extend(doubled.cloned());
+                    let is_visible = self.is_visible(group, &written).await?;
+                    return Ok(is_visible.then_some(()).ok_or(Unmended::NotVisible));
+                }
                 Attempt::Failed(why) => return Ok(Err(why)),
                 Attempt::Again => learned.pause().await,
             }
@@ -89,7 +104,8 @@ impl Repairer {
                 .senders
                 .keys()
                 .any(|sender| !head.participants.contains(sender));
-            if stranger {
+            // Their rows say who takes part, whoever else has written to them.
+            if stranger && !confirms(&rows, head.participants) {
                 return Ok(guess(NO_PAIR));
             }
             if numbers.gap.is_some() && numbers.unreadable {
@@ -116,6 +132,7 @@ impl Repairer {
             };
             others.push(other);
         }
+        let participants = damaged.participants;
         let (repair, surplus) = match damaged.repair(others, learned) {
             Ok(repair) => repair,
             Err(why) => return Ok(Attempt::Failed(why)),
@@ -126,10 +143,74 @@ impl Repairer {
                 self.messages.delete_row(group, row).await?;
             }
         }
-        Ok(match learned.learn(outcome) {
+        let mut gone = repair.old_rows.clone();
+        gone.extend(surplus);
+        let written = Written {
+            head: Some(repair.head),
+            newest: Some(repair.newest),
+            gone,
+            alias: repair.alias,
+        };
+        if !matches!(outcome, Outcome::Applied) {
+            self.pair_rows.forget(participants);
+        }
+        Ok(match learned.learn(outcome, written) {
             // With a head there is now a version to number under.
-            Attempt::Done if has_gap => Attempt::Again,
+            Attempt::Done(_) if has_gap => Attempt::Again,
             attempt => attempt,
+        })
+    }
+
+    /// Whether strongly consistent reads show what was written: rows that went
+    /// away are gone, and head, rows and alias are there. A head that has moved
+    /// on was written by somebody who had read ours.
+    async fn is_visible(
+        &self,
+        group: MessageGroupId,
+        written: &Written,
+    ) -> Result<bool, StoreError> {
+        let is_overwritten = |row: &&RowKey| {
+            let head = written.head.as_ref();
+            head.is_some_and(|head| {
+                let mut rows = head.participants.iter();
+                rows.any(|owner| row.is_same_item(&RowKey::of_head(head, *owner)))
+            })
+        };
+        let gone = written.gone.iter().filter(|row| !is_overwritten(row));
+        for row in gone {
+            if self.messages.has_row(group, row).await? {
+                return Ok(false);
+            }
+        }
+        if let Some(alias) = written.alias {
+            let found = self.messages.find_head(alias).await?;
+            if found != Some(HeadRecord::AliasOf(group)) {
+                return Ok(false);
+            }
+        }
+        let Some((head, newest)) = written.head.as_ref().zip(written.newest.as_ref()) else {
+            return Ok(self.messages.find_head(group).await?.is_none());
+        };
+        let mut rows_are_there = self
+            .messages
+            .find_message(group, &newest.key)
+            .await?
+            .is_some();
+        for owner in head.participants {
+            let row = RowKey::of_head(head, owner);
+            let found = self.messages.find_row_at(&row).await?;
+            rows_are_there &= found.is_some_and(|found| {
+                let shown = found.preview.as_ref();
+                shown.is_some_and(|shown| shown.message_id == newest.id)
+                    && found.unread_count == head.unread_count(owner)
+                    && found.row_key() == row
+            });
+        }
+        // Behind the rows: as long as it is ours, so are they.
+        Ok(match self.messages.find_head(group).await? {
+            Some(HeadRecord::Head(found)) if found.version == head.version => rows_are_there,
+            Some(HeadRecord::Head(found)) => found.version > head.version,
+            Some(HeadRecord::AliasOf(_)) | None => false,
         })
     }
 
@@ -159,7 +240,11 @@ impl Repairer {
             _ => None,
         };
         let outcome = self.messages.delete_empty(group, head, &rows, alias).await;
-        Ok(learned.learn(outcome))
+        let written = Written {
+            gone: rows,
+            ..Written::default()
+        };
+        Ok(learned.learn(outcome, written))
     }
 
     /// Gives all messages their right numbers, in one walk. What is read stays
@@ -173,7 +258,7 @@ impl Repairer {
         let was_read = head.read_counts.clone();
         let mut reads: BTreeMap<UserId, u64> = was_read.keys().map(|user| (*user, 0)).collect();
         let mut numbers = Numbers::default();
-        let mut walk = Walk::new(group);
+        let mut walk = Walk::new(group, Consistency::Strong);
         while let Some(stretch) = walk.next(&self.messages).await? {
             let mut wrong: Vec<Renumbered> = Vec::new();
             for message in &stretch.messages {
@@ -191,8 +276,8 @@ impl Repairer {
                     .messages
                     .renumber(group, expected_version, &head, some)
                     .await;
-                match learned.learn(outcome) {
-                    Attempt::Done => {}
+                match learned.learn(outcome, Written::default()) {
+                    Attempt::Done(_) => {}
                     attempt => return Ok(attempt),
                 }
             }
@@ -205,9 +290,9 @@ impl Repairer {
             .messages
             .renumber(group, expected_version, &head, &[])
             .await;
-        Ok(match learned.learn(outcome) {
+        Ok(match learned.learn(outcome, Written::default()) {
             // The rows count what is unread, and have to follow.
-            Attempt::Done => Attempt::Again,
+            Attempt::Done(_) => Attempt::Again,
             attempt => attempt,
         })
     }
@@ -224,17 +309,22 @@ impl Repairer {
             .into_iter()
             .flat_map(|head| head.participants.map(|owner| RowKey::of_head(head, owner)));
         for row in of_head.chain(known.cloned()) {
-            rows.extend(self.messages.find_row(row.owner, &row.key).await?);
+            rows.extend(self.messages.find_row_at(&row).await?);
         }
         if head.is_none()
             && let Some([one, other]) = pair_of(&rows)
         {
-            rows.extend(self.messages.rows_of_pair(one, other).await?);
+            rows.extend(self.pair_rows.read(&self.messages, [one, other]).await?);
         }
         rows.retain(|row| row.group_id == group);
         rows.sort_by(|one, other| (&other.key, other.owner).cmp(&(&one.key, one.owner)));
-        rows.dedup_by(|one, other| one.key == other.key && one.owner == other.owner);
-        Ok(rows)
+        let mut all: Vec<FoundRow> = Vec::with_capacity(rows.len());
+        for row in rows {
+            if all.iter().all(|known| known.row_key() != row.row_key()) {
+                all.push(row);
+            }
+        }
+        Ok(all)
     }
 
     async fn damaged(
@@ -284,7 +374,7 @@ impl Repairer {
         if pair == group || self.messages.find_head(pair).await?.is_some() {
             return Ok(None);
         }
-        let rows = self.messages.rows_of_pair(one, other).await?;
+        let rows = self.pair_rows.read(&self.messages, [one, other]).await?;
         let newest = rows.first().map(|row| row.group_id);
         Ok(newest.is_none_or(|newest| newest == group).then_some(pair))
     }
@@ -322,7 +412,8 @@ impl Repairer {
         if numbers.senders.contains_key(&row.owner) {
             return Ok(Err(Unmended::WouldBeAGuess(NO_PAIR)));
         }
-        Ok(Ok(self.messages.delete_row(group, row).await?))
+        self.messages.delete_row(group, row).await?;
+        self.is_gone(group, row).await
     }
 
     /// Deletes a row whose group has neither head nor messages.
@@ -337,8 +428,8 @@ impl Repairer {
         let mut learned = Learned::default();
         for _ in 0..ATTEMPTS {
             let outcome = self.messages.delete_headless_row(group, row).await;
-            match learned.learn(outcome) {
-                Attempt::Done => return Ok(Ok(())),
+            match learned.learn(outcome, Written::default()) {
+                Attempt::Done(_) => return self.is_gone(group, row).await,
                 Attempt::Failed(why) => return Ok(Err(why)),
                 // It has a head by now, or is another group's.
                 Attempt::Again if learned.throttled.is_none() => return Ok(Err(Unmended::Busy)),
@@ -358,11 +449,26 @@ impl Repairer {
             return Ok(Err(Unmended::Busy));
         }
         let outcome = self.messages.delete_alias(alias, of).await;
-        Ok(match Learned::default().learn(outcome) {
-            Attempt::Done => Ok(()),
-            Attempt::Failed(why) => Err(why),
-            Attempt::Again => Err(Unmended::Busy),
-        })
+        Ok(
+            match Learned::default().learn(outcome, Written::default()) {
+                Attempt::Done(_) if self.messages.find_head(alias).await?.is_some() => {
+                    Err(Unmended::NotVisible)
+                }
+                Attempt::Done(_) => Ok(()),
+                Attempt::Failed(why) => Err(why),
+                Attempt::Again => Err(Unmended::Busy),
+            },
+        )
+    }
+
+    /// Whether a row that was deleted is gone.
+    async fn is_gone(
+        &self,
+        group: MessageGroupId,
+        row: &RowKey,
+    ) -> Result<Result<(), Unmended>, StoreError> {
+        let is_there = self.messages.has_row(group, row).await?;
+        Ok((!is_there).then_some(()).ok_or(Unmended::NotVisible))
     }
 }
 

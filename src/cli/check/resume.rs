@@ -1,0 +1,160 @@
+//! The state of a run, from which a later one continues.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::super::CliError;
+use super::accept::{FindingLine, replace};
+use crate::store::{ScanPosition, Segment};
+
+/// What the shape of a state is called, so that a later version can refuse it.
+const VERSION: u32 = 1;
+
+/// Which run it is: another one cannot be continued.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Run {
+    pub version: u32,
+    pub table: String,
+    pub address: String,
+    pub repair: bool,
+}
+
+impl Run {
+    pub fn new(table: &str, address: &str, repair: bool) -> Self {
+        Self {
+            version: VERSION,
+            table: table.to_owned(),
+            address: address.to_owned(),
+            repair,
+        }
+    }
+}
+
+/// How far a part of the table has been checked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum Progress {
+    /// Not at all.
+    NotStarted,
+    /// Up to this item.
+    Behind(ScanPosition),
+    /// To its end.
+    Done,
+}
+
+/// How far a run has got, and what it has found.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct State {
+    run: Run,
+    segments: Vec<Progress>,
+    pub items: u64,
+    /// By kind: how many were found, mended and accepted.
+    pub findings: BTreeMap<String, [u64; 3]>,
+    /// What is left, where that is to be written to a file.
+    pub left: Vec<FindingLine>,
+}
+
+impl State {
+    pub fn new(run: Run, segments: u16) -> Self {
+        Self {
+            run,
+            segments: vec![Progress::NotStarted; segments.into()],
+            items: 0,
+            findings: BTreeMap::new(),
+            left: Vec::new(),
+        }
+    }
+
+    /// The parts that are still to be checked, and where each begins.
+    pub fn parts(&self) -> Vec<(Segment, Option<ScanPosition>)> {
+        let of = u16::try_from(self.segments.len()).unwrap_or(u16::MAX);
+        let parts = (0..of).zip(&self.segments);
+        let parts = parts.filter_map(|(number, progress)| {
+            let from = match progress {
+                Progress::NotStarted => None,
+                Progress::Behind(position) => Some(position.clone()),
+                Progress::Done => return None,
+            };
+            Some((Segment { number, of }, from))
+        });
+        parts.collect()
+    }
+
+    /// Notes that a part has been checked up to a position, or to its end.
+    pub fn advance(&mut self, segment: u16, next: Option<ScanPosition>) {
+        if let Some(progress) = self.segments.get_mut(usize::from(segment)) {
+            *progress = next.map_or(Progress::Done, Progress::Behind);
+        }
+    }
+}
+
+/// The file that a state is kept in.
+#[derive(Debug)]
+pub(super) struct StateFile(PathBuf);
+
+impl StateFile {
+    pub fn new(path: PathBuf) -> Self {
+        Self(path)
+    }
+
+    fn failed(&self, cause: impl std::fmt::Display) -> CliError {
+        CliError::Failed(format!("--resume {}: {cause}", self.0.display()))
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The state of an interrupted run; `None` where there is no file.
+    pub fn read(&self, run: &Run, segments: Option<u16>) -> Result<Option<State>, CliError> {
+        let text = match std::fs::read_to_string(&self.0) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(self.failed(error)),
+        };
+        let state: State = serde_json::from_str(&text).map_err(|cause| {
+            self.failed(format!(
+                "this is not the state of a run: {cause}. Delete it to begin anew."
+            ))
+        })?;
+        let differs = |what: &str| {
+            CliError::Usage(format!(
+                "--resume {}: it is the state of a run {what}: continue that one, or delete the file to begin anew",
+                self.0.display()
+            ))
+        };
+        if state.run.version != run.version {
+            return Err(differs("of another version"));
+        }
+        if (&state.run.table, &state.run.address) != (&run.table, &run.address) {
+            let Run { table, address, .. } = &state.run;
+            return Err(differs(&format!("over the table {table} at {address}")));
+        }
+        if state.run.repair != run.repair {
+            let with = if state.run.repair { "with" } else { "without" };
+            return Err(differs(&format!("{with} --repair")));
+        }
+        if segments.is_some_and(|segments| usize::from(segments) != state.segments.len()) {
+            let count = state.segments.len();
+            return Err(differs(&format!("with --segments {count}")));
+        }
+        Ok(Some(state))
+    }
+
+    pub fn write(&self, state: &State) -> Result<(), CliError> {
+        let text = serde_json::to_vec(state).map_err(|cause| self.failed(cause))?;
+        replace(&self.0, &text).map_err(|cause| self.failed(cause))
+    }
+
+    /// The run is complete: the next one begins at the start.
+    pub fn delete(&self) -> Result<(), CliError> {
+        match std::fs::remove_file(&self.0) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(self.failed(error)),
+            _ => Ok(()),
+        }
+    }
+}

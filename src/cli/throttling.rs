@@ -1,0 +1,47 @@
+//! Reports that DynamoDB throttles a command, which waits meanwhile.
+
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::output;
+use crate::store::Pacer;
+
+/// How often the pacer is looked at.
+const EVERY: Duration = Duration::from_millis(200);
+/// How often a line is written, at most.
+const LINE_EVERY: Duration = Duration::from_secs(15);
+
+/// A task that reports until this is dropped.
+pub(super) struct ThrottlingReport(JoinHandle<()>);
+
+impl Drop for ThrottlingReport {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl ThrottlingReport {
+    /// Shows waiting in the progress, and writes a line when it begins and
+    /// again while it goes on.
+    pub fn start(pacer: Pacer) -> Self {
+        Self(tokio::spawn(async move {
+            let mut reported = 0;
+            let mut next_line = Instant::now();
+            loop {
+                tokio::time::sleep(EVERY).await;
+                let throttling = pacer.throttling();
+                output::show_waiting(throttling.waits);
+                if throttling.calls > reported && Instant::now() >= next_line {
+                    reported = throttling.calls;
+                    next_line = Instant::now() + LINE_EVERY;
+                    output::remark(&format!(
+                        "DynamoDB has throttled {reported} calls: waiting for capacity{}",
+                        output::position()
+                    ));
+                }
+            }
+        }))
+    }
+}

@@ -1,0 +1,130 @@
+//! A group as a whole, looked at once for all of its items.
+
+use super::head::{stale, wrong_head};
+use super::numbers::{Numbers, Walk};
+use crate::model::{Head, HeadRecord, Message, MessageGroupId, SortKey, UserId};
+use crate::store::{Consistency, FoundRow, MessageStore, RowKey, StoreError, Stored};
+
+/// What eventually consistent reads show of a group.
+///
+/// They cost half, and are made once for a group and not for each of its
+/// items. They may be of a second ago, or show a transaction half, so nothing
+/// wrong is concluded from them: an item that does not fit is looked at again
+/// by strongly consistent reads. Where everything fits, it did so at that time.
+#[derive(Debug)]
+pub(super) enum CheckedGroup {
+    /// Head, rows and messages agree.
+    Whole(Head),
+    /// Rows and messages, but no head: the group was written before there were
+    /// heads. The rows are in no order.
+    Headless(Vec<RowKey>),
+    /// Anything else.
+    Unclear,
+}
+
+impl CheckedGroup {
+    /// Reads head, rows and all messages of a group: a `GetItem`, a `Query` on
+    /// the index, and a `Query` a megabyte; of a group without a head one
+    /// message.
+    pub async fn read(messages: &MessageStore, group: MessageGroupId) -> Result<Self, StoreError> {
+        let head = match messages.find_head_as(group, Consistency::Eventual).await {
+            Ok(Some(HeadRecord::AliasOf(_))) | Err(StoreError::Unreadable { .. }) => {
+                return Ok(Self::Unclear);
+            }
+            Ok(Some(HeadRecord::Head(head))) => Some(head),
+            Ok(None) => None,
+            Err(error) => return Err(error),
+        };
+        let mut rows = Vec::new();
+        for item in messages.row_items(group).await? {
+            match item.read() {
+                Ok(Stored::GroupRow(row)) => rows.push(row),
+                _ => return Ok(Self::Unclear),
+            }
+        }
+        match head {
+            Some(head) => Self::with_head(messages, group, head, rows).await,
+            None => Self::without_head(messages, group, &rows).await,
+        }
+    }
+
+    async fn without_head(
+        messages: &MessageStore,
+        group: MessageGroupId,
+        rows: &[FoundRow],
+    ) -> Result<Self, StoreError> {
+        let newest = messages.newest_message(group, Consistency::Eventual);
+        if rows.is_empty() || newest.await?.is_none() {
+            return Ok(Self::Unclear);
+        }
+        let rows = rows.iter().map(FoundRow::row_key);
+        Ok(Self::Headless(rows.collect()))
+    }
+
+    async fn with_head(
+        messages: &MessageStore,
+        group: MessageGroupId,
+        head: Head,
+        rows: Vec<FoundRow>,
+    ) -> Result<Self, StoreError> {
+        let mut numbers = Numbers::default();
+        let mut newest: Option<Message> = None;
+        let mut walk = Walk::new(group, Consistency::Eventual);
+        while let Some(stretch) = walk.next(messages).await? {
+            if stretch.unreadable {
+                return Ok(Self::Unclear);
+            }
+            for message in stretch.messages {
+                numbers.take(&message);
+                newest = Some(message);
+            }
+        }
+        let fits = newest.is_some_and(|newest| {
+            wrong_head(&head, &newest).is_none()
+                && numbers.gap.is_none()
+                && rows_fit(&head, &newest, &rows)
+        });
+        Ok(if fits {
+            Self::Whole(head)
+        } else {
+            Self::Unclear
+        })
+    }
+
+    /// Whether a row is as it has to be.
+    pub fn has_row(&self, row: &RowKey) -> bool {
+        match self {
+            Self::Whole(head) => {
+                let mut rows = head.participants.iter();
+                rows.any(|owner| *row == RowKey::of_head(head, *owner))
+            }
+            // The newest is where the group is found.
+            Self::Headless(rows) => {
+                let newest = rows.iter().map(place).max();
+                row.is_canonical()
+                    && rows.contains(row)
+                    && newest.is_some_and(|newest| place(row) < newest)
+            }
+            Self::Unclear => false,
+        }
+    }
+
+    /// Whether a reader finds the group.
+    pub fn is_reachable(&self) -> bool {
+        !matches!(self, Self::Unclear)
+    }
+}
+
+/// The order of a group's rows.
+fn place(row: &RowKey) -> (SortKey, UserId) {
+    (row.key.clone(), row.owner)
+}
+
+/// Whether each participant has one row, and it shows the newest message.
+fn rows_fit(head: &Head, newest: &Message, rows: &[FoundRow]) -> bool {
+    let expected = head.participants.map(|owner| RowKey::of_head(head, owner));
+    let found: Vec<RowKey> = rows.iter().map(FoundRow::row_key).collect();
+    found.len() == expected.len()
+        && expected.iter().all(|row| found.contains(row))
+        && rows.iter().all(|row| stale(row, head, newest).is_none())
+}

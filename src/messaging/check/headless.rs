@@ -1,0 +1,77 @@
+//! A group without a head: what else is wrong with it.
+
+use std::collections::BTreeSet;
+
+use super::finding::{FindingKind, Found, Remedy};
+use super::numbers::two;
+use crate::model::{Message, MessageGroupId, UserId};
+use crate::store::{FoundRow, ScannedItem, Stored};
+
+/// A row, and the item that it is read from.
+type Row = (FoundRow, ScannedItem);
+
+/// What the missing head hides: rows beside the one that counts, rows that do
+/// not show the newest message, and participants without a row. The repair of
+/// the group repairs them as well.
+pub(super) fn hidden(
+    group: MessageGroupId,
+    items: Vec<ScannedItem>,
+    newest: &Message,
+) -> Vec<Found> {
+    let row = |item: ScannedItem| match item.clone().read() {
+        // One whose uuids are stored in another form is found by itself.
+        Ok(Stored::GroupRow(row)) if row.row_key().is_canonical() => Some((row, item)),
+        _ => None,
+    };
+    let mut rows: Vec<Row> = items.into_iter().filter_map(row).collect();
+    rows.sort_by(|(one, _), (other, _)| (one.owner, &other.key).cmp(&(other.owner, &one.key)));
+    let mut found = Vec::new();
+    let mut counts: Option<&FoundRow> = None;
+    for (row, item) in &rows {
+        let detail = match counts {
+            Some(counts) if counts.owner == row.owner => Some((
+                FindingKind::DoubledRow,
+                format!("the row that counts is at {}", counts.key),
+            )),
+            _ => {
+                counts = Some(row);
+                let shows_it = row.key == newest.key && row.body == newest.body;
+                let detail = "it does not show the newest message".to_owned();
+                (!shows_it).then_some((FindingKind::StaleRow, detail))
+            }
+        };
+        found.extend(detail.map(|(kind, detail)| of_row(group, kind, detail, row, item)));
+    }
+    found.extend(missing(group, &rows));
+    found
+}
+
+fn of_row(
+    group: MessageGroupId,
+    kind: FindingKind,
+    detail: String,
+    row: &FoundRow,
+    item: &ScannedItem,
+) -> Found {
+    let remedy = Remedy::Group(group, Some(row.row_key()));
+    Found {
+        item: Some(item.clone()),
+        ..Found::new(kind, Some(group), detail, remedy)
+    }
+}
+
+fn missing(group: MessageGroupId, rows: &[Row]) -> Vec<Found> {
+    let named = rows
+        .iter()
+        .flat_map(|(row, _)| [row.owner, row.other_user.id]);
+    let Some(participants) = two(named.collect::<BTreeSet<UserId>>()) else {
+        return Vec::new();
+    };
+    let has_none = |owner: &UserId| rows.iter().all(|(row, _)| row.owner != *owner);
+    let missing = participants.into_iter().filter(has_none).map(|owner| {
+        let detail = format!("of {owner}");
+        let remedy = Remedy::Group(group, None);
+        Found::new(FindingKind::MissingRow, Some(group), detail, remedy)
+    });
+    missing.collect()
+}

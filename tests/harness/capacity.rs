@@ -1,0 +1,102 @@
+//! A provisioned table's capacity: a token bucket for reads and one for writes.
+
+use std::sync::Mutex;
+use std::time::Instant;
+
+use serde_json::Value;
+
+use super::call::Call;
+
+/// How many units a second a table has.
+#[derive(Clone, Copy, Debug)]
+pub struct Units {
+    pub read: f64,
+    pub write: f64,
+}
+
+/// A bucket of a second's units. A call passes while there are any, whatever it
+/// costs, and the next ones wait until it is paid.
+struct Bucket {
+    rate: f64,
+    tokens: f64,
+    filled: Instant,
+    consumed: f64,
+}
+
+/// What the calls consume, and which of them are throttled.
+#[derive(Default)]
+pub(super) struct Capacity {
+    buckets: Mutex<Option<[Bucket; 2]>>,
+    throttled: Mutex<usize>,
+}
+
+/// Which bucket a call takes from, if it takes from one.
+fn bucket(call: &Call) -> Option<usize> {
+    match call.name.as_str() {
+        "Query" | "Scan" | "GetItem" | "TransactGetItems" => Some(0),
+        "TransactWriteItems" | "DeleteItem" => Some(1),
+        _ => None,
+    }
+}
+
+impl Capacity {
+    pub fn set(&self, units: Units) {
+        let bucket = |rate| Bucket {
+            rate,
+            tokens: rate,
+            filled: Instant::now(),
+            consumed: 0.0,
+        };
+        let buckets = [bucket(units.read), bucket(units.write)];
+        *self.buckets.lock().expect("no panic") = Some(buckets);
+    }
+
+    pub fn consumed(&self) -> Units {
+        let buckets = self.buckets.lock().expect("no panic");
+        let buckets = buckets.as_ref().expect("a capacity");
+        Units {
+            read: buckets[0].consumed,
+            write: buckets[1].consumed,
+        }
+    }
+
+    pub fn throttled(&self) -> usize {
+        *self.throttled.lock().expect("no panic")
+    }
+
+    /// Whether a call exceeds the capacity.
+    pub fn exceeds(&self, call: &Call) -> bool {
+        let mut buckets = self.buckets.lock().expect("no panic");
+        let (Some(buckets), Some(number)) = (buckets.as_mut(), bucket(call)) else {
+            return false;
+        };
+        let bucket = &mut buckets[number];
+        let earned = bucket.filled.elapsed().as_secs_f64() * bucket.rate;
+        bucket.tokens = (bucket.tokens + earned).min(bucket.rate);
+        bucket.filled = Instant::now();
+        let exceeds = bucket.tokens <= 0.0;
+        *self.throttled.lock().expect("no panic") += usize::from(exceeds);
+        exceeds
+    }
+
+    /// Whether answers have to be looked at.
+    pub fn is_limited(&self) -> bool {
+        self.buckets.lock().expect("no panic").is_some()
+    }
+
+    /// Pays for a call by what its answer says.
+    pub fn pay(&self, call: &Call, answer: &Value) {
+        let mut buckets = self.buckets.lock().expect("no panic");
+        let (Some(buckets), Some(number)) = (buckets.as_mut(), bucket(call)) else {
+            return;
+        };
+        let units = |consumed: &Value| consumed["CapacityUnits"].as_f64().unwrap_or_default();
+        let consumed = &answer["ConsumedCapacity"];
+        let consumed = match consumed.as_array() {
+            Some(tables) => tables.iter().map(units).sum(),
+            None => units(consumed),
+        };
+        buckets[number].tokens -= consumed;
+        buckets[number].consumed += consumed;
+    }
+}
