@@ -54,9 +54,15 @@ Messages are the truth, and never deleted. This is what --repair does:
   row-without-messages   is deleted
   head-without-messages  is deleted with its rows and its alias
   alias-to-nowhere       is deleted
+  missing-alias          the pair's uuid leads to their newest group
   gap-in-seq             messages are numbered anew, 1, 2, 3, …; what was read
                          stays read, and nothing else becomes so
-  unreadable-item, future-key, not-checked
+  wrong-marker           the marker is removed; it is written at the end of a run
+                         after which each group has a head
+  future-key             nothing: new messages of the group are ordered behind its
+                         newest key, which is so far ahead of the clock, and it
+                         passes when the clock has reached the key
+  unreadable-item, not-checked
                          nothing: what would be right is not known
 
 What is deleted is printed before. Every repair is read back: one that a strongly
@@ -202,6 +208,9 @@ impl CheckArgs {
             output::remark(&format!("--resume {path} continues this run"));
         }
         let is_complete = checked?;
+        if is_complete {
+            check.correct_marker(&mut state).await?;
+        }
         if let (true, Some(file)) = (is_complete, &file) {
             file.delete()?;
         }
@@ -246,10 +255,56 @@ impl Check<'_> {
         Ok(true)
     }
 
+    /// Compares the table's marker with what was found, and with --repair
+    /// corrects it: it is written where each group has a head, and removed where
+    /// one is left without.
+    async fn correct_marker(&self, state: &mut State) -> Result<(), CliError> {
+        let contradictions = state.count_left(&FindingKind::CONTRADICT_MARKER);
+        let messages = &self.session.messages;
+        state.is_marked = messages.has_heads_marker().await?;
+        let can_be_marked = contradictions == 0 && state.unreadable_heads == 0;
+        if !state.is_marked && can_be_marked && self.repair {
+            messages.put_heads_marker().await?;
+            state.is_marked = messages.has_heads_marker().await?;
+            if state.is_marked {
+                output::remark("the table is marked now: each group has a head");
+            }
+            return Ok(());
+        }
+        if !state.is_marked || contradictions == 0 {
+            return Ok(());
+        }
+        let finding = Finding::wrong_marker(contradictions);
+        let is_accepted = self.accepts(&finding);
+        self.print(&as_json(&finding, self.repair, is_accepted))?;
+        let mut fate = if is_accepted {
+            Fate::Accepted
+        } else {
+            Fate::Left
+        };
+        if self.repair && !is_accepted {
+            messages.delete_heads_marker().await?;
+            state.is_marked = messages.has_heads_marker().await?;
+            let mended = if state.is_marked {
+                Err(Unmended::NotVisible)
+            } else {
+                fate = Fate::Mended;
+                Ok(())
+            };
+            self.print(&outcome_json(&finding, &mended))?;
+        }
+        self.count(state, &finding, fate);
+        Ok(())
+    }
+
     fn count(&self, state: &mut State, finding: &Finding, fate: Fate) {
         let kind = finding.kind.name().to_owned();
         let [found, mended, accepted] = state.findings.entry(kind).or_default();
         *found += 1;
+        let is_head = finding.key.starts_with("HEAD#");
+        if finding.kind == FindingKind::UnreadableItem && is_head {
+            state.unreadable_heads += 1;
+        }
         *mended += u64::from(fate == Fate::Mended);
         *accepted += u64::from(fate == Fate::Accepted);
         if self.remembers && fate != Fate::Mended {
@@ -299,12 +354,12 @@ impl Check<'_> {
             }
             let mended = match &group_mended {
                 // All that is wrong with a group is mended at once.
-                Some((group, mended)) if Some(group) == finding.group.as_ref() => {
-                    Clone::clone(mended)
-                }
+                Some(mended) if finding.is_of_group() => Clone::clone(mended),
                 _ => Box::pin(self.inspector.mend(&finding)).await?,
             };
-            group_mended = finding.group.map(|group| (group, mended.clone()));
+            if finding.is_of_group() {
+                group_mended = Some(mended.clone());
+            }
             self.print(&outcome_json(&finding, &mended))?;
             let fate = if mended.is_ok() {
                 Fate::Mended
@@ -372,6 +427,7 @@ fn finish(state: &State, session: &Session) -> Result<ExitCode, CliError> {
     output::remark(&told);
     session.finish_lines(Map::from_iter([
         ("items".to_owned(), json!(state.items)),
+        ("headsMarker".to_owned(), json!(state.is_marked)),
         ("findings".to_owned(), Value::Object(by_kind)),
     ]))?;
     let mut counts = state.findings.values();

@@ -182,7 +182,7 @@ impl DevArgs {
         let messages = MessageStore::new(connect_dynamo(&target).await, self.table.table.clone());
         if messages.table_status().await? == TableStatus::Missing {
             messages.create_table(NewTable::default()).await?;
-            messages.put_heads_marker(Clock::system().now()).await?;
+            messages.put_heads_marker().await?;
         }
         Ok((UserStore::new(database), messages))
     }

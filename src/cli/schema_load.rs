@@ -9,7 +9,6 @@ use super::CliError;
 use super::operator::{Operator, Session};
 use super::output::{self, Format};
 use super::signals::stop;
-use crate::clock::Clock;
 use crate::config::StreamArgs;
 use crate::store::{Billing, MessageStore, NewTable, TableDescription, TableStatus};
 
@@ -158,7 +157,7 @@ impl SchemaLoadArgs {
 /// Creates the table, with its marker: it has no group without a head.
 async fn create(messages: &MessageStore, new: NewTable) -> Result<(), CliError> {
     messages.create_table(new).await?;
-    messages.put_heads_marker(Clock::system().now()).await?;
+    messages.put_heads_marker().await?;
     Ok(())
 }
 

@@ -10,19 +10,20 @@
 //! What cannot be read counts as there: nothing is concluded from it, and
 //! nothing deleted.
 
+mod ahead;
 mod attempt;
 mod damaged;
 mod finding;
 mod group;
 mod head;
 mod headless;
+mod marker;
 mod numbers;
 mod pair_rows;
 mod repair;
 
 use std::sync::Arc;
 
-use chrono::TimeDelta;
 use moka::sync::Cache;
 use tokio::sync::{Mutex, OnceCell};
 
@@ -33,12 +34,11 @@ use crate::model::{HeadRecord, Message, MessageGroupId, SortKey};
 use crate::store::{
     Consistency, FoundRow, MessageStore, RowKey, ScannedItem, StoreError, Stored, UserStore,
 };
+use ahead::AheadGroup;
 use finding::{Found, Remedy};
 use group::CheckedGroup;
 use repair::Repairer;
 
-/// How far ahead of the clock a key may be.
-const AHEAD: TimeDelta = TimeDelta::days(1);
 /// How many groups are remembered as they were read: a few hundred bytes each.
 const REMEMBERED_GROUPS: u64 = 50_000;
 /// How often a group that is being written to is looked at again, and how long
@@ -61,6 +61,8 @@ pub struct Inspector {
     repairs: Cache<MessageGroupId, Arc<Mutex<()>>>,
     /// Groups that have a head or a row, though something is wrong with them.
     reachable: Cache<MessageGroupId, ()>,
+    /// Groups that have a key ahead of the clock.
+    ahead: Cache<MessageGroupId, Arc<AheadGroup>>,
 }
 
 impl Inspector {
@@ -75,6 +77,7 @@ impl Inspector {
             groups: Cache::new(REMEMBERED_GROUPS),
             repairs: Cache::new(REMEMBERED_GROUPS),
             reachable: Cache::new(REMEMBERED_GROUPS),
+            ahead: Cache::new(REMEMBERED_GROUPS),
         }
     }
 
@@ -119,10 +122,19 @@ impl Inspector {
     }
 
     async fn whole_or_head(&self, group: MessageGroupId) -> Result<Vec<Found>, StoreError> {
-        match self.checked(group).await?.get() {
-            Some(CheckedGroup::Whole(_)) => Ok(Vec::new()),
-            _ => self.head(group).await,
+        let checked = self.checked(group).await?;
+        if let Some(CheckedGroup::Whole(head)) = checked.get() {
+            let alias = self.missing_alias(group, head).await?;
+            return Ok(alias.into_iter().collect());
         }
+        let mut found = self.head(group).await?;
+        let is_empty = |found: &Found| found.kind == FindingKind::HeadWithoutMessages;
+        if !found.iter().any(is_empty)
+            && let Some(HeadRecord::Head(head)) = self.messages.find_head(group).await?
+        {
+            found.extend(self.missing_alias(group, &head).await?);
+        }
+        Ok(found)
     }
 
     /// Repairs what was found, and reads it back.
@@ -143,6 +155,7 @@ impl Inspector {
             }
             Remedy::StrangersRow(group, row) => self.repairer.delete_strangers(*group, row).await,
             Remedy::Row(group, row) => self.repairer.delete_row(*group, row).await,
+            Remedy::MissingAlias(pair, users) => self.repairer.write_alias(*pair, *users).await,
             Remedy::Alias(alias, of) => self.repairer.delete_alias(*alias, *of).await,
         };
         match mended {
@@ -153,17 +166,9 @@ impl Inspector {
         }
     }
 
-    fn ahead(&self, key: &SortKey) -> Option<Found> {
-        (key.created_at() > self.clock.now() + AHEAD).then(|| {
-            let detail = format!("{key} is more than a day ahead");
-            let remedy = Remedy::Unknown("when it was written is not known");
-            Found::new(FindingKind::FutureKey, None, detail, remedy)
-        })
-    }
-
     async fn message(&self, message: &Message) -> Result<Vec<Found>, StoreError> {
         let group = message.group_id;
-        let mut found: Vec<Found> = self.ahead(&message.key).into_iter().collect();
+        let mut found: Vec<Found> = self.group_ahead(message).await?.into_iter().collect();
         if self.reachable.contains_key(&group) {
             return Ok(found);
         }
@@ -204,7 +209,7 @@ impl Inspector {
 
     async fn row(&self, row: &FoundRow) -> Result<Vec<Found>, StoreError> {
         let group = row.group_id;
-        let mut found: Vec<Found> = self.ahead(&row.key).into_iter().collect();
+        let mut found = Vec::new();
         let key = row.row_key();
         if self.fits(group, &key).await? {
             return Ok(found);
@@ -249,6 +254,10 @@ impl Inspector {
                     let remedy = Remedy::Group(group, Some(key));
                     finding(FindingKind::MissingHead, detail.to_owned(), remedy);
                     if let Some(newest) = &newest.message {
+                        if newest.key < row.key {
+                            let remedy = Remedy::Group(group, Some(row.row_key()));
+                            found.extend(self.row_ahead(group, &row.key, remedy));
+                        }
                         let rows = self.messages.row_items(group).await?;
                         found.extend(headless::hidden(group, rows, newest));
                     }

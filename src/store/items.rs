@@ -7,7 +7,6 @@
 use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -22,7 +21,8 @@ use crate::model::{
 
 pub(super) type Item = HashMap<String, AttributeValue>;
 
-/// Key of the item that says that each group of the table has a head.
+/// Key of the item that says that each row's group has a head, and that each
+/// pair's uuid leads to their group. It has no other attributes.
 const MARKER: (&str, &str) = ("TABLE#HEADS", "TABLE");
 
 /// Primary key of an item.
@@ -147,15 +147,6 @@ fn is_heads_marker(item: &Item) -> bool {
     let key = |name| item.get(name).and_then(|value| value.as_s().ok());
     let key = key("pk").zip(key("sk"));
     key.is_some_and(|(pk, sk)| (pk.as_str(), sk.as_str()) == MARKER)
-}
-
-/// `TABLE#HEADS`, `TABLE`: each row's group has a head, and each pair's uuid
-/// leads to their group. Says when that was found.
-pub(super) fn heads_marker_item(now: DateTime<Utc>) -> Item {
-    let mut item = Key::heads_marker().into_attributes();
-    let now = AttributeValue::S(SortKey::at(now).into());
-    item.insert("marked_at".to_owned(), now);
-    item
 }
 
 pub(super) fn stored(item: Item) -> Result<Stored, Unreadable> {

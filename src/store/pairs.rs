@@ -2,7 +2,6 @@
 //! to look for them.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use chrono::{DateTime, Utc};
 
 use super::items::{self, Item, Key};
 use super::pacer::Units;
@@ -99,8 +98,8 @@ impl MessageStore {
     }
 
     /// Marks the table: one `PutItem`.
-    pub async fn put_heads_marker(&self, now: DateTime<Utc>) -> Result<(), StoreError> {
-        let item = Some(items::heads_marker_item(now));
+    pub async fn put_heads_marker(&self) -> Result<(), StoreError> {
+        let item = Some(Key::heads_marker().into_attributes());
         let put = self.client.put_item().table_name(&self.table);
         let put = put.set_item(item);
         self.send(Units::Write, || put.clone().send()).await?;

@@ -192,6 +192,16 @@ impl MessageStore {
         self.send_made(actions(), None).await
     }
 
+    /// Puts an alias where there is neither an alias nor a head: one
+    /// `TransactWriteItems`.
+    pub async fn put_alias(&self, alias: MessageGroupId, of: MessageGroupId) -> Outcome {
+        let actions = || {
+            let item = items::alias_item(alias, of).map_err(invalid)?;
+            Ok(vec![(Role::Alias, self.put_new(item)?)])
+        };
+        self.send_made(actions(), None).await
+    }
+
     /// Deletes an alias of a group that has no head: one `TransactWriteItems`.
     pub async fn delete_alias(&self, alias: MessageGroupId, of: MessageGroupId) -> Outcome {
         let actions = || {

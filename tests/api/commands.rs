@@ -251,6 +251,7 @@ async fn the_commands_make_what_serve_needs_and_serve_refuses_without() {
   key       pk HASH, sk RANGE
   index     message-group-sk-index: message_group_uuid HASH, sk RANGE
   billing   provisioned, 5 read and 5 write units a second
+  stream    none
   expiry    expires_at
   deletion  not protected
   marker    every group has a head

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
-use cruddur::clock::Clock;
 use cruddur::graphql::SendRate;
 use cruddur::model::User;
 use serde_json::{Value, json};
@@ -149,12 +148,7 @@ async fn rows_of_a_pair_are_read_once_per_request_in_an_unmarked_table() {
     assert_eq!(same, once, "fifteen aliases of one pair");
 
     // The absence of a marker is not cached.
-    let now = Clock::system().now();
-    cruddur
-        .messages
-        .put_heads_marker(now)
-        .await
-        .expect("a marker");
+    cruddur.messages.put_heads_marker().await.expect("a marker");
     let marked = calls(&cruddur, WITH, json!({ "handle": "unamused" })).await;
     assert_eq!(marked, ["GetItem strong"; 2]);
 }
@@ -255,12 +249,7 @@ async fn rate_limit_counts_a_lookup_that_reads_rows_as_a_message() {
     // Somebody else has a bucket of their own, and a marked table needs none.
     let other = cruddur.ask("tove", WITH, json!({ "handle": "luu" })).await;
     assert_eq!(other.get("errors"), None, "{other}");
-    let now = Clock::system().now();
-    cruddur
-        .messages
-        .put_heads_marker(now)
-        .await
-        .expect("a marker");
+    cruddur.messages.put_heads_marker().await.expect("a marker");
     cruddur.data("luu", &fifteen(handles), json!({})).await;
 }
 
@@ -297,12 +286,7 @@ async fn a_user_with_too_many_rows_is_an_error_in_an_unmarked_table_and_none_in_
     let calls = cruddur.dynamo.calls();
     let queries = calls.iter().filter(|call| *call == "Query strong").count();
     assert_eq!(queries, 2 * (32 + 1), "bounded: {calls:?}");
-    let now = Clock::system().now();
-    cruddur
-        .messages
-        .put_heads_marker(now)
-        .await
-        .expect("a marker");
+    cruddur.messages.put_heads_marker().await.expect("a marker");
     cruddur
         .data("luu", WITH, json!({ "handle": "unamused" }))
         .await;

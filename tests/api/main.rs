@@ -16,6 +16,7 @@ mod aws_failures;
 mod check;
 mod check_accepted;
 mod check_capacity;
+mod check_marker;
 mod check_participants;
 mod check_stream;
 mod commands;

@@ -150,8 +150,7 @@ pub async fn start_on(database: Database, setup: Setup) -> Cruddur {
         .await
         .expect("a table");
     if setup.marked {
-        let now = Clock::system().now();
-        messages.put_heads_marker(now).await.expect("a marker");
+        messages.put_heads_marker().await.expect("a marker");
     }
 
     let key = SigningKey::generate().expect("a key");

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::CliError;
 use super::accept::{FindingLine, replace};
+use crate::messaging::FindingKind;
 use crate::store::{ScanPosition, Segment};
 
 /// What the shape of a state is called, so that a later version can refuse it.
@@ -54,6 +55,12 @@ pub(super) struct State {
     pub items: u64,
     /// By kind: how many were found, mended and accepted.
     pub findings: BTreeMap<String, [u64; 3]>,
+    /// How many heads cannot be read: their groups may have none.
+    #[serde(default)]
+    pub unreadable_heads: u64,
+    /// Whether the table is marked, at the end of the run.
+    #[serde(default)]
+    pub is_marked: bool,
     /// What is left, where that is to be written to a file.
     pub left: Vec<FindingLine>,
 }
@@ -65,6 +72,8 @@ impl State {
             segments: vec![Progress::NotStarted; segments.into()],
             items: 0,
             findings: BTreeMap::new(),
+            unreadable_heads: 0,
+            is_marked: false,
             left: Vec::new(),
         }
     }
@@ -82,6 +91,16 @@ impl State {
             Some((Segment { number, of }, from))
         });
         parts.collect()
+    }
+
+    /// How many findings of these kinds were not mended.
+    pub fn count_left(&self, kinds: &[FindingKind]) -> u64 {
+        let counts = kinds
+            .iter()
+            .filter_map(|kind| self.findings.get(kind.name()));
+        counts
+            .map(|[found, mended, _]| found.saturating_sub(*mended))
+            .sum()
     }
 
     /// Notes that a part has been checked up to a position, or to its end.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::model::MessageGroupId;
+use crate::model::{MessageGroupId, UserId};
 use crate::store::{RowKey, ScannedItem};
 
 /// What can be wrong.
@@ -10,7 +10,7 @@ use crate::store::{RowKey, ScannedItem};
 pub enum FindingKind {
     /// An item that cannot be read, or is none of ours.
     UnreadableItem,
-    /// A key more than a day ahead of the clock.
+    /// A group whose newest key is ahead of the clock.
     FutureKey,
     /// Rows and messages, but no head.
     MissingHead,
@@ -32,15 +32,19 @@ pub enum FindingKind {
     RowWithoutMessages,
     /// An alias of a group that is not there.
     AliasToNowhere,
+    /// A group of another uuid than its pair's, which leads nowhere.
+    MissingAlias,
     /// Numbers of messages that are not 1, 2, 3, ….
     GapInSeq,
     /// A group that is written to all the time.
     NotChecked,
+    /// A marker that each group has a head, in a table where one has none.
+    WrongMarker,
 }
 
 impl FindingKind {
     /// All of them, in the order in which they are counted up.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::UnreadableItem,
         Self::FutureKey,
         Self::MissingHead,
@@ -53,8 +57,10 @@ impl FindingKind {
         Self::StrangersRow,
         Self::RowWithoutMessages,
         Self::AliasToNowhere,
+        Self::MissingAlias,
         Self::GapInSeq,
         Self::NotChecked,
+        Self::WrongMarker,
     ];
 
     /// Its name, as it is printed.
@@ -73,8 +79,10 @@ impl FindingKind {
             Self::StrangersRow => "strangers-row",
             Self::RowWithoutMessages => "row-without-messages",
             Self::AliasToNowhere => "alias-to-nowhere",
+            Self::MissingAlias => "missing-alias",
             Self::GapInSeq => "gap-in-seq",
             Self::NotChecked => "not-checked",
+            Self::WrongMarker => "wrong-marker",
         }
     }
 }
@@ -83,7 +91,7 @@ impl FindingKind {
     /// Whether what is found in detail changes without a change to the item.
     #[must_use]
     pub fn detail_varies(self) -> bool {
-        matches!(self, Self::FutureKey | Self::NotChecked)
+        matches!(self, Self::FutureKey | Self::NotChecked | Self::WrongMarker)
     }
 }
 
@@ -109,6 +117,15 @@ pub struct Finding {
     pub(super) remedy: Remedy,
 }
 
+impl Finding {
+    /// Whether its repair makes the whole group right, and with it all else that
+    /// has this repair.
+    #[must_use]
+    pub fn is_of_group(&self) -> bool {
+        matches!(self.remedy, Remedy::Group(..))
+    }
+}
+
 /// What was found at an item.
 pub(super) struct Found {
     pub kind: FindingKind,
@@ -117,6 +134,8 @@ pub(super) struct Found {
     pub remedy: Remedy,
     /// The item that it concerns, where that is another one of the group's.
     pub item: Option<ScannedItem>,
+    /// The key to report it under, where that is no item's.
+    pub key: Option<String>,
 }
 
 impl Found {
@@ -126,13 +145,14 @@ impl Found {
         detail: String,
         remedy: Remedy,
     ) -> Self {
-        let item = None;
+        let (item, key) = (None, None);
         Self {
             kind,
             group,
             detail,
             remedy,
             item,
+            key,
         }
     }
 
@@ -148,7 +168,7 @@ impl Found {
         );
         Finding {
             kind: self.kind,
-            key: item.key(),
+            key: self.key.unwrap_or_else(|| item.key()),
             group: self.group,
             detail: self.detail,
             deletes: deletes.then(|| item.clone()),
@@ -168,6 +188,8 @@ pub(super) enum Remedy {
     StrangersRow(MessageGroupId, RowKey),
     /// A row goes whose group has neither head nor messages.
     Row(MessageGroupId, RowKey),
+    /// The pair's uuid gets an alias of their newest group.
+    MissingAlias(MessageGroupId, [UserId; 2]),
     /// An alias goes whose group has neither head nor messages.
     Alias(MessageGroupId, MessageGroupId),
 }

@@ -439,6 +439,34 @@ impl Repairer {
         Ok(Err(learned.out_of_attempts()))
     }
 
+    /// Makes a pair's uuid lead to their newest group.
+    pub async fn write_alias(
+        &self,
+        pair: MessageGroupId,
+        [one, other]: [UserId; 2],
+    ) -> Result<Result<(), Unmended>, StoreError> {
+        let rows = self.messages.rows_of_pair(one, other).await?;
+        let Some(newest) = rows.first().map(|row| row.group_id) else {
+            return Ok(Err(Unmended::WouldBeAGuess(
+                "neither of the two has a row of a group of theirs",
+            )));
+        };
+        let mut learned = Learned::default();
+        for _ in 0..ATTEMPTS {
+            let outcome = self.messages.put_alias(pair, newest).await;
+            match learned.learn(outcome, Written::default()) {
+                Attempt::Failed(why) => return Ok(Err(why)),
+                Attempt::Again if !learned.alias_taken => learned.pause().await,
+                // It is there, by us or by somebody else.
+                Attempt::Done(_) | Attempt::Again => {
+                    let is_there = self.messages.find_head(pair).await?.is_some();
+                    return Ok(is_there.then_some(()).ok_or(Unmended::NotVisible));
+                }
+            }
+        }
+        Ok(Err(learned.out_of_attempts()))
+    }
+
     /// Deletes an alias of a group that has neither head nor messages.
     pub async fn delete_alias(
         &self,

@@ -1,0 +1,111 @@
+//! Groups whose newest key is ahead of the clock.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use chrono::TimeDelta;
+use tokio::sync::OnceCell;
+
+use super::Inspector;
+use super::finding::{FindingKind, Found, Remedy};
+use crate::model::{Message, MessageGroupId, SortKey};
+use crate::store::{Consistency, StoreError};
+
+/// How far ahead a key can be by the difference of clocks alone.
+const TOLERANCE: TimeDelta = TimeDelta::seconds(10);
+
+/// A group that has a key ahead of the clock.
+#[derive(Debug, Default)]
+pub(super) struct AheadGroup {
+    newest: OnceCell<Option<SortKey>>,
+    is_reported: AtomicBool,
+}
+
+impl Inspector {
+    /// Reports the group of a message that is ahead of the clock, once: at its
+    /// newest message. Costs one `Query` for each such group.
+    pub(super) async fn group_ahead(&self, message: &Message) -> Result<Option<Found>, StoreError> {
+        let Some(ahead) = self.ahead(&message.key) else {
+            return Ok(None);
+        };
+        let group = self.ahead.get_with(message.group_id, Arc::default);
+        let read = || self.newest_key(message.group_id);
+        let newest = group.newest.get_or_try_init(read).await?;
+        let is_newest = newest.as_ref().is_none_or(|newest| message.key >= *newest);
+        if !is_newest || group.is_reported.swap(true, Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let key = &message.key;
+        let detail = format!(
+            "the newest key {key} is {ahead} ahead of the clock: new messages are ordered behind it"
+        );
+        let remedy = Remedy::Unknown("it passes when the clock has reached the key");
+        Ok(Some(of_group(message.group_id, detail, remedy)))
+    }
+
+    /// Reports a row of a group without a head that is ahead of the clock, and
+    /// of the group's newest message: the first write would come behind it.
+    pub(super) fn row_ahead(
+        &self,
+        group: MessageGroupId,
+        key: &SortKey,
+        remedy: Remedy,
+    ) -> Option<Found> {
+        let ahead = self.ahead(key)?;
+        let detail = format!("a row is at {key}, {ahead} ahead of the clock");
+        Some(of_group(group, detail, remedy))
+    }
+
+    async fn newest_key(&self, group: MessageGroupId) -> Result<Option<SortKey>, StoreError> {
+        let newest = self.messages.newest_message(group, Consistency::Strong);
+        Ok(newest.await?.map(|newest| newest.key))
+    }
+
+    /// How far ahead of the clock a key is, or the key that a new message would
+    /// get behind it.
+    fn ahead(&self, key: &SortKey) -> Option<String> {
+        let now = self.clock.now();
+        let Some(next) = SortKey::next(now, [key]) else {
+            return Some("without end".to_owned());
+        };
+        let ahead = next.created_at().max(key.created_at()) - now;
+        (ahead > TOLERANCE).then(|| in_words(ahead))
+    }
+}
+
+/// A finding of a group as a whole. Its key does not change with the newest
+/// message, so that it can be accepted once.
+fn of_group(group: MessageGroupId, detail: String, remedy: Remedy) -> Found {
+    Found {
+        key: Some(format!("MSG#{group}")),
+        ..Found::new(FindingKind::FutureKey, Some(group), detail, remedy)
+    }
+}
+
+/// The two largest units of a time.
+fn in_words(time: TimeDelta) -> String {
+    let (days, hours, minutes) = (time.num_days(), time.num_hours(), time.num_minutes());
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{} s", time.num_seconds()),
+        (0, 0, _) => format!("{minutes} min"),
+        (0, _, _) => format!("{hours} h {} min", minutes % 60),
+        _ => format!("{days} d {} h", hours % 24),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_far_ahead_is_said_in_two_units() {
+        for (seconds, expected) in [
+            (42, "42 s"),
+            (60 * 59, "59 min"),
+            (5 * 3600 + 1800, "5 h 30 min"),
+            (30 * 86_400 + 3600, "30 d 1 h"),
+        ] {
+            assert_eq!(in_words(TimeDelta::seconds(seconds)), expected);
+        }
+    }
+}
