@@ -26,7 +26,7 @@ const CUT: f64 = 0.7;
 /// The rate never falls below this, in units a second.
 const LOWEST_RATE: f64 = 1.0;
 /// A rate doubles in about this many seconds without a throttled call.
-const RECOVERY_SECONDS: f64 = 30.0;
+const RECOVERY_SECONDS: f64 = 20.0;
 /// How long consumption is measured before the measurement begins anew.
 const MEASURED: Duration = Duration::from_secs(5);
 /// How many items of this table one unit reads, eventually consistent and by
@@ -64,8 +64,6 @@ struct Lane {
     allowed: Option<f64>,
     /// When the units that were given out are used up.
     free_at: Instant,
-    /// The sum of all pauses: calls that wait already wait longer by each.
-    paused: Duration,
     /// Until when nothing is sent after a throttled call.
     paused_until: Instant,
     /// How long the last pause was, unless a call has succeeded since.
@@ -75,15 +73,6 @@ struct Lane {
     measured_since: Instant,
     measured: f64,
     throttled: u64,
-}
-
-/// A place in the order of the calls.
-struct Slot {
-    at: Instant,
-    /// The lane's sum of pauses when the place was given.
-    paused: Duration,
-    /// How long the lane is taken by it.
-    lasts: Duration,
 }
 
 impl fmt::Debug for Pacer {
@@ -151,12 +140,16 @@ impl Pacer {
         units: Units,
         call: impl Fn() -> F,
     ) -> T {
-        let slot = self.lane(units, |lane| lane.reserve(Instant::now()));
-        while let Some(due) = self.lane(units, |lane| lane.due(&slot, Instant::now())) {
-            tokio::time::sleep_until(due).await;
-        }
+        // The turn is taken when it has come, and not before: by then the rate may
+        // be another.
+        let lasts = loop {
+            match self.lane(units, |lane| lane.take_turn(Instant::now())) {
+                Ok(lasts) => break lasts,
+                Err(later) => tokio::time::sleep_until(later).await,
+            }
+        };
         let result = call().await;
-        self.lane(units, |lane| lane.release(&slot));
+        self.lane(units, |lane| lane.give_back(lasts));
         result
     }
 
@@ -194,7 +187,6 @@ impl Lane {
             limit,
             allowed: None,
             free_at: now,
-            paused: Duration::ZERO,
             paused_until: now,
             pause: Duration::ZERO,
             estimate: 1.0,
@@ -218,27 +210,22 @@ impl Lane {
         })
     }
 
-    /// Gives out the next place, for a call of average cost.
-    fn reserve(&mut self, now: Instant) -> Slot {
-        let at = self.free_at.max(now).max(self.paused_until);
-        let lasts = self.lasts(self.estimate);
-        if !lasts.is_zero() {
-            self.free_at = at + lasts;
+    /// Takes the turn of a call of average cost: how long it occupies the lane,
+    /// or when to try again.
+    fn take_turn(&mut self, now: Instant) -> Result<Duration, Instant> {
+        let at = self.free_at.max(self.paused_until);
+        if at > now {
+            return Err(at);
         }
-        let paused = self.paused;
-        Slot { at, paused, lasts }
-    }
-
-    /// When a place's turn comes; `None` if it has come.
-    fn due(&self, slot: &Slot, now: Instant) -> Option<Instant> {
-        let due = (slot.at + self.paused.saturating_sub(slot.paused)).max(self.paused_until);
-        (due > now).then_some(due)
+        let lasts = self.lasts(self.estimate);
+        self.free_at = now + lasts;
+        Ok(lasts)
     }
 
     /// Takes the estimate back: what the call really took is counted as
     /// consumed.
-    fn release(&mut self, slot: &Slot) {
-        self.free_at = self.free_at.checked_sub(slot.lasts).unwrap_or(self.free_at);
+    fn give_back(&mut self, lasts: Duration) {
+        self.free_at = self.free_at.checked_sub(lasts).unwrap_or(self.free_at);
     }
 
     fn consumed(&mut self, units: f64, now: Instant) {
@@ -269,14 +256,12 @@ impl Lane {
         let measured = self.measured / measured_for.max(1.0);
         let slower = match self.allowed {
             None => measured * FIRST_CUT,
-            Some(allowed) => allowed.min(measured.max(LOWEST_RATE)) * CUT,
+            Some(allowed) => allowed * CUT,
         };
         self.allowed = Some(slower.max(LOWEST_RATE));
         self.pause = (self.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
         let pause = self.pause.mul_f64(0.75 + fastrand::f64() / 2.0);
-        self.paused += pause;
         self.paused_until = now + pause;
-        self.free_at = self.free_at.max(now) + pause;
     }
 }
 
