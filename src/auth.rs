@@ -7,7 +7,7 @@ mod verifier;
 
 use chrono::{DateTime, Utc};
 
-pub use issuer::{InvalidPoolId, Issuers, TrustedIssuer, UserPoolId, WrongJwksUrls};
+pub use issuer::{InvalidPoolId, IssuerUrl, Issuers, TrustedIssuer, UserPoolId, WrongJwksUrls};
 use key_cache::KeyCache;
 pub use verifier::{CognitoVerifier, LONGEST_TOKEN, TokenError, TokenUse};
 

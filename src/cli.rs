@@ -18,6 +18,7 @@ mod migrate;
 mod operator;
 mod output;
 mod people;
+mod running;
 mod scan;
 mod schema_load;
 mod schema_print;
@@ -28,6 +29,7 @@ mod span;
 mod text;
 mod throttling;
 mod update_cognito_user_ids;
+mod usage;
 
 use std::process::ExitCode;
 

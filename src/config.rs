@@ -3,23 +3,38 @@
 //! A command flattens the groups that it uses. Where the ecosystem has a name
 //! for a variable, that is the one.
 
+mod original;
+mod values;
+
 use std::fmt::Display;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::http::HeaderName;
 use clap::Args;
+use clap::builder::BoolishValueParser;
 
-use crate::auth::{Issuers, TokenUse, UserPoolId};
+use crate::auth::{IssuerUrl, Issuers, TokenUse, UserPoolId};
 use crate::graphql::{Api, Introspection, Limits, SendRate};
-use crate::loopback::is_loopback;
 use crate::messaging::{Bus, InvalidRedisUrl};
 use crate::server::{Bounds, Documents, Graphiql, Origin, Origins};
-use crate::store::{DynamoTarget, PoolSettings, Pooling};
+use crate::store::{DynamoDefault, DynamoTarget, InvalidAwsSetting, PoolSettings, Pooling};
+
+pub use original::database_url_of_environment;
+pub(crate) use values::socket_address;
+pub use values::{ClientId, Entry, InvalidSetting, JwksUrl};
+use values::{entries, table_name};
 
 /// The SDK's own variable for another DynamoDB than AWS's.
 pub const DYNAMODB_ENDPOINT: &str = "AWS_ENDPOINT_URL_DYNAMODB";
+
+/// The database of users where no setting names another, as the original's.
+pub const DEFAULT_DATABASE_URL: &str = "postgres://postgres:password@localhost:5432/cruddur";
+
+/// The address of the API where no setting names another.
+pub const DEFAULT_LISTEN_ADDRESS: SocketAddr =
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 4000);
 
 /// In seconds.
 const AN_HOUR: u64 = 60 * 60;
@@ -36,7 +51,8 @@ pub struct TableArgs {
         long,
         env = "DDB_MESSAGE_TABLE",
         default_value = "cruddur-messages",
-        value_name = "NAME"
+        value_name = "NAME",
+        value_parser = table_name
     )]
     pub table: String,
 }
@@ -46,12 +62,12 @@ pub struct TableArgs {
 pub struct StreamArgs {
     /// Accept a table with a stream, although the original's stream function
     /// may read it, which would undo what is written here
-    #[arg(long, env = "CRUDDUR_ALLOW_STREAM")]
+    #[arg(long, env = "CRUDDUR_ALLOW_STREAM", value_parser = BoolishValueParser::new())]
     pub allow_stream: bool,
 }
 
 /// Limit of what a reading command consumes.
-#[derive(Args, Clone, Copy, Debug)]
+#[derive(Args, Clone, Copy, Debug, Default)]
 pub struct ReadUnitsArgs {
     /// Consume at most so many read units a second, all parts together
     ///
@@ -61,63 +77,69 @@ pub struct ReadUnitsArgs {
     pub read_units: Option<u32>,
 }
 
+/// Where DynamoDB is.
+#[derive(Args, Clone, Debug)]
+pub struct EndpointArgs {
+    /// Address of DynamoDB, if not what `AWS_ENDPOINT_URL_DYNAMODB`,
+    /// `AWS_ENDPOINT_URL` or the AWS profile say
+    #[arg(long, value_name = "URL")]
+    endpoint_url: Option<String>,
+}
+
+impl EndpointArgs {
+    /// The option, then the SDK's own settings, then the default.
+    pub async fn target(&self, default: DynamoDefault) -> Result<DynamoTarget, InvalidAwsSetting> {
+        DynamoTarget::find(self.endpoint_url.as_deref(), default).await
+    }
+}
+
 /// Where an operator's command finds DynamoDB.
 #[derive(Args, Clone, Debug)]
 pub struct OperatorArgs {
-    /// DynamoDB to use, if not AWS
-    #[arg(
-        long,
-        env = DYNAMODB_ENDPOINT,
-        default_value = "http://localhost:8000",
-        value_name = "URL",
-        conflicts_with = "prod"
-    )]
-    pub endpoint_url: String,
-    /// Use AWS itself, with the SDK's settings for account and region
-    #[arg(long)]
+    #[command(flatten)]
+    endpoint: EndpointArgs,
+    /// Use the store that `serve` uses by the SDK's settings: AWS itself, where
+    /// no endpoint is configured [default: `http://localhost:8000` there]
+    ///
+    /// Also allows seeding and deleting on another machine.
+    #[arg(long, conflicts_with = "endpoint_url")]
     pub prod: bool,
 }
 
 impl OperatorArgs {
     /// Where to.
-    #[must_use]
-    pub fn target(&self) -> DynamoTarget {
-        if self.prod {
-            return DynamoTarget::Sdk;
-        }
-        let url = self.endpoint_url.clone();
-        let loopback = is_loopback(&url);
-        DynamoTarget::Endpoint { url, loopback }
+    pub async fn target(&self) -> Result<DynamoTarget, InvalidAwsSetting> {
+        let default = if self.prod {
+            DynamoDefault::Aws
+        } else {
+            DynamoDefault::Local
+        };
+        self.endpoint.target(default).await
     }
 }
 
-/// Where a server finds DynamoDB: by the SDK's own settings.
-#[must_use]
-pub fn sdk_target() -> DynamoTarget {
-    match std::env::var(DYNAMODB_ENDPOINT) {
-        Ok(url) if is_loopback(&url) => DynamoTarget::Endpoint {
-            url,
-            loopback: true,
-        },
-        _ => DynamoTarget::Sdk,
-    }
+/// Whether data on another machine may be changed.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct RemoteArgs {
+    /// Allow seeding and deleting on another machine that is not AWS, such as
+    /// `http://ddb:8000` in a network of containers
+    #[arg(long)]
+    pub allow_remote: bool,
 }
 
 /// Postgres.
 #[derive(Args, Clone, Debug)]
 pub struct DatabaseArgs {
     /// Postgres database that holds the users
+    /// [default: `postgres://postgres:password@localhost:5432/cruddur`]
     ///
-    /// For a server that wants TLS, as RDS does, end it with
-    /// `?sslmode=verify-full&sslrootcert=<file>`.
-    #[arg(
-        long,
-        env = "DATABASE_URL",
-        default_value = "postgres://postgres:password@localhost:5432/cruddur",
-        hide_env_values = true,
-        value_name = "URL"
-    )]
-    pub database_url: String,
+    /// Reserved characters of user name and password are percent-encoded (/ as
+    /// %2F, ? as %3F, # as %23, @ as %40). For a server that wants TLS, as RDS
+    /// does, end it with `?sslmode=verify-full&sslrootcert=<file>`. The
+    /// original's `CONNECTION_URL`, and with --prod `PROD_CONNECTION_URL`, are read
+    /// where this is not set.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    database_url: Option<String>,
     /// File that holds the password, instead of one in the URL; it is read again
     /// for each new connection
     ///
@@ -159,6 +181,16 @@ pub struct DatabaseArgs {
 }
 
 impl DatabaseArgs {
+    /// The address of the database, for a command without `--prod`.
+    pub fn url(&self) -> Result<String, InvalidSetting> {
+        original::database_url(self.database_url.as_deref(), false)
+    }
+
+    /// The same for a command that has `--prod`.
+    pub fn url_with_prod(&self, prod: bool) -> Result<String, InvalidSetting> {
+        original::database_url(self.database_url.as_deref(), prod)
+    }
+
     /// How the pool behaves.
     #[must_use]
     pub fn pool(&self) -> PoolSettings {
@@ -214,54 +246,68 @@ impl DatabaseWaitArgs {
 #[derive(Args, Clone, Debug)]
 pub struct SignInArgs {
     /// Cognito user pool whose tokens are taken
-    #[arg(
-        long,
-        env = "AWS_COGNITO_USER_POOL_ID",
-        value_name = "ID",
-        required_unless_present = "cognito_issuer"
-    )]
+    #[arg(long, env = "AWS_COGNITO_USER_POOL_ID", value_name = "ID")]
     pub cognito_user_pool_id: Option<UserPoolId>,
     /// App clients whose tokens are taken
     #[arg(
         long,
         env = "AWS_COGNITO_USER_POOL_CLIENT_ID",
         value_delimiter = ',',
-        required = true,
         value_name = "ID,…"
     )]
-    pub cognito_client_id: Vec<String>,
+    cognito_client_id: Vec<Entry<ClientId>>,
     /// Which of Cognito's tokens are taken
-    #[arg(long, env = "CRUDDUR_COGNITO_TOKEN_USE", value_enum, default_value_t = TokenUse::Access)]
+    #[arg(long, env = "CRUDDUR_COGNITO_TOKEN_USE", value_enum, ignore_case = true, default_value_t = TokenUse::Access)]
     pub cognito_token_use: TokenUse,
     /// Issuers whose tokens are taken, if not the pool's own
     #[arg(
         long,
         env = "COGNITO_ISSUER",
         value_delimiter = ',',
+        hide_env_values = true,
         value_name = "URL,…"
     )]
-    pub cognito_issuer: Vec<String>,
+    cognito_issuer: Vec<Entry<IssuerUrl>>,
     /// Addresses of the key sets, if not the issuers' `/.well-known/jwks.json`:
     /// one for all issuers, or one for each in the same order
     #[arg(
         long,
         env = "COGNITO_JWKS_URL",
         value_delimiter = ',',
+        hide_env_values = true,
         value_name = "URL,…"
     )]
-    pub cognito_jwks_url: Vec<String>,
+    cognito_jwks_url: Vec<Entry<JwksUrl>>,
 }
 
 impl SignInArgs {
     /// The issuers, or which setting is missing or wrong.
-    pub fn issuers(&self) -> Result<Issuers, String> {
-        let named = Issuers::named(self.cognito_issuer.clone());
-        let issuers = named
+    pub fn issuers(&self) -> Result<Issuers, InvalidSetting> {
+        let urls = entries(&self.cognito_issuer);
+        let issuers = Issuers::named(urls.iter().map(IssuerUrl::normal).collect())
             .or_else(|| self.cognito_user_pool_id.as_ref().map(Issuers::of_pool))
-            .ok_or("name the user pool (--cognito-user-pool-id) or an issuer (--cognito-issuer)")?;
-        issuers
-            .with_jwks_urls(&self.cognito_jwks_url)
-            .map_err(|error| format!("--cognito-jwks-url: {error}"))
+            .ok_or_else(|| {
+                InvalidSetting::missing(
+                    "AWS_COGNITO_USER_POOL_ID (--cognito-user-pool-id) or COGNITO_ISSUER (--cognito-issuer)",
+                )
+            })?;
+        let key_sets = entries(&self.cognito_jwks_url).into_iter();
+        let key_sets: Vec<String> = key_sets.map(|JwksUrl(url)| url).collect();
+        let issuers = issuers
+            .with_jwks_urls(&key_sets)
+            .map_err(|error| InvalidSetting::new("COGNITO_JWKS_URL (--cognito-jwks-url)", error))?;
+        Ok(issuers.with_spellings(&urls))
+    }
+
+    /// The ids of the app clients.
+    pub fn client_ids(&self) -> Result<Vec<String>, InvalidSetting> {
+        let ids = entries(&self.cognito_client_id);
+        if ids.is_empty() {
+            return Err(InvalidSetting::missing(
+                "AWS_COGNITO_USER_POOL_CLIENT_ID (--cognito-client-id)",
+            ));
+        }
+        Ok(ids.into_iter().map(|ClientId(id)| id).collect())
     }
 }
 
@@ -314,7 +360,7 @@ impl LiveArgs {
 pub struct MetricsArgs {
     /// Address of `GET /metrics` for Prometheus, to be out of clients' reach
     /// [default: none]
-    #[arg(long, env = "CRUDDUR_METRICS_LISTEN", value_name = "ADDRESS:PORT")]
+    #[arg(long, env = "CRUDDUR_METRICS_LISTEN", value_name = "ADDRESS:PORT", value_parser = socket_address)]
     pub metrics_listen: Option<SocketAddr>,
 }
 
@@ -334,15 +380,16 @@ pub struct ApiArgs {
     #[arg(
         long,
         env = "LISTEN_ADDR",
-        default_value = "127.0.0.1:4000",
-        value_name = "ADDRESS:PORT"
+        default_value_t = DEFAULT_LISTEN_ADDRESS,
+        value_name = "ADDRESS:PORT",
+        value_parser = socket_address
     )]
     pub listen: SocketAddr,
     /// Who may ask for the schema
-    #[arg(long, env = "CRUDDUR_INTROSPECTION", value_enum, default_value_t = Introspection::Authenticated)]
+    #[arg(long, env = "CRUDDUR_INTROSPECTION", value_enum, ignore_case = true, default_value_t = Introspection::Authenticated)]
     pub introspection: Introspection,
     /// Whether there is a GraphiQL at /graphiql, with a field for a token
-    #[arg(long, env = "CRUDDUR_GRAPHIQL", value_enum, default_value_t = Switch::Off)]
+    #[arg(long, env = "CRUDDUR_GRAPHIQL", value_enum, ignore_case = true, default_value_t = Switch::Off)]
     graphiql: Switch,
     /// Origins whose pages may call the API from a browser, those of apps' web
     /// views such as `capacitor://localhost` included
@@ -352,7 +399,7 @@ pub struct ApiArgs {
         value_delimiter = ',',
         value_name = "ORIGIN,…"
     )]
-    pub cors_origin: Vec<Origin>,
+    cors_origin: Vec<Entry<Origin>>,
     /// More request headers that those pages may send; `*` is any
     ///
     /// Those of the usual tools are allowed anyway: Apollo Client, OpenTelemetry,
@@ -364,7 +411,7 @@ pub struct ApiArgs {
         value_parser = header_name,
         value_name = "NAME,…"
     )]
-    pub cors_header: Vec<HeaderName>,
+    cors_header: Vec<Entry<HeaderName>>,
     /// What may be asked.
     #[command(flatten)]
     pub documents: DocumentsArgs,
@@ -468,9 +515,9 @@ pub struct BoundsArgs {
     send_burst: u32,
 }
 
-fn header_name(text: &str) -> Result<HeaderName, String> {
-    let name = text.trim().parse();
-    name.map_err(|_| "not the name of an HTTP header".to_owned())
+fn header_name(text: &str) -> Result<Entry<HeaderName>, String> {
+    let name = text.parse();
+    name.map_err(|_| "it is not the name of an HTTP header".to_owned())
 }
 
 /// How much there may be of something.
@@ -526,12 +573,15 @@ impl ApiArgs {
     }
 
     /// Whose pages may call.
-    #[must_use]
-    pub fn origins(&self) -> Origins {
-        Origins {
-            named: self.cors_origin.clone(),
-            request_headers: self.cors_header.clone(),
-            ..Origins::default()
+    pub fn origins(&self) -> Result<Origins, InvalidSetting> {
+        let mut named = entries(&self.cors_origin);
+        if named.is_empty() {
+            named = original::origins()?;
         }
+        Ok(Origins {
+            named,
+            request_headers: entries(&self.cors_header),
+            ..Origins::default()
+        })
     }
 }

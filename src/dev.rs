@@ -60,9 +60,6 @@ pub enum DevError {
         /// What it names, without user and password.
         host: String,
     },
-    /// A setting names nothing.
-    #[error("{0} is not an address: unset it, and `cruddur dev` brings its own")]
-    NotAnAddress(&'static str),
     /// A file or a port could not be had.
     #[error("{what}: {cause}")]
     Io {

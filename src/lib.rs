@@ -22,7 +22,9 @@ pub mod config;
 pub mod demo;
 #[cfg(feature = "dev")]
 pub mod dev;
+pub mod environment;
 pub mod graphql;
+pub mod http_url;
 pub mod loopback;
 pub mod messaging;
 pub mod model;

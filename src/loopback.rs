@@ -11,11 +11,17 @@ pub fn is_loopback(url: &str) -> bool {
     else {
         return false;
     };
+    is_loopback_host(&host)
+}
+
+/// The same of a host: a name, or an IP address with or without brackets.
+#[must_use]
+pub fn is_loopback_host(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost"
+    host.trim_end_matches('.').eq_ignore_ascii_case("localhost")
         || bare
             .parse::<IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
+            .is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
 #[cfg(test)]
@@ -28,7 +34,10 @@ mod tests {
             ("http://localhost:8000", true),
             ("http://127.0.0.1:8000", true),
             ("http://[::1]:8000", true),
+            ("http://[::ffff:127.0.0.1]:8000", true),
+            ("http://LocalHost.:8000", true),
             ("postgres://postgres:password@localhost:5432/cruddur", true),
+            ("postgres://postgres:password@[::1]:5433/cruddur", true),
             ("https://dynamodb.eu-central-1.amazonaws.com", false),
             ("http://localhost.evil.com", false),
             ("postgres://localhost@db.example.com/cruddur", false),

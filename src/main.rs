@@ -1,10 +1,10 @@
-//! The command line: parse, start logging, run the command, report failure.
+//! The command line: correct the environment, parse, start logging, run the
+//! command, report failure.
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use cruddur::cli::Cli;
 
 fn main() -> ExitCode {
-    Cli::parse().run()
+    Cli::from_process().map_or_else(|refused| refused, Cli::run)
 }

@@ -10,7 +10,9 @@ mod connect;
 mod credentials;
 mod database;
 mod database_pool;
+mod database_url;
 mod dynamo;
+mod endpoint;
 mod error;
 mod holes;
 mod items;
@@ -39,9 +41,15 @@ pub use commit::{Commit, GroupRow, Outcome, Refusal, RowKey, Sent, SentKey};
 pub use credentials::NoCredentials;
 pub use database::{
     DatabaseError, PoolSettings, connect_database, create_database, remote_database_host,
+    shown_database,
 };
 pub use database_pool::{DatabasePool, Pooling};
-pub use dynamo::{DynamoTarget, check_credentials, connect_dynamo, connect_dynamo_patiently};
+pub use database_url::InvalidDatabaseUrl;
+pub use dynamo::{
+    DynamoAddress, DynamoDefault, DynamoTarget, LOCAL_DYNAMODB, check_credentials, connect_dynamo,
+    connect_dynamo_patiently, dynamo_address,
+};
+pub use endpoint::{AwsService, EndpointUrl, InvalidAwsSetting, endpoint_of_environment};
 pub use error::{Reason, Service, StoreError};
 pub use items::Stored;
 pub use mark::ReadMark;

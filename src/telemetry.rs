@@ -6,6 +6,7 @@
 mod call;
 pub mod metrics;
 mod origin;
+mod otlp;
 mod traces;
 
 use std::io::{IsTerminal, stderr};
@@ -20,6 +21,7 @@ pub use call::{DynamoCall, postgres_query};
 pub use origin::{Origin, Spent, work_for};
 pub use traces::{describe, fail, request_span, write_span};
 
+use otlp::{OtlpSettings, otlp_settings};
 use traces::Traces;
 
 /// What was started, to be stopped at the end.
@@ -41,8 +43,13 @@ pub struct Verbosity {
 /// elsewhere. And traces.
 #[must_use]
 pub fn start(verbosity: Verbosity) -> Telemetry {
-    let filter =
-        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(verbosity.log));
+    let (filter, invalid_filter) = match EnvFilter::try_from_default_env() {
+        Ok(filter) => (filter, false),
+        Err(_) => (
+            EnvFilter::new(verbosity.log),
+            std::env::var_os(EnvFilter::DEFAULT_ENV).is_some(),
+        ),
+    };
     let not_traces = filter_fn(|metadata| metadata.target() != traces::TARGET);
     let log = fmt::layer().with_writer(stderr);
     let log = if stderr().is_terminal() {
@@ -52,10 +59,9 @@ pub fn start(verbosity: Verbosity) -> Telemetry {
         let log = log.json().flatten_event(true).with_current_span(false);
         log.boxed()
     };
-    let traces = verbosity.server.then(Traces::from_environment).flatten();
-    let (traces, failed) = match traces.transpose() {
-        Ok(traces) => (traces, None),
-        Err(cause) => (None, Some(cause)),
+    let (traces, unsupported, failed) = match traces(verbosity) {
+        Ok((traces, unsupported)) => (traces, unsupported, None),
+        Err(cause) => (None, Vec::new(), Some(cause)),
     };
     // Somebody else may have set a subscriber up, as tests do.
     let _ = tracing_subscriber::registry()
@@ -63,12 +69,33 @@ pub fn start(verbosity: Verbosity) -> Telemetry {
         .with(traces.as_ref().map(Traces::layer))
         .try_init();
     if let Some(cause) = failed {
-        tracing::error!(%cause, "no traces are sent");
+        tracing::error!(cause, "no traces are sent");
+    }
+    if invalid_filter {
+        tracing::warn!("RUST_LOG is not a filter like info or cruddur=debug, and is ignored");
+    }
+    for setting in unsupported {
+        tracing::warn!("{setting}");
     }
     if verbosity.server {
         panic::set_hook(Box::new(log_panic));
     }
     Telemetry { traces }
+}
+
+/// The traces, if the environment names a collector, and what it names that is
+/// not supported.
+fn traces(verbosity: Verbosity) -> Result<(Option<Traces>, Vec<String>), String> {
+    if !verbosity.server {
+        return Ok((None, Vec::new()));
+    }
+    match otlp_settings()? {
+        OtlpSettings::Off => Ok((None, Vec::new())),
+        OtlpSettings::On(unsupported) => {
+            let traces = Traces::start().map_err(|error| error.to_string())?;
+            Ok((Some(traces), unsupported))
+        }
+    }
 }
 
 impl Telemetry {

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::http_url::{InvalidHttpUrl, parse_http_url};
+
 /// The id of a Cognito user pool, such as `eu-central-1_Ab12Cd34E`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserPoolId {
@@ -27,6 +29,7 @@ impl FromStr for UserPoolId {
     type Err = InvalidPoolId;
 
     fn from_str(id: &str) -> Result<Self, InvalidPoolId> {
+        let id = id.trim();
         let is_region = |region: &str| {
             let parts: Vec<&str> = region.split('-').collect();
             let (Some((number, names)), true) = (parts.split_last(), parts.len() >= 3) else {
@@ -58,6 +61,46 @@ impl FromStr for UserPoolId {
 impl fmt::Display for UserPoolId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.id)
+    }
+}
+
+/// The address of an issuer: a token may write it with a slash at its end, or
+/// without.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IssuerUrl {
+    /// As it was written, without a slash at its end.
+    written: String,
+    /// With scheme and host in lower case, without the scheme's default port.
+    normal: String,
+}
+
+impl FromStr for IssuerUrl {
+    type Err = InvalidHttpUrl;
+
+    fn from_str(text: &str) -> Result<Self, InvalidHttpUrl> {
+        let url = parse_http_url(text)?;
+        let bare = |text: &str| text.trim().trim_end_matches('/').to_owned();
+        Ok(Self {
+            written: bare(text),
+            normal: bare(url.as_str()),
+        })
+    }
+}
+
+impl IssuerUrl {
+    /// Without a slash at its end, with scheme and host in lower case.
+    #[must_use]
+    pub fn normal(&self) -> String {
+        self.normal.clone()
+    }
+
+    /// The other texts by which a token may name this issuer.
+    fn spellings(&self) -> Vec<String> {
+        let mut names = vec![format!("{}/", self.normal)];
+        if self.written != self.normal {
+            names.extend([self.written.clone(), format!("{}/", self.written)]);
+        }
+        names
     }
 }
 
@@ -164,6 +207,27 @@ impl Issuers {
         Ok(self)
     }
 
+    /// The same issuers, by every text with which a token may name them. Their
+    /// keys are the same.
+    #[must_use]
+    pub fn with_spellings(mut self, urls: &[IssuerUrl]) -> Self {
+        for url in urls {
+            let normal = self
+                .accepted
+                .iter()
+                .find(|issuer| issuer.name == url.normal);
+            let Some(normal) = normal.cloned() else {
+                continue;
+            };
+            let spellings = url.spellings().into_iter();
+            self.accepted.extend(spellings.map(|name| TrustedIssuer {
+                name,
+                ..normal.clone()
+            }));
+        }
+        self
+    }
+
     /// Each of them.
     pub fn iter(&self) -> impl Iterator<Item = &TrustedIssuer> {
         self.accepted.iter()
@@ -217,6 +281,42 @@ mod tests {
             Ok(vec!["x".to_owned(), "y".to_owned()])
         );
         assert!(urls_after(&["x", "y", "z"]).is_err());
+    }
+
+    #[test]
+    fn issuer_is_named_with_or_without_a_slash_and_as_it_was_written() {
+        let written = [
+            " https://Issuer.Example:443/pool/ ",
+            "http://localhost:4001/b",
+        ];
+        let urls = written.map(|text| text.parse::<IssuerUrl>().expect(text));
+        let names = urls.iter().map(IssuerUrl::normal).collect();
+        let issuers = Issuers::named(names)
+            .expect("issuers")
+            .with_spellings(&urls);
+        let names: Vec<&str> = issuers.iter().map(|issuer| &*issuer.name).collect();
+        insta::assert_debug_snapshot!(names, @r#"
+        [
+            "https://issuer.example/pool",
+            "http://localhost:4001/b",
+            "https://issuer.example/pool/",
+            "https://Issuer.Example:443/pool",
+            "https://Issuer.Example:443/pool/",
+            "http://localhost:4001/b/",
+        ]
+        "#);
+        for issuer in issuers.iter().filter(|issuer| issuer.name.contains("pool")) {
+            let keys = "https://issuer.example/pool/.well-known/jwks.json";
+            assert_eq!(issuer.jwks_url, keys);
+        }
+        for wrong in [
+            "eu-central-1_Ab12Cd34E",
+            "issuer.example",
+            "https://*.example",
+            "ftp://a",
+        ] {
+            wrong.parse::<IssuerUrl>().expect_err(wrong);
+        }
     }
 
     #[test]

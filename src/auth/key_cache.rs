@@ -13,6 +13,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tracing::Instrument;
 
+use crate::http_url::shown;
 use crate::loopback::is_loopback;
 use crate::telemetry::metrics::key_fetch;
 
@@ -174,7 +175,11 @@ impl Shared {
                 true
             }
             Err(cause) => {
-                tracing::warn!(url = self.url, cause, "the key set could not be fetched");
+                tracing::warn!(
+                    url = shown(&self.url),
+                    cause,
+                    "the key set could not be fetched"
+                );
                 false
             }
         };
@@ -190,7 +195,7 @@ impl Shared {
             .send()
             .await
             .and_then(reqwest::Response::error_for_status)
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| error.without_url().to_string())?;
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| error.to_string())? {
             body.extend_from_slice(&chunk);

@@ -19,7 +19,7 @@ use super::output::{self, Format};
 use super::people::PeopleArgs;
 use super::scan::{PageLimits, pages};
 use crate::clock::Clock;
-use crate::config::{ReadUnitsArgs, StreamArgs};
+use crate::config::{ReadUnitsArgs, RemoteArgs, StreamArgs};
 use crate::messaging::{Finding, FindingKind, Inspector, Unmended};
 use crate::store::ScannedItem;
 use accept::{Accepted, FindingLine};
@@ -114,6 +114,8 @@ pub(super) struct CheckArgs {
     #[command(flatten)]
     stream: StreamArgs,
     #[command(flatten)]
+    remote: RemoteArgs,
+    #[command(flatten)]
     operator: Operator,
     #[command(flatten)]
     people: PeopleArgs,
@@ -143,7 +145,7 @@ impl CheckArgs {
         let accepted = self.accept.as_deref().map(Accepted::read).transpose()?;
         let session = self.connect().await?;
         let users = if self.repair {
-            let users = self.people.connect().await;
+            let users = self.people.connect(self.operator.dynamodb.prod).await;
             users
                 .inspect_err(|error| {
                     output::remark(&format!("names are not asked of Postgres: {error}"));
@@ -171,10 +173,12 @@ impl CheckArgs {
     }
 
     async fn connect(&self) -> Result<Session, CliError> {
-        if self.repair {
-            self.operator.refuse_elsewhere()?;
-        }
-        let session = self.operator.connect_limited(self.read_units).await?;
+        let session = if self.repair {
+            let limit = self.read_units;
+            self.operator.connect_to_change(self.remote, limit).await?
+        } else {
+            self.operator.connect_limited(self.read_units).await?
+        };
         if self.repair && session.format == Format::Raw {
             let why = "--repair prints what it deletes: not with --output raw";
             return Err(CliError::Usage(why.to_owned()));

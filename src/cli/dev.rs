@@ -16,16 +16,19 @@ use super::metrics::begin_metrics;
 use super::signals::{INTERRUPTED, stop};
 use crate::auth::{CognitoVerifier, Issuers, TokenUse};
 use crate::clock::Clock;
-use crate::config::{DYNAMODB_ENDPOINT, DocumentsArgs, MetricsArgs, TableArgs};
+use crate::config::{
+    DocumentsArgs, MetricsArgs, TableArgs, database_url_of_environment, socket_address,
+};
 use crate::demo;
 use crate::dev::{CLIENT_ID, DataDir, DevError, DynamoDb, Issuer, Postgres, SigningKey};
 use crate::graphql::{Api, Introspection, Limits, SendRate};
-use crate::loopback::is_loopback;
+use crate::http_url::shown;
 use crate::messaging::{Bus, Directory, Messaging};
 use crate::server::{App, Bounds, Graphiql, Health, Origins, serve};
 use crate::store::{
-    DynamoTarget, MessageStore, NewTable, PoolSettings, TableStatus, UserStore, connect_database,
-    connect_dynamo, create_database, migrate, remote_database_host,
+    AwsService, DynamoTarget, MessageStore, NewTable, PoolSettings, TableStatus, UserStore,
+    connect_database, connect_dynamo, create_database, endpoint_of_environment, migrate,
+    remote_database_host,
 };
 use places::Places;
 
@@ -35,7 +38,7 @@ const USERS_FRESH_FOR: Duration = Duration::from_secs(30);
 #[derive(Args, Debug)]
 pub(super) struct DevArgs {
     /// Address that the API listens on [default: 127.0.0.1:4000, or a free port if that is taken]
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = socket_address)]
     listen: Option<SocketAddr>,
     /// Keep everything in this directory [default: all is gone when it stops]
     #[arg(long, value_name = "DIR")]
@@ -196,31 +199,21 @@ struct Given {
 
 impl Given {
     fn from_environment() -> Result<Self, CliError> {
-        let dynamodb = std::env::var(DYNAMODB_ENDPOINT).ok();
-        let database = std::env::var("DATABASE_URL").ok();
-        if let Some(url) = &dynamodb
-            && !is_loopback(url)
-        {
-            return Err(elsewhere(url).into());
-        }
-        let remote = database.as_deref().map(remote_database_host).transpose()?;
-        if let Some(host) = remote.flatten() {
-            let variable = "DATABASE_URL";
+        let dynamodb = endpoint_of_environment(AwsService::DynamoDb)?;
+        if let Some(endpoint) = dynamodb.as_ref().filter(|endpoint| !endpoint.is_loopback()) {
+            let (variable, host) = (endpoint.setting, shown(&endpoint.url));
             return Err(DevError::NotLoopback { variable, host }.into());
         }
-        Ok(Self { dynamodb, database })
-    }
-}
-
-fn elsewhere(url: &str) -> DevError {
-    let variable = DYNAMODB_ENDPOINT;
-    let url = reqwest::Url::parse(url).ok();
-    match url.as_ref().and_then(reqwest::Url::host_str) {
-        Some(host) => DevError::NotLoopback {
-            variable,
-            host: host.to_owned(),
-        },
-        None => DevError::NotAnAddress(variable),
+        let database = database_url_of_environment();
+        if let Some((variable, url)) = &database
+            && let Some(host) = remote_database_host(url)?
+        {
+            return Err(DevError::NotLoopback { variable, host }.into());
+        }
+        Ok(Self {
+            dynamodb: dynamodb.map(|endpoint| endpoint.url),
+            database: database.map(|(_, url)| url),
+        })
     }
 }
 

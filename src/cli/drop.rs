@@ -9,6 +9,7 @@ use serde_json::{Map, json};
 use super::CliError;
 use super::operator::{Operator, Session};
 use super::output::{self, Format};
+use crate::config::{ReadUnitsArgs, RemoteArgs};
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
@@ -20,26 +21,30 @@ pub(super) struct DropArgs {
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
+    remote: RemoteArgs,
+    #[command(flatten)]
     operator: Operator,
 }
 
 impl DropArgs {
     pub async fn run(self) -> Result<ExitCode, CliError> {
-        self.operator.refuse_elsewhere()?;
-        let session = self.operator.connect().await?;
+        let session = self
+            .operator
+            .connect_to_change(self.remote, ReadUnitsArgs::default())
+            .await?;
         let dropped = self.drop(&session).await;
         session.explained(dropped)
     }
 
     async fn drop(&self, session: &Session) -> Result<ExitCode, CliError> {
-        let (table, place) = (session.messages.table(), self.operator.place());
+        let (table, place) = (session.messages.table(), &session.place);
         let Some(description) = session.messages.table_description().await? else {
             return Err(CliError::Failed(format!(
                 "there is no table {table} at {place}"
             )));
         };
         if !self.yes {
-            confirm(table, &place, description.item_count)?;
+            confirm(table, place, description.item_count)?;
         }
         session.messages.delete_table().await?;
         if session.format == Format::Table {

@@ -2,8 +2,9 @@
 
 use std::net::SocketAddr;
 
+use crate::config::InvalidSetting;
 use crate::messaging::SeedError;
-use crate::store::{DatabaseError, NoCredentials, StoreError, TableError};
+use crate::store::{DatabaseError, InvalidAwsSetting, NoCredentials, StoreError, TableError};
 
 /// Shown as one line after `cruddur: `.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +20,10 @@ pub(super) enum CliError {
         address: SocketAddr,
         cause: std::io::Error,
     },
+    #[error(transparent)]
+    Setting(#[from] InvalidSetting),
+    #[error(transparent)]
+    AwsSetting(#[from] InvalidAwsSetting),
     #[error(transparent)]
     Database(#[from] DatabaseError),
     #[error(transparent)]
@@ -36,6 +41,17 @@ pub(super) enum CliError {
     Io(#[from] std::io::Error),
 }
 
+/// An error and its causes on one line.
+pub(super) fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
 impl CliError {
     /// The store's error, where it came from one.
     pub fn of_store(&self) -> Option<&StoreError> {
@@ -49,7 +65,7 @@ impl CliError {
 
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Usage(_) => 2,
+            Self::Usage(_) | Self::Setting(_) | Self::AwsSetting(_) => 2,
             _ => 1,
         }
     }

@@ -128,7 +128,10 @@ impl GetConversationArgs {
         let [one, other] = self.between.as_slice() else {
             return Err(CliError::Usage("--between takes two handles".to_owned()));
         };
-        let [one, other] = self.people.find([one, other]).await?;
+        let [one, other] = self
+            .people
+            .find(self.operator.dynamodb.prod, [one, other])
+            .await?;
         if one.id == other.id {
             return Err(CliError::Usage(
                 "a message group has two users: name two handles".to_owned(),

@@ -1,50 +1,94 @@
 //! `healthcheck`: for images without curl.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
 
 use super::CliError;
+use super::error::causes;
+use super::running::{LISTEN_ADDR, running};
+use crate::config::{DEFAULT_LISTEN_ADDRESS, socket_address};
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Without --listen, the server that runs on this machine or in this container with
+the same LISTEN_ADDR is asked, also where its address was given by an option;
+then the address in LISTEN_ADDR; then 127.0.0.1:4000.")]
 pub(super) struct HealthcheckArgs {
-    /// Address that the server listens on
-    #[arg(
-        long,
-        env = "LISTEN_ADDR",
-        default_value = "127.0.0.1:4000",
-        value_name = "ADDRESS:PORT"
-    )]
-    listen: SocketAddr,
+    /// Address that the server listens on, if not that of the server which runs
+    /// here
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = socket_address)]
+    listen: Option<SocketAddr>,
 }
 
 impl HealthcheckArgs {
     pub async fn run(self) -> Result<ExitCode, CliError> {
-        let url = format!("http://{}/healthz", reachable(self.listen));
-        let failed =
-            |cause: String| CliError::Failed(format!("no healthy server at {url}: {cause}"));
-        let client = reqwest::Client::builder()
-            .timeout(Duration::from_secs(2))
-            .no_proxy()
-            .build();
-        let client = client.map_err(|error| failed(error.to_string()))?;
-        let answer = client
-            .get(&url)
-            .send()
-            .await
-            .and_then(reqwest::Response::error_for_status);
-        answer.map_err(|error| failed(error.to_string()))?;
-        Ok(ExitCode::SUCCESS)
+        let address = match self.listen {
+            Some(address) => address,
+            None => find()?,
+        };
+        let mut failed = None;
+        for reachable in reachable(address) {
+            match probe(reachable).await {
+                Ok(()) => return Ok(ExitCode::SUCCESS),
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        let why = failed.map(|error| causes(&error));
+        Err(CliError::Failed(format!(
+            "no healthy server at {address}: {}",
+            why.unwrap_or_default()
+        )))
     }
 }
 
-/// A server that listens everywhere is asked on the loopback.
-fn reachable(listen: SocketAddr) -> SocketAddr {
-    if listen.ip().is_unspecified() {
-        SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), listen.port())
-    } else {
-        listen
+/// The server that runs here; without one, the address that it would have.
+fn find() -> Result<SocketAddr, CliError> {
+    let configured = match std::env::var(LISTEN_ADDR) {
+        Ok(text) => socket_address(&text)
+            .map_err(|why| CliError::Usage(format!("{LISTEN_ADDR}: \"{text}\": {why}")))?,
+        Err(_) => DEFAULT_LISTEN_ADDRESS,
+    };
+    match running().as_slice() {
+        [] => Ok(configured),
+        [one] => Ok(*one),
+        several if several.contains(&configured) => Ok(configured),
+        several => {
+            let addresses: Vec<String> = several.iter().map(ToString::to_string).collect();
+            Err(CliError::Usage(format!(
+                "several servers run here ({}): choose one with --listen",
+                addresses.join(", ")
+            )))
+        }
     }
+}
+
+async fn probe(address: SocketAddr) -> Result<(), reqwest::Error> {
+    let client = reqwest::Client::builder()
+        .timeout(Duration::from_secs(2))
+        .no_proxy()
+        // An address with a scope has no place in a URL.
+        .resolve("localhost", address)
+        .build()?;
+    let url = format!("http://localhost:{}/healthz", address.port());
+    client.get(url).send().await?.error_for_status()?;
+    Ok(())
+}
+
+/// A server that listens everywhere is asked on the loopback.
+fn reachable(listen: SocketAddr) -> Vec<SocketAddr> {
+    let v4 = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let addresses = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => vec![v4],
+        // It also listens for IPv4, unless the system is set otherwise.
+        IpAddr::V6(ip) if ip.is_unspecified() => vec![IpAddr::V6(Ipv6Addr::LOCALHOST), v4],
+        _ => return vec![listen],
+    };
+    let port = listen.port();
+    addresses
+        .into_iter()
+        .map(|ip| SocketAddr::new(ip, port))
+        .collect()
 }

@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use super::CliError;
 use super::signals::stop;
 use crate::clock::Clock;
-use crate::config::DatabaseArgs;
+use crate::config::{DatabaseArgs, socket_address};
 use crate::dev::{Issuer, SigningKey};
 use crate::store::{UserStore, connect_database, require_current};
 
@@ -21,7 +21,8 @@ pub(super) struct IssuerArgs {
         long,
         env = "CRUDDUR_ISSUER_LISTEN",
         default_value = "127.0.0.1:4001",
-        value_name = "ADDRESS:PORT"
+        value_name = "ADDRESS:PORT",
+        value_parser = socket_address
     )]
     listen: SocketAddr,
     /// Where it is reached, which its tokens name
@@ -42,7 +43,7 @@ pub(super) struct IssuerArgs {
 impl IssuerArgs {
     pub async fn run(self) -> Result<ExitCode, CliError> {
         let stop = stop()?;
-        let pool = connect_database(&self.database.database_url, self.database.pool()).await?;
+        let pool = connect_database(&self.database.url()?, self.database.pool()).await?;
         require_current(&pool).await?;
         let key = match &self.key {
             Some(file) => SigningKey::open(file)?,

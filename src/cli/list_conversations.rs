@@ -41,7 +41,10 @@ impl ListConversationsArgs {
     pub async fn run(self) -> Result<ExitCode, CliError> {
         // In the order of the list, which is newest first.
         let [before, after] = self.span.bounds()?;
-        let [user] = self.people.find([&self.handle]).await?;
+        let [user] = self
+            .people
+            .find(self.operator.dynamodb.prod, [&self.handle])
+            .await?;
         let session = self.operator.connect_limited(self.read_units).await?;
         let shown = self.show(&session, &user, [before, after]).await;
         session.finish_list(session.explained(shown)?)?;

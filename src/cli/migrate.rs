@@ -23,9 +23,9 @@ pub(super) struct MigrateArgs {
 
 impl MigrateArgs {
     pub async fn run(self) -> Result<ExitCode, CliError> {
+        let url = self.database.url()?;
         let migrated = wait_for_database(self.wait.limit(), async || {
-            let database =
-                connect_database(&self.database.database_url, self.database.pool()).await?;
+            let database = connect_database(&url, self.database.pool()).await?;
             Ok(migrate(&database, self.created_at_time_zone.as_deref()).await?)
         });
         super::output::print(&in_words(&migrated.await?))?;

@@ -6,14 +6,12 @@ use serde_json::{Map, Value, json};
 use super::CliError;
 use super::output::{self, Format, List, OutputArgs};
 use super::throttling::ThrottlingReport;
-use crate::config::{OperatorArgs, ReadUnitsArgs, StreamArgs, TableArgs};
+use crate::config::{OperatorArgs, ReadUnitsArgs, RemoteArgs, StreamArgs, TableArgs};
+use crate::http_url::shown;
 use crate::store::{
     DynamoTarget, MessageStore, Pacer, Reason, Service, StoreError, check_credentials,
-    connect_dynamo, connect_dynamo_patiently,
+    connect_dynamo, connect_dynamo_patiently, dynamo_address,
 };
-
-/// AWS itself, in words.
-const AWS: &str = "AWS";
 
 #[derive(Args, Clone, Debug)]
 pub(super) struct Operator {
@@ -28,7 +26,10 @@ pub(super) struct Operator {
 /// A store whose calls are counted.
 pub(super) struct Session {
     pub messages: MessageStore,
-    place: String,
+    /// The address that calls go to.
+    pub place: String,
+    /// Whether it is AWS itself, and not an endpoint that a setting names.
+    pub is_aws: bool,
     pub format: Format,
     _throttling: ThrottlingReport,
 }
@@ -36,27 +37,68 @@ pub(super) struct Session {
 impl Operator {
     /// The store. Asks for credentials where it is AWS itself.
     pub async fn connect(&self) -> Result<Session, CliError> {
-        self.connect_limited(ReadUnitsArgs { read_units: None })
-            .await
+        self.connect_limited(ReadUnitsArgs::default()).await
     }
 
     /// The store, whose reads are limited. Its calls wait out throttling.
     pub async fn connect_limited(&self, limit: ReadUnitsArgs) -> Result<Session, CliError> {
-        let target = self.dynamodb.target();
-        check_credentials(&target).await?;
+        let target = self.dynamodb.target().await?;
+        self.connect_to(&target, limit).await
+    }
+
+    /// The same, for what seeds or deletes: on another machine only if that is
+    /// said, so that no variable that happens to be set leads there.
+    pub async fn connect_to_change(
+        &self,
+        remote: RemoteArgs,
+        limit: ReadUnitsArgs,
+    ) -> Result<Session, CliError> {
+        let target = self.dynamodb.target().await?;
+        if let DynamoTarget::Endpoint {
+            url,
+            loopback: false,
+        } = &target
+        {
+            self.require_remote(remote, &shown(url))?;
+        }
+        self.connect_to(&target, limit).await
+    }
+
+    /// Whether another machine may be changed.
+    pub fn require_remote(&self, remote: RemoteArgs, place: &str) -> Result<(), CliError> {
+        if remote.allow_remote || self.dynamodb.prod {
+            return Ok(());
+        }
+        Err(CliError::Usage(format!(
+            "{place} is not on this machine: add --allow-remote to seed or delete there, or --prod for production"
+        )))
+    }
+
+    async fn connect_to(
+        &self,
+        target: &DynamoTarget,
+        limit: ReadUnitsArgs,
+    ) -> Result<Session, CliError> {
+        let address = dynamo_address(target).await?;
+        let table = &self.table.table;
+        output::remark(&format!(
+            "DynamoDB at {}, region {}, table {table}",
+            address.url, address.region
+        ));
+        check_credentials(target).await?;
         let format = self.output.format();
         let echo = (format == Format::Raw).then(output::echo);
-        let client = connect_dynamo_patiently(&target).await;
+        let client = connect_dynamo_patiently(target).await;
         let pacer = Pacer::new(limit.read_units);
-        let table = self.table.table.clone();
         let session = Session {
-            messages: MessageStore::paced(&client, table, echo, pacer.clone()),
-            place: self.place(),
+            messages: MessageStore::paced(&client, table.clone(), echo, pacer.clone()),
+            place: address.url,
+            is_aws: target.is_aws(),
             format,
             _throttling: ThrottlingReport::start(pacer),
         };
         // A wrong address is told at once, and not after all the patience.
-        let impatient = connect_dynamo(&target).await;
+        let impatient = connect_dynamo(target).await;
         let probe = MessageStore::new(impatient, self.table.table.clone());
         match probe.table_status().await {
             // The commands themselves wait that out.
@@ -68,33 +110,6 @@ impl Operator {
             Err(error) => session.explained(Err(error.into())),
         }
     }
-
-    /// Where the table is, in words.
-    pub fn place(&self) -> String {
-        match self.dynamodb.target() {
-            DynamoTarget::Sdk => AWS.to_owned(),
-            DynamoTarget::Endpoint { url, .. } => url,
-        }
-    }
-
-    /// Nothing on another machine is destroyed, or filled with demo data, by a
-    /// variable that happens to be set.
-    pub fn refuse_elsewhere(&self) -> Result<(), CliError> {
-        match self.dynamodb.target() {
-            DynamoTarget::Endpoint {
-                url,
-                loopback: false,
-            } => Err(elsewhere(&url)),
-            _ => Ok(()),
-        }
-    }
-}
-
-/// Something is on another machine.
-pub(super) fn elsewhere(place: &str) -> CliError {
-    CliError::Usage(format!(
-        "{place} is not on this machine: what seeds or destroys is done elsewhere only with --prod"
-    ))
 }
 
 /// A table has a stream.
@@ -161,7 +176,7 @@ impl Session {
                 service: Service::DynamoDb,
                 reason: Reason::Unreachable,
                 cause,
-            }) if place == AWS => {
+            }) if self.is_aws => {
                 CliError::Failed(format!("DynamoDB at {place} is not available: {cause}"))
             }
             Some(StoreError::Unavailable {
@@ -169,7 +184,7 @@ impl Session {
                 reason: Reason::Unreachable,
                 cause,
             }) => CliError::Failed(format!(
-                "DynamoDB at {place} is not available: {cause}. Start it, or name another with --endpoint-url or --prod."
+                "DynamoDB at {place} is not available: {cause}. Start it, or name another with --endpoint-url, AWS_ENDPOINT_URL or --prod."
             )),
             Some(StoreError::Refused {
                 service: Service::DynamoDb,

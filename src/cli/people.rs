@@ -16,25 +16,31 @@ pub(super) struct PeopleArgs {
 }
 
 impl PeopleArgs {
-    /// The store of users.
-    pub async fn connect(&self) -> Result<UserStore, CliError> {
-        let pool = connect_database(&self.database.database_url, self.database.pool()).await?;
+    /// The store of users; production's with `--prod`.
+    pub async fn connect(&self, prod: bool) -> Result<UserStore, CliError> {
+        let url = self.database.url_with_prod(prod)?;
+        let pool = connect_database(&url, self.database.pool()).await?;
         Ok(UserStore::new(pool))
     }
 
     /// The store of users, in a database that has every migration.
-    pub async fn connect_migrated(&self) -> Result<UserStore, CliError> {
-        let pool = connect_database(&self.database.database_url, self.database.pool()).await?;
+    pub async fn connect_migrated(&self, prod: bool) -> Result<UserStore, CliError> {
+        let url = self.database.url_with_prod(prod)?;
+        let pool = connect_database(&url, self.database.pool()).await?;
         require_current(&pool).await?;
         Ok(UserStore::new(pool))
     }
 
     /// The users with these handles.
-    pub async fn find<const N: usize>(&self, handles: [&str; N]) -> Result<[User; N], CliError> {
-        let found = find(&self.connect().await?, handles).await;
+    pub async fn find<const N: usize>(
+        &self,
+        prod: bool,
+        handles: [&str; N],
+    ) -> Result<[User; N], CliError> {
+        let found = find(&self.connect(prod).await?, handles).await;
         if matches!(found, Err(CliError::Store(_))) {
             // Before the first migration there may be no such table or column.
-            self.connect_migrated().await?;
+            self.connect_migrated(prod).await?;
         }
         found
     }

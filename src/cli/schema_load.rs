@@ -9,7 +9,7 @@ use super::CliError;
 use super::operator::{Operator, Session};
 use super::output::{self, Format};
 use super::signals::stop;
-use crate::config::StreamArgs;
+use crate::config::{ReadUnitsArgs, RemoteArgs, StreamArgs};
 use crate::store::{Billing, MessageStore, NewTable, TableDescription, TableStatus};
 
 #[derive(Args, Debug)]
@@ -41,6 +41,8 @@ pub(super) struct SchemaLoadArgs {
     #[command(flatten)]
     stream: StreamArgs,
     #[command(flatten)]
+    remote: RemoteArgs,
+    #[command(flatten)]
     operator: Operator,
 }
 
@@ -54,7 +56,13 @@ enum BillingMode {
 
 impl SchemaLoadArgs {
     pub async fn run(self) -> Result<ExitCode, CliError> {
-        let session = self.operator.connect().await?;
+        let session = if self.recreate {
+            self.operator
+                .connect_to_change(self.remote, ReadUnitsArgs::default())
+                .await?
+        } else {
+            self.operator.connect().await?
+        };
         let loaded = self.load(&session).await;
         session.explained(loaded)
     }
@@ -109,8 +117,7 @@ impl SchemaLoadArgs {
     }
 
     async fn delete(&self, session: &Session) -> Result<(), CliError> {
-        self.operator.refuse_elsewhere()?;
-        let (table, place) = (session.messages.table(), self.operator.place());
+        let (table, place) = (session.messages.table(), &session.place);
         if !self.yes {
             return Err(CliError::Usage(format!(
                 "--recreate deletes the table {table} at {place} with all that is in it: add --yes"
@@ -124,8 +131,7 @@ impl SchemaLoadArgs {
     }
 
     async fn create(&self, session: &Session) -> Result<(), CliError> {
-        let prod = self.operator.dynamodb.prod;
-        if prod && self.billing_mode == BillingMode::Provisioned {
+        if session.is_aws && self.billing_mode == BillingMode::Provisioned {
             output::remark(
                 "5 read and 5 write units sustain about 0.4 messages a second: enough to try it out, an outage in \
                  production. `--billing-mode pay-per-request` is recommended there.",
@@ -138,7 +144,7 @@ impl SchemaLoadArgs {
         };
         let new = NewTable {
             billing,
-            deletion_protection: prod,
+            deletion_protection: session.is_aws,
         };
         // Expiry is switched on once it is active: half of it helps nobody.
         let mut made = Box::pin(create(&session.messages, new));

@@ -6,15 +6,15 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 
 use super::CliError;
-use super::operator::{Operator, elsewhere};
+use super::operator::Operator;
 use super::output::{self, Format};
 use super::people::{self, PeopleArgs};
 use super::text;
 use crate::clock::Clock;
-use crate::config::StreamArgs;
+use crate::config::{ReadUnitsArgs, RemoteArgs, StreamArgs};
 use crate::demo;
 use crate::messaging::{Bus, Directory, Messaging, Seeding};
-use crate::store::{UserStore, remote_database_host};
+use crate::store::{UserStore, remote_database_host, shown_database};
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
@@ -32,6 +32,8 @@ pub(super) struct SeedArgs {
     #[command(flatten)]
     stream: StreamArgs,
     #[command(flatten)]
+    remote: RemoteArgs,
+    #[command(flatten)]
     operator: Operator,
     #[command(flatten)]
     people: PeopleArgs,
@@ -42,10 +44,17 @@ type Seeded = ([String; 2], Seeding);
 
 impl SeedArgs {
     pub async fn run(self) -> Result<ExitCode, CliError> {
-        self.refuse_elsewhere()?;
-        let session = self.operator.connect().await?;
+        let database = self.database()?;
+        let session = self
+            .operator
+            .connect_to_change(self.remote, ReadUnitsArgs::default())
+            .await?;
         session.refuse_stream(self.stream).await?;
-        let users = self.people.connect_migrated().await?;
+        output::remark(&format!("Postgres database {}", shown_database(&database)?));
+        let users = self
+            .people
+            .connect_migrated(self.operator.dynamodb.prod)
+            .await?;
         let clock = Clock::system();
         let directory = Directory::new(users.clone(), std::time::Duration::ZERO);
         let messaging = Messaging::new(
@@ -91,17 +100,16 @@ impl SeedArgs {
         Ok(vec![([one.handle, other.handle], seeding)])
     }
 
-    /// Demo data does not get into somebody's real table or users by a variable
-    /// that happens to be set.
-    fn refuse_elsewhere(&self) -> Result<(), CliError> {
-        if self.operator.dynamodb.prod {
-            return Ok(());
+    /// The database. Demo data does not get into somebody's real users by a
+    /// variable that happens to be set.
+    fn database(&self) -> Result<String, CliError> {
+        let prod = self.operator.dynamodb.prod;
+        let database = self.people.database.url_with_prod(prod)?;
+        if let Some(host) = remote_database_host(&database)? {
+            let place = format!("the database at {host}");
+            self.operator.require_remote(self.remote, &place)?;
         }
-        self.operator.refuse_elsewhere()?;
-        match remote_database_host(&self.people.database.database_url)? {
-            Some(host) => Err(elsewhere(&host)),
-            None => Ok(()),
-        }
+        Ok(database)
     }
 }
 

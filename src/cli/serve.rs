@@ -12,19 +12,20 @@ use super::CliError;
 use super::database_wait::wait_for_database;
 use super::metrics::begin_metrics;
 use super::operator::stream_refusal;
+use super::running::record;
 use super::signals::{INTERRUPTED, Signals};
 use crate::auth::CognitoVerifier;
 use crate::clock::Clock;
 use crate::config::{
-    ApiArgs, DatabaseArgs, DatabaseWaitArgs, LiveArgs, MetricsArgs, SignInArgs, StreamArgs,
-    TableArgs, sdk_target,
+    ApiArgs, DatabaseArgs, DatabaseWaitArgs, EndpointArgs, LiveArgs, MetricsArgs, SignInArgs,
+    StreamArgs, TableArgs,
 };
 use crate::graphql::Api;
 use crate::messaging::{Directory, Messaging};
 use crate::server::{App, Health, Stopped, serve};
 use crate::store::{
-    DynamoTarget, MessageStore, TableStatus, UserStore, check_credentials, connect_database,
-    connect_dynamo, require_current,
+    DynamoDefault, DynamoTarget, MessageStore, TableStatus, UserStore, check_credentials,
+    connect_database, connect_dynamo, require_current,
 };
 
 #[derive(Args, Debug)]
@@ -35,6 +36,8 @@ pub(super) struct ServeArgs {
     sign_in: SignInArgs,
     #[command(flatten)]
     table: TableArgs,
+    #[command(flatten)]
+    dynamodb: EndpointArgs,
     #[command(flatten)]
     database: DatabaseArgs,
     #[command(flatten)]
@@ -52,24 +55,28 @@ impl ServeArgs {
         let mut signals = Signals::listen()?;
         let api = Api::new(self.api.introspection, self.api.limits());
         let documents = self.api.documents.read(&api).map_err(CliError::Failed)?;
-        let messages = self.messages().await?;
+        let target = self.dynamodb.target(DynamoDefault::Aws).await?;
+        let (verifier, origins) = (self.verifier()?, self.api.origins()?);
+        let bus = self.live.bus(&self.table.table);
+        let bus =
+            bus.map_err(|invalid| CliError::Usage(format!("REDIS_URL (--redis-url): {invalid}")))?;
+        let database = self.database.url()?;
+        let messages = self.messages(&target).await?;
         let users = tokio::select! {
-            users = wait_for_database(self.wait.limit(), async || self.users().await) => users?,
+            users = wait_for_database(self.wait.limit(), async || self.users(&database).await) => users?,
             () = signals.next() => return Ok(ExitCode::from(INTERRUPTED)),
         };
         let fresh_for = Duration::from_secs(self.api.user_cache_seconds);
         let directory = Directory::new(users.clone(), fresh_for);
-        let bus = self.live.bus(&self.table.table);
-        let bus = bus.map_err(|invalid| CliError::Usage(format!("--redis-url: {invalid}")))?;
         let health = Health::new(messages.clone(), users);
         let app = App {
             documents,
             api,
             health: Arc::clone(&health),
             messaging: Messaging::new(messages, directory, Clock::system(), bus),
-            verifier: self.verifier()?,
+            verifier,
             graphiql: self.api.graphiql(),
-            origins: self.api.origins(),
+            origins,
             send_rate: self.api.send_rate(),
             bounds: self.api.bounds(),
         };
@@ -77,13 +84,19 @@ impl ServeArgs {
         let address = self.api.listen;
         let listener = TcpListener::bind(address).await;
         let listener = listener.map_err(|cause| CliError::Listen { address, cause })?;
-        tracing::info!(address = %listener.local_addr()?, "serving");
+        let address = listener.local_addr()?;
+        let running = record(address);
+        if let Err(cause) = &running {
+            tracing::warn!(%cause, "the address could not be recorded: healthcheck needs --listen, or LISTEN_ADDR");
+        }
+        tracing::info!(%address, "serving");
         let drain = Duration::from_secs(self.api.drain_seconds);
         let stop = signals.stop_after(drain, move || {
             health.drain();
             tracing::info!(seconds = drain.as_secs(), "draining");
         });
         let stopped = serve(listener, app, stop).await?;
+        drop(running);
         tracing::info!(?stopped, "stopped");
         Ok(match stopped {
             Stopped::Cleanly => ExitCode::SUCCESS,
@@ -92,19 +105,18 @@ impl ServeArgs {
     }
 
     fn verifier(&self) -> Result<CognitoVerifier, CliError> {
-        let issuers = self.sign_in.issuers().map_err(CliError::Usage)?;
-        let clients: HashSet<String> = self.sign_in.cognito_client_id.iter().cloned().collect();
+        let issuers = self.sign_in.issuers()?;
+        let clients: HashSet<String> = self.sign_in.client_ids()?.into_iter().collect();
         let token_use = self.sign_in.cognito_token_use;
         Ok(CognitoVerifier::start(&issuers, clients, token_use))
     }
 
-    async fn messages(&self) -> Result<MessageStore, CliError> {
+    async fn messages(&self, target: &DynamoTarget) -> Result<MessageStore, CliError> {
         let table = self.table.table.clone();
-        let target = sdk_target();
-        if target == DynamoTarget::Sdk {
-            check_credentials(&target).await?;
+        if *target == DynamoTarget::Sdk {
+            check_credentials(target).await?;
         }
-        let messages = MessageStore::new(connect_dynamo(&target).await, table.clone());
+        let messages = MessageStore::new(connect_dynamo(target).await, table.clone());
         match messages.table_status().await? {
             TableStatus::AsItShouldBe
                 if !self.stream.allow_stream && messages.has_stream().await? =>
@@ -122,8 +134,8 @@ impl ServeArgs {
         }
     }
 
-    async fn users(&self) -> Result<UserStore, CliError> {
-        let pool = connect_database(&self.database.database_url, self.database.pool()).await?;
+    async fn users(&self, url: &str) -> Result<UserStore, CliError> {
+        let pool = connect_database(url, self.database.pool()).await?;
         require_current(&pool).await?;
         Ok(UserStore::new(pool))
     }

@@ -12,7 +12,9 @@ use super::output::{self, Format, OutputArgs};
 use super::people::PeopleArgs;
 use super::text::name;
 use crate::auth::UserPoolId;
-use crate::store::{CognitoIds, PoolNames, PoolUser, Reason, Service, StoreError, UserPool};
+use crate::store::{
+    CognitoIds, PoolNames, PoolUser, Reason, Service, StoreError, UserPool, shown_database,
+};
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
@@ -57,9 +59,16 @@ struct Spellings {
 
 impl UpdateCognitoUserIdsArgs {
     pub async fn run(self) -> Result<ExitCode, CliError> {
-        let users = self.people.connect_migrated().await?;
-        let pool = &self.cognito_user_pool_id;
-        let pool = UserPool::connect(pool.to_string(), pool.region().to_owned()).await?;
+        let id = &self.cognito_user_pool_id;
+        let pool = UserPool::connect(id.to_string(), id.region().to_owned()).await?;
+        let database = shown_database(&self.people.database.url()?)?;
+        output::remark(&format!(
+            "Cognito at {}, region {}, user pool {id}; Postgres database {database}",
+            pool.address(),
+            id.region()
+        ));
+        let users = self.people.connect_migrated(false).await?;
+        pool.check_credentials().await?;
         let progress = output::progress("users of the pool");
         let found = pool.users().await;
         progress.finish_and_clear();

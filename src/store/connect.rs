@@ -3,10 +3,10 @@
 
 use std::path::PathBuf;
 
-use reqwest::Url;
 use sqlx::postgres::PgConnectOptions;
 
 use super::DatabaseError;
+use super::database_url::{DatabaseUrl, InvalidDatabaseUrl};
 use super::password::{PasswordFileError, PasswordSource};
 
 /// Parameter of a connection string that names a password file, as in libpq.
@@ -22,21 +22,22 @@ pub(super) struct ConnectSource {
     password: PasswordSource,
     /// Whether the connection string forbids prepared statements.
     pub without_statements: bool,
+    /// Names of parameters that are not supported.
+    pub ignored: Vec<String>,
+    /// Files with certificates, keys and passwords: the parameter or variable,
+    /// and the file.
+    pub files: Vec<(&'static str, PathBuf)>,
 }
 
 impl ConnectSource {
     /// Parses a connection string. A password file of its own goes before the
     /// password in the string, and that before libpq's password files.
     pub fn parse(url: &str, password_file: Option<PathBuf>) -> Result<Self, DatabaseError> {
-        let Ok(mut parsed) = Url::parse(url) else {
-            // For the driver's own error.
-            let options = url.parse().map_err(DatabaseError::Address)?;
-            return Ok(Self {
-                options,
-                password: PasswordSource::Settings,
-                without_statements: false,
-            });
-        };
+        let DatabaseUrl {
+            url: mut parsed,
+            ignored,
+            mut files,
+        } = DatabaseUrl::parse(url)?;
         let (passfiles, mut parameters): (Vec<_>, Vec<_>) = parsed
             .query_pairs()
             .into_owned()
@@ -47,8 +48,15 @@ impl ConnectSource {
         let password = match (password_file, passfiles.into_iter().next_back()) {
             (Some(file), _) => PasswordSource::File(file),
             (None, _) if has_password => PasswordSource::Settings,
-            (None, Some((_, file))) => PasswordSource::Passfiles(vec![file.into()]),
-            (None, None) => PasswordSource::default_passfiles(),
+            (None, Some((_, file))) => {
+                files.push((PASSFILE, PathBuf::from(&file)));
+                PasswordSource::Passfiles(vec![file.into()])
+            }
+            (None, None) => {
+                let named = std::env::var_os("PGPASSFILE").filter(|file| !file.is_empty());
+                files.extend(named.map(|file| ("PGPASSFILE", PathBuf::from(file))));
+                PasswordSource::default_passfiles()
+            }
         };
         if !has_password {
             // Keeps the driver from reading password files itself: it logs the
@@ -62,12 +70,16 @@ impl ConnectSource {
         if !parameters.is_empty() {
             parsed.query_pairs_mut().extend_pairs(parameters);
         }
-        let options: PgConnectOptions = parsed.as_str().parse().map_err(DatabaseError::Address)?;
+        // What is left is a percent-encoded text that is not UTF-8.
+        let options = parsed.as_str().parse::<PgConnectOptions>();
+        let options = options.map_err(|_| InvalidDatabaseUrl::Reserved)?;
         Ok(Self {
             // Poolers reject this parameter, and we read no such numbers.
             options: options.extra_float_digits(None),
             password,
             without_statements,
+            ignored,
+            files,
         })
     }
 

@@ -1,7 +1,6 @@
 //! The connection to Postgres.
 
 use std::io::ErrorKind;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,8 +10,10 @@ use uuid::Uuid;
 
 use super::connect::ConnectSource;
 use super::database_pool::{DatabasePool, Pooling, detect_pooling};
+use super::database_url::{InvalidDatabaseUrl, check_file};
 use super::password::PasswordFileError;
 use super::sql_error::{describe, may_be_starting};
+use crate::loopback::is_loopback_host;
 
 /// How long a server may take to be reached where a database is to be made.
 const CREATE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -45,8 +46,18 @@ impl Default for PoolSettings {
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
     /// The address is none.
-    #[error("DATABASE_URL is not an address like postgres://user:password@host:5432/database: {}", describe(.0))]
-    Address(#[source] sqlx::Error),
+    #[error("DATABASE_URL is not an address like postgres://user:password@host:5432/database: {0}")]
+    Address(#[from] InvalidDatabaseUrl),
+    /// A file with a certificate, key or password cannot be used.
+    #[error("{name}: the file {} cannot be used: {cause}", file.display())]
+    File {
+        /// The parameter or variable that names it.
+        name: &'static str,
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        cause: String,
+    },
     /// The password cannot be read.
     #[error(transparent)]
     PasswordFile(#[from] PasswordFileError),
@@ -106,8 +117,26 @@ impl DatabaseError {
 pub fn remote_database_host(url: &str) -> Result<Option<String>, DatabaseError> {
     let source = ConnectSource::parse(url, None)?;
     let host = source.target().get_host();
-    let loopback = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-    Ok((!source.is_by_socket() && !loopback).then(|| host.to_owned()))
+    Ok((!source.is_by_socket() && !is_loopback_host(host)).then(|| host.to_owned()))
+}
+
+/// Where a database is, as it may be shown: its name, host and port.
+pub fn shown_database(url: &str) -> Result<String, DatabaseError> {
+    let source = ConnectSource::parse(url, None)?;
+    let target = source.target();
+    Ok(format!("{} at {}", name(target), place(target)))
+}
+
+/// The files that an address or a variable of Postgres names can be used.
+fn check_files(source: &ConnectSource) -> Result<(), DatabaseError> {
+    for (name, file) in &source.files {
+        check_file(name, file).map_err(|cause| DatabaseError::File {
+            name,
+            file: file.clone(),
+            cause,
+        })?;
+    }
+    Ok(())
 }
 
 /// Makes a pool, after a first connection that shows a wrong address at once
@@ -117,6 +146,7 @@ pub async fn connect_database(
     settings: PoolSettings,
 ) -> Result<DatabasePool, DatabaseError> {
     let source = ConnectSource::parse(url, settings.password_file)?;
+    check_files(&source)?;
     source.warn_of_open_files();
     let (options, password) = source.options().await?;
     // Not through the pool, which would only say that it timed out.
@@ -125,6 +155,12 @@ pub async fn connect_database(
     let pooling = within(settings.acquire_timeout, first)
         .await
         .map_err(|cause| connect_error(&source, cause))?;
+    for parameter in &source.ignored {
+        tracing::warn!(
+            parameter,
+            "DATABASE_URL has a parameter that is not supported; it is ignored"
+        );
+    }
     let pool = PgPoolOptions::new()
         .max_connections(settings.max_connections)
         .acquire_timeout(settings.acquire_timeout)
@@ -182,6 +218,7 @@ async fn within<T>(
 /// name.
 pub async fn create_database(url: &str) -> Result<(), DatabaseError> {
     let source = ConnectSource::parse(url, None)?;
+    check_files(&source)?;
     let (options, _) = source.options().await?;
     let name = options.get_database().unwrap_or("postgres").to_owned();
     let maintenance = options.database("postgres");
@@ -209,9 +246,23 @@ pub async fn create_database(url: &str) -> Result<(), DatabaseError> {
 fn connect_error(source: &ConnectSource, cause: sqlx::Error) -> DatabaseError {
     let target = source.target();
     DatabaseError::Connect {
-        host: format!("{}:{}", target.get_host(), target.get_port()),
-        database: target.get_database().unwrap_or("(default)").to_owned(),
+        host: place(target),
+        database: name(target).to_owned(),
         by_socket: source.is_by_socket(),
         cause,
+    }
+}
+
+fn name(options: &PgConnectOptions) -> &str {
+    options.get_database().unwrap_or("(default)")
+}
+
+/// Host and port, or the folder of the socket.
+fn place(options: &PgConnectOptions) -> String {
+    let (host, port) = (options.get_host(), options.get_port());
+    match options.get_socket() {
+        Some(socket) => socket.display().to_string(),
+        None if host.contains(':') => format!("[{host}]:{port}"),
+        None => format!("{host}:{port}"),
     }
 }

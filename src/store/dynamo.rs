@@ -7,8 +7,11 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::Credentials;
+use aws_sdk_dynamodb::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
 
 use super::credentials::{NoCredentials, find_credentials};
+use super::endpoint::{AwsService, EndpointUrl, InvalidAwsSetting, configured_endpoint};
+use crate::http_url::shown;
 
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -35,6 +38,98 @@ pub enum DynamoTarget {
         /// region are made up when there are none.
         loopback: bool,
     },
+}
+
+/// Where DynamoDB is where neither an option nor the SDK's settings say so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DynamoDefault {
+    /// DynamoDB Local's usual address.
+    Local,
+    /// AWS itself.
+    Aws,
+}
+
+/// DynamoDB Local's usual address.
+pub const LOCAL_DYNAMODB: &str = "http://localhost:8000";
+
+impl DynamoTarget {
+    /// Where DynamoDB is: an option, then the SDK's own settings
+    /// (`AWS_ENDPOINT_URL_DYNAMODB`, `AWS_ENDPOINT_URL`, the profile), then a
+    /// default.
+    pub async fn find(
+        option: Option<&str>,
+        default: DynamoDefault,
+    ) -> Result<Self, InvalidAwsSetting> {
+        let configured = configured_endpoint(AwsService::DynamoDb).await;
+        let given = match option {
+            Some(url) => Some(EndpointUrl::parse("--endpoint-url", url)?),
+            None => configured?,
+        };
+        Ok(match (given, default) {
+            (Some(endpoint), _) => Self::endpoint(&endpoint),
+            (None, DynamoDefault::Local) => Self::Endpoint {
+                url: LOCAL_DYNAMODB.to_owned(),
+                loopback: true,
+            },
+            (None, DynamoDefault::Aws) => Self::Sdk,
+        })
+    }
+
+    /// Whether it is AWS, also by an address of its own such as a VPC endpoint's.
+    #[must_use]
+    pub fn is_aws(&self) -> bool {
+        let Self::Endpoint { url, .. } = self else {
+            return true;
+        };
+        let host = reqwest::Url::parse(url).ok();
+        let host = host.as_ref().and_then(reqwest::Url::host_str);
+        let domains = [".amazonaws.com", ".amazonaws.com.cn", ".api.aws"];
+        host.is_some_and(|host| domains.iter().any(|domain| host.ends_with(domain)))
+    }
+
+    /// An endpoint that a setting names.
+    #[must_use]
+    pub fn endpoint(endpoint: &EndpointUrl) -> Self {
+        Self::Endpoint {
+            url: endpoint.url.clone(),
+            loopback: endpoint.is_loopback(),
+        }
+    }
+}
+
+/// The address and region that calls go to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DynamoAddress {
+    /// The address, as it may be shown.
+    pub url: String,
+    /// The region.
+    pub region: String,
+}
+
+/// The address and region that the calls of a client with this target go to.
+pub async fn dynamo_address(target: &DynamoTarget) -> Result<DynamoAddress, NoCredentials> {
+    let config = sdk_config(target).await;
+    let region = config.region().ok_or(NoCredentials::Region)?.to_string();
+    let url = match target {
+        DynamoTarget::Endpoint { url, .. } => shown(url),
+        DynamoTarget::Sdk => aws_address(&config, &region)
+            .await
+            .unwrap_or_else(|| format!("https://dynamodb.{region}.amazonaws.com")),
+    };
+    Ok(DynamoAddress { url, region })
+}
+
+/// AWS' own address in a region, by the SDK's rules.
+async fn aws_address(config: &SdkConfig, region: &str) -> Option<String> {
+    let params = Params::builder()
+        .region(region)
+        .use_fips(config.use_fips().unwrap_or_default())
+        .use_dual_stack(config.use_dual_stack().unwrap_or_default())
+        .build()
+        .ok()?;
+    let resolver = DefaultResolver::new();
+    let endpoint = resolver.resolve_endpoint(&params);
+    Some(endpoint.await.ok()?.url().to_owned())
 }
 
 /// Looks for credentials and a region, so that their lack is told as such.

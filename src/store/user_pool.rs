@@ -6,15 +6,10 @@ use aws_sdk_cognitoidentityprovider::operation::list_users::ListUsersOutput;
 
 use super::credentials::{NoCredentials, find_credentials};
 use super::dynamo::{impatient, on_loopback, patient};
+use super::endpoint::{AwsService, InvalidAwsSetting, configured_endpoint};
 use super::error::{Reason, Service, StoreError};
-use crate::loopback::is_loopback;
+use crate::http_url::shown;
 
-/// The SDK's own variables for another Cognito than AWS's, the first one that
-/// is set.
-const ENDPOINTS: [&str; 2] = [
-    "AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER",
-    "AWS_ENDPOINT_URL",
-];
 /// The most users of a page.
 const PAGE: i32 = 60;
 
@@ -34,25 +29,42 @@ pub struct PoolUser {
 pub struct UserPool {
     config: SdkConfig,
     id: String,
+    /// The address that a setting names, as it may be shown.
     endpoint: Option<String>,
+    address: String,
 }
 
 impl UserPool {
-    /// The pool with an id, in its region. Loads the credentials, so that their
-    /// absence is reported as such.
-    pub async fn connect(id: String, region: String) -> Result<Self, NoCredentials> {
+    /// The pool with an id, in its region, at the address that the SDK's own
+    /// settings name. No call is made yet.
+    pub async fn connect(id: String, region: String) -> Result<Self, InvalidAwsSetting> {
         let mut loader = aws_config::defaults(BehaviorVersion::latest());
-        let endpoint = ENDPOINTS.iter().find_map(|name| std::env::var(name).ok());
-        if let Some(url) = endpoint.as_deref().filter(|url| is_loopback(url)) {
-            loader = on_loopback(loader, url);
+        let mut address = format!("https://cognito-idp.{region}.amazonaws.com");
+        let endpoint = configured_endpoint(AwsService::Cognito).await?;
+        if let Some(endpoint) = &endpoint {
+            address = shown(&endpoint.url);
+            if endpoint.is_loopback() {
+                loader = on_loopback(loader, &endpoint.url);
+            }
         }
         let config = loader.region(Region::new(region)).load().await;
-        find_credentials(&config).await?;
         Ok(Self {
             config,
             id,
-            endpoint,
+            endpoint: endpoint.map(|_| address.clone()),
+            address,
         })
+    }
+
+    /// The address that calls go to, as it may be shown.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Looks for credentials, so that their absence is reported as such.
+    pub async fn check_credentials(&self) -> Result<(), NoCredentials> {
+        find_credentials(&self.config).await
     }
 
     /// Where the pool is, in words.

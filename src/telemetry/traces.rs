@@ -4,16 +4,13 @@
 //! nothing else gets into a trace: neither lines of the log nor spans of
 //! libraries.
 
-use std::env::{VarError, var};
+use std::env::var;
 use std::time::Duration;
 
 use opentelemetry::propagation::{Extractor, TextMapPropagator};
 use opentelemetry::trace::{Status, TraceContextExt, TracerProvider};
 use opentelemetry::{Context, KeyValue, Value};
-use opentelemetry_otlp::{
-    ExporterBuildError, OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT,
-    SpanExporter,
-};
+use opentelemetry_otlp::{ExporterBuildError, SpanExporter};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
@@ -36,22 +33,12 @@ pub(super) struct Traces {
 }
 
 impl Traces {
-    /// Begins to send, if the environment names a collector.
-    pub fn from_environment() -> Option<Result<Self, ExporterBuildError>> {
-        let endpoints = [
-            OTEL_EXPORTER_OTLP_TRACES_ENDPOINT,
-            OTEL_EXPORTER_OTLP_ENDPOINT,
-        ];
-        let named = endpoints.iter().any(|name| is_set(name));
-        let disabled = var("OTEL_SDK_DISABLED").is_ok_and(|value| value == "true");
-        (named && !disabled).then(Self::start)
-    }
-
-    fn start() -> Result<Self, ExporterBuildError> {
+    /// Begins to send. The SDK reads the environment itself.
+    pub fn start() -> Result<Self, ExporterBuildError> {
         let exporter = SpanExporter::builder().with_http().build()?;
         let mut resource = Resource::builder();
         let attributes = var("OTEL_RESOURCE_ATTRIBUTES").unwrap_or_default();
-        if !is_set("OTEL_SERVICE_NAME") && !attributes.contains("service.name=") {
+        if var("OTEL_SERVICE_NAME").is_err() && !attributes.contains("service.name=") {
             resource = resource.with_service_name("cruddur");
         }
         let version = KeyValue::new("service.version", env!("CRUDDUR_VERSION"));
@@ -82,10 +69,6 @@ impl Traces {
             tracing::warn!(%cause, "the last spans could not be sent");
         }
     }
-}
-
-fn is_set(name: &str) -> bool {
-    !matches!(var(name).as_deref(), Ok("") | Err(VarError::NotPresent))
 }
 
 /// The span of a request, below the one that its `traceparent` names. `header`

@@ -398,13 +398,13 @@ async fn wrong_settings_are_named_in_one_line_with_what_would_be_right() {
     }
     insta::assert_snapshot!(told.concat(), @r"
     cruddur: DATABASE_URL points to another machine (db.example.com), which `cruddur dev` would write demo data to: unset it, or let it name localhost
-    cruddur: DATABASE_URL is not an address like postgres://user:password@host:5432/database: relative URL without a base
-    cruddur: AWS_ENDPOINT_URL_DYNAMODB points to another machine (dynamodb.eu-central-1.amazonaws.com), which `cruddur dev` would write demo data to: unset it, or let it name localhost
+    cruddur: DATABASE_URL is not an address like postgres://user:password@host:5432/database: it does not begin with postgres:// or postgresql://
+    cruddur: AWS_ENDPOINT_URL_DYNAMODB points to another machine (https://dynamodb.eu-central-1.amazonaws.com), which `cruddur dev` would write demo data to: unset it, or let it name localhost
     cruddur: DATABASE_URL points to another machine (db.example.com), which `cruddur dev` would write demo data to: unset it, or let it name localhost
     cruddur: no connection to the database cruddur at 127.0.0.1:1: Connection refused
-    cruddur: DATABASE_URL is not an address like postgres://user:password@host:5432/database: relative URL without a base
-    cruddur: http://dynamodb.example.com:8000 is not on this machine: what seeds or destroys is done elsewhere only with --prod
-    cruddur: db.example.com is not on this machine: what seeds or destroys is done elsewhere only with --prod
+    cruddur: DATABASE_URL is not an address like postgres://user:password@host:5432/database: it does not begin with postgres:// or postgresql://
+    cruddur: http://dynamodb.example.com:8000 is not on this machine: add --allow-remote to seed or delete there, or --prod for production
+    cruddur: the database at db.example.com is not on this machine: add --allow-remote to seed or delete there, or --prod for production
     ");
 }
 
@@ -430,7 +430,8 @@ async fn wrong_arguments_are_a_matter_of_usage() {
     ] {
         let (code, out, said) = run(&mut cruddur(arguments)).await;
         assert_eq!((code, out.as_str()), (2, ""), "{said}");
-        assert!(said.starts_with("error: "), "{said}");
+        let starts = ["error: ", "cruddur: "];
+        assert!(starts.iter().any(|start| said.starts_with(start)), "{said}");
     }
     let (code, out, said) = run(&mut cruddur(&["schema-print"])).await;
     assert_eq!((code, said.as_str()), (0, ""));

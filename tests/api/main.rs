@@ -48,6 +48,7 @@ mod pressure;
 mod properties;
 mod proxies;
 mod schema;
+mod settings;
 mod sign_in;
 mod stores;
 mod takeover;

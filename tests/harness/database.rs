@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 
+use cruddur::config::database_url_of_environment;
 use cruddur::dev::{DataDir, Postgres};
 use cruddur::store::create_database;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
@@ -12,8 +13,8 @@ static POSTGRES: OnceLock<(Postgres, DataDir)> = OnceLock::new();
 
 /// Address of the server for all tests, with the name of a database in it.
 fn server_url(database: &str) -> String {
-    if let Ok(given) = std::env::var("DATABASE_URL") {
-        let mut url = reqwest::Url::parse(&given).expect("DATABASE_URL is an address");
+    if let Some((_, given)) = database_url_of_environment() {
+        let mut url = reqwest::Url::parse(&given).expect("an address");
         url.set_path(database);
         return url.into();
     }

@@ -18,6 +18,7 @@ mod postgres_proxy;
 mod process;
 pub mod random;
 mod redis;
+mod relay;
 mod serving;
 mod socket;
 
@@ -33,8 +34,8 @@ use cruddur::messaging::{Bus, Directory, Messaging, SeededMessage, Viewer};
 use cruddur::model::{MessageBody, User};
 use cruddur::server::{App, Bounds, Documents, Graphiql, Health, Origins, Stopped, serve};
 use cruddur::store::{
-    DynamoTarget, MessageStore, NewTable, NewUser, PoolSettings, UserStore, connect_database,
-    connect_dynamo, migrate,
+    AwsService, DynamoTarget, MessageStore, NewTable, NewUser, PoolSettings, UserStore,
+    connect_database, connect_dynamo, endpoint_of_environment, migrate,
 };
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -49,6 +50,7 @@ pub use pgbouncer::PgBouncer;
 pub use postgres_proxy::PostgresProxy;
 pub use process::{cruddur, free_port, signal, with_stores};
 pub use redis::Redis;
+pub use relay::relay;
 pub use serving::Serving;
 pub use socket::{OURS, Socket};
 
@@ -192,12 +194,10 @@ pub async fn start_on(database: Database, setup: Setup) -> Cruddur {
 /// The DynamoDB that the environment names, such as DynamoDB Local, or else an
 /// embedded one of the test's own.
 fn dynamodb() -> (Option<DynamoDb>, String) {
-    if let Ok(url) = std::env::var(cruddur::config::DYNAMODB_ENDPOINT) {
-        assert!(
-            cruddur::loopback::is_loopback(&url),
-            "tests write only to this machine"
-        );
-        return (None, url);
+    let named = endpoint_of_environment(AwsService::DynamoDb).expect("an address");
+    if let Some(endpoint) = named {
+        assert!(endpoint.is_loopback(), "tests write only to this machine");
+        return (None, endpoint.url);
     }
     let dynamodb = DynamoDb::start(None, 0).expect("an embedded DynamoDB");
     let url = dynamodb.url();

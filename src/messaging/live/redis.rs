@@ -27,10 +27,46 @@ const PING_EVERY: Duration = Duration::from_secs(5);
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// An address that is none of Redis.
+/// An address that is none of Redis. Nothing of it is quoted, since it may be a
+/// password.
 #[derive(Debug, thiserror::Error)]
-#[error("not an address of Redis like redis://localhost:6379 or rediss://user:password@host: {0}")]
-pub struct InvalidRedisUrl(#[from] RedisError);
+pub enum InvalidRedisUrl {
+    /// Another scheme, or none.
+    #[error("it does not begin with redis:// or rediss://, valkey:// or valkeys://")]
+    Scheme,
+    /// A reserved character where it has another meaning, or no host.
+    #[error(
+        "its host is missing, or reserved characters of user name and password are not percent-encoded (/ as %2F, ? \
+         as %3F, # as %23, @ as %40, : as %3A, % as %25)"
+    )]
+    Reserved,
+    /// Something else.
+    #[error("it is not an address like redis://localhost:6379 or rediss://user:password@host: {0}")]
+    Other(#[from] RedisError),
+}
+
+/// A password with a reserved character in it ends the address before its host:
+/// what follows has an `@`, and there is no such host.
+fn check(url: &str) -> Result<(), InvalidRedisUrl> {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return Err(InvalidRedisUrl::Scheme);
+    };
+    match scheme {
+        "redis" | "rediss" | "valkey" | "valkeys" => {}
+        "unix" | "redis+unix" | "valkey+unix" => return Ok(()),
+        _ => return Err(InvalidRedisUrl::Scheme),
+    }
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, behind) = rest.split_at(end);
+    let fragment = behind.split_once('#').map_or("insecure", |(_, text)| text);
+    let host = authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, host)| host);
+    if behind.contains('@') || fragment != "insecure" || matches!(host, "" | ":") {
+        return Err(InvalidRedisUrl::Reserved);
+    }
+    Ok(())
+}
 
 /// A hint, and which instance has published it.
 #[derive(Serialize, Deserialize)]
@@ -52,6 +88,7 @@ type Wanted = (UserId, oneshot::Sender<()>);
 
 impl Redis {
     pub fn start(url: &str, table: &str, hub: &Arc<Hub>) -> Result<Self, InvalidRedisUrl> {
+        check(url)?;
         let client = Client::open(url)?;
         let (hints, published) = mpsc::channel(MOST_WAITING);
         let (wanted, asked) = mpsc::unbounded_channel();
@@ -250,4 +287,38 @@ async fn in_time<T>(asked: impl Future<Output = Result<T, RedisError>>) -> Resul
     Ok(timeout(ANSWERS_WITHIN, asked)
         .await
         .map_err(|_| Lost::Silent)??)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn malformed_address_is_rejected_without_any_part_of_it() {
+        for wrong in [
+            "redis://:12/secret@127.0.0.1:6379",
+            "redis://u:12/secret@127.0.0.1:6379",
+            "redis://u:12?secret@127.0.0.1",
+            "redis://u:12#secret@127.0.0.1",
+            "redis://u:secret@",
+            "redis://u:secret",
+            "redis://u:1@h/secret",
+            "u:secret@127.0.0.1:6379",
+            "secret:1@127.0.0.1:6379",
+            "http://u:secret@127.0.0.1",
+        ] {
+            let opened = check(wrong).and_then(|()| Ok(Client::open(wrong)?));
+            let refused = opened.expect_err(wrong).to_string();
+            assert!(!refused.contains("secret"), "{wrong}: {refused}");
+        }
+        for right in [
+            "redis://localhost",
+            "rediss://u:p@ss@[::1]:6379/1#insecure",
+            "valkey://:pass@h:6379/0?protocol=resp3",
+        ] {
+            check(right)
+                .and_then(|()| Ok(Client::open(right)?))
+                .expect(right);
+        }
+    }
 }

@@ -1,0 +1,132 @@
+//! The address of a running server, for `healthcheck`.
+//!
+//! A `serve` may get its address as an option, which another process in the
+//! same container does not see. So it writes the address into a file, locks it
+//! for as long as it runs, and `healthcheck` looks for files that are locked: a
+//! server that was killed leaves a file without a lock. The file also says what
+//! `LISTEN_ADDR` was: `healthcheck` takes only a server that had the same, and
+//! not that of another environment on the same machine.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+const PREFIX: &str = "cruddur-serve-";
+/// The variable for the address of a server.
+pub(super) const LISTEN_ADDR: &str = "LISTEN_ADDR";
+
+#[derive(Serialize, Deserialize)]
+struct Record {
+    address: SocketAddr,
+    /// The server's `LISTEN_ADDR`.
+    variable: Option<String>,
+}
+
+/// The file of a running server. It goes with this.
+pub(super) struct RunningFile {
+    path: PathBuf,
+    /// Holds the lock.
+    _file: File,
+}
+
+impl Drop for RunningFile {
+    fn drop(&mut self) {
+        // One that stays has no lock, and is not taken for a server.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// Records the address of this server in the first folder that can be written.
+pub(super) fn record(address: SocketAddr) -> io::Result<RunningFile> {
+    let variable = std::env::var(LISTEN_ADDR).ok();
+    let text = serde_json::to_vec(&Record { address, variable })?;
+    let mut result = Err(io::ErrorKind::NotFound.into());
+    for folder in folders() {
+        result = write(&folder, &text);
+        if result.is_ok() {
+            break;
+        }
+    }
+    result
+}
+
+fn write(folder: &Path, text: &[u8]) -> io::Result<RunningFile> {
+    let name = Uuid::new_v4().simple().to_string();
+    // Nobody finds it before it is locked.
+    let hidden = folder.join(format!(".{PREFIX}{name}"));
+    let path = folder.join(format!("{PREFIX}{name}"));
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o644)
+        .open(&hidden)?;
+    let written = file
+        .try_lock()
+        .map_err(io::Error::from)
+        .and_then(|()| file.write_all(text))
+        .and_then(|()| std::fs::rename(&hidden, &path));
+    if let Err(error) = written {
+        let _ = std::fs::remove_file(&hidden);
+        return Err(error);
+    }
+    Ok(RunningFile { path, _file: file })
+}
+
+/// The addresses of the servers that run here with this process'
+/// `LISTEN_ADDR`.
+pub(super) fn running() -> Vec<SocketAddr> {
+    let variable = std::env::var(LISTEN_ADDR).ok();
+    let files = folders()
+        .into_iter()
+        .filter_map(|folder| folder.read_dir().ok());
+    let paths = files.flatten().flatten().filter(|entry| {
+        let name = entry.file_name();
+        name.to_str().is_some_and(|name| name.starts_with(PREFIX))
+    });
+    let mut addresses: Vec<SocketAddr> = paths
+        .filter_map(|entry| read(&entry.path()))
+        .filter(|record| record.variable == variable)
+        .map(|record| record.address)
+        .collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    addresses
+}
+
+/// The record in a file that its server still holds.
+fn read(path: &Path) -> Option<Record> {
+    let file = File::open(path).ok()?;
+    let owner = file.metadata().ok()?.uid();
+    if own_user().is_some_and(|own| own != owner && own != 0 && owner != 0) {
+        return None;
+    }
+    if let Err(TryLockError::WouldBlock) = file.try_lock_shared() {
+        return serde_json::from_reader(&file).ok();
+    }
+    // Its server was killed.
+    let _ = std::fs::remove_file(path);
+    None
+}
+
+/// The user of this process, where the system says so.
+fn own_user() -> Option<u32> {
+    let process = std::fs::metadata("/proc/self").ok()?;
+    Some(process.uid())
+}
+
+/// Where the file may be. The last is in memory and can be written in
+/// containers whose file system is read-only.
+fn folders() -> Vec<PathBuf> {
+    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let mut folders: Vec<PathBuf> = runtime
+        .into_iter()
+        .chain([std::env::temp_dir(), PathBuf::from("/dev/shm")])
+        .collect();
+    folders.dedup();
+    folders
+}

@@ -1,0 +1,198 @@
+//! The command line of the process: options that are empty, and errors in one
+//! line.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::builder::ArgAction;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, Command, CommandFactory, Error, Parser};
+
+use super::{Cli, output};
+use crate::environment;
+
+/// Exit code of a command that was called in a wrong way.
+const USAGE: u8 = 2;
+
+impl Cli {
+    /// The command of this process: arguments and environment, in both of which
+    /// an empty value counts as none. Or the exit code, once the error is
+    /// printed.
+    pub fn from_process() -> Result<Self, ExitCode> {
+        if let Err(error) = environment::normalize() {
+            output::remark(&format!("cruddur: {error}"));
+            return Err(ExitCode::from(USAGE));
+        }
+        let root = Self::command();
+        let arguments: Vec<OsString> = std::env::args_os().collect();
+        let name = arguments.get(1).and_then(|name| name.to_str());
+        let command = name.and_then(|name| root.find_subcommand(name));
+        let arguments = match command {
+            Some(command) => without_empty_options(arguments, command),
+            None => arguments,
+        };
+        Self::try_parse_from(arguments).map_err(|error| report(&error, command))
+    }
+}
+
+/// The arguments without options that have an empty value.
+fn without_empty_options(arguments: Vec<OsString>, command: &Command) -> Vec<OsString> {
+    let takes_one_value = |text: &str| {
+        let long = text.strip_prefix("--")?;
+        let option = option(command, long)?;
+        let one = option
+            .get_num_args()
+            .is_none_or(|number| number.max_values() == 1);
+        (matches!(option.get_action(), ArgAction::Set | ArgAction::Append) && one).then_some(())
+    };
+    let is_empty = |value: &OsString| value.to_str().is_some_and(|text| text.trim().is_empty());
+    let mut kept = Vec::with_capacity(arguments.len());
+    let mut arguments = arguments.into_iter().peekable();
+    while let Some(argument) = arguments.next() {
+        if argument == "--" {
+            kept.push(argument);
+            break;
+        }
+        let text = argument.to_str().unwrap_or_default();
+        let (name, value) = text
+            .split_once('=')
+            .map_or((text, None), |(name, value)| (name, Some(value)));
+        match (takes_one_value(name), value) {
+            (Some(()), Some(value)) if value.trim().is_empty() => {}
+            (Some(()), None) if arguments.peek().is_some_and(is_empty) => drop(arguments.next()),
+            (Some(()), None) => {
+                kept.push(argument);
+                kept.extend(arguments.next());
+            }
+            _ => kept.push(argument),
+        }
+    }
+    kept.extend(arguments);
+    kept
+}
+
+fn option<'a>(command: &'a Command, long: &str) -> Option<&'a Arg> {
+    let mut options = command.get_arguments();
+    options.find(|option| option.get_long() == Some(long))
+}
+
+/// Prints an error: that of a setting in one line that names option and
+/// variable, others as clap has them.
+fn report(error: &Error, command: Option<&Command>) -> ExitCode {
+    let line = command.and_then(|command| in_one_line(error, command));
+    match line {
+        Some(line) => output::remark(&format!("cruddur: {line}")),
+        // Nobody is left to be told when it cannot be printed.
+        None => drop(error.print()),
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE))
+}
+
+fn in_one_line(error: &Error, command: &Command) -> Option<String> {
+    match error.kind() {
+        ErrorKind::MissingRequiredArgument => {
+            let Some(ContextValue::Strings(missing)) = error.get(ContextKind::InvalidArg) else {
+                return None;
+            };
+            let settings: Option<Vec<String>> = missing
+                .iter()
+                .map(|shown| setting(command, shown).map(|(name, _)| name))
+                .collect();
+            let settings = settings?.join(" and ");
+            Some(format!(
+                "a required setting is missing or empty: {settings}"
+            ))
+        }
+        ErrorKind::ValueValidation | ErrorKind::InvalidValue => {
+            let Some(ContextValue::String(shown)) = error.get(ContextKind::InvalidArg) else {
+                return None;
+            };
+            let (name, option) = setting(command, shown)?;
+            Some(format!("{name}: {}", why(error, option)))
+        }
+        // It may be an address that was meant for an option.
+        ErrorKind::UnknownArgument => {
+            let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg) else {
+                return None;
+            };
+            argument.contains("://").then(|| {
+                "an unexpected argument, which is an address and therefore not shown; --help lists the options"
+                    .to_owned()
+            })
+        }
+        _ => None,
+    }
+}
+
+/// The setting that clap shows as `--option <VALUE>`: its variable and option.
+fn setting<'a>(command: &'a Command, shown: &str) -> Option<(String, &'a Arg)> {
+    let long = shown.strip_prefix("--")?;
+    let long = long.split([' ', '=', '[']).next()?;
+    let option = option(command, long)?;
+    let name = match option.get_env() {
+        Some(variable) => format!("{} (--{long})", variable.display()),
+        None => format!("--{long}"),
+    };
+    Some((name, option))
+}
+
+/// Why a value is wrong. The value is quoted where it cannot be a secret.
+fn why(error: &Error, option: &Arg) -> String {
+    let value = match error.get(ContextKind::InvalidValue) {
+        Some(ContextValue::String(value)) if !option.is_hide_env_values_set() => value,
+        _ => "",
+    };
+    let reason = match (
+        error.get(ContextKind::ValidValue),
+        std::error::Error::source(error),
+    ) {
+        (Some(ContextValue::Strings(valid)), _) if !valid.is_empty() => {
+            format!("it is not one of {}", valid.join(", "))
+        }
+        (_, Some(source)) => source.to_string(),
+        _ => "it is not a valid value".to_owned(),
+    };
+    if value.is_empty() || reason.contains(value) || value.contains('@') {
+        reason
+    } else {
+        format!("\"{value}\": {reason}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(arguments: &[&str]) -> Vec<String> {
+        let root = Cli::command();
+        let command = root.find_subcommand(arguments[0]).expect("a command");
+        let arguments = arguments.iter().map(OsString::from).collect();
+        let kept = without_empty_options(arguments, command).into_iter();
+        kept.map(|argument| argument.into_string().expect("text"))
+            .collect()
+    }
+
+    #[test]
+    fn option_with_an_empty_value_counts_as_absent() {
+        for (arguments, expected) in [
+            (&["serve", "--redis-url", ""][..], &["serve"][..]),
+            (
+                &["serve", "--redis-url=", "--table", "t"],
+                &["serve", "--table", "t"],
+            ),
+            (&["serve", "--cors-origin", " \n"], &["serve"]),
+            (&["scan", "--prod", ""], &["scan", "--prod", ""]),
+            (
+                &["seed", "--between", "", "luu"],
+                &["seed", "--between", "", "luu"],
+            ),
+            (&["list-conversations", ""], &["list-conversations", ""]),
+            (
+                &["list-conversations", "--", "--table", ""],
+                &["list-conversations", "--", "--table", ""],
+            ),
+        ] {
+            assert_eq!(kept(arguments), expected);
+        }
+    }
+}

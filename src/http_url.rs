@@ -1,0 +1,138 @@
+//! HTTP addresses that settings name.
+
+use reqwest::Url;
+
+/// Why a text is not the address of an HTTP server. The text itself is left
+/// out, since it may hold a password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidHttpUrl {
+    /// Quotation marks that `docker --env-file` and others keep.
+    #[error("it begins with a quotation mark: remove the quotation marks")]
+    Quoted,
+    /// Another scheme, or none.
+    #[error("it does not begin with http:// or https://")]
+    Scheme,
+    /// User name or password.
+    #[error("it contains a user name or password, which is not supported here")]
+    UserInfo,
+    /// Query or fragment.
+    #[error("it contains a query or fragment (? or #), which is not supported here")]
+    Query,
+    /// No host, or one that is none.
+    #[error("its host is missing or invalid")]
+    Host,
+}
+
+/// The address that a setting names, without blanks at its ends. Neither user
+/// name, password, query nor fragment.
+pub fn parse_http_url(text: &str) -> Result<Url, InvalidHttpUrl> {
+    let url = parse_any_http_url(text)?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(InvalidHttpUrl::UserInfo);
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(InvalidHttpUrl::Query);
+    }
+    Ok(url)
+}
+
+/// The same, where user name, password and query are allowed.
+pub fn parse_any_http_url(text: &str) -> Result<Url, InvalidHttpUrl> {
+    let text = text.trim();
+    if text.starts_with(['"', '\'']) {
+        return Err(InvalidHttpUrl::Quoted);
+    }
+    let scheme = text.split_once("://").map(|(scheme, _)| scheme);
+    if !scheme.is_some_and(|scheme| {
+        scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https")
+    }) {
+        return Err(InvalidHttpUrl::Scheme);
+    }
+    let url = Url::parse(text).map_err(|_| InvalidHttpUrl::Host)?;
+    let is_host = |host: &str| !host.is_empty() && !host.contains(['*', ',', ' ', '\'']);
+    if url.host_str().is_some_and(is_host) {
+        Ok(url)
+    } else {
+        Err(InvalidHttpUrl::Host)
+    }
+}
+
+/// An address as it may be shown: scheme, host, port and path.
+#[must_use]
+pub fn shown(url: &str) -> String {
+    let Ok(mut url) = Url::parse(url) else {
+        return "an invalid address".to_owned();
+    };
+    let hidden = url.set_username("").and_then(|()| url.set_password(None));
+    if hidden.is_err() {
+        return "an invalid address".to_owned();
+    }
+    url.set_query(None);
+    url.set_fragment(None);
+    let text = url.as_str();
+    // As most write it, where there is no path.
+    let text = if url.path() == "/" {
+        text.trim_end_matches('/')
+    } else {
+        text
+    };
+    text.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn address_that_cannot_work_is_rejected_without_quoting_it() {
+        for (text, why) in [
+            ("", InvalidHttpUrl::Scheme),
+            ("localhost:8000", InvalidHttpUrl::Scheme),
+            ("//localhost:8000", InvalidHttpUrl::Scheme),
+            ("dynamodb://localhost:8000", InvalidHttpUrl::Scheme),
+            ("http:/localhost:8000", InvalidHttpUrl::Scheme),
+            ("\"http://localhost:8000\"", InvalidHttpUrl::Quoted),
+            (
+                "http://user:secret@localhost:8000",
+                InvalidHttpUrl::UserInfo,
+            ),
+            ("http://secret@localhost:8000", InvalidHttpUrl::UserInfo),
+            ("http://localhost:8000?key=secret", InvalidHttpUrl::Query),
+            ("http://localhost:8000#secret", InvalidHttpUrl::Query),
+            ("http://", InvalidHttpUrl::Host),
+            ("http://user:sec/ret@localhost", InvalidHttpUrl::Host),
+            ("http://*.example.com", InvalidHttpUrl::Host),
+            (
+                "http://a.example.com, http://b.example.com",
+                InvalidHttpUrl::Host,
+            ),
+            ("http://localhost:port", InvalidHttpUrl::Host),
+        ] {
+            let refused = parse_http_url(text).expect_err(text);
+            assert_eq!(refused, why, "{text}");
+            assert!(!refused.to_string().contains("secret"));
+        }
+        for text in [
+            "http://ddb:8000",
+            " HTTPS://Example.com/a/b \n",
+            "http://[::1]:8000",
+        ] {
+            parse_http_url(text).expect(text);
+        }
+    }
+
+    #[test]
+    fn shown_address_has_no_user_info_and_no_query() {
+        for (url, expected) in [
+            ("http://user:secret@ddb:8000/", "http://ddb:8000"),
+            (
+                "https://keys.example/jwks.json?secret#secret",
+                "https://keys.example/jwks.json",
+            ),
+            ("secret", "an invalid address"),
+            ("secret:secret", "an invalid address"),
+        ] {
+            assert_eq!(shown(url), expected);
+        }
+    }
+}
