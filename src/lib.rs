@@ -2,12 +2,12 @@
 //! Postgres, behind Amazon Cognito.
 //!
 //! A request passes through [`server`] → [`graphql`] → [`messaging`] →
-//! [`store`], and each layer knows only the next:
+//! [`store`], and each layer knows only the next; [`engine`] knows none of them:
 //!
 //! 1. [`server`] takes it from the network, has [`auth`] check its token, and
 //!    asks [`messaging`] for the viewer, the signed-in user.
-//! 2. [`graphql`] parses, validates and executes it. Its objects wrap those of
-//!    [`model`].
+//! 2. [`engine`] parses, validates and executes it over the schema of [`graphql`],
+//!    whose objects wrap those of [`model`].
 //! 3. [`messaging`] holds the rules: who may see what, and how a message gets
 //!    into the table.
 //! 4. [`store`] is all that knows DynamoDB and Postgres.
@@ -22,6 +22,7 @@ pub mod config;
 pub mod demo;
 #[cfg(feature = "dev")]
 pub mod dev;
+pub mod engine;
 pub mod environment;
 pub mod graphql;
 pub mod http_url;

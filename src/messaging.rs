@@ -12,6 +12,7 @@ mod directory;
 mod error;
 mod heads_marker;
 mod live;
+mod loader;
 mod marking;
 mod pauses;
 mod plan;
@@ -35,6 +36,7 @@ pub use error::{MessagingError, WriteOutcome};
 pub use live::{
     Arrival, Bus, Follow, Follower, InvalidRedisUrl, LiveError, Positions, Update, Updates,
 };
+pub use loader::BatchLoader;
 pub use marking::Marked;
 pub use reading::{Freshness, PairLookup};
 pub use seeding::{SeedError, SeededMessage, Seeding};

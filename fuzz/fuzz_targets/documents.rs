@@ -24,7 +24,7 @@ fuzz_target!(|bytes: &[u8]| {
     };
     if let Ok(operation) = API.parse(request) {
         // Refused or not: it has to end.
-        let _ = API.prepare(&operation);
+        let _ = API.prepare(&operation, false);
     }
 });
 

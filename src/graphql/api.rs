@@ -1,26 +1,16 @@
-//! The executable schema.
+//! The API: the schema, and who may ask for it.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
-use apollo_compiler::ast::{DirectiveList, FieldDefinition, InputValueDefinition};
-use apollo_compiler::schema::{Component, ExtendedType};
-use apollo_compiler::validation::{Valid, WithErrors};
-use apollo_compiler::{name, ty};
-use async_graphql::parser::types::{DocumentOperations, ExecutableDocument, OperationDefinition};
-use async_graphql::{Pos, Positioned, Request, Response, SDLExportOptions, Schema, ValidationMode};
+use async_graphql::{Data, Response};
 use futures_util::stream::{Stream, StreamExt};
 
-use super::completion::Answered;
-use super::error::{Code, refusal, see_to};
-use super::limits::Limits;
+use super::error::with_request_id;
 use super::mutation::Mutation;
-use super::operation::{GraphqlRequest, Operation, Prepared};
 use super::query::Query;
+use super::scalars::check_scalar;
 use super::session::Session;
 use super::subscription::Subscription;
-use super::suggestions::with_suggestions;
-use super::types::{Node, Problem};
+use super::types::{Message, MessageGroup, Node, Problem};
+use crate::engine::{Engine, GraphqlRequest, Limits, Operation, Prepared};
 
 /// Who may ask for the schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -36,48 +26,49 @@ pub enum Introspection {
 /// The API: a schema, who may ask for it, and how much may be asked of it.
 #[derive(Clone)]
 pub struct Api {
-    schema: Schema<Query, Mutation, Subscription>,
-    definition: Arc<Valid<apollo_compiler::Schema>>,
+    engine: Engine<Query, Mutation, Subscription>,
     introspection: Introspection,
-    limits: Limits,
 }
 
 impl Api {
     /// Builds the schema.
     #[must_use]
     pub fn new(introspection: Introspection, limits: Limits) -> Self {
-        let mut schema = Schema::build(Query, Mutation, Subscription)
-            .register_output_type::<Node>()
-            .register_output_type::<Problem>();
+        let mut engine = Engine::build(Query, Mutation, Subscription)
+            .limits(limits)
+            .costs(Query::COSTS)
+            .costs(MessageGroup::COSTS)
+            .costs(Message::COSTS)
+            .check_scalars(check_scalar)
+            .cache_documents_of(is_signed_in)
+            .register::<Node>()
+            .register::<Problem>();
         if introspection == Introspection::Off {
-            schema = schema.disable_introspection();
+            engine = engine.without_introspection();
         }
-        // Documents are validated before they get here.
-        let schema = schema.validation_mode(ValidationMode::Fast).finish();
         Self {
-            definition: Arc::new(definition(&schema.sdl())),
-            schema,
+            engine: engine.finish(),
             introspection,
-            limits,
         }
+    }
+
+    /// The executor, for other servers than this crate's: each request needs a
+    /// [`Session`] as its data.
+    #[must_use]
+    pub fn engine(&self) -> &Engine<Query, Mutation, Subscription> {
+        &self.engine
     }
 
     /// The schema in its definition language, as `schema.graphql` holds it.
     #[must_use]
     pub fn sdl(&self) -> String {
-        let options = SDLExportOptions::new()
-            .include_specified_by()
-            .use_space_ident()
-            .indent_width(2);
-        let sdl = self.schema.sdl_with_options(options);
-        let lines = sdl.trim().lines().map(str::trim_end);
-        lines.flat_map(|line| [line, "\n"]).collect()
+        self.engine.sdl()
     }
 
     /// Parses a request and finds its operation, within the limits. Whether it
     /// fits the schema is for those who may know the schema.
     pub fn parse(&self, request: GraphqlRequest) -> Result<Operation, Box<Response>> {
-        Operation::parse(request, &self.limits)
+        self.engine.parse(request)
     }
 
     /// Whether there is anything that may be asked without a token.
@@ -93,31 +84,14 @@ impl Api {
     }
 
     /// Validates an operation against what is shown of the schema, coerces its
-    /// variables, and makes it fit to be executed; or says why it is not.
-    pub fn prepare(&self, operation: &Operation) -> Result<Prepared, Box<Response>> {
-        self.check_shown(operation)?;
-        let prepared = operation.prepare(&self.definition, &self.limits);
-        prepared.map_err(|refused| self.with_suggestions(refused))
-    }
-
-    /// Who may see the schema is told what was probably meant.
-    fn with_suggestions(&self, mut refused: Box<Response>) -> Box<Response> {
-        if self.introspection != Introspection::Off {
-            for error in &mut refused.errors {
-                let message = std::mem::take(&mut error.message);
-                error.message = with_suggestions(&self.definition, message);
-            }
-        }
-        refused
-    }
-
-    /// Whether an operation asks for no more of the schema than is shown.
-    fn check_shown(&self, operation: &Operation) -> Result<(), Box<Response>> {
-        if self.introspection == Introspection::Off && operation.asks_for_schema() {
-            let message = "The schema is not shown here.";
-            return Err(Box::new(refusal(Code::GraphqlValidationFailed, message)));
-        }
-        Ok(())
+    /// variables, and makes it fit to be executed; or says why it is not. Its
+    /// document is cached if the viewer is `signed_in`.
+    pub fn prepare(
+        &self,
+        operation: &Operation,
+        signed_in: bool,
+    ) -> Result<Prepared, Box<Response>> {
+        self.engine.prepare(operation, signed_in)
     }
 
     /// Whether a document of one operation can be executed at all, whatever its
@@ -127,10 +101,9 @@ impl Api {
             query: document.to_owned(),
             ..GraphqlRequest::default()
         };
-        let checked = self.parse(request).and_then(|operation| {
-            self.check_shown(&operation)?;
-            operation.check(&self.definition, &self.limits)
-        });
+        let checked = self
+            .parse(request)
+            .and_then(|operation| self.engine.check(&operation));
         checked.map_err(|refused| {
             let first = refused.errors.into_iter().next();
             first.map(|error| error.message).unwrap_or_default()
@@ -140,102 +113,34 @@ impl Api {
     /// Executes an operation. Every error of the answer has a code.
     pub async fn execute(
         &self,
-        Prepared { definition, .. }: Prepared,
+        prepared: Prepared,
         session: Session,
         request_id: &str,
     ) -> Response {
-        let response = self.schema.execute(request(&definition, session)).await;
-        self.complete(&definition, response, request_id)
+        let response = self.engine.execute_prepared(prepared, session).await;
+        of_request(response, request_id)
     }
 
     /// Executes a subscription, which has an answer for each of its events.
     pub fn execute_stream(
         &self,
-        Prepared { definition, .. }: Prepared,
+        prepared: &Prepared,
         session: Session,
         request_id: &str,
     ) -> impl Stream<Item = Response> + Send + use<> {
-        let (api, request_id) = (self.clone(), request_id.to_owned());
-        let responses = self.schema.execute_stream(request(&definition, session));
-        let complete = move |response| api.complete(&definition, response, &request_id);
-        responses.map(complete)
-    }
-
-    fn complete(
-        &self,
-        operation: &OperationDefinition,
-        mut response: Response,
-        request_id: &str,
-    ) -> Response {
-        let answered = Answered {
-            schema: &self.definition,
-        };
-        response.data = answered.complete(operation, std::mem::take(&mut response.data));
-        response.errors.dedup();
-        see_to(&mut response.errors, request_id);
-        response
+        let request_id = request_id.to_owned();
+        let responses = self.engine.execute_prepared_stream(prepared, session);
+        responses.map(move |response| of_request(response, &request_id))
     }
 }
 
-fn request(operation: &OperationDefinition, session: Session) -> Request {
-    let mut request = Request::new("").data(session);
-    request.set_parsed_query(document_of(operation.clone()));
-    request
+fn is_signed_in(data: &Data) -> bool {
+    let session = data.get(&std::any::TypeId::of::<Session>());
+    let session = session.and_then(|session| session.downcast_ref::<Session>());
+    session.is_some_and(|session| session.viewer_id().is_some())
 }
 
-/// A document with one operation alone.
-fn document_of(operation: OperationDefinition) -> ExecutableDocument {
-    ExecutableDocument {
-        operations: DocumentOperations::Single(Positioned::new(operation, Pos::default())),
-        fragments: HashMap::new(),
-    }
-}
-
-/// Adds what is newer than apollo-compiler's types of the schema: `@oneOf` and,
-/// of graphql-js 17, the deprecation of directives.
-fn add_newer_introspection(schema: &mut apollo_compiler::Schema) {
-    for (on, name, ty) in [
-        ("__Type", name!("isOneOf"), ty!(Boolean)),
-        ("__Directive", name!("isDeprecated"), ty!(Boolean!)),
-        ("__Directive", name!("deprecationReason"), ty!(String)),
-    ] {
-        let field = FieldDefinition {
-            description: None,
-            name: name.clone(),
-            arguments: Vec::new(),
-            ty,
-            directives: DirectiveList::new(),
-        };
-        if let Some(ExtendedType::Object(on)) = schema.types.get_mut(on) {
-            on.make_mut().fields.insert(name, Component::new(field));
-        }
-    }
-    if let Some(ExtendedType::Object(ty)) = schema.types.get_mut("__Schema")
-        && let Some(directives) = ty.make_mut().fields.get_mut("directives")
-    {
-        let argument = InputValueDefinition {
-            description: None,
-            name: name!("includeDeprecated"),
-            ty: ty!(Boolean!).into(),
-            default_value: Some(false.into()),
-            directives: DirectiveList::new(),
-        };
-        directives.make_mut().arguments.push(argument.into());
-    }
-}
-
-/// The schema as documents are validated against it. One that the library has
-/// printed is valid: a test sees to that.
-fn definition(sdl: &str) -> Valid<apollo_compiler::Schema> {
-    let parsed = apollo_compiler::Schema::parse(sdl, "schema.graphql");
-    let (Ok(mut schema)
-    | Err(WithErrors {
-        partial: mut schema,
-        ..
-    })) = parsed;
-    add_newer_introspection(&mut schema);
-    schema.validate().unwrap_or_else(|error| {
-        tracing::error!(%error, "the schema cannot be read");
-        Valid::assume_valid(error.partial)
-    })
+fn of_request(mut response: Response, request_id: &str) -> Response {
+    with_request_id(&mut response.errors, request_id);
+    response
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_graphql::{Error, ErrorExtensions, Pos, Response, ServerError};
 
+use crate::engine::in_one_line;
 use crate::messaging::{LiveError, MessagingError, WriteOutcome};
 
 /// When to try again what was refused as a whole.
@@ -233,20 +234,6 @@ fn coded(code: Code, message: impl Into<String>) -> Error {
     Error::new(message).extend_with(|_, extensions| extensions.set("code", code.as_str()))
 }
 
-/// The most errors of an answer, and the most characters of one.
-pub(super) const MOST_ERRORS: usize = 20;
-const LONGEST_MESSAGE: usize = 500;
-
-/// An answer that refuses a whole request for several reasons.
-pub(super) fn refusals(code: Code, mut errors: Vec<ServerError>) -> Response {
-    for error in &mut errors {
-        let extensions = error.extensions.get_or_insert_default();
-        extensions.set("code", code.as_str());
-    }
-    see_to(&mut errors, "");
-    Response::from_errors(errors)
-}
-
 /// An answer that refuses a whole request.
 #[must_use]
 pub fn refusal(code: Code, message: impl Into<String>) -> Response {
@@ -269,7 +256,7 @@ pub fn timed_out(is_mutation: bool, request_id: &str) -> Response {
         outcome,
     });
     let mut errors = vec![error.into_server_error(Pos::default())];
-    see_to(&mut errors, request_id);
+    with_request_id(&mut errors, request_id);
     Response::from_errors(errors)
 }
 
@@ -280,39 +267,12 @@ pub fn was_executed(answer: &Response) -> bool {
     answer.errors.is_empty() || answer.errors.iter().any(|error| !error.path.is_empty())
 }
 
-/// Gives the framework's errors their codes, and ours the request's id.
-pub(super) fn see_to(errors: &mut Vec<ServerError>, request_id: &str) {
-    errors.truncate(MOST_ERRORS);
+/// Gives errors of ours the request's id, by which the log says more.
+pub(super) fn with_request_id(errors: &mut [ServerError], request_id: &str) {
     for error in errors {
-        let ours = Code::of(error).is_some_and(Code::is_ours);
-        let in_a_field = !error.path.is_empty();
-        let extensions = error.extensions.get_or_insert_default();
-        if extensions.get("code").is_none() {
-            let code = if in_a_field {
-                Code::BadUserInput
-            } else {
-                Code::GraphqlValidationFailed
-            };
-            extensions.set("code", code.as_str());
-        }
-        if ours {
+        if Code::of(error).is_some_and(Code::is_ours) {
+            let extensions = error.extensions.get_or_insert_default();
             extensions.set("requestId", request_id);
         }
-        error.message = in_one_line(&error.message);
-    }
-}
-
-/// The framework's messages, without what it puts around them: a scalar's own
-/// message comes after the scalar's name. No longer than a message should be:
-/// some quote what they were given.
-fn in_one_line(message: &str) -> String {
-    let own = message
-        .strip_prefix("Failed to parse \"")
-        .and_then(|rest| rest.split_once("\": "));
-    let own = own.map_or(message, |(_, own)| own);
-    let own = own.lines().map(str::trim).collect::<Vec<_>>().join(" ");
-    match own.char_indices().nth(LONGEST_MESSAGE) {
-        Some((end, _)) => format!("{}…", &own[..end]),
-        None => own,
     }
 }

@@ -13,6 +13,7 @@ use super::types::{
     MarkMessageGroupReadResult, MarkMessageGroupReadSuccess, MessageEdge, MessageGroupEdge,
     MessageGroupNotFound, ReceiverNotFound,
 };
+use crate::engine::InOrder;
 use crate::messaging::{CreateMessageError, CreatedMessage, Destination, Marked, NewMessage};
 use crate::model::{MessageBody, MessageGroupId, MessageId, UserId};
 
@@ -82,7 +83,7 @@ impl Mutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "What is sent, and to whom.")] input: CreateMessageInput,
-    ) -> Result<CreateMessageResult, ApiError> {
+    ) -> Result<InOrder<CreateMessageResult>, ApiError> {
         let session = Session::of(ctx)?;
         let viewer = session.viewer()?;
         session
@@ -91,7 +92,7 @@ impl Mutation {
             .map_err(|retry_after| ApiError::RateLimited { retry_after })?;
         let body = match MessageBody::parse(input.body) {
             Ok(body) => body,
-            Err(invalid) => return Ok(InvalidMessageBody::from(invalid).into()),
+            Err(invalid) => return Ok(InOrder(InvalidMessageBody::from(invalid).into())),
         };
         let id = MessageId(uuid::Uuid::new_v4());
         let new = NewMessage::new(id, input.to.into(), body, input.idempotency_key)
@@ -102,7 +103,7 @@ impl Mutation {
             .create_message(viewer, &users, new, session.deadline());
         let created = Box::pin(created).await;
         session.forget_groups();
-        result(viewer.user().id, created)
+        result(viewer.user().id, created).map(InOrder)
     }
 
     /// Counts the messages of a group as read, up to one of them. Sending a
@@ -111,7 +112,7 @@ impl Mutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Which group, and up to which message.")] input: MarkMessageGroupReadInput,
-    ) -> Result<MarkMessageGroupReadResult, ApiError> {
+    ) -> Result<InOrder<MarkMessageGroupReadResult>, ApiError> {
         let session = Session::of(ctx)?;
         let viewer = session.viewer()?;
         let group = MessageGroupId(input.message_group_uuid.0);
@@ -128,10 +129,10 @@ impl Mutation {
         );
         let marked = Box::pin(marked).await?;
         session.forget_groups();
-        Ok(match marked {
+        Ok(InOrder(match marked {
             Marked::Done => MarkMessageGroupReadSuccess(group).into(),
             Marked::NoSuchGroup => MessageGroupNotFound::default().into(),
-        })
+        }))
     }
 }
 
@@ -143,8 +144,8 @@ fn result(
         Ok(CreatedMessage { message, group }) => {
             let group = Arc::new(group);
             CreateMessageSuccess {
-                message_edge: MessageEdge::of(message, Some(Arc::clone(&group))),
-                message_group_edge: MessageGroupEdge::alone(owner, group),
+                message_edge: InOrder(MessageEdge::of(message, Some(Arc::clone(&group)))),
+                message_group_edge: InOrder(MessageGroupEdge::alone(owner, group)),
             }
             .into()
         }

@@ -4,12 +4,18 @@ use async_graphql::SimpleObject;
 
 use super::cursor::{Cursor, CursorArgument};
 use super::error::ApiError;
+use crate::engine::Cost;
 use crate::model::{End, Page, PageRequest, Place};
 
 /// The most items of a page.
 const MOST: usize = 100;
 /// How many items a page has when nobody says.
-const DEFAULT: i32 = 20;
+const DEFAULT: u8 = 20;
+/// What a page may add to a response.
+pub(super) const PAGE: Cost = Cost::Page {
+    default: DEFAULT as usize,
+    most: MOST,
+};
 
 /// Where a page of a connection stands in the whole.
 #[derive(SimpleObject)]
@@ -79,9 +85,9 @@ impl<C: Cursor> PageArgs<C> {
             }
             (Some(first), None) => (End::First, "first", first),
             (None, Some(last)) => (End::Last, "last", last),
-            (None, None) if after.is_some() => (End::First, "first", DEFAULT),
-            (None, None) if before.is_some() => (End::Last, "last", DEFAULT),
-            (None, None) => (default_end, "first", DEFAULT),
+            (None, None) if after.is_some() => (End::First, "first", DEFAULT.into()),
+            (None, None) if before.is_some() => (End::Last, "last", DEFAULT.into()),
+            (None, None) => (default_end, "first", DEFAULT.into()),
         };
         match usize::try_from(limit) {
             Ok(limit) if limit <= MOST => Ok(PageRequest {

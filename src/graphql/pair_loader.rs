@@ -4,13 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use dataloader::BatchFn;
-use dataloader::cached::Loader;
 use futures_util::{StreamExt, stream};
 use tokio::sync::Semaphore;
 
 use super::error::ApiError;
 use super::rate::SendRate;
-use crate::messaging::{Messaging, PairLookup, Viewer};
+use crate::messaging::{BatchLoader, Messaging, PairLookup, Viewer};
 use crate::model::{MessageGroup, UserId};
 
 /// How many groups of a request are looked up at the same time.
@@ -21,7 +20,7 @@ const ROW_READS_AT_ONCE: usize = 2;
 type FoundPair = Result<Option<Arc<MessageGroup>>, ApiError>;
 
 /// The viewer's groups with other users.
-pub(super) type PairLoader = Loader<UserId, FoundPair, PairBatch>;
+pub(super) type PairLoader = BatchLoader<UserId, FoundPair, PairBatch>;
 
 /// Looks up the viewer's groups with several users.
 ///
@@ -36,7 +35,7 @@ pub(super) struct PairBatch {
 
 impl PairBatch {
     pub fn loader(messaging: Messaging, viewer: Option<Viewer>, rate: SendRate) -> PairLoader {
-        Loader::new(Self {
+        BatchLoader::new(Self {
             messaging,
             viewer,
             rate,

@@ -7,23 +7,41 @@ use async_graphql::{Context, Object};
 use super::cursor::{CursorArgument, MessageCursor, MessageGroupCursor};
 use super::error::ApiError;
 use super::global_id::{GlobalId, IdArgument};
-use super::paging::PageArgs;
+use super::paging::{PAGE, PageArgs};
 use super::scalars::Uuid;
 use super::session::Session;
 use super::types::{Message, MessageConnection, MessageGroup, MessageGroupConnection, Node, User};
+use crate::engine::{FieldCost, InOrder};
 use crate::messaging::Freshness;
 use crate::model::{End, MessageGroupId};
 
 /// The root of all queries.
 pub struct Query;
 
+impl Query {
+    /// The sizes of its connections.
+    pub(super) const COSTS: &[FieldCost] = &[
+        FieldCost {
+            ty: "Query",
+            field: "messageGroups",
+            cost: PAGE,
+        },
+        FieldCost {
+            ty: "Query",
+            field: "messages",
+            cost: PAGE,
+        },
+    ];
+}
+
 /// Everything here is seen through the eyes of the signed-in user, the viewer.
 #[Object]
 impl Query {
     /// The signed-in user.
     #[expect(clippy::unused_async, reason = "a field of the schema")]
-    async fn viewer(&self, ctx: &Context<'_>) -> Result<User, ApiError> {
-        Ok(User(Session::of(ctx)?.viewer()?.user().clone()))
+    async fn viewer(&self, ctx: &Context<'_>) -> Result<InOrder<User>, ApiError> {
+        let viewer = Session::of(ctx)?.viewer()?;
+        Ok(InOrder(User(Arc::clone(viewer.user()))))
     }
 
     /// The user with a handle; null when nobody has it.
@@ -34,10 +52,11 @@ impl Query {
             desc = "Without `@`, such as `luu`. Compared exactly, so upper and lower case differ."
         )]
         handle: String,
-    ) -> Result<Option<User>, ApiError> {
+    ) -> Result<Option<InOrder<User>>, ApiError> {
         let session = Session::of(ctx)?;
         session.viewer()?;
-        Ok(session.users().find_by_handle(&handle).await?.map(User))
+        let found = session.users().find_by_handle(&handle).await?;
+        Ok(found.map(|user| InOrder(User(user))))
     }
 
     /// The viewer's message groups, most recently active first. The first 20
@@ -54,7 +73,7 @@ impl Query {
         #[graphql(desc = "Only what comes in front of this cursor.")] before: Option<
             CursorArgument<MessageGroupCursor>,
         >,
-    ) -> Result<MessageGroupConnection, ApiError> {
+    ) -> Result<InOrder<MessageGroupConnection>, ApiError> {
         let session = Session::of(ctx)?;
         let viewer = session.viewer()?;
         let owner = viewer.user().id;
@@ -71,7 +90,7 @@ impl Query {
         session
             .users()
             .expect(page.items.iter().map(|group| group.other_user_id));
-        Ok(MessageGroupConnection::of(owner, &page))
+        Ok(InOrder(MessageGroupConnection::of(owner, &page)))
     }
 
     /// One of the viewer's message groups; null when there is no such group,
@@ -80,11 +99,11 @@ impl Query {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The group's `uuid`.")] uuid: Uuid,
-    ) -> Result<Option<MessageGroup>, ApiError> {
+    ) -> Result<Option<InOrder<MessageGroup>>, ApiError> {
         let session = Session::of(ctx)?;
         session.viewer()?;
         let found = session.find_message_group(MessageGroupId(uuid.0)).await?;
-        Ok(found.map(MessageGroup::alone))
+        Ok(found.map(|group| InOrder(MessageGroup::alone(group))))
     }
 
     /// The messages of one of the viewer's groups, oldest to newest. The last
@@ -106,7 +125,7 @@ impl Query {
         #[graphql(desc = "Only what is older than this cursor.")] before: Option<
             CursorArgument<MessageCursor>,
         >,
-    ) -> Result<Option<MessageConnection>, ApiError> {
+    ) -> Result<Option<InOrder<MessageConnection>>, ApiError> {
         let session = Session::of(ctx)?;
         let group = MessageGroupId(message_group_uuid.0);
         let args = PageArgs {
@@ -121,7 +140,7 @@ impl Query {
             .messaging()
             .messages(session.viewer()?, group, &request)
             .await?;
-        Ok(page.map(|page| MessageConnection::of(&page, None)))
+        Ok(page.map(|page| InOrder(MessageConnection::of(&page, None))))
     }
 
     /// How many of the viewer's groups have messages that the viewer has not
@@ -137,10 +156,10 @@ impl Query {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The object's `id`.")] id: IdArgument,
-    ) -> Result<Option<Node>, ApiError> {
+    ) -> Result<Option<InOrder<Node>>, ApiError> {
         let session = Session::of(ctx)?;
         let viewer = session.viewer()?;
-        Ok(match id.0 {
+        let found = match id.0 {
             None => None,
             Some(GlobalId::User(id)) => session
                 .users()
@@ -158,6 +177,7 @@ impl Query {
                     .await?;
                 found.map(|message| Node::Message(Message::new(message, None)))
             }
-        })
+        };
+        Ok(found.map(InOrder))
     }
 }

@@ -37,7 +37,7 @@ fn uuid_of(text: &str) -> Option<uuid::Uuid> {
     parsed.filter(|_| text.len() == 36)
 }
 
-fn not_a_uuid(value: &impl Display) -> String {
+fn not_a_uuid(value: &dyn Display) -> String {
     format!("{value} is not a UUID like \"5ae290ed-55d1-47a0-bc6d-fe2bc2700399\".")
 }
 
@@ -46,7 +46,7 @@ fn not_a_uuid(value: &impl Display) -> String {
 pub(super) fn check_scalar(
     name: &str,
     text: Option<&str>,
-    value: &impl Display,
+    value: &dyn Display,
 ) -> Result<(), String> {
     match name {
         "UUID" if text.and_then(uuid_of).is_none() => Err(not_a_uuid(value)),

@@ -2,7 +2,6 @@
 
 use async_graphql::Context;
 use dataloader::BatchFn;
-use dataloader::cached::Loader;
 use futures_util::future::join_all;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +11,7 @@ use tokio::time::Instant;
 use super::error::ApiError;
 use super::pair_loader::{PairBatch, PairLoader};
 use super::rate::SendRate;
-use crate::messaging::{Freshness, Messaging, MessagingError, UserLoader, Viewer};
+use crate::messaging::{BatchLoader, Freshness, Messaging, MessagingError, UserLoader, Viewer};
 use crate::model::{MessageGroup, MessageGroupId, User, UserId};
 
 /// How many of a request's nested reads run at the same time.
@@ -34,7 +33,7 @@ pub struct Session {
 #[derive(Clone)]
 struct Found {
     users: Arc<UserLoader>,
-    groups: Arc<Loader<MessageGroupId, FoundGroup, GroupBatch>>,
+    groups: Arc<BatchLoader<MessageGroupId, FoundGroup, GroupBatch>>,
     pairs: Arc<PairLoader>,
 }
 
@@ -52,7 +51,7 @@ impl Found {
         };
         Self {
             users,
-            groups: Arc::new(Loader::new(batch)),
+            groups: Arc::new(BatchLoader::new(batch)),
             pairs: Arc::new(pairs),
         }
     }
@@ -171,15 +170,8 @@ impl Session {
         &self,
         id: MessageGroupId,
     ) -> Result<Option<Arc<MessageGroup>>, ApiError> {
-        let groups = self.found().groups;
-        match groups.try_load(id).await {
-            Ok(found) => Ok(found?),
-            // Dropped with the field that led the batch.
-            Err(_) => Ok(groups
-                .try_load(id)
-                .await
-                .map_err(|_| ApiError::Internal)??),
-        }
+        let found = self.found().groups.load(id).await;
+        Ok(found.ok_or(ApiError::Internal)??)
     }
 
     /// The viewer's group with another user, looked up once a request.
@@ -187,15 +179,8 @@ impl Session {
         &self,
         other: UserId,
     ) -> Result<Option<Arc<MessageGroup>>, ApiError> {
-        let pairs = self.found().pairs;
-        match pairs.try_load(other).await {
-            Ok(found) => found,
-            // Dropped with the field that led the batch.
-            Err(_) => pairs
-                .try_load(other)
-                .await
-                .map_err(|_| ApiError::Internal)?,
-        }
+        let found = self.found().pairs.load(other).await;
+        found.ok_or(ApiError::Internal)?
     }
 
     /// A user as they are now, or by their copy when they are gone or Postgres
@@ -204,10 +189,10 @@ impl Session {
         &self,
         id: UserId,
         copy: Option<&User>,
-    ) -> Result<Option<User>, ApiError> {
+    ) -> Result<Option<Arc<User>>, ApiError> {
         match self.users().find_by_id(id).await {
             Ok(Some(user)) => Ok(Some(user)),
-            Ok(None) | Err(MessagingError::Unavailable { .. }) => Ok(copy.cloned()),
+            Ok(None) | Err(MessagingError::Unavailable { .. }) => Ok(copy.cloned().map(Arc::new)),
             Err(error) => Err(error.into()),
         }
     }

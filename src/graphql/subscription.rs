@@ -8,6 +8,7 @@ use super::error::ApiError;
 use super::scalars::Uuid;
 use super::session::{Renewal, Session};
 use super::types::{MessageCreatedEvent, MessageGroupUpdatedEvent};
+use crate::engine::InOrder;
 use crate::messaging::{Follow, LiveError};
 use crate::model::{MessageGroupId, Place, UserId};
 
@@ -32,7 +33,8 @@ impl Subscription {
             desc = "Where to go on: the last event's `cursor`, or with `messageGroupUuid` that of a message's edge. Without it, with what is sent once the server has the subscription. `RESYNC` where a cursor cannot say how far so many groups were told: read again what is shown, and subscribe without it."
         )]
         after: Option<CursorArgument<LiveCursor>>,
-    ) -> Result<impl Stream<Item = Result<MessageCreatedEvent, ApiError>> + use<>, ApiError> {
+    ) -> Result<impl Stream<Item = Result<InOrder<MessageCreatedEvent>, ApiError>> + use<>, ApiError>
+    {
         let session = Session::of(ctx)?;
         let viewer = session.viewer()?;
         let owner = viewer.user().id;
@@ -53,8 +55,10 @@ impl Subscription {
     async fn message_group_updated(
         &self,
         ctx: &Context<'_>,
-    ) -> Result<impl Stream<Item = Result<MessageGroupUpdatedEvent, ApiError>> + use<>, ApiError>
-    {
+    ) -> Result<
+        impl Stream<Item = Result<InOrder<MessageGroupUpdatedEvent>, ApiError>> + use<>,
+        ApiError,
+    > {
         let session = Session::of(ctx)?;
         let viewer = session.viewer()?;
         let updates = session.messaging().follow_groups(viewer).await?;
@@ -72,10 +76,11 @@ fn events<T, E>(
     renewal: Renewal,
     come: impl Stream<Item = Result<T, LiveError>>,
     event: impl Fn(T) -> E,
-) -> impl Stream<Item = Result<E, ApiError>> {
+) -> impl Stream<Item = Result<InOrder<E>, ApiError>> {
     come.map(move |come| {
         renewal.renew();
-        come.map(&event).map_err(ApiError::from)
+        come.map(|come| InOrder(event(come)))
+            .map_err(ApiError::from)
     })
 }
 

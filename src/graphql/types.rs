@@ -8,6 +8,8 @@ mod user;
 
 use async_graphql::{ID, Interface};
 
+use crate::engine::composite_type;
+
 pub(super) use event::{MessageCreatedEvent, MessageGroupUpdatedEvent};
 pub(super) use message::{Message, MessageConnection, MessageEdge};
 pub(super) use message_group::{MessageGroup, MessageGroupConnection, MessageGroupEdge};
@@ -30,3 +32,5 @@ pub(super) enum Node {
     MessageGroup(MessageGroup),
     Message(Message),
 }
+
+composite_type!(Node: User, MessageGroup, Message);

@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use dataloader::BatchFn;
-use dataloader::cached::Loader;
 use moka::sync::Cache;
 
 use super::MessagingError;
+use super::loader::BatchLoader;
 use crate::model::{User, UserId};
 use crate::store::{StoreError, UserStore};
 
@@ -17,8 +17,6 @@ use crate::store::{StoreError, UserStore};
 const CAPACITY: u64 = 50_000;
 /// For how long a caller who was seen is served while Postgres is down.
 const CALLER_STAYS_KNOWN: Duration = Duration::from_mins(10);
-/// How often a look-up begins anew whose batch was dropped with another field.
-const BATCHES: usize = 4;
 
 /// By what a user is looked up.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -30,11 +28,11 @@ enum UserKey {
 
 #[derive(Clone, Debug)]
 struct Known {
-    user: User,
+    user: Arc<User>,
     read_at: Instant,
 }
 
-type Found = Result<Option<User>, Arc<StoreError>>;
+type Found = Result<Option<Arc<User>>, Arc<StoreError>>;
 
 /// All users, with a cache that requests share. Absence is never cached.
 #[derive(Clone, Debug)]
@@ -66,19 +64,28 @@ impl Directory {
             expected: Arc::clone(&expected),
         };
         UserLoader {
-            loader: Loader::new(batch),
+            directory: self.clone(),
+            loader: BatchLoader::new(batch),
             expected,
         }
     }
 
-    fn fresh(&self, key: &UserKey) -> Option<User> {
+    /// Caches a user that the caller of this function has read, with the `sub`
+    /// of the user's tokens.
+    pub fn insert(&self, sub: &str, user: User) {
+        let user = Arc::new(user);
+        self.remember(UserKey::Id(user.id), &user);
+        self.remember(UserKey::CognitoId(sub.to_owned()), &user);
+    }
+
+    fn fresh(&self, key: &UserKey) -> Option<Arc<User>> {
         let known = self.cache.get(key)?;
         (known.read_at.elapsed() < self.fresh_for).then_some(known.user)
     }
 
-    fn remember(&self, key: UserKey, user: &User) {
+    fn remember(&self, key: UserKey, user: &Arc<User>) {
         let known = Known {
-            user: user.clone(),
+            user: Arc::clone(user),
             read_at: Instant::now(),
         };
         self.cache.insert(key, known);
@@ -136,12 +143,12 @@ impl Directory {
         match read {
             Ok(mut users) => {
                 for key in asked {
-                    let user = users.remove(&key);
+                    let user = users.remove(&key).map(Arc::new);
                     if let Some(user) = &user {
                         let id = UserKey::Id(user.id);
                         self.remember(key.clone(), user);
                         self.remember(id.clone(), user);
-                        found.insert(id, Ok(Some(user.clone())));
+                        found.insert(id, Ok(Some(Arc::clone(user))));
                     } else {
                         // Whoever is gone is not served while Postgres is away.
                         self.cache.invalidate(&key);
@@ -160,7 +167,7 @@ impl Directory {
     }
 
     /// While Postgres is down, callers who were seen lately are still served.
-    fn while_away(&self, key: &UserKey) -> Option<User> {
+    fn while_away(&self, key: &UserKey) -> Option<Arc<User>> {
         match key {
             UserKey::CognitoId(_) => self.cache.get(key).map(|known| known.user),
             UserKey::Id(_) | UserKey::Handle(_) => None,
@@ -186,57 +193,62 @@ impl BatchFn<UserKey, Found> for UserBatch {
 }
 
 /// Users for one request: what is asked for at the same time is read together,
-/// and nothing is read twice.
+/// and nothing is read twice. Users that are in the cache of all requests are
+/// found there, without a batch.
 pub struct UserLoader {
-    loader: Loader<UserKey, Found, UserBatch>,
+    directory: Directory,
+    loader: BatchLoader<UserKey, Found, UserBatch>,
     expected: Arc<Mutex<HashSet<UserId>>>,
 }
 
 impl UserLoader {
     /// The user with a uuid.
-    pub async fn find_by_id(&self, id: UserId) -> Result<Option<User>, MessagingError> {
+    pub async fn find_by_id(&self, id: UserId) -> Result<Option<Arc<User>>, MessagingError> {
         self.find(UserKey::Id(id)).await
     }
 
     /// The user with a handle, compared exactly.
-    pub async fn find_by_handle(&self, handle: &str) -> Result<Option<User>, MessagingError> {
+    pub async fn find_by_handle(&self, handle: &str) -> Result<Option<Arc<User>>, MessagingError> {
         self.find(UserKey::Handle(handle.to_owned())).await
     }
 
     pub(super) async fn find_by_cognito_id(
         &self,
         sub: &str,
-    ) -> Result<Option<User>, MessagingError> {
+    ) -> Result<Option<Arc<User>>, MessagingError> {
         self.find(UserKey::CognitoId(sub.to_owned())).await
     }
 
-    /// Says who is likely to be asked for: they are read along with the next
-    /// batch, should there be one.
+    /// Says who is likely to be asked for: those who are not in the cache are
+    /// read along with the next batch, should there be one.
     pub fn expect(&self, ids: impl IntoIterator<Item = UserId>) {
+        let unknown = ids
+            .into_iter()
+            .filter(|id| self.directory.fresh(&UserKey::Id(*id)).is_none());
         self.expected
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .extend(ids);
+            .extend(unknown);
     }
 
     /// Spares the request a look-up of somebody who is known already.
-    pub(super) async fn prime(&self, user: User) {
-        self.loader
-            .prime(UserKey::Id(user.id), Ok(Some(user)))
-            .await;
+    pub(super) async fn prime(&self, user: Arc<User>) {
+        let key = UserKey::Id(user.id);
+        if self.directory.fresh(&key).is_none() {
+            self.loader.prime(key, Ok(Some(user))).await;
+        }
     }
 
-    async fn find(&self, key: UserKey) -> Result<Option<User>, MessagingError> {
-        // A batch is dropped with the field that leads it, for instance when a
-        // sibling of that field fails; those who waited for it lead the next.
-        for _ in 1..BATCHES {
-            if let Ok(found) = self.loader.try_load(key.clone()).await {
-                return found.map_err(shared);
-            }
+    async fn find(&self, key: UserKey) -> Result<Option<Arc<User>>, MessagingError> {
+        if let Some(user) = self.directory.fresh(&key) {
+            return Ok(Some(user));
         }
-        match self.loader.try_load(key).await {
-            Ok(found) => found.map_err(shared),
-            Err(error) => Err(MessagingError::unavailable(None, &error.to_string())),
+        match self.loader.load(key).await {
+            Some(found) => found.map_err(shared),
+            None => Err(MessagingError::unavailable(
+                None,
+                "each batch of users was dropped with the field that read it",
+            )),
         }
     }
 }
@@ -245,5 +257,41 @@ fn shared(error: Arc<StoreError>) -> MessagingError {
     match &*error {
         StoreError::Unavailable { .. } => MessagingError::unavailable(None, &error.to_string()),
         StoreError::Refused { .. } | StoreError::Unreadable { .. } => MessagingError::Fault(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use uuid::Uuid;
+
+    use super::*;
+
+    /// Postgres is nowhere, so that whatever asks it has to wait.
+    #[tokio::test]
+    async fn cached_users_are_found_without_a_batch() {
+        let directory = Directory::new(UserStore::nowhere(), Duration::from_mins(1));
+        let user = User {
+            id: UserId(Uuid::from_u128(1)),
+            handle: "luu".to_owned(),
+            display_name: "Luu".to_owned(),
+        };
+        directory.insert("sub", user.clone());
+
+        let loader = directory.loader();
+        let by_id = loader.find_by_id(user.id).now_or_never();
+        assert_eq!(
+            by_id.expect("at once").expect("a user").as_deref(),
+            Some(&user)
+        );
+        let by_sub = loader.find_by_cognito_id("sub").now_or_never();
+        assert_eq!(
+            by_sub.expect("at once").expect("a user").as_deref(),
+            Some(&user)
+        );
+
+        loader.expect([user.id, UserId(Uuid::from_u128(2))]);
+        let expected = loader.expected.lock().expect("no panic").clone();
+        assert_eq!(expected, HashSet::from([UserId(Uuid::from_u128(2))]));
     }
 }

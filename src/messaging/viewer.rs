@@ -1,18 +1,20 @@
 //! The signed-in user: the proof that almost everything here asks for.
 
+use std::sync::Arc;
+
 use super::{Messaging, MessagingError, UserLoader};
 use crate::model::User;
 
 /// A user who is signed in. Only [`Messaging::viewer`] makes one.
 #[derive(Clone, Debug)]
 pub struct Viewer {
-    user: User,
+    user: Arc<User>,
 }
 
 impl Viewer {
     /// Who is signed in.
     #[must_use]
-    pub fn user(&self) -> &User {
+    pub fn user(&self) -> &Arc<User> {
         &self.user
     }
 }
@@ -28,7 +30,7 @@ impl Messaging {
         let Some(user) = users.find_by_cognito_id(sub).await? else {
             return Ok(None);
         };
-        users.prime(user.clone()).await;
+        users.prime(Arc::clone(&user)).await;
         Ok(Some(Viewer { user }))
     }
 }

@@ -1,5 +1,7 @@
 //! Creating a message: patterns C (in a group) and D (to a receiver).
 
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
@@ -143,7 +145,7 @@ impl Messaging {
             id: new.id,
             once: new.once(sender.id),
             body: new.body,
-            sender: sender.clone(),
+            sender: User::clone(sender),
             receiver: address.receiver.clone(),
             at: None,
         };
@@ -221,7 +223,7 @@ impl Messaging {
                 }
                 Ok(Address {
                     group: MessageGroupId::of_pair(viewer.user().id, receiver.id),
-                    receiver,
+                    receiver: Arc::unwrap_or_clone(receiver),
                     head: None,
                 })
             }
@@ -240,7 +242,7 @@ impl Messaging {
             return Ok(None);
         };
         let receiver = match users.find_by_id(other).await {
-            Ok(Some(user)) => Some(user),
+            Ok(Some(user)) => Some(Arc::unwrap_or_clone(user)),
             Ok(None) | Err(MessagingError::Unavailable { .. }) => {
                 self.copy_of_other_user(viewer, group).await?
             }

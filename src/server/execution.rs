@@ -78,7 +78,7 @@ impl App {
         deadline: Instant,
     ) -> Begun {
         if operation.is_subscription() {
-            let events = self.api.execute_stream(operation, session, request_id);
+            let events = self.api.execute_stream(&operation, session, request_id);
             return Begun::Tells(events.boxed());
         }
         let is_mutation = operation.is_mutation();

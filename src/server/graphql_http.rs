@@ -161,7 +161,7 @@ async fn answer(
     }
     let session = app.session(&caller, &parsed, deadline).await?;
     let viewer = session.viewer_id();
-    let prepared = match app.api.prepare(&parsed.operation) {
+    let prepared = match app.api.prepare(&parsed.operation, viewer.is_some()) {
         Ok(prepared) => prepared,
         Err(refused) => return Ok(Answer::Whole(body(media, *refused, None))),
     };

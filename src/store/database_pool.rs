@@ -65,8 +65,7 @@ impl DatabasePool {
     }
 
     /// One that nothing can be asked of.
-    #[cfg(test)]
-    pub(crate) fn nowhere() -> Self {
+    pub(super) fn nowhere() -> Self {
         let source = ConnectSource::parse("postgres://nowhere.invalid/", None).expect("an address");
         let pool = PgPool::connect_lazy_with(source.target().clone());
         Self::new(pool, source, None, Pooling::Session, true)

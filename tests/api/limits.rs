@@ -18,7 +18,9 @@ fn looked_at(limits: Limits, document: &str) -> (String, AllocationInfo) {
     };
     let mut result = None;
     let cost = measure(|| {
-        let prepared = api.parse(request).and_then(|parsed| api.prepare(&parsed));
+        let prepared = api
+            .parse(request)
+            .and_then(|parsed| api.prepare(&parsed, false));
         result = Some(prepared.map(drop));
     });
     let said = match result.expect("a result") {

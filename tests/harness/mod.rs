@@ -222,6 +222,11 @@ async fn listen_until(
 }
 
 impl Cruddur {
+    /// What the server is made of.
+    pub fn app(&self) -> &App {
+        &self.app
+    }
+
     /// Another server over the same stores, with nothing in memory in common.
     pub async fn second_server(&self, setup: Setup) -> String {
         listen(self.second_app(setup)).await

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_graphql::{Context, Object};
 
 use super::{MessageEdge, MessageGroup, MessageGroupEdge};
+use crate::engine::InOrder;
 use crate::graphql::cursor::{Cursor, EventCursor, MessageCursor};
 use crate::graphql::error::ApiError;
 use crate::graphql::session::Session;
@@ -41,15 +42,16 @@ impl MessageCreatedEvent {
     }
 
     /// The message, with its place in its group.
-    async fn message_edge(&self) -> MessageEdge {
+    async fn message_edge(&self) -> InOrder<MessageEdge> {
         let group = Arc::clone(&self.arrival.group);
-        MessageEdge::of(self.arrival.message.clone(), Some(group))
+        InOrder(MessageEdge::of(self.arrival.message.clone(), Some(group)))
     }
 
     /// The group, with its new place among the viewer's. It may show a newer
     /// message already.
-    async fn message_group_edge(&self) -> MessageGroupEdge {
-        MessageGroupEdge::alone(self.owner, Arc::clone(&self.arrival.group))
+    async fn message_group_edge(&self) -> InOrder<MessageGroupEdge> {
+        let group = Arc::clone(&self.arrival.group);
+        InOrder(MessageGroupEdge::alone(self.owner, group))
     }
 }
 
@@ -78,8 +80,8 @@ impl MessageGroupUpdatedEvent {
     }
 
     /// The group since.
-    async fn message_group(&self) -> MessageGroup {
-        MessageGroup::alone(Arc::clone(&self.group))
+    async fn message_group(&self) -> InOrder<MessageGroup> {
+        InOrder(MessageGroup::alone(Arc::clone(&self.group)))
     }
 
     /// How many of the viewer's groups have messages that the viewer has not

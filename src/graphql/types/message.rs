@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_graphql::{Context, ID, Object, SimpleObject};
 
 use super::{MessageGroup, User};
+use crate::engine::{Cost, FieldCost, InOrder, List};
 use crate::graphql::cursor::{Cursor, MessageCursor};
 use crate::graphql::error::ApiError;
 use crate::graphql::global_id::GlobalId;
@@ -25,6 +26,13 @@ impl Message {
         let message = Box::new(message);
         Self { message, group }
     }
+
+    /// As JSON a character of a body has up to six bytes.
+    pub const COSTS: &[FieldCost] = &[FieldCost {
+        ty: "Message",
+        field: "body",
+        cost: Cost::Bytes(6 * model::MessageBody::MAX_LENGTH),
+    }];
 }
 
 /// A message in a group.
@@ -55,22 +63,24 @@ impl Message {
 
     /// Whoever sent it. Somebody who is gone is shown by the names they had
     /// then.
-    async fn sender(&self, ctx: &Context<'_>) -> Result<User, ApiError> {
+    async fn sender(&self, ctx: &Context<'_>) -> Result<InOrder<User>, ApiError> {
         let copy = &self.message.sender;
         let found = Session::of(ctx)?.user_or_copy(copy.id, Some(copy)).await?;
-        Ok(User(found.unwrap_or_else(|| copy.clone())))
+        let user = found.unwrap_or_else(|| Arc::new(copy.clone()));
+        Ok(InOrder(User(user)))
     }
 
     /// The group it was sent to.
-    async fn message_group(&self, ctx: &Context<'_>) -> Result<MessageGroup, ApiError> {
+    async fn message_group(&self, ctx: &Context<'_>) -> Result<InOrder<MessageGroup>, ApiError> {
         if let Some(group) = &self.group {
-            return Ok(MessageGroup::alone(Arc::clone(group)));
+            return Ok(InOrder(MessageGroup::alone(Arc::clone(group))));
         }
         let found = Session::of(ctx)?
             .find_message_group(self.message.group_id)
             .await?;
         // Whoever sees the message takes part in its group for ever.
-        found.map(MessageGroup::alone).ok_or(ApiError::Internal)
+        let found = found.ok_or(ApiError::Internal)?;
+        Ok(InOrder(MessageGroup::alone(found)))
     }
 }
 
@@ -80,14 +90,14 @@ pub struct MessageEdge {
     /// The place, to be used as `after` or `before`.
     cursor: String,
     /// The message.
-    node: Message,
+    node: InOrder<Message>,
 }
 
 impl MessageEdge {
     pub fn of(message: model::Message, group: Option<Arc<model::MessageGroup>>) -> Self {
         Self {
             cursor: MessageCursor::of(&message).encode(),
-            node: Message::new(message, group),
+            node: InOrder(Message::new(message, group)),
         }
     }
 }
@@ -96,18 +106,22 @@ impl MessageEdge {
 #[derive(SimpleObject)]
 pub struct MessageConnection {
     /// The messages of this page, each with its place.
-    edges: Vec<MessageEdge>,
+    edges: List<InOrder<MessageEdge>>,
     /// Where this page stands.
-    page_info: PageInfo,
+    page_info: InOrder<PageInfo>,
 }
 
 impl MessageConnection {
     pub fn of(page: &Page<model::Message>, group: Option<&Arc<model::MessageGroup>>) -> Self {
-        let edge = |message: &model::Message| MessageEdge::of(message.clone(), group.cloned());
+        let edge =
+            |message: &model::Message| InOrder(MessageEdge::of(message.clone(), group.cloned()));
         let edges: Vec<_> = page.items.iter().map(edge).collect();
         Self {
-            page_info: PageInfo::of(page, edges.iter().map(|edge| edge.cursor.as_str())),
-            edges,
+            page_info: InOrder(PageInfo::of(
+                page,
+                edges.iter().map(|edge| edge.0.cursor.as_str()),
+            )),
+            edges: List(edges),
         }
     }
 }

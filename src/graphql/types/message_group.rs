@@ -5,10 +5,11 @@ use std::sync::Arc;
 use async_graphql::{Context, ID, Object, SimpleObject};
 
 use super::{Message, MessageConnection, User};
+use crate::engine::{FieldCost, InOrder, List};
 use crate::graphql::cursor::{Cursor, CursorArgument, MessageCursor, MessageGroupCursor};
 use crate::graphql::error::ApiError;
 use crate::graphql::global_id::GlobalId;
-use crate::graphql::paging::{PageArgs, PageInfo};
+use crate::graphql::paging::{PAGE, PageArgs, PageInfo};
 use crate::graphql::scalars::{DateTime, Uuid};
 use crate::graphql::session::Session;
 use crate::messaging::Freshness;
@@ -32,6 +33,13 @@ impl MessageGroup {
         let messages = Freshness::MayLag;
         Self { group, messages }
     }
+
+    /// The sizes of its connection.
+    pub const COSTS: &[FieldCost] = &[FieldCost {
+        ty: "MessageGroup",
+        field: "messages",
+        cost: PAGE,
+    }];
 }
 
 /// Two people's messages to each other, as the viewer, one of them, sees them.
@@ -49,28 +57,25 @@ impl MessageGroup {
 
     /// The participant who is not the viewer. Somebody who is gone is shown by
     /// the names they had.
-    async fn other_user(&self, ctx: &Context<'_>) -> Result<User, ApiError> {
+    async fn other_user(&self, ctx: &Context<'_>) -> Result<InOrder<User>, ApiError> {
         let session = Session::of(ctx)?;
         let copy = self.group.other_user.as_ref();
         if let Some(user) = session.user_or_copy(self.group.other_user_id, copy).await? {
-            return Ok(User(user));
+            return Ok(InOrder(User(user)));
         }
         let kept = session
             .messaging()
             .copy_of_other_user(session.viewer()?, self.group.id)
             .await?;
         // Nothing but the uuid is left of somebody without user, row or message.
-        Ok(User(
-            kept.unwrap_or_else(|| nameless(self.group.other_user_id)),
-        ))
+        let kept = kept.unwrap_or_else(|| nameless(self.group.other_user_id));
+        Ok(InOrder(User(Arc::new(kept))))
     }
 
     /// The newest message.
-    async fn last_message(&self) -> Message {
-        Message::new(
-            self.group.last_message.clone(),
-            Some(Arc::clone(&self.group)),
-        )
+    async fn last_message(&self) -> InOrder<Message> {
+        let group = Some(Arc::clone(&self.group));
+        InOrder(Message::new(self.group.last_message.clone(), group))
     }
 
     /// When the server accepted the newest message: the message's `createdAt`.
@@ -104,7 +109,7 @@ impl MessageGroup {
         #[graphql(desc = "Only what is older than this cursor.")] before: Option<
             CursorArgument<MessageCursor>,
         >,
-    ) -> Result<MessageConnection, ApiError> {
+    ) -> Result<InOrder<MessageConnection>, ApiError> {
         let session = Session::of(ctx)?;
         let group = self.group.id;
         let args = PageArgs {
@@ -120,7 +125,7 @@ impl MessageGroup {
             .messaging()
             .messages_of(&self.group, &request, self.messages)
             .await?;
-        Ok(MessageConnection::of(&page, Some(&self.group)))
+        Ok(InOrder(MessageConnection::of(&page, Some(&self.group))))
     }
 }
 
@@ -139,7 +144,7 @@ pub struct MessageGroupEdge {
     /// message.
     cursor: String,
     /// The group.
-    node: MessageGroup,
+    node: InOrder<MessageGroup>,
 }
 
 impl MessageGroupEdge {
@@ -147,7 +152,7 @@ impl MessageGroupEdge {
     pub fn alone(owner: UserId, group: Arc<model::MessageGroup>) -> Self {
         Self {
             cursor: MessageGroupCursor::of(owner, &group).encode(),
-            node: MessageGroup::alone(group),
+            node: InOrder(MessageGroup::alone(group)),
         }
     }
 }
@@ -156,21 +161,26 @@ impl MessageGroupEdge {
 #[derive(SimpleObject)]
 pub struct MessageGroupConnection {
     /// The groups of this page, each with its place.
-    edges: Vec<MessageGroupEdge>,
+    edges: List<InOrder<MessageGroupEdge>>,
     /// Where this page stands.
-    page_info: PageInfo,
+    page_info: InOrder<PageInfo>,
 }
 
 impl MessageGroupConnection {
     pub fn of(owner: UserId, page: &Page<model::MessageGroup>) -> Self {
-        let edge = |group: &model::MessageGroup| MessageGroupEdge {
-            cursor: MessageGroupCursor::of(owner, group).encode(),
-            node: MessageGroup::listed(group.clone().into()),
+        let edge = |group: &model::MessageGroup| {
+            InOrder(MessageGroupEdge {
+                cursor: MessageGroupCursor::of(owner, group).encode(),
+                node: InOrder(MessageGroup::listed(group.clone().into())),
+            })
         };
         let edges: Vec<_> = page.items.iter().map(edge).collect();
         Self {
-            page_info: PageInfo::of(page, edges.iter().map(|edge| edge.cursor.as_str())),
-            edges,
+            page_info: InOrder(PageInfo::of(
+                page,
+                edges.iter().map(|edge| edge.0.cursor.as_str()),
+            )),
+            edges: List(edges),
         }
     }
 }

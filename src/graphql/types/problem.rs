@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_graphql::{Context, Interface, Object, SimpleObject, Union};
 
 use super::{MessageEdge, MessageGroup, MessageGroupEdge};
+use crate::engine::{InOrder, composite_type};
 use crate::graphql::error::ApiError;
 use crate::graphql::session::Session;
 use crate::messaging::Freshness;
@@ -34,13 +35,21 @@ pub(in crate::graphql) enum CreateMessageResult {
     CannotMessageYourself(CannotMessageYourself),
 }
 
+composite_type!(
+    CreateMessageResult: CreateMessageSuccess,
+    InvalidMessageBody,
+    MessageGroupNotFound,
+    ReceiverNotFound,
+    CannotMessageYourself
+);
+
 /// The message is sent.
 #[derive(SimpleObject)]
 pub(in crate::graphql) struct CreateMessageSuccess {
     /// The message, with its place in its group.
-    pub message_edge: MessageEdge,
+    pub message_edge: InOrder<MessageEdge>,
     /// The group, with its new place among the viewer's.
-    pub message_group_edge: MessageGroupEdge,
+    pub message_group_edge: InOrder<MessageGroupEdge>,
 }
 
 /// What came of `markMessageGroupRead`.
@@ -50,6 +59,11 @@ pub(in crate::graphql) enum MarkMessageGroupReadResult {
     MessageGroupNotFound(MessageGroupNotFound),
 }
 
+composite_type!(
+    MarkMessageGroupReadResult: MarkMessageGroupReadSuccess,
+    MessageGroupNotFound
+);
+
 /// Wraps the group that was marked.
 pub(in crate::graphql) struct MarkMessageGroupReadSuccess(pub MessageGroupId);
 
@@ -57,7 +71,7 @@ pub(in crate::graphql) struct MarkMessageGroupReadSuccess(pub MessageGroupId);
 #[Object]
 impl MarkMessageGroupReadSuccess {
     /// The group since.
-    async fn message_group(&self, ctx: &Context<'_>) -> Result<MessageGroup, ApiError> {
+    async fn message_group(&self, ctx: &Context<'_>) -> Result<InOrder<MessageGroup>, ApiError> {
         let session = Session::of(ctx)?;
         let found = session
             .messaging()
@@ -65,7 +79,7 @@ impl MarkMessageGroupReadSuccess {
             .await?;
         // Whoever has marked it takes part in it for ever.
         let found = found.ok_or(ApiError::Internal)?;
-        Ok(MessageGroup::alone(Arc::new(found)))
+        Ok(InOrder(MessageGroup::alone(Arc::new(found))))
     }
 
     /// How many of the viewer's groups have messages that the viewer has not

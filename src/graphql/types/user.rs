@@ -1,8 +1,11 @@
 //! `User`.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, ID, Object};
 
 use super::MessageGroup;
+use crate::engine::InOrder;
 use crate::graphql::error::ApiError;
 use crate::graphql::global_id::GlobalId;
 use crate::graphql::scalars::Uuid;
@@ -10,7 +13,7 @@ use crate::graphql::session::Session;
 use crate::model;
 
 /// Wraps a user.
-pub struct User(pub model::User);
+pub struct User(pub Arc<model::User>);
 
 /// Someone who can send and receive messages.
 #[Object]
@@ -37,10 +40,13 @@ impl User {
 
     /// The viewer's message group with this user; null when the two have not
     /// written to each other yet, and for the viewer.
-    async fn message_group(&self, ctx: &Context<'_>) -> Result<Option<MessageGroup>, ApiError> {
+    async fn message_group(
+        &self,
+        ctx: &Context<'_>,
+    ) -> Result<Option<InOrder<MessageGroup>>, ApiError> {
         let session = Session::of(ctx)?;
         session.viewer()?;
         let found = session.find_message_group_with(self.0.id).await?;
-        Ok(found.map(MessageGroup::alone))
+        Ok(found.map(|group| InOrder(MessageGroup::alone(group))))
     }
 }

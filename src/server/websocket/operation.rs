@@ -114,7 +114,8 @@ async fn begin(asked: Asked, answering: &Answering) -> Result<Begun, Vec<ServerE
     answering.asked.is(&parsed.operation);
     let session = app.session(&asked.caller, &parsed, deadline).await;
     let session = session.map_err(told)?;
-    let prepared = app.api.prepare(&parsed.operation);
+    let signed_in = session.viewer_id().is_some();
+    let prepared = app.api.prepare(&parsed.operation, signed_in);
     let prepared = prepared.map_err(|refused| refused.errors)?;
     let _space = load.space(prepared.answer_bytes).map_err(told)?;
     Ok(app.begin(prepared, session, request_id, deadline).await)

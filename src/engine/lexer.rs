@@ -3,8 +3,7 @@
 use apollo_parser::{Lexer, Token, TokenKind};
 use async_graphql::Pos;
 
-use super::completion::OWN_ALIAS;
-use super::error::{Code, MOST_ERRORS};
+use super::error::{MOST_ERRORS, RequestErrorKind};
 use super::limits::{Exceeded, within};
 use super::syntax::{SyntaxError, check_syntax};
 
@@ -19,16 +18,13 @@ pub(super) enum Unparsable {
     /// At least one error, and no more than an answer has.
     #[error("{}", .0[0].0)]
     Syntax(Vec<(SyntaxError, Pos)>),
-    #[error("`{OWN_ALIAS}` is a name of the server's own.")]
-    OwnName,
 }
 
 impl Unparsable {
-    pub fn code(&self) -> Code {
+    pub fn kind(&self) -> RequestErrorKind {
         match self {
-            Self::Exceeded(_) => Code::QueryTooComplex,
-            Self::Syntax(_) => Code::GraphqlParseFailed,
-            Self::OwnName => Code::GraphqlValidationFailed,
+            Self::Exceeded(_) => RequestErrorKind::TooComplex,
+            Self::Syntax(_) => RequestErrorKind::ParseFailed,
         }
     }
 }
@@ -67,7 +63,6 @@ fn descriptions(document: &str, most: usize) -> Result<Vec<(usize, usize)>, Unpa
         };
         match token.kind() {
             TokenKind::Whitespace | TokenKind::Comment | TokenKind::Comma | TokenKind::Eof => {}
-            TokenKind::Name if token.data() == OWN_ALIAS => return Err(Unparsable::OwnName),
             _ => {
                 count += 1;
                 if count <= most {
@@ -176,14 +171,6 @@ mod tests {
             };
             assert!((1..=20).contains(&errors.len()), "{token}");
         }
-    }
-
-    #[test]
-    fn a_name_of_the_servers_own_is_not_asked_for_but_may_be_quoted() {
-        let asked = format!("{{ {OWN_ALIAS}: a }}");
-        assert_eq!(parsable(asked, 100), Err(Unparsable::OwnName));
-        let quoted = format!("{{ a(b: \"{OWN_ALIAS}\") }} # {OWN_ALIAS}");
-        assert_eq!(parsable(quoted.clone(), 100), Ok(quoted));
     }
 
     #[test]

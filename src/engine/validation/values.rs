@@ -5,6 +5,7 @@
 //! variables fit where they stand inside of lists and input objects (5.8.5).
 
 use std::collections::HashSet;
+use std::fmt::Display;
 
 use apollo_compiler::ast::{Argument, Directive, InputValueDefinition, Type, Value};
 use apollo_compiler::executable::{ExecutableDocument, Operation, Selection, SelectionSet};
@@ -12,11 +13,13 @@ use apollo_compiler::parser::SourceSpan;
 use apollo_compiler::schema::{ExtendedType, InputObjectType};
 use apollo_compiler::{Name, Node, Schema};
 
-use super::scalars::check_scalar;
+/// Whether a value, of which this is the text if it is one, can be of a scalar of
+/// this name; else what is wrong with it.
+pub type CheckScalar = fn(&str, Option<&str>, &dyn Display) -> Result<(), String>;
 
 /// A value that is not right where it stands.
 #[derive(Clone, Debug)]
-pub(super) struct WrongValue {
+pub struct InvalidValue {
     pub message: String,
     pub location: Option<SourceSpan>,
 }
@@ -50,13 +53,15 @@ impl<'a> Place<'a> {
 }
 
 /// Looks at every value of a document that is otherwise valid.
-pub(super) fn check_values(
+pub fn check_values(
     schema: &Schema,
+    check_scalar: CheckScalar,
     document: &ExecutableDocument,
-) -> Result<(), WrongValue> {
+) -> Result<(), InvalidValue> {
     document.operations.iter().try_for_each(|operation| {
         let mut values = Values {
             schema,
+            check_scalar,
             document,
             operation,
             seen: HashSet::new(),
@@ -68,6 +73,7 @@ pub(super) fn check_values(
 /// The values of one operation: what its variables are is its own.
 struct Values<'a> {
     schema: &'a Schema,
+    check_scalar: CheckScalar,
     document: &'a ExecutableDocument,
     operation: &'a Operation,
     /// Each fragment is looked at once.
@@ -75,7 +81,7 @@ struct Values<'a> {
 }
 
 impl<'a> Values<'a> {
-    fn operation(&mut self) -> Result<(), WrongValue> {
+    fn operation(&mut self) -> Result<(), InvalidValue> {
         for variable in &self.operation.variables {
             if let Some(default) = &variable.default_value {
                 let place = Place {
@@ -91,7 +97,7 @@ impl<'a> Values<'a> {
         self.selections(&self.operation.selection_set)
     }
 
-    fn selections(&mut self, set: &'a SelectionSet) -> Result<(), WrongValue> {
+    fn selections(&mut self, set: &'a SelectionSet) -> Result<(), InvalidValue> {
         for selection in &set.selections {
             self.directives(selection.directives())?;
             match selection {
@@ -114,7 +120,7 @@ impl<'a> Values<'a> {
         Ok(())
     }
 
-    fn directives(&self, directives: &[Node<Directive>]) -> Result<(), WrongValue> {
+    fn directives(&self, directives: &[Node<Directive>]) -> Result<(), InvalidValue> {
         directives.iter().try_for_each(|directive| {
             let definition = self.schema.directive_definitions.get(&directive.name);
             definition.map_or(Ok(()), |definition| {
@@ -127,7 +133,7 @@ impl<'a> Values<'a> {
         &self,
         definitions: &[Node<InputValueDefinition>],
         arguments: &[Node<Argument>],
-    ) -> Result<(), WrongValue> {
+    ) -> Result<(), InvalidValue> {
         arguments.iter().try_for_each(|argument| {
             let mut definitions = definitions.iter();
             let definition = definitions.find(|definition| definition.name == argument.name);
@@ -138,10 +144,10 @@ impl<'a> Values<'a> {
     }
 
     /// The parser limits how deep values are inside of each other.
-    fn value(&self, value: &Node<Value>, place: Place<'_>) -> Result<(), WrongValue> {
+    fn value(&self, value: &Node<Value>, place: Place<'_>) -> Result<(), InvalidValue> {
         let wrong = |message| {
             let location = value.location();
-            Err(WrongValue { message, location })
+            Err(InvalidValue { message, location })
         };
         match &**value {
             Value::Variable(name) => self.variable(name, place).or_else(wrong),
@@ -160,11 +166,11 @@ impl<'a> Values<'a> {
                         one_of(input, fields).or_else(wrong)?;
                         self.fields(input, fields)
                     }
-                    _ => scalar(value, place).or_else(wrong),
+                    _ => self.scalar(value, place).or_else(wrong),
                 }
             }
             Value::Null => Ok(()),
-            _ => scalar(value, place).or_else(wrong),
+            _ => self.scalar(value, place).or_else(wrong),
         }
     }
 
@@ -172,7 +178,7 @@ impl<'a> Values<'a> {
         &self,
         input: &InputObjectType,
         fields: &[(Name, Node<Value>)],
-    ) -> Result<(), WrongValue> {
+    ) -> Result<(), InvalidValue> {
         fields.iter().try_for_each(|(name, value)| {
             let Some(definition) = input.fields.get(name) else {
                 return Ok(());
@@ -184,6 +190,11 @@ impl<'a> Values<'a> {
             };
             self.value(value, place)
         })
+    }
+
+    /// A literal where a scalar of the schema's own is expected.
+    fn scalar(&self, value: &Value, place: Place<'_>) -> Result<(), String> {
+        (self.check_scalar)(place.ty.inner_named_type(), value.as_str(), value)
     }
 
     /// `IsVariableUsageAllowed` of the specification.
@@ -218,11 +229,6 @@ impl<'a> Values<'a> {
     }
 }
 
-/// A literal where a scalar of ours is expected.
-fn scalar(value: &Value, place: Place<'_>) -> Result<(), String> {
-    check_scalar(place.ty.inner_named_type(), value.as_str(), value)
-}
-
 fn is_one_of(input: &InputObjectType) -> bool {
     input.directives.has("oneOf")
 }
@@ -243,15 +249,18 @@ fn exactly_one(input: &Name) -> String {
 
 /// The same for the values of an operation's variables, which have been
 /// coerced. Names the variable that is wrong.
-pub(super) fn check_variables(
+pub fn check_variables(
     schema: &Schema,
+    check_scalar: CheckScalar,
     operation: &Operation,
     values: &apollo_compiler::response::JsonMap,
-) -> Result<(), WrongValue> {
+) -> Result<(), InvalidValue> {
     operation.variables.iter().try_for_each(|variable| {
         let value = values.get(variable.name.as_str());
-        let checked = value.map_or(Ok(()), |value| json_value(schema, &variable.ty, value));
-        checked.map_err(|message| WrongValue {
+        let checked = value.map_or(Ok(()), |value| {
+            json_value(schema, check_scalar, &variable.ty, value)
+        });
+        checked.map_err(|message| InvalidValue {
             message: format!("Variable \"${}\": {message}", variable.name),
             location: variable.location(),
         })
@@ -260,6 +269,7 @@ pub(super) fn check_variables(
 
 fn json_value(
     schema: &Schema,
+    check_scalar: CheckScalar,
     ty: &Type,
     value: &apollo_compiler::response::JsonValue,
 ) -> Result<(), String> {
@@ -268,7 +278,7 @@ fn json_value(
     }
     if let (true, Some(items)) = (ty.is_list(), value.as_array()) {
         let mut items = items.iter();
-        return items.try_for_each(|item| json_value(schema, ty.item_type(), item));
+        return items.try_for_each(|item| json_value(schema, check_scalar, ty.item_type(), item));
     }
     let name = ty.inner_named_type();
     let (Some(ExtendedType::InputObject(input)), Some(fields)) =
@@ -282,7 +292,7 @@ fn json_value(
     }
     let mut fields = fields.iter();
     fields.try_for_each(|(name, value)| match input.fields.get(name.as_str()) {
-        Some(field) => json_value(schema, &field.ty, value),
+        Some(field) => json_value(schema, check_scalar, &field.ty, value),
         None => Ok(()),
     })
 }
@@ -304,7 +314,7 @@ mod tests {
         let schema = Schema::parse_and_validate(SCHEMA, "schema").expect("a schema");
         let document = ExecutableDocument::parse_and_validate(&schema, document, "document");
         let document = document.expect("otherwise valid");
-        check_values(&schema, &document)
+        check_values(&schema, |_, _, _| Ok(()), &document)
             .err()
             .map(|wrong| wrong.message)
     }

@@ -5,15 +5,10 @@
 //! seconds and hundreds of megabytes. Here each fragment is counted once, so
 //! that the time is linear in the document.
 
-mod answer;
-mod shape;
-
 use apollo_compiler::ast::{Definition, Document, Selection};
-use apollo_compiler::executable::{self, ExecutableDocument};
-use apollo_compiler::response::JsonMap;
 
-use answer::Estimate;
-use shape::{Counting, MOST_LEVELS, Shape};
+use super::cost::Size;
+use super::document_size::{DocumentSize, MOST_LEVELS, SizeCounter};
 
 /// The most of everything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,9 +54,12 @@ impl Default for Limits {
 /// pass.
 const MOST_LISTS: usize = 2;
 
-/// What is asked for.
+/// What a document asks for.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct About {
+pub(super) struct DocumentFacts {
+    /// Selections of its operations, with their fragments expanded.
+    pub selections: usize,
+
     /// Whether the document asks for the schema, beside the name of a type.
     pub schema: bool,
     /// Whether the operation asks for nothing but the schema and names of types.
@@ -98,8 +96,8 @@ impl Limits {
         &self,
         document: &Document,
         operation: &[Selection],
-    ) -> Result<About, Exceeded> {
-        let mut counting = Counting::new(document);
+    ) -> Result<DocumentFacts, Exceeded> {
+        let mut counting = SizeCounter::new(document);
         let mut selections = 0_usize;
         let mut schema = false;
         for definition in &document.definitions {
@@ -123,7 +121,8 @@ impl Limits {
         let steps = counting.steps;
         tracing::trace!(steps, selections, "a document was counted");
         within("selections", selections, self.selections)?;
-        Ok(About {
+        Ok(DocumentFacts {
+            selections,
             schema,
             nothing_else: !counting.selections(operation, 0).beside_schema,
         })
@@ -131,7 +130,7 @@ impl Limits {
 
     /// What validation, which looks at every operation and every fragment,
     /// would have to pay for.
-    fn check_cost(&self, shape: Shape) -> Result<(), Exceeded> {
+    fn check_cost(&self, shape: DocumentSize) -> Result<(), Exceeded> {
         within("levels of selections", shape.levels, MOST_LEVELS)?;
         within("selections", shape.selections, self.selections)?;
         within(
@@ -141,7 +140,7 @@ impl Limits {
         )
     }
 
-    fn check_operation(&self, shape: Shape) -> Result<(), Exceeded> {
+    fn check_operation(&self, shape: DocumentSize) -> Result<(), Exceeded> {
         within("aliases", shape.aliases, self.aliases)?;
         within("fields at its root", shape.fields, self.root_fields)?;
         within("levels of fields", shape.depth, self.depth)?;
@@ -152,17 +151,9 @@ impl Limits {
         )
     }
 
-    /// Whether an operation may be executed with these variables. Says how many
-    /// bytes it can answer.
-    pub(super) fn check_answer(
-        &self,
-        document: &ExecutableDocument,
-        operation: &executable::SelectionSet,
-        variables: &JsonMap,
-    ) -> Result<usize, Exceeded> {
-        let size = Estimate::new(document, variables).size(operation);
+    /// Whether a response may be as large as an operation's.
+    pub(super) fn check_size(&self, size: Size) -> Result<(), Exceeded> {
         within("objects to answer", size.nodes, self.nodes)?;
-        within("bytes to answer at most", size.bytes, self.answer_bytes)?;
-        Ok(size.bytes)
+        within("bytes to answer at most", size.bytes, self.answer_bytes)
     }
 }

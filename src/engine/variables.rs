@@ -13,7 +13,7 @@ use apollo_compiler::schema::ExtendedType;
 use apollo_compiler::validation::Valid;
 use serde_json::Number;
 
-use super::values::check_variables;
+use super::validation::{CheckScalar, check_variables};
 
 /// From here on JavaScript writes a number with an exponent.
 const EXPONENT_FROM: f64 = 1e21;
@@ -21,6 +21,7 @@ const EXPONENT_FROM: f64 = 1e21;
 /// The values of an operation's variables, coerced to their types.
 pub(super) fn coerce_variables(
     schema: &Valid<Schema>,
+    check_scalar: CheckScalar,
     operation: &Operation,
     values: &JsonMap,
     sources: &SourceMap,
@@ -28,7 +29,7 @@ pub(super) fn coerce_variables(
     let values = normalize_numbers(schema, operation, values);
     let coerced = coerce_variable_values(schema, operation, &values)
         .map_err(|error| Box::new(error.to_graphql_error(sources)))?;
-    check_variables(schema, operation, &coerced)
+    check_variables(schema, check_scalar, operation, &coerced)
         .map_err(|wrong| Box::new(GraphQLError::new(wrong.message, wrong.location, sources)))?;
     Ok(coerced)
 }
@@ -135,8 +136,22 @@ mod tests {
         let document = ExecutableDocument::parse(schema, document, "document").expect("a document");
         let operation = document.operations.get(None).expect("an operation");
         let values = serde_json::from_str(&format!("{{\"v\": {text}}}")).expect("JSON");
-        let coerced = coerce_variables(schema, operation, &values, &document.sources).ok()?;
+        let coerced =
+            coerce_variables(schema, check_scalar, operation, &values, &document.sources).ok()?;
         Some(serde_json::to_value(coerced.get("v")).expect("JSON"))
+    }
+
+    /// The one scalar of the table that is not the specification's.
+    fn check_scalar(
+        name: &str,
+        text: Option<&str>,
+        value: &dyn std::fmt::Display,
+    ) -> Result<(), String> {
+        let is_uuid = |text: &str| text.len() == 36 && text.parse::<uuid::Uuid>().is_ok();
+        if name == "UUID" && !text.is_some_and(is_uuid) {
+            return Err(format!("{value} is not a UUID"));
+        }
+        Ok(())
     }
 
     /// Two values of which numbers are compared as JavaScript's.

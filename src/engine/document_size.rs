@@ -18,7 +18,7 @@ const SCHEMA_LISTS: [&str; 4] = ["fields", "inputFields", "interfaces", "possibl
 
 /// What a selection set adds up to, with its fragments expanded.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Shape {
+pub(super) struct DocumentSize {
     pub selections: usize,
     pub aliases: usize,
     /// Fields of the set itself, not those below them.
@@ -35,7 +35,7 @@ pub(super) struct Shape {
     pub schema: bool,
 }
 
-impl Shape {
+impl DocumentSize {
     pub fn add(&mut self, other: Self) {
         self.selections = self.selections.saturating_add(other.selections);
         self.aliases = self.aliases.saturating_add(other.aliases);
@@ -50,14 +50,14 @@ impl Shape {
 }
 
 /// Goes through a document, each fragment once.
-pub(super) struct Counting<'a> {
+pub(super) struct SizeCounter<'a> {
     fragments: HashMap<&'a Name, &'a FragmentDefinition>,
-    counted: HashMap<&'a Name, Shape>,
+    counted: HashMap<&'a Name, DocumentSize>,
     /// How many selections were looked at.
     pub steps: usize,
 }
 
-impl<'a> Counting<'a> {
+impl<'a> SizeCounter<'a> {
     pub fn new(document: &'a Document) -> Self {
         let definitions = document.definitions.iter();
         let fragments = definitions.filter_map(|definition| match definition {
@@ -72,8 +72,8 @@ impl<'a> Counting<'a> {
     }
 
     /// Goes no deeper than it has to, to see that it is too deep.
-    pub fn selections(&mut self, selections: &'a [Selection], deep: usize) -> Shape {
-        let mut shape = Shape::default();
+    pub fn selections(&mut self, selections: &'a [Selection], deep: usize) -> DocumentSize {
+        let mut shape = DocumentSize::default();
         if deep > MOST_LEVELS {
             shape.levels = 1;
             return shape;
@@ -87,7 +87,7 @@ impl<'a> Counting<'a> {
                     let name = field.name.as_str();
                     let of_schema = name.starts_with("__");
                     let deep = below.depth.saturating_add(1);
-                    shape.add(Shape {
+                    shape.add(DocumentSize {
                         fields: 1,
                         aliases: below.aliases.saturating_add(field.alias.is_some().into()),
                         depth: if of_schema { 1 } else { deep },
@@ -115,18 +115,18 @@ impl<'a> Counting<'a> {
         shape
     }
 
-    pub fn fragment(&mut self, name: &'a Name, deep: usize) -> Shape {
+    pub fn fragment(&mut self, name: &'a Name, deep: usize) -> DocumentSize {
         if let Some(shape) = self.counted.get(name) {
             return *shape;
         }
         // One that contains itself is for validation to refuse.
-        self.counted.insert(name, Shape::default());
+        self.counted.insert(name, DocumentSize::default());
         let shape = match self.fragments.get(name).copied() {
             Some(fragment) => self.selections(&fragment.selection_set, deep),
             // Nobody knows what it is to be.
-            None => Shape {
+            None => DocumentSize {
                 beside_schema: true,
-                ..Shape::default()
+                ..DocumentSize::default()
             },
         };
         self.counted.insert(name, shape);
@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     /// What a document is counted as, and in how many steps.
-    fn counted(text: &str) -> (Shape, usize) {
+    fn counted(text: &str) -> (DocumentSize, usize) {
         let document = Parser::new().parse_ast(text, "document");
         let document = document.expect("a document");
         let operation = document.definitions.iter().find_map(|definition| {
@@ -150,7 +150,7 @@ mod tests {
             };
             Some(operation)
         });
-        let mut counting = Counting::new(&document);
+        let mut counting = SizeCounter::new(&document);
         let shape = counting.selections(&operation.expect("an operation").selection_set, 0);
         (shape, counting.steps)
     }

@@ -1,0 +1,438 @@
+//! Executes GraphQL: parses and validates documents, once for all requests that
+//! send them, keeps them within limits, and resolves them in the document's
+//! order.
+//!
+//! It knows nothing of what a schema is about. async-graphql is the source of
+//! the schema and calls its resolvers; [`Engine`] is one of its executors, so
+//! that all of its integrations can serve it.
+
+mod cost;
+mod definition;
+mod document_cache;
+mod document_size;
+mod error;
+mod in_order;
+mod introspection;
+mod lexer;
+mod limits;
+mod lower;
+mod operation;
+mod plan;
+mod root;
+mod suggestions;
+mod syntax;
+#[cfg(test)]
+mod tests;
+mod validation;
+mod variables;
+
+use std::any::Any;
+use std::fmt::Display;
+use std::sync::Arc;
+
+use apollo_compiler::validation::Valid;
+use async_graphql::indexmap::IndexMap;
+use async_graphql::parser::types::{
+    DocumentOperations, ExecutableDocument, OperationDefinition, OperationType, Selection,
+    SelectionSet,
+};
+use async_graphql::{
+    Data, Executor, ObjectType, OutputType, Pos, Positioned, Request, Response, SDLExportOptions,
+    Schema, SchemaBuilder, SubscriptionType, ValidationMode, Value,
+};
+use futures_util::stream::{BoxStream, StreamExt, once};
+
+use definition::definition;
+use document_cache::{DocumentCache, DocumentKey};
+use error::{RequestError, RequestErrorKind, finalize};
+use in_order::is_propagated;
+use introspection::{OWN_KEY, own_field};
+use operation::{Rejected, SchemaRules};
+use root::{ROOT_FIELD, Root, Selected};
+use suggestions::with_suggestions;
+use validation::CheckScalar;
+
+pub use cost::{Cost, FieldCost};
+pub(crate) use error::in_one_line;
+pub(crate) use in_order::composite_type;
+pub use in_order::{Composite, InOrder, List};
+pub use limits::Limits;
+pub use operation::{GraphqlRequest, Operation, Prepared};
+
+/// Executes the operations of a schema. Cheap to clone.
+pub struct Engine<Q, M, S> {
+    schema: Schema<Root<Q>, Root<M>, S>,
+    rules: Arc<Rules>,
+    documents: DocumentCache,
+}
+
+impl<Q, M, S> Clone for Engine<Q, M, S> {
+    fn clone(&self) -> Self {
+        Self {
+            schema: self.schema.clone(),
+            rules: Arc::clone(&self.rules),
+            documents: self.documents.clone(),
+        }
+    }
+}
+
+/// What documents have to keep to.
+struct Rules {
+    definition: Valid<apollo_compiler::Schema>,
+    limits: Limits,
+    costs: Vec<FieldCost>,
+    check_scalar: CheckScalar,
+    introspection: bool,
+    keep_for: fn(&Data) -> bool,
+}
+
+/// Builds an [`Engine`].
+pub struct EngineBuilder<Q, M, S> {
+    schema: SchemaBuilder<Root<Q>, Root<M>, S>,
+    limits: Limits,
+    costs: Vec<FieldCost>,
+    check_scalar: CheckScalar,
+    introspection: bool,
+    keep_for: fn(&Data) -> bool,
+}
+
+impl<Q, M, S> EngineBuilder<Q, M, S>
+where
+    Q: ObjectType + 'static,
+    M: ObjectType + 'static,
+    S: SubscriptionType + 'static,
+{
+    /// How much an operation may ask for.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// What fields may add to a response.
+    #[must_use]
+    pub fn costs(mut self, costs: &[FieldCost]) -> Self {
+        self.costs.extend(costs);
+        self
+    }
+
+    /// Checks the literals and variables of the schema's own scalars: by the name
+    /// of the scalar, the text if it is one, and the value as it is shown. An
+    /// error says what is wrong with it.
+    #[must_use]
+    pub fn check_scalars(
+        mut self,
+        check_scalar: fn(&str, Option<&str>, &dyn Display) -> Result<(), String>,
+    ) -> Self {
+        self.check_scalar = check_scalar;
+        self
+    }
+
+    /// Adds a type that no field leads to.
+    #[must_use]
+    pub fn register<T: OutputType>(mut self) -> Self {
+        self.schema = self.schema.register_output_type::<T>();
+        self
+    }
+
+    /// Rejects every operation that asks for the schema, and suggests no names.
+    #[must_use]
+    pub fn without_introspection(mut self) -> Self {
+        self.schema = self.schema.disable_introspection();
+        self.introspection = false;
+        self
+    }
+
+    /// Whose documents are cached, by the data of their requests. Without this,
+    /// [`Executor`] caches none.
+    #[must_use]
+    pub fn cache_documents_of(mut self, keep_for: fn(&Data) -> bool) -> Self {
+        self.keep_for = keep_for;
+        self
+    }
+
+    /// The engine.
+    #[must_use]
+    pub fn finish(self) -> Engine<Q, M, S> {
+        // Documents are validated before they get there.
+        let schema = self.schema.validation_mode(ValidationMode::Fast).finish();
+        let rules = Rules {
+            definition: definition(&schema.sdl()),
+            limits: self.limits,
+            costs: self.costs,
+            check_scalar: self.check_scalar,
+            introspection: self.introspection,
+            keep_for: self.keep_for,
+        };
+        Engine {
+            schema,
+            rules: Arc::new(rules),
+            documents: DocumentCache::default(),
+        }
+    }
+}
+
+impl<Q, M, S> Engine<Q, M, S>
+where
+    Q: ObjectType + 'static,
+    M: ObjectType + 'static,
+    S: SubscriptionType + 'static,
+{
+    /// Begins an engine of these roots.
+    #[must_use]
+    pub fn build(query: Q, mutation: M, subscription: S) -> EngineBuilder<Q, M, S> {
+        EngineBuilder {
+            schema: Schema::build(Root(query), Root(mutation), subscription),
+            limits: Limits::default(),
+            costs: Vec::new(),
+            check_scalar: |_, _, _| Ok(()),
+            introspection: true,
+            keep_for: |_| false,
+        }
+    }
+
+    /// The schema in its definition language.
+    #[must_use]
+    pub fn sdl(&self) -> String {
+        let options = SDLExportOptions::new()
+            .include_specified_by()
+            .use_space_ident()
+            .indent_width(2);
+        let sdl = self.schema.sdl_with_options(options);
+        let lines = sdl.trim().lines().map(str::trim_end);
+        lines.flat_map(|line| [line, "\n"]).collect()
+    }
+
+    /// Parses a request and finds its operation, within the limits. Whether it
+    /// fits the schema is for those who may know the schema.
+    pub fn parse(&self, request: GraphqlRequest) -> Result<Operation, Box<Response>> {
+        let key = DocumentKey::of(&request);
+        match self.documents.find(&key) {
+            Some(known) => Ok(Operation::known(known, key, request.variables)),
+            None => Operation::parse(request, key, &self.rules.limits),
+        }
+    }
+
+    /// Validates an operation against what is shown of the schema, coerces its
+    /// variables and plans it; or says why it cannot be executed. Its document is
+    /// cached if `keep` says so: not for those who could fill the cache without
+    /// being signed in.
+    pub fn prepare(&self, operation: &Operation, keep: bool) -> Result<Prepared, Box<Response>> {
+        self.check_shown(operation)?;
+        let rules = self.rules.of_schema();
+        let prepared = operation.validate(rules).and_then(|known| {
+            if keep && !operation.is_known() {
+                self.documents.keep(operation.key, Arc::clone(&known));
+            }
+            operation.prepare(&known, rules)
+        });
+        prepared.map_err(|rejected| self.with_suggestions(rejected))
+    }
+
+    /// Whether an operation can be executed at all, whatever its variables are.
+    pub fn check(&self, operation: &Operation) -> Result<(), Box<Response>> {
+        self.check_shown(operation)?;
+        let rules = self.rules.of_schema();
+        let checked = operation
+            .validate(rules)
+            .and_then(|known| known.check(rules));
+        checked.map_err(|rejected| self.with_suggestions(rejected))
+    }
+
+    /// Whether an operation asks for no more of the schema than is shown.
+    fn check_shown(&self, operation: &Operation) -> Result<(), Rejected> {
+        if !self.rules.introspection && operation.asks_for_schema() {
+            let message = "The schema is not shown here.";
+            return Err(RequestError::new(RequestErrorKind::ValidationFailed, message).into());
+        }
+        Ok(())
+    }
+
+    /// Who may see the schema is told what was probably meant.
+    fn with_suggestions(&self, mut rejected: Rejected) -> Rejected {
+        if self.rules.introspection {
+            for error in &mut rejected.errors {
+                let message = std::mem::take(&mut error.message);
+                error.message = with_suggestions(&self.rules.definition, message);
+            }
+        }
+        rejected
+    }
+
+    /// Executes an operation with data for its resolvers.
+    pub async fn execute_prepared(
+        &self,
+        prepared: Prepared,
+        data: impl Any + Send + Sync,
+    ) -> Response {
+        self.run(&prepared, Request::new("").data(data)).await
+    }
+
+    /// Executes a subscription, which has a response for each of its events.
+    pub fn execute_prepared_stream(
+        &self,
+        prepared: &Prepared,
+        data: impl Any + Send + Sync,
+    ) -> BoxStream<'static, Response> {
+        self.follow(prepared, Request::new("").data(data), Arc::default())
+    }
+
+    async fn run(&self, prepared: &Prepared, request: Request) -> Response {
+        let request = executed(prepared, root_selections(prepared), request);
+        let root = Arc::clone(&prepared.lowered.root);
+        let response = self.schema.execute(request.data(Selected(root))).await;
+        complete(prepared, response)
+    }
+
+    fn follow(
+        &self,
+        prepared: &Prepared,
+        request: Request,
+        session_data: Arc<Data>,
+    ) -> BoxStream<'static, Response> {
+        let items = prepared.lowered.root.node.items.clone();
+        let request = executed(prepared, items, request);
+        let schema = &self.schema;
+        let responses = schema.execute_stream_with_session_data(request, session_data);
+        responses.map(without_propagated).boxed()
+    }
+
+    /// What an integration of async-graphql asks for.
+    fn prepare_request(&self, request: &mut Request) -> Result<Prepared, Rejected> {
+        let variables = std::mem::take(&mut request.variables);
+        let variables = variables.iter().map(|(name, value)| {
+            let value = value.clone().into_json().unwrap_or_default();
+            (name.to_string(), value)
+        });
+        let asked = GraphqlRequest {
+            query: std::mem::take(&mut request.query),
+            operation_name: request.operation_name.take(),
+            variables: variables.collect(),
+        };
+        let operation = self.parse(asked)?;
+        self.prepare(&operation, (self.rules.keep_for)(&request.data))
+    }
+}
+
+impl Rules {
+    fn of_schema(&self) -> SchemaRules<'_> {
+        SchemaRules {
+            schema: &self.definition,
+            costs: &self.costs,
+            check_scalar: self.check_scalar,
+            limits: &self.limits,
+        }
+    }
+}
+
+impl<Q, M, S> Executor for Engine<Q, M, S>
+where
+    Q: ObjectType + 'static,
+    M: ObjectType + 'static,
+    S: SubscriptionType + 'static,
+{
+    async fn execute(&self, mut request: Request) -> Response {
+        match self.prepare_request(&mut request) {
+            Err(rejected) => *rejected,
+            Ok(prepared) if prepared.is_subscription() => {
+                let message = "A subscription has no single response: ask for it over a WebSocket.";
+                *Rejected::from(RequestError::new(
+                    RequestErrorKind::ValidationFailed,
+                    message,
+                ))
+            }
+            Ok(prepared) => self.run(&prepared, request).await,
+        }
+    }
+
+    fn execute_stream(
+        &self,
+        mut request: Request,
+        session_data: Option<Arc<Data>>,
+    ) -> BoxStream<'static, Response> {
+        match self.prepare_request(&mut request) {
+            Err(rejected) => once(async { *rejected }).boxed(),
+            Ok(prepared) if prepared.is_subscription() => {
+                self.follow(&prepared, request, session_data.unwrap_or_default())
+            }
+            Ok(prepared) => {
+                let engine = self.clone();
+                once(async move { engine.run(&prepared, request).await }).boxed()
+            }
+        }
+    }
+}
+
+/// The selections of async-graphql's own root: the operation's fields are all in
+/// one, but those of the schema, which it resolves by itself.
+fn root_selections(prepared: &Prepared) -> Vec<Positioned<Selection>> {
+    let lowered = &prepared.lowered;
+    let mut items = Vec::with_capacity(lowered.of_schema.len() + 1);
+    if lowered.of_schema.is_empty() || !lowered.root.node.items.is_empty() {
+        items.push(own_field(ROOT_FIELD));
+    }
+    items.extend(lowered.of_schema.iter().cloned());
+    items
+}
+
+/// A request that executes selections of an operation's root.
+fn executed(
+    prepared: &Prepared,
+    items: Vec<Positioned<Selection>>,
+    mut request: Request,
+) -> Request {
+    use apollo_compiler::ast::OperationType as Type;
+    let operation = OperationDefinition {
+        ty: match prepared.plan.operation_type {
+            Type::Query => OperationType::Query,
+            Type::Mutation => OperationType::Mutation,
+            Type::Subscription => OperationType::Subscription,
+        },
+        variable_definitions: Vec::new(),
+        directives: Vec::new(),
+        selection_set: nowhere(SelectionSet { items }),
+    };
+    request.set_parsed_query(ExecutableDocument {
+        operations: DocumentOperations::Single(nowhere(operation)),
+        fragments: std::collections::HashMap::new(),
+    });
+    request
+}
+
+/// The response with the operation's fields at its root, in order.
+fn complete(prepared: &Prepared, response: Response) -> Response {
+    let mut response = without_propagated(response);
+    let Value::Object(mut found) = std::mem::take(&mut response.data) else {
+        return response;
+    };
+    let mut fields = match found.swap_remove(OWN_KEY) {
+        Some(Value::Object(fields)) => fields,
+        None if prepared.lowered.root.node.items.is_empty() => IndexMap::new(),
+        // A null has moved up to the root.
+        Some(_) | None => return response,
+    };
+    if !found.is_empty() {
+        let values = prepared.plan.root.iter().map(|field| {
+            let key = field.key();
+            let value = fields.swap_remove(key);
+            let of_schema =
+                || introspection::complete(field, found.swap_remove(key).unwrap_or_default());
+            (key.clone(), value.unwrap_or_else(of_schema))
+        });
+        fields = values.collect();
+    }
+    response.data = Value::Object(fields);
+    response
+}
+
+/// The response without the errors that only moved a null up.
+fn without_propagated(mut response: Response) -> Response {
+    response.errors.retain(|error| !is_propagated(error));
+    response.errors.dedup();
+    finalize(&mut response.errors);
+    response
+}
+
+fn nowhere<T>(node: T) -> Positioned<T> {
+    Positioned::new(node, Pos::default())
+}

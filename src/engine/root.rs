@@ -1,0 +1,61 @@
+//! The root of an operation: one field of async-graphql's own root, in which the
+//! operation's fields are resolved in order.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use async_graphql::parser::types::{Field, OperationType, SelectionSet};
+use async_graphql::registry::Registry;
+use async_graphql::resolver_utils::ContainerType;
+use async_graphql::{
+    Context, ContextSelectionSet, ObjectType, OutputType, Positioned, ServerResult, Value,
+};
+
+use super::in_order::{Composite, resolve_object};
+
+/// Name of the field in which the root's fields are resolved.
+pub(super) const ROOT_FIELD: &str = "root";
+
+/// The fields of an operation's root, as data of its request: what is executed
+/// again and again is not copied.
+pub(super) struct Selected(pub Arc<Positioned<SelectionSet>>);
+
+/// A root type of the schema, whose fields are all resolved in [`ROOT_FIELD`].
+pub(super) struct Root<T>(pub T);
+
+impl<T: ObjectType> ContainerType for Root<T> {
+    fn is_empty() -> bool {
+        T::is_empty()
+    }
+
+    async fn resolve_field(&self, ctx: &Context<'_>) -> ServerResult<Option<Value>> {
+        let Some(Selected(selected)) = ctx.data_opt::<Selected>() else {
+            return Ok(None);
+        };
+        let mut root = ctx.with_selection_set(selected);
+        // Paths begin at the operation's own fields.
+        root.path_node = None;
+        let serial = ctx.query_env.operation.node.ty == OperationType::Mutation;
+        resolve_object(&self.0, &root, serial).await.map(Some)
+    }
+}
+
+impl<T: ObjectType> OutputType for Root<T> {
+    fn type_name() -> Cow<'static, str> {
+        T::type_name()
+    }
+
+    fn create_type_info(registry: &mut Registry) -> String {
+        T::create_type_info(registry)
+    }
+
+    async fn resolve(
+        &self,
+        ctx: &ContextSelectionSet<'_>,
+        _field: &Positioned<Field>,
+    ) -> ServerResult<Value> {
+        self.0.resolve_fields(ctx).await
+    }
+}
+
+impl<T: ObjectType> ObjectType for Root<T> {}

@@ -1,0 +1,480 @@
+//! The engine over a schema whose fields become ready in any order, and fail.
+
+use allocation_counter::measure;
+use async_graphql::futures_util::stream::{self, Stream};
+use async_graphql::{Context, EmptySubscription, Interface, Object, Subscription};
+use proptest::prelude::*;
+use serde_json::{Value as Json, json};
+use tokio::task::yield_now;
+
+use super::*;
+
+/// What was executed, in order.
+type Log = Arc<std::sync::Mutex<Vec<&'static str>>>;
+
+struct Query;
+
+#[Object]
+impl Query {
+    async fn a(&self) -> InOrder<A> {
+        InOrder(A(1))
+    }
+
+    async fn maybe(&self) -> Option<InOrder<A>> {
+        Some(InOrder(A(2)))
+    }
+
+    async fn list(&self, first: Option<usize>) -> List<InOrder<A>> {
+        List(
+            (0..first.unwrap_or(3))
+                .map(|number| InOrder(A(number)))
+                .collect(),
+        )
+    }
+
+    async fn maybes(&self) -> List<Option<InOrder<A>>> {
+        List(vec![Some(InOrder(A(0))), None, Some(InOrder(A(2)))])
+    }
+
+    async fn node(&self, b: Option<bool>) -> Option<InOrder<Node>> {
+        Some(InOrder(match b {
+            Some(true) => Node::B(B { id: 3, size: 7 }),
+            _ => Node::A(A(1)),
+        }))
+    }
+}
+
+struct A(usize);
+
+#[Object]
+impl A {
+    async fn id(&self) -> usize {
+        self.0
+    }
+
+    /// Ready at once.
+    async fn fast(&self) -> &str {
+        "fast"
+    }
+
+    /// The larger the number, the later it is ready.
+    async fn slow(&self) -> String {
+        for _ in 0..self.0 {
+            yield_now().await;
+        }
+        format!("slow {}", self.0)
+    }
+
+    /// Fails unless the number is even.
+    async fn even(&self) -> Result<&str, &'static str> {
+        yield_now().await;
+        if self.0.is_multiple_of(2) {
+            Ok("even")
+        } else {
+            Err("odd")
+        }
+    }
+
+    #[expect(clippy::unused_async, reason = "a field of the schema")]
+    async fn maybe_even(&self) -> Result<Option<&str>, &'static str> {
+        if self.0.is_multiple_of(2) {
+            Ok(Some("even"))
+        } else {
+            Err("odd")
+        }
+    }
+
+    async fn other(&self) -> Option<InOrder<A>> {
+        Some(InOrder(A(self.0 + 1)))
+    }
+
+    async fn same(&self) -> InOrder<A> {
+        yield_now().await;
+        InOrder(A(self.0))
+    }
+}
+
+struct B {
+    id: usize,
+    size: usize,
+}
+
+#[Object]
+impl B {
+    async fn id(&self) -> usize {
+        self.id
+    }
+
+    async fn size(&self) -> usize {
+        self.size
+    }
+}
+
+#[derive(Interface)]
+#[graphql(field(name = "id", ty = "usize"))]
+enum Node {
+    A(A),
+    B(B),
+}
+
+composite_type!(Node: A, B);
+
+struct Mutation;
+
+#[Object]
+impl Mutation {
+    async fn first(&self, ctx: &Context<'_>) -> String {
+        yield_now().await;
+        log(ctx, "first");
+        "done".to_owned()
+    }
+
+    async fn second(&self, ctx: &Context<'_>) -> String {
+        log(ctx, "second");
+        "done".to_owned()
+    }
+
+    #[expect(clippy::unused_async, reason = "a field of the schema")]
+    async fn fails(&self) -> Result<String, &'static str> {
+        Err("failed")
+    }
+}
+
+fn log(ctx: &Context<'_>, name: &'static str) {
+    let log = ctx.data_unchecked::<Log>();
+    log.lock().expect("no panic").push(name);
+}
+
+struct Events;
+
+#[Subscription]
+impl Events {
+    async fn counted(&self, to: usize) -> impl Stream<Item = InOrder<A>> + use<> {
+        stream::iter((1..=to).map(|number| InOrder(A(number))))
+    }
+}
+
+type TestEngine = Engine<Query, Mutation, Events>;
+
+fn engine() -> TestEngine {
+    let page = FieldCost {
+        ty: "Query",
+        field: "list",
+        cost: Cost::Page {
+            default: 3,
+            most: 100,
+        },
+    };
+    Engine::build(Query, Mutation, Events)
+        .costs(&[page])
+        .finish()
+}
+
+fn asked(query: &str, variables: Json) -> GraphqlRequest {
+    let Json::Object(variables) = variables else {
+        panic!("variables are an object");
+    };
+    GraphqlRequest {
+        query: query.to_owned(),
+        operation_name: None,
+        variables,
+    }
+}
+
+fn prepared(engine: &TestEngine, query: &str, variables: Json) -> Result<Prepared, Rejected> {
+    let operation = engine.parse(asked(query, variables))?;
+    engine.prepare(&operation, true)
+}
+
+/// The response as text: its order matters.
+async fn response(engine: &TestEngine, query: &str, variables: Json) -> String {
+    let prepared = prepared(engine, query, variables).expect("a valid operation");
+    let response = engine.execute_prepared(prepared, Log::default()).await;
+    let errors = response.errors.iter();
+    let errors: Vec<String> = errors
+        .map(|error| {
+            let path = serde_json::to_string(&error.path).expect("a path");
+            format!(" {}{path}", error.message)
+        })
+        .collect();
+    serde_json::to_string(&response.data).expect("JSON") + &errors.concat()
+}
+
+#[tokio::test]
+async fn fields_are_in_the_order_of_the_document() {
+    let engine = engine();
+    for (query, expected) in [
+        (
+            "{ list { slow id fast } a { fast slow __typename } }",
+            r#"{"list":[{"slow":"slow 0","id":0,"fast":"fast"},{"slow":"slow 1","id":1,"fast":"fast"},{"slow":"slow 2","id":2,"fast":"fast"}],"a":{"fast":"fast","slow":"slow 1","__typename":"A"}}"#,
+        ),
+        // Each field once, where it stands first.
+        (
+            "{ a { x: id fast } ...f a { slow x: id } } fragment f on Query { a { slow id } }",
+            r#"{"a":{"x":1,"fast":"fast","slow":"slow 1","id":1}}"#,
+        ),
+        (
+            "{ node { ... on B { size } ... on A { slow } id ... on Node { id } } }",
+            r#"{"node":{"slow":"slow 1","id":1}}"#,
+        ),
+        (
+            "{ node(b: true) { ... on A { slow } ... on B { size } __typename ... { id } } }",
+            r#"{"node":{"size":7,"__typename":"B","id":3}}"#,
+        ),
+        // Nothing is left of an object.
+        (
+            "{ a @skip(if: true) { id } maybe { id @include(if: false) } node { ... on B { id } } }",
+            r#"{"maybe":{},"node":{}}"#,
+        ),
+        ("{ a @skip(if: true) { id } }", "{}"),
+        // Fields of the schema keep their places, under any key.
+        (
+            "{ a { id } root: __type(name: \"B\") { name } maybe { id } __typename }",
+            r#"{"a":{"id":1},"root":{"name":"B"},"maybe":{"id":2},"__typename":"Query"}"#,
+        ),
+        (
+            "{ x: __type(name: \"Nothing\") { name } __schema { queryType { name } } }",
+            r#"{"x":null,"__schema":{"queryType":{"name":"Query"}}}"#,
+        ),
+        (
+            "{ __type(name: \"B\") { ofType { kind } fields @skip(if: false) { name @skip(if: true) } kind } \
+             __schema { queryType { name @skip(if: true) } } }",
+            r#"{"__type":{"ofType":null,"fields":[{},{}],"kind":"OBJECT"},"__schema":{"queryType":{}}}"#,
+        ),
+    ] {
+        assert_eq!(
+            response(&engine, query, json!({})).await,
+            expected,
+            "{query}"
+        );
+        let again = response(&engine, query, json!({})).await;
+        assert_eq!(again, expected, "from the cache: {query}");
+    }
+}
+
+#[tokio::test]
+async fn nulls_move_up_to_the_next_field_that_may_be_null() {
+    let engine = engine();
+    for (query, expected) in [
+        (
+            "{ a { maybeEven id } }",
+            r#"{"a":{"maybeEven":null,"id":1}} odd["a","maybeEven"]"#,
+        ),
+        ("{ a { id even } }", r#"null odd["a","even"]"#),
+        (
+            "{ maybe { id other { even } fast } }",
+            r#"{"maybe":{"id":2,"other":null,"fast":"fast"}} odd["maybe","other","even"]"#,
+        ),
+        (
+            "{ maybes { other { even } } }",
+            r#"{"maybes":[{"other":null},null,{"other":null}]} odd["maybes",0,"other","even"] odd["maybes",2,"other","even"]"#,
+        ),
+        (
+            "{ maybes { same { same { id } } } list { even slow } }",
+            r#"null odd["list",1,"even"]"#,
+        ),
+    ] {
+        assert_eq!(
+            response(&engine, query, json!({})).await,
+            expected,
+            "{query}"
+        );
+    }
+    let odd = "{ list(first: 40) { slow even } }";
+    let many = response(&engine, odd, json!({})).await;
+    assert!(
+        many.starts_with("null odd") && many.matches("odd").count() == 20,
+        "{many}"
+    );
+    let long = "{ list(first: 40) { slow id } }";
+    let long: Json = serde_json::from_str(&response(&engine, long, json!({})).await).expect("JSON");
+    let ids = (0..40).map(|id| json!({ "slow": format!("slow {id}"), "id": id }));
+    assert_eq!(long["list"], ids.collect::<Json>());
+}
+
+#[tokio::test]
+async fn variables_are_those_of_each_request() {
+    let engine = engine();
+    let query = "query($first: Int, $all: Boolean! = true) { list(first: $first) { id @include(if: $all) fast } }";
+    for (variables, expected) in [
+        (
+            json!({ "first": 1 }),
+            r#"{"list":[{"id":0,"fast":"fast"}]}"#,
+        ),
+        (
+            json!({ "first": 1, "all": false }),
+            r#"{"list":[{"fast":"fast"}]}"#,
+        ),
+        (json!({ "first": 0, "other": 1 }), r#"{"list":[]}"#),
+    ] {
+        assert_eq!(response(&engine, query, variables).await, expected);
+    }
+    let rejected = prepared(&engine, query, json!({ "first": "x" })).map(drop);
+    let rejected = rejected.expect_err("not an Int");
+    assert!(rejected.errors[0].message.contains("first"), "{rejected:?}");
+    let large = prepared(&engine, query, json!({ "first": 100 })).expect("within the limits");
+    let small = prepared(&engine, query, json!({ "first": 1 })).expect("within the limits");
+    assert!(large.answer_bytes > 50 * small.answer_bytes);
+}
+
+#[tokio::test]
+async fn fields_of_a_mutation_are_executed_one_after_the_other() {
+    let engine = engine();
+    let executed = Log::default();
+    let query = "mutation { first second again: first first second }";
+    let prepared = prepared(&engine, query, json!({})).expect("valid");
+
+    let response = engine
+        .execute_prepared(prepared, Arc::clone(&executed))
+        .await;
+
+    let text = serde_json::to_string(&response.data).expect("JSON");
+    assert_eq!(text, r#"{"first":"done","second":"done","again":"done"}"#);
+    assert_eq!(
+        *executed.lock().expect("no panic"),
+        ["first", "second", "first"]
+    );
+}
+
+#[tokio::test]
+async fn a_mutation_ends_at_the_first_field_that_makes_all_of_it_null() {
+    let engine = engine();
+    let executed = Log::default();
+    let prepared = prepared(&engine, "mutation { first fails second }", json!({})).expect("valid");
+
+    let response = engine
+        .execute_prepared(prepared, Arc::clone(&executed))
+        .await;
+
+    assert_eq!(response.data, Value::Null);
+    assert_eq!(response.errors.len(), 1);
+    assert_eq!(*executed.lock().expect("no panic"), ["first"]);
+}
+
+#[tokio::test]
+async fn events_are_in_the_order_of_the_document() {
+    let engine = engine();
+    let query = "subscription { x: counted(to: 2) { slow even id } }";
+    let prepared = prepared(&engine, query, json!({})).expect("valid");
+
+    let events = engine.execute_prepared_stream(&prepared, Log::default());
+    let events = events.map(|event| serde_json::to_string(&event).expect("JSON"));
+    let events: Vec<String> = events.collect().await;
+
+    assert_eq!(events.len(), 2);
+    assert!(
+        events[0].contains(r#""data":null"#) && events[0].contains("odd"),
+        "{events:?}"
+    );
+    assert_eq!(
+        events[1],
+        r#"{"data":{"x":{"slow":"slow 2","even":"even","id":2}}}"#
+    );
+}
+
+#[tokio::test]
+async fn the_engine_is_an_executor_of_async_graphql() {
+    let engine = engine();
+    let query = "query Q($first: Int) { list(first: $first) { slow id } }";
+    let variables = async_graphql::Variables::from_json(json!({ "first": 1 }));
+    let request = Request::new(query).variables(variables).operation_name("Q");
+
+    let response = Executor::execute(&engine, request.data(Log::default())).await;
+    let text = serde_json::to_string(&response).expect("JSON");
+    assert_eq!(text, r#"{"data":{"list":[{"slow":"slow 0","id":0}]}}"#);
+
+    let rejected = Executor::execute(&engine, Request::new("{ nothing }")).await;
+    assert!(
+        rejected.errors[0].message.contains("nothing"),
+        "{rejected:?}"
+    );
+
+    let events = Request::new("subscription { counted(to: 3) { id } }");
+    let events = Executor::execute_stream(&engine, events, None);
+    assert_eq!(events.collect::<Vec<_>>().await.len(), 3);
+    let single = Executor::execute_stream(&engine, Request::new("{ a { id } }"), None);
+    let single: Vec<Response> = single.collect().await;
+    assert!(single.len() == 1 && single[0].is_ok(), "{single:?}");
+}
+
+#[test]
+fn documents_are_cached_if_they_are_valid_and_to_be_kept() {
+    let engine = engine();
+    let is_known = |query: &str| {
+        let operation = engine.parse(asked(query, json!({})));
+        operation.expect("an operation").is_known()
+    };
+    let prepare = |query: &str, keep: bool| {
+        let operation = engine.parse(asked(query, json!({}))).expect("an operation");
+        engine.prepare(&operation, keep).is_ok()
+    };
+    assert!(prepare("{ a { id } }", false) && !is_known("{ a { id } }"));
+    assert!(prepare("{ a { id } }", true) && is_known("{ a { id } }"));
+    assert!(!is_known("{ a { id  } }"), "another text");
+    assert!(!prepare("{ nothing }", true) && !is_known("{ nothing }"));
+    let two = "query A { a { id } } query B { a { fast } }";
+    let named = |name: &str| GraphqlRequest {
+        operation_name: Some(name.to_owned()),
+        ..asked(two, json!({}))
+    };
+    let operation = engine.parse(named("A")).expect("an operation");
+    engine.prepare(&operation, true).expect("valid");
+    assert!(engine.parse(named("A")).expect("an operation").is_known());
+    assert!(!engine.parse(named("B")).expect("an operation").is_known());
+}
+
+#[test]
+fn cached_documents_take_no_more_bytes_than_they_may() {
+    let engine = engine();
+    for number in 0..3000 {
+        let query = format!(
+            "{{ {} }}",
+            format!("a{number}: a {{ id fast slow }} ").repeat(10)
+        );
+        prepared(&engine, &query, json!({})).expect("valid");
+    }
+    let (count, weight) = engine.documents.size();
+    assert!(count > 50, "{count} documents");
+    assert!(weight <= document_cache::CAPACITY, "{weight} bytes");
+}
+
+/// Valid documents that are large for their text.
+fn heavy() -> impl Strategy<Value = String> {
+    let field = prop_oneof![
+        Just("id".to_owned()),
+        Just("slow".to_owned()),
+        Just("...on A{slow}".to_owned()),
+        Just("...{id}".to_owned()),
+        Just("maybeEven".to_owned()),
+        Just("__typename".to_owned()),
+        Just("id@skip(if:false)".to_owned()),
+    ];
+    let fields = prop::collection::vec(field, 1..40).prop_map(|fields| fields.join(" "));
+    let nested = (fields.clone(), fields, 0..5usize).prop_map(|(one, other, depth)| {
+        let nested = format!("{}{one}{}", "same{".repeat(depth), "}".repeat(depth));
+        format!("{{a{{{other} {nested}}} node{{...on A{{{one}}}...on B{{id size}}id}}}}")
+    });
+    prop_oneof![nested, Just("{a{id}}".to_owned())]
+}
+
+proptest! {
+    #[test]
+    fn a_document_is_counted_with_at_least_the_bytes_that_it_takes(query in heavy()) {
+        let engine = engine();
+        let operation = engine.parse(asked(&query, json!({}))).expect("an operation");
+        let mut known = None;
+        let cost = measure(|| {
+            known = Some(operation.validate(engine.rules.of_schema()));
+        });
+        let weight = known.expect("validated").expect("valid").weight();
+        let weight = i64::try_from(weight).expect("a weight");
+        prop_assert!(weight >= cost.bytes_current, "{weight} for {cost:?}");
+        prop_assert!(weight <= 10 * cost.bytes_current, "{weight} for {cost:?}");
+    }
+}
+
+#[test]
+fn a_schema_without_mutations_or_subscriptions_has_an_engine() {
+    let engine = Engine::build(Query, async_graphql::EmptyMutation, EmptySubscription).finish();
+    assert!(!engine.sdl().contains("Mutation"), "{}", engine.sdl());
+}
