@@ -1,0 +1,124 @@
+//! What a request costs in instructions, counted by valgrind, and how many times
+//! the floor's: the same calls to DynamoDB by axum and the AWS SDK alone. Counts
+//! do not depend on what else the machine does.
+//!
+//! `cargo bench --bench instructions --no-default-features`
+//!
+//! Each workload runs in a process of its own, once with N requests and once with
+//! 2 N; the difference is what N requests cost, without the start. DynamoDB is a
+//! replay in place of the SDK's HTTP client, users are in the cache, and requests
+//! enter at the router, so HTTP/1.1 and sockets are not counted on either side.
+//! A ratio above the one in `ceilings.json` fails the run.
+
+mod dynamodb;
+mod floor;
+mod service;
+mod sign_in;
+
+use std::collections::BTreeMap;
+use std::process::{Command, ExitCode};
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::Request;
+use tower::ServiceExt;
+
+/// Requests of the shorter of two runs.
+const REQUESTS: u64 = 40;
+/// Requests that fill caches before any are counted.
+const WARM_UP: u64 = 5;
+const WORKLOADS: [&str; 3] = ["W1", "W2", "W3"];
+const CEILINGS: &str = include_str!("ceilings.json");
+
+type AnyError = Box<dyn std::error::Error + Send + Sync>;
+
+fn main() -> Result<ExitCode, AnyError> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["run", server, workload, requests] => {
+            run(server, workload, requests.parse()?)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        _ => compare(),
+    }
+}
+
+/// Counts every workload on both servers and compares the ratios with the ceilings.
+fn compare() -> Result<ExitCode, AnyError> {
+    let ceilings: BTreeMap<String, f64> = serde_json::from_str(CEILINGS)?;
+    let sign_in = sign_in::SignIn::start()?;
+    let mut exceeded = false;
+    println!("instructions per request      cruddur        floor   ratio  ceiling");
+    for workload in WORKLOADS {
+        let cruddur = instructions(&sign_in, "cruddur", workload)?;
+        let floor = instructions(&sign_in, "floor", workload)?;
+        let ratio = cruddur / floor;
+        let ceiling = *ceilings.get(workload).ok_or("a workload has no ceiling")?;
+        println!("{workload:<24}{cruddur:>13.0}{floor:>13.0}{ratio:>8.2}{ceiling:>9.2}");
+        exceeded |= ratio > ceiling;
+    }
+    if exceeded {
+        println!("a ratio is above its ceiling in benches/instructions/ceilings.json");
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Instructions of one request of a workload on a server.
+fn instructions(sign_in: &sign_in::SignIn, server: &str, workload: &str) -> Result<f64, AnyError> {
+    let count = |requests: u64| -> Result<f64, AnyError> {
+        let run = Command::new("valgrind")
+            .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+            .arg(std::env::current_exe()?)
+            .args(["run", server, workload, &requests.to_string()])
+            .envs(sign_in.environment())
+            .output()
+            .map_err(|error| format!("valgrind cannot be started: {error}"))?;
+        let report = String::from_utf8_lossy(&run.stderr);
+        let collected = report.lines().find_map(|line| {
+            let (_, count) = line.split_once("Collected : ")?;
+            count.trim().parse().ok()
+        });
+        collected
+            .filter(|_| run.status.success())
+            .ok_or_else(|| format!("{server} {workload} failed:\n{report}").into())
+    };
+    let (once, twice) = (count(REQUESTS)?, count(2 * REQUESTS)?);
+    Ok((twice - once) / f64::from(u32::try_from(REQUESTS)?))
+}
+
+/// Sends requests of a workload to a server in this process.
+fn run(server: &str, workload: &str, requests: u64) -> Result<(), AnyError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let router = match server {
+            "cruddur" => service::router().await?,
+            _ => floor::router(),
+        };
+        for number in 0..WARM_UP + requests {
+            let request = match server {
+                "cruddur" => service::request(workload, number)?,
+                _ => floor::request(workload, number)?,
+            };
+            let sent = send(&router, request).await;
+            // The first requests may run out of time: under valgrind they take seconds.
+            if number >= WARM_UP {
+                sent?;
+            }
+        }
+        Ok(())
+    })
+}
+
+async fn send(router: &Router, request: Request<Body>) -> Result<(), AnyError> {
+    let response = router.clone().oneshot(request).await?;
+    let status = response.status();
+    let body = to_bytes(response.into_body(), usize::MAX).await?;
+    let text = std::str::from_utf8(&body)?;
+    if !status.is_success() || text.contains("\"errors\"") || text.len() < 100 {
+        return Err(format!("{status}: {text}").into());
+    }
+    Ok(())
+}
