@@ -16,8 +16,8 @@ use clap::Args;
 use clap::builder::BoolishValueParser;
 
 use crate::auth::{IssuerUrl, Issuers, TokenUse, UserPoolId};
-use crate::graphql::{Api, Introspection, Limits, SendRate};
 use crate::messaging::{Bus, InvalidRedisUrl};
+use crate::schema::{Api, Introspection, Limits, SendRate};
 use crate::server::{Bounds, Documents, Graphiql, Origin, Origins};
 use crate::store::{DynamoDefault, DynamoTarget, InvalidAwsSetting, PoolSettings, Pooling};
 

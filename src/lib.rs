@@ -1,12 +1,12 @@
 //! Direct messages of the Cruddur app: a GraphQL API over DynamoDB and
 //! Postgres, behind Amazon Cognito.
 //!
-//! A request passes through [`server`] → [`graphql`] → [`messaging`] →
+//! A request passes through [`server`] → [`schema`] → [`messaging`] →
 //! [`store`], and each layer knows only the next; [`engine`] knows none of them:
 //!
 //! 1. [`server`] takes it from the network, has [`auth`] check its token, and
 //!    asks [`messaging`] for the viewer, the signed-in user.
-//! 2. [`engine`] parses, validates and executes it over the schema of [`graphql`],
+//! 2. [`engine`] parses, validates and executes it over the types of [`schema`],
 //!    whose objects wrap those of [`model`].
 //! 3. [`messaging`] holds the rules: who may see what, and how a message gets
 //!    into the table.
@@ -24,7 +24,7 @@ pub mod demo;
 pub mod dev;
 pub mod engine;
 pub mod environment;
-pub mod graphql;
+
 pub mod http_url;
 pub mod loopback;
 pub mod messaging;
@@ -33,6 +33,7 @@ pub mod model;
 #[path = "../tests/harness/random.rs"]
 #[allow(dead_code, reason = "the integration tests use more of it")]
 mod random;
+pub mod schema;
 pub mod server;
 pub mod store;
 pub mod telemetry;

@@ -1,4 +1,4 @@
-//! The HTTP server: routes, sockets, who calls, and the way down to `graphql`.
+//! The HTTP server: routes, sockets, who calls, and the way down to `schema`.
 
 mod accept;
 mod answered;
@@ -48,8 +48,8 @@ pub use origin::{InvalidOrigin, Origin};
 pub use serve::{Stopped, serve};
 
 use crate::auth::CognitoVerifier;
-use crate::graphql::{Api, SendRate};
 use crate::messaging::Messaging;
+use crate::schema::{Api, SendRate};
 use websocket::Crowd;
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

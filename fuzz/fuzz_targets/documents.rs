@@ -7,7 +7,7 @@
 
 use std::sync::LazyLock;
 
-use cruddur::graphql::{Api, GraphqlRequest, Introspection, Limits};
+use cruddur::schema::{Api, GraphqlRequest, Introspection, Limits};
 use libfuzzer_sys::fuzz_target;
 
 static API: LazyLock<Api> =

@@ -15,7 +15,7 @@ use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderValue, Request};
 use cruddur::auth::{CognitoVerifier, Issuers, TokenUse};
 use cruddur::clock::Clock;
-use cruddur::graphql::{Api, Introspection, Limits, SendRate};
+use cruddur::schema::{Api, Introspection, Limits, SendRate};
 use cruddur::messaging::{Bus, Directory, Messaging};
 use cruddur::server::{App, Bounds, Documents, Graphiql, Health, Origins, router};
 use cruddur::store::{DynamoTarget, MessageStore, UserStore, connect_dynamo};

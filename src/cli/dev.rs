@@ -21,9 +21,9 @@ use crate::config::{
 };
 use crate::demo;
 use crate::dev::{CLIENT_ID, DataDir, DevError, DynamoDb, Issuer, Postgres, SigningKey};
-use crate::graphql::{Api, Introspection, Limits, SendRate};
 use crate::http_url::shown;
 use crate::messaging::{Bus, Directory, Messaging};
+use crate::schema::{Api, Introspection, Limits, SendRate};
 use crate::server::{App, Bounds, Graphiql, Health, Origins, serve};
 use crate::store::{
     AwsService, DynamoTarget, MessageStore, NewTable, PoolSettings, TableStatus, UserStore,

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use super::CliError;
-use crate::graphql::{Api, Introspection, Limits};
+use crate::schema::{Api, Introspection, Limits};
 
 pub(super) fn run() -> Result<ExitCode, CliError> {
     super::output::print(&Api::new(Introspection::Authenticated, Limits::default()).sdl())?;

@@ -20,8 +20,8 @@ use crate::config::{
     ApiArgs, DatabaseArgs, DatabaseWaitArgs, EndpointArgs, LiveArgs, MetricsArgs, SignInArgs,
     StreamArgs, TableArgs,
 };
-use crate::graphql::Api;
 use crate::messaging::{Directory, Messaging};
+use crate::schema::Api;
 use crate::server::{App, Health, Stopped, serve};
 use crate::store::{
     DynamoDefault, DynamoTarget, MessageStore, TableStatus, UserStore, check_credentials,

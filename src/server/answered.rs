@@ -8,7 +8,7 @@ use axum::response::Response;
 use tokio::time::Instant;
 use tracing::Span;
 
-use crate::graphql::{Code, Operation};
+use crate::schema::{Code, Operation};
 use crate::telemetry::metrics::{self, Present, Thing};
 use crate::telemetry::{Origin, describe, fail, request_span};
 

@@ -8,8 +8,8 @@ use super::App;
 use super::refused::Refused;
 use crate::auth::{Caller, LONGEST_TOKEN, TokenError};
 use crate::clock::Clock;
-use crate::graphql::Code;
 use crate::messaging::{MessagingError, UserLoader, Viewer};
+use crate::schema::Code;
 
 /// Why an `Authorization` header gives no caller. Rejected tokens share one
 /// text, whatever is wrong with them; the log says more.

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::json::{InvalidJson, parse_json};
 use super::received::{Received, plain_id};
-use crate::graphql::{Api, Code, GraphqlRequest, refusal};
+use crate::schema::{Api, Code, GraphqlRequest, refusal};
 
 /// The most documents that are kept because a client sent them.
 const MOST_KEPT: u64 = 1000;

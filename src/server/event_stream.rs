@@ -24,8 +24,8 @@ use super::refused::{Errors, Refused};
 use super::serve::Lease;
 use super::websocket::{Crowd, Seat};
 use crate::auth::Caller;
-use crate::graphql::Code;
 use crate::model::UserId;
+use crate::schema::Code;
 use crate::telemetry::work_for;
 
 /// The media type.

@@ -13,7 +13,7 @@ use super::documents::ToKeep;
 use super::received::Received;
 use super::refused::Refused;
 use crate::auth::Caller;
-use crate::graphql::{Operation, Prepared, Session, timed_out};
+use crate::schema::{Operation, Prepared, Session, timed_out};
 
 /// How long a request may take.
 pub(super) const REQUEST_DEADLINE: Duration = Duration::from_secs(10);

@@ -25,7 +25,7 @@ use super::serve::Lease;
 use super::websocket::Crowd;
 use super::{App, request_id};
 use crate::auth::Caller;
-use crate::graphql::{Code, was_executed};
+use crate::schema::{Code, was_executed};
 use crate::telemetry::work_for;
 
 /// One GraphQL request, within the bounds of the server: how many at a time,

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::answered::FirstError;
-use crate::graphql::{Code, refusal};
+use crate::schema::{Code, refusal};
 
 /// A request that is refused as a whole.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! Documents that are named and not sent: Apollo's automatic persisted queries,
 //! and trusted documents.
 
-use cruddur::graphql::{Api, Introspection, Limits};
+use cruddur::schema::{Api, Introspection, Limits};
 use cruddur::server::Documents;
 use reqwest::Method;
 use serde_json::{Value, json};

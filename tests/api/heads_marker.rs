@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
-use cruddur::graphql::SendRate;
 use cruddur::model::User;
+use cruddur::schema::SendRate;
 use serde_json::{Value, json};
 
 use crate::adoption::FORMS;

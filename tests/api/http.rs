@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use cruddur::graphql::SendRate;
+use cruddur::schema::SendRate;
 use cruddur::server::Bounds;
 use reqwest::header::{ACCEPT, ALLOW, CONTENT_TYPE};
 use reqwest::{Method, Response};

@@ -2,7 +2,7 @@
 //! allocated: that is a measure of work as well, and the same on every machine.
 
 use allocation_counter::{AllocationInfo, measure};
-use cruddur::graphql::{Api, GraphqlRequest, Introspection, Limits};
+use cruddur::schema::{Api, GraphqlRequest, Introspection, Limits};
 use proptest::prelude::*;
 
 use crate::harness::random;

@@ -1,6 +1,6 @@
 //! The schema file.
 
-use cruddur::graphql::{Api, Introspection, Limits};
+use cruddur::schema::{Api, Introspection, Limits};
 
 #[test]
 fn the_schema_file_is_what_the_code_prints() {

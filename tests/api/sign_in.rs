@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cruddur::auth::TokenUse;
 use cruddur::dev::SigningKey;
-use cruddur::graphql::Introspection;
+use cruddur::schema::Introspection;
 use reqwest::header::AUTHORIZATION;
 use serde_json::{Value, json};
 

@@ -457,7 +457,7 @@ async fn what_goes_wrong_is_logged_under_the_id_of_its_request() {
             line["target"].as_str().is_some_and(|target| {
                 target.starts_with("cruddur::store")
                     || target.starts_with("cruddur::messaging")
-                    || target.starts_with("cruddur::graphql")
+                    || target.starts_with("cruddur::schema")
             })
         })
         .filter(|line| ids(line).next().is_none())

@@ -29,9 +29,9 @@ use std::time::Duration;
 use cruddur::auth::{CognitoVerifier, Issuers, TokenUse};
 use cruddur::clock::Clock;
 use cruddur::dev::{CLIENT_ID, DynamoDb, Issuer, SigningKey};
-use cruddur::graphql::{Api, Introspection, Limits, SendRate};
 use cruddur::messaging::{Bus, Directory, Messaging, SeededMessage, Viewer};
 use cruddur::model::{MessageBody, User};
+use cruddur::schema::{Api, Introspection, Limits, SendRate};
 use cruddur::server::{App, Bounds, Documents, Graphiql, Health, Origins, Stopped, serve};
 use cruddur::store::{
     AwsService, DynamoTarget, MessageStore, NewTable, NewUser, PoolSettings, UserStore,

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use tokio::time::timeout;
 
 use crate::auth::Caller;
-use crate::graphql::Code;
+use crate::schema::Code;
 use crate::server::App;
 use crate::server::caller::{CallerError, caller};
 use crate::server::execution::REQUEST_DEADLINE;

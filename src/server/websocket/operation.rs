@@ -16,7 +16,7 @@ use super::operations::Shared;
 use super::protocol::ServerMessage;
 use super::writer::{Outgoing, Ticket};
 use crate::auth::Caller;
-use crate::graphql::{Code, refusal, was_executed};
+use crate::schema::{Code, refusal, was_executed};
 use crate::server::answered::{Answering, Outcome};
 use crate::server::execution::{Begun, REQUEST_DEADLINE, TIME_TO_ANSWER};
 use crate::server::load::Load;

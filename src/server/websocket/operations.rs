@@ -11,7 +11,7 @@ use super::operation::{Asked, perform};
 use super::protocol::ServerMessage;
 use super::writer::{Outgoing, Running, Ticket};
 use crate::auth::Caller;
-use crate::graphql::{Code, refusal};
+use crate::schema::{Code, refusal};
 use crate::server::App;
 use crate::server::load::Load;
 use crate::server::received::Received;

@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use super::close::Close;
 use super::crowd::{Crowd, Seat};
 use crate::auth::Caller;
-use crate::graphql::Code;
+use crate::schema::Code;
 use crate::server::App;
 use crate::server::caller::{CallerError, caller_of, viewer};
 use crate::server::execution::REQUEST_DEADLINE;

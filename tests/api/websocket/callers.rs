@@ -1,7 +1,7 @@
 //! Who may open a socket, and as whom.
 
 use cruddur::clock::Clock;
-use cruddur::graphql::Introspection;
+use cruddur::schema::Introspection;
 use cruddur::server::Bounds;
 use reqwest::StatusCode;
 use serde_json::{Value, json};

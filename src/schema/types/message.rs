@@ -6,13 +6,13 @@ use async_graphql::{Context, ID, Object, SimpleObject};
 
 use super::{MessageGroup, User};
 use crate::engine::{Cost, FieldCost, InOrder, List};
-use crate::graphql::cursor::{Cursor, MessageCursor};
-use crate::graphql::error::ApiError;
-use crate::graphql::global_id::GlobalId;
-use crate::graphql::paging::PageInfo;
-use crate::graphql::scalars::{DateTime, Uuid};
-use crate::graphql::session::Session;
 use crate::model::{self, Page};
+use crate::schema::cursor::{Cursor, MessageCursor};
+use crate::schema::error::ApiError;
+use crate::schema::global_id::GlobalId;
+use crate::schema::paging::PageInfo;
+use crate::schema::scalars::{DateTime, Uuid};
+use crate::schema::session::Session;
 
 /// Wraps a message, with its group where that is known already.
 pub struct Message {

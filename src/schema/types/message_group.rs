@@ -6,14 +6,14 @@ use async_graphql::{Context, ID, Object, SimpleObject};
 
 use super::{Message, MessageConnection, User};
 use crate::engine::{FieldCost, InOrder, List};
-use crate::graphql::cursor::{Cursor, CursorArgument, MessageCursor, MessageGroupCursor};
-use crate::graphql::error::ApiError;
-use crate::graphql::global_id::GlobalId;
-use crate::graphql::paging::{PAGE, PageArgs, PageInfo};
-use crate::graphql::scalars::{DateTime, Uuid};
-use crate::graphql::session::Session;
 use crate::messaging::Freshness;
 use crate::model::{self, End, Page, UserId};
+use crate::schema::cursor::{Cursor, CursorArgument, MessageCursor, MessageGroupCursor};
+use crate::schema::error::ApiError;
+use crate::schema::global_id::GlobalId;
+use crate::schema::paging::{PAGE, PageArgs, PageInfo};
+use crate::schema::scalars::{DateTime, Uuid};
+use crate::schema::session::Session;
 
 /// Wraps a group as the viewer sees it.
 pub struct MessageGroup {

@@ -6,11 +6,11 @@ use async_graphql::{Context, ID, Object};
 
 use super::MessageGroup;
 use crate::engine::InOrder;
-use crate::graphql::error::ApiError;
-use crate::graphql::global_id::GlobalId;
-use crate::graphql::scalars::Uuid;
-use crate::graphql::session::Session;
 use crate::model;
+use crate::schema::error::ApiError;
+use crate::schema::global_id::GlobalId;
+use crate::schema::scalars::Uuid;
+use crate::schema::session::Session;
 
 /// Wraps a user.
 pub struct User(pub Arc<model::User>);

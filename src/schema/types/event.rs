@@ -6,11 +6,11 @@ use async_graphql::{Context, Object};
 
 use super::{MessageEdge, MessageGroup, MessageGroupEdge};
 use crate::engine::InOrder;
-use crate::graphql::cursor::{Cursor, EventCursor, MessageCursor};
-use crate::graphql::error::ApiError;
-use crate::graphql::session::Session;
 use crate::messaging::{Arrival, Freshness, Update};
 use crate::model::UserId;
+use crate::schema::cursor::{Cursor, EventCursor, MessageCursor};
+use crate::schema::error::ApiError;
+use crate::schema::session::Session;
 
 /// Wraps a message that has come, and whose groups are followed.
 pub struct MessageCreatedEvent {

@@ -6,10 +6,10 @@ use async_graphql::{Context, Interface, Object, SimpleObject, Union};
 
 use super::{MessageEdge, MessageGroup, MessageGroupEdge};
 use crate::engine::{InOrder, composite_type};
-use crate::graphql::error::ApiError;
-use crate::graphql::session::Session;
 use crate::messaging::Freshness;
 use crate::model::{self, MessageGroupId};
+use crate::schema::error::ApiError;
+use crate::schema::session::Session;
 
 /// A refusal that a person can do something about.
 #[derive(Interface)]
@@ -18,7 +18,7 @@ use crate::model::{self, MessageGroupId};
     ty = "&String",
     desc = "What is wrong and what would be right, in an English sentence for developers."
 ))]
-pub(in crate::graphql) enum Problem {
+pub(in crate::schema) enum Problem {
     InvalidMessageBody(InvalidMessageBody),
     MessageGroupNotFound(MessageGroupNotFound),
     ReceiverNotFound(ReceiverNotFound),
@@ -27,7 +27,7 @@ pub(in crate::graphql) enum Problem {
 
 /// What came of `createMessage`.
 #[derive(Union)]
-pub(in crate::graphql) enum CreateMessageResult {
+pub(in crate::schema) enum CreateMessageResult {
     CreateMessageSuccess(CreateMessageSuccess),
     InvalidMessageBody(InvalidMessageBody),
     MessageGroupNotFound(MessageGroupNotFound),
@@ -45,7 +45,7 @@ composite_type!(
 
 /// The message is sent.
 #[derive(SimpleObject)]
-pub(in crate::graphql) struct CreateMessageSuccess {
+pub(in crate::schema) struct CreateMessageSuccess {
     /// The message, with its place in its group.
     pub message_edge: InOrder<MessageEdge>,
     /// The group, with its new place among the viewer's.
@@ -54,7 +54,7 @@ pub(in crate::graphql) struct CreateMessageSuccess {
 
 /// What came of `markMessageGroupRead`.
 #[derive(Union)]
-pub(in crate::graphql) enum MarkMessageGroupReadResult {
+pub(in crate::schema) enum MarkMessageGroupReadResult {
     MarkMessageGroupReadSuccess(MarkMessageGroupReadSuccess),
     MessageGroupNotFound(MessageGroupNotFound),
 }
@@ -65,7 +65,7 @@ composite_type!(
 );
 
 /// Wraps the group that was marked.
-pub(in crate::graphql) struct MarkMessageGroupReadSuccess(pub MessageGroupId);
+pub(in crate::schema) struct MarkMessageGroupReadSuccess(pub MessageGroupId);
 
 /// The messages count as read, up to the one that was named.
 #[Object]
@@ -93,7 +93,7 @@ impl MarkMessageGroupReadSuccess {
 
 /// The body is empty, nothing but white space, or too long.
 #[derive(SimpleObject)]
-pub(in crate::graphql) struct InvalidMessageBody {
+pub(in crate::schema) struct InvalidMessageBody {
     /// What is wrong and what would be right, in an English sentence for
     /// developers.
     message: String,
@@ -115,7 +115,7 @@ impl From<model::InvalidMessageBody> for InvalidMessageBody {
 
 /// There is no such message group, or the viewer takes no part in it.
 #[derive(SimpleObject)]
-pub(in crate::graphql) struct MessageGroupNotFound {
+pub(in crate::schema) struct MessageGroupNotFound {
     /// What is wrong and what would be right, in an English sentence for
     /// developers.
     message: String,
@@ -130,7 +130,7 @@ impl Default for MessageGroupNotFound {
 
 /// Nobody has the handle.
 #[derive(SimpleObject)]
-pub(in crate::graphql) struct ReceiverNotFound {
+pub(in crate::schema) struct ReceiverNotFound {
     /// What is wrong and what would be right, in an English sentence for
     /// developers.
     message: String,
@@ -147,7 +147,7 @@ impl Default for ReceiverNotFound {
 
 /// The receiver is the viewer.
 #[derive(SimpleObject)]
-pub(in crate::graphql) struct CannotMessageYourself {
+pub(in crate::schema) struct CannotMessageYourself {
     /// What is wrong and what would be right, in an English sentence for
     /// developers.
     message: String,
