@@ -1,14 +1,15 @@
 //! Checks the table for inconsistencies.
 //!
-//! One item at a time, so that memory does not grow with the table and writers
-//! need not stop. The group of an item is read once, with eventually consistent
-//! reads (`group`). An item that fits it costs nothing more; one that does not is
-//! looked at again with strongly consistent reads of what it depends on. What
-//! concerns a whole group is found at one of its items alone: the head, or where
-//! there is none the newest of its rows, or its newest message.
+//! The check processes one item at a time, so memory use does not grow with the
+//! table and writers need not stop. The group of an item is read once, with
+//! eventually consistent reads (`group`). An item that is consistent with its
+//! group costs no further reads. For any other item, everything that it depends
+//! on is read again with strong consistency. A problem of a whole group is
+//! reported at only one of its items: the head; without a head, the newest of
+//! its rows; without rows, its newest message.
 //!
-//! What cannot be read counts as there: nothing is concluded from it, and
-//! nothing deleted.
+//! An item that cannot be read counts as present: nothing is concluded from its
+//! content, and nothing is deleted.
 
 mod ahead;
 mod attempt;
@@ -39,35 +40,35 @@ use finding::{Found, Remedy};
 use group::CheckedGroup;
 use repair::Repairer;
 
-/// How many groups are remembered as they were read: a few hundred bytes each.
+/// How many groups are cached as they were read, at a few hundred bytes each.
 const REMEMBERED_GROUPS: u64 = 50_000;
-/// How often a group that is being written to is looked at again, and how long
-/// it is let alone in between.
+/// How often a group that is being written to is read again, and the pause
+/// between two reads.
 const ATTEMPTS: usize = 20;
 const PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
 
 const TWO_GROUPS: &str = "which of the two groups counts is not known";
 
-/// Looks at items, and mends what is wrong with them.
+/// Checks items and repairs the problems that it finds.
 #[derive(Debug)]
 pub struct Inspector {
     messages: MessageStore,
     clock: Clock,
     repairer: Repairer,
-    /// Groups as they were read last.
+    /// Groups, as last read.
     groups: Cache<MessageGroupId, Arc<OnceCell<CheckedGroup>>>,
-    /// Groups that are repaired, one repair at a time: two at once would take
-    /// each other's rows for another group's.
+    /// A lock for each group under repair. Two concurrent repairs of one group
+    /// would mistake each other's rows for rows of another group.
     repairs: Cache<MessageGroupId, Arc<Mutex<()>>>,
-    /// Groups that have a head or a row, though something is wrong with them.
+    /// Groups that have a head or a row, even if the group is inconsistent.
     reachable: Cache<MessageGroupId, ()>,
     /// Groups that have a key ahead of the clock.
     ahead: Cache<MessageGroupId, Arc<AheadGroup>>,
 }
 
 impl Inspector {
-    /// Puts it over the store. `users` are asked for names that the table has
-    /// lost.
+    /// Creates an inspector for the table. `users` supplies names that the
+    /// table has lost.
     #[must_use]
     pub fn new(messages: MessageStore, users: Option<UserStore>, clock: Clock) -> Self {
         Self {
@@ -81,7 +82,7 @@ impl Inspector {
         }
     }
 
-    /// What is wrong at an item.
+    /// Returns the problems found at an item.
     pub async fn inspect(&self, item: ScannedItem) -> Result<Vec<Finding>, StoreError> {
         let found = match item.clone().read() {
             Err(cause) => {
@@ -96,7 +97,8 @@ impl Inspector {
             Ok(Stored::Sent | Stored::HeadsMarker) => Ok(Vec::new()),
         };
         let found = match found {
-            // It is found at the head itself.
+            // An unreadable head is reported when the scan reaches the head
+            // itself.
             Err(StoreError::Unreadable { .. }) => Vec::new(),
             found => found?,
         };
@@ -104,7 +106,8 @@ impl Inspector {
         Ok(findings.collect())
     }
 
-    /// The group of an item, which is read once for all of its items.
+    /// Returns the group of an item. The group is read once for all of its
+    /// items.
     async fn checked(
         &self,
         group: MessageGroupId,
@@ -115,7 +118,8 @@ impl Inspector {
         Ok(cell)
     }
 
-    /// Whether a row is as it has to be, by the reads of its group.
+    /// Returns whether a row is correct according to the cached reads of its
+    /// group.
     async fn fits(&self, group: MessageGroupId, row: &RowKey) -> Result<bool, StoreError> {
         let checked = self.checked(group).await?;
         Ok(checked.get().is_some_and(|group| group.has_row(row)))
@@ -137,7 +141,7 @@ impl Inspector {
         Ok(found)
     }
 
-    /// Repairs what was found, and reads it back.
+    /// Repairs a finding, and reads the result back.
     pub async fn mend(&self, finding: &Finding) -> Result<Result<(), Unmended>, StoreError> {
         let group = finding.group;
         let alone = group.map(|group| self.repairs.get_with(group, Arc::default));
@@ -267,9 +271,10 @@ impl Inspector {
         Ok(found)
     }
 
-    /// The key of the row that counts, where this one is still there beside it.
-    /// Head and row are read at one moment. A row at the newest message is not
-    /// beside anything: then it is the head that is wrong.
+    /// Returns the key of the owner's current row if this row still exists in
+    /// addition to it. Head and row are read in one transaction. A row at the
+    /// key of the newest message is not a duplicate; in that case the head is
+    /// wrong.
     async fn stands_beside(&self, row: &FoundRow) -> Result<Option<SortKey>, StoreError> {
         let key = row.row_key();
         let (head, found) = self.messages.find_head_and_row(row.group_id, &key).await?;
@@ -291,8 +296,8 @@ impl Inspector {
         Ok((!is_newest).then_some(head.last_message_key))
     }
 
-    /// Whether a row is the newest of its group's, so that the group is found
-    /// once.
+    /// Returns whether a row is the newest of its group's rows. A group without
+    /// a head is reported only at that row.
     async fn is_newest_row(&self, row: &FoundRow) -> Result<bool, StoreError> {
         let rows = self.messages.rows_of_group(row.group_id).await?;
         let place = |row: &FoundRow| (row.key.clone(), row.owner);
@@ -316,7 +321,7 @@ impl Inspector {
                 format!("{of} is an alias itself, of {other}"),
                 Remedy::Unknown("which group is meant is not known"),
             )],
-            // Where there are messages, their missing head is found at them.
+            // If the group has messages, its missing head is reported at them.
             None if !self.messages.newest(of).await?.is_absent() => Vec::new(),
             None => vec![found(
                 format!("there is no group {of}"),

@@ -11,7 +11,7 @@ use super::finding::{FindingKind, Found, Remedy};
 use crate::model::{Message, MessageGroupId, SortKey};
 use crate::store::{Consistency, StoreError};
 
-/// How far ahead a key can be by the difference of clocks alone.
+/// How far ahead a key can be because of clock skew alone.
 const TOLERANCE: TimeDelta = TimeDelta::seconds(10);
 
 /// A group that has a key ahead of the clock.
@@ -22,8 +22,9 @@ pub(super) struct AheadGroup {
 }
 
 impl Inspector {
-    /// Reports the group of a message that is ahead of the clock, once: at its
-    /// newest message. Costs one `Query` for each such group.
+    /// Reports the group of a message whose key is ahead of the clock. Each
+    /// group is reported once, at its newest message. This costs one `Query`
+    /// for each such group.
     pub(super) async fn group_ahead(&self, message: &Message) -> Result<Option<Found>, StoreError> {
         let Some(ahead) = self.ahead(&message.key) else {
             return Ok(None);
@@ -43,8 +44,10 @@ impl Inspector {
         Ok(Some(of_group(message.group_id, detail, remedy)))
     }
 
-    /// Reports a row of a group without a head that is ahead of the clock, and
-    /// of the group's newest message: the first write would come behind it.
+    /// Reports a row of a group without a head if the row's key is ahead of the
+    /// clock. The caller checks that the key is also later than the group's
+    /// newest message. The first write to the group would get a key after the
+    /// row's key.
     pub(super) fn row_ahead(
         &self,
         group: MessageGroupId,
@@ -61,8 +64,8 @@ impl Inspector {
         Ok(newest.await?.map(|newest| newest.key))
     }
 
-    /// How far ahead of the clock a key is, or the key that a new message would
-    /// get behind it.
+    /// Returns how far ahead of the clock a key is. If the key that a new
+    /// message would get after it is later, that key counts.
     fn ahead(&self, key: &SortKey) -> Option<String> {
         let now = self.clock.now();
         let Some(next) = SortKey::next(now, [key]) else {
@@ -73,8 +76,8 @@ impl Inspector {
     }
 }
 
-/// A finding of a group as a whole. Its key does not change with the newest
-/// message, so that it can be accepted once.
+/// Creates a finding about a group as a whole. Its key does not change with the
+/// newest message, so an operator has to accept it only once.
 fn of_group(group: MessageGroupId, detail: String, remedy: Remedy) -> Found {
     Found {
         key: Some(format!("MSG#{group}")),
@@ -82,7 +85,7 @@ fn of_group(group: MessageGroupId, detail: String, remedy: Remedy) -> Found {
     }
 }
 
-/// The two largest units of a time.
+/// Formats a duration in its two largest units.
 fn in_words(time: TimeDelta) -> String {
     let (days, hours, minutes) = (time.num_days(), time.num_hours(), time.num_minutes());
     match (days, hours, minutes) {

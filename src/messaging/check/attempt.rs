@@ -1,4 +1,4 @@
-//! Attempts at a repair, and what is learned from each.
+//! Attempts at a repair, and the facts learned from each attempt.
 
 use std::time::Duration;
 
@@ -6,36 +6,38 @@ use super::finding::Unmended;
 use crate::model::{Head, Message, MessageGroupId, SortKey};
 use crate::store::{Outcome, Refusal, RowKey};
 
-/// How long it pauses at first where the store is busy, and at most.
+/// The first and the longest pause between attempts while the store is
+/// throttling.
 const PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// What earlier attempts have found out.
+/// Facts that earlier attempts have established.
 #[derive(Default)]
 pub(super) struct Learned {
     /// Keys at which another group has a row.
     pub taken: Vec<SortKey>,
-    /// Rows that are another group's.
+    /// Rows that belong to another group.
     pub foreign: Vec<RowKey>,
     pub alias_taken: bool,
     pause: Duration,
-    /// Why the store put the last attempt off.
+    /// Why the store throttled the last attempt; `None` if it did not.
     pub throttled: Option<String>,
 }
 
-/// How an attempt has gone.
+/// Result of an attempt.
 pub(super) enum Attempt {
-    /// This is written.
+    /// The transaction was applied and wrote this.
     Done(Box<Written>),
-    /// There is more to do.
+    /// Another attempt is needed.
     Again,
     Failed(Unmended),
 }
 
-/// What a transaction has written, to be read back.
+/// Items that a transaction wrote or deleted, to be verified by reading them
+/// back.
 #[derive(Default)]
 pub(super) struct Written {
-    /// The head; `None` where it was deleted.
+    /// The head; `None` if it was deleted.
     pub head: Option<Head>,
     /// The message that the rows show.
     pub newest: Option<Message>,
@@ -45,12 +47,13 @@ pub(super) struct Written {
 }
 
 impl Learned {
-    /// Draws the conclusions of an attempt to write something.
+    /// Records the facts that follow from the outcome of an attempt, and
+    /// returns its result.
     pub fn learn(&mut self, outcome: Outcome, written: Written) -> Attempt {
         self.throttled = None;
         let refusals = match outcome {
             Outcome::Applied => return Attempt::Done(Box::new(written)),
-            // The next attempt is planned by what is there then.
+            // The next attempt is planned from a new read of the table.
             Outcome::Unknown(_) => Vec::new(),
             Outcome::Refused(refusals) => refusals,
         };
@@ -84,7 +87,8 @@ impl Learned {
     }
 }
 
-/// Gives up, since it would have to be guessed.
+/// Fails the repair because the correct content cannot be determined without
+/// guessing.
 pub(super) fn guess(why: &'static str) -> Attempt {
     Attempt::Failed(Unmended::WouldBeAGuess(why))
 }

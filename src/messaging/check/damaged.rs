@@ -1,5 +1,5 @@
-//! A damaged group, and the transaction that makes it whole. Nothing here
-//! reads or writes.
+//! A damaged group, and the transaction that repairs it. This module performs
+//! no I/O.
 
 use std::collections::BTreeMap;
 
@@ -9,10 +9,10 @@ use super::numbers::Numbers;
 use crate::model::{Head, Message, MessageGroupId, SortKey, User, UserId};
 use crate::store::{FoundRow, GroupRow, Move, Repair, RowKey};
 
-/// The most old rows that go in the transaction.
+/// Maximum number of old rows that the transaction deletes.
 const MOST_OLD_ROWS: usize = 20;
 
-/// A group as it was found.
+/// A group as it was read.
 pub(super) struct Damaged {
     pub id: MessageGroupId,
     pub head: Option<Head>,
@@ -24,8 +24,9 @@ pub(super) struct Damaged {
 }
 
 impl Damaged {
-    /// The repair, and rows that are too many for it. `others` is whom each
-    /// participant's row shows.
+    /// Plans the repair, and returns it with the rows that exceed the
+    /// transaction's limit. `others` contains, for each participant in order,
+    /// the other user that the participant's row shows.
     pub fn repair(
         mut self,
         others: Vec<User>,
@@ -67,8 +68,8 @@ impl Damaged {
         Ok((repair, surplus))
     }
 
-    /// Moves the newest message by a microsecond, where another group of one
-    /// of the two has its row at the same.
+    /// Moves the newest message to a later microsecond if another group of one
+    /// of the participants has its row at the same key.
     fn move_newest(&mut self, learned: &Learned) -> Result<Option<Move>, Unmended> {
         if !learned.taken.contains(&self.newest.key) {
             return Ok(None);
@@ -85,8 +86,9 @@ impl Damaged {
         Ok(Some(Move { from }))
     }
 
-    /// The head as the messages say it must be. What is read follows from the
-    /// head, or else from the rows; what nobody knows counts as unread.
+    /// Computes the head from the messages. The read counts come from the
+    /// existing head, or else from the rows; without either, a message counts
+    /// as unread.
     fn whole_head(&self) -> Head {
         let message_count = match self.numbers.gap {
             None => self.numbers.numbered,

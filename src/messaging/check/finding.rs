@@ -1,49 +1,52 @@
-//! What `check` finds.
+//! The findings of `check`.
 
 use std::fmt;
 
 use crate::model::{MessageGroupId, UserId};
 use crate::store::{RowKey, ScannedItem};
 
-/// What can be wrong.
+/// The kinds of problems that a check reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FindingKind {
-    /// An item that cannot be read, or is none of ours.
+    /// An item that cannot be read, or that this service does not write.
     UnreadableItem,
     /// A group whose newest key is ahead of the clock.
     FutureKey,
     /// Rows and messages, but no head.
     MissingHead,
-    /// Messages, but neither head nor rows.
+    /// Messages, but neither a head nor rows.
     UnreachableMessages,
     /// A head that disagrees with the messages.
     WrongHead,
-    /// A head without messages.
+    /// A head of a group without messages.
     HeadWithoutMessages,
     /// A participant without a row.
     MissingRow,
-    /// A row that does not show the newest message, or miscounts.
+    /// A row that does not show the newest message, or whose unread count is
+    /// wrong.
     StaleRow,
-    /// A row beside the one that counts.
+    /// A second row of an owner in the same group.
     DoubledRow,
-    /// A row of somebody who does not take part.
+    /// A row whose owner is not a participant of the group.
     StrangersRow,
     /// A row whose group has no messages.
     RowWithoutMessages,
-    /// An alias of a group that is not there.
+    /// An alias of a group that does not exist.
     AliasToNowhere,
-    /// A group of another uuid than its pair's, which leads nowhere.
+    /// A group whose uuid is not its pair's UUIDv5, and whose pair has no
+    /// alias.
     MissingAlias,
-    /// Numbers of messages that are not 1, 2, 3, ….
+    /// Messages whose `seq`s are not 1, 2, 3, ….
     GapInSeq,
-    /// A group that is written to all the time.
+    /// A group that was written to during every attempt to check it.
     NotChecked,
-    /// A marker that each group has a head, in a table where one has none.
+    /// The heads marker, in a table in which a group has no head or a pair has
+    /// no alias.
     WrongMarker,
 }
 
 impl FindingKind {
-    /// All of them, in the order in which they are counted up.
+    /// All kinds, in the order in which the summary lists them.
     pub const ALL: [Self; 16] = [
         Self::UnreadableItem,
         Self::FutureKey,
@@ -63,7 +66,7 @@ impl FindingKind {
         Self::WrongMarker,
     ];
 
-    /// Its name, as it is printed.
+    /// Returns the name of the kind, as it is printed.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -88,7 +91,8 @@ impl FindingKind {
 }
 
 impl FindingKind {
-    /// Whether what is found in detail changes without a change to the item.
+    /// Returns whether the detail of a finding can change while the item does
+    /// not.
     #[must_use]
     pub fn detail_varies(self) -> bool {
         matches!(self, Self::FutureKey | Self::NotChecked | Self::WrongMarker)
@@ -101,40 +105,40 @@ impl fmt::Display for FindingKind {
     }
 }
 
-/// Something that is not as it has to be.
+/// A problem found in the table.
 #[derive(Clone, Debug)]
 pub struct Finding {
-    /// What.
+    /// The kind of the problem.
     pub kind: FindingKind,
-    /// Key of the item at which it was found.
+    /// Key of the item at which the problem was found.
     pub key: String,
-    /// Which group it concerns.
+    /// The affected group, if there is one.
     pub group: Option<MessageGroupId>,
-    /// More, in words.
+    /// Description of the problem in detail.
     pub detail: String,
-    /// The item at which it was found, where mending deletes it.
+    /// The item at which the problem was found, if the repair deletes it.
     pub deletes: Option<ScannedItem>,
     pub(super) remedy: Remedy,
 }
 
 impl Finding {
-    /// Whether its repair makes the whole group right, and with it all else that
-    /// has this repair.
+    /// Returns whether its repair repairs the whole group, which includes all
+    /// other findings of the group with this repair.
     #[must_use]
     pub fn is_of_group(&self) -> bool {
         matches!(self.remedy, Remedy::Group(..))
     }
 }
 
-/// What was found at an item.
+/// A problem found at an item, before the key of the item is added.
 pub(super) struct Found {
     pub kind: FindingKind,
     pub group: Option<MessageGroupId>,
     pub detail: String,
     pub remedy: Remedy,
-    /// The item that it concerns, where that is another one of the group's.
+    /// The affected item, if it is another item of the same group.
     pub item: Option<ScannedItem>,
-    /// The key to report it under, where that is no item's.
+    /// The key to report the problem under, if it is not the key of an item.
     pub key: Option<String>,
 }
 
@@ -156,7 +160,7 @@ impl Found {
         }
     }
 
-    /// The finding, made at an item.
+    /// Converts the problem to a finding at `item`.
     pub fn at(self, item: &ScannedItem) -> Finding {
         let item = self.item.as_ref().unwrap_or(item);
         let deletes = matches!(
@@ -177,41 +181,44 @@ impl Found {
     }
 }
 
-/// What mends it.
+/// The repair of a finding.
 #[derive(Clone, Debug)]
 pub(super) enum Remedy {
-    /// Nothing, without guessing.
+    /// None: the correct content cannot be determined without guessing.
+    /// Contains the reason.
     Unknown(&'static str),
-    /// The group made whole; a row of it may be known that the index lacks.
+    /// Repair the whole group. The row, if given, is included even if the index
+    /// does not contain it.
     Group(MessageGroupId, Option<RowKey>),
-    /// The row of a stranger goes.
+    /// Delete a row whose owner is not a participant.
     StrangersRow(MessageGroupId, RowKey),
-    /// A row goes whose group has neither head nor messages.
+    /// Delete a row whose group has neither a head nor messages.
     Row(MessageGroupId, RowKey),
-    /// The pair's uuid gets an alias of their newest group.
+    /// Write an alias of the pair's newest group under the pair's uuid.
     MissingAlias(MessageGroupId, [UserId; 2]),
-    /// An alias goes whose group has neither head nor messages.
+    /// Delete an alias whose group has neither a head nor messages.
     Alias(MessageGroupId, MessageGroupId),
 }
 
-/// Why something was not mended.
+/// Why a finding was not repaired.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unmended {
-    /// There is nothing to conclude it from.
+    /// The correct content cannot be determined from the table.
     #[error("{0}")]
     WouldBeAGuess(&'static str),
-    /// Somebody wrote to the group all the time.
+    /// The group was written to during every attempt.
     #[error("the group was written to at the same time: run it again")]
     Busy,
-    /// The store had no capacity to spare.
+    /// The store throttled the repair.
     #[error("the table's capacity does not suffice: run it again ({0})")]
     Throttled(String),
-    /// The store acknowledged it, but does not show it.
+    /// The store acknowledged the write, but a read afterwards does not return
+    /// it.
     #[error(
         "the write was acknowledged, but a strongly consistent read afterwards does not show it"
     )]
     NotVisible,
-    /// The store will never take it.
+    /// The store rejected the write as invalid; a retry cannot succeed.
     #[error("it was refused: {0}")]
     Refused(String),
 }

@@ -1,31 +1,33 @@
-//! A group as a whole, looked at once for all of its items.
+//! A group as a whole, read once for all of its items.
 
 use super::head::{stale, wrong_head};
 use super::numbers::{Numbers, Walk};
 use crate::model::{Head, HeadRecord, Message, MessageGroupId, SortKey, UserId};
 use crate::store::{Consistency, FoundRow, MessageStore, RowKey, StoreError, Stored};
 
-/// What eventually consistent reads show of a group.
+/// State of a group according to eventually consistent reads.
 ///
-/// They cost half, and are made once for a group and not for each of its
-/// items. They may be of a second ago, or show a transaction half, so nothing
-/// wrong is concluded from them: an item that does not fit is looked at again
-/// by strongly consistent reads. Where everything fits, it did so at that time.
+/// These reads cost half as much as strongly consistent ones, and they are made
+/// once for each group and not for each of its items. They may be about a
+/// second old, or show only a part of a transaction, so a problem is never
+/// concluded from them: an item that is not consistent with them is checked
+/// again with strongly consistent reads. If everything is consistent, it was so
+/// at the time of the reads.
 #[derive(Debug)]
 pub(super) enum CheckedGroup {
     /// Head, rows and messages agree.
     Whole(Head),
-    /// Rows and messages, but no head: the group was written before there were
-    /// heads. The rows are in no order.
+    /// Rows and messages, but no head: the original wrote the group. The rows
+    /// are in no particular order.
     Headless(Vec<RowKey>),
-    /// Anything else.
+    /// Any other state.
     Unclear,
 }
 
 impl CheckedGroup {
-    /// Reads head, rows and all messages of a group: a `GetItem`, a `Query` on
-    /// the index, and a `Query` a megabyte; of a group without a head one
-    /// message.
+    /// Reads the head, the rows and all messages of a group. This costs one
+    /// `GetItem`, one `Query` on the index, and one `Query` for each megabyte
+    /// of messages. If the group has no head, only one message is read.
     pub async fn read(messages: &MessageStore, group: MessageGroupId) -> Result<Self, StoreError> {
         let head = match messages.find_head_as(group, Consistency::Eventual).await {
             Ok(Some(HeadRecord::AliasOf(_))) | Err(StoreError::Unreadable { .. }) => {
@@ -91,14 +93,15 @@ impl CheckedGroup {
         })
     }
 
-    /// Whether a row is as it has to be.
+    /// Returns whether a row is correct.
     pub fn has_row(&self, row: &RowKey) -> bool {
         match self {
             Self::Whole(head) => {
                 let mut rows = head.participants.iter();
                 rows.any(|owner| *row == RowKey::of_head(head, *owner))
             }
-            // The newest is where the group is found.
+            // The newest row is excluded, because the missing head is reported
+            // at it.
             Self::Headless(rows) => {
                 let newest = rows.iter().map(place).max();
                 row.is_canonical()
@@ -109,18 +112,19 @@ impl CheckedGroup {
         }
     }
 
-    /// Whether a reader finds the group.
+    /// Returns whether a reader can find the group.
     pub fn is_reachable(&self) -> bool {
         !matches!(self, Self::Unclear)
     }
 }
 
-/// The order of a group's rows.
+/// Sort key for the rows of a group: key, then owner.
 fn place(row: &RowKey) -> (SortKey, UserId) {
     (row.key.clone(), row.owner)
 }
 
-/// Whether each participant has one row, and it shows the newest message.
+/// Returns whether each participant has exactly one row, and both rows show the
+/// newest message.
 fn rows_fit(head: &Head, newest: &Message, rows: &[FoundRow]) -> bool {
     let expected = head.participants.map(|owner| RowKey::of_head(head, owner));
     let found: Vec<RowKey> = rows.iter().map(FoundRow::row_key).collect();

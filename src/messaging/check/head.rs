@@ -1,4 +1,4 @@
-//! A group with a head: whether head, rows and messages agree.
+//! Checks of a group with a head: head, rows and messages must agree.
 
 use super::finding::{FindingKind, Found, Remedy};
 use super::numbers::Numbers;
@@ -6,23 +6,24 @@ use super::{ATTEMPTS, Inspector, PAUSE};
 use crate::model::{Head, HeadRecord, Message, MessageGroupId, UserId};
 use crate::store::{FoundRow, GroupAtOnce, Newest, StoreError};
 
-/// A group while nobody wrote to it.
+/// A group as read while no write changed it.
 struct AtRest {
     head: Head,
     at_once: GroupAtOnce,
     newest: Newest,
 }
 
-/// Result of waiting for a group to be at rest.
+/// Result of reading a group without a concurrent write.
 enum Rest {
     Found(Box<AtRest>),
-    /// It has no head any more.
+    /// The group no longer has a head.
     Gone,
     Never,
 }
 
 impl Inspector {
-    /// What is wrong with a group that has a head, by strongly consistent reads.
+    /// Returns the problems of a group that has a head, found with strongly
+    /// consistent reads.
     pub(super) async fn head(&self, group: MessageGroupId) -> Result<Vec<Found>, StoreError> {
         let found = |kind, detail, remedy| Found::new(kind, Some(group), detail, remedy);
         let whole = || Remedy::Group(group, None);
@@ -79,7 +80,7 @@ impl Inspector {
         Ok(all)
     }
 
-    /// Whether the rows say the same of who takes part as the head does.
+    /// Returns whether the rows name the same participants as the head.
     async fn rows_confirm(
         &self,
         group: MessageGroupId,
@@ -92,7 +93,8 @@ impl Inspector {
         Ok(confirms(&rows, head.participants))
     }
 
-    /// A group's head, rows and newest message while nobody wrote to it.
+    /// Reads a group's head, rows and newest message, and retries if a write
+    /// changed the head in the meantime.
     async fn at_rest(&self, group: MessageGroupId) -> Result<Rest, StoreError> {
         for _ in 0..ATTEMPTS {
             let Some(HeadRecord::Head(head)) = self.messages.find_head(group).await? else {
@@ -116,8 +118,9 @@ impl Inspector {
         Ok(Rest::Never)
     }
 
-    /// Where the numbers up to `count` are not 1, 2, 3, …: looked at twice,
-    /// since a query may see a transaction half done.
+    /// Returns the first message whose `seq` breaks the sequence 1, 2, 3, … up
+    /// to `count`. The messages are read twice before a gap is reported,
+    /// because a `Query` can return only a part of a transaction.
     async fn gap(&self, group: MessageGroupId, count: u64) -> Result<Option<String>, StoreError> {
         let first = Numbers::read(&self.messages, group, count).await?;
         if first.gap.is_none() {
@@ -127,9 +130,10 @@ impl Inspector {
     }
 }
 
-/// Whether rows name these two participants, and nobody else beside one of
-/// them. The original let anyone write to a group, so a message of a third user
-/// does not show that the head is wrong; rows that name one do.
+/// Returns whether the participants' rows show exactly these two participants.
+/// The original allowed any user to write to a group, so a message from a third
+/// user does not prove that the head is wrong; a row that shows a third user
+/// does.
 pub(super) fn confirms(rows: &[FoundRow], participants: [UserId; 2]) -> bool {
     let [one, other] = participants;
     let of_participants = || rows.iter().filter(|row| participants.contains(&row.owner));
@@ -164,7 +168,7 @@ pub(super) fn wrong_head(head: &Head, newest: &Message) -> Option<String> {
         .then(|| format!("{most} are read of {} messages", head.message_count))
 }
 
-/// What a row gets wrong.
+/// Describes what is wrong with a row; `None` if the row is correct.
 pub(super) fn stale(row: &FoundRow, head: &Head, newest: &Message) -> Option<String> {
     if !row.row_key().is_canonical() {
         return Some("its uuids are not in lower case with hyphens".to_owned());

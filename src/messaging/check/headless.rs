@@ -1,4 +1,4 @@
-//! A group without a head: what else is wrong with it.
+//! Checks of a group without a head, beyond the missing head.
 
 use std::collections::BTreeSet;
 
@@ -7,19 +7,20 @@ use super::numbers::two;
 use crate::model::{Message, MessageGroupId, UserId};
 use crate::store::{FoundRow, ScannedItem, Stored};
 
-/// A row, and the item that it is read from.
+/// A row, and the item that it was read from.
 type Row = (FoundRow, ScannedItem);
 
-/// What the missing head hides: rows beside the one that counts, rows that do
-/// not show the newest message, and participants without a row. The repair of
-/// the group repairs them as well.
+/// Returns the problems that exist in addition to the missing head: duplicate
+/// rows, rows that do not show the newest message, and participants without a
+/// row. The repair of the group also repairs them.
 pub(super) fn hidden(
     group: MessageGroupId,
     items: Vec<ScannedItem>,
     newest: &Message,
 ) -> Vec<Found> {
     let row = |item: ScannedItem| match item.clone().read() {
-        // One whose uuids are stored in another form is found by itself.
+        // A row whose uuids are stored in another form is reported at its own
+        // item.
         Ok(Stored::GroupRow(row)) if row.row_key().is_canonical() => Some((row, item)),
         _ => None,
     };

@@ -1,5 +1,5 @@
-//! What the marker of the table says: each row's group has a head, and each
-//! pair's uuid leads to their group.
+//! Checks of the heads marker. The marker states that the group of each row has
+//! a head, and that each pair's uuid leads to the pair's group.
 
 use super::Inspector;
 use super::finding::{Finding, FindingKind, Found, Remedy};
@@ -7,12 +7,13 @@ use crate::model::{Head, MessageGroupId};
 use crate::store::{Consistency, StoreError};
 
 impl FindingKind {
-    /// What must not be in a table that is marked.
+    /// Kinds of findings that contradict the heads marker.
     pub const CONTRADICT_MARKER: [Self; 2] = [Self::MissingHead, Self::MissingAlias];
 }
 
 impl Finding {
-    /// A marker in a table that has so many findings against it.
+    /// Creates the finding that the table has the heads marker although `count`
+    /// findings contradict it.
     #[must_use]
     pub fn wrong_marker(count: u64) -> Self {
         Self {
@@ -30,10 +31,12 @@ impl Finding {
 }
 
 impl Inspector {
-    /// A pair whose uuid leads nowhere, though they have this group: one
-    /// eventually consistent `GetItem` for a group of another uuid than the
-    /// pair's; where that finds nothing, a strongly consistent one and the rows of
-    /// both.
+    /// Reports a pair whose uuid has neither a head nor an alias although this
+    /// group is theirs.
+    ///
+    /// For a group whose uuid is not the pair's, this costs one eventually
+    /// consistent `GetItem`. If that finds nothing, it costs one strongly
+    /// consistent `GetItem` and a read of both users' rows.
     pub(super) async fn missing_alias(
         &self,
         group: MessageGroupId,
@@ -50,7 +53,8 @@ impl Inspector {
                 return Ok(None);
             }
         }
-        // Otherwise it is the head that is wrong about who takes part.
+        // If the two users share no row, the participants in the head are
+        // wrong.
         if self.messages.rows_of_pair(one, other).await?.is_empty() {
             return Ok(None);
         }

@@ -1,32 +1,32 @@
-//! The numbers of a group's messages: 1, 2, 3, … in the order of their keys.
+//! The `seq`s of a group's messages: 1, 2, 3, … in the order of their keys.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{Message, MessageGroupId, SortKey, User, UserId};
 use crate::store::{Consistency, MessageStore, ScanPosition, StoreError, Stored};
 
-/// How many senders are remembered: there should be two.
+/// Maximum number of senders that are recorded; a group should have two.
 const MOST_SENDERS: usize = 8;
 
-/// What a walk over a group's messages has seen.
+/// Facts collected while a group's messages are read in order.
 #[derive(Debug, Default)]
 pub(super) struct Numbers {
-    /// How many messages have a number.
+    /// Number of messages that have a `seq`.
     pub numbered: u64,
-    /// The first place where the numbers are wrong, in words.
+    /// Description of the first wrong `seq`.
     pub gap: Option<String>,
-    /// Whether there are messages that cannot be read.
+    /// Whether the group has messages that cannot be read.
     pub unreadable: bool,
-    /// Who has sent them, as of their newest; of a few people at most.
+    /// The senders, as recorded in the newest message of each; at most eight.
     pub senders: BTreeMap<UserId, User>,
 }
 
-/// A message whose number is wrong, and the right one.
+/// Key of a message with a wrong `seq`, and the correct `seq`.
 pub(super) type Renumbered = (SortKey, u64);
 
 impl Numbers {
-    /// Walks all messages of a group, of which those numbered beyond `count`
-    /// are newer than the walk.
+    /// Reads all messages of a group. Messages with a `seq` above `count` were
+    /// written after the read began and are ignored.
     pub async fn read(
         messages: &MessageStore,
         group: MessageGroupId,
@@ -45,18 +45,19 @@ impl Numbers {
         Ok(numbers)
     }
 
-    /// The two who have sent them all, if they are two.
+    /// Returns the two senders; `None` if the messages do not have exactly two.
     pub fn pair(&self) -> Option<[UserId; 2]> {
         two(self.senders.keys().copied().collect())
     }
 
-    /// The message with its right number, where it has another.
+    /// Adds the next message. Returns its key and its correct `seq` if its
+    /// stored `seq` is wrong.
     pub fn take(&mut self, message: &Message) -> Option<Renumbered> {
         let sender = &message.sender;
         if self.senders.len() < MOST_SENDERS || self.senders.contains_key(&sender.id) {
             self.senders.insert(sender.id, sender.clone());
         }
-        // The original's messages have none, and come first.
+        // The original's messages have no `seq` and precede all others.
         if message.seq == 0 && self.numbered == 0 {
             return None;
         }
@@ -72,7 +73,7 @@ impl Numbers {
     }
 }
 
-/// Goes over a group's messages, oldest first, a page at a time.
+/// Iterates over a group's messages, oldest first, one page at a time.
 pub(super) struct Walk {
     group: MessageGroupId,
     consistency: Consistency,
@@ -80,11 +81,11 @@ pub(super) struct Walk {
     goes_on: bool,
 }
 
-/// Some messages of a group.
+/// One page of a group's messages.
 pub(super) struct Stretch {
-    /// Those that can be read.
+    /// The messages that can be read.
     pub messages: Vec<Message>,
-    /// Whether there are others.
+    /// Whether the page has items that cannot be read.
     pub unreadable: bool,
 }
 
@@ -120,7 +121,7 @@ impl Walk {
     }
 }
 
-/// A set's members, if there are two.
+/// Returns the members of a set that has exactly two.
 pub(super) fn two(users: BTreeSet<UserId>) -> Option<[UserId; 2]> {
     <[UserId; 2]>::try_from(users.into_iter().collect::<Vec<_>>()).ok()
 }

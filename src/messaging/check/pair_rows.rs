@@ -1,4 +1,4 @@
-//! The rows that two users share, each user's read once in a run.
+//! The rows that two users share. Each user's rows are read once in a run.
 
 use std::sync::Arc;
 
@@ -8,17 +8,19 @@ use tokio::sync::Mutex;
 use crate::model::UserId;
 use crate::store::{FoundRow, MessageStore, StoreError};
 
-/// How many rows are kept, of all users together: a few hundred bytes each.
+/// Maximum number of cached rows of all users together, at a few hundred bytes
+/// each.
 const KEPT_ROWS: u64 = 100_000;
-/// How many users' reads can wait for each other.
+/// Maximum number of users for which concurrent reads wait for each other.
 const USERS: u64 = 10_000;
 
-/// Reads and keeps users' rows.
+/// A cache of users' rows.
 ///
-/// A repair has to know all rows that two users share. A walk over a user's
-/// rows for each of their groups would cost the square of their number. A kept
-/// row may have moved since: then its group has a head, and the transaction,
-/// whose condition is that there is none, changes nothing.
+/// A repair needs all rows that two users share. Reading all of a user's rows
+/// once for each of the user's groups would cost the square of the number of
+/// groups. A cached row may have moved since it was read. In that case its
+/// group has a head, and the transaction does not change anything, because its
+/// condition is that there is no head.
 #[derive(Debug)]
 pub(super) struct PairRows {
     rows: Cache<UserId, Arc<Vec<FoundRow>>>,
@@ -39,7 +41,7 @@ impl PairRows {
         }
     }
 
-    /// The rows of either that name the other, newest first.
+    /// Returns the rows of each user that name the other user, newest first.
     pub async fn read(
         &self,
         messages: &MessageStore,
@@ -53,7 +55,7 @@ impl PairRows {
         Ok(rows)
     }
 
-    /// Forgets two users' rows, so that they are read anew.
+    /// Removes two users' rows from the cache, so that they are read again.
     pub fn forget(&self, users: [UserId; 2]) {
         for user in users {
             self.rows.invalidate(&user);
@@ -72,7 +74,7 @@ impl PairRows {
         }
         let mut rows = messages.rows_of_owner(owner).await?;
         for row in &mut rows {
-            // Only where they stand is asked.
+            // Only the keys and users of the rows are needed.
             row.body = String::new();
         }
         let rows = Arc::new(rows);

@@ -1,8 +1,8 @@
-//! Making a damaged group whole, by what its messages say.
+//! Repairs of damaged groups, computed from their messages.
 //!
-//! Messages are the truth: head and rows follow from them. Everything is one
-//! transaction with the head's version as its condition, as every write is, so
-//! that writers need not stop.
+//! The messages are the source of truth; head and rows are derived from them.
+//! As with every write, a repair is one transaction with a condition on the
+//! head's version, so writers need not stop.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,15 +18,16 @@ use crate::store::{
     Consistency, FoundRow, MessageStore, Newest, Outcome, RowKey, StoreError, UserStore,
 };
 
-/// How often a repair is planned anew.
+/// Maximum number of attempts at a repair; each attempt is planned from new
+/// reads.
 const ATTEMPTS: usize = 20;
-/// The most messages that are numbered anew in one transaction.
+/// Maximum number of messages whose `seq` is corrected in one transaction.
 const MOST_NUMBERS: usize = 90;
 
 const NO_PAIR: &str = "who takes part in the group is not known";
 const UNREADABLE: &str = "a message of the group cannot be read";
 
-/// Makes groups whole.
+/// Repairs groups.
 #[derive(Debug)]
 pub(super) struct Repairer {
     messages: MessageStore,
@@ -43,7 +44,8 @@ impl Repairer {
         }
     }
 
-    /// Makes a group whole. The index may lack a row that is known.
+    /// Repairs a group. `known` is a row of the group that the index may not
+    /// contain.
     pub async fn mend(
         &self,
         group: MessageGroupId,
@@ -55,7 +57,8 @@ impl Repairer {
             let attempt = Box::pin(self.attempt(group, known, kind, &mut learned));
             match attempt.await? {
                 Attempt::Done(mut written) => {
-                    // A duplicate that could not be deleted is no repair.
+                    // The repair of a duplicate row succeeds only if the row is
+                    // deleted.
                     let doubled = known.filter(|_| kind == FindingKind::DoubledRow);
                     written.gone.extend(doubled.cloned());
                     let is_visible = self.is_visible(group, &written).await?;
@@ -90,7 +93,7 @@ impl Repairer {
         let Some(newest) = message else {
             return match head {
                 _ if unreadable_behind => Ok(guess(UNREADABLE)),
-                // Somebody else has been at it.
+                // Another writer or repair has changed the group.
                 None => Ok(Attempt::Failed(Unmended::Busy)),
                 Some(head) => self.delete_empty(group, &head, &rows, learned).await,
             };
@@ -104,7 +107,8 @@ impl Repairer {
                 .senders
                 .keys()
                 .any(|sender| !head.participants.contains(sender));
-            // Their rows say who takes part, whoever else has written to them.
+            // If the rows confirm the participants, a message from another
+            // sender does not contradict the head.
             if stranger && !confirms(&rows, head.participants) {
                 return Ok(guess(NO_PAIR));
             }
@@ -155,15 +159,16 @@ impl Repairer {
             self.pair_rows.forget(participants);
         }
         Ok(match learned.learn(outcome, written) {
-            // With a head there is now a version to number under.
+            // The group now has a head, so the messages can be numbered with a
+            // condition on its version.
             Attempt::Done(_) if has_gap => Attempt::Again,
             attempt => attempt,
         })
     }
 
-    /// Whether strongly consistent reads show what was written: rows that went
-    /// away are gone, and head, rows and alias are there. A head that has moved
-    /// on was written by somebody who had read ours.
+    /// Returns whether strongly consistent reads show the written state:
+    /// deleted rows are absent, and head, rows and alias are present. If the
+    /// head has a later version, its writer had read the version written here.
     async fn is_visible(
         &self,
         group: MessageGroupId,
@@ -206,7 +211,8 @@ impl Repairer {
                     && found.row_key() == row
             });
         }
-        // Behind the rows: as long as it is ours, so are they.
+        // The head is read after the rows: while its version is unchanged, so
+        // are the rows.
         Ok(match self.messages.find_head(group).await? {
             Some(HeadRecord::Head(found)) if found.version == head.version => rows_are_there,
             Some(HeadRecord::Head(found)) => found.version > head.version,
@@ -214,8 +220,9 @@ impl Repairer {
         })
     }
 
-    /// Deletes what is left of a group without messages. Head and message are
-    /// read at one moment first: a message may be on its way.
+    /// Deletes the remaining items of a group without messages. First, head and
+    /// message are read in one transaction, because a message may be written
+    /// concurrently.
     async fn delete_empty(
         &self,
         group: MessageGroupId,
@@ -247,8 +254,8 @@ impl Repairer {
         Ok(learned.learn(outcome, written))
     }
 
-    /// Gives all messages their right numbers, in one walk. What is read stays
-    /// read, and nothing becomes read: each read count follows its message.
+    /// Corrects the `seq` of all messages in one pass. Read messages stay read
+    /// and unread messages stay unread: each read count follows its message.
     async fn renumber(
         &self,
         group: MessageGroupId,
@@ -291,13 +298,13 @@ impl Repairer {
             .renumber(group, expected_version, &head, &[])
             .await;
         Ok(match learned.learn(outcome, Written::default()) {
-            // The rows count what is unread, and have to follow.
+            // The rows contain unread counts and must be updated as well.
             Attempt::Done(_) => Attempt::Again,
             attempt => attempt,
         })
     }
 
-    /// All rows of a group that can be found, newest first.
+    /// Returns all rows of a group that can be found, newest first.
     async fn rows(
         &self,
         group: MessageGroupId,
@@ -363,8 +370,9 @@ impl Repairer {
         }))
     }
 
-    /// The pair's own uuid, where this is the group that it has to lead to:
-    /// the one whose row is the newest that the two share.
+    /// Returns the pair's own uuid if it should become an alias of this group,
+    /// that is, if this group has the newest of the rows that the two users
+    /// share.
     async fn alias(
         &self,
         group: MessageGroupId,
@@ -379,8 +387,8 @@ impl Repairer {
         Ok(newest.is_none_or(|newest| newest == group).then_some(pair))
     }
 
-    /// The participant that an owner's row has to show: by the copy in a row
-    /// or in a message, or else by Postgres.
+    /// Returns the participant that an owner's row must show: from the copy in
+    /// a row or a message, or else from Postgres.
     async fn other_user(
         &self,
         owner: UserId,
@@ -401,8 +409,8 @@ impl Repairer {
         }
     }
 
-    /// Deletes the row of somebody who does not take part, unless they have
-    /// sent one of the messages: then it is the head that may be wrong.
+    /// Deletes a row whose owner is not a participant. If the owner has sent
+    /// one of the messages, the head may be wrong and the row is kept.
     pub async fn delete_strangers(
         &self,
         group: MessageGroupId,
@@ -416,7 +424,7 @@ impl Repairer {
         self.is_gone(group, row).await
     }
 
-    /// Deletes a row whose group has neither head nor messages.
+    /// Deletes a row whose group has neither a head nor messages.
     pub async fn delete_row(
         &self,
         group: MessageGroupId,
@@ -431,7 +439,8 @@ impl Repairer {
             match learned.learn(outcome, Written::default()) {
                 Attempt::Done(_) => return self.is_gone(group, row).await,
                 Attempt::Failed(why) => return Ok(Err(why)),
-                // It has a head by now, or is another group's.
+                // The group now has a head, or the row belongs to another
+                // group.
                 Attempt::Again if learned.throttled.is_none() => return Ok(Err(Unmended::Busy)),
                 Attempt::Again => learned.pause().await,
             }
@@ -439,7 +448,7 @@ impl Repairer {
         Ok(Err(learned.out_of_attempts()))
     }
 
-    /// Makes a pair's uuid lead to their newest group.
+    /// Writes an alias of the pair's newest group under the pair's uuid.
     pub async fn write_alias(
         &self,
         pair: MessageGroupId,
@@ -457,7 +466,7 @@ impl Repairer {
             match learned.learn(outcome, Written::default()) {
                 Attempt::Failed(why) => return Ok(Err(why)),
                 Attempt::Again if !learned.alias_taken => learned.pause().await,
-                // It is there, by us or by somebody else.
+                // The alias exists, written here or by another writer.
                 Attempt::Done(_) | Attempt::Again => {
                     let is_there = self.messages.find_head(pair).await?.is_some();
                     return Ok(is_there.then_some(()).ok_or(Unmended::NotVisible));
@@ -467,7 +476,7 @@ impl Repairer {
         Ok(Err(learned.out_of_attempts()))
     }
 
-    /// Deletes an alias of a group that has neither head nor messages.
+    /// Deletes an alias whose group has neither a head nor messages.
     pub async fn delete_alias(
         &self,
         alias: MessageGroupId,
@@ -489,7 +498,7 @@ impl Repairer {
         )
     }
 
-    /// Whether a row that was deleted is gone.
+    /// Returns success if a deleted row is absent.
     async fn is_gone(
         &self,
         group: MessageGroupId,
@@ -500,7 +509,8 @@ impl Repairer {
     }
 }
 
-/// The two whom rows are of and about, if they all agree.
+/// Returns the two users that are owner or other user in all rows; `None` if
+/// the rows name more or fewer users.
 fn pair_of(rows: &[FoundRow]) -> Option<[UserId; 2]> {
     let users = rows.iter().flat_map(|row| [row.owner, row.other_user.id]);
     two(users.collect::<BTreeSet<_>>())
