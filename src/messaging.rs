@@ -1,9 +1,10 @@
-//! The rules: who may see what, and how a message gets into the table.
+//! The business rules: which groups and messages a user may see, and how a
+//! message is written to the table.
 //!
-//! Reading is in `reading`, creating a message in `writing`. Each group that
-//! is written to has a task of its own (`writer`), which plans transactions
-//! (`plan`), sends them, finds out what came of them, and tells those who
-//! follow the group (`live`).
+//! `reading` contains the reads and `writing` creates a message. Each group
+//! that is being written to has its own task (`writer`). The task plans
+//! transactions (`plan`), sends them, determines their outcome and publishes
+//! what it committed to the group's subscribers (`live`).
 
 mod adoption;
 mod batch;
@@ -51,12 +52,13 @@ use crate::store::MessageStore;
 use heads_marker::HeadsMarker;
 use queue::Writers;
 
-/// How many groups' participants are remembered, and for how long. They never
-/// change; a group that is absent is never remembered.
+/// Size and time to idle of the cache of groups' participants. Participants
+/// never change; the absence of a group is never cached.
 const REMEMBERED_GROUPS: u64 = 100_000;
 const REMEMBER_FOR: Duration = Duration::from_hours(1);
 
-/// The messages of all users: what the API and the commands are made from.
+/// The messages of all users. The API and the operator commands are built on
+/// it.
 #[derive(Clone, Debug)]
 pub struct Messaging {
     messages: MessageStore,
@@ -69,7 +71,8 @@ pub struct Messaging {
 }
 
 impl Messaging {
-    /// Puts the rules over the stores. What is written is told on the bus.
+    /// Creates the business rules over the stores. Every committed write is
+    /// published on `bus`.
     #[must_use]
     pub fn new(messages: MessageStore, directory: Directory, clock: Clock, bus: Bus) -> Self {
         let marker = HeadsMarker::new(messages.clone());
@@ -92,7 +95,7 @@ impl Messaging {
         }
     }
 
-    /// A loader of users for one request.
+    /// Returns a loader of users for one request.
     #[must_use]
     pub fn user_loader(&self) -> UserLoader {
         self.directory.loader()

@@ -1,5 +1,5 @@
-//! Groups that have no head: new ones, and those that were written before
-//! there were heads, which the first write adopts.
+//! Groups without a head: new groups, and groups that the original wrote, which
+//! their first write adopts.
 
 use super::heads_marker::HeadsMarker;
 use super::plan::{Draft, GroupState};
@@ -7,19 +7,21 @@ use super::queue::OtherGroup;
 use crate::model::{MessageGroupId, SortKey};
 use crate::store::{Consistency, FoundRow, MessageStore, StoreError};
 
-/// What is found where a group has no head.
+/// Result of reading a group that has no head.
 pub(super) enum Headless {
-    /// This is what the first write of the group has to know.
+    /// The state on which the first write of the group is planned.
     State(GroupState),
-    /// The pair's messages are kept in another group.
+    /// The pair's messages are in another group.
     KeptIn(OtherGroup),
 }
 
-/// Looks at both users' rows, by strongly consistent walks, newest wins.
+/// Reads the rows of both users with strongly consistent queries; the newest
+/// row determines the group.
 ///
-/// In a marked table a pair whose uuid leads nowhere has no group, and nothing is
-/// read. The rows are read once: they change only together with a head, so those
-/// that are `known` are right as long as there is none.
+/// In a table with the heads marker, a pair whose uuid has neither head nor
+/// alias has no group, and nothing is read. The rows are read once: rows change
+/// only together with a head, so `known` rows are correct while the group has
+/// no head.
 pub(super) async fn headless(
     messages: &MessageStore,
     marker: &HeadsMarker,

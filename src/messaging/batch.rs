@@ -1,4 +1,4 @@
-//! What is being written in one transaction, and how far it is.
+//! The messages that one transaction writes, and the state of its attempts.
 
 use std::time::Duration;
 
@@ -13,17 +13,20 @@ use crate::model::{MessageGroupId, MessageId};
 use crate::store::{Commit, FoundRow, Sent, StoreError};
 use crate::telemetry::metrics;
 
-/// For how long an attempt is settled that nobody waits for any more.
+/// How long, from the start of the batch, an attempt with an unknown outcome is
+/// resolved even if no request waits for it.
 const SETTLE_FOR: Duration = Duration::from_secs(30);
 
-/// Messages that are to share a transaction.
+/// Messages to be written in one transaction.
 pub(super) struct Batch {
     pub jobs: Vec<Job>,
-    /// A uuid that is to lead to the group, until it does.
+    /// Uuid for which the next transaction writes an alias of the group; `None`
+    /// when no alias is needed.
     pub alias: Option<MessageGroupId>,
-    /// Attempts on one version of which nobody knows what came of them.
+    /// Attempts whose outcome is unknown. At most one attempt on each version
+    /// can apply.
     pub unsettled: Vec<Commit>,
-    /// The pair's rows, read once where the group has no head.
+    /// The pair's rows, read once if the group has no head.
     rows: Option<Vec<FoundRow>>,
     pauses: Pauses,
     began: Instant,
@@ -42,15 +45,17 @@ impl Batch {
         }
     }
 
-    /// Whether there is something left to do: somebody waits, or an attempt is
-    /// to be settled and was not for too long.
+    /// Returns whether there is work left: a request is still within its
+    /// deadline, or an attempt has an unknown outcome and the time limit for
+    /// resolving it has not passed.
     pub fn goes_on(&self) -> bool {
         let settling = !self.unsettled.is_empty() && self.began.elapsed() < SETTLE_FOR;
         settling || self.jobs.iter().any(in_time)
     }
 
-    /// What a request has read. Not once an attempt has to be settled: it was
-    /// read before that.
+    /// Takes the newest head that a request has read. Returns `None` while the
+    /// outcome of an attempt is unknown, because such a head was read before
+    /// the attempt.
     pub fn given_state(&mut self) -> Option<GroupState> {
         let heads = self.jobs.iter_mut().filter_map(|job| job.known.head.take());
         let newest = heads.max_by_key(|head| head.version);
@@ -59,7 +64,8 @@ impl Batch {
             .map(GroupState::of_head)
     }
 
-    /// The first message, and the rows of its pair as far as they were read.
+    /// Returns the first message, and the rows of its pair if they have been
+    /// read.
     pub fn draft_and_rows(&mut self) -> Option<(&Draft, &mut Option<Vec<FoundRow>>)> {
         let mut given = self.jobs.iter_mut();
         let given = given.find_map(|job| job.known.rows.take());
@@ -68,8 +74,9 @@ impl Batch {
         Some((&first.draft, &mut self.rows))
     }
 
-    /// Before an attempt: leaves out whoever has given up, or is out of time
-    /// and was not attempted yet. False when nobody is left who waits.
+    /// Prepares an attempt: removes requests that have given up, and requests
+    /// whose deadline passed before their first attempt. Returns false if no
+    /// request is within its deadline.
     pub fn attempt(&mut self) -> bool {
         let now = Instant::now();
         let attempted = |requester: &&Requester| {
@@ -83,8 +90,9 @@ impl Batch {
         self.jobs.iter().any(in_time)
     }
 
-    /// The transaction to send: the unsettled one again while it is of the same
-    /// messages and nothing speaks against it, else a new one.
+    /// Returns the transaction to send. This is the last transaction with an
+    /// unknown outcome if it contains the same messages and is still valid for
+    /// `state`; otherwise it is a new transaction.
     pub fn commit(
         &self,
         group: MessageGroupId,
@@ -111,8 +119,8 @@ impl Batch {
         }
     }
 
-    /// All of a transaction's messages are in the table; all other attempts on
-    /// its version never will be.
+    /// Records that a transaction was applied: all of its messages are in the
+    /// table, and no other attempt on its version can be applied.
     pub fn applied(&mut self, commit: &Commit) {
         self.unsettled.clear();
         let Some(newest) = commit.messages.last() else {
@@ -131,15 +139,16 @@ impl Batch {
         self.not_applied();
     }
 
-    /// Nothing of what is still here is in the table, nor will get there by
-    /// itself.
+    /// Records that none of the remaining messages is in the table, and that no
+    /// earlier attempt can still write one of them.
     pub fn not_applied(&mut self) {
         for requester in self.jobs.iter().flat_map(|job| &job.requesters) {
             requester.progress.refused();
         }
     }
 
-    /// Answers whoever used an idempotency key that was used before.
+    /// Replies to the requests whose idempotency key already has an idempotency
+    /// record.
     pub fn key_used(&mut self, sent: &Sent) {
         let uses = |job: &mut Job| {
             job.draft
@@ -159,8 +168,9 @@ impl Batch {
         }
     }
 
-    /// After a read that failed: waits a little if trying again may help,
-    /// otherwise answers everybody.
+    /// Handles a failed read: waits before a retry if a retry may succeed or
+    /// the outcome of an attempt is unknown; otherwise replies with the error
+    /// to all requests.
     pub async fn fail_or_pause(mut self, error: StoreError) -> Option<Self> {
         let retryable = matches!(error, StoreError::Unavailable { .. });
         if retryable || !self.unsettled.is_empty() {
@@ -173,7 +183,7 @@ impl Batch {
         None
     }
 
-    /// Waits a little before something is tried again.
+    /// Waits for the next backoff interval before a retry.
     pub async fn pause(&mut self) {
         self.pauses.next().await;
     }
@@ -184,12 +194,12 @@ impl Batch {
         }
     }
 
-    /// Answers those whose time ran out, should they still listen.
+    /// Replies to the remaining requests that their deadline has passed.
     pub fn expire(self) {
         for requester in self.jobs.into_iter().flat_map(|job| job.requesters) {
             let outcome: WriteOutcome = requester.progress.give_up();
             let error = MessagingError::unavailable(Some(outcome), "the request's time ran out");
-            // Whoever has gone needs no answer.
+            // The send fails if the request no longer waits for its reply.
             let _ = requester.reply.send(Err(error));
         }
     }
