@@ -1,4 +1,5 @@
-//! Who a request says it is: Cognito's tokens, checked against its keys.
+//! Authentication of callers: verification of Amazon Cognito's JSON Web Tokens
+//! against the keys of their issuer.
 
 mod issuer;
 mod key_cache;
@@ -11,12 +12,14 @@ pub use issuer::{InvalidPoolId, IssuerUrl, Issuers, TrustedIssuer, UserPoolId, W
 use key_cache::KeyCache;
 pub use verifier::{CognitoVerifier, LONGEST_TOKEN, TokenError, TokenUse};
 
-/// Who a request says it is. A bad token is an error and never a caller.
+/// The identity that a request's token states.
+///
+/// An invalid token is an error, never a caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Caller {
-    /// There was no token.
+    /// The request had no token.
     Anonymous,
-    /// There was a good token.
+    /// The request had a valid token.
     SignedIn {
         /// The token's `sub`: the Cognito id of the user.
         sub: String,

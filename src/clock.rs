@@ -1,29 +1,31 @@
-//! What time it is. Time enters the program here only, so that a test can set it.
+//! The source of the current time.
+//!
+//! All time enters the program here, so that tests can set it.
 
 use std::fmt;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-/// A source of the time.
+/// A source of the current time.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>);
 
 impl Clock {
-    /// The machine's clock.
+    /// Returns the system clock.
     #[must_use]
     pub fn system() -> Self {
         #[expect(clippy::disallowed_methods, reason = "this is the edge")]
         Self(Arc::new(Utc::now))
     }
 
-    /// A clock of one's own.
+    /// Creates a clock from a function.
     #[must_use]
     pub fn new(now: impl Fn() -> DateTime<Utc> + Send + Sync + 'static) -> Self {
         Self(Arc::new(now))
     }
 
-    /// The time.
+    /// Returns the current time.
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {
         (self.0)()

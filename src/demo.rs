@@ -1,4 +1,4 @@
-//! Demo users and what they write to each other.
+//! Demo users and demo messages.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
@@ -7,7 +7,8 @@ use crate::messaging::{Messaging, SeedError, SeededMessage, Seeding};
 use crate::model::{MessageBody, User};
 use crate::store::{NewUser, StoreError, UserStore};
 
-/// A long conversation: `>` is the first of the two, `<` the second.
+/// The messages of a long message group: lines with `>` are from the first
+/// participant, lines with `<` from the second.
 const LIGHTHOUSE: &str = include_str!("demo_conversation.txt");
 const TEA: &str = "\
 > I found the tea you like. Two tins or three?
@@ -18,7 +19,7 @@ const FERRY: &str = "\
 > Is the Thursday ferry the one on Thursday?
 ";
 
-/// Handle and display name of everybody.
+/// Handle and display name of each demo user.
 const USERS: [(&str, &str); 6] = [
     ("luu", "Luu"),
     ("unamused", "Unamused"),
@@ -34,18 +35,21 @@ const CONVERSATIONS: [([&str; 2], &str); 3] = [
     (["oddvar", "unamused"], FERRY),
 ];
 
-/// How long ago the conversations begin.
+/// Age of the first message of each message group.
 const BEFORE: TimeDelta = TimeDelta::hours(3);
 
-/// The handles of the demo users; the first is the one to be signed in as.
+/// Returns the handles of the demo users. The default user to sign in as is the
+/// first.
 #[must_use]
 pub fn handles() -> [&'static str; 6] {
     USERS.map(|(handle, _)| handle)
 }
 
-/// Puts users and conversations in: the messages from three hours before `now`
-/// on, a minute apart. Who is there stays as they are, and so does a
-/// conversation that has gone on. Says what came of each pair.
+/// Creates the demo users and their messages.
+///
+/// The messages are one minute apart, from three hours before `now`. Existing
+/// users do not change, nor do message groups that have other messages already.
+/// Returns the result for each pair of users.
 pub async fn seed(
     messaging: &Messaging,
     users: &UserStore,
@@ -61,7 +65,8 @@ pub async fn seed(
     Ok(seeded)
 }
 
-/// Puts the long conversation between two users, in the same way.
+/// Creates the messages of the long message group between two users, in the
+/// same way as [`seed`].
 pub async fn seed_between(
     messaging: &Messaging,
     pair: [&User; 2],

@@ -1,8 +1,8 @@
-//! What is on this machine.
+//! Detection of loopback addresses.
 
 use std::net::IpAddr;
 
-/// Whether an address names this machine by its loopback interface.
+/// Returns whether the host of a URL is a loopback address.
 #[must_use]
 pub fn is_loopback(url: &str) -> bool {
     let Some(host) = reqwest::Url::parse(url)
@@ -14,7 +14,9 @@ pub fn is_loopback(url: &str) -> bool {
     is_loopback_host(&host)
 }
 
-/// The same of a host: a name, or an IP address with or without brackets.
+/// Returns whether a host is a loopback address.
+///
+/// The host is a name, or an IP address with or without brackets.
 #[must_use]
 pub fn is_loopback_host(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');

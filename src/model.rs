@@ -1,5 +1,7 @@
-//! What the messages of Cruddur are made of. No input or output happens here,
-//! and nothing here knows of GraphQL, DynamoDB or Postgres.
+//! The domain model: users, message groups and messages.
+//!
+//! This module does no input or output, and does not depend on GraphQL,
+//! DynamoDB or Postgres.
 
 mod accepted_at;
 mod body;
@@ -44,27 +46,29 @@ macro_rules! uuid_newtype {
 }
 
 uuid_newtype! {
-    /// A user's uuid, as in Postgres.
+    /// The uuid of a user, as in Postgres.
     UserId
 }
 uuid_newtype! {
-    /// A message group's uuid, as in the app's URLs.
+    /// The uuid of a message group, as in the app's URLs.
     MessageGroupId
 }
 uuid_newtype! {
-    /// A message's uuid.
+    /// The uuid of a message.
     MessageId
 }
 
 impl MessageGroupId {
-    /// Namespace of [`MessageGroupId::of_pair`]. Never to be changed: groups
-    /// already written would not be found any more.
+    /// Namespace of [`MessageGroupId::of_pair`].
+    ///
+    /// It must never change: existing message groups would no longer be found.
     const PAIRS: Uuid = Uuid::from_u128(0x6f1c_7d0e_9a54_5c0b_8e1a_2d4b_63c7_90f5);
 
-    /// The group of two people, in whichever order they are named.
+    /// Returns the group of two users, independent of their order.
     ///
-    /// UUIDv5 (RFC 9562, 5.5) over the 32 bytes of both uuids, the smaller
-    /// first, so that both ends and every retry compute the same.
+    /// The id is a UUIDv5 (RFC 9562, section 5.5) of the 32 bytes of both
+    /// uuids, the smaller first, so that both participants and every retry
+    /// compute the same id.
     #[must_use]
     pub fn of_pair(one: UserId, other: UserId) -> Self {
         let (first, second) = (one.min(other), one.max(other));
@@ -75,48 +79,52 @@ impl MessageGroupId {
     }
 }
 
-/// Someone who can send and receive messages.
+/// A user, who can send and receive messages.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {
     /// The uuid, which never changes.
     pub id: UserId,
-    /// The name in the app's URLs, without `@`, unique.
+    /// The unique name in the app's URLs, without `@`.
     pub handle: String,
-    /// The name shown to people.
+    /// The display name.
     pub display_name: String,
 }
 
 /// A message, as a participant sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
-    /// The message's own uuid.
+    /// The uuid of the message.
     pub id: MessageId,
-    /// The group it was sent to.
+    /// The group of the message.
     pub group_id: MessageGroupId,
-    /// Its place in the group, which is also the time at which it was created,
-    /// unless `accepted_at` is set.
+    /// The sort key of the message in its group.
+    ///
+    /// It is also the time at which the message was created, unless
+    /// `accepted_at` is set.
     pub key: SortKey,
-    /// When the server accepted it, where the key is more than a second off.
+    /// The time at which the server accepted the message, if it differs from
+    /// the key's time by more than a second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accepted_at: Option<AcceptedAt>,
-    /// Its number in the group: 1, 2, 3, … without holes; 0 for a message of
-    /// the original, which had no numbers.
+    /// The sequence number in the group: 1, 2, 3, … without gaps.
+    ///
+    /// Messages of the original have no number; for them this is 0.
     pub seq: u64,
-    /// The text, as it was sent.
+    /// The text, exactly as sent.
     pub body: String,
-    /// Whoever sent it, as of then.
+    /// The sender, as of the time of sending.
     pub sender: User,
 }
 
 impl Message {
-    /// When the server accepted the message.
+    /// Returns the time at which the server accepted the message.
     #[must_use]
     pub fn created_at(&self) -> DateTime<Utc> {
         self.accepted_at
             .map_or_else(|| self.key.created_at(), AcceptedAt::time)
     }
 
-    /// Where it stands in its group.
+    /// Returns the position of the message in its group.
     #[must_use]
     pub fn place(&self) -> Place {
         Place {
@@ -125,7 +133,7 @@ impl Message {
         }
     }
 
-    /// The place of whatever stands right before it.
+    /// Returns the position directly before the message.
     #[must_use]
     pub fn place_in_front(&self) -> Place {
         Place {
@@ -135,22 +143,22 @@ impl Message {
     }
 }
 
-/// Two people's messages to each other, as one of them sees the group.
+/// The messages between two users, as one of the participants sees them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MessageGroup {
-    /// The group's uuid.
+    /// The uuid of the group.
     pub id: MessageGroupId,
     /// The participant who is not the viewer.
     pub other_user_id: UserId,
-    /// The other participant as of the newest message; `None` where the group
-    /// was read without a copy of them.
+    /// The other participant, as of the newest message. `None` if the group was
+    /// read without a copy of the other participant's names.
     pub other_user: Option<User>,
-    /// The group's place among the viewer's: the newest message's key, as far
-    /// as the viewer's row knows it.
+    /// The sort key of the group among the viewer's groups: the newest
+    /// message's key that the viewer's row contains.
     pub key: SortKey,
     /// The newest message.
     pub last_message: Message,
-    /// How many messages of the group the viewer has not read.
+    /// Number of messages that the viewer has not read.
     pub unread_count: u64,
 }
 

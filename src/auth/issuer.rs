@@ -1,4 +1,4 @@
-//! Whose tokens are taken.
+//! The issuers whose tokens are accepted.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,13 +12,13 @@ pub struct UserPoolId {
     region_length: usize,
 }
 
-/// A text that is no pool id.
+/// The text is not a user pool id.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a user pool id like eu-central-1_Ab12Cd34E")]
 pub struct InvalidPoolId(String);
 
 impl UserPoolId {
-    /// The region that the pool is in.
+    /// Returns the AWS region of the pool.
     #[must_use]
     pub fn region(&self) -> &str {
         &self.id[..self.region_length]
@@ -64,13 +64,15 @@ impl fmt::Display for UserPoolId {
     }
 }
 
-/// The address of an issuer: a token may write it with a slash at its end, or
-/// without.
+/// The URL of an issuer.
+///
+/// The `iss` claim of a token may have a trailing slash or not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IssuerUrl {
-    /// As it was written, without a slash at its end.
+    /// The URL as configured, without a trailing slash.
     written: String,
-    /// With scheme and host in lower case, without the scheme's default port.
+    /// The URL with scheme and host in lower case and without the scheme's
+    /// default port.
     normal: String,
 }
 
@@ -88,13 +90,15 @@ impl FromStr for IssuerUrl {
 }
 
 impl IssuerUrl {
-    /// Without a slash at its end, with scheme and host in lower case.
+    /// Returns the normalized URL: without a trailing slash, with scheme and
+    /// host in lower case.
     #[must_use]
     pub fn normal(&self) -> String {
         self.normal.clone()
     }
 
-    /// The other texts by which a token may name this issuer.
+    /// Returns the other spellings of this issuer that an `iss` claim may
+    /// contain.
     fn spellings(&self) -> Vec<String> {
         let mut names = vec![format!("{}/", self.normal)];
         if self.written != self.normal {
@@ -107,17 +111,20 @@ impl IssuerUrl {
 /// An issuer whose tokens are accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrustedIssuer {
-    /// What a token's `iss` is.
+    /// Value of the `iss` claim.
     pub name: String,
-    /// Address of its key set (RFC 7517).
+    /// URL of the JSON Web Key Set (RFC 7517).
     pub jwks_url: String,
-    /// Whether its keys are fetched only once a token names it. Most pools never
-    /// use their second issuer, and its key set need not exist.
+    /// Whether the keys are fetched only after a token names this issuer.
+    ///
+    /// Most pools never use their second issuer, and its key set need not
+    /// exist.
     pub on_demand: bool,
 }
 
 impl TrustedIssuer {
-    /// An issuer by name, with its key set at `/.well-known/jwks.json`.
+    /// Creates an issuer whose key set is at `/.well-known/jwks.json` below its
+    /// URL.
     #[must_use]
     pub fn named(name: String) -> Self {
         Self {
@@ -128,15 +135,17 @@ impl TrustedIssuer {
     }
 }
 
-/// The issuers whose tokens are accepted. Each has its own keys, so that one
-/// works while the keys of another are out of reach.
+/// The issuers whose tokens are accepted.
+///
+/// Each issuer has its own keys, so tokens of one issuer are verified even
+/// while the keys of another are unreachable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Issuers {
     /// Never empty.
     accepted: Vec<TrustedIssuer>,
 }
 
-/// As many key sets as fit no issuers.
+/// The number of key set URLs does not match the number of issuers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "there are {given} addresses of key sets for {issuers} issuers: give one address for all of \
@@ -148,8 +157,8 @@ pub struct WrongJwksUrls {
 }
 
 impl Issuers {
-    /// The issuers of a pool: its own, and the one that a pool replicated to
-    /// several regions names.
+    /// Returns the issuers of a user pool: the pool's regional issuer, and the
+    /// issuer that a pool replicated to several regions uses.
     #[must_use]
     pub fn of_pool(pool: &UserPoolId) -> Self {
         let region = pool.region();
@@ -167,14 +176,14 @@ impl Issuers {
         }
     }
 
-    /// Issuers by name. `None` when there is no name.
+    /// Creates issuers from their names. Returns `None` if `names` is empty.
     #[must_use]
     pub fn named(names: Vec<String>) -> Option<Self> {
         let accepted: Vec<_> = names.into_iter().map(TrustedIssuer::named).collect();
         (!accepted.is_empty()).then_some(Self { accepted })
     }
 
-    /// One issuer by name.
+    /// Creates one issuer from its name.
     #[must_use]
     pub fn of_issuer(name: String) -> Self {
         Self {
@@ -182,8 +191,10 @@ impl Issuers {
         }
     }
 
-    /// The same issuers with their key sets at other addresses: one for all of
-    /// them, or one for each. None leaves them as they are.
+    /// Replaces the URLs of the issuers' key sets.
+    ///
+    /// `urls` has one URL for all issuers, or one URL for each issuer in the
+    /// same order. If `urls` is empty, the URLs do not change.
     pub fn with_jwks_urls(mut self, urls: &[String]) -> Result<Self, WrongJwksUrls> {
         let issuers = self.accepted.len();
         let mut urls = match urls {
@@ -207,8 +218,9 @@ impl Issuers {
         Ok(self)
     }
 
-    /// The same issuers, by every text with which a token may name them. Their
-    /// keys are the same.
+    /// Adds every spelling of these URLs that an `iss` claim may contain.
+    ///
+    /// All spellings of an issuer share its keys.
     #[must_use]
     pub fn with_spellings(mut self, urls: &[IssuerUrl]) -> Self {
         for url in urls {
@@ -228,7 +240,7 @@ impl Issuers {
         self
     }
 
-    /// Each of them.
+    /// Returns an iterator over the issuers.
     pub fn iter(&self) -> impl Iterator<Item = &TrustedIssuer> {
         self.accepted.iter()
     }

@@ -1,4 +1,4 @@
-//! The keys that tokens are checked against, fetched over HTTP and kept.
+//! The cache of public keys that verify tokens, fetched over HTTP.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,22 +17,25 @@ use crate::http_url::shown;
 use crate::loopback::is_loopback;
 use crate::telemetry::metrics::key_fetch;
 
-/// How often keys are fetched although nothing asks for it.
+/// Interval between two scheduled fetches of the keys.
 const REFRESH_EVERY: Duration = Duration::from_hours(1);
-/// When a fetch that nothing asked for is tried again.
+/// Delay before a failed scheduled fetch is retried.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(2);
-/// How long a fetch keeps an unknown `kid` from causing another.
+/// Minimum time between a fetch and the next fetch that an unknown `kid`
+/// causes.
 const COOL_DOWN: Duration = Duration::from_secs(10);
-/// How long a fetch may take.
+/// Timeout of a fetch.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(3);
-/// The most bytes of a key set.
+/// Maximum size of a key set in bytes.
 const LARGEST_KEY_SET: usize = 256 * 1024;
-/// The fewest bytes of an RSA modulus: 2048 bits.
+/// Minimum size of an RSA modulus in bytes: 2048 bits.
 const SMALLEST_MODULUS: usize = 256;
 
 type Keys = HashMap<String, DecodingKey>;
 
-/// A key set (RFC 7517), cached. Cheap to clone: clones share the keys.
+/// A cached key set (RFC 7517).
+///
+/// Cloning is cheap: all clones share the keys.
 #[derive(Clone)]
 pub(super) struct KeyCache {
     shared: Arc<Shared>,
@@ -43,7 +46,7 @@ struct Shared {
     http: reqwest::Client,
     keys: RwLock<Arc<Keys>>,
     last_fetch: Mutex<Option<LastFetch>>,
-    /// Whether the keys are fetched hourly.
+    /// Whether the task that fetches the keys every hour was started.
     is_refreshed: AtomicBool,
 }
 
@@ -53,13 +56,13 @@ struct LastFetch {
     worked: bool,
 }
 
-/// What a look-up of a key finds.
+/// Result of a key lookup.
 pub(super) enum Lookup {
     /// The key.
     Found(DecodingKey),
-    /// The key set has no such key.
+    /// The key set does not contain the key.
     Unknown,
-    /// The key set cannot be had, so that nobody can tell.
+    /// The key set cannot be fetched, so it is unknown whether the key exists.
     Unavailable,
 }
 
@@ -80,15 +83,16 @@ struct RsaKey {
 }
 
 impl KeyCache {
-    /// A cache of the keys at `url`. Begins to fetch them, and fetches them
-    /// hourly until the last clone is gone.
+    /// Creates a cache of the keys at `url` and starts to fetch them.
+    ///
+    /// The keys are fetched every hour until the last clone is dropped.
     pub fn start(url: String) -> Self {
         let cache = Self::on_demand(url);
         cache.shared.refresh(Duration::ZERO);
         cache
     }
 
-    /// The same, which fetches nothing until a key is looked up.
+    /// Creates a cache that fetches nothing until the first lookup.
     pub fn on_demand(url: String) -> Self {
         let mut http = reqwest::Client::builder()
             .timeout(FETCH_TIMEOUT)
@@ -107,14 +111,17 @@ impl KeyCache {
         Self { shared }
     }
 
-    /// The key with an id. An unknown id causes one fetch, which all who ask
-    /// meanwhile share, and none within ten seconds of another.
+    /// Returns the key with this id.
+    ///
+    /// An unknown id causes one fetch, which all concurrent lookups share.
+    /// There is no such fetch within ten seconds of another fetch.
     pub(super) async fn find(&self, kid: &str) -> Lookup {
         if let Some(key) = self.shared.known(kid) {
             return Lookup::Found(key);
         }
         let shared = Arc::clone(&self.shared);
-        // A task of its own: a request that goes away does not end the fetch.
+        // The fetch runs in its own task, so that a cancelled request does not
+        // cancel it.
         let fetch = async move { shared.fetch_unless_fetched_since(Some(COOL_DOWN)).await };
         let fetch = tokio::spawn(fetch.in_current_span());
         let worked = fetch.await.unwrap_or(false);
@@ -130,8 +137,9 @@ impl KeyCache {
 }
 
 impl Shared {
-    /// Fetches the keys after a time and from then on hourly, unless that is
-    /// done already.
+    /// Starts a task that fetches the keys after `after` and then every hour.
+    ///
+    /// Does nothing if the task was started before.
     fn refresh(self: &Arc<Self>, after: Duration) {
         if self.is_refreshed.swap(true, Ordering::Relaxed) {
             return;
@@ -139,7 +147,7 @@ impl Shared {
         let weak = Arc::downgrade(self);
         tokio::spawn(async move {
             tokio::time::sleep(after).await;
-            // A token may have been faster.
+            // A token's lookup may have fetched the keys before this task did.
             let mut cool_down = Some(COOL_DOWN);
             while let Some(shared) = weak.upgrade() {
                 let worked = shared.fetch_unless_fetched_since(cool_down.take()).await;
@@ -159,8 +167,10 @@ impl Shared {
         keys.get(kid).cloned()
     }
 
-    /// Fetches, unless the last fetch began less than `cool_down` ago. Says
-    /// whether the last fetch worked. A fetch that does not keeps the old keys.
+    /// Fetches the keys, unless the last fetch began less than `cool_down` ago.
+    ///
+    /// Returns whether the last fetch succeeded. A failed fetch keeps the old
+    /// keys.
     async fn fetch_unless_fetched_since(&self, cool_down: Option<Duration>) -> bool {
         let mut last = self.last_fetch.lock().await;
         if let (Some(last), Some(cool_down)) = (*last, cool_down)
@@ -212,8 +222,9 @@ impl Shared {
     }
 }
 
-/// A key that can check an RS256 signature. One that cannot does not spoil the
-/// others.
+/// Returns the key and its id if it can verify an RS256 signature.
+///
+/// An unusable key does not invalidate the other keys of the set.
 fn usable(key: serde_json::Value) -> Option<(String, DecodingKey)> {
     let key: RsaKey = serde_json::from_value(key).ok()?;
     let for_signing = key

@@ -1,16 +1,19 @@
-//! Why a token is rejected: for the log, since clients get one text for all
+//! The reason for which a token is rejected.
+//!
+//! The reason is for the log only: clients receive the same text for all
 //! reasons.
 
 use jsonwebtoken::errors::ErrorKind;
 use serde_json::Value;
 
-/// The longest value of a token that is logged.
+/// Maximum length of a token's value in the log.
 const LONGEST_SHOWN: usize = 200;
-/// What is logged in place of a value that may say who somebody is.
+/// Placeholder in the log for a value that may identify a person.
 const NOT_SHOWN: &str = "a value that is not logged";
 
-/// The check that a token failed, what it expects, and what it found. Contains
-/// neither the token nor a claim that may identify a person.
+/// The check that a token failed, with the expected and the actual value.
+///
+/// Contains neither the token nor a claim that may identify a person.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct TokenRejection {
     pub check: &'static str,
@@ -27,7 +30,7 @@ impl TokenRejection {
         }
     }
 
-    /// What the verification of signature and claims has found.
+    /// Converts an error of the verification of signature and claims.
     pub fn of(error: &ErrorKind, claims: &Value, now: i64) -> Self {
         match error {
             ErrorKind::InvalidSignature => Self::new(
@@ -48,7 +51,8 @@ impl TokenRejection {
         }
     }
 
-    /// The first claim that is missing or of another type than it should be.
+    /// Returns a rejection for the first claim that is missing or has a wrong
+    /// type.
     fn of_types(claims: &Value) -> Self {
         let checks: [(_, _, ClaimCheck); 6] = [
             ("exp", "a time in seconds", is_time),
@@ -75,14 +79,14 @@ impl TokenRejection {
     }
 }
 
-/// Whether a claim has the type that it should have.
+/// A check of the JSON type of a claim.
 type ClaimCheck = fn(&Value) -> bool;
 
 fn is_time(value: &Value) -> bool {
     value.as_f64().is_some_and(|time| time >= 1.0)
 }
 
-/// Which kind of value a claim has.
+/// Describes the JSON type of a claim.
 pub(super) fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "no value",
@@ -103,7 +107,10 @@ fn time(claims: &Value, name: &str) -> String {
     )
 }
 
-/// A name of an application, a key, a kind of token or an algorithm.
+/// Returns a value if it is the name of an application, a key, a kind of token
+/// or an algorithm.
+///
+/// Otherwise, returns a placeholder or the JSON type.
 pub(super) fn shown_name(value: &Value) -> String {
     let is_name = |text: &&str| {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_+/=".contains(&byte);
@@ -116,7 +123,7 @@ pub(super) fn shown_name(value: &Value) -> String {
     }
 }
 
-/// An issuer: an address without anything that could be a secret.
+/// Returns an issuer's URL if it contains nothing that may be a secret.
 pub(super) fn shown_issuer(value: &Value) -> String {
     let is_address = |text: &&str| {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:/".contains(&byte);

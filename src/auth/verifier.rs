@@ -1,5 +1,6 @@
-//! The check of a token, after `awslabs/aws-jwt-verify`: what is accepted has
-//! to be said when a verifier is made.
+//! The verification of tokens, with an interface modelled on
+//! `awslabs/aws-jwt-verify`: a verifier cannot be created without stating which
+//! tokens it accepts.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -16,37 +17,39 @@ use super::rejection::{TokenRejection, kind, shown_issuer, shown_name};
 use super::{Caller, Issuers, KeyCache};
 use crate::clock::Clock;
 
-/// The longest token that is accepted, in bytes: as long as the head of a
-/// request. A user in a hundred groups has a token of 12 kB.
+/// The longest token that is accepted, in bytes.
+///
+/// It equals the limit for the head of a request. The token of a user in a
+/// hundred groups has 12 kB.
 pub const LONGEST_TOKEN: usize = 32 * 1024;
 
-/// Which of Cognito's tokens are taken.
+/// The kinds of Cognito token that are accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum TokenUse {
-    /// Access tokens: `client_id` says for whom.
+    /// Access tokens: the client is the `client_id` claim.
     Access,
-    /// Id tokens: `aud` says for whom.
+    /// Id tokens: the client is the `aud` claim.
     Id,
-    /// Both.
+    /// Access tokens and id tokens.
     Any,
 }
 
-/// Why there is no caller.
+/// The reason for which a token does not yield a caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// The token is not one of ours, or not any more. The log says why, at debug
-    /// level.
+    /// The token was not issued by a trusted issuer, is not valid for this
+    /// server, or has expired. The log has the reason at level debug.
     #[error("the token is not valid")]
     Invalid,
     /// The token is longer than [`LONGEST_TOKEN`].
     #[error("the token has more than {LONGEST_TOKEN} bytes")]
     TooLong,
-    /// The keys cannot be had, so that nobody can tell.
+    /// The issuer's keys cannot be fetched, so the token cannot be verified.
     #[error("the token cannot be checked: its issuer's keys are out of reach")]
     KeysUnavailable,
 }
 
-/// Why a token is not accepted, as the log has it.
+/// The reason for which a token is not accepted, for the log.
 enum NotVerified {
     Rejected(TokenRejection),
     KeysUnavailable,
@@ -58,7 +61,7 @@ impl From<TokenRejection> for NotVerified {
     }
 }
 
-/// Checks Cognito's tokens.
+/// Verifies Cognito's tokens.
 #[derive(Clone)]
 pub struct CognitoVerifier {
     issuers: Arc<[VerifiedIssuer]>,
@@ -66,15 +69,17 @@ pub struct CognitoVerifier {
     token_use: TokenUse,
 }
 
-/// An issuer with its own keys.
+/// A trusted issuer with its own keys.
 struct VerifiedIssuer {
     name: String,
     keys: KeyCache,
     validation: Validation,
 }
 
-/// What we read of a token. `iss` is a `String` here because the library takes
-/// a list of issuers, or a number, as good as none.
+/// The claims that are read.
+///
+/// `iss` is a `String` here because `jsonwebtoken` accepts a token without an
+/// issuer check if `iss` is a list or a number.
 #[derive(Deserialize)]
 struct Claims {
     sub: String,
@@ -86,18 +91,18 @@ struct Claims {
     aud: Option<Value>,
 }
 
-/// What a token says of itself, which its signature has not confirmed.
+/// The header and claims of a token whose signature is not verified yet.
 struct Unverified {
     kid: String,
     claims: Value,
 }
 
 impl CognitoVerifier {
-    /// A verifier of the tokens that these issuers made for these clients.
-    /// Begins to fetch the issuers' keys.
+    /// Creates a verifier for tokens of these issuers and clients, and starts
+    /// to fetch the issuers' keys.
     #[must_use]
     pub fn start(issuers: &Issuers, clients: HashSet<String>, token_use: TokenUse) -> Self {
-        // Issuers with one key set share its cache.
+        // Issuers with the same key set share one cache.
         let mut caches: HashMap<&str, KeyCache> = HashMap::new();
         let issuers = issuers.iter().map(|issuer| {
             let keys = caches.entry(&issuer.jwks_url).or_insert_with(|| {
@@ -121,7 +126,7 @@ impl CognitoVerifier {
         }
     }
 
-    /// The caller that a token is good for.
+    /// Verifies a token and returns its caller.
     pub async fn verify(&self, token: &str) -> Result<Caller, TokenError> {
         if token.len() > LONGEST_TOKEN {
             return Err(TokenError::TooLong);
@@ -166,7 +171,8 @@ impl CognitoVerifier {
         })
     }
 
-    /// Whether a token is of a kind that is accepted, and for one of the clients.
+    /// Checks that the token is of an accepted kind and was issued for one of
+    /// the clients.
     fn check_client(&self, claims: &Claims) -> Result<(), TokenRejection> {
         let (name, client) = match (claims.token_use.as_str(), self.token_use) {
             ("access", TokenUse::Access | TokenUse::Any) => {
@@ -218,16 +224,19 @@ fn validation(issuer: &str) -> Validation {
     validation.set_issuer(&[issuer]);
     validation.set_required_spec_claims(&["exp", "iss", "sub"]);
     validation.validate_nbf = true;
-    // An access token has no `aud`; an id token's is checked where it is known
-    // which of the two it is.
+    // An access token has no `aud` claim. The `aud` claim of an id token is
+    // checked in `check_client`, which distinguishes the two kinds.
     validation.validate_aud = false;
     validation.leeway = 0;
-    // RFC 7519, 4.1.4: not accepted on or after `exp`.
+    // RFC 7519, section 4.1.4: a token must not be accepted on or after `exp`.
     validation.reject_tokens_expiring_in_less_than = 1;
     validation
 }
 
-/// Reads a token, of which nothing is trusted but which key it asks for.
+/// Decodes a token without verifying it.
+///
+/// Only the key id and the issuer, which select the key, may be used before the
+/// signature is verified.
 fn unverified(token: &str) -> Result<Unverified, TokenRejection> {
     let parts: Vec<&str> = token.split('.').take(4).collect();
     let [header, claims, _signature] = parts[..] else {
@@ -255,7 +264,7 @@ fn unverified(token: &str) -> Result<Unverified, TokenRejection> {
     }
 }
 
-/// A part of a token: a JSON object.
+/// Decodes one part of a token, which must be a JSON object.
 fn object(name: &'static str, part: &str) -> Result<Value, TokenRejection> {
     let rejected = |found| TokenRejection::new(name, "a JSON object in base64url", found);
     let text = URL_SAFE_NO_PAD
@@ -268,7 +277,7 @@ fn object(name: &'static str, part: &str) -> Result<Value, TokenRejection> {
     }
 }
 
-/// When a token ends.
+/// Converts the `exp` claim to a time.
 fn end(exp: f64) -> DateTime<Utc> {
     #[expect(
         clippy::cast_possible_truncation,

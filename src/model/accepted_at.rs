@@ -1,4 +1,5 @@
-//! The time at which the server accepted a message, where its key shows another.
+//! The time at which the server accepted a message, if the message's key has
+//! another time.
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -7,27 +8,27 @@ use super::{SortKey, UnreadableTime};
 
 /// The time at which the server accepted a message.
 ///
-/// A message's key sorts after every key of its group. In a group whose newest
-/// key is ahead of the clock, the key therefore shows a later time than the
-/// clock does, and the clock's time is stored beside it. Written in the form of
-/// a key, to the microsecond.
+/// A message's key sorts after every other key of its group. If the newest key
+/// of a group is ahead of the clock, the key of the next message has a later
+/// time than the clock, and the clock's time is stored as this value. It has
+/// the format of a key, with microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct AcceptedAt(DateTime<Utc>);
 
 impl AcceptedAt {
-    /// The largest difference for which the key alone is stored.
+    /// The largest difference for which only the key is stored.
     const TOLERANCE: TimeDelta = TimeDelta::seconds(1);
 
-    /// The time to store beside a key; `None` when the key shows it closely
-    /// enough.
+    /// Returns the time to store in addition to a key. Returns `None` if the
+    /// difference is at most the tolerance.
     #[must_use]
     pub fn beside(key: &SortKey, accepted: DateTime<Utc>) -> Option<Self> {
         let difference = key.created_at() - accepted;
         (difference.abs() > Self::TOLERANCE).then(|| Self(accepted.trunc_subsecs(6)))
     }
 
-    /// The time.
+    /// Returns the time.
     #[must_use]
     pub fn time(self) -> DateTime<Utc> {
         self.0

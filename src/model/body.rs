@@ -1,20 +1,22 @@
 //! The text of a message.
 
-/// The text of a message: 1 to 1024 Unicode scalar values, not all of them
-/// white space, kept exactly as sent.
+/// The text of a message.
+///
+/// It has 1 to 1024 Unicode scalar values, at least one of which is not white
+/// space, and is stored exactly as sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MessageBody(String);
 
-/// A text that cannot be a message.
+/// The text is not a valid message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidMessageBody {
-    /// Nothing to read in it.
+    /// The text is empty or has only white space.
     #[error("A message needs a character that is not white space.")]
     Blank {
         /// Length of the text in Unicode scalar values.
         length: usize,
     },
-    /// Longer than a message may be.
+    /// The text exceeds [`MessageBody::MAX_LENGTH`].
     #[error("A message has at most 1024 characters; this one has {length}.")]
     TooLong {
         /// Length of the text in Unicode scalar values.
@@ -23,7 +25,7 @@ pub enum InvalidMessageBody {
 }
 
 impl InvalidMessageBody {
-    /// Length of the refused text in Unicode scalar values.
+    /// Returns the length of the rejected text in Unicode scalar values.
     #[must_use]
     pub fn length(self) -> usize {
         match self {
@@ -33,10 +35,10 @@ impl InvalidMessageBody {
 }
 
 impl MessageBody {
-    /// The most Unicode scalar values that a message may have.
+    /// Maximum length of a message in Unicode scalar values.
     pub const MAX_LENGTH: usize = 1024;
 
-    /// Checks a text.
+    /// Validates a text.
     pub fn parse(text: String) -> Result<Self, InvalidMessageBody> {
         let length = text.chars().count();
         if length > Self::MAX_LENGTH {
@@ -48,7 +50,7 @@ impl MessageBody {
         Ok(Self(text))
     }
 
-    /// The text as it was sent.
+    /// Returns the text exactly as sent.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,4 +1,4 @@
-//! The head of a group: the one item that every write of the group goes through.
+//! The head of a message group: the item that every write of the group updates.
 
 use std::collections::BTreeMap;
 
@@ -6,30 +6,34 @@ use serde::{Deserialize, Serialize};
 
 use super::{SortKey, UserId};
 
-/// What the table knows of a group as a whole.
+/// The state of a message group as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
-    /// Raised by one by every writer of the head or of the group's rows.
+    /// Version for optimistic locking. Every writer of the head or of the
+    /// group's rows increases it by one.
     pub version: u64,
-    /// The two who take part. They never change.
+    /// The two participants. They never change.
     pub participants: [UserId; 2],
     /// Key of the newest message, and of both participants' rows.
     pub last_message_key: SortKey,
-    /// How many messages the group has, which is the newest one's `seq`.
+    /// Number of messages in the group, which equals the newest message's
+    /// `seq`.
     pub message_count: u64,
-    /// How many of them each participant has read.
+    /// Number of messages that each participant has read.
     pub read_counts: BTreeMap<UserId, u64>,
 }
 
 impl Head {
-    /// How many messages of the group a participant has not read.
+    /// Returns the number of messages that a participant has not read.
     #[must_use]
     pub fn unread_count(&self, owner: UserId) -> u64 {
         self.message_count.saturating_sub(self.read_count(owner))
     }
 
-    /// Rises with everything that changes the group for a participant, and with
-    /// nothing else: how far the other one has read is not theirs to know.
+    /// Returns the version of the group for one participant.
+    ///
+    /// It increases with every change that this participant can see, and with
+    /// no other change: how far the other participant has read is private.
     #[must_use]
     pub fn version_for(&self, owner: UserId) -> u64 {
         self.message_count.saturating_add(self.read_count(owner))
@@ -39,8 +43,9 @@ impl Head {
         self.read_counts.get(&owner).copied().unwrap_or(0)
     }
 
-    /// The head once a participant has read up to a message's `seq`; `None`
-    /// when they had read that far before.
+    /// Returns the head after a participant has read up to a message's `seq`.
+    ///
+    /// Returns `None` if the participant had already read up to it.
     #[must_use]
     pub fn with_read(&self, reader: UserId, seq: u64) -> Option<Self> {
         let reads = seq.min(self.message_count);
@@ -54,11 +59,11 @@ impl Head {
     }
 }
 
-/// What stands where a group's head is looked for.
+/// The item at the key of a group's head.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HeadRecord {
     /// The head.
     Head(Head),
-    /// The pair's messages are kept under another uuid.
+    /// The messages of the pair of users are stored under this other uuid.
     AliasOf(super::MessageGroupId),
 }

@@ -1,8 +1,8 @@
-//! Pages of what the table keeps in the order of its keys.
+//! Pages of items that are ordered by their keys.
 
 use super::SortKey;
 
-/// Which end of a range a page is taken from.
+/// The end of a range from which a page is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     /// The first items of the range.
@@ -11,46 +11,47 @@ pub enum End {
     Last,
 }
 
-/// What part of a connection is asked for. `after` and `before` are exclusive
-/// and are meant in the connection's own order.
+/// The part of a connection that a client requests.
+///
+/// `after` and `before` are exclusive and refer to the connection's order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PageRequest {
-    /// Take from this end of the range.
+    /// The end of the range from which items are taken.
     pub end: End,
-    /// At most so many items.
+    /// Maximum number of items.
     pub limit: usize,
-    /// The range begins behind this place.
+    /// The range begins after this position.
     pub after: Option<Place>,
-    /// The range ends in front of this place.
+    /// The range ends before this position.
     pub before: Option<Place>,
 }
 
-/// Where something stands.
+/// The position of an item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// By its key.
+    /// The sort key of the item.
     pub key: SortKey,
-    /// By its number; 0 where there are no numbers.
+    /// The sequence number of the item; 0 if items have no numbers.
     pub seq: u64,
 }
 
-/// Items in the connection's order, and whether it goes on.
+/// Items in the connection's order, and whether more items exist.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page<T> {
     /// The items.
     pub items: Vec<T>,
-    /// Whether there are items in front of these.
+    /// Whether items exist before the first item of the page.
     pub has_previous: bool,
-    /// Whether there are items behind these.
+    /// Whether items exist after the last item of the page.
     pub has_next: bool,
 }
 
 impl<T> Page<T> {
-    /// Makes a page of what was read from `request.end` on: one item more than
-    /// the limit where the range goes on.
+    /// Creates a page from the items that were read from `request.end`.
     ///
-    /// The flag of the side that was not asked is true when a cursor was given
-    /// for it.
+    /// `read` has one item more than the limit if more items exist in this
+    /// direction. In the other direction, the flag is true if a cursor was
+    /// given for it.
     #[must_use]
     pub fn of_read(request: &PageRequest, mut read: Vec<T>) -> Self {
         let goes_on = read.len() > request.limit;

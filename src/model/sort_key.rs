@@ -1,16 +1,18 @@
-//! The place of a message in its group, and of a group among a user's.
+//! The sort key of a message in its group, and of a group among a user's
+//! groups.
 
 use std::fmt;
 
 use chrono::{DateTime, NaiveDateTime, SecondsFormat, TimeDelta, Timelike, Utc};
 use serde::{Deserialize, Serialize};
 
-/// When a message was created, as the table keeps it.
+/// The time at which a message was created, as stored in the table.
 ///
-/// We write `2026-11-22T06:29:00.123456+00:00`: UTC and always six digits, so
-/// that the order of the text is the order of time. The original also wrote
-/// other offsets, no offset (UTC is meant) and no fraction. Order is the order
-/// of the *text*, everywhere, since that is the table's.
+/// New keys have the format `2026-11-22T06:29:00.123456+00:00`: UTC and always
+/// six digits, so that the order of the texts is the order of the times. The
+/// original also stored other offsets, no offset (which means UTC) and no
+/// fraction. The order is always the order of the *text*, because that is the
+/// order of the table.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct SortKey {
@@ -18,16 +20,17 @@ pub struct SortKey {
     created_at: DateTime<Utc>,
 }
 
-/// A text that is no time.
+/// The text is not a time.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a time like 2026-11-22T06:29:00.123456+00:00")]
 pub struct UnreadableTime(String);
 
-/// The most bytes of a key: a time with nine digits and an offset has 35.
+/// Maximum length of a key in bytes. A time with nine digits and an offset has
+/// 35.
 const LONGEST: usize = 40;
 
 impl SortKey {
-    /// The key of a time, to the microsecond.
+    /// Creates the key of a time, with microseconds.
     #[must_use]
     pub fn at(time: DateTime<Utc>) -> Self {
         let micros = time.nanosecond() / 1_000 * 1_000;
@@ -37,13 +40,13 @@ impl SortKey {
         }
     }
 
-    /// A place in front of every key of a time or later, whatever its form, and
-    /// behind every earlier one, as text.
+    /// Returns a position, as text, before the keys of all times from `time`
+    /// on, in every format, and after the keys of all earlier times.
     #[must_use]
     pub fn in_front_of(time: DateTime<Utc>) -> Self {
         let text = time.format("%Y-%m-%dT%H:%M:%S%.f").to_string();
         let mut text = text.trim_end_matches('0').to_owned();
-        // The last text in front of all that begin so.
+        // The last text that sorts before all texts with this prefix.
         if let Some(last) = text.pop() {
             text.extend(char::from_u32(u32::from(last) - 1));
             text.push('~');
@@ -54,7 +57,7 @@ impl SortKey {
         }
     }
 
-    /// Reads a key in any form that the table may hold.
+    /// Parses a key in any format that the table may contain.
     pub fn parse(text: &str) -> Result<Self, UnreadableTime> {
         let begin = text.as_bytes().get(..5).unwrap_or_default();
         let four_digits =
@@ -72,22 +75,23 @@ impl SortKey {
         })
     }
 
-    /// The key exactly as stored.
+    /// Returns the key exactly as stored.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The time that the key means.
+    /// Returns the time of the key.
     #[must_use]
     pub fn created_at(&self) -> DateTime<Utc> {
         self.created_at
     }
 
-    /// The first key from `now` on that stands behind all of `taken` as text.
+    /// Returns the first key from `now` on whose text sorts after all of
+    /// `taken`.
     ///
-    /// `None` when that would need a year of five digits, which would break
-    /// the order.
+    /// Returns `None` if such a key needs a year of five digits, which would
+    /// break the order.
     #[must_use]
     pub fn next<'a>(now: DateTime<Utc>, taken: impl IntoIterator<Item = &'a Self>) -> Option<Self> {
         let Some(floor) = taken.into_iter().max() else {
@@ -98,13 +102,14 @@ impl SortKey {
         if candidate.text > floor.text {
             return candidate.in_order();
         }
-        // A key such as `…:00Z` stands behind `…:00.000001+00:00`.
+        // As text, the key `…:00Z` sorts after `…:00.000001+00:00`.
         let next_second = earliest.with_nanosecond(0)? + TimeDelta::seconds(1);
         Self::at(next_second).in_order()
     }
 
-    /// What a clock on the wall showed: the offset ignored, since text order
-    /// ignores it too.
+    /// Returns the local time without the offset.
+    ///
+    /// The order of the texts ignores the offset, too.
     fn wall_clock(&self) -> DateTime<Utc> {
         DateTime::parse_from_rfc3339(&self.text)
             .map_or(self.created_at, |time| time.naive_local().and_utc())
