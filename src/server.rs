@@ -1,4 +1,5 @@
-//! The HTTP server: routes, sockets, who calls, and the way down to `schema`.
+//! The HTTP server: routes, listener, transports and authentication. It passes GraphQL operations
+//! on to `schema`.
 
 mod accept;
 mod answered;
@@ -54,55 +55,56 @@ use websocket::Crowd;
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// What a running server is made of. Cheap to clone.
+/// The state of a running server, shared by all requests. Cheap to clone.
 #[derive(Clone)]
 pub struct App {
-    /// The schema.
+    /// The GraphQL schema.
     pub api: Api,
-    /// The documents that are known by an id.
+    /// The documents that requests can refer to by an id.
     pub documents: Documents,
-    /// The rules and the stores under them.
+    /// The business rules and the stores below them.
     pub messaging: Messaging,
-    /// The check of tokens.
+    /// The verifier of access tokens.
     pub verifier: CognitoVerifier,
-    /// The check of the stores.
+    /// The health check of the stores.
     pub health: Arc<Health>,
-    /// The explorer in the browser.
+    /// The GraphiQL page.
     pub graphiql: Graphiql,
-    /// Whose pages may call.
+    /// The origins that may call the API from a browser.
     pub origins: Origins,
-    /// How fast one caller may send messages.
+    /// The rate limit on the messages that one caller sends.
     pub send_rate: SendRate,
-    /// How much there may be at a time.
+    /// The server's limits on concurrency, sizes and times.
     pub bounds: Bounds,
 }
 
-/// How much there may be at a time.
+/// The server's limits on concurrency, sizes and times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// Bytes of a request's body.
+    /// Maximum size of a request body in bytes.
     pub body_bytes: usize,
-    /// GraphQL requests that are worked on; the others are sent away.
+    /// Maximum number of GraphQL requests that are executed at a time; others are rejected.
     pub in_flight: usize,
-    /// Bytes of answers that are being made, or that nobody has read yet.
+    /// Maximum number of bytes of responses that are being produced or that clients have not read
+    /// yet.
     pub unread_bytes: usize,
-    /// Connections, sockets among them; the others are sent away.
+    /// Maximum number of open connections, including WebSockets; others are rejected.
     pub connections: usize,
-    /// How long the head of a request may take.
+    /// Timeout for receiving the head of a request.
     pub head_within: Duration,
-    /// How long a client may leave an answer unread.
+    /// Timeout for a client to read a response.
     pub write_within: Duration,
-    /// How long a connection may be silent between two requests: longer than
-    /// a load balancer keeps its own.
+    /// Idle timeout of a connection between two requests. It must be longer than the idle timeout
+    /// of the load balancer.
     pub idle_for: Duration,
-    /// How long a socket may be silent before it says who it is.
+    /// Timeout of a new WebSocket for `connection_init`.
     pub init_within: Duration,
-    /// How often a socket is sent a ping. One from which nothing has come since
-    /// the ping before the last is cut.
+    /// Interval between pings on a WebSocket. The server closes a WebSocket on which it has
+    /// received nothing since the ping before the last.
     pub ping_every: Duration,
-    /// Subscriptions of a socket.
+    /// Maximum number of subscriptions of one WebSocket.
     pub subscriptions: usize,
-    /// Sockets of a user; the others are sent away.
+    /// Maximum number of WebSockets of one user; others are rejected.
     pub sockets_per_user: usize,
 }
 
@@ -124,7 +126,7 @@ impl Default for Bounds {
     }
 }
 
-/// The routes.
+/// Creates the routes and their middleware.
 pub fn router(app: App) -> Router {
     let load = Load::new(&app.bounds);
     let cors = app.origins.layer();
@@ -133,7 +135,7 @@ pub fn router(app: App) -> Router {
         .sensitive_request_headers([AUTHORIZATION].into())
         .set_request_id(REQUEST_ID.clone(), MakeRequestUuid)
         .layer(
-            // A request has one line, which says more than these would.
+            // The access log has one line per request, which contains more than these events would.
             TraceLayer::new_for_http()
                 .make_span_with(span)
                 .on_request(())
@@ -162,7 +164,8 @@ pub fn router(app: App) -> Router {
         .with_state(app)
 }
 
-/// A path for both: what asks for a WebSocket gets one.
+/// Serves `/graphql` for both transports: a request that asks for a WebSocket gets one, and all
+/// others are handled as GraphQL over HTTP.
 async fn graphql_or_socket(
     app: State<App>,
     load: Extension<Load>,
@@ -181,8 +184,8 @@ fn request_id(headers: &HeaderMap) -> String {
     id.unwrap_or_default().to_owned()
 }
 
-/// A request id of the client's is kept where it is one: it goes into every
-/// line of the log.
+/// Removes a client's `x-request-id` unless it has 1 to 64 visible ASCII characters, because the id
+/// is part of every log line of the request.
 fn without_strange_id<B>(mut request: Request<B>) -> Request<B> {
     let is_id = |id: &HeaderValue| {
         let visible = id.as_bytes().iter().all(u8::is_ascii_graphic);
@@ -194,12 +197,13 @@ fn without_strange_id<B>(mut request: Request<B>) -> Request<B> {
     request
 }
 
-/// Sets a header on every answer that does not say otherwise.
+/// Sets a header on every response that does not set it itself.
 fn header(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
     SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
 }
 
-/// Every line of a request has its id, so that this is there whatever is logged.
+/// Creates the span that adds the request id to every log line of a request, whatever the log level
+/// is.
 fn span<B>(request: &Request<B>) -> tracing::Span {
     let id = request
         .headers()

@@ -1,32 +1,31 @@
-//! The header `Accept` (RFC 9110, 12.5.1), and those of the same form.
+//! Parser of the `Accept` header (RFC 9110, 12.5.1) and of other headers with the same grammar.
 //!
-//! Clients send what is not in its grammar: `*`, `q=.2`, empty items. Every
-//! item that can be understood counts, and the others are passed over.
+//! Clients send values that this grammar does not allow: `*`, `q=.2`, empty items. The parser uses
+//! every item that it understands and ignores the others.
 
 use axum::http::{HeaderMap, HeaderName};
 
-/// The items of a header, in their order.
+/// The items of a header, in order.
 #[derive(Debug, Default)]
 pub(super) struct Accepted(Vec<Item>);
 
-/// A media range or a coding, in lower case, and its quality in thousandths.
+/// A media range or a coding in lower case, and its quality in thousandths.
 #[derive(Debug)]
 struct Item {
     name: String,
     quality: u16,
 }
 
-/// How well a media type is accepted.
+/// How well the client accepts a media type.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Acceptance {
-    /// In thousandths; 0 is not at all.
+    /// Quality in thousandths; 0 means not acceptable.
     pub quality: u16,
-    /// By the position of the item that names it, not by a wildcard.
+    /// Position of the item that names the media type; `None` if only a wildcard matches.
     pub named_at: Option<usize>,
 }
 
-/// Whether a client accepts something that it has to name: a media type, a
-/// coding.
+/// Returns whether the client accepts a media type or a coding by its name, not by a wildcard.
 pub(super) fn accepts(headers: &HeaderMap, header: &HeaderName, name: &str) -> bool {
     let accepted = Accepted::of(headers, header);
     accepted
@@ -35,7 +34,7 @@ pub(super) fn accepts(headers: &HeaderMap, header: &HeaderName, name: &str) -> b
 }
 
 impl Accepted {
-    /// The items of all lines of a header.
+    /// Parses the items of all lines of a header.
     pub fn of(headers: &HeaderMap, header: &HeaderName) -> Self {
         let mut items = Vec::new();
         for line in headers.get_all(header) {
@@ -45,12 +44,13 @@ impl Accepted {
         Self(items)
     }
 
-    /// Whether no item is a media range.
+    /// Returns whether no item is a media range.
     pub fn has_no_media_range(&self) -> bool {
         !self.0.iter().any(|item| item.name.contains('/'))
     }
 
-    /// How well a media type is accepted, by the most specific range for it.
+    /// Returns how well the client accepts a media type. The most specific range that matches
+    /// decides.
     pub fn media_type(&self, name: &str) -> Acceptance {
         if let Some((position, item)) = self.of_pattern(name) {
             return Acceptance {
@@ -58,8 +58,8 @@ impl Accepted {
                 named_at: Some(position),
             };
         }
-        // `application/*+json` is no range of the specification's, but clients
-        // of Spring send it.
+        // The specification does not define `application/*+json` as a range, but Spring clients
+        // send it.
         let suffix = name
             .split_once('+')
             .map(|(_, suffix)| format!("application/*+{suffix}"));
@@ -72,11 +72,11 @@ impl Accepted {
         }
     }
 
-    /// The best item of this name: it may be there several times, with
-    /// parameters other than `q`, which are not compared.
+    /// Returns the item of this name with the highest quality. A name can occur several times with
+    /// different parameters; only `q` is evaluated.
     fn of_pattern(&self, pattern: &str) -> Option<(usize, &Item)> {
         let items = self.0.iter().enumerate();
-        // The first of equals.
+        // If several items have the same quality, the first one is used.
         items
             .rev()
             .filter(|(_, item)| item.name == pattern)
@@ -84,7 +84,7 @@ impl Accepted {
     }
 }
 
-/// An item, if there is a name in it.
+/// Parses an item; `None` if it has no name.
 fn item(text: &str) -> Option<Item> {
     let mut parts = split(text, ';').into_iter();
     let mut name = parts.next()?.to_ascii_lowercase();
@@ -104,8 +104,8 @@ fn item(text: &str) -> Option<Item> {
     })
 }
 
-/// `0`, `0.5`, `1.000` (RFC 9110, 12.4.2); also `.5`, `1.`, `"0.5"` and more
-/// digits than three. What is no number has no weight.
+/// Parses a quality value: `0`, `0.5`, `1.000` (RFC 9110, 12.4.2), and also `.5`, `1.`, `"0.5"` and
+/// more than three digits. Returns `None` for a text that is not a number.
 fn thousandths(quality: &str) -> Option<u16> {
     let quality = quality.trim().trim_matches('"').trim();
     let is_decimal = quality
@@ -113,7 +113,7 @@ fn thousandths(quality: &str) -> Option<u16> {
         .all(|byte| byte.is_ascii_digit() || byte == b'.');
     let quality: f64 = quality.parse().ok().filter(|_| is_decimal)?;
     let thousandths = (quality.min(1.0) * 1000.0).round();
-    // However little is not nothing.
+    // A quality above zero must not be rounded to "not acceptable".
     let least = if quality > 0.0 { 1.0 } else { 0.0 };
     #[expect(
         clippy::cast_possible_truncation,
@@ -123,13 +123,14 @@ fn thousandths(quality: &str) -> Option<u16> {
     Some(thousandths.max(least) as u16)
 }
 
-/// The parts between separators that are not quoted. A quote that is not closed
-/// is none.
+/// Splits a text at the separators that are outside of quoted strings. A quote without a closing
+/// quote is treated as an ordinary character.
 pub(super) fn split(text: &str, separator: char) -> Vec<&str> {
     let mut parts = Vec::new();
     let mut start = 0;
     let mut position = 0;
-    // Where one is not closed, none behind it is: a header is gone through once.
+    // If one quote has no closing quote, later quotes have none either. The flag keeps the parser
+    // from searching the rest of the header more than once.
     let mut are_closed = true;
     while let Some(character) = text[position..].chars().next() {
         let next = position + character.len_utf8();
@@ -149,7 +150,7 @@ pub(super) fn split(text: &str, separator: char) -> Vec<&str> {
     parts
 }
 
-/// The position behind the quote that closes a quoted string.
+/// Returns the position after the closing quote of a quoted string.
 fn closing_quote(text: &str, from: usize) -> Option<usize> {
     let mut is_escaped = false;
     for (position, byte) in text.bytes().enumerate().skip(from) {

@@ -1,5 +1,5 @@
-//! How a GraphQL request ended, by HTTP or over a socket: one line of the log,
-//! and its metrics.
+//! Access log and metrics of GraphQL requests, over HTTP and over WebSocket: one log line per
+//! request.
 
 use std::sync::OnceLock;
 
@@ -12,23 +12,23 @@ use crate::schema::{Code, Operation};
 use crate::telemetry::metrics::{self, Present, Thing};
 use crate::telemetry::{Origin, describe, fail, request_span};
 
-/// The longest name of an operation that is logged.
+/// Maximum size of a logged operation name in bytes; longer names are omitted.
 const LONGEST_NAME: usize = 64;
-/// The outcome of a request whose client did not wait for it.
+/// Result of a request whose client disconnected before the response.
 const GONE: &str = "CLIENT_GONE";
 
-/// The code of an answer's first error, beside the answer.
+/// The code of the first error of a response, stored in the response's extensions.
 #[derive(Clone, Copy)]
 pub(super) struct FirstError(pub Code);
 
-/// What a request asks for, once that is known.
+/// The operation type and name of a request, set after the document is parsed.
 #[derive(Default)]
 pub(super) struct Asked(OnceLock<(&'static str, Option<String>)>);
 
 impl Asked {
     pub fn is(&self, operation: &Operation) {
         let name = operation.name().filter(|name| name.len() <= LONGEST_NAME);
-        // There is one operation in a request.
+        // A request has exactly one operation, so the value is set once.
         let _ = self.0.set((operation.kind(), name.map(str::to_owned)));
     }
 
@@ -45,10 +45,10 @@ impl Asked {
     }
 }
 
-/// How a request ended.
+/// The result of a request.
 #[derive(Clone, Copy)]
 pub(super) struct Outcome {
-    /// By HTTP.
+    /// The HTTP status; `None` over WebSocket.
     pub status: Option<StatusCode>,
     /// The code of the first error.
     pub error: Option<Code>,
@@ -64,17 +64,16 @@ impl Outcome {
     }
 }
 
-/// A request that is being answered. Tells how it ended, also when its client
-/// goes away.
+/// A request in progress. It logs and counts the result, also when the client disconnects.
 pub(super) struct Answering {
     pub origin: Origin,
     pub asked: Asked,
-    /// The request's span in its trace.
+    /// The span of the request in its trace.
     pub span: Span,
-    /// The one of the log.
+    /// The span of the request in the log.
     log: Span,
     began: Instant,
-    /// Where it goes on after the head of its answer.
+    /// The HTTP status of a response that is streamed after its head.
     status: Option<StatusCode>,
     events: u64,
     told: bool,
@@ -98,19 +97,19 @@ impl Answering {
         }
     }
 
-    /// It turns out to be one that stays, by HTTP with this status.
+    /// Marks the request as a subscription; over HTTP, `status` is the status of its response.
     pub fn stays(&mut self, status: Option<StatusCode>) {
         self.status = status;
         self.counted = Present::new(Thing::Subscription);
     }
 
-    /// It was told of something that has happened.
+    /// Counts an event that the subscription has sent.
     pub fn event(&mut self) {
         self.events += 1;
         metrics::event();
     }
 
-    /// It was answered.
+    /// Logs the result of the request.
     pub fn end(mut self, outcome: Outcome) {
         let error = outcome.error.map_or("ok", Code::as_str);
         self.tell(outcome.status, error);
@@ -165,14 +164,14 @@ impl Answering {
 impl Drop for Answering {
     fn drop(&mut self) {
         if !self.told {
-            // Subscriptions have no other end than that nobody wants more.
+            // A subscription normally ends when its client cancels it, so this is not an error.
             let is_over = self.asked.is_subscription();
             self.tell(self.status, if is_over { "ok" } else { GONE });
         }
     }
 }
 
-/// In milliseconds, to the microsecond.
+/// Returns a duration in milliseconds, rounded to microseconds.
 fn millis(time: std::time::Duration) -> f64 {
     (time.as_secs_f64() * 1e6).round() / 1e3
 }

@@ -1,4 +1,4 @@
-//! Who calls: a token's caller, and the user that they are.
+//! Authentication: the caller from the access token, and the user in the database.
 
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, StatusCode};
@@ -11,8 +11,8 @@ use crate::clock::Clock;
 use crate::messaging::{MessagingError, UserLoader, Viewer};
 use crate::schema::Code;
 
-/// Why an `Authorization` header gives no caller. Rejected tokens share one
-/// text, whatever is wrong with them; the log says more.
+/// Why an `Authorization` header gives no caller. All rejected tokens have the same message; the
+/// log contains the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum CallerError {
     #[error("Send one `Authorization` header, as `Bearer <access token>`.")]
@@ -44,40 +44,41 @@ impl From<CallerError> for Refused {
             CallerError::SeveralHeaders | CallerError::NotBearer | CallerError::Rejected => {
                 Self::unauthenticated(&message)
             }
-            // To sign in again would not help.
+            // Not 401, because signing in again would not help.
             CallerError::TooLong => Self::bad(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, message),
             CallerError::KeysUnavailable => Self::unavailable(&message),
         }
     }
 }
 
-/// Who a request says it is. A bad token is refused, whatever is asked.
+/// Returns the caller of a request. A request with an invalid token is rejected, even if its
+/// operation needs no sign-in.
 pub(super) async fn caller(app: &App, headers: &HeaderMap) -> Result<Caller, CallerError> {
     let mut given = headers.get_all(AUTHORIZATION).iter();
     match (given.next(), given.next()) {
         (None, _) => Ok(Caller::Anonymous),
         (Some(one), None) => {
-            // A token with other bytes than ASCII is rejected like any other.
+            // A token with non-ASCII bytes is rejected as invalid like any other.
             caller_of(app, &String::from_utf8_lossy(one.as_bytes())).await
         }
         (Some(_), Some(_)) => Err(CallerError::SeveralHeaders),
     }
 }
 
-/// Whom `Bearer <token>` is good for.
+/// Verifies `Bearer <token>` and returns its caller.
 pub(super) async fn caller_of(app: &App, authorization: &str) -> Result<Caller, CallerError> {
     let token = bearer_token(authorization).ok_or(CallerError::NotBearer)?;
     Ok(app.verifier.verify(token).await?)
 }
 
-/// The token of `Bearer <token>` (RFC 6750, 2.1; the scheme in any case).
+/// Returns the token of `Bearer <token>` (RFC 6750, 2.1; the scheme is case-insensitive).
 fn bearer_token(authorization: &str) -> Option<&str> {
     let (scheme, token) = authorization.split_once(' ')?;
     let token = token.trim_matches(' ');
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
 }
 
-/// Resolves when the caller's token ends.
+/// Resolves when the caller's token expires.
 pub(super) fn end_of_token(caller: &Caller) -> impl Future<Output = ()> + Send + use<> {
     let left = match caller {
         Caller::Anonymous => None,
@@ -91,14 +92,14 @@ pub(super) fn end_of_token(caller: &Caller) -> impl Future<Output = ()> + Send +
     }
 }
 
-/// What needs a token, and has none, is refused like this.
+/// Returns the rejection of an operation that requires a token, for a request without one.
 pub(super) fn nobody() -> Refused {
     Refused::unauthenticated(
         "Sign in first: send an access token as `Authorization: Bearer <token>`.",
     )
 }
 
-/// The user whose token says this `sub`.
+/// Returns the user with the `sub` of the token.
 pub(super) async fn viewer(app: &App, users: &UserLoader, sub: &str) -> Result<Viewer, Refused> {
     match app.messaging.viewer(users, sub).await {
         Ok(Some(viewer)) => Ok(viewer),

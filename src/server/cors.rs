@@ -1,5 +1,5 @@
-//! Cross-origin requests: which pages may call the API from a browser, and with
-//! which headers.
+//! Cross-origin requests (CORS): the origins whose pages can call the API from a browser, and the
+//! request headers that they can send.
 
 use std::time::Duration;
 
@@ -9,16 +9,16 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::origin::Origin;
 
-/// How long a browser may cache the response to a preflight.
+/// How long a browser may cache the response to a preflight request.
 const PREFLIGHT_MAX_AGE: Duration = Duration::from_hours(1);
 
-/// Request headers that browsers' clients and their tools send, beside those
-/// that need no permission.
+/// Request headers that browser clients and their tools send, in addition to the CORS-safelisted
+/// ones.
 const REQUEST_HEADERS: &[&str] = &[
     "authorization",
     "content-type",
-    // They need permission when they are long or have quoted parameters, as
-    // the `Accept` of Apollo Client for multipart responses.
+    // These require permission if they are long or contain quoted parameters, as the `Accept`
+    // header of Apollo Client for multipart responses does.
     "accept",
     "accept-language",
     "content-language",
@@ -46,7 +46,7 @@ const REQUEST_HEADERS: &[&str] = &[
     "x-apollo-operation-name",
     "x-apollo-operation-type",
     "x-apollo-tracing",
-    // Other GraphQL clients, and registries of schemas.
+    // Other GraphQL clients and schema registries.
     "graphql-client-name",
     "graphql-client-version",
     "graphql-preflight",
@@ -70,7 +70,7 @@ const REQUEST_HEADERS: &[&str] = &[
     "baggage",
     "traceparent",
     "tracestate",
-    // Formats of traces before it, and those of vendors.
+    // Older trace formats and vendor-specific ones.
     "b3",
     "x-b3-flags",
     "x-b3-parentspanid",
@@ -109,20 +109,20 @@ const REQUEST_HEADERS: &[&str] = &[
     "x-ms-request-root-id",
 ];
 
-/// Pages that may call: named ones, and with `any_localhost` those of this
-/// machine.
+/// Origins whose pages can call the API: the origins in `named`, and with `any_localhost` all
+/// origins of this machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origins {
-    /// By name.
+    /// The allowed origins.
     pub named: Vec<Origin>,
-    /// Any page served from this machine, on any port.
+    /// Whether to allow all pages that are served from this machine, on any port.
     pub any_localhost: bool,
-    /// Request headers that pages may send beside those of the usual tools.
+    /// Request headers that pages can send in addition to those of common tools.
     pub request_headers: Vec<HeaderName>,
 }
 
 impl Origins {
-    /// Whether a page may call.
+    /// Returns whether pages of this origin can call the API.
     #[must_use]
     pub fn allow(&self, origin: &HeaderValue) -> bool {
         Origin::of(origin).is_some_and(|origin| {

@@ -1,4 +1,4 @@
-//! Documents that a request names instead of sending them.
+//! Persisted documents: documents that a request refers to by an id instead of sending them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,27 +12,27 @@ use super::json::{InvalidJson, parse_json};
 use super::received::{Received, plain_id};
 use crate::schema::{Api, Code, GraphqlRequest, refusal};
 
-/// The most documents that are kept because a client sent them.
+/// Maximum number of automatic persisted queries that are cached.
 const MOST_KEPT: u64 = 1000;
 
-/// What clients of automatic persisted queries look for.
+/// The error message that clients of automatic persisted queries expect for an unknown hash.
 const NOT_FOUND: &str = "PersistedQueryNotFound";
 
-/// The documents that are known by an id.
+/// The documents that requests can refer to by an id.
 #[derive(Clone, Debug)]
 pub enum Documents {
-    /// Those that were sent once, with their hash: Apollo's automatic persisted
-    /// queries. Each instance has its own; a client sends the text again where
-    /// one has forgotten it.
+    /// Apollo's automatic persisted queries: documents that a client has sent once with their hash.
+    /// Each instance has its own cache; a client sends the text again if an instance does not have
+    /// it.
     Automatic(Cache<String, Arc<str>>),
-    /// Those of a manifest, and no others.
+    /// Trusted documents: those of a manifest, and no others.
     Trusted(Arc<HashMap<String, Arc<str>>>),
 }
 
 impl Default for Documents {
     fn default() -> Self {
-        // Whoever sends a document asks for it next: the newest is not the one
-        // to be left out.
+        // A client requests a document again soon after it has sent it, so the cache always admits
+        // the newest document.
         let kept = Cache::builder()
             .max_capacity(MOST_KEPT)
             .eviction_policy(EvictionPolicy::lru());
@@ -40,30 +40,30 @@ impl Default for Documents {
     }
 }
 
-/// A manifest that cannot be served.
+/// Why a manifest cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidManifest {
     /// It is not valid JSON.
     #[error("it is not valid JSON: {0}")]
     NotJson(InvalidJson),
-    /// It is no manifest.
+    /// It does not have the format of a manifest.
     #[error(
         "it is not a manifest: expected a JSON object of ids and documents, as graphql-codegen and relay-compiler \
          write it, or Apollo's with `operations` of an `id` and a `body` each"
     )]
     NotAManifest,
-    /// An id is given to two documents.
+    /// Two documents have the same id.
     #[error("it has two documents of the id {0}")]
     Twice(String),
-    /// It has nothing in it.
+    /// It has no documents.
     #[error("it has no documents")]
     Empty,
-    /// A document could never be executed.
+    /// A document can never be executed.
     #[error("its document {id} cannot be executed: {why}")]
     Document {
-        /// Its id.
+        /// The document's id.
         id: String,
-        /// What a client would be told.
+        /// The error message that a client would get.
         why: String,
     },
 }
@@ -73,7 +73,7 @@ pub enum InvalidManifest {
 enum Manifest {
     /// Apollo's `apollo-persisted-query-manifest`.
     Operations { operations: Vec<ManifestOperation> },
-    /// Of graphql-codegen and relay-compiler.
+    /// The manifest format of graphql-codegen and relay-compiler.
     Ids(HashMap<String, String>),
 }
 
@@ -83,12 +83,12 @@ struct ManifestOperation {
     body: String,
 }
 
-/// A document, and the id under which it is to be known from now on.
+/// A document to cache, with the id that identifies it from now on.
 pub(super) type ToKeep = (String, Arc<str>);
 
 impl Documents {
-    /// The documents of a manifest. Each has to be valid, and within the limits
-    /// whatever its variables are.
+    /// Reads the documents of a manifest. Each must be valid, and within the limits for all values
+    /// of its variables.
     pub fn trusted(manifest: &str, api: &Api) -> Result<Self, InvalidManifest> {
         let manifest: serde_json::Value =
             parse_json(manifest.as_bytes()).map_err(InvalidManifest::NotJson)?;
@@ -121,8 +121,8 @@ impl Documents {
         Ok(Self::Trusted(Arc::new(trusted)))
     }
 
-    /// The text that is asked for, before anybody parses it, and what to keep
-    /// of it once it is parsed.
+    /// Returns the text of the requested document before parsing, and the document to cache after
+    /// it is parsed.
     pub(super) fn find(
         &self,
         received: Received,

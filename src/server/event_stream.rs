@@ -1,6 +1,5 @@
-//! GraphQL over server-sent events, for those who cannot use sockets: the
-//! distinct connections mode of
-//! <https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md>.
+//! GraphQL over server-sent events, for clients that cannot use WebSockets: the distinct
+//! connections mode of <https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md>.
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
@@ -28,19 +27,19 @@ use crate::model::UserId;
 use crate::schema::Code;
 use crate::telemetry::work_for;
 
-/// The media type.
+/// The media type of server-sent events.
 const EVENT_STREAM: &str = "text/event-stream";
 
-/// Whether a client takes events.
+/// Returns whether the client accepts server-sent events.
 pub(super) fn is_accepted(headers: &HeaderMap) -> bool {
     accepts(headers, &ACCEPT, EVENT_STREAM)
 }
 
-/// The answer of a query or a mutation, as the only event.
+/// Returns the response of a query or a mutation as a stream with one event.
 pub(super) fn only(answer: &async_graphql::Response, space: Space) -> Response {
     let events = stream::iter([next(answer), complete()]);
     let events = events.map(move |event| {
-        // It is given back at the end.
+        // The stream owns `space` and releases it when it is dropped.
         let _held = &space;
         Infallibly::Ok(event)
     });
@@ -51,7 +50,7 @@ pub(super) fn only(answer: &async_graphql::Response, space: Space) -> Response {
     response
 }
 
-/// What an event stream needs beside its subscription.
+/// The context that an event stream needs in addition to its subscription.
 pub(super) struct Opening {
     pub bounds: Bounds,
     pub crowd: Crowd,
@@ -61,7 +60,7 @@ pub(super) struct Opening {
 }
 
 impl Opening {
-    /// Takes a place among the viewer's connections.
+    /// Reserves one of the viewer's connections and opens the event stream.
     pub fn open(
         self,
         viewer: Option<UserId>,
@@ -92,10 +91,10 @@ impl Opening {
     }
 }
 
-/// A subscription that is told event by event.
+/// A subscription whose results are sent as events.
 pub(super) struct EventStream {
     answers: BoxStream<'static, async_graphql::Response>,
-    /// Comes when the token expires or the server stops.
+    /// Resolves when the token expires or the server shuts down.
     end: BoxFuture<'static, ()>,
     alive: KeepAlive,
     request_id: String,
@@ -103,10 +102,10 @@ pub(super) struct EventStream {
 }
 
 impl EventStream {
-    /// Tells what comes, and in the end how it was.
+    /// Sends the events, and logs the result at the end.
     ///
-    /// It ends with a word when the subscription does, and without one when the
-    /// token expires or the server stops: clients come back then.
+    /// The stream ends with a `complete` event if the subscription completes, and without one if
+    /// the token expires or the server shuts down: clients then reconnect.
     pub fn told(self, mut answering: Answering) -> Response {
         let status = StatusCode::OK;
         answering.stays(Some(status));
@@ -128,7 +127,7 @@ impl EventStream {
     }
 }
 
-/// An event stream that is being told.
+/// An event stream that is being sent.
 struct Telling {
     answers: BoxStream<'static, std::thread::Result<async_graphql::Response>>,
     answering: Answering,
@@ -159,10 +158,10 @@ impl Telling {
     }
 }
 
-/// Keeps proxies from collecting events, to compress them or to send fewer packets.
+/// Sets headers that keep proxies from buffering events for compression or for larger packets.
 fn unbuffered(mut response: Response) -> Response {
     let headers = response.headers_mut();
-    // Understood by nginx and by proxies that follow it.
+    // nginx and proxies that are compatible with it support this header.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     let cache_control = HeaderValue::from_static("no-store, no-transform");
     headers.insert(CACHE_CONTROL, cache_control);
@@ -171,8 +170,8 @@ fn unbuffered(mut response: Response) -> Response {
 
 type Infallibly = Result<Event, Infallible>;
 
-/// A comment: many proxies, and some browsers, pass on the head of a response
-/// only with the first bytes of its body.
+/// Returns a comment as the first event. Many proxies and some browsers forward the head of a
+/// response only with the first bytes of its body.
 fn opened() -> Event {
     Event::default().comment("open")
 }

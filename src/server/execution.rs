@@ -1,4 +1,4 @@
-//! What an operation goes through, whichever way it came.
+//! Execution of an operation, shared by all transports.
 
 use std::time::Duration;
 
@@ -15,36 +15,36 @@ use super::refused::Refused;
 use crate::auth::Caller;
 use crate::schema::{Operation, Prepared, Session, timed_out};
 
-/// How long a request may take.
+/// Timeout of a request.
 pub(super) const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
-/// How much earlier than the request a write has to be decided, so that its
-/// outcome can still be told.
+/// How long before the request's deadline the outcome of a write must be decided, so that the
+/// response can still report it.
 pub(super) const TIME_TO_ANSWER: Duration = Duration::from_millis(500);
 
-/// What was found in what was received.
+/// A parsed request.
 pub(super) struct Parsed {
     pub operation: Operation,
-    /// Its document, if clients may ask for it by its id from now on.
+    /// The document to cache, if clients can refer to it by its id from now on.
     to_keep: Option<ToKeep>,
 }
 
-/// How an operation goes on.
+/// The result of starting an operation.
 pub(super) enum Begun {
     Answered(Box<Response>),
-    /// It goes on until there are no more, or nobody wants more.
+    /// A stream of results, until it ends or the client cancels it.
     Tells(BoxStream<'static, Response>),
 }
 
 impl App {
-    /// The operation that is asked for. Whether it fits the schema is not known
-    /// yet.
+    /// Parses the requested operation. It is not validated against the schema yet.
     pub(super) fn parse(&self, received: Received) -> Result<Parsed, Box<Response>> {
         let (request, to_keep) = self.documents.find(received)?;
         let operation = self.api.parse(request)?;
         Ok(Parsed { operation, to_keep })
     }
 
-    /// What the resolvers of an operation share, if the caller may ask for it.
+    /// Creates the state that the resolvers of an operation share, if the caller may execute the
+    /// operation.
     pub(super) async fn session(
         &self,
         caller: &Caller,
@@ -60,7 +60,7 @@ impl App {
                 Some(found.unwrap_or_else(|_| Err(Refused::too_late()))?)
             }
         };
-        // Somebody who is nobody here fills no memory.
+        // Documents of callers without a user are not cached, so that they cannot fill the memory.
         if let (Some(_), Some(document)) = (&viewer, &parsed.to_keep) {
             self.documents.keep(document.clone());
         }
@@ -68,8 +68,7 @@ impl App {
         Ok(Session::new(messaging, users, viewer, rate, deadline))
     }
 
-    /// Executes what has one answer, by the deadline or soon after; begins what
-    /// has many.
+    /// Executes a query or a mutation by the deadline or shortly after it; starts a subscription.
     pub(super) async fn begin(
         &self,
         operation: Prepared,

@@ -1,4 +1,5 @@
-//! GraphiQL, whole from the program: no third party's script sees a token.
+//! GraphiQL, served completely from this program, so that no third-party script has access to a
+//! token.
 
 use std::io::Read;
 
@@ -17,12 +18,13 @@ use super::App;
 use super::accept::accepts;
 use super::graphql_http::no_such_path;
 
-/// Name and bytes, compressed by gzip, of each file that `build.rs` has bundled.
+/// Name and gzip-compressed bytes of each file that `build.rs` has bundled.
 const FILES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/graphiql_files.rs"));
 
 const PAGE: &str = "index.html";
 
-/// Nothing from elsewhere. The editor writes styles into the page.
+/// Content security policy: only resources of this server. The editor adds inline styles to the
+/// page, so these are allowed.
 const POLICY: &str = "default-src 'none'; script-src 'self'; worker-src 'self'; \
     style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
@@ -30,16 +32,16 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; worker-src 'self'; 
 const LEFT_OUT: &str = "GraphiQL was left out when this program was built: \
     build it again with Node.js 20 or newer installed and without CRUDDUR_GRAPHIQL=skip.\n";
 
-/// Whether there is a GraphiQL, and who is signed in there.
+/// Whether GraphiQL is served, and how its user signs in.
 #[derive(Clone, Debug, Default)]
 pub enum Graphiql {
-    /// None.
+    /// GraphiQL is not served.
     #[default]
     Off,
-    /// One with a field for a token.
+    /// GraphiQL is served, with a field for a token.
     On,
-    /// One that is signed in, and where `/` leads: by `GET /people`, the
-    /// handles to choose from, and `POST /token`, which is given one of them.
+    /// GraphiQL is served and signed in, and `/` redirects to it. `GET /people` returns the handles
+    /// to choose from, and `POST /token` returns a token for one of them.
     SignedIn(Router),
 }
 
@@ -67,7 +69,7 @@ async fn page(headers: HeaderMap) -> Response {
 }
 
 async fn file(Path(name): Path<String>, headers: HeaderMap) -> Response {
-    // The page's links are relative to where it is.
+    // The page is served only at its own path, because its links are relative.
     let Some(bytes) = find(&name).filter(|_| name != PAGE) else {
         return no_such_path().await.into_response();
     };

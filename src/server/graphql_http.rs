@@ -1,4 +1,4 @@
-//! GraphQL over HTTP: one request, from who calls to the answer.
+//! GraphQL over HTTP: one request, from authentication to the response.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -28,8 +28,8 @@ use crate::auth::Caller;
 use crate::schema::{Code, was_executed};
 use crate::telemetry::work_for;
 
-/// One GraphQL request, within the bounds of the server: how many at a time,
-/// how long each, and in which media type.
+/// Handles one GraphQL request within the server's limits on concurrency and time, and in a media
+/// type that the client accepts.
 pub(super) async fn graphql(
     State(app): State<App>,
     Extension(load): Extension<Load>,
@@ -56,14 +56,14 @@ pub(super) async fn graphql(
     })
 }
 
-/// How a request is answered.
+/// The response to a request.
 enum Answer {
     Whole(Response),
-    /// Event by event, from now on.
+    /// A stream of server-sent events.
     Events(EventStream),
 }
 
-/// What there is beside a request.
+/// The context of a request.
 struct Around<'a> {
     load: &'a Load,
     crowd: Crowd,
@@ -71,10 +71,10 @@ struct Around<'a> {
     asked: &'a Asked,
 }
 
-/// Answers within the time that a request may take, and whatever happens.
+/// Handles a request within the request timeout, and also returns a response after a panic.
 async fn in_time(app: App, request: Request, around: &Around<'_>) -> Answer {
     let media = Media::accepted(request.headers());
-    // What is wrong is told as JSON to those who take events alone.
+    // Errors are JSON for clients that accept only events.
     let events = event_stream::is_accepted(request.headers()).then_some(Media::Json);
     let only_events = media.is_none();
     let Some(media) = media.or(events) else {
@@ -90,7 +90,8 @@ async fn in_time(app: App, request: Request, around: &Around<'_>) -> Answer {
     };
     let answer = answer(app, request, wanted, around, deadline - TIME_TO_ANSWER);
     let answer = AssertUnwindSafe(answer).catch_unwind();
-    // Execution has a limit of its own, which knows what was asked.
+    // Execution has its own, earlier deadline, because its response can report the outcome of the
+    // operation.
     let answer = match timeout_at(deadline + TIME_TO_ANSWER, answer).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(_panic)) => Err(Refused::internal()),
@@ -102,13 +103,13 @@ async fn in_time(app: App, request: Request, around: &Around<'_>) -> Answer {
     })
 }
 
-/// How a client wants to be answered.
+/// The response format that the client accepts.
 #[derive(Clone, Copy)]
 struct Wanted {
     media: Media,
-    /// Event by event, where there are several.
+    /// Whether to send several results as events.
     events: bool,
-    /// Event by event, whatever it asks for.
+    /// Whether to send all results as events, also the single result of a query or a mutation.
     only_events: bool,
 }
 
@@ -118,7 +119,7 @@ fn in_media(media: Media, mut response: Response) -> Response {
     response
 }
 
-/// Another `Accept` would have got another answer.
+/// Adds `Vary: Accept`, because the response depends on that header.
 fn varying(mut response: Response) -> Response {
     let accept = HeaderValue::from_static("accept");
     response.headers_mut().append(VARY, accept);
@@ -140,7 +141,8 @@ async fn answer(
         return Err(nobody());
     }
     let received = received(request, app.bounds.body_bytes, deadline).await?;
-    // Only now: who sends slowly takes nobody's turn.
+    // The request is admitted only after its body is received, so that slow clients do not occupy
+    // execution slots.
     let _turn = around.load.turn()?;
     let parsed = match app.parse(received) {
         Ok(parsed) => parsed,
@@ -186,7 +188,7 @@ async fn answer(
     Ok(Answer::Events(opening.open(viewer, answers)?))
 }
 
-/// The answer as JSON, in its order.
+/// The response as JSON, with its members in this order.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Body {
@@ -209,7 +211,7 @@ fn body(media: Media, answer: async_graphql::Response, space: Option<Space>) -> 
             errors: answer.errors,
         })
     };
-    // Nothing in an answer is other than JSON.
+    // A response contains only JSON values, so this cannot fail.
     let text = serde_json::to_vec(&body).unwrap_or_default();
     let text = match space {
         Some(space) => space.hold(text),

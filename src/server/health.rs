@@ -1,4 +1,4 @@
-//! Whether the process is alive, and whether its stores answer.
+//! Liveness of the process and readiness of its stores.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,12 +14,12 @@ use tokio::time::{Instant, timeout};
 use super::App;
 use crate::store::{MessageStore, StoreError, UserStore};
 
-/// How long a check may take.
+/// Timeout of a check.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
-/// For how long its result stands: the stores are asked at most so often.
+/// How long the result of a check is cached. The stores are queried at most once per interval.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 
-/// The check of the stores.
+/// The readiness check of the stores.
 #[derive(Debug)]
 pub struct Health {
     messages: MessageStore,
@@ -28,18 +28,18 @@ pub struct Health {
     is_draining: AtomicBool,
 }
 
-/// Whether requests should be sent here.
+/// Whether a load balancer should send requests to this server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub(super) enum Readiness {
     Stores(Report),
-    /// The server stops soon.
+    /// The server is about to shut down.
     Draining {
         draining: bool,
     },
 }
 
-/// Which stores answer.
+/// Which stores respond.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Report {
     dynamodb: bool,
@@ -47,7 +47,7 @@ pub(super) struct Report {
 }
 
 impl Health {
-    /// A check of these stores.
+    /// Creates a check of these stores.
     #[must_use]
     pub fn new(messages: MessageStore, users: UserStore) -> Arc<Self> {
         let last = Mutex::default();
@@ -59,12 +59,14 @@ impl Health {
         })
     }
 
-    /// From now on `/readyz` says that nothing more should be sent here.
+    /// Starts draining: from now on `/readyz` answers 503, so that load balancers send no new
+    /// requests.
     pub fn drain(&self) {
         self.is_draining.store(true, Ordering::Relaxed);
     }
 
-    /// Asks no store while draining: a load balancer should know at once.
+    /// Returns the readiness. While draining, it does not query the stores, so that a load balancer
+    /// gets the response immediately.
     async fn readiness(&self) -> Readiness {
         if self.is_draining.load(Ordering::Relaxed) {
             return Readiness::Draining { draining: true };
@@ -108,8 +110,8 @@ pub(super) async fn alive() -> &'static str {
     "ok"
 }
 
-/// `/readyz`: each store, and 503 unless all answer; or that the server stops
-/// soon.
+/// `/readyz`: the state of each store, with status 503 unless all stores respond; or that the
+/// server is draining.
 pub(super) async fn ready(State(app): State<App>) -> (StatusCode, Json<Readiness>) {
     let readiness = app.health.readiness().await;
     let status = match readiness {

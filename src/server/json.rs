@@ -1,12 +1,12 @@
-//! JSON as clients and their tools write it.
+//! Parser for the JSON that clients and their tools send.
 
 use serde::Deserialize;
 use serde_json::error::Category;
 
-/// What some editors and clients put in front of a text (RFC 8259, section 8.1).
+/// The byte order mark that some editors and clients put before a text (RFC 8259, section 8.1).
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
-/// The problems that the parser describes, in the words of JSON's grammar.
+/// The parser's error messages, and their replacements in the terms of JSON's grammar.
 const PROBLEMS: [(&str, &str); 17] = [
     ("EOF while parsing a list", "the text ends inside a list"),
     (
@@ -45,34 +45,34 @@ const PROBLEMS: [(&str, &str); 17] = [
     ),
 ];
 
-/// The parser's descriptions of half a surrogate pair.
+/// The parser's error messages for a lone surrogate.
 const LONE_SURROGATES: [&str; 2] = ["lone leading surrogate", "unexpected end of hex escape"];
 
-/// Why a text is not JSON, and where.
+/// Why a text is not valid JSON, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidJson {
-    /// There is nothing in it.
+    /// The text is empty.
     #[error("it is empty")]
     Empty,
-    /// A byte does not belong to UTF-8.
+    /// A byte is not valid UTF-8.
     #[error("byte {0} is not UTF-8")]
     NotUtf8(usize),
-    /// It is JSON, and another kind of value than is expected.
+    /// The text is valid JSON, but a value of an unexpected type.
     #[error("it is a value of another type")]
     OtherType,
-    /// A character is not expected where it is.
+    /// A character is not expected at its position.
     #[error("line {line}, column {column}: {problem}")]
     Syntax {
-        /// Counted from 1.
+        /// Line number, starting at 1.
         line: usize,
-        /// Counted from 1, in characters.
+        /// Column number in characters, starting at 1.
         column: usize,
-        /// What is expected there.
+        /// Description of the problem.
         problem: String,
     },
 }
 
-/// The value that a text is, after a byte order mark if it has one.
+/// Parses a JSON text, with or without a byte order mark.
 pub(super) fn parse_json<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, InvalidJson> {
     let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
     let text =
@@ -96,7 +96,7 @@ fn located(text: &str, error: &serde_json::Error) -> InvalidJson {
         error.line().max(1)
     };
     let line = text.split('\n').nth(number - 1).unwrap_or_default();
-    // The parser counts bytes.
+    // The parser counts columns in bytes.
     let at = if is_end {
         line.len()
     } else {
@@ -116,7 +116,7 @@ fn located(text: &str, error: &serde_json::Error) -> InvalidJson {
     }
 }
 
-/// A character; by its number, if it could not be seen.
+/// Formats a character: as itself, or as its code point if it would not be visible.
 fn shown(character: char) -> String {
     if character.is_alphanumeric() || character.is_ascii_punctuation() {
         format!("`{character}`")
@@ -135,7 +135,7 @@ fn problem(told: &str) -> String {
     }
     match known {
         Some((_, ours)) => (*ours).to_owned(),
-        // Without its place, which comes before.
+        // The position is removed, because the message already begins with it.
         None => told.split(" at line ").next().unwrap_or(told).to_owned(),
     }
 }

@@ -1,5 +1,5 @@
-//! What a server has taken on: requests that it works on, and answers that
-//! their clients have yet to read.
+//! Admission control: limits on concurrent requests, and on the memory for responses that clients
+//! have not read yet.
 
 use std::sync::Arc;
 
@@ -9,15 +9,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use super::Bounds;
 use super::refused::Refused;
 
-/// Space for answers is given in kilobytes.
+/// Memory for responses is counted in kilobytes.
 const KILOBYTE: usize = 1024;
 
-/// How much more a server takes on.
+/// The remaining capacity of the server.
 #[derive(Clone, Debug)]
 pub(super) struct Load {
     turns: Arc<Semaphore>,
     space: Arc<Semaphore>,
-    /// All space there is, in kilobytes.
+    /// Total memory for responses, in kilobytes.
     most: usize,
 }
 
@@ -31,19 +31,20 @@ impl Load {
         }
     }
 
-    /// A turn among the requests that are worked on.
+    /// Returns a permit to execute a request, or rejects the request if all permits are in use.
     pub fn turn(&self) -> Result<SemaphorePermit<'_>, Refused> {
         self.turns.try_acquire().map_err(|_full| too_much())
     }
 
-    /// Space for an answer that may get so many bytes.
+    /// Reserves memory for a response of at most this many bytes, or rejects the request if there
+    /// is too little.
     pub fn space(&self, bytes: usize) -> Result<Space, Refused> {
         let space = Arc::clone(&self.space).try_acquire_many_owned(self.kilobytes(bytes));
         space.map(Space).map_err(|_full| too_much())
     }
 
-    /// Waits for space for an answer that has so many bytes. Others give theirs
-    /// back in time: who does not read is cut.
+    /// Waits until there is memory for a response of this many bytes. Other responses release
+    /// theirs in bounded time, because clients that do not read are disconnected.
     pub async fn space_for(&self, bytes: usize) -> Option<Space> {
         let space = Arc::clone(&self.space).acquire_many_owned(self.kilobytes(bytes));
         space.await.ok().map(Space)
@@ -59,13 +60,13 @@ fn too_much() -> Refused {
     Refused::unavailable("The server has too much to do. Try again.")
 }
 
-/// Space that an answer takes until its client has read it.
+/// Memory that is reserved for a response until its client has read it.
 #[derive(Debug)]
 pub(super) struct Space(OwnedSemaphorePermit);
 
 impl Space {
-    /// An answer that keeps its space, and no more than it needs, for as long as
-    /// there is something of it in memory.
+    /// Shrinks the reservation to the response's actual size, and binds it to the response: it is
+    /// released when no part of the response is in memory any more.
     pub fn hold(mut self, answer: Vec<u8>) -> Bytes {
         let needed = answer.len().div_ceil(KILOBYTE).min(self.0.num_permits());
         Bytes::from_owner(Answer {

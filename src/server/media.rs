@@ -1,4 +1,4 @@
-//! Which media type an answer has (GraphQL over HTTP, 5 and 6.4).
+//! Negotiation of the response's media type (GraphQL over HTTP, 5 and 6.4).
 
 use std::cmp::Ordering;
 
@@ -7,17 +7,17 @@ use axum::http::{HeaderMap, HeaderValue};
 
 use super::accept::{Accepted, split};
 
-/// The media type of an answer.
+/// The media type of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Media {
-    /// `application/json`: refused requests that are well-formed are 200.
+    /// `application/json`: well-formed requests have status 200, even if they are rejected.
     Json,
-    /// `application/graphql-response+json`: the status says what came of it.
+    /// `application/graphql-response+json`: the status reflects the result.
     GraphqlResponse,
 }
 
 impl Media {
-    /// The value of `Content-Type`.
+    /// Returns the value of `Content-Type`.
     pub fn content_type(self) -> HeaderValue {
         HeaderValue::from_static(match self {
             Self::Json => "application/json; charset=utf-8",
@@ -25,9 +25,9 @@ impl Media {
         })
     }
 
-    /// What the client accepts best; `None` where it accepts neither. A header
-    /// without a media range is no header, and accepts JSON; a tie of wildcards
-    /// is JSON as well.
+    /// Returns the media type that the client prefers, or `None` if it accepts neither. A header
+    /// without a media range counts as missing, and selects JSON; a tie between wildcards also
+    /// selects JSON.
     pub fn accepted(headers: &HeaderMap) -> Option<Self> {
         let accepted = Accepted::of(headers, &ACCEPT);
         if accepted.has_no_media_range() {
@@ -56,7 +56,7 @@ impl Media {
     }
 }
 
-/// Whether a body is JSON in UTF-8.
+/// Returns whether a body is JSON in UTF-8.
 pub(super) fn is_json(headers: &HeaderMap) -> bool {
     let content_type = headers
         .get(CONTENT_TYPE)

@@ -1,4 +1,4 @@
-//! The address of the metrics, which is not the clients'.
+//! The listener for `GET /metrics`, separate from the API's.
 
 use axum::Router;
 use axum::http::header::CONTENT_TYPE;
@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 
 use crate::telemetry::metrics::{CONTENT_TYPE as TEXT, render};
 
-/// Serves `GET /metrics` for as long as the process runs.
+/// Serves `GET /metrics` until the process ends.
 pub async fn serve_metrics(listener: TcpListener) -> std::io::Result<()> {
     axum::serve(listener, Router::new().route("/metrics", get(metrics))).await
 }

@@ -1,4 +1,4 @@
-//! The origin of a page: parsing, normalising and comparing it.
+//! Web origins: parsing, normalization and comparison.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,12 +7,11 @@ use axum::http::HeaderValue;
 use axum::http::uri::Authority;
 use reqwest::Url;
 
-/// The origin of a page, such as `https://cruddur.com`, in the form in which
-/// browsers send it: lower case, without the default port, and with the host in
-/// Punycode.
+/// The origin of a page, such as `https://cruddur.com`, in the form in which browsers send it: in
+/// lower case, without the default port, and with the host in Punycode.
 ///
-/// Web views of apps have schemes of their own: `capacitor://localhost`,
-/// `ionic://localhost`, `tauri://localhost`, `file://`.
+/// Web views in apps have their own schemes: `capacitor://localhost`, `ionic://localhost`,
+/// `tauri://localhost`, `file://`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
     scheme: String,
@@ -22,7 +21,7 @@ pub struct Origin {
     port: Option<u16>,
 }
 
-/// Why a text is not an origin that may be configured.
+/// Why a text is not an origin that can be configured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidOrigin {
     /// It is not a URL of a scheme and a host.
@@ -33,10 +32,10 @@ pub enum InvalidOrigin {
     /// It contains `*`.
     #[error("wildcards are not supported: list each origin")]
     Wildcard,
-    /// `null`, which sandboxed pages of every site send.
+    /// It is `null`, the origin of sandboxed pages of any site.
     #[error("`null` cannot be allowed, because a page of any site can have this origin")]
     Null,
-    /// A scheme that no page has.
+    /// No page has an origin with this scheme.
     #[error("no page has an origin with this scheme: use http or https")]
     Scheme,
 }
@@ -52,7 +51,7 @@ impl FromStr for Origin {
         if text.eq_ignore_ascii_case("null") {
             return Err(InvalidOrigin::Null);
         }
-        // The parser also takes `https:cruddur.com`.
+        // The URL parser also accepts `https:cruddur.com`.
         if !text.contains("://") {
             return Err(InvalidOrigin::NotAnOrigin);
         }
@@ -88,23 +87,23 @@ impl fmt::Display for Origin {
 }
 
 impl Origin {
-    /// The origin that a header has, unless it has none (`null`).
+    /// Returns the origin in a header, or `None` for the opaque origin (`null`).
     pub(super) fn of(header: &HeaderValue) -> Option<Self> {
         header.to_str().ok()?.parse().ok()
     }
 
-    /// Whether the page is served from this machine.
+    /// Returns whether the page is served from this machine.
     pub(super) fn is_localhost(&self) -> bool {
         matches!(self.host.as_str(), "localhost" | "127.0.0.1" | "[::1]")
             || self.host.ends_with(".localhost")
     }
 
-    /// Whether a request with this `Host` goes to the server that the page is
-    /// from.
+    /// Returns whether the `Host` of a request is the host of the page, so that the request is
+    /// same-origin.
     ///
-    /// Behind a proxy that terminates TLS the scheme of the connection is not
-    /// the page's, so a `Host` with either default port, or without a port, has
-    /// the default port.
+    /// Behind a proxy that terminates TLS, the scheme of the connection differs from the page's.
+    /// Therefore a `Host` without a port, or with the default port of either scheme, matches an
+    /// origin with the default port.
     pub(super) fn is_of_host(&self, host: &HeaderValue) -> bool {
         let authority: Option<Authority> = host.to_str().ok().and_then(|host| host.parse().ok());
         authority.is_some_and(|authority| {

@@ -1,4 +1,4 @@
-//! The GraphQL request in a query string or in a JSON body.
+//! Parsing of a GraphQL request from a query string or a JSON body.
 
 use axum::body::{Body, HttpBody, to_bytes};
 use axum::extract::Request;
@@ -11,10 +11,10 @@ use super::json::parse_json;
 use super::media::is_json;
 use super::refused::Refused;
 
-/// How a body that is too large is recognised among the errors of reading it.
+/// The text that identifies a body that is too large among the errors of reading it.
 const TOO_LARGE: &str = "length limit exceeded";
 
-/// What is asked: a document, or the id of one that is known, or both.
+/// A GraphQL request: a document, the id of a persisted document, or both.
 pub(super) struct Received {
     pub query: Option<String>,
     pub id: Option<String>,
@@ -22,7 +22,7 @@ pub(super) struct Received {
     pub variables: Map<String, Value>,
 }
 
-/// Reads what is asked. A body has to be there by `deadline`.
+/// Reads a GraphQL request. The body must be complete by `deadline`.
 pub(super) async fn received(
     request: Request,
     largest_body: usize,
@@ -48,7 +48,7 @@ pub(super) async fn received(
     from_json(&body)
 }
 
-/// Whether a body is compressed, or claims to be.
+/// Returns whether a body is compressed, according to its `Content-Encoding`.
 fn is_coded(headers: &HeaderMap) -> bool {
     let mut codings = headers.get_all(CONTENT_ENCODING).iter();
     codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
@@ -59,7 +59,7 @@ async fn read(body: Body, largest: usize) -> Result<Vec<u8>, Refused> {
         let message = format!("A body has at most {largest} bytes.");
         Refused::bad(StatusCode::PAYLOAD_TOO_LARGE, message)
     };
-    // What is said to be too large is not waited for.
+    // A body whose declared size is too large is rejected without reading it.
     if body.size_hint().lower() > largest as u64 {
         return Err(too_large());
     }
@@ -111,7 +111,7 @@ fn parse(name: &str, text: &str) -> Result<Value, Refused> {
     parse_json(text.as_bytes()).map_err(|error| bad(format!("`{name}` is not valid JSON: {error}")))
 }
 
-/// What the members of a JSON object ask.
+/// Reads a GraphQL request from the members of a JSON object.
 pub(super) fn from_members(mut members: Map<String, Value>) -> Result<Received, Refused> {
     let mut text = |name: &str| match members.remove(name) {
         None | Some(Value::Null) => Ok(None),
@@ -129,7 +129,7 @@ pub(super) fn from_members(mut members: Map<String, Value>) -> Result<Received, 
     let variables = object("variables")?;
     let persisted = persisted_query(object("extensions")?)?;
     let id = document_id.or(persisted);
-    // A client that sends an id may leave the text empty.
+    // A client that sends an id may send an empty text with it.
     let query = query.filter(|query| id.is_none() || !query.is_empty());
     if query.is_none() && id.is_none() {
         return Err(bad("it has no `query`"));
@@ -142,12 +142,12 @@ pub(super) fn from_members(mut members: Map<String, Value>) -> Result<Received, 
     })
 }
 
-/// An id without the name of its algorithm, which some tools put before it.
+/// Returns an id without the algorithm prefix that some tools add.
 pub(super) fn plain_id(id: &str) -> &str {
     id.strip_prefix("sha256:").unwrap_or(id)
 }
 
-/// The hash of Apollo's automatic persisted queries.
+/// Returns the hash of an automatic persisted query.
 fn persisted_query(mut extensions: Map<String, Value>) -> Result<Option<String>, Refused> {
     let persisted = extensions.remove("persistedQuery");
     let Some(persisted) = persisted.filter(|persisted| !persisted.is_null()) else {

@@ -1,4 +1,4 @@
-//! Requests that are refused as a whole.
+//! Rejected requests.
 
 use async_graphql::ServerError;
 use axum::Json;
@@ -10,18 +10,18 @@ use serde::Serialize;
 use super::answered::FirstError;
 use crate::schema::{Code, refusal};
 
-/// A request that is refused as a whole.
+/// A request that is rejected as a whole.
 #[derive(Debug)]
 pub(super) struct Refused {
     status: StatusCode,
     code: Code,
     message: String,
     request_id: Option<String>,
-    /// What may be done instead, where it is the method that is wrong.
+    /// The value of `Allow`, if the method is not allowed.
     allow: &'static str,
 }
 
-/// The answer to what was not executed: it has no `data`.
+/// The response to a request that was not executed: it has no `data`.
 #[derive(Serialize)]
 pub(super) struct Errors {
     pub errors: Vec<ServerError>,
@@ -43,7 +43,7 @@ impl Refused {
         Self::new(status, Code::BadRequest, message)
     }
 
-    /// A method that is not for this; `allow` are those that are.
+    /// A method that is not allowed here; `allow` lists the allowed ones.
     pub fn method(message: &str, allow: &'static str) -> Self {
         Self {
             allow,
@@ -59,12 +59,12 @@ impl Refused {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, message)
     }
 
-    /// The request's time ran out.
+    /// The request timed out.
     pub fn too_late() -> Self {
         Self::unavailable("The request took too long. Try again.")
     }
 
-    /// A fault of ours, which the request id finds in the log.
+    /// An internal error. The log contains its cause under the request id.
     pub fn internal() -> Self {
         let message = "Something went wrong on our side. The request id finds it in our log.";
         Self::new(
@@ -78,7 +78,7 @@ impl Refused {
         self.code
     }
 
-    /// The errors of an answer that refuses.
+    /// Returns the errors of the response.
     pub fn errors(&self) -> Vec<ServerError> {
         let mut errors = refusal(self.code, self.message.as_str()).errors;
         if let Some(id) = &self.request_id {
@@ -90,7 +90,7 @@ impl Refused {
         errors
     }
 
-    /// The same, told to the request with this id.
+    /// Adds the id of the request, for errors whose cause is in the log.
     pub fn of_request(mut self, request_id: &str) -> Self {
         let found_in_the_log = self.code.is_ours();
         self.request_id =

@@ -1,7 +1,7 @@
-//! The life of a server: from a listener until it is told to stop.
+//! The server's main loop: accepts connections until shutdown.
 //!
-//! `axum::serve` waits for a request's head for ever, so that slow clients
-//! could hold all connections. Here every wait has an end.
+//! `axum::serve` has no timeout for the head of a request, so slow clients could occupy all
+//! connections. Here every wait has a timeout.
 
 use std::convert::Infallible;
 use std::pin::pin;
@@ -33,33 +33,33 @@ use super::{App, Bounds, router};
 use crate::auth::LONGEST_TOKEN;
 use crate::telemetry::metrics::{self, Present, Thing};
 
-/// How long what is in flight may take to finish after the stop: longer than a
-/// request, a head and an answer that is not read may take.
+/// How long requests in flight may take to finish after shutdown begins. This is longer than the
+/// timeouts of a request, of a head and of an unread response.
 const FINISH_WITHIN: Duration = Duration::from_secs(25);
-/// How long an idle connection stays open after the stop, for a request that is
-/// on its way.
+/// How long an idle connection stays open after shutdown begins, for a request that the client has
+/// already sent.
 const GRACE: Duration = Duration::from_millis(500);
-/// How many connections beyond the limit are told so at a time.
+/// Maximum number of connections above the limit that get an error response at a time.
 const TURNED_AWAY: usize = 256;
-/// How long each of them may take.
+/// Timeout of each of these connections.
 const TURNED_AWAY_WITHIN: Duration = Duration::from_secs(2);
-/// How many files are open beside connections.
+/// Number of open files in addition to clients' connections.
 const FILES_BESIDE: u64 = 512;
-/// How long is waited after the system could not accept a connection.
+/// Delay after a failed `accept`.
 const PAUSE: Duration = Duration::from_millis(100);
-/// The most bytes of a request's head, most of which can be its token.
+/// Maximum size of a request's head in bytes, most of which can be the access token.
 const LARGEST_HEAD: usize = LONGEST_TOKEN;
 
-/// What had to be cut off when the server stopped.
+/// How the server shut down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stopped {
-    /// Nothing: everything in flight was answered.
+    /// Everything in flight was completed.
     Cleanly,
-    /// Something took longer than 25 seconds.
+    /// Something in flight took longer than 25 seconds and was aborted.
     CutOff,
 }
 
-/// Serves until `shutdown` resolves, then answers what is in flight.
+/// Accepts connections until `shutdown` resolves, then completes the requests in flight.
 pub async fn serve(
     listener: TcpListener,
     app: App,
@@ -80,7 +80,7 @@ pub async fn serve(
             }
         }
     }
-    // Who has connected is served.
+    // Connections that clients have already opened are still served.
     while let Some(Ok((stream, _))) = listener.accept().now_or_never() {
         connections.take(stream);
     }
@@ -92,8 +92,8 @@ pub async fn serve(
     })
 }
 
-/// Makes room for so many connections, and for those to the stores, among the
-/// files that the process may open.
+/// Raises the limit of open files so that it covers this many connections and the connections to
+/// the stores.
 fn allow_files(connections: usize) {
     let wanted = connections as u64 + FILES_BESIDE;
     match rlimit::increase_nofile_limit(wanted) {
@@ -107,7 +107,8 @@ fn allow_files(connections: usize) {
     }
 }
 
-/// What a connection holds for as long as it is open, also once it is a socket.
+/// The resources of a connection, held until it is closed. A WebSocket keeps those of its HTTP
+/// connection.
 #[derive(Clone)]
 pub(super) struct Lease(Arc<Held>);
 
@@ -119,7 +120,7 @@ struct Held {
 }
 
 impl Lease {
-    /// Says when the server stops.
+    /// Returns the token that is cancelled when the server shuts down.
     pub fn stopping(&self) -> CancellationToken {
         self.0.stopping.clone()
     }
@@ -130,7 +131,7 @@ struct Connections {
     router: Router,
     bounds: Bounds,
     http: http1::Builder,
-    /// Those that are open.
+    /// Tracks the open connections.
     open: TaskTracker,
     stopping: CancellationToken,
     taken: Arc<Semaphore>,
@@ -156,10 +157,11 @@ impl Connections {
         }
     }
 
-    /// Serves a connection beside the others; or tells it that there are too
-    /// many; or, where even that is too much, closes it.
+    /// Serves a connection in its own task. Above the limit of connections, it sends an error
+    /// response; if there are too many of those too, it closes the connection.
     fn take(&self, stream: TcpStream) {
-        // Small answers go out at once. A socket that has gone says so later.
+        // Small responses are sent without delay. If the socket is already closed, later reads and
+        // writes report it.
         let _ = stream.set_nodelay(true);
         if let Ok(permit) = Arc::clone(&self.taken).try_acquire_owned() {
             let lease = self.lease(permit);
@@ -181,7 +183,7 @@ impl Connections {
                 }),
             );
             tokio::spawn(async move {
-                // Whether it listened is its own affair.
+                // Whether the client received the response does not matter here.
                 let _ = tokio::time::timeout(TURNED_AWAY_WITHIN, connection).await;
                 drop(permit);
             });
@@ -212,7 +214,8 @@ impl Connections {
             let (turns, stopping) = (turns.clone(), lease.stopping());
             async move {
                 let Ok(mut answer) = answer.await;
-                // A socket has no requests: this one has no end.
+                // The count stays odd for a WebSocket: it has no further requests, so no head
+                // timeout applies.
                 if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
                     turns.next();
                     if stopping.is_cancelled() {
@@ -239,7 +242,7 @@ impl Connections {
         }
     }
 
-    /// Lets everything that is open come to its end.
+    /// Waits until all open connections are closed.
     async fn finish(self) {
         self.stopping.cancel();
         self.open.close();
@@ -247,8 +250,8 @@ impl Connections {
     }
 }
 
-/// What is answered beyond the limit: that the process is alive, or why nothing
-/// else is.
+/// Returns the response to a connection above the limit: `/healthz` reports that the process is
+/// alive, and every other path the reason of the rejection.
 async fn one_too_many(path: &str) -> Response<Body> {
     if path == "/healthz" {
         return alive().await.into_response();

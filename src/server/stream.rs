@@ -1,4 +1,4 @@
-//! A connection whose other side is not waited for for ever.
+//! Read and write timeouts of a connection.
 
 use std::io;
 use std::pin::Pin;
@@ -12,13 +12,13 @@ use tokio::time::{Sleep, sleep};
 
 use super::Bounds;
 
-/// How many requests of a connection began and ended: an odd number while one
-/// is worked on, and for good once the connection is a socket.
+/// How many times a request of a connection began or ended: odd while a request is in progress, and
+/// permanently odd once the connection is a WebSocket.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Turns(Arc<AtomicUsize>);
 
 impl Turns {
-    /// A request has its head, or has its answer.
+    /// Counts that the head of a request was received, or that its response is ready.
     pub fn next(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
@@ -28,13 +28,12 @@ impl Turns {
     }
 }
 
-/// A stream that ends with an error when the other side takes too long: for the
-/// head of a request, the first one from the start, each later one from its
-/// first byte; and to read what is answered, all of it, however much it reads
-/// now and then.
+/// A stream with timeouts: for the client to send the head of a request, measured from the start of
+/// the connection for the first request and from the first byte of each later one; and for the
+/// client to read a complete response, even if it reads parts of it in between.
 ///
-/// hyper has no limit for answers, and its own for heads also runs while a
-/// connection is idle, which has to be allowed for much longer.
+/// hyper has no timeout for responses, and its timeout for heads also runs while a connection is
+/// idle, which must be allowed for much longer.
 pub(super) struct Hurried<S> {
     stream: S,
     head_within: Duration,
@@ -58,8 +57,8 @@ impl<S> Hurried<S> {
         }
     }
 
-    /// A write that has to wait counts from its first pause until everything
-    /// has been taken.
+    /// Fails a pending write after the timeout. The timeout runs from the first time that a write
+    /// is pending until everything is written.
     fn in_time<T>(
         &mut self,
         written: Poll<io::Result<T>>,
@@ -135,7 +134,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Hurried<S> {
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        // hyper flushes once it has nothing left to write.
+        // hyper flushes when it has nothing left to write.
         this.write_ends = None;
         Pin::new(&mut this.stream).poll_flush(context)
     }

@@ -1,8 +1,8 @@
-//! GraphQL over WebSocket: the subprotocol `graphql-transport-ws`, by
+//! GraphQL over WebSocket: the `graphql-transport-ws` subprotocol of
 //! <https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md>.
 //!
-//! A connection becomes a socket here; `socket` is its life, `operations` what
-//! it runs, and `writer` the only one that writes to it.
+//! This module upgrades a connection to a WebSocket. `socket` manages its lifecycle, `operations`
+//! runs its operations, and only `writer` writes to it.
 
 mod close;
 mod conversation;
@@ -30,17 +30,18 @@ use super::serve::Lease;
 use super::{App, request_id};
 use socket::{Opened, live};
 
-/// The subprotocol.
+/// The WebSocket subprotocol.
 const SUBPROTOCOL: &str = "graphql-transport-ws";
-/// What is kept of a socket to read into: most messages of clients are small,
-/// and most sockets are silent.
+/// Size of a WebSocket's read buffer in bytes. It is small because most client messages are small,
+/// and most WebSockets are idle.
 const READ_BUFFER: usize = 4 * 1024;
-/// How many times as large as a body may be a message is read: beyond a body's
-/// size it ends its operation, and only beyond this the socket. No more, since
-/// all sockets can have one that is half read.
+/// Maximum size of a message that is read, as a multiple of the maximum size of a body. A message
+/// that is larger than a body ends its operation; only a message larger than this multiple closes
+/// the WebSocket. The multiple is small because every WebSocket can have one partly read message in
+/// memory.
 const READ_AT_MOST: usize = 4;
 
-/// Turns a connection into a socket.
+/// Upgrades a connection to a WebSocket.
 pub(super) async fn open(
     State(app): State<App>,
     Extension(load): Extension<Load>,

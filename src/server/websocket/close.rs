@@ -1,4 +1,4 @@
-//! Why a socket is closed.
+//! Close codes and reasons of a WebSocket.
 
 use std::borrow::Cow;
 
@@ -6,57 +6,58 @@ use axum::extract::ws::CloseFrame;
 
 use crate::auth::LONGEST_TOKEN;
 
-/// The most bytes of a reason: a close frame has 125, and two are the code.
+/// Maximum size of a close reason in bytes: a close frame has at most 125 bytes, of which the code
+/// takes two.
 const LONGEST_REASON: usize = 123;
-/// The most bytes of a client's id that a reason quotes.
+/// Maximum number of bytes of a client's operation id that a reason quotes.
 const LONGEST_QUOTE: usize = 80;
 
-/// Why a socket is closed, or that it is closed already.
+/// Why a WebSocket is closed, or that it already is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Close {
-    /// The client has said that it is.
+    /// The client sent a close frame.
     ByClient,
-    /// Nothing comes of it any more, or nothing is taken.
+    /// The connection is lost: the client sends nothing or reads nothing any more.
     Gone,
-    /// The server stops.
+    /// The server shuts down.
     GoingAway,
-    /// It is not a WebSocket that speaks.
+    /// The client violates the WebSocket protocol.
     NotWebSocket,
-    /// A text that is none.
+    /// A text message is not valid UTF-8.
     NotUtf8,
-    /// A message of more than so many bytes.
+    /// A message is larger than this many bytes.
     TooLarge(usize),
-    /// It cannot be had now.
+    /// The WebSocket is temporarily unavailable; the client should try again later.
     TryAgain(&'static str),
-    /// A message that is none of the protocol's.
+    /// A message violates the subprotocol.
     BadRequest(Cow<'static, str>),
-    /// An operation of somebody who is not signed in yet.
+    /// The client started an operation before the server acknowledged the connection.
     Unauthorized,
-    /// The token is not good any more.
+    /// The access token has expired.
     TokenExpired,
-    /// Whoever it is may not be here.
+    /// The caller is not allowed to connect.
     Forbidden,
-    /// An `Authorization` without a `Bearer` token.
+    /// `Authorization` has no `Bearer` token.
     NotBearer,
-    /// A token longer than is accepted.
+    /// The token is longer than the limit.
     TokenTooLong,
-    /// Another protocol than ours.
+    /// The client requested another subprotocol.
     NotAcceptable,
-    /// Nobody has said who they are.
+    /// The client did not send `connection_init` in time.
     TooLate,
-    /// An id that is in use.
+    /// An operation with this id is already in progress.
     SubscriberExists(String),
-    /// It was said before.
+    /// The client sent `connection_init` more than once.
     TooManyInitialisations,
 }
 
 impl Close {
-    /// A message that is none of the protocol's.
+    /// Creates a `BadRequest` with this reason.
     pub fn bad(why: impl Into<Cow<'static, str>>) -> Self {
         Self::BadRequest(why.into())
     }
 
-    /// What the peer is told; nothing, where it does not listen.
+    /// Returns the close frame to send, or `None` if the connection is already closed or lost.
     pub fn frame(&self) -> Option<CloseFrame> {
         let reason = shortened(&self.reason(), LONGEST_REASON).into_owned();
         Some(CloseFrame {
@@ -69,7 +70,7 @@ impl Close {
         self.label().parse().ok()
     }
 
-    /// How the metrics and the log call it.
+    /// Returns the label of this reason in metrics and logs.
     pub fn label(&self) -> &'static str {
         match self {
             Self::ByClient => "client",
@@ -114,7 +115,7 @@ impl Close {
     }
 }
 
-/// A text in at most so many bytes.
+/// Truncates a text to at most `most` bytes.
 fn shortened(text: &str, most: usize) -> Cow<'_, str> {
     if text.len() <= most {
         return text.into();

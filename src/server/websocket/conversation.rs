@@ -1,4 +1,4 @@
-//! What is said on a socket, and what has to come when.
+//! The protocol state of a WebSocket, and its timeouts.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -27,23 +27,24 @@ use crate::server::caller::end_of_token;
 
 type Room = mpsc::OwnedPermit<Outgoing>;
 
-/// How far a socket has come.
+/// The state of the sign-in.
 enum Stage {
-    /// Nobody has said who they are.
+    /// The client has not sent `connection_init` yet.
     New,
-    /// Somebody has, and it is being looked into.
+    /// The client has sent `connection_init`, and its token is being verified.
     SigningIn(BoxFuture<'static, Result<Guest, Close>>),
-    /// It is known who it is.
+    /// The connection is acknowledged.
     Acknowledged(Guest),
 }
 
-/// What goes on between a server and a client.
+/// The protocol state of one WebSocket.
 pub(super) struct Conversation {
     app: App,
     crowd: Crowd,
     authorization: Option<HeaderValue>,
     stage: Stage,
-    /// The end that comes unless something happens before.
+    /// The timeout that closes the WebSocket next: that of `connection_init`, or the expiry of the
+    /// token.
     due: BoxFuture<'static, Close>,
     operations: Operations,
     outgoing: mpsc::Sender<Outgoing>,
@@ -74,12 +75,12 @@ impl Conversation {
         }
     }
 
-    /// How many operations there have been.
+    /// Returns how many operations were started.
     pub fn operations(&self) -> u64 {
         self.operations.begun()
     }
 
-    /// Takes what the client says, until one of them has had enough.
+    /// Handles client messages until the client or the server closes the WebSocket.
     pub async fn hold(
         &mut self,
         incoming: &mut SplitStream<WebSocket>,
@@ -104,7 +105,7 @@ impl Conversation {
         self.finish(incoming, silence).await
     }
 
-    /// Lets what is being answered be answered, and takes nothing new.
+    /// Waits for the operations in progress, and starts no new ones.
     async fn finish(&mut self, incoming: &mut SplitStream<WebSocket>, silence: &Silence) -> Close {
         let mut ended = pin!(self.operations.ended());
         let largest = self.app.bounds.body_bytes;
@@ -163,13 +164,13 @@ impl Conversation {
         self.due = end.map(|()| Close::TokenExpired).boxed();
         self.stage = Stage::Acknowledged(guest);
         let ack = Outgoing::Reply(ServerMessage::ConnectionAck.text());
-        // Where nothing is written any more, that is the end of it anyway.
+        // If the writer has stopped, the WebSocket is about to be closed anyway.
         let _ = self.outgoing.send(ack).await;
         Ok(())
     }
 }
 
-/// Who it is, once that is known.
+/// Resolves with the authenticated client when the verification is complete.
 async fn guest(stage: &mut Stage) -> Result<Guest, Close> {
     match stage {
         Stage::SigningIn(guest) => guest.await,
@@ -177,8 +178,9 @@ async fn guest(stage: &mut Stage) -> Result<Guest, Close> {
     }
 }
 
-/// The next message, and room for what is answered to it: who does not read is
-/// not read either.
+/// Receives the next message, and reserves send capacity for its response first. This is
+/// backpressure: the server reads no further messages from a client that does not read its
+/// responses.
 async fn next(
     incoming: &mut SplitStream<WebSocket>,
     outgoing: mpsc::Sender<Outgoing>,
@@ -192,7 +194,7 @@ async fn next(
         match message.map_err(|error| wrong(error, largest))? {
             Message::Text(text) => return Ok((ClientMessage::parse(&text, largest)?, room)),
             Message::Binary(_) => return Err(Close::bad("A message is a text")),
-            // Pings are answered by axum.
+            // axum answers pings.
             Message::Ping(_) | Message::Pong(_) => {}
             Message::Close(_) => return Err(Close::ByClient),
         }
@@ -204,8 +206,8 @@ fn pong(payload: Option<Box<RawValue>>, room: Room) {
     room.send(Outgoing::Reply(pong.text()));
 }
 
-/// What is wrong with what could not be read. A connection that ended without
-/// a close frame is gone, however its end was noticed.
+/// Returns the close reason for a read error. A connection that ended without a close frame is
+/// `Gone`, however its end was detected.
 fn wrong(error: axum::Error, largest: usize) -> Close {
     let error = error.into_inner();
     match error.downcast_ref() {

@@ -1,15 +1,15 @@
-//! How many sockets each user has.
+//! The limit on WebSockets and event streams per user.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::model::UserId;
 
-/// The sockets of all users. Kept by each instance for itself.
+/// The number of open connections of each user. Each instance counts its own.
 #[derive(Clone, Debug, Default)]
 pub(in crate::server) struct Crowd(Arc<Mutex<HashMap<UserId, usize>>>);
 
-/// A socket's place among those of its user, until it is dropped.
+/// A connection that counts towards its user's limit until this is dropped.
 #[derive(Debug)]
 pub(in crate::server) struct Seat {
     crowd: Crowd,
@@ -17,7 +17,7 @@ pub(in crate::server) struct Seat {
 }
 
 impl Crowd {
-    /// Another socket of a user, who may have so many.
+    /// Counts another connection of a user; `None` if the user already has `most`.
     pub fn enter(&self, user: UserId, most: usize) -> Option<Seat> {
         let mut counts = self.counts();
         let count = counts.entry(user).or_default();

@@ -1,4 +1,4 @@
-//! The request that opens a WebSocket, as clients and proxies send it.
+//! The opening handshake of a WebSocket, with the variations that clients and proxies send.
 
 use axum::extract::FromRequestParts;
 use axum::extract::ws::WebSocketUpgrade;
@@ -18,18 +18,19 @@ use crate::server::execution::REQUEST_DEADLINE;
 use crate::server::origin::Origin;
 use crate::server::refused::Refused;
 
-/// The version of the protocol (RFC 6455).
+/// The version of the WebSocket protocol (RFC 6455).
 const VERSION: &str = "13";
-/// The most characters of a header that are logged.
+/// Maximum number of characters of a header that are logged.
 const LONGEST_LOGGED: usize = 200;
 
-/// Whether a request asks for a WebSocket, also where a proxy has left out what
-/// concerns its own connection: browsers' handshakes have a key in any case.
+/// Returns whether a request asks for a WebSocket. Some proxies remove the hop-by-hop headers, but
+/// a browser's handshake always has a key.
 pub(in crate::server) fn is_websocket(headers: &HeaderMap) -> bool {
     lists(headers, &UPGRADE, "websocket") || headers.contains_key(SEC_WEBSOCKET_KEY)
 }
 
-/// Checks who opens a WebSocket and with what; or the response that rejects it.
+/// Validates the handshake: the origin of the page and the headers. Returns the response if it is
+/// rejected.
 pub(super) async fn accept(app: &App, parts: &mut Parts) -> Result<WebSocketUpgrade, Response> {
     let allowed = check_origin(app, &parts.headers).await;
     allowed.map_err(IntoResponse::into_response)?;
@@ -54,8 +55,8 @@ pub(super) async fn accept(app: &App, parts: &mut Parts) -> Result<WebSocketUpgr
     })
 }
 
-/// Replaces headers that are lists, on however many lines, by the value that
-/// opens a WebSocket: axum looks at the first line alone.
+/// Replaces list headers, which may have several lines, by the single value that axum requires:
+/// axum reads only the first line.
 fn one_value(headers: &mut HeaderMap) {
     for (name, value) in [
         (CONNECTION, "upgrade"),
@@ -68,8 +69,8 @@ fn one_value(headers: &mut HeaderMap) {
     }
 }
 
-/// Whether a header has this item, in any case, in a list that may be spread
-/// over several lines (RFC 9110, 5.3).
+/// Returns whether a list header contains this item, case-insensitively. The list may span several
+/// lines (RFC 9110, 5.3).
 fn lists(headers: &HeaderMap, name: &HeaderName, item: &str) -> bool {
     let lines = headers.get_all(name).iter();
     let mut items = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
@@ -85,9 +86,9 @@ fn upgrade_required(message: &str) -> Response {
     response
 }
 
-/// Browsers let every page open a WebSocket to any server, and send the page's
-/// origin. Allowed are pages that may call, pages of this server, and requests
-/// with a valid token in `Authorization`, which a page cannot set.
+/// Checks the origin of the page. Browsers let every page open a WebSocket to any server, and send
+/// the page's origin. Allowed are origins that may call the API, this server's own origin, and
+/// requests with a valid token in `Authorization`, a header that a page cannot set.
 async fn check_origin(app: &App, headers: &HeaderMap) -> Result<(), Refused> {
     let host = headers.get(HOST);
     let is_own = |page: &HeaderValue| {

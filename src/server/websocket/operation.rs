@@ -1,4 +1,4 @@
-//! One operation of a socket, from what was received to its last message.
+//! One operation of a WebSocket, from the received message to its last response.
 
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
@@ -24,26 +24,26 @@ use crate::server::received::Received;
 use crate::server::refused::Refused;
 use crate::telemetry::work_for;
 
-/// What is asked, and by whom.
+/// An operation to perform, and its caller.
 pub(super) struct Asked {
     pub shared: Arc<Shared>,
     pub caller: Caller,
-    /// What is asked, or what is wrong with it.
+    /// The GraphQL request, or why it is rejected.
     pub received: Result<Received, Refused>,
     pub request_id: String,
 }
 
-/// Where the messages of an operation go.
+/// The destination of an operation's messages.
 struct Replies {
     ticket: Ticket,
     load: Load,
     outgoing: mpsc::Sender<Outgoing>,
 }
 
-/// Why an operation is over: the code of its first error.
+/// The result of an operation: the code of its first error.
 type Ended = Option<Code>;
 
-/// Performs an operation, whatever happens in it.
+/// Performs an operation, and logs its result.
 pub(super) async fn perform(asked: Asked, ticket: Ticket, outgoing: mpsc::Sender<Outgoing>) {
     let id = asked.request_id.clone();
     let log = tracing::error_span!(parent: None, "request", id, path = "/graphql", socket = true);
@@ -67,7 +67,8 @@ pub(super) async fn perform(asked: Asked, ticket: Ticket, outgoing: mpsc::Sender
     told.instrument(log).await;
 }
 
-/// A panic is an answer as well, and none of the others' business.
+/// Reports a panic as an internal error, so that it does not affect the other operations of the
+/// WebSocket.
 async fn in_any_case(
     answer: impl Future<Output = Ended>,
     replies: &Replies,
@@ -100,8 +101,8 @@ async fn answer(asked: Asked, replies: &Replies, answering: &mut Answering) -> E
     tell(events, &shared.stopping, replies, answering).await
 }
 
-/// What counts as work on a request. Nothing is said here: who reads slowly
-/// takes nobody's turn.
+/// Starts an operation. Only this part holds a permit for concurrent requests. It sends no
+/// messages, so a client that reads slowly does not occupy a permit.
 async fn begin(asked: Asked, answering: &Answering) -> Result<Begun, Vec<ServerError>> {
     let deadline = Instant::now() + REQUEST_DEADLINE - TIME_TO_ANSWER;
     let (app, request_id) = (&asked.shared.app, asked.request_id.as_str());
@@ -121,8 +122,8 @@ async fn begin(asked: Asked, answering: &Answering) -> Result<Begun, Vec<ServerE
     Ok(app.begin(prepared, session, request_id, deadline).await)
 }
 
-/// Tells a subscription's events until there are no more, or the server stops:
-/// then without a word, so that the client comes back for the others.
+/// Sends the results of a subscription until it completes or the server shuts down. At shutdown no
+/// `complete` message is sent, so that the client reconnects and resumes.
 async fn tell(
     events: impl Stream<Item = Response>,
     stopping: &CancellationToken,
@@ -147,7 +148,7 @@ async fn tell(
 }
 
 impl Replies {
-    /// The only answer of an operation.
+    /// Sends the only response of an operation.
     async fn answer(&self, answer: &Response) -> Ended {
         if !was_executed(answer) {
             return self.refuse(&answer.errors).await;
@@ -167,7 +168,7 @@ impl Replies {
         self.say(&ServerMessage::Complete { id }, true).await;
     }
 
-    /// Says that nothing was executed, and why.
+    /// Sends an error message: the operation was rejected and not executed.
     async fn refuse(&self, payload: &[ServerError]) -> Ended {
         let id = &self.ticket.id;
         self.say(&ServerMessage::Error { id, payload }, true).await;
@@ -182,7 +183,7 @@ impl Replies {
             text,
             last,
         };
-        // Where nothing is written any more, this task is about to be ended.
+        // If the writer has stopped, this task is about to be aborted.
         let _ = self.outgoing.send(message).await;
     }
 }

@@ -1,4 +1,4 @@
-//! The operations of a socket: each in a task of its own.
+//! The operations of a WebSocket, each in its own task.
 
 use std::sync::Arc;
 
@@ -17,22 +17,23 @@ use crate::server::load::Load;
 use crate::server::received::Received;
 use crate::server::refused::Refused;
 
-/// How many queries and mutations may run beside subscriptions.
+/// Maximum number of queries and mutations in progress on one WebSocket, in addition to its
+/// subscriptions.
 const BESIDE_SUBSCRIPTIONS: usize = 100;
 
-/// What all operations of a socket share.
+/// The state that all operations of a WebSocket share.
 pub(super) struct Shared {
     pub app: App,
-    /// What the server has taken on.
+    /// The admission control of the server.
     pub load: Load,
-    /// How many more subscriptions there may be.
+    /// Permits for further subscriptions.
     pub subscriptions: Arc<Semaphore>,
     pub running: Running,
-    /// Subscriptions end when the server stops.
+    /// Cancelled when the server shuts down, which ends subscriptions.
     pub stopping: CancellationToken,
 }
 
-/// The operations of a socket.
+/// The operations of a WebSocket.
 pub(super) struct Operations {
     shared: Arc<Shared>,
     request_id: String,
@@ -50,8 +51,8 @@ impl Operations {
         }
     }
 
-    /// Starts an operation, whose messages go to `outgoing`; or says in `room`
-    /// that there are too many.
+    /// Starts an operation whose messages go to `outgoing`. If there are too many operations, it
+    /// sends an error with the reserved send capacity `room`.
     pub fn begin(
         &mut self,
         id: String,
@@ -82,7 +83,7 @@ impl Operations {
             received,
             request_id: format!("{}/{}", self.request_id, self.begun),
         };
-        // The room is for what is answered at once.
+        // The reserved send capacity is only for immediate responses.
         drop(room);
         let work = perform(asked, ticket.clone(), outgoing.clone());
         let start = || self.tasks.spawn(work).abort_handle();
@@ -90,17 +91,17 @@ impl Operations {
         Ok(())
     }
 
-    /// Ends an operation. It may have ended by itself.
+    /// Cancels an operation, if it is still in progress.
     pub fn cancel(&self, id: &str) {
         self.shared.running.cancel(id);
     }
 
-    /// How many there have been.
+    /// Returns how many operations were started.
     pub fn begun(&self) -> u64 {
         self.begun
     }
 
-    /// Resolves when all have ended. There are no more by then.
+    /// Resolves when all operations have ended. No operation may be started after this call.
     pub fn ended(&self) -> impl Future<Output = ()> + use<> {
         let tasks = self.tasks.clone();
         tasks.close();

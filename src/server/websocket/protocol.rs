@@ -13,10 +13,10 @@ use crate::server::json::{InvalidJson, parse_json};
 use crate::server::received::{Received, bad, from_members};
 use crate::server::refused::Refused;
 
-/// The most bytes of an operation's id.
+/// Maximum size of an operation's id in bytes.
 const LONGEST_ID: usize = 1024;
 
-/// What a client says.
+/// A message from the client.
 pub(super) enum ClientMessage {
     ConnectionInit {
         payload: Map<String, Value>,
@@ -25,7 +25,7 @@ pub(super) enum ClientMessage {
         payload: Option<Box<RawValue>>,
     },
     Pong,
-    /// The payload may be invalid: that ends the operation and not the socket.
+    /// The payload may be invalid: this ends the operation, but not the WebSocket.
     Subscribe {
         id: String,
         payload: Box<Result<Received, Refused>>,
@@ -35,7 +35,7 @@ pub(super) enum ClientMessage {
     },
 }
 
-/// What a server says.
+/// A message from the server.
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum ServerMessage<'a> {
@@ -58,23 +58,23 @@ pub(super) enum ServerMessage<'a> {
 }
 
 impl ServerMessage<'_> {
-    /// As it is sent.
+    /// Serializes the message.
     pub fn text(&self) -> String {
-        // Nothing in an answer is other than JSON.
+        // A response contains only JSON values, so this cannot fail.
         serde_json::to_string(self).unwrap_or_default()
     }
 }
 
-/// The members of a message. Their values are not looked into yet: JSON can
-/// say what no text, number or value here can be, such as half a surrogate pair.
+/// The members of a message, whose values are not parsed yet. JSON texts can contain values that
+/// cannot be represented here, such as a lone surrogate.
 type Members<'a> = HashMap<String, &'a RawValue>;
 
 impl ClientMessage {
-    /// The message that a text is.
+    /// Parses a client message.
     ///
-    /// What names an operation is a message of the protocol, whatever is wrong
-    /// with its payload. So is one of more bytes than `largest`; others of this
-    /// size are not.
+    /// A `subscribe` message with a valid id is accepted even if its payload is invalid or the
+    /// message is larger than `largest` bytes; both end only its operation. Any other message that
+    /// is larger closes the WebSocket.
     pub fn parse(text: &str, largest: usize) -> Result<Self, Close> {
         let members = members(text)?;
         let kind = match members.get("type") {
@@ -135,7 +135,7 @@ fn id(members: &Members) -> Result<String, Close> {
     }
 }
 
-/// The payload, unless it is missing or `null`.
+/// Returns the payload, or `None` if it is missing or `null`.
 fn payload<'a>(members: &Members<'a>) -> Option<&'a RawValue> {
     let payload = members.get("payload").copied();
     payload.filter(|payload| payload.get() != "null")

@@ -1,4 +1,4 @@
-//! Who is at the other end of a socket.
+//! Authentication of a WebSocket's client.
 
 use axum::http::HeaderValue;
 use serde_json::{Map, Value};
@@ -12,15 +12,15 @@ use crate::server::App;
 use crate::server::caller::{CallerError, caller_of, viewer};
 use crate::server::execution::REQUEST_DEADLINE;
 
-/// Who has a socket.
+/// An authenticated client of a WebSocket.
 pub(super) struct Guest {
     pub caller: Caller,
-    /// Among the sockets of the same user.
+    /// Counts towards the limit of connections of this user.
     _seat: Option<Seat>,
 }
 
-/// Lets in who may be here: a user, or, where the schema is public, anybody.
-/// `header` is the handshake's, for clients that cannot send a payload.
+/// Authenticates the client. Only users may connect, or everyone if the schema is public. `header`
+/// is the `Authorization` of the handshake, for clients that cannot send a payload.
 pub(super) async fn sign_in(
     app: App,
     crowd: Crowd,
@@ -83,8 +83,8 @@ fn closed(code: Code) -> Close {
     }
 }
 
-/// What the payload has as `Authorization`, as clients write it: by itself or
-/// among `headers`, in any case. Not twice, and not as anything but a text.
+/// Returns `Authorization` from the payload, either at the top level or in `headers`, with a
+/// case-insensitive name. It must occur only once, and be a string.
 fn authorization(payload: &Map<String, Value>) -> Result<Option<String>, Close> {
     let headers = payload.get("headers").and_then(Value::as_object);
     let members = payload.iter().chain(headers.into_iter().flatten());

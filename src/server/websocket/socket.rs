@@ -1,4 +1,4 @@
-//! The life of a socket: who it is, what it asks, and how it ends.
+//! The lifecycle of a WebSocket, from the handshake to the close frame.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -19,28 +19,28 @@ use crate::server::load::Load;
 use crate::server::serve::Lease;
 use crate::telemetry::metrics::{self, Present, Thing};
 
-/// How long the peer's close frame is waited for.
+/// How long to wait for the peer's close frame.
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
-/// How long is waited after a close frame whose peer is in the middle of
-/// something: what is on its way would reset the connection, and the frame with
-/// it.
+/// How long to keep the connection open after a close frame if the client may still be sending:
+/// data that arrives after the close would reset the connection, and the client would lose the
+/// close frame.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// What a socket is opened with.
+/// The parts from which a WebSocket is started.
 pub(super) struct Opened {
     pub app: App,
-    /// What the server has taken on.
+    /// The admission control of the server.
     pub load: Load,
-    /// The sockets of all users.
+    /// The connections of all users.
     pub crowd: Crowd,
-    /// The connection that it was.
+    /// The resources of the HTTP connection.
     pub lease: Lease,
     pub request_id: String,
-    /// The header of the handshake.
+    /// The `Authorization` header of the handshake.
     pub authorization: Option<HeaderValue>,
 }
 
-/// A socket, from its handshake to its end.
+/// Runs a WebSocket from the handshake until it is closed.
 pub(super) async fn live(socket: WebSocket, opened: Opened) {
     let _counted = Present::new(Thing::Socket);
     let lease = opened.lease.clone();
@@ -64,7 +64,7 @@ pub(super) async fn live(socket: WebSocket, opened: Opened) {
     let operations = conversation.operations();
     drop(conversation);
 
-    // What was answered while the server stops is written before its end.
+    // At shutdown, queued responses are written before the close frame.
     if close != Close::GoingAway {
         running.cancel_all();
     }
@@ -72,22 +72,22 @@ pub(super) async fn live(socket: WebSocket, opened: Opened) {
     metrics::socket_closed(label);
     if close != Close::Gone {
         tokio::join!(say(&close, outgoing), written);
-        // Whoever does not say it too has had the time.
+        // A peer that has not sent its close frame by then is not waited for.
         let _ = timeout(CLOSE_WITHIN, rest(&close, &mut incoming)).await;
     }
     tracing::info!(code = label, operations, "a socket was closed");
     drop(lease);
 }
 
-/// Says that this is the end, after what is queued.
+/// Sends the close frame after all queued messages.
 async fn say(close: &Close, outgoing: mpsc::Sender<Outgoing>) {
     if let Some(frame) = close.frame() {
-        // Nothing is written any more where the connection is gone.
+        // If the connection is lost, the frame cannot be sent.
         let _ = outgoing.send(Outgoing::Close(frame)).await;
     }
 }
 
-/// What comes until the peer has said that it is the end.
+/// Discards incoming messages until the peer sends its close frame.
 async fn rest(close: &Close, incoming: &mut SplitStream<WebSocket>) {
     while let Some(Ok(_)) = incoming.next().await {}
     if matches!(

@@ -1,5 +1,4 @@
-//! What is written to a socket: answers in the order in which they get ready,
-//! and pings.
+//! The writer of a WebSocket: sends responses in the order in which they become ready, and pings.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -16,44 +15,44 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::server::load::Space;
 
-/// How many messages wait for a client to read; what makes more of them waits
-/// itself.
+/// Number of queued messages of a client that does not read. When the queue is full, the producers
+/// of messages wait.
 pub(super) const QUEUED: usize = 16;
-/// How many pings may be without an echo when the next is due.
+/// Maximum number of unanswered pings when the next ping is due.
 const UNHEARD: u32 = 2;
 
-/// Something to be written.
+/// A message to write.
 pub(super) enum Outgoing {
-    /// An answer to a message.
+    /// A direct reply to a client message.
     Reply(String),
-    /// Something of an operation, unless it has ended by then.
+    /// A message of an operation. It is discarded if the operation has ended before it is written.
     Of {
         ticket: Ticket,
         text: String,
         last: bool,
-        /// What it takes until it is written.
+        /// Memory that is reserved until the message is written.
         space: Option<Space>,
     },
-    /// The end.
+    /// The close frame.
     Close(CloseFrame),
 }
 
-/// An operation: ids come again, numbers do not.
+/// Identifies an operation. Clients can reuse an id, but `number` is unique.
 #[derive(Clone, Debug)]
 pub(super) struct Ticket {
     pub id: Arc<str>,
     pub number: u64,
 }
 
-/// The operations of a socket. One is among them until its last message is
-/// written or its client wants no more.
+/// The operations in progress of a WebSocket. An operation is removed when its last message is
+/// written or its client cancels it.
 #[derive(Clone, Default)]
 pub(super) struct Running(Arc<Mutex<HashMap<Arc<str>, Entry>>>);
 
 struct Entry {
     number: u64,
     task: AbortHandle,
-    /// Of a subscription, among those that there may be.
+    /// The permit of a subscription, released when it ends.
     place: Option<OwnedSemaphorePermit>,
 }
 
@@ -66,7 +65,8 @@ impl Running {
         self.entries().contains_key(id)
     }
 
-    /// Starts an operation. Whatever it says, it is known by then.
+    /// Starts an operation. The map is locked meanwhile, so the operation is registered before any
+    /// of its messages is written.
     pub fn begin(&self, ticket: &Ticket, start: impl FnOnce() -> AbortHandle) {
         let mut entries = self.entries();
         let entry = Entry {
@@ -77,7 +77,7 @@ impl Running {
         entries.insert(Arc::clone(&ticket.id), entry);
     }
 
-    /// Gives an operation the place that it has until it ends.
+    /// Assigns a subscription's permit to the operation, which holds it until it ends.
     pub fn seat(&self, ticket: &Ticket, place: OwnedSemaphorePermit) {
         if let Some(entry) = self.entries().get_mut(&ticket.id)
             && entry.number == ticket.number
@@ -86,22 +86,23 @@ impl Running {
         }
     }
 
-    /// Ends an operation, if there is one: nothing of it is written any more.
+    /// Cancels the operation with this id, if there is one. None of its messages is written after
+    /// this.
     pub fn cancel(&self, id: &str) {
         if let Some(entry) = self.entries().remove(id) {
             entry.task.abort();
         }
     }
 
-    /// Ends all operations.
+    /// Cancels all operations.
     pub fn cancel_all(&self) {
         for (_, entry) in self.entries().drain() {
             entry.task.abort();
         }
     }
 
-    /// Whether a message of an operation is to be written; with its last it is
-    /// over, and its id is free.
+    /// Returns whether a message of an operation is to be written. The last message removes the
+    /// operation, so that its id can be reused.
     fn take(&self, ticket: &Ticket, last: bool) -> bool {
         let mut entries = self.entries();
         let entry = entries.get(&ticket.id);
@@ -117,23 +118,24 @@ impl Running {
     }
 }
 
-/// How many pings a client has been sent since it was last heard.
+/// The number of pings that were sent since the client's last message.
 #[derive(Clone, Default)]
 pub(super) struct Silence(Arc<AtomicU32>);
 
 impl Silence {
-    /// The client was heard.
+    /// Resets the count, because a message from the client was received.
     pub fn broken(&self) {
         self.0.store(0, Ordering::Relaxed);
     }
 
-    /// Another ping is due: whether the client may still be there.
+    /// Counts another ping that is due. Returns whether the client may still be connected.
     fn lasts(&self) -> bool {
         self.0.fetch_add(1, Ordering::Relaxed) < UNHEARD
     }
 }
 
-/// Writes until the socket is closed, nothing is taken, or nothing is heard.
+/// Writes messages until the WebSocket is closed, a write fails, or the client does not respond to
+/// pings.
 pub(super) async fn write(
     mut socket: SplitSink<WebSocket, Message>,
     mut queue: mpsc::Receiver<Outgoing>,
