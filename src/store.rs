@@ -1,9 +1,9 @@
-//! The two stores: messages in DynamoDB, users in Postgres; and Cognito's
-//! pool, where the users sign in.
+//! The data stores: messages in DynamoDB, users in Postgres, and the Cognito
+//! user pool.
 //!
-//! The only place that knows the AWS SDK and `sqlx`. Every key string
-//! is built in `items`; each access pattern is one method of
-//! [`MessageStore`] or [`UserStore`], with its key, order and cost.
+//! Only this module uses the AWS SDK and `sqlx`. `items` builds every key
+//! string. Each access pattern is one method of [`MessageStore`] or
+//! [`UserStore`], whose documentation states its key, order and cost.
 
 mod commit;
 mod connect;

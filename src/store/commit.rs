@@ -1,4 +1,4 @@
-//! The one transaction with which messages are written, and what came of it.
+//! The transaction that writes messages, and its result.
 
 use std::collections::HashMap;
 
@@ -20,63 +20,67 @@ use super::sdk_error::explain;
 use super::{MessageStore, StoreError};
 use crate::model::{Head, HeadRecord, Message, MessageGroupId, MessageId, SortKey, User, UserId};
 
-/// Condition under which a row may be deleted, or put: nothing is there, or a row
-/// of the same group.
+/// Condition for deleting or replacing a row: no item has the key, or the item
+/// is a row of the same group.
 pub(super) const OWN_OR_NONE: &str = "attribute_not_exists(pk) OR message_group_uuid = :group";
 
-/// Messages to be added to a group, with all that has to change with them.
+/// The items to write when messages are added to a group.
 ///
-/// Takes 5 actions and one for each message and each key, of the 100 that a
-/// transaction may have.
+/// The transaction has 5 actions, plus one for each message and one for each
+/// idempotency key. A transaction can have 100 actions.
 #[derive(Clone, Debug)]
 pub struct Commit {
-    /// Client request token: one for each distinct payload.
+    /// Client request token: unique for each distinct payload.
     pub token: String,
-    /// The version that the head has to have; 0 where there must be no head.
+    /// The version that the stored head must have; 0 if no head must exist.
     pub expected_version: u64,
-    /// The head afterwards.
+    /// The new head.
     pub head: Head,
     /// The messages, oldest first. Never empty.
     pub messages: Vec<Message>,
-    /// What is sent under an idempotency key.
+    /// The idempotency records to write.
     pub sents: Vec<Sent>,
-    /// Each participant's row, which shows the newest message.
+    /// The new row of each participant, which shows the newest message.
     pub rows: [GroupRow; 2],
-    /// Rows that go away.
+    /// Rows to delete in the transaction.
     pub old_rows: Vec<RowKey>,
-    /// Rows that go away as well, but are too many for the transaction: for the
-    /// caller to delete once it has applied.
+    /// More rows to delete, which do not fit into the transaction. The caller
+    /// deletes them after the transaction is applied.
     pub surplus_rows: Vec<RowKey>,
-    /// A uuid under which the group is to be found as well.
+    /// A second uuid under which the group can be found.
     pub alias: Option<MessageGroupId>,
-    /// Epoch seconds at which an expired sent item counts as absent.
+    /// Current time in epoch seconds. An idempotency record that expired at or
+    /// before it counts as absent.
     pub now: i64,
 }
 
-/// A participant's row of a group, beside what it shows of the newest message.
+/// A participant's row of a group, without the preview of the newest message.
 #[derive(Clone, Debug)]
 pub struct GroupRow {
-    /// Whose row it is.
+    /// The user to whom the row belongs.
     pub owner: UserId,
-    /// The other participant, whose names are copied into it.
+    /// The other participant, whose handle and display name are copied into the
+    /// row.
     pub other_user: User,
-    /// How many messages the owner has not read.
+    /// Number of messages that the owner has not read.
     pub unread_count: u64,
 }
 
-/// Where a participant's row stands.
+/// The key of a participant's row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowKey {
-    /// Whose row it is.
+    /// The user to whom the row belongs.
     pub owner: UserId,
-    /// Key of the newest message when it was written.
+    /// Key of the message that was the newest when the row was written.
     pub key: SortKey,
-    /// How its uuids are stored, where that is not the form that we write.
+    /// The uuids of the row as stored, if they are not in canonical form.
     pub(super) stored: Option<StoredUuids>,
 }
 
-/// The uuids of a row as stored: in capitals, or without hyphens. DynamoDB
-/// compares texts, so such a row is found and deleted by these texts alone.
+/// The uuids of a row as stored, in upper case or without hyphens.
+///
+/// DynamoDB compares texts, so such a row is found and deleted only by exactly
+/// these texts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct StoredUuids {
     pub pk: String,
@@ -84,33 +88,33 @@ pub(super) struct StoredUuids {
 }
 
 impl RowKey {
-    /// Where an owner's row stands whose newest message has this key.
+    /// Creates the key of an owner's row whose newest message has this key.
     #[must_use]
     pub fn new(owner: UserId, key: SortKey) -> Self {
         let stored = None;
         Self { owner, key, stored }
     }
 
-    /// Where a participant's row stands by a group's head.
+    /// Returns the key of a participant's row according to the group's head.
     #[must_use]
     pub fn of_head(head: &Head, owner: UserId) -> Self {
         Self::new(owner, head.last_message_key.clone())
     }
 
-    /// Whether both name the same item.
+    /// Returns whether both keys identify the same item.
     #[must_use]
     pub fn is_same_item(&self, other: &Self) -> bool {
         Key::group_row(self) == Key::group_row(other)
     }
 
-    /// Whether its uuids are stored in the form that we write, by which every
-    /// reader finds it.
+    /// Returns whether the uuids are stored in canonical form, by which all
+    /// queries find the row.
     #[must_use]
     pub fn is_canonical(&self) -> bool {
         self.stored.is_none()
     }
 
-    /// The value that [`OWN_OR_NONE`] compares with.
+    /// Returns the value for the placeholder `:group` in [`OWN_OR_NONE`].
     pub(super) fn own(&self, group: MessageGroupId) -> (&'static str, AttributeValue) {
         match &self.stored {
             Some(stored) => (":group", AttributeValue::S(stored.group.clone())),
@@ -119,69 +123,71 @@ impl RowKey {
     }
 }
 
-/// An idempotency key, which is each sender's own.
+/// An idempotency key. Each sender has a separate set of keys.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SentKey {
-    /// Who sends.
+    /// The sender of the message.
     pub sender: UserId,
-    /// The key that came with the input.
+    /// The idempotency key in the client's input.
     pub idempotency_key: String,
 }
 
-/// What was sent under an idempotency key.
+/// An idempotency record: the message that was sent under an idempotency key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sent {
-    /// Under which key.
+    /// The idempotency key.
     pub key: SentKey,
     /// The group of the message.
     pub group_id: MessageGroupId,
-    /// The message's key in it.
+    /// The sort key of the message in the group.
     pub message_key: SortKey,
-    /// The message.
+    /// The uuid of the message.
     pub message_id: MessageId,
-    /// Digest of the input as it was sent.
+    /// Digest of the client's input.
     pub input_digest: String,
-    /// When the key may be used anew, in epoch seconds.
+    /// Time in epoch seconds from which the key can be used for another
+    /// message.
     pub expires_at: i64,
 }
 
-/// What came of a transaction.
+/// Result of a transaction.
 #[derive(Debug)]
 pub enum Outcome {
-    /// All of it is in the table.
+    /// The transaction was applied completely.
     Applied,
-    /// None of it is, and never will be.
+    /// The transaction was not applied and never will be.
     Refused(Vec<Refusal>),
-    /// Nobody knows: it may be in the table, or still get there.
+    /// The result is unknown: the transaction was applied, may still be
+    /// applied, or failed.
     Unknown(StoreError),
 }
 
-/// One reason why a transaction was refused.
+/// One reason for which a transaction was rejected.
 #[derive(Debug)]
 pub enum Refusal {
-    /// The head is not of the expected version. It is this one, if it could
-    /// be read.
+    /// The head does not have the expected version. Contains the stored head,
+    /// if it could be read.
     HeadMoved(Option<HeadRecord>),
-    /// Another message of the group has this key already.
+    /// Another message of the group has this key.
     MessageKeyTaken(SortKey),
-    /// Another row of a participant's has this key already.
+    /// Another row of a participant has this key.
     RowKeyTaken(SortKey),
-    /// What stands where a row was expected belongs to another group, or nothing
-    /// does.
+    /// The item at the key of an old row belongs to another group, or does not
+    /// exist.
     OldRowForeign(RowKey),
-    /// The alias is there already, or its uuid is a group's.
+    /// The alias exists already, or its uuid is the id of a group.
     AliasTaken,
-    /// The idempotency key has been used: for this.
+    /// The idempotency key was used for this message.
     KeyUsed(Sent),
-    /// A conflict with another transaction, or throttled: the same may work
-    /// later.
+    /// The transaction conflicted with another one or was throttled. A retry
+    /// may succeed.
     Busy(StoreError),
-    /// The store will never take it as it is.
+    /// The store will never accept the transaction.
     Invalid(StoreError),
 }
 
-/// What an action of the transaction is there for, so that the reason it was
-/// refused for can be understood.
+/// The purpose of an action in a transaction, from which the rejection of the
+/// action is interpreted.
 pub(super) enum Role {
     Message(SortKey),
     Head,
@@ -192,16 +198,18 @@ pub(super) enum Role {
 }
 
 impl MessageStore {
-    /// Writes it all, or nothing: one `TransactWriteItems`, sent once. The
-    /// SDK's own retries are off, since whether an attempt may be repeated is
-    /// for the caller to find out.
+    /// Writes everything or nothing: one `TransactWriteItems`, sent once.
+    ///
+    /// The SDK's retries are disabled, because the caller decides whether an
+    /// attempt may be repeated.
     pub async fn commit(&self, commit: &Commit) -> Outcome {
         let token = Some(commit.token.as_str());
         self.send_made(self.actions(commit), token).await
     }
 
-    /// Sends a transaction once, if it could be put together; without a token
-    /// of its own under one that the SDK makes up.
+    /// Sends a transaction once, if its actions could be built.
+    ///
+    /// Without `token`, the SDK generates the client request token.
     pub(super) async fn send_made(
         &self,
         actions: Result<Vec<(Role, TransactWriteItem)>, StoreError>,
@@ -217,7 +225,7 @@ impl MessageStore {
         }
     }
 
-    /// Sends a transaction, without the SDK's own retries.
+    /// Sends a transaction without the SDK's retries.
     async fn send_once(
         &self,
         actions: Vec<TransactWriteItem>,
@@ -240,7 +248,7 @@ impl MessageStore {
             call.config_override(once.clone()).send()
         };
         match self.pacer() {
-            // A throttled transaction was not carried out.
+            // A throttled transaction was not applied.
             Some(pacer) => Box::pin(pacer.send(Units::Write, send, is_throttled)).await?,
             None => Box::pin(send()).await?,
         };
@@ -282,7 +290,7 @@ impl MessageStore {
         Ok(actions)
     }
 
-    /// Deletes a row, if it is the group's: one `DeleteItem`.
+    /// Deletes a row, if it belongs to the group: one `DeleteItem`.
     pub async fn delete_row(&self, group: MessageGroupId, row: &RowKey) -> Result<(), StoreError> {
         let call = self
             .client
@@ -336,7 +344,8 @@ impl MessageStore {
         self.put_if(item, "attribute_not_exists(pk)", None)
     }
 
-    /// Puts an item, if what is there fits a condition with at most one value.
+    /// Builds an action that puts an item under a condition with at most one
+    /// value.
     pub(super) fn put_if(
         &self,
         item: Item,
@@ -353,7 +362,8 @@ impl MessageStore {
         Ok(TransactWriteItem::builder().put(put).build())
     }
 
-    /// Deletes an item, likewise.
+    /// Builds an action that deletes an item under a condition with at most one
+    /// value.
     pub(super) fn delete_if(
         &self,
         key: Key,
@@ -391,7 +401,7 @@ impl MessageStore {
     }
 }
 
-/// The value that [`OWN_OR_NONE`] compares with.
+/// Returns the value for the placeholder `:group` in [`OWN_OR_NONE`].
 pub(super) fn own(group: MessageGroupId) -> (&'static str, AttributeValue) {
     (":group", AttributeValue::S(group.to_string()))
 }
@@ -425,7 +435,8 @@ fn outcome(error: SdkError<TransactWriteItemsError, HttpResponse>, roles: Vec<Ro
     }
 }
 
-/// Whether a transaction was throttled as a whole, or for one of its items.
+/// Returns whether a transaction was throttled, as a whole or for one of its
+/// items.
 fn is_throttled(error: &SdkError<TransactWriteItemsError, HttpResponse>) -> bool {
     let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) =
         error.as_service_error()

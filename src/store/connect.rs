@@ -1,5 +1,5 @@
-//! How a connection to the database is made: from the connection string, with
-//! the password as it is at that moment.
+//! The options of connections to the database: the connection string and the
+//! current password.
 
 use std::path::PathBuf;
 
@@ -9,29 +9,32 @@ use super::DatabaseError;
 use super::database_url::{DatabaseUrl, InvalidDatabaseUrl};
 use super::password::{PasswordFileError, PasswordSource};
 
-/// Parameter of a connection string that names a password file, as in libpq.
+/// Parameter of a connection string with the path of a password file, as in
+/// libpq.
 const PASSFILE: &str = "passfile";
-/// Parameter that says how many statements sqlx keeps prepared.
+/// Parameter with the maximum number of statements that sqlx keeps prepared.
 const STATEMENTS: &str = "statement-cache-capacity";
 
-/// A connection string, and where its password comes from.
+/// A connection string and the source of its password.
 #[derive(Clone, Debug)]
 pub(super) struct ConnectSource {
-    /// Without a password where that comes from a file.
+    /// Without a password if the password comes from a file.
     options: PgConnectOptions,
     password: PasswordSource,
-    /// Whether the connection string forbids prepared statements.
+    /// Whether the connection string disables prepared statements.
     pub without_statements: bool,
-    /// Names of parameters that are not supported.
+    /// Names of unsupported parameters.
     pub ignored: Vec<String>,
-    /// Files with certificates, keys and passwords: the parameter or variable,
-    /// and the file.
+    /// Files with certificates, keys and passwords: the name of the parameter
+    /// or variable, and the path.
     pub files: Vec<(&'static str, PathBuf)>,
 }
 
 impl ConnectSource {
-    /// Parses a connection string. A password file of its own goes before the
-    /// password in the string, and that before libpq's password files.
+    /// Parses a connection string.
+    ///
+    /// The password comes from `password_file`, else from the connection
+    /// string, else from libpq's password files.
     pub fn parse(url: &str, password_file: Option<PathBuf>) -> Result<Self, DatabaseError> {
         let DatabaseUrl {
             url: mut parsed,
@@ -59,8 +62,8 @@ impl ConnectSource {
             }
         };
         if !has_password {
-            // Keeps the driver from reading password files itself: it logs the
-            // lines that it cannot parse.
+            // Prevents the driver from reading password files itself, because
+            // it logs the lines that it cannot parse.
             parameters.push(("password".to_owned(), String::new()));
         }
         let without_statements = parameters
@@ -70,11 +73,12 @@ impl ConnectSource {
         if !parameters.is_empty() {
             parsed.query_pairs_mut().extend_pairs(parameters);
         }
-        // What is left is a percent-encoded text that is not UTF-8.
+        // The only remaining error is percent-encoded text that is not UTF-8.
         let options = parsed.as_str().parse::<PgConnectOptions>();
         let options = options.map_err(|_| InvalidDatabaseUrl::Reserved)?;
         Ok(Self {
-            // Poolers reject this parameter, and we read no such numbers.
+            // Poolers reject this parameter, and no query reads floating-point
+            // numbers.
             options: options.extra_float_digits(None),
             password,
             without_statements,
@@ -83,17 +87,18 @@ impl ConnectSource {
         })
     }
 
-    /// Where it connects to; the password is not in it if it comes from a file.
+    /// Returns the options, which have no password if the password comes from a
+    /// file.
     pub fn target(&self) -> &PgConnectOptions {
         &self.options
     }
 
-    /// Whether the server is reached by a socket of this machine.
+    /// Returns whether the server is reached by a Unix socket.
     pub fn is_by_socket(&self) -> bool {
         self.options.get_socket().is_some() || self.options.get_host().starts_with('/')
     }
 
-    /// Logs which password files other users can read.
+    /// Logs a warning for each password file that other users can read.
     pub fn warn_of_open_files(&self) {
         for file in self.password.open_passfiles() {
             tracing::warn!(
@@ -103,13 +108,15 @@ impl ConnectSource {
         }
     }
 
-    /// Whether the password can change while the process runs.
+    /// Returns whether the password can change while the process runs.
     pub fn password_may_change(&self) -> bool {
         self.password.may_change()
     }
 
-    /// The options for a connection that is made now, and the password in them
-    /// if it comes from a file. Reads the file.
+    /// Returns the options for a new connection, and their password if it comes
+    /// from a file.
+    ///
+    /// Reads the file.
     pub async fn options(&self) -> Result<(PgConnectOptions, Option<String>), PasswordFileError> {
         if !self.password_may_change() {
             return Ok((self.options.clone(), None));

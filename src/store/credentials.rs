@@ -1,4 +1,4 @@
-//! AWS credentials, and why there are none.
+//! AWS credentials, and the reasons for which none are available.
 
 use std::borrow::Cow;
 
@@ -10,35 +10,35 @@ use aws_types::os_shim_internal::{Env, Fs};
 
 use super::sdk_error::{causes, credentials_cause};
 
-/// AWS cannot be called: there are no credentials, or there is no region.
+/// AWS cannot be called because credentials or the region are missing.
 #[derive(Debug, thiserror::Error)]
 pub enum NoCredentials {
-    /// None are configured.
+    /// No credentials are configured.
     #[error(
         "no AWS credentials were found: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run \
          `aws sso login`"
     )]
     Missing,
-    /// Only one of the two variables is set.
+    /// Only one of the two environment variables is set.
     #[error("no AWS credentials were found: {set} is set, but {unset} is not")]
     Half {
         /// The variable that is set.
         set: &'static str,
-        /// The variable that is not.
+        /// The variable that is not set.
         unset: &'static str,
     },
-    /// A profile is named that does not exist.
+    /// The configured profile does not exist.
     #[error("there is no AWS profile {profile:?}: {found}")]
     NoProfile {
-        /// Its name.
+        /// Name of the profile.
         profile: String,
-        /// The profiles that exist, in words.
+        /// A sentence that lists the existing profiles.
         found: String,
     },
     /// The profile files cannot be read.
     #[error("the AWS profiles cannot be read: {0}")]
     ProfileFiles(String),
-    /// Profiles refer to each other in a circle.
+    /// Profiles refer to each other in a cycle.
     #[error("the AWS profiles {} refer to each other in a circle", .0.join(", "))]
     Circle(Vec<String>),
     /// The profile signs in with `aws login`.
@@ -48,37 +48,38 @@ pub enum NoCredentials {
          AWS_PROFILE to its name"
     )]
     Login {
-        /// Its name.
+        /// Name of the profile.
         profile: String,
     },
-    /// The profile signs in with `aws sso login`, and that failed or has expired.
+    /// The profile signs in with `aws sso login`, and the sign-in failed or has
+    /// expired.
     #[error("{cause}. Sign in with `aws sso login --profile {profile}`.")]
     SignIn {
-        /// The profile's name.
+        /// Name of the profile.
         profile: String,
-        /// What failed.
+        /// The error of the sign-in.
         cause: String,
     },
     /// The file with a web identity token cannot be read.
     #[error("AWS_WEB_IDENTITY_TOKEN_FILE names {path}, which cannot be read: {cause}")]
     TokenFile {
-        /// Its path.
+        /// Path of the file.
         path: String,
-        /// What failed.
+        /// The error of reading the file.
         cause: String,
     },
-    /// They are configured, but cannot be loaded.
+    /// Credentials are configured, but cannot be loaded.
     #[error("{0}")]
     Failed(String),
-    /// No region.
+    /// No region is configured.
     #[error("no AWS region was found: set AWS_REGION, or a region in the profile")]
     Region,
-    /// The region cannot be part of an address.
+    /// The region is not valid as a part of a host name.
     #[error("the AWS region {0:?} is not the name of a region, such as eu-central-1")]
     InvalidRegion(String),
 }
 
-/// Asks for credentials, as the first call would.
+/// Loads the credentials in the same way as the first call does.
 pub(super) async fn find_credentials(config: &SdkConfig) -> Result<(), NoCredentials> {
     let provider = config
         .credentials_provider()
@@ -89,8 +90,10 @@ pub(super) async fn find_credentials(config: &SdkConfig) -> Result<(), NoCredent
     }
 }
 
-/// The SDK's errors for profiles are text within text, so that the profiles are
-/// read once more to find out what is wrong with them.
+/// Determines why credentials could not be loaded.
+///
+/// The SDK's errors for profiles are only text, so this function reads the
+/// profiles again to find the cause.
 #[expect(
     clippy::default_trait_access,
     reason = "the type is of a crate that is used through aws-config only"
@@ -112,8 +115,9 @@ async fn explain(error: &CredentialsError) -> NoCredentials {
     }
 }
 
-/// The token file, if that is what cannot be read: the SDK's error does not
-/// name it.
+/// Returns an error if the token file cannot be read.
+///
+/// The SDK's error does not contain the file's name.
 fn unreadable_token() -> Option<NoCredentials> {
     let path = std::env::var("AWS_WEB_IDENTITY_TOKEN_FILE").ok()?;
     let error = std::fs::File::open(&path).err()?;
@@ -137,7 +141,8 @@ fn half_a_key() -> Option<NoCredentials> {
     }
 }
 
-/// What is wrong with the selected profile, or with one that it refers to.
+/// Returns the problem of the selected profile, or of a profile to which it
+/// refers.
 fn wrong_with(profiles: &ProfileSet, error: &CredentialsError) -> Option<NoCredentials> {
     let mut name = Cow::Borrowed(profiles.selected_profile());
     let mut seen: Vec<String> = Vec::new();
@@ -147,7 +152,7 @@ fn wrong_with(profiles: &ProfileSet, error: &CredentialsError) -> Option<NoCrede
         }
         seen.push(name.clone().into_owned());
         let Some(profile) = profiles.get_profile(&name) else {
-            // A profile of this name does not have to exist.
+            // The profile `default` does not have to exist.
             let is_named = name != "default";
             return is_named.then(|| no_profile(profiles, name.into_owned()));
         };

@@ -15,19 +15,20 @@ use super::password::PasswordFileError;
 use super::sql_error::{describe, may_be_starting};
 use crate::loopback::is_loopback_host;
 
-/// How long a server may take to be reached where a database is to be made.
+/// Timeout for the connection with which a database is created.
 const CREATE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How the pool of connections behaves.
+/// Settings of the connection pool.
 #[derive(Clone, Debug)]
 pub struct PoolSettings {
-    /// The most connections.
+    /// Maximum number of connections.
     pub max_connections: u32,
-    /// How long a request waits for one.
+    /// Maximum time that a request waits for a connection.
     pub acquire_timeout: Duration,
-    /// A file with the password, instead of one in the connection string.
+    /// Path of a file with the password, which replaces the password in the
+    /// connection string.
     pub password_file: Option<PathBuf>,
-    /// How server processes are shared; detected if not given.
+    /// How server processes are shared. Detected if `None`.
     pub pooling: Option<Pooling>,
 }
 
@@ -42,63 +43,64 @@ impl Default for PoolSettings {
     }
 }
 
-/// The database cannot be used.
+/// The reason for which the database cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
-    /// The address is none.
+    /// The connection string is not valid.
     #[error("DATABASE_URL is not an address like postgres://user:password@host:5432/database: {0}")]
     Address(#[from] InvalidDatabaseUrl),
     /// A file with a certificate, key or password cannot be used.
     #[error("{name}: the file {} cannot be used: {cause}", file.display())]
     File {
-        /// The parameter or variable that names it.
+        /// The parameter or variable with the path of the file.
         name: &'static str,
-        /// The file.
+        /// Path of the file.
         file: PathBuf,
-        /// What is wrong with it.
+        /// The problem with the file.
         cause: String,
     },
     /// The password cannot be read.
     #[error(transparent)]
     PasswordFile(#[from] PasswordFileError),
-    /// It cannot be reached, or rejected the connection.
+    /// The server cannot be reached, or rejected the connection.
     #[error("no connection to the database {database} at {host}: {}", describe(.cause))]
     Connect {
         /// Host and port.
         host: String,
         /// Name of the database.
         database: String,
-        /// Whether it is reached by a socket of this machine.
+        /// Whether the server is reached by a Unix socket.
         by_socket: bool,
-        /// What went wrong.
+        /// The error of the driver.
         cause: sqlx::Error,
     },
-    /// A migration was rejected; nothing of it remains.
+    /// A migration was rejected and rolled back completely.
     #[error("the database could not be migrated: {0}")]
     Migrate(String),
-    /// Users whom the migration could not name.
+    /// The migration cannot continue because these users have no handle.
     #[error(
         "the database could not be migrated: users without a handle: {}: give each of them one in public.users, then \
          migrate again",
         .0.iter().map(Uuid::to_string).collect::<Vec<_>>().join(", ")
     )]
     NoHandle(Vec<Uuid>),
-    /// The original's times could be in two zones.
+    /// The time zone of the original's timestamps is ambiguous.
     #[error(
         "the database could not be migrated: public.users.created_at has no time zone, and this user may not read the \
          server's default: it is {0} or UTC. Name it with --created-at-time-zone"
     )]
     UnknownTimeZone(String),
-    /// It lacks these migrations.
+    /// These migrations are not applied.
     #[error("the database lacks {}: bring it up to date with `cruddur migrate`", .0.join(", "))]
     Behind(Vec<String>),
-    /// It was reached, and a query failed.
+    /// The server was reached, but a query failed.
     #[error("Postgres: {}", describe(.0))]
     Query(#[from] sqlx::Error),
 }
 
 impl DatabaseError {
-    /// Whether a database that is still starting explains it: waiting may help.
+    /// Returns whether the database may still be starting, so that waiting may
+    /// help.
     #[must_use]
     pub fn may_be_starting(&self) -> bool {
         match self {
@@ -111,23 +113,26 @@ impl DatabaseError {
     }
 }
 
-/// The host that an address names, unless that is this machine: by a socket,
-/// or by the loopback. The settings at the address's end count, and so do
-/// Postgres' own variables.
+/// Returns the host of a connection string, or `None` for a Unix socket or a
+/// loopback address.
+///
+/// Parameters of the connection string and Postgres' environment variables
+/// apply, too.
 pub fn remote_database_host(url: &str) -> Result<Option<String>, DatabaseError> {
     let source = ConnectSource::parse(url, None)?;
     let host = source.target().get_host();
     Ok((!source.is_by_socket() && !is_loopback_host(host)).then(|| host.to_owned()))
 }
 
-/// Where a database is, as it may be shown: its name, host and port.
+/// Returns the database's name, host and port, without secrets.
 pub fn shown_database(url: &str) -> Result<String, DatabaseError> {
     let source = ConnectSource::parse(url, None)?;
     let target = source.target();
     Ok(format!("{} at {}", name(target), place(target)))
 }
 
-/// The files that an address or a variable of Postgres names can be used.
+/// Checks that the files of the connection string and of Postgres' environment
+/// variables are usable.
 fn check_files(source: &ConnectSource) -> Result<(), DatabaseError> {
     for (name, file) in &source.files {
         check_file(name, file).map_err(|cause| DatabaseError::File {
@@ -139,8 +144,10 @@ fn check_files(source: &ConnectSource) -> Result<(), DatabaseError> {
     Ok(())
 }
 
-/// Makes a pool, after a first connection that shows a wrong address at once
-/// and a pooler before the server.
+/// Creates a connection pool.
+///
+/// Opens a first connection, so that a wrong connection string is reported
+/// immediately and a pooler in front of the server is detected.
 pub async fn connect_database(
     url: &str,
     settings: PoolSettings,
@@ -149,7 +156,7 @@ pub async fn connect_database(
     check_files(&source)?;
     source.warn_of_open_files();
     let (options, password) = source.options().await?;
-    // Not through the pool, which would only say that it timed out.
+    // The pool's error would only be a timeout.
     let limit = settings.acquire_timeout / 2;
     let first = first_connection(&source, &options, settings.pooling, limit);
     let pooling = within(settings.acquire_timeout, first)
@@ -164,7 +171,7 @@ pub async fn connect_database(
     let pool = PgPoolOptions::new()
         .max_connections(settings.max_connections)
         .acquire_timeout(settings.acquire_timeout)
-        // Its own test logs the driver's text of the error.
+        // The driver's own test would log the driver's text of the error.
         .test_before_acquire(false)
         .before_acquire(|connection, _| Box::pin(async move { Ok(is_alive(connection).await) }))
         .connect_lazy_with(options);
@@ -172,7 +179,7 @@ pub async fn connect_database(
     Ok(DatabasePool::new(pool, source, password, pooling, is_fixed))
 }
 
-/// Connects once, and finds how server processes are shared.
+/// Opens a connection and determines how server processes are shared.
 async fn first_connection(
     source: &ConnectSource,
     options: &PgConnectOptions,
@@ -185,7 +192,8 @@ async fn first_connection(
         None if source.without_statements => Pooling::Transaction,
         None => detect_pooling(&mut first, options, limit).await?,
     };
-    // Should it be waiting for an answer still, it is of no further use.
+    // The connection is not needed any more, even if it still waits for a
+    // response.
     let _ = first.close().await;
     if given.is_none() && pooling == Pooling::Transaction {
         tracing::info!("the database is behind a pooler in transaction mode");
@@ -214,8 +222,7 @@ async fn within<T>(
     connected.unwrap_or_else(|_| Err(std::io::Error::from(ErrorKind::TimedOut).into()))
 }
 
-/// Makes the database that an address names, if the server has none of that
-/// name.
+/// Creates the database of a connection string, if it does not exist.
 pub async fn create_database(url: &str) -> Result<(), DatabaseError> {
     let source = ConnectSource::parse(url, None)?;
     check_files(&source)?;
@@ -225,7 +232,8 @@ pub async fn create_database(url: &str) -> Result<(), DatabaseError> {
     let mut connection = within(CREATE_TIMEOUT, PgConnection::connect_with(&maintenance))
         .await
         .map_err(|cause| connect_error(&source, cause))?;
-    // A transaction and no prepared statement, since a pooler may be in between.
+    // A transaction without a prepared statement, because a pooler may be in
+    // front of the server.
     let mut transaction = connection.begin().await?;
     let exists: bool =
         sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
@@ -257,7 +265,7 @@ fn name(options: &PgConnectOptions) -> &str {
     options.get_database().unwrap_or("(default)")
 }
 
-/// Host and port, or the folder of the socket.
+/// Returns host and port, or the directory of the Unix socket.
 fn place(options: &PgConnectOptions) -> String {
     let (host, port) = (options.get_host(), options.get_port());
     match options.get_socket() {

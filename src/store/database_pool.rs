@@ -1,6 +1,8 @@
-//! A pool of connections to the database: new connections use the password as
-//! it is then, prepared statements that no longer fit are prepared again, and
-//! poolers between us and the server are taken into account.
+//! A pool of connections to the database.
+//!
+//! New connections use the current password, prepared statements that became
+//! invalid are prepared again, and poolers between this program and the server
+//! are supported.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,19 +17,24 @@ use super::sql_error::{
     describe, is_foreign_statement, is_full, is_rejected_login, is_stale_statement,
 };
 
-/// How the server processes behind the connections are shared with others.
+/// How the server processes behind the connections are shared with other
+/// clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pooling {
-    /// Each connection has a server process of its own: `PostgreSQL` itself, or
-    /// a pooler in session mode. Statements stay prepared.
+    /// Each connection has its own server process: `PostgreSQL` itself, or a
+    /// pooler in session mode.
+    ///
+    /// Statements stay prepared.
     Session,
-    /// Each transaction gets any server process: a pooler in transaction mode.
-    /// Statements are unnamed, and each is in a transaction, which keeps its
-    /// parts on one process.
+    /// Each transaction can get another server process: a pooler in transaction
+    /// mode.
+    ///
+    /// Statements are unnamed, and each one runs in a transaction, which keeps
+    /// all its parts on one server process.
     Transaction,
 }
 
-/// A pool of connections to the database of users. Clones share it.
+/// A pool of connections to the users' database. Clones share the pool.
 #[derive(Clone, Debug)]
 pub struct DatabasePool {
     pool: PgPool,
@@ -37,15 +44,15 @@ pub struct DatabasePool {
 #[derive(Debug)]
 struct PoolState {
     source: ConnectSource,
-    /// The password of new connections, where it comes from a file.
+    /// The password of new connections, if it comes from a file.
     password: Mutex<Option<String>>,
     by_transaction: AtomicBool,
-    /// Whether an operator has said how processes are shared.
+    /// Whether `pooling` was configured explicitly.
     is_fixed: bool,
 }
 
 impl DatabasePool {
-    /// Over a pool whose connections are made from this source.
+    /// Creates a pool whose connections use this source.
     pub(super) fn new(
         pool: PgPool,
         source: ConnectSource,
@@ -64,14 +71,14 @@ impl DatabasePool {
         }
     }
 
-    /// One that nothing can be asked of.
+    /// Creates a pool on which every query fails.
     pub(super) fn nowhere() -> Self {
         let source = ConnectSource::parse("postgres://nowhere.invalid/", None).expect("an address");
         let pool = PgPool::connect_lazy_with(source.target().clone());
         Self::new(pool, source, None, Pooling::Session, true)
     }
 
-    /// How server processes are shared, as far as is known.
+    /// Returns how server processes are shared, as currently known.
     #[must_use]
     pub fn pooling(&self) -> Pooling {
         if self.state.by_transaction.load(Ordering::Relaxed) {
@@ -81,12 +88,14 @@ impl DatabasePool {
         }
     }
 
-    /// Whether statements may stay prepared on a connection.
+    /// Returns whether statements may stay prepared on a connection.
     pub(super) fn keeps_statements(&self) -> bool {
         self.pooling() == Pooling::Session
     }
 
-    /// A connection. A new one is made with the password of this moment.
+    /// Acquires a connection.
+    ///
+    /// A new connection uses the current password.
     pub(super) async fn acquire(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
         if self.pool.num_idle() == 0 {
             self.read_password().await;
@@ -99,8 +108,10 @@ impl DatabasePool {
         }
     }
 
-    /// All rows of a query without side effects: one statement. Prepares it
-    /// again, once, where the server no longer accepts it as it was prepared.
+    /// Returns all rows of a query without side effects: one statement.
+    ///
+    /// Prepares the statement again, once, if the server rejects the prepared
+    /// one.
     pub(super) async fn fetch<R>(
         &self,
         sql: &'static str,
@@ -138,8 +149,10 @@ impl DatabasePool {
         Ok(rows)
     }
 
-    /// Empties the connection's cache. From a statement that is not the
-    /// connection's own it follows that a pooler is in between.
+    /// Clears the connection's statement cache.
+    ///
+    /// If the error shows a prepared statement of another connection, a pooler
+    /// is in front of the server.
     async fn forget_statements(
         &self,
         connection: &mut PgConnection,
@@ -155,8 +168,9 @@ impl DatabasePool {
         connection.clear_cached_statements().await
     }
 
-    /// Reads the password again, for connections that are made from now on.
-    /// Whether it is another.
+    /// Reads the password again for new connections.
+    ///
+    /// Returns whether the password has changed.
     async fn read_password(&self) -> bool {
         let source = &self.state.source;
         if !source.password_may_change() {
@@ -165,7 +179,8 @@ impl DatabasePool {
         let (options, password) = match source.options().await {
             Ok(read) => read,
             Err(error) => {
-                // A file that is being replaced: the old password may still do.
+                // The file may be being replaced at this moment; the old
+                // password may still work.
                 tracing::warn!(%error, "the database password was not read again");
                 return false;
             }
@@ -185,11 +200,15 @@ impl DatabasePool {
     }
 }
 
-/// How server processes are shared, tried with the connection that is there and
-/// a second one. Without others a pooler gives both the same process; with
-/// others, the first another one than before. `Session` is therefore certain
-/// only without a pooler. Where the second gets no process within `limit`, as
-/// from a small or busy pool, it is `Transaction`, which works in any case.
+/// Detects how server processes are shared, with the existing connection and a
+/// second one.
+///
+/// Without other clients, a pooler assigns the same server process to both
+/// connections. With other clients, a pooler assigns another server process to
+/// the first connection than before. `Session` is therefore certain only
+/// without a pooler. If the second connection gets no server process within
+/// `limit`, for example because the pool is small or busy, the result is
+/// `Transaction`, which works in all cases.
 pub(super) async fn detect_pooling(
     first: &mut PgConnection,
     options: &PgConnectOptions,
@@ -206,7 +225,7 @@ async fn compare_processes(
     let before = server_process(first).await?;
     let mut second = match PgConnection::connect_with(options).await {
         Ok(second) => second,
-        // One connection is all that there is: it is not shared.
+        // The server allows only one connection, so its process is not shared.
         Err(error) if is_full(&error) => return Ok(Pooling::Session),
         Err(error) => return Err(error),
     };
@@ -222,7 +241,9 @@ async fn compare_processes(
     })
 }
 
-/// The process that serves a connection, asked without preparing a statement.
+/// Returns the id of the server process of a connection.
+///
+/// The query does not use a prepared statement.
 async fn server_process(connection: &mut PgConnection) -> Result<i32, sqlx::Error> {
     let row = sqlx::raw_sql("SELECT pg_backend_pid()").fetch_one(connection);
     row.await?.try_get(0)

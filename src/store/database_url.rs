@@ -1,10 +1,10 @@
-//! The address of the Postgres database.
+//! Validation of the connection string for the Postgres database.
 //!
-//! `sqlx` takes nearly every text for an address, connects to what it finds in
-//! it, and logs parameters that it does not know with their values. A password
-//! whose reserved characters are not percent-encoded would get into an error or
-//! the log that way. So an address is checked before `sqlx` gets it, and no
-//! error quotes it.
+//! `sqlx` accepts almost every text as a connection string, connects to the
+//! host that it finds in the text, and logs unknown parameters with their
+//! values. A password whose reserved characters are not percent-encoded would
+//! appear in an error or in the log. Therefore a connection string is validated
+//! before `sqlx` parses it, and no error quotes it.
 
 use std::env::var;
 use std::net::IpAddr;
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use reqwest::Url;
 use sqlx::postgres::PgSslMode;
 
-/// Parameters that have a meaning here.
+/// Supported parameters.
 const PARAMETERS: [&str; 18] = [
     "application_name",
     "dbname",
@@ -34,58 +34,63 @@ const PARAMETERS: [&str; 18] = [
     "sslrootcert",
     "statement-cache-capacity",
 ];
-/// Files with certificates and keys: parameters and Postgres' own variable.
+/// Files with certificates and keys: names of the parameter, and Postgres'
+/// environment variable.
 const FILES: [(&[&str], &str); 3] = [
     (&["sslrootcert", "ssl-root-cert", "ssl-ca"], "PGSSLROOTCERT"),
     (&["sslcert", "ssl-cert"], "PGSSLCERT"),
     (&["sslkey", "ssl-key"], "PGSSLKEY"),
 ];
-/// The longest name of a parameter.
+/// Maximum length of a parameter's name.
 const LONGEST_NAME: usize = 40;
 
-/// Why an address of a database cannot be used. Nothing of it is quoted but
-/// the scheme and names of parameters, since the rest may be a password.
+/// The reason for which a connection string cannot be used.
+///
+/// Only the scheme and the names of parameters are quoted, because the rest may
+/// be a password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidDatabaseUrl {
-    /// Quotation marks that `docker --env-file` and others keep.
+    /// The text begins with a quotation mark, which `docker --env-file` and
+    /// other tools keep.
     #[error("it begins with a quotation mark: remove the quotation marks")]
     Quoted,
-    /// Another scheme.
+    /// The scheme is not supported.
     #[error("its scheme is {0}://, and only postgres:// and postgresql:// are supported")]
     Scheme(String),
-    /// No scheme.
+    /// The scheme is missing.
     #[error("it does not begin with postgres:// or postgresql://")]
     NoScheme,
-    /// A reserved character where it has another meaning.
+    /// A reserved character is not percent-encoded.
     #[error(
         "reserved characters of user name, password and database name have to be percent-encoded (/ as %2F, ? as %3F, \
          # as %23, @ as %40, : as %3A, % as %25)"
     )]
     Reserved,
-    /// No host, or one that is none.
+    /// The host or port is missing or not valid.
     #[error(
         "its host or port is missing or invalid; reserved characters of user name and password have to be \
          percent-encoded (/ as %2F, ? as %3F, # as %23, @ as %40, : as %3A, % as %25)"
     )]
     Host,
-    /// A parameter or variable whose value cannot work.
+    /// The value of a parameter or variable is not valid.
     #[error("{name} is not {expected}")]
     Value {
-        /// The parameter or variable.
+        /// Name of the parameter or variable.
         name: &'static str,
-        /// What it has to be.
+        /// Description of a valid value.
         expected: &'static str,
     },
 }
 
-/// An address that was checked.
+/// A validated connection string.
 #[derive(Debug)]
 pub(super) struct DatabaseUrl {
-    /// With parameters alone that have a meaning here.
+    /// The connection string with only the supported parameters.
     pub url: Url,
-    /// Names of parameters without a meaning here.
+    /// Names of unsupported parameters.
     pub ignored: Vec<String>,
-    /// Certificates and keys: the parameter or variable, and the file.
+    /// Certificates and keys: the name of the parameter or variable, and the
+    /// path.
     pub files: Vec<(&'static str, PathBuf)>,
 }
 
@@ -102,7 +107,8 @@ impl DatabaseUrl {
         let files = files(&known);
         let mut query = url.query_pairs_mut();
         query.clear();
-        // The address writes an IPv6 address in brackets, its user does not.
+        // A URL has brackets around an IPv6 address; the `host` parameter does
+        // not.
         if let Some(ip) = ipv6(&text) {
             query.append_pair("host", &ip);
         }
@@ -127,7 +133,7 @@ impl DatabaseUrl {
     }
 }
 
-/// What follows `postgres://`.
+/// Returns the text after `postgres://`.
 fn after_scheme(text: &str) -> Result<&str, InvalidDatabaseUrl> {
     if text.starts_with(['"', '\'']) {
         return Err(InvalidDatabaseUrl::Quoted);
@@ -152,9 +158,11 @@ fn is_scheme(text: &str) -> bool {
         && text.bytes().all(is_part)
 }
 
-/// Behind user name, password, host and port there is the name of the database
-/// at most, and parameters. An `@` there is the end of a password with a
-/// reserved character in it.
+/// Checks the text after the scheme.
+///
+/// Only the database's name and the parameters may follow user name, password,
+/// host and port. An `@` in them means that the password contains an unencoded
+/// reserved character.
 fn check_structure(rest: &str) -> Result<(), InvalidDatabaseUrl> {
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let behind = &rest[end..];
@@ -173,8 +181,9 @@ fn check_structure(rest: &str) -> Result<(), InvalidDatabaseUrl> {
     Ok(())
 }
 
-/// `user@/database?host=/socket` is an address without a host, which the URL
-/// standard does not know.
+/// Adds a host to a connection string such as `user@/database?host=/socket`.
+///
+/// The URL standard does not allow an empty host.
 fn with_host(rest: &str) -> String {
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, behind) = rest.split_at(end);
@@ -185,7 +194,8 @@ fn with_host(rest: &str) -> String {
     }
 }
 
-/// A name, an IP address, or the percent-encoded folder of a socket.
+/// Checks that the host is a name, an IP address, or the percent-encoded
+/// directory of a Unix socket.
 fn check_host(host: Option<&str>) -> Result<(), InvalidDatabaseUrl> {
     let is_valid = host.is_none_or(|host| {
         let is_name = |host: &str| {
@@ -200,7 +210,7 @@ fn check_host(host: Option<&str>) -> Result<(), InvalidDatabaseUrl> {
 
 type Parameters = Vec<(String, String)>;
 
-/// The parameters that have a meaning here, and the names of the others.
+/// Returns the supported parameters, and the names of the unsupported ones.
 fn parameters(url: &Url) -> Result<(Parameters, Vec<String>), InvalidDatabaseUrl> {
     let mut known = Parameters::new();
     let mut ignored = Vec::new();
@@ -253,8 +263,10 @@ fn is_port(text: &str) -> bool {
     text.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
-/// `sqlx` takes the default for a variable that it cannot read: no TLS, say,
-/// where `PGSSLMODE` has a typing mistake.
+/// Checks Postgres' environment variables.
+///
+/// `sqlx` uses the default for a variable that it cannot parse: for example, no
+/// TLS if `PGSSLMODE` is misspelled.
 fn check_variables(url: &Url, parameters: &Parameters) -> Result<(), InvalidDatabaseUrl> {
     let is_given = |names: &[&str]| parameters.iter().any(|(name, _)| names.contains(&&**name));
     let is_wrong = |name, is_valid: fn(&str) -> bool| var(name).is_ok_and(|text| !is_valid(&text));
@@ -284,14 +296,16 @@ fn files(parameters: &Parameters) -> Vec<(&'static str, PathBuf)> {
             Some((_, value)) => (names[0], value.clone()),
             None => (variable, var(variable).ok()?),
         };
-        // A certificate may stand there itself.
+        // The value may also be the certificate itself.
         (!text.starts_with("-----BEGIN")).then(|| (name, PathBuf::from(text)))
     };
     FILES.into_iter().filter_map(file).collect()
 }
 
-/// libpq's name for the certificates of the system, which are those that count
-/// without a file.
+/// Returns whether a parameter selects the system's certificates, with libpq's
+/// name for them.
+///
+/// They are also the default without a file.
 fn is_system_root(name: &str, value: &str) -> bool {
     FILES[0].0.contains(&name) && value == "system"
 }
@@ -302,8 +316,10 @@ fn ipv6(url: &str) -> Option<String> {
     Some(host.to_owned())
 }
 
-/// Whether a file can be read and holds what a parameter or variable is for;
-/// what is wrong with it otherwise.
+/// Checks that a file is readable and contains the data that the parameter or
+/// variable requires.
+///
+/// Returns a description of the problem as the error.
 pub(super) fn check_file(name: &str, file: &Path) -> Result<(), String> {
     let pem = std::fs::read(file).map_err(|cause| cause.to_string())?;
     if name.to_ascii_lowercase().ends_with("passfile") {

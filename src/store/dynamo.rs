@@ -1,4 +1,4 @@
-//! The client of DynamoDB.
+//! The DynamoDB client.
 
 use std::time::Duration;
 
@@ -13,49 +13,53 @@ use super::credentials::{NoCredentials, find_credentials};
 use super::endpoint::{AwsService, EndpointUrl, InvalidAwsSetting, configured_endpoint};
 use crate::http_url::shown;
 
-/// How long a connection may take to be made.
+/// Timeout for opening a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long one attempt at a call may take.
+/// Timeout of one attempt of a call.
 pub(super) const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long a call may take with all its attempts.
+/// Timeout of a call with all its attempts.
 const CALL_TIMEOUT: Duration = Duration::from_secs(7);
 
-/// How long an attempt may take, and how often one is made, for an operator.
-/// The pauses between them grow to 20 seconds.
+/// Timeout of an attempt, and maximum number of attempts, for operators'
+/// commands.
+///
+/// The backoff between attempts grows to 20 seconds.
 const PATIENT_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
 const PATIENT_ATTEMPTS: u32 = 12;
 
-/// Where DynamoDB is.
+/// The DynamoDB endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DynamoTarget {
-    /// Where the SDK's own settings say: profile, environment, instance role.
+    /// The endpoint of the SDK's configuration: profile, environment, instance
+    /// role.
     Sdk,
-    /// An endpoint, such as an emulator's.
+    /// An explicit endpoint, such as an emulator.
     Endpoint {
-        /// Its address.
+        /// URL of the endpoint.
         url: String,
-        /// Whether it is on this machine's loopback, where credentials and a
-        /// region are made up when there are none.
+        /// Whether the host is a loopback address. In this case missing
+        /// credentials and a missing region are replaced with placeholders.
         loopback: bool,
     },
 }
 
-/// Where DynamoDB is where neither an option nor the SDK's settings say so.
+/// The DynamoDB endpoint if neither an option nor the SDK's configuration sets
+/// one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DynamoDefault {
-    /// DynamoDB Local's usual address.
+    /// DynamoDB Local's default address.
     Local,
-    /// AWS itself.
+    /// AWS.
     Aws,
 }
 
-/// DynamoDB Local's usual address.
+/// DynamoDB Local's default address.
 pub const LOCAL_DYNAMODB: &str = "http://localhost:8000";
 
 impl DynamoTarget {
-    /// Where DynamoDB is: an option, then the SDK's own settings
-    /// (`AWS_ENDPOINT_URL_DYNAMODB`, `AWS_ENDPOINT_URL`, the profile), then a
-    /// default.
+    /// Determines the endpoint: from an option, else from the SDK's
+    /// configuration (`AWS_ENDPOINT_URL_DYNAMODB`, `AWS_ENDPOINT_URL`, the
+    /// profile), else from a default.
     pub async fn find(
         option: Option<&str>,
         default: DynamoDefault,
@@ -75,7 +79,8 @@ impl DynamoTarget {
         })
     }
 
-    /// Whether it is AWS, also by an address of its own such as a VPC endpoint's.
+    /// Returns whether the endpoint belongs to AWS, which includes VPC
+    /// endpoints.
     #[must_use]
     pub fn is_aws(&self) -> bool {
         let Self::Endpoint { url, .. } = self else {
@@ -87,7 +92,7 @@ impl DynamoTarget {
         host.is_some_and(|host| domains.iter().any(|domain| host.ends_with(domain)))
     }
 
-    /// An endpoint that a setting names.
+    /// Creates a target from a configured endpoint.
     #[must_use]
     pub fn endpoint(endpoint: &EndpointUrl) -> Self {
         Self::Endpoint {
@@ -97,16 +102,17 @@ impl DynamoTarget {
     }
 }
 
-/// The address and region that calls go to.
+/// The URL and region to which calls are sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DynamoAddress {
-    /// The address, as it may be shown.
+    /// The URL without secrets.
     pub url: String,
     /// The region.
     pub region: String,
 }
 
-/// The address and region that the calls of a client with this target go to.
+/// Returns the URL and region to which a client with this target sends its
+/// calls.
 pub async fn dynamo_address(target: &DynamoTarget) -> Result<DynamoAddress, NoCredentials> {
     let config = sdk_config(target).await;
     let region = config.region().ok_or(NoCredentials::Region)?.to_string();
@@ -119,7 +125,7 @@ pub async fn dynamo_address(target: &DynamoTarget) -> Result<DynamoAddress, NoCr
     Ok(DynamoAddress { url, region })
 }
 
-/// AWS' own address in a region, by the SDK's rules.
+/// Returns AWS' endpoint in a region, according to the SDK's rules.
 async fn aws_address(config: &SdkConfig, region: &str) -> Option<String> {
     let params = Params::builder()
         .region(region)
@@ -132,7 +138,8 @@ async fn aws_address(config: &SdkConfig, region: &str) -> Option<String> {
     Some(endpoint.await.ok()?.url().to_owned())
 }
 
-/// Looks for credentials and a region, so that their lack is told as such.
+/// Checks that credentials and a region are available, so that their absence
+/// has its own error.
 pub async fn check_credentials(target: &DynamoTarget) -> Result<(), NoCredentials> {
     let config = sdk_config(target).await;
     // A variable that is set but empty counts as unset.
@@ -147,12 +154,13 @@ pub async fn check_credentials(target: &DynamoTarget) -> Result<(), NoCredential
     find_credentials(&config).await
 }
 
-/// Makes a client for requests that somebody waits for. No call is made yet.
+/// Creates a client with short timeouts, for interactive requests. No call is
+/// made.
 pub async fn connect_dynamo(target: &DynamoTarget) -> Client {
     Client::new(&impatient(sdk_config(target).await))
 }
 
-/// Settings for requests that somebody waits for.
+/// Applies the timeouts and retries of interactive requests.
 pub(super) fn impatient(config: SdkConfig) -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)
@@ -166,13 +174,16 @@ pub(super) fn impatient(config: SdkConfig) -> SdkConfig {
         .build()
 }
 
-/// Makes a client for an operator, who would rather wait than begin again: for
-/// a page of a megabyte over a slow line, and for capacity.
+/// Creates a client with long timeouts and many retries, for operators'
+/// commands.
+///
+/// A page of a megabyte can take long on a slow connection, and a throttled
+/// command waits for capacity instead of failing.
 pub async fn connect_dynamo_patiently(target: &DynamoTarget) -> Client {
     Client::new(&patient(sdk_config(target).await))
 }
 
-/// Settings for an operator's command.
+/// Applies the timeouts and retries of operators' commands.
 pub(super) fn patient(config: SdkConfig) -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)
@@ -185,7 +196,7 @@ pub(super) fn patient(config: SdkConfig) -> SdkConfig {
         .build()
 }
 
-/// The SDK's settings for a target.
+/// Loads the SDK's configuration for a target.
 async fn sdk_config(target: &DynamoTarget) -> SdkConfig {
     let mut loader = aws_config::defaults(BehaviorVersion::latest());
     if let DynamoTarget::Endpoint { url, loopback } = target {
@@ -197,8 +208,11 @@ async fn sdk_config(target: &DynamoTarget) -> SdkConfig {
     loader.load().await
 }
 
-/// An emulator checks neither credentials nor region, but the SDK wants both,
-/// and without any would ask the network for them. No proxy is asked either.
+/// Configures the SDK for an emulator on a loopback address.
+///
+/// An emulator checks neither credentials nor the region, but the SDK requires
+/// both, and without them would look them up over the network. No proxy is
+/// used.
 pub(super) fn on_loopback(mut loader: ConfigLoader, url: &str) -> ConfigLoader {
     let given = |name| std::env::var_os(name).is_some();
     if !given("AWS_ACCESS_KEY_ID") {

@@ -1,5 +1,7 @@
-//! Where the services of AWS are reached: the SDK's own rule, applied before
-//! the SDK, so that a command can name the address that it uses.
+//! The endpoints of AWS services.
+//!
+//! This module applies the SDK's own rules before the SDK does, so that a
+//! command can show the address that it uses.
 
 use std::env::{var, var_os};
 use std::path::Path;
@@ -11,31 +13,31 @@ use super::sdk_error::causes;
 use crate::http_url::{InvalidHttpUrl, parse_http_url};
 use crate::loopback::is_loopback;
 
-/// The SDK's variable for the address of every service.
+/// The SDK's variable for the endpoint of all services.
 const ANY_SERVICE: &str = "AWS_ENDPOINT_URL";
-/// The SDK's variable that takes all of them out of use.
+/// The SDK's variable that disables all configured endpoints.
 const IGNORE: &str = "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS";
-/// Files that the SDK passes over in silence if they are not there.
+/// Variables with files that the SDK ignores silently if they do not exist.
 const FILES: [&str; 4] = [
     "AWS_CONFIG_FILE",
     "AWS_SHARED_CREDENTIALS_FILE",
     "AWS_WEB_IDENTITY_TOKEN_FILE",
     CERTIFICATES,
 ];
-/// The certificates that HTTP clients trust.
+/// The variable with the certificates that HTTP clients trust.
 const CERTIFICATES: &str = "SSL_CERT_FILE";
 
-/// A service of AWS.
+/// An AWS service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AwsService {
-    /// Message groups and messages.
+    /// DynamoDB, which stores message groups and messages.
     DynamoDb,
-    /// Where the users sign in.
+    /// Cognito, where the users sign in.
     Cognito,
 }
 
 impl AwsService {
-    /// The SDK's variable for the address of this service.
+    /// Returns the SDK's variable for the endpoint of this service.
     #[must_use]
     pub fn variable(self) -> &'static str {
         match self {
@@ -52,55 +54,55 @@ impl AwsService {
     }
 }
 
-/// The address of a service, from a setting.
+/// The endpoint of a service and the setting that defines it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndpointUrl {
-    /// The address.
+    /// URL of the endpoint.
     pub url: String,
-    /// The setting.
+    /// Name of the setting.
     pub setting: &'static str,
 }
 
-/// A setting of the SDK that cannot work.
+/// The reason for which a setting of the SDK cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidAwsSetting {
-    /// An address that is none.
+    /// The value is not a valid URL.
     #[error("{setting} is not an address like http://localhost:8000: {why}")]
     Address {
-        /// The setting.
+        /// Name of the setting.
         setting: &'static str,
-        /// What is wrong with it.
+        /// The problem with the URL.
         why: InvalidHttpUrl,
     },
-    /// A file that cannot be read.
+    /// The file cannot be read.
     #[error("{variable}: the file {file} cannot be used: {cause}")]
     File {
-        /// The variable that names it.
+        /// The variable with the path of the file.
         variable: &'static str,
-        /// The file.
+        /// Path of the file.
         file: String,
-        /// What is wrong with it.
+        /// The problem with the file.
         cause: String,
     },
 }
 
 impl EndpointUrl {
-    /// The address in a setting, checked.
+    /// Parses the URL in a setting.
     pub fn parse(setting: &'static str, text: &str) -> Result<Self, InvalidAwsSetting> {
         parse_http_url(text).map_err(|why| InvalidAwsSetting::Address { setting, why })?;
         let url = text.trim().to_owned();
         Ok(Self { url, setting })
     }
 
-    /// Whether it is on this machine.
+    /// Returns whether the host is a loopback address.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         is_loopback(&self.url)
     }
 }
 
-/// The address of a service by the environment alone: its own variable, then
-/// the one for every service.
+/// Returns the endpoint of a service according to the environment only: the
+/// service's own variable, else the variable for all services.
 pub fn endpoint_of_environment(
     service: AwsService,
 ) -> Result<Option<EndpointUrl>, InvalidAwsSetting> {
@@ -113,13 +115,16 @@ pub fn endpoint_of_environment(
         text.map(|text| EndpointUrl::parse(setting, &text))
             .transpose()
     };
-    // Both are checked: the SDK would quote the second in the log.
+    // Both variables are validated, because the SDK would quote an invalid
+    // second one in the log.
     let (own, any) = (of(service.variable())?, of(ANY_SERVICE)?);
     Ok(own.or(any))
 }
 
-/// The address of a service as the SDK finds it: by the environment, then by
-/// the profile. `None` is AWS itself.
+/// Returns the endpoint of a service according to the SDK's rules: from the
+/// environment, else from the profile.
+///
+/// `None` means AWS.
 pub async fn configured_endpoint(
     service: AwsService,
 ) -> Result<Option<EndpointUrl>, InvalidAwsSetting> {
@@ -127,7 +132,8 @@ pub async fn configured_endpoint(
     if by_environment.is_some() {
         return Ok(by_environment);
     }
-    // With a region, and without credentials: nothing asks the network.
+    // With a region and without credentials, the SDK sends no request to look
+    // them up.
     let loader = aws_config::defaults(BehaviorVersion::latest())
         .region(Region::from_static("us-east-1"))
         .no_credentials();
@@ -144,7 +150,7 @@ pub async fn configured_endpoint(
         .transpose()
 }
 
-/// Files that a variable names can be used.
+/// Checks that the files in these variables are usable.
 fn check_files() -> Result<(), InvalidAwsSetting> {
     for variable in FILES {
         let Some(file) = var_os(variable).filter(|file| !file.is_empty()) else {
@@ -167,7 +173,9 @@ fn check_files() -> Result<(), InvalidAwsSetting> {
     Ok(())
 }
 
-/// HTTP clients trust these certificates, and cannot be made without any.
+/// Checks that the certificates are usable.
+///
+/// HTTP clients trust these certificates and cannot be created without any.
 fn check_certificates() -> Result<(), String> {
     let client = reqwest::Client::builder().build();
     client.map(drop).map_err(|error| causes(&error))

@@ -1,4 +1,4 @@
-//! What can go wrong with a store.
+//! Errors of the stores.
 
 use std::error::Error;
 use std::fmt;
@@ -9,14 +9,14 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use super::sdk_error::explain;
 use super::sql_error::{describe, is_unavailable};
 
-/// A store that a fault came from.
+/// The service that caused an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
-    /// Message groups and messages.
+    /// DynamoDB, which stores message groups and messages.
     DynamoDb,
-    /// Users.
+    /// Postgres, which stores users.
     Postgres,
-    /// Where the users sign in.
+    /// Cognito, where the users sign in.
     Cognito,
 }
 
@@ -30,56 +30,56 @@ impl fmt::Display for Service {
     }
 }
 
-/// A call to a store that did not work.
+/// A failed call to a store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The store did not answer, or answered that it is busy: the same call may
-    /// work later.
+    /// The store did not respond, or responded that it is busy. A retry may
+    /// succeed.
     #[error("{service} is not available: {cause}")]
     Unavailable {
-        /// Which store.
+        /// The store.
         service: Service,
-        /// What kind of failure it is.
+        /// The kind of failure.
         reason: Reason,
-        /// What it said, for the log.
+        /// The store's error text, for the log.
         cause: String,
     },
-    /// The store will answer the same call the same way.
+    /// The store rejected the call. A retry would have the same result.
     #[error("{service} refused a call: {cause}")]
     Refused {
-        /// Which store.
+        /// The store.
         service: Service,
-        /// What kind of failure it is.
+        /// The kind of failure.
         reason: Reason,
-        /// What it said, for the log.
+        /// The store's error text, for the log.
         cause: String,
     },
-    /// An item that everything else hangs on cannot be read.
+    /// An item that is required for the operation cannot be read.
     #[error("unreadable item {key}: {cause}")]
     Unreadable {
-        /// Its key.
+        /// Key of the item.
         key: String,
-        /// What is wrong with it.
+        /// The problem with the item.
         cause: String,
     },
 }
 
-/// Why a store did not do what it was asked, where a caller treats it differently.
+/// The kind of a failure, for callers that treat the kinds differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// There is no connection, or no response.
+    /// There was no connection or no response.
     Unreachable,
-    /// More calls than the store allows at a time.
+    /// The request rate exceeded the store's limit.
     Throttled,
-    /// The store has an internal error, or is overloaded.
+    /// The store has an internal error or is overloaded.
     Unavailable,
-    /// What was named does not exist, such as the table.
+    /// The requested resource, such as the table, does not exist.
     NotFound,
     /// The credentials do not permit the call.
     AccessDenied,
     /// There are no valid credentials.
     Credentials,
-    /// Another one, which only the text tells.
+    /// Another kind, which only the text describes.
     Other,
 }
 
@@ -102,7 +102,7 @@ impl StoreError {
         }
     }
 
-    /// A failed call of the SDK's.
+    /// Converts the SDK's error for a failed call.
     pub(super) fn of_sdk<E>(service: Service, error: &SdkError<E, HttpResponse>) -> Self
     where
         E: Error + 'static,
@@ -124,9 +124,10 @@ impl StoreError {
     }
 }
 
-/// Codes with which DynamoDB or Cognito says "later": more was asked than is
-/// allowed at a time, and nothing was done. The last two are reasons of a
-/// transaction's.
+/// Error codes of DynamoDB and Cognito for requests that exceed a limit.
+/// Nothing was done, and a retry may succeed.
+///
+/// The last two are cancellation reasons of a transaction.
 const THROTTLED: [&str; 12] = [
     "LimitExceededException",
     "ProvisionedThroughputExceededException",
@@ -141,22 +142,25 @@ const THROTTLED: [&str; 12] = [
     "ProvisionedThroughputExceeded",
     "ThrottlingError",
 ];
-/// The same: another transaction was in the way.
+/// Error codes of DynamoDB for conflicts with another transaction. Nothing was
+/// done, and a retry may succeed.
 const CONFLICT: [&str; 2] = ["TransactionConflictException", "TransactionConflict"];
 
-/// How DynamoDB answered a call that did not work.
+/// Effect of a failed DynamoDB call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// Not now; nothing was done.
+    /// Nothing was done. A retry may succeed.
     Busy,
-    /// Not ever; nothing was done.
+    /// Nothing was done. A retry would have the same result.
     Refused,
-    /// Nobody knows whether it was done.
+    /// It is unknown whether the call was carried out.
     Unknown,
 }
 
-/// What an error means for what was asked. The status goes before the code: a
-/// 5xx, also of something in between, says nothing of what was done.
+/// Determines the effect of a failed call.
+///
+/// The status has precedence over the code: with a 5xx status, also from an
+/// intermediary, it is unknown whether the call was carried out.
 pub(super) fn fault<E>(error: &SdkError<E, HttpResponse>) -> Fault
 where
     SdkError<E, HttpResponse>: ProvideErrorMetadata,
@@ -173,17 +177,18 @@ where
     }
 }
 
-/// Whether a code says that more was asked than the store allows at a time.
+/// Returns whether an error code means that a limit was exceeded.
 pub(super) fn is_throttled(code: &str) -> bool {
     THROTTLED.contains(&code)
 }
 
-/// Whether a code, or a transaction's reason, says "later": nothing was done.
+/// Returns whether an error code or cancellation reason means that nothing was
+/// done and a retry may succeed.
 pub(super) fn is_busy(code: &str) -> bool {
     THROTTLED.contains(&code) || CONFLICT.contains(&code)
 }
 
-/// How DynamoDB refused a call, in one word.
+/// Returns the result of a failed DynamoDB call as one word, for the metrics.
 pub(super) fn refused(status: Option<u16>, code: Option<&str>) -> &'static str {
     match (status, code) {
         (Some(500..), _) | (_, None | Some("TransactionInProgressException")) => "unknown",
@@ -191,8 +196,8 @@ pub(super) fn refused(status: Option<u16>, code: Option<&str>) -> &'static str {
     }
 }
 
-/// The same, for the reasons of a transaction: that which an operator can do
-/// most about.
+/// Returns the result of a cancelled transaction as one word: the reason on
+/// which an operator can act most.
 pub(super) fn worst<'a>(codes: impl Iterator<Item = &'a str>) -> &'static str {
     let ranked = |code: &str| match code {
         code if is_throttled(code) => (4, "throttled"),
