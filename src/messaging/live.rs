@@ -1,11 +1,10 @@
-//! New messages as they happen.
+//! Live delivery of new messages.
 //!
-//! The writer task of a group tells the [`Bus`] what it has committed. What the
-//! bus carries are hints, which may be lost, doubled or late: a [`Follower`]
-//! knows by the numbers of the messages how far it has come in each group, and
-//! reads from the table what it has missed. Between instances each user's rows
-//! are looked through now and then as well, since a writer may die between its
-//! commit and its hint.
+//! The writer task of a group publishes each commit on the [`Bus`]. The bus
+//! carries hints, which may be lost, duplicated or late. A [`Follower`] keeps
+//! its position in each group as a message's `seq`, and reads missed messages
+//! from the table. With a bus between instances, each user's rows are also read
+//! at intervals, because a writer may crash between its commit and its hint.
 
 mod bus;
 mod follower;
@@ -29,17 +28,18 @@ use crate::model::{MessageGroupId, Place};
 /// Why a subscription ends.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum LiveError {
-    /// The viewer has no such group.
+    /// The group does not exist, or the viewer is not a participant.
     #[error("no such message group")]
     NoSuchGroup,
-    /// Too much happened for the reader, or something is missing that should
-    /// be there by now: it goes on behind the last event's cursor.
+    /// The client reads too slowly, or a message is missing although it should
+    /// be readable by now. The client can resume from the last event's cursor.
     #[error("the subscription fell behind: {0}")]
     Behind(&'static str),
-    /// So many groups were active that a cursor does not hold them.
+    /// More groups were active than a cursor can hold. The client cannot resume
+    /// from its cursor and must reload its groups.
     #[error("too many groups to go on from a cursor")]
     Resync,
-    /// A store does not answer.
+    /// A store is unavailable, or a read failed.
     #[error(transparent)]
     Messaging(#[from] MessagingError),
 }
@@ -50,11 +50,11 @@ impl From<crate::store::StoreError> for LiveError {
     }
 }
 
-/// Which groups are followed, and from where on.
+/// The groups to follow, and the start position.
 #[derive(Clone, Debug)]
 pub enum Follow {
-    /// All of the viewer's: from now on, or from what was told before.
+    /// All groups of the viewer: from now on, or from the given positions.
     All(Option<Positions>),
-    /// One: from now on, or behind a message.
+    /// One group: from now on, or after the given message.
     Group(MessageGroupId, Option<Place>),
 }

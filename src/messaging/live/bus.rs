@@ -1,4 +1,5 @@
-//! Who hears of what: within this instance, and through Redis on others.
+//! Delivery of hints to subscribers: in this process, and through Redis to
+//! other instances.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,19 +14,20 @@ use super::rows::Look;
 use crate::model::UserId;
 use crate::telemetry::metrics;
 
-/// How much may wait for one listener. Whoever takes longer is let go.
+/// Maximum number of undelivered events of one listener. A listener that
+/// exceeds it is disconnected.
 const MOST_WAITING: usize = 256;
 
-/// What a listener hears.
+/// An event for a listener.
 #[derive(Clone, Debug)]
 pub(super) enum News {
-    /// Something was committed.
+    /// A write was committed.
     Hint(Arc<Hint>),
-    /// The user's rows were looked through.
+    /// The user's rows were read.
     Look(Arc<Look>),
 }
 
-/// Carries hints from those who write to those who listen. Cheap to clone.
+/// Carries hints from writers to listeners. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Bus {
     hub: Arc<Hub>,
@@ -33,15 +35,16 @@ pub struct Bus {
 }
 
 impl Bus {
-    /// Within this instance alone.
+    /// Creates a bus within this process only.
     #[must_use]
     pub fn local() -> Self {
         let hub = Arc::default();
         Self { hub, redis: None }
     }
 
-    /// Between all instances that use the same Redis or Valkey and the same
-    /// table. It may be away: hints are lost then, and nothing else.
+    /// Creates a bus between all instances that use the same Redis or Valkey
+    /// and the same table. While Redis is unavailable, hints between instances
+    /// are lost, but no messages.
     pub fn between_instances(url: &str, table: &str) -> Result<Self, InvalidRedisUrl> {
         let hub = Arc::default();
         let redis = Redis::start(url, table, &hub)?;
@@ -51,7 +54,7 @@ impl Bus {
         })
     }
 
-    /// Tells everybody whom it concerns. Never waits.
+    /// Publishes a hint to the users that it concerns. This never blocks.
     pub(in crate::messaging) fn publish(&self, hint: Hint) {
         let hint = Arc::new(hint);
         for user in hint.audience() {
@@ -62,9 +65,11 @@ impl Bus {
         }
     }
 
-    /// Listens to what concerns a user, from when this returns on. `look` looks
-    /// through the user's rows, as often as [`Looks`] says, for all listeners
-    /// of a user together; where no hint can get lost it is not begun.
+    /// Subscribes to a user's events, from the moment when this function
+    /// returns.
+    ///
+    /// `look` reads the user's rows whenever [`Looks`] requires it, once for
+    /// all listeners of the user. It is not started if hints cannot be lost.
     pub(super) async fn listen<F>(&self, user: UserId, look: impl FnOnce(Looks) -> F) -> Listener
     where
         F: Future<Output = ()> + Send + 'static,
@@ -82,13 +87,13 @@ impl Bus {
         listener
     }
 
-    /// Whether a hint may get lost.
+    /// Returns whether hints can be lost.
     pub(super) fn is_lossy(&self) -> bool {
         self.redis.is_some()
     }
 }
 
-/// When a user's rows have to be looked through, and who hears of it.
+/// When to read a user's rows again, and the listeners that receive the result.
 pub(super) struct Looks {
     hub: Arc<Hub>,
     user: UserId,
@@ -112,7 +117,7 @@ pub(super) struct Hub {
 #[derive(Debug, Default)]
 struct Audience {
     listeners: HashMap<u64, mpsc::Sender<News>>,
-    /// Looks through the user's rows.
+    /// The task that reads the user's rows.
     looking: Option<AbortOnDropHandle<()>>,
 }
 
@@ -123,7 +128,7 @@ impl Hub {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// All users whom somebody listens for.
+    /// Returns all users that have a listener.
     pub fn users(&self) -> Vec<UserId> {
         self.audiences().keys().copied().collect()
     }
@@ -132,7 +137,8 @@ impl Hub {
         self.audiences().contains_key(&user)
     }
 
-    /// Tells a user's listeners; lets go of those who are too slow.
+    /// Delivers an event to a user's listeners. Disconnects each listener whose
+    /// buffer is full.
     pub fn tell(&self, user: UserId, news: &News) {
         if let Some(audience) = self.audiences().get_mut(&user) {
             let in_time = |listener: &mpsc::Sender<News>| {
@@ -162,7 +168,7 @@ impl Hub {
         }
     }
 
-    /// Begins to look through a user's rows, unless somebody does.
+    /// Starts the task that reads a user's rows, unless it is running.
     fn look_for<F>(&self, user: UserId, look: impl FnOnce() -> F)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -179,26 +185,28 @@ impl Hub {
     }
 }
 
-/// Somebody who listens to what concerns a user.
+/// A receiver of one user's events.
 #[derive(Debug)]
 pub(super) struct Listener {
-    /// Given up first: who has gone is not too slow.
+    /// Must be dropped before `news`, so that a listener that ends is not
+    /// counted as too slow.
     _seat: Seat,
     news: mpsc::Receiver<News>,
 }
 
 impl Listener {
-    /// Whether nothing waits to be heard.
+    /// Returns whether no event waits.
     pub fn has_heard_all(&self) -> bool {
         self.news.is_empty()
     }
 
-    /// What waits to be heard.
+    /// Takes all waiting events.
     pub fn waiting(&mut self) -> Vec<News> {
         std::iter::from_fn(|| self.news.try_recv().ok()).collect()
     }
 
-    /// What comes next; `None` once it was let go, having been too slow.
+    /// Waits for the next event; `None` if this listener was too slow and has
+    /// been disconnected.
     pub async fn next(&mut self) -> Option<News> {
         self.news.recv().await
     }

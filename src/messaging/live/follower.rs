@@ -1,4 +1,5 @@
-//! A subscription to new messages: each once, in order, none left out.
+//! A subscription to new messages. It delivers each message exactly once and in
+//! order, and skips none.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -18,67 +19,75 @@ use crate::messaging::reading::head_as_seen;
 use crate::messaging::{Messaging, Viewer};
 use crate::model::{Message, MessageGroup, MessageGroupId, Place, SortKey};
 
-/// How many messages are read at a time by somebody who is behind.
+/// Page size when messages are read to catch up.
 const PAGE: usize = 100;
-/// How many messages may be ready to be told. What is beyond them is read when
-/// it is its turn.
+/// Maximum number of messages that are ready for delivery. Later messages are
+/// read from the table when these have been delivered.
 const MOST_READY: usize = 256;
-/// How long a message may be missing while a later one is there.
+/// How long a message may be missing while a later one is readable.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The first pause before a missing message is looked for again. It doubles.
+/// The first delay before the table is queried again for a missing message.
+/// Each further delay is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
 
-/// A message that has come.
+/// A new message, as delivered to a subscription.
 #[derive(Clone, Debug)]
 pub struct Arrival {
     /// The message.
     pub message: Message,
-    /// Its group, with that message or a newer one as its last.
+    /// The message's group, with this message or a newer one as its last
+    /// message.
     pub group: Arc<MessageGroup>,
-    /// From where to go on behind it, where all groups are followed. In one
-    /// group the message itself says so.
+    /// The positions from which to resume after this message; `None` for a
+    /// subscription to one group, where the message itself is the position.
     pub positions: Option<Positions>,
 }
 
-/// A group in which messages have come that were not told yet.
+/// A group that has messages that must be read from the table.
 #[derive(Debug)]
 struct Behind {
     group: MessageGroupId,
-    /// There are messages up to this number.
+    /// `seq` of the newest known message.
     seq: u64,
-    /// Since when a message is missing.
+    /// When a message was first found missing; `None` if none is missing.
     since: Option<Instant>,
     pause: Duration,
     next: Instant,
 }
 
-/// Follows the messages of one group, or of all of a viewer's.
+/// Follows the messages of one group, or of all groups of a viewer.
 pub struct Follower {
     messaging: Messaging,
     viewer: Viewer,
     only: Option<MessageGroupId>,
     listener: Listener,
-    /// Without a position nothing behind this key has been told of a group.
+    /// In a group without a position, no message after this key has been
+    /// delivered.
     floor: SortKey,
-    /// How far messages were told, or are ready to be.
+    /// Position in each group of the newest message that was delivered or is
+    /// ready for delivery.
     reached: HashMap<MessageGroupId, Place>,
-    /// How far they were told.
+    /// Position in each group of the newest message that was delivered.
     told: HashMap<MessageGroupId, Place>,
-    /// As of when the positions of what was told are whole.
+    /// Time up to which the positions in `told` are complete.
     as_of: DateTime<Utc>,
-    /// As of when they are, once nothing is left to be told.
+    /// The value of `as_of` after all known messages have been delivered.
     as_of_next: DateTime<Utc>,
     ready: VecDeque<(Message, Arc<MessageGroup>)>,
     behind: Vec<Behind>,
 }
 
 impl Messaging {
-    /// Follows new messages. Without a place to go on whatever is committed
-    /// after this was called is told, and what was hinted at only then; of
-    /// other instances', where a hint is lost, after it returns.
+    /// Follows new messages.
     ///
-    /// One group: one `GetItem`. All: two `Query`s of what is newer than 15
-    /// minutes.
+    /// Without a start position, the subscription delivers every message that
+    /// is committed after the call begins, and every message whose hint arrives
+    /// after it begins. If another instance commits a message and its hint is
+    /// lost, the message is delivered only if it is committed after the call
+    /// returns.
+    ///
+    /// One group costs one `GetItem`. All groups cost two `Query`s of the rows
+    /// that are newer than 15 minutes.
     pub async fn follow(&self, viewer: &Viewer, follow: Follow) -> Result<Follower, LiveError> {
         let listener = self.listen(viewer.user().id).await;
         let now = self.clock.now();
@@ -108,7 +117,8 @@ impl Messaging {
 }
 
 impl Follower {
-    /// The messages as they come. It ends with its first error.
+    /// Returns the stream of new messages. The stream ends after its first
+    /// error.
     pub fn arrivals(self) -> impl Stream<Item = Result<Arrival, LiveError>> {
         stream::try_unfold(self, async |mut follower| {
             Ok(Some((follower.next().await?, follower)))
@@ -156,8 +166,8 @@ impl Follower {
         Ok(())
     }
 
-    /// Takes what has come while it was read how far the groups are: that is
-    /// new as well, though it was read already.
+    /// Processes the hints that arrived while the positions were read. Their
+    /// messages are new even if the positions already include them.
     fn take_what_waits(&mut self) {
         let waiting = self.listener.waiting();
         for news in &waiting {
@@ -194,7 +204,8 @@ impl Follower {
     fn take(&mut self, news: &News) {
         match news {
             News::Hint(hint) => {
-                // What waits may have waited for long.
+                // If further events wait, this event may have waited for a long
+                // time.
                 if !self.messaging.bus.is_lossy() && self.listener.has_heard_all() {
                     self.as_of_next = self.messaging.clock.now();
                 }
@@ -204,8 +215,9 @@ impl Follower {
         }
     }
 
-    /// What follows on what was told is told; if there is a gap, or too much is
-    /// ready, it is read later.
+    /// Makes the messages that directly follow the position ready for delivery.
+    /// At a gap, or if too many messages are ready, the group is read from the
+    /// table later.
     fn take_hint(&mut self, hint: &Hint) {
         let Some(newest) = hint.messages.last().filter(|_| self.follows(hint.group)) else {
             return;
@@ -222,7 +234,7 @@ impl Follower {
                 .reached
                 .get(&hint.group)
                 .map_or(0, |reached| reached.seq);
-            // A cursor may say anything.
+            // The position comes from a client's cursor and may be any number.
             let follows = Some(message.seq) == reached.checked_add(1);
             match message.seq {
                 seq if seq <= reached => {}
@@ -285,7 +297,7 @@ impl Follower {
         });
     }
 
-    /// Reads what follows in the group that has waited longest.
+    /// Reads the next messages of the group whose next read is due first.
     async fn catch_up(&mut self) -> Result<(), LiveError> {
         let places = self.behind.iter().enumerate();
         let Some((place, _)) = places.min_by_key(|(_, behind)| behind.next) else {
@@ -304,7 +316,8 @@ impl Follower {
             let group = self.messaging.find_message_group(&self.viewer, id).await?;
             let group = Arc::new(group.ok_or(LiveError::NoSuchGroup)?);
             for message in run.messages {
-                // Those of the original's are old, whatever their keys say.
+                // The original's messages are old, even if their keys are in
+                // the future.
                 if message.seq == 0 && self.only.is_none() {
                     self.reached.insert(id, message.place());
                 } else {
@@ -327,8 +340,8 @@ impl Follower {
         Ok(())
     }
 
-    /// How far a group was told: where that is not known, up to its newest
-    /// message in front of the floor.
+    /// Returns the position in a group. Without a known position, it is the
+    /// group's newest message before the floor.
     async fn reached_in(&mut self, group: MessageGroupId) -> Result<Place, LiveError> {
         if let Some(reached) = self.reached.get(&group) {
             return Ok(reached.clone());

@@ -1,23 +1,24 @@
-//! What the bus carries.
+//! The hints that the bus carries.
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Head, Message, MessageGroupId, UserId};
 
-/// What was committed in a group: messages, or that a participant has read.
+/// A commit in a group: new messages, or a mark as read.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(in crate::messaging) struct Hint {
     pub group: MessageGroupId,
-    /// The head since.
+    /// The head after the commit.
     pub head: Head,
-    /// Oldest first; none where somebody has read.
+    /// The new messages, oldest first; empty for a mark as read.
     pub messages: Vec<Message>,
-    /// Who has read, which is for nobody else.
+    /// The participant who marked the group as read. Only this user receives
+    /// the hint.
     pub reader: Option<UserId>,
 }
 
 impl Hint {
-    /// Whom it is for.
+    /// Returns the users who receive the hint.
     pub fn audience(&self) -> Vec<UserId> {
         let all = || self.head.participants.to_vec();
         self.reader.map_or_else(all, |reader| vec![reader])

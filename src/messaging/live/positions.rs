@@ -1,4 +1,4 @@
-//! How far a subscription has come.
+//! Positions of a subscription to all groups.
 
 use std::collections::HashMap;
 
@@ -6,32 +6,34 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::model::{MessageGroupId, Place, SortKey};
 
-/// How late a message may be seen after the time that it was given. Longer than
-/// a request's deadline, the skew of clocks and the validity of a request's
-/// signature together.
+/// Maximum delay between a message's time and the moment when it becomes
+/// visible. It exceeds the sum of a request's deadline, the clock skew and the
+/// validity of a request signature.
 pub(super) const LATEST: TimeDelta = TimeDelta::minutes(15);
 
-/// How far all of a user's groups were told, as of a time: everything up to a
-/// place was. A group without one had no message since 15 minutes before that
-/// time.
+/// Position in each of a user's groups, as of a time. All messages up to a
+/// group's position have been delivered. A group without a position had no
+/// message in the 15 minutes before that time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Positions {
-    /// The time.
+    /// The time to which the positions apply.
     pub as_of: DateTime<Utc>,
-    /// By group; `None` when there were too many to be kept.
+    /// The positions by group; `None` if there were more than [`Self::MOST`].
     pub known: Option<HashMap<MessageGroupId, Place>>,
 }
 
 impl Positions {
-    /// The most groups that are kept.
+    /// Maximum number of groups in a cursor.
     pub const MOST: usize = 256;
 
-    /// What is behind this has not been told of a group without a position.
+    /// Returns the floor: in a group without a position, no message after this
+    /// key has been delivered.
     pub(super) fn floor(&self) -> SortKey {
         floor(self.as_of)
     }
 
-    /// What is worth keeping of the positions in all groups.
+    /// Keeps the positions that are after the floor; older ones are not needed
+    /// to resume.
     pub(super) fn newest_of(as_of: DateTime<Utc>, told: &HashMap<MessageGroupId, Place>) -> Self {
         let floor = floor(as_of);
         let newest = told.iter().filter(|(_, position)| position.key > floor);
@@ -45,7 +47,7 @@ impl Positions {
     }
 }
 
-/// The key in front of all that a look at `time` may miss.
+/// Returns the key before all messages that a read at `time` may miss.
 pub(super) fn floor(time: DateTime<Utc>) -> SortKey {
     SortKey::in_front_of(time - LATEST)
 }

@@ -1,5 +1,5 @@
-//! Hints between instances, by publish/subscribe of Redis or Valkey: a channel
-//! a user.
+//! Hints between instances, through publish/subscribe of Redis or Valkey. Each
+//! user has one channel.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -17,36 +17,37 @@ use super::hint::Hint;
 use crate::model::UserId;
 use crate::telemetry::metrics;
 
-/// How many hints may wait to be published. More are lost.
+/// Maximum number of hints that wait to be published. Further hints are lost.
 const MOST_WAITING: usize = 1024;
-/// How long Redis may take for anything.
+/// Timeout of each call to Redis.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
-/// How often it is asked whether it is still there.
+/// Interval between two pings of the subscriber's connection.
 const PING_EVERY: Duration = Duration::from_secs(5);
-/// Bounds of the pause before it is connected to again.
+/// The shortest and the longest delay before a reconnect.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// An address that is none of Redis. Nothing of it is quoted, since it may be a
-/// password.
+/// An invalid Redis URL. The message contains no part of the URL, because that
+/// part may be a password.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidRedisUrl {
-    /// Another scheme, or none.
+    /// The scheme is missing or not supported.
     #[error("it does not begin with redis:// or rediss://, valkey:// or valkeys://")]
     Scheme,
-    /// A reserved character where it has another meaning, or no host.
+    /// A reserved character is not percent-encoded, or the host is missing.
     #[error(
         "its host is missing, or reserved characters of user name and password are not percent-encoded (/ as %2F, ? \
          as %3F, # as %23, @ as %40, : as %3A, % as %25)"
     )]
     Reserved,
-    /// Something else.
+    /// Any other error.
     #[error("it is not an address like redis://localhost:6379 or rediss://user:password@host: {0}")]
     Other(#[from] RedisError),
 }
 
-/// A password with a reserved character in it ends the address before its host:
-/// what follows has an `@`, and there is no such host.
+/// Checks the parts that a password with an unencoded reserved character can
+/// break. Such a character ends the host part too early: the rest of the URL
+/// then contains an `@`, and the host is wrong.
 fn check(url: &str) -> Result<(), InvalidRedisUrl> {
     let Some((scheme, rest)) = url.split_once("://") else {
         return Err(InvalidRedisUrl::Scheme);
@@ -68,7 +69,7 @@ fn check(url: &str) -> Result<(), InvalidRedisUrl> {
     Ok(())
 }
 
-/// A hint, and which instance has published it.
+/// A hint, with the instance that published it.
 #[derive(Serialize, Deserialize)]
 struct Published<H> {
     from: Uuid,
@@ -83,7 +84,8 @@ pub(super) struct Redis {
     connections: watch::Receiver<u64>,
 }
 
-/// A channel that is to be subscribed to, and who waits for that.
+/// A user whose channel is to be subscribed to, and the sender of the
+/// acknowledgement.
 type Wanted = (UserId, oneshot::Sender<()>);
 
 impl Redis {
@@ -112,24 +114,27 @@ impl Redis {
         })
     }
 
-    /// Publishes later, or not at all.
+    /// Queues a hint for publication. The hint is lost if the queue is full.
     pub fn publish(&self, hint: Arc<Hint>) {
         if self.hints.try_send(hint).is_err() {
             metrics::hint_lost();
         }
     }
 
-    /// Waits until a user's channel is subscribed to; not for long, since what
-    /// is missed is found all the same.
+    /// Waits until a user's channel is subscribed to, for at most
+    /// `ANSWERS_WITHIN`. Missed hints are compensated for by reading the user's
+    /// rows.
     pub async fn listen(&self, user: UserId) {
         let (subscribed, acknowledged) = oneshot::channel();
         if self.wanted.send((user, subscribed)).is_ok() {
-            // Without an acknowledgement the next connection tells.
+            // Without an acknowledgement, the next connection triggers a read
+            // of the rows.
             let _ = timeout(ANSWERS_WITHIN, acknowledged).await;
         }
     }
 
-    /// Changes with every connection: what was published before it is lost.
+    /// Changes with each new connection. Hints published before the connection
+    /// was made are lost.
     pub fn connections(&self) -> watch::Receiver<u64> {
         self.connections.clone()
     }
@@ -138,7 +143,8 @@ impl Redis {
 #[derive(Clone, Debug)]
 struct Channels {
     prefix: String,
-    /// This instance, which has told its own already.
+    /// This instance. It ignores its own hints, which it has already delivered
+    /// locally.
     instance: Uuid,
 }
 
@@ -152,7 +158,7 @@ impl Channels {
     }
 }
 
-/// Publishes what comes, one after the other.
+/// Publishes queued hints, one after another.
 async fn publish(client: Client, channels: Channels, mut hints: mpsc::Receiver<Arc<Hint>>) {
     let config = ConnectionManagerConfig::new()
         .set_connection_timeout(Some(ANSWERS_WITHIN))
@@ -173,7 +179,7 @@ async fn publish(client: Client, channels: Channels, mut hints: mpsc::Receiver<A
         }
         let mut published = both.exec_async(&mut redis).await;
         if published.is_err() {
-            // The error may be of an earlier attempt to connect.
+            // The error may come from an earlier attempt to connect.
             published = both.exec_async(&mut redis).await;
         }
         if let Err(cause) = published {
@@ -183,7 +189,7 @@ async fn publish(client: Client, channels: Channels, mut hints: mpsc::Receiver<A
     }
 }
 
-/// Keeps a connection on which all wanted channels are subscribed to.
+/// Keeps one connection that is subscribed to all requested channels.
 struct Subscriber {
     client: Client,
     channels: Channels,
@@ -210,13 +216,15 @@ impl Subscriber {
                 Err(_) => tracing::warn!("Redis does not answer"),
             }
             pause = (pause * 2).min(LONGEST_PAUSE);
-            // Who wants a channel now gets it with the next connection.
+            // The next connection subscribes to the channels of all listeners,
+            // including the channels requested here.
             while wanted.try_recv().is_ok() {}
             sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
         }
     }
 
-    /// Listens until the connection breaks, or until nobody is left.
+    /// Receives hints until the connection fails, or until the `Redis` handle
+    /// is dropped.
     async fn listen(
         &self,
         connection: PubSub,
@@ -243,7 +251,8 @@ impl Subscriber {
                 wish = wanted.recv() => match wish {
                     Some((user, subscribed)) => {
                         in_time(sink.subscribe(self.channels.of(user))).await?;
-                        // Whoever has gone does not wait for it.
+                        // The send fails if the listener no longer waits for
+                        // it.
                         let _ = subscribed.send(());
                     }
                     None => return Ok(()),
@@ -253,8 +262,8 @@ impl Subscriber {
         }
     }
 
-    /// Tells those who listen; leaves the channel of a user for whom nobody does
-    /// any more.
+    /// Delivers a hint to a user's listeners. Unsubscribes from the channel if
+    /// the user has no listener.
     async fn deliver(&self, message: &redis::Msg, sink: &mut PubSubSink) -> Result<(), Lost> {
         let channel = message.get_channel_name();
         let Some((hub, user)) = self.hub.upgrade().zip(self.channels.user(channel)) else {
@@ -272,7 +281,7 @@ impl Subscriber {
     }
 }
 
-/// Why a connection is given up.
+/// Why a connection was closed.
 #[derive(Debug, thiserror::Error)]
 enum Lost {
     #[error("it was closed")]

@@ -1,4 +1,4 @@
-//! Looking through a user's rows for what no hint has told.
+//! Reads of a user's rows, to find messages whose hint was lost.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -12,17 +12,20 @@ use crate::messaging::Messaging;
 use crate::model::{MessageGroupId, Place, SortKey, UserId};
 use crate::store::{FoundRow, StoreError};
 
-/// How long apart two looks are. A row that moves between two keys may show at
-/// neither of them, but not for so long.
+/// Delay between the two reads of the rows. A row that moves from one key to
+/// another can be missed at both keys in one read, but not in two reads this
+/// far apart.
 const APART: Duration = Duration::from_millis(50);
-/// How often a user's rows are looked through where hints may get lost.
+/// Interval between reads of a user's rows where hints can be lost.
 const EVERY: Duration = Duration::from_secs(30);
-/// Within which time all users' rows are looked through when hints were lost.
+/// Period over which the reads of all users' rows are spread after hints were
+/// lost.
 const NOT_AT_ONCE: Duration = Duration::from_secs(2);
-/// How long is waited after a look that failed.
+/// Delay before the next read after a failed one.
 const AFTER_FAULT: Duration = Duration::from_secs(2);
 
-/// Resolves when hints may have been lost, and then not for all users at once.
+/// Resolves when hints may have been lost, after a random delay that spreads
+/// the users' reads.
 async fn hints_were_lost(looks: &mut Looks) {
     if looks.again.changed().await.is_err() {
         tracing::error!("nobody listens to Redis any more");
@@ -39,11 +42,11 @@ pub(super) struct Look {
     pub rows: Vec<Seen>,
 }
 
-/// What a row shows.
+/// The state that a row shows.
 #[derive(Clone, Debug)]
 pub(super) struct Seen {
     pub group: MessageGroupId,
-    /// Of the newest message.
+    /// Position of the newest message.
     pub place: Place,
     pub unread_count: u64,
 }
@@ -62,14 +65,15 @@ impl From<FoundRow> for Seen {
 }
 
 impl Messaging {
-    /// Listens to what concerns a user, from when this returns on.
+    /// Subscribes to a user's events, from the moment when this function
+    /// returns.
     pub(super) async fn listen(&self, user: UserId) -> Listener {
         let look = |looks| self.clone().look_through(user, looks);
         self.bus.listen(user, look).await
     }
 
-    /// A user's rows behind a key. Looked at twice, since one look may miss a
-    /// row that moves: two `Query`s on `GRP#<user>`, strongly consistent.
+    /// Reads a user's rows after a key. Because a single read may miss a row
+    /// that moves, this runs two strongly consistent `Query`s on `GRP#<user>`.
     pub(super) async fn seen_behind(
         &self,
         user: UserId,
@@ -78,7 +82,7 @@ impl Messaging {
         let mut rows = self.messages.rows_behind(user, key).await?;
         sleep(APART).await;
         rows.extend(self.messages.rows_behind(user, key).await?);
-        // The last of a group stays.
+        // The newest row of each group is inserted last and wins.
         rows.sort_by(|one, other| one.key.cmp(&other.key));
         let newest: HashMap<_, _> = rows
             .into_iter()
@@ -87,8 +91,7 @@ impl Messaging {
         Ok(newest.into_values().collect())
     }
 
-    /// Looks through a user's rows now and then, and whenever hints may have
-    /// been lost.
+    /// Reads a user's rows at intervals, and whenever hints may have been lost.
     async fn look_through(self, user: UserId, mut looks: Looks) {
         let mut as_of = self.clock.now();
         looks.again.mark_unchanged();

@@ -1,21 +1,23 @@
-//! What of a page can be told: messages that follow on each other.
+//! Selects the messages of a page that can be delivered without a gap.
 
 use crate::model::{Message, Place};
 
-/// Messages that follow on a position without a gap.
+/// Messages that follow a position without a gap.
 #[derive(Debug, Default)]
 pub(super) struct Run {
     pub messages: Vec<Message>,
-    /// Up to which number there is nothing left to tell.
+    /// The `seq` up to which all messages are delivered or skipped as
+    /// unreadable.
     pub reaches: u64,
-    /// Whether a number is missing behind them.
+    /// Whether a `seq` is missing after these messages.
     pub has_hole: bool,
 }
 
 impl Run {
-    /// What of a page follows on `from`. The original's messages come before
-    /// all others and have no numbers. Where one is missing that was missing
-    /// before, what cannot be read takes its place.
+    /// Selects the messages of a page that follow `from` without a gap. The
+    /// original's messages precede all others and have no `seq`. If a message
+    /// was already missing at the previous read, an item that cannot be read
+    /// counts as the missing message.
     pub fn behind(from: &Place, page: Vec<Option<Message>>, was_missing: bool) -> Self {
         let mut run = Self {
             reaches: from.seq,
@@ -66,7 +68,8 @@ mod tests {
         }
     }
 
-    /// What follows on a number in a page; 1000 is an item that cannot be read.
+    /// Selects from a page of `seq`s; 1000 represents an item that cannot be
+    /// read.
     fn run(from: u64, page: &[u64], was_missing: bool) -> (Vec<u64>, u64, bool) {
         let from = Place {
             seq: from,

@@ -1,5 +1,5 @@
-//! A subscription to how a viewer's groups stand: what they show, and how much
-//! of them is unread.
+//! A subscription to the state of a viewer's groups: newest message and unread
+//! count.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -14,16 +14,16 @@ use crate::messaging::reading::head_as_seen;
 use crate::messaging::{Messaging, Viewer};
 use crate::model::{MessageGroup, MessageGroupId};
 
-/// A group as it stands since a change.
+/// A group after a change.
 #[derive(Clone, Debug)]
 pub struct Update {
-    /// Rises with every change of the group for the viewer.
+    /// Increases with each change of the group that concerns the viewer.
     pub version: u64,
     /// The group.
     pub group: MessageGroup,
 }
 
-/// How a group was when it was last told of.
+/// State of a group at its last update.
 #[derive(Clone, Copy, Debug, Default)]
 struct State {
     version: u64,
@@ -31,20 +31,21 @@ struct State {
     unread_count: u64,
 }
 
-/// Follows how a viewer's groups stand. Of several changes in a row it may tell
-/// the last one alone.
+/// Follows the state of a viewer's groups. Several successive changes may be
+/// combined into one update with the last state.
 pub struct Updates {
     messaging: Messaging,
     viewer: Viewer,
     listener: Listener,
     states: HashMap<MessageGroupId, State>,
-    /// Groups that have changed, and have to be read to know how.
+    /// Groups that have changed and whose state must be read.
     changed: VecDeque<MessageGroupId>,
 }
 
 impl Messaging {
-    /// Follows how the viewer's groups stand. Two `Query`s of what is newer than
-    /// 15 minutes where hints may get lost, else nothing.
+    /// Follows the state of the viewer's groups. If hints can be lost, this
+    /// costs two `Query`s of the rows that are newer than 15 minutes; otherwise
+    /// nothing.
     pub async fn follow_groups(&self, viewer: &Viewer) -> Result<Updates, LiveError> {
         let user = viewer.user().id;
         let listener = self.listen(user).await;
@@ -79,7 +80,7 @@ impl State {
 }
 
 impl Updates {
-    /// The changes as they come. It ends with its first error.
+    /// Returns the stream of updates. The stream ends after its first error.
     pub fn changes(self) -> impl Stream<Item = Result<Update, LiveError>> {
         stream::try_unfold(self, async |mut updates| {
             Ok(Some((updates.next().await?, updates)))
@@ -132,7 +133,8 @@ impl Updates {
         }
     }
 
-    /// Tells of a group, unless a later state was told.
+    /// Returns an update, unless the same or a later version was already
+    /// reported.
     fn tell(&mut self, version: u64, group: MessageGroup) -> Option<Update> {
         let state = self.states.entry(group.id).or_default();
         if version <= state.version {
