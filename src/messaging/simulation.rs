@@ -1,10 +1,10 @@
-//! The write path over a model of DynamoDB: random interleavings of writers on
-//! several instances, with calls that are lost before and after they are
-//! carried out, carried out seconds later, refused, throttled, never answered,
-//! and with processes that die. After each run the whole table is checked.
+//! Simulation of the write path over a model of DynamoDB: random interleavings
+//! of writers on several instances. Calls are lost before or after execution,
+//! executed seconds late, rejected, throttled or never answered, and processes
+//! crash. After each run, the whole table is checked.
 //!
-//! Each run has a seed of its own, the first one 0 or `CRUDDUR_TEST_SEED`;
-//! `CRUDDUR_TEST_CASES` sets their number.
+//! Each run has its own seed. The first seed is 0 or `CRUDDUR_TEST_SEED`;
+//! `CRUDDUR_TEST_CASES` sets the number of runs.
 
 mod table;
 
@@ -29,17 +29,18 @@ use crate::store::simulated::{Faults, Simulated, Wire};
 use crate::store::{MessageStore, SentKey, UserStore};
 use table::Checked;
 
-/// How many runs there are unless the environment says otherwise.
+/// Default number of runs.
 const RUNS: u32 = 60;
-/// How long a request may take: ten seconds in the service, and less here for
-/// some, so that time runs out more often.
+/// Deadlines of requests. The service allows ten seconds; some requests here
+/// have less, so that deadlines pass more often.
 const DEADLINES: [Duration; 4] = [
     Duration::from_millis(100),
     Duration::from_secs(1),
     Duration::from_secs(4),
     Duration::from_secs(10),
 ];
-/// How long late calls and writers that settle may take at the end.
+/// Time at the end of a run for late calls and for writers that resolve unknown
+/// outcomes.
 const QUIET: Duration = Duration::from_secs(90);
 
 /// A process of the service.
@@ -49,18 +50,19 @@ struct Instance {
     died: Notify,
 }
 
-/// What a writer knows of a message.
+/// The result of a message, as its sender knows it.
 #[derive(Clone, Debug)]
 pub(super) struct Sending {
     pub group: MessageGroupId,
     pub body: String,
     pub began: Instant,
-    /// Whether it is sent again until it is acknowledged.
+    /// Whether the message has an idempotency key and is sent again until it is
+    /// acknowledged.
     pub keyed: bool,
     pub fate: Fate,
 }
 
-/// That a participant has read up to a message.
+/// A mark as read: a participant has read the messages up to a `seq`.
 #[derive(Clone, Debug)]
 pub(super) struct Reading {
     pub group: MessageGroupId,
@@ -71,9 +73,10 @@ pub(super) struct Reading {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// It is there, under this uuid.
+    /// The message is in the table, under this uuid. The time is that of the
+    /// acknowledgement.
     Acknowledged(MessageId, Instant),
-    /// It is not there and never will be.
+    /// The message is not in the table and will never be.
     NotApplied,
     Unknown,
 }
@@ -85,7 +88,7 @@ struct World {
     start: DateTime<Utc>,
     began: Instant,
     deaths: AtomicUsize,
-    /// Messages that are there, by their numbers.
+    /// Messages in the table, by group and `seq`.
     written: Mutex<Vec<(MessageGroupId, u64)>>,
     readings: Mutex<Vec<Reading>>,
 }
@@ -117,14 +120,14 @@ impl World {
         }
     }
 
-    /// One of the processes.
+    /// Returns a random process.
     async fn instance(&self) -> Arc<Instance> {
         let number = self.dynamo.dice(self.instances.len() as u64);
         let number = usize::try_from(number).unwrap_or_default();
         Arc::clone(&*self.instances[number].read().await)
     }
 
-    /// Sends some messages, one after the other.
+    /// Sends some messages, one after another.
     async fn write(&self, writer: u64, count: u64) -> Vec<Sending> {
         let mut sent = Vec::new();
         for number in 0..count {
@@ -134,7 +137,8 @@ impl World {
                 .iter()
                 .filter(|user| user.id != sender.id)
                 .collect();
-            // Most write to the same one, so that there is something to share.
+            // Most messages go to the same receiver, so that messages can share
+            // transactions.
             let receiver = others[self.one_of(others.len()).min(self.one_of(others.len()))];
             sleep(Duration::from_micros(self.dynamo.dice(300_000))).await;
             let body = format!("message {number} of writer {writer}");
@@ -146,8 +150,8 @@ impl World {
         sent
     }
 
-    /// Somebody has read up to one of the messages, whoever sent it, unless it
-    /// is not of a group of theirs.
+    /// Marks a random message as read, whoever sent it. It is chosen from the
+    /// reader's own groups; without one, nothing happens.
     async fn read(&self, reader: UserId) {
         let written = self.written.lock().expect("no panic").clone();
         let groups = self
@@ -188,8 +192,8 @@ impl World {
         usize::try_from(self.dynamo.dice(count as u64)).unwrap_or_default()
     }
 
-    /// Sends a message as a client would: one with a key until it is
-    /// acknowledged, another once.
+    /// Sends a message as a client would: with an idempotency key until it is
+    /// acknowledged, without one only once.
     async fn send(&self, sender: &User, receiver: &User, body: String) -> Sending {
         let keyed = self.dynamo.dice(10) < 7;
         let mut sending = Sending {
@@ -231,7 +235,7 @@ impl World {
         let written = instance
             .messaging
             .write(sending.group, draft, Known::default(), deadline);
-        // Some clients go away before they are answered.
+        // Some clients disconnect before they receive a response.
         let patience = match self.dynamo.dice(10) {
             0 => Duration::from_micros(self.dynamo.dice(200_000)),
             _ => QUIET,
@@ -239,7 +243,8 @@ impl World {
         tokio::select! {
             written = timeout(patience, written) => match written {
                 Ok(Ok(Written::Created(created))) => {
-                    // Under a key it may be an earlier request that wrote it.
+                    // With an idempotency key, an earlier request may have
+                    // written the message.
                     assert!(sending.keyed || created.message.id == id);
                     let place = (sending.group, created.message.seq);
                     self.written.lock().expect("no panic").push(place);
@@ -260,8 +265,9 @@ impl World {
         }
     }
 
-    /// In some runs two users have written to each other before there were heads;
-    /// in half of the others the table is marked.
+    /// Prepares the table. In some runs two users have messages from the
+    /// original, without a head; in half of the other runs the table has the
+    /// heads marker.
     fn plant(&self) {
         match self.dynamo.dice(8) {
             0 | 1 => table::plant_originals(&self.dynamo, &self.users, self.start),
@@ -270,7 +276,7 @@ impl World {
         }
     }
 
-    /// Lets processes die and others take their place.
+    /// Crashes random processes and starts new ones in their place.
     async fn kill_now_and_then(&self) {
         loop {
             sleep(Duration::from_millis(500 + self.dynamo.dice(8000))).await;
@@ -286,7 +292,7 @@ impl World {
 }
 
 impl Instance {
-    /// A process whose clock is up to two seconds off.
+    /// Starts a process with a clock skew of up to two seconds.
     fn start(dynamo: &Arc<Simulated>, start: DateTime<Utc>, began: Instant) -> Self {
         let skew = i64::try_from(dynamo.dice(4000)).unwrap_or_default() - 2000;
         let clock = Clock::new(move || {
@@ -304,7 +310,7 @@ impl Instance {
     }
 }
 
-/// Plays a whole run.
+/// Performs a whole run.
 async fn run(seed: u64) -> Checked {
     fastrand::seed(seed);
     let world = World::new(seed);

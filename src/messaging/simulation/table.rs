@@ -1,4 +1,5 @@
-//! What has to be true of the table after a run, by its description alone.
+//! Checks the invariants of the table after a run. The checks are based only on
+//! the description of the table.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +11,7 @@ use super::{Fate, Reading, Sending};
 use crate::model::{MessageGroupId, User};
 use crate::store::simulated::{Item, ItemKey, Simulated};
 
-/// What was counted, and what is wrong.
+/// Counts and failed checks of a run.
 #[derive(Debug, Default)]
 pub struct Checked {
     pub sent: usize,
@@ -49,8 +50,8 @@ fn number(item: &Item, name: &str) -> Option<u64> {
 
 type Items = BTreeMap<ItemKey, Item>;
 
-/// Messages of the original's kind between the first two users, with a row for
-/// each of them and one doubled row, in a group that has no head.
+/// Inserts messages in the original's form between the first two users, with a
+/// row and a duplicate row for each user, in a group without a head.
 pub fn plant_originals(dynamo: &Simulated, users: &[User], start: DateTime<Utc>) {
     let own_uuid = dynamo.dice(2) == 0;
     let pair = MessageGroupId::of_pair(users[0].id, users[1].id);
@@ -87,7 +88,7 @@ pub fn plant_originals(dynamo: &Simulated, users: &[User], start: DateTime<Utc>)
         );
     }
     for (owner, other) in [(0, 1), (1, 0)] {
-        // The doubled ones are of an older message.
+        // The duplicate rows show an older message.
         for number in [2, 4] {
             let pk = format!("GRP#{}", users[owner].id);
             let row = item(pk, time(number), &users[other], number);
@@ -96,16 +97,16 @@ pub fn plant_originals(dynamo: &Simulated, users: &[User], start: DateTime<Utc>)
     }
 }
 
-/// The mark that each group of the table has a head.
+/// Inserts the heads marker.
 pub fn plant_marker(dynamo: &Simulated) {
     let marker = json!({ "pk": { "S": "TABLE#HEADS" }, "sk": { "S": "TABLE" } });
     dynamo.insert(marker.as_object().cloned().unwrap_or_default());
 }
 
-/// Checks everything.
+/// Performs all checks.
 ///
-/// The run began at `start` and ended at `end`, by a clock from which those of
-/// the processes differ by up to two seconds.
+/// The run began at `start` and ended at `end`. The clocks of the processes
+/// differ from these times by up to two seconds.
 pub fn check(
     items: &Items,
     sent: &[Sending],
@@ -154,7 +155,7 @@ pub fn check(
     checked
 }
 
-/// Head, numbers and rows.
+/// Checks the head, the `seq`s and the rows of a group.
 fn check_group(
     items: &Items,
     group: &str,
@@ -220,8 +221,8 @@ fn check_group(
     }
 }
 
-/// Each message was accepted while the run lasted, and says so: by its key, or
-/// beside it where the key is ahead of the clock.
+/// Checks that each message was accepted during the run and stores that time:
+/// in its key, or in `accepted_at` if the key is ahead of the clock.
 fn check_times(
     group: &str,
     messages: &[&Item],
@@ -229,8 +230,8 @@ fn check_times(
     faults: &mut Vec<String>,
 ) {
     let skew = TimeDelta::seconds(2);
-    // A key moves by microseconds where it is taken, and by a second at most
-    // without a time beside it.
+    // A taken key moves by microseconds, and by at most one second if the time
+    // of acceptance is not stored.
     let run = start - skew..=end + skew + TimeDelta::seconds(1);
     for message in messages
         .iter()
@@ -247,8 +248,8 @@ fn check_times(
     }
 }
 
-/// Who has read how much: up to the newest message of their own, or further
-/// where they said so.
+/// Checks the read counts: each user has read up to their own newest message,
+/// or further if they marked the group as read.
 fn check_read(
     items: &Items,
     group: &str,
@@ -291,7 +292,8 @@ fn check_read(
     }
 }
 
-/// Every acknowledged message is there once, and none that was said not to be.
+/// Checks that each acknowledged message is in the table exactly once, and that
+/// no message with the outcome `NotApplied` is.
 fn check_messages(groups: &BTreeMap<&str, Vec<&Item>>, sent: &[Sending], checked: &mut Checked) {
     let mut found: BTreeMap<&str, Vec<&Item>> = BTreeMap::new();
     for message in groups.values().flatten() {
@@ -330,7 +332,8 @@ fn check_messages(groups: &BTreeMap<&str, Vec<&Item>>, sent: &[Sending], checked
     }
 }
 
-/// What was acknowledged before another was begun comes before it.
+/// Checks that a message that was acknowledged before another one was sent also
+/// sorts before it.
 fn check_order(groups: &BTreeMap<&str, Vec<&Item>>, sent: &[Sending], faults: &mut Vec<String>) {
     let mut keys = BTreeMap::new();
     for (group, messages) in groups {
