@@ -1,5 +1,5 @@
-//! Users by uuid, handle and Cognito id: batched within a request, cached
-//! between requests.
+//! Users by uuid, handle and Cognito id: lookups are batched within a request
+//! and cached between requests.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,12 +13,14 @@ use super::loader::BatchLoader;
 use crate::model::{User, UserId};
 use crate::store::{StoreError, UserStore};
 
-/// How many users are cached.
+/// Maximum number of cache entries.
 const CAPACITY: u64 = 50_000;
-/// For how long a caller who was seen is served while Postgres is down.
+/// How long after the last read from Postgres a caller is served from the cache
+/// while Postgres is unavailable.
 const CALLER_STAYS_KNOWN: Duration = Duration::from_mins(10);
 
-/// By what a user is looked up.
+/// Maximum number of attempts at a lookup whose batch was dropped together with
+/// another field.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum UserKey {
     Id(UserId),
@@ -34,7 +36,7 @@ struct Known {
 
 type Found = Result<Option<Arc<User>>, Arc<StoreError>>;
 
-/// All users, with a cache that requests share. Absence is never cached.
+/// The key of a user lookup.
 #[derive(Clone, Debug)]
 pub struct Directory {
     users: UserStore,
@@ -43,7 +45,8 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Puts a cache over the store: a user is read again after `fresh_for`.
+    /// The user directory, with a cache that all requests share. Absence is
+    /// never cached.
     #[must_use]
     pub fn new(users: UserStore, fresh_for: Duration) -> Self {
         let cache = Cache::builder()
@@ -70,8 +73,8 @@ impl Directory {
         }
     }
 
-    /// Caches a user that the caller of this function has read, with the `sub`
-    /// of the user's tokens.
+    /// Creates the directory with an empty cache. A user is read from Postgres
+    /// again after `fresh_for`.
     pub fn insert(&self, sub: &str, user: User) {
         let user = Arc::new(user);
         self.remember(UserKey::Id(user.id), &user);
@@ -150,7 +153,8 @@ impl Directory {
                         self.remember(id.clone(), user);
                         found.insert(id, Ok(Some(Arc::clone(user))));
                     } else {
-                        // Whoever is gone is not served while Postgres is away.
+                        // A deleted user must not be served from the cache
+                        // while Postgres is unavailable.
                         self.cache.invalidate(&key);
                     }
                     found.insert(key, Ok(user));
@@ -166,7 +170,8 @@ impl Directory {
         }
     }
 
-    /// While Postgres is down, callers who were seen lately are still served.
+    /// Returns the cached user if Postgres is unavailable and the lookup is for
+    /// a caller. Other lookups fail.
     fn while_away(&self, key: &UserKey) -> Option<Arc<User>> {
         match key {
             UserKey::CognitoId(_) => self.cache.get(key).map(|known| known.user),
@@ -192,9 +197,8 @@ impl BatchFn<UserKey, Found> for UserBatch {
     }
 }
 
-/// Users for one request: what is asked for at the same time is read together,
-/// and nothing is read twice. Users that are in the cache of all requests are
-/// found there, without a batch.
+/// Loads users for one request: concurrent lookups share one batch, and no user
+/// is read twice.
 pub struct UserLoader {
     directory: Directory,
     loader: BatchLoader<UserKey, Found, UserBatch>,
@@ -202,12 +206,12 @@ pub struct UserLoader {
 }
 
 impl UserLoader {
-    /// The user with a uuid.
+    /// Returns the user with this uuid.
     pub async fn find_by_id(&self, id: UserId) -> Result<Option<Arc<User>>, MessagingError> {
         self.find(UserKey::Id(id)).await
     }
 
-    /// The user with a handle, compared exactly.
+    /// Returns the user with this handle. The comparison is exact.
     pub async fn find_by_handle(&self, handle: &str) -> Result<Option<Arc<User>>, MessagingError> {
         self.find(UserKey::Handle(handle.to_owned())).await
     }
@@ -219,8 +223,8 @@ impl UserLoader {
         self.find(UserKey::CognitoId(sub.to_owned())).await
     }
 
-    /// Says who is likely to be asked for: those who are not in the cache are
-    /// read along with the next batch, should there be one.
+    /// Announces users that are likely to be looked up. They are read as part
+    /// of the next batch, if there is one.
     pub fn expect(&self, ids: impl IntoIterator<Item = UserId>) {
         let unknown = ids
             .into_iter()
@@ -231,7 +235,8 @@ impl UserLoader {
             .extend(unknown);
     }
 
-    /// Spares the request a look-up of somebody who is known already.
+    /// Adds a user that is already known, so that the request does not look it
+    /// up.
     pub(super) async fn prime(&self, user: Arc<User>) {
         let key = UserKey::Id(user.id);
         if self.directory.fresh(&key).is_none() {
@@ -267,7 +272,9 @@ mod tests {
 
     use super::*;
 
-    /// Postgres is nowhere, so that whatever asks it has to wait.
+    /// A batch is dropped together with the field that started it, for instance
+    /// when a sibling of that field fails. The other lookups of the batch then
+    /// start a new one.
     #[tokio::test]
     async fn cached_users_are_found_without_a_batch() {
         let directory = Directory::new(UserStore::nowhere(), Duration::from_mins(1));

@@ -1,41 +1,44 @@
-//! What keeps a rule from being carried out.
+//! Errors of the business rules.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::store::StoreError;
 
-/// How long a client should wait before it tries again what was not possible.
+/// How long a client should wait before it retries a request that failed with
+/// [`MessagingError::Unavailable`].
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Whether a write that failed is in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteOutcome {
-    /// It is not, and will not be: safe to send again.
+    /// The write is not in the table and will not be. It is safe to send again.
     NotApplied,
-    /// It may be, or may still get there: to be sent again only with an
-    /// idempotency key.
+    /// The write may be in the table, or may still be applied. It is safe to
+    /// send again only with an idempotency key.
     Unknown,
 }
 
-/// Why a rule could not be carried out. Cheap to clone: those who share a
-/// transaction or a look-up share its error.
+/// Why an operation failed.
+///
+/// Cheap to clone, because requests that share a transaction or a lookup
+/// receive the same error.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum MessagingError {
-    /// A store is away or busy, or time ran out.
+    /// A store is unavailable or throttles, or the deadline has passed.
     #[error("not available: {cause}")]
     Unavailable {
-        /// When to try again.
+        /// How long the client should wait before a retry.
         retry_after: Duration,
-        /// What became of the write, if it was one.
+        /// Outcome of the write; `None` if the operation is not a write.
         outcome: Option<WriteOutcome>,
-        /// What happened, for the log.
+        /// Cause, for the log.
         cause: Arc<str>,
     },
-    /// The idempotency key came before, with another input.
+    /// The idempotency key was already used with another input.
     #[error("the idempotency key was used for another input")]
     IdempotencyKeyReused,
-    /// A fault that trying again does not mend.
+    /// A failure that a retry does not resolve.
     #[error(transparent)]
     Fault(#[from] Arc<StoreError>),
 }
@@ -49,7 +52,7 @@ impl MessagingError {
         }
     }
 
-    /// The same, for a write of which nothing else is known than `outcome`.
+    /// Sets the outcome of an unavailable write that has none yet.
     pub(super) fn with_outcome(self, outcome: WriteOutcome) -> Self {
         match self {
             Self::Unavailable {

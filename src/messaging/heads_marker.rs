@@ -1,4 +1,5 @@
-//! Whether every group of the table has a head.
+//! The heads marker: an item that states that every group of the table has a
+//! head.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -7,17 +8,19 @@ use tokio::time::Instant;
 
 use crate::store::{MessageStore, StoreError};
 
-/// For how long a marker counts as present without being read again.
+/// How long the marker counts as present without being read again.
 ///
-/// Servers never remove it; `check --repair`, `drop` and an operator by hand do.
-/// All of them take effect within this time, and reading it is one unit.
+/// Servers never remove the marker; `check --repair`, `drop` and operators
+/// (manually) do. A removal takes effect within this time. Reading the marker
+/// costs one capacity unit.
 const FRESH_FOR: Duration = Duration::from_mins(1);
 
-/// The table's marker. In a marked table two users without a head under their
-/// pair's uuid have no group, so that their rows need not be read.
+/// Cached access to the heads marker. In a table with the marker, two users
+/// without a head under their pair's uuid have no group, so their rows need not
+/// be read.
 ///
-/// Its presence is cached for a minute, its absence never: a table gets the
-/// marker while servers run.
+/// Presence is cached for one minute. Absence is never cached, because a table
+/// can receive the marker while servers run.
 #[derive(Clone, Debug)]
 pub(super) struct HeadsMarker {
     messages: MessageStore,
@@ -30,7 +33,8 @@ impl HeadsMarker {
         Self { messages, seen_at }
     }
 
-    /// Whether the table has it: at most one `GetItem`.
+    /// Returns whether the table has the marker. This costs at most one
+    /// `GetItem`.
     pub async fn is_present(&self) -> Result<bool, StoreError> {
         if self.seen().is_some_and(|at| at.elapsed() < FRESH_FOR) {
             return Ok(true);

@@ -1,4 +1,5 @@
-//! Marking a group as read: head and the reader's row, in one transaction.
+//! Marks a group as read: updates the head and the reader's row in one
+//! transaction.
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -13,51 +14,52 @@ use crate::model::{Head, HeadRecord, MessageGroupId, UserId};
 use crate::store::{Outcome, ReadMark, Refusal, StoreError};
 use crate::telemetry::{Origin, work_for};
 
-/// That a participant has read up to a message.
+/// A mark as read: a participant has read the messages up to a `seq`.
 #[derive(Debug)]
 pub(super) struct Mark {
     pub reader: UserId,
-    /// The message's number.
+    /// The `seq` of the message.
     pub seq: u64,
-    /// The head, if it has just been read.
+    /// The head, if the request has just read it.
     pub known: Option<Head>,
     pub deadline: Instant,
 }
 
-/// A mark in a queue.
+/// A mark in the queue of a group.
 #[derive(Debug)]
 pub(super) struct QueuedMark {
     pub mark: Mark,
     pub reply: oneshot::Sender<Result<(), MessagingError>>,
-    /// The request that it is made for.
+    /// The request that waits for the mark.
     pub origin: Option<Origin>,
 }
 
-/// How far the attempts at a mark have come.
+/// State of the attempts at one mark.
 #[derive(Debug, Default)]
 struct Trying {
     pauses: Pauses,
-    /// Nobody knows what came of one of them.
+    /// Whether the outcome of an attempt is unknown.
     may_be_applied: bool,
-    /// The version whose head says where the reader's row is, and it is not.
+    /// The version of a head at whose key the reader's row was not found.
     row_is_missing_at: Option<u64>,
 }
 
-/// What came of a mark.
+/// Result of marking a group as read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Marked {
-    /// What is unread comes behind the message.
+    /// Only messages after the given message are unread.
     Done,
-    /// There is no such group, or it is not the viewer's.
+    /// The group does not exist, or the viewer is not a participant.
     NoSuchGroup,
 }
 
 impl Messaging {
-    /// Counts the viewer's messages of a group as read, up to a message's
-    /// `seq`. What was read before stays read.
+    /// Marks the viewer's messages in a group as read, up to a message's `seq`.
+    /// Messages that are already read stay read.
     ///
-    /// One `GetItem`, and one transaction of two items where there is something
-    /// to change. Marks of one group are made behind its messages.
+    /// This costs one `GetItem`, and one transaction of two items if there is
+    /// something to change. A mark is processed after the messages that are
+    /// queued for the same group.
     pub async fn mark_message_group_read(
         &self,
         viewer: &Viewer,
@@ -88,25 +90,25 @@ impl Messaging {
 }
 
 impl Writer {
-    /// Makes a mark, in the name of the request that waits for it.
+    /// Processes a mark, with the log and trace context of its request.
     pub(super) async fn mark_for_request(&mut self, queued: QueuedMark) {
         let id = queued.origin.as_ref().map(Origin::id);
         let log = tracing::error_span!("mark", id, group = %self.group);
         let marked = Box::pin(self.mark(queued.mark)).instrument(log);
         let marked = work_for(Vec::from_iter(queued.origin.clone()), marked).await;
-        // Whoever has gone needs no answer.
+        // The send fails if the request no longer waits for its reply.
         let _ = queued.reply.send(marked);
     }
 
-    /// Makes a mark. It only ever raises a number, so an attempt that nobody
-    /// knows the outcome of needs no settling: the head tells whether there is
-    /// still something to do.
+    /// Processes a mark. A mark can only increase a read count, so an attempt
+    /// with an unknown outcome need not be resolved: the next read of the head
+    /// shows whether there is still something to do.
     async fn mark(&mut self, mut mark: Mark) -> Result<(), MessagingError> {
         let mut trying = Trying::default();
         while Instant::now() < mark.deadline {
             let head = match self.head_with(mark.seq, mark.known.take()).await {
                 Ok(Some(head)) => head,
-                // Without a head nothing counts as unread.
+                // In a group without a head, all messages count as read.
                 Ok(None) => return Ok(()),
                 Err(StoreError::Unavailable { .. }) => {
                     trying.pauses.next().await;
@@ -142,7 +144,8 @@ impl Writer {
                     trying.pauses.next().await;
                 }
                 Outcome::Refused(refusals) => {
-                    // A head that has moved does not tell where the row is.
+                    // If the condition on the head failed as well, the reader's
+                    // row may be at another key.
                     let misses_row = matches!(refusals.as_slice(), [Refusal::OldRowForeign(_)]);
                     trying.row_is_missing_at = misses_row.then_some(head.version);
                     self.mark_refused(&mut trying, refusals).await?;
@@ -158,7 +161,7 @@ impl Writer {
         Err(MessagingError::unavailable(Some(outcome), cause))
     }
 
-    /// Draws the conclusions of a refusal.
+    /// Updates the state after a rejected attempt.
     async fn mark_refused(
         &mut self,
         trying: &mut Trying,
@@ -186,8 +189,8 @@ impl Writer {
         });
     }
 
-    /// The head, if there is one: as remembered or known where that knows the
-    /// message.
+    /// Returns the head, if there is one. A cached head or `known` is used if
+    /// it counts the message; otherwise the head is read.
     async fn head_with(
         &mut self,
         seq: u64,

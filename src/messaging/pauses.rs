@@ -1,20 +1,20 @@
-//! The pauses before a write is tried again.
+//! Backoff between attempts at a write.
 
 use std::time::Duration;
 
 use tokio::time::sleep;
 
-/// Bounds of a pause.
+/// The upper bound of the first delay, and of the longest.
 const SHORTEST: Duration = Duration::from_millis(5);
 const LONGEST: Duration = Duration::from_millis(250);
 
-/// One pause after the other: full jitter between nothing and a bound that
-/// doubles.
+/// Exponential backoff with full jitter: each delay is random between zero and
+/// a bound that doubles.
 #[derive(Debug, Default)]
 pub(super) struct Pauses(u32);
 
 impl Pauses {
-    /// The next one.
+    /// Waits for the next delay.
     pub async fn next(&mut self) {
         let bound = SHORTEST.saturating_mul(1 << self.0.min(10)).min(LONGEST);
         self.0 += 1;

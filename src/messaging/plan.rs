@@ -1,4 +1,4 @@
-//! What a transaction has to contain. Nothing here reads or writes.
+//! Plans the contents of transactions. This module performs no I/O.
 
 use std::collections::BTreeMap;
 
@@ -10,52 +10,53 @@ use crate::model::{
 };
 use crate::store::{Commit, GroupRow, RowKey, Sent, SentKey};
 
-/// For how long an idempotency key is remembered.
+/// Lifetime of an idempotency record.
 const KEY_LIFETIME: TimeDelta = TimeDelta::hours(24);
 
-/// The most messages that can share a transaction: of its 100 actions, 4 are
-/// for head, alias and new rows, and each message may have a key.
+/// Maximum number of messages in one transaction. DynamoDB allows 100 actions:
+/// 4 are for the head, the alias and the new rows, and each message may have an
+/// idempotency record.
 pub(super) const MOST_MESSAGES: usize = 25;
 
-/// The most old rows that go in the transaction; there are two, except where
-/// rows were doubled before there were heads.
+/// Maximum number of old rows that the transaction deletes. There are two,
+/// unless a group without a head has duplicate rows.
 const MOST_OLD_ROWS: usize = 20;
 
-/// A message that is to be written.
+/// A message to be written.
 #[derive(Clone, Debug)]
 pub(super) struct Draft {
     pub id: MessageId,
     pub body: MessageBody,
     pub sender: User,
     pub receiver: User,
-    /// Not before this time; `None` for now.
+    /// The earliest time of creation; `None` for the current time.
     pub at: Option<DateTime<Utc>>,
     pub once: Option<Once>,
 }
 
-/// An idempotency key with the digest of what it was used for.
+/// An idempotency key with the digest of the input that it was used with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Once {
     pub key: SentKey,
     pub input_digest: String,
 }
 
-/// What is known of a group before a write.
+/// The known state of a group before a write.
 #[derive(Clone, Debug, Default)]
 pub(super) struct GroupState {
-    /// Its head, unless it has none yet.
+    /// The head; `None` if the group has none yet.
     pub head: Option<Head>,
-    /// Keys that the next message must come after.
+    /// Keys that must sort before the key of the next message.
     pub taken: Vec<SortKey>,
     /// The rows that the next write replaces.
     pub old_rows: Vec<RowKey>,
-    /// A uuid under which the group has to be found as well.
+    /// Uuid under which the next write creates an alias of the group.
     pub alias: Option<MessageGroupId>,
 }
 
 impl GroupState {
-    /// The state of a group that has a head: each participant's row stands at
-    /// the newest message's key.
+    /// Returns the state of a group with a head: each participant's row is at
+    /// the key of the newest message.
     pub fn of_head(head: Head) -> Self {
         let old_rows = head.participants.map(|owner| RowKey::of_head(&head, owner));
         Self {
@@ -66,23 +67,23 @@ impl GroupState {
         }
     }
 
-    /// The version that the head has; 0 when there is none.
+    /// Returns the version of the head; 0 if there is none.
     pub fn version(&self) -> u64 {
         self.head.as_ref().map_or(0, |head| head.version)
     }
 
-    /// The old rows that go in the transaction; the newest first.
+    /// Returns the old rows that the transaction deletes. They are the first,
+    /// and therefore the newest.
     fn first_rows(&self) -> &[RowKey] {
         &self.old_rows[..self.old_rows.len().min(MOST_OLD_ROWS)]
     }
 
-    /// The old rows that are too many for it.
+    /// Returns the old rows that exceed the transaction's limit.
     fn surplus_rows(&self) -> &[RowKey] {
         &self.old_rows[self.first_rows().len()..]
     }
 
-    /// Whether a transaction that was planned before is still right, for all
-    /// that has been learned since.
+    /// Returns whether a planned transaction is still valid for this state.
     pub fn allows(&self, commit: &Commit) -> bool {
         let first = commit.messages.first();
         let behind = |taken: &SortKey| first.is_some_and(|first| *taken < first.key);
@@ -92,9 +93,9 @@ impl GroupState {
             && self.taken.iter().all(behind)
     }
 
-    /// Plans the one transaction that adds all of `drafts`, which must not be
-    /// empty, in their order. `None` when there is no key left behind those
-    /// that are taken.
+    /// Plans one transaction that adds all `drafts`, in their order. `drafts`
+    /// must not be empty. Returns `None` if no key remains after the taken
+    /// ones.
     pub fn plan(
         &self,
         group: MessageGroupId,
@@ -195,7 +196,8 @@ fn sent(
     }
 }
 
-/// An owner's row, with the other's names as the newest draft has them.
+/// Creates an owner's row. The other user's names are those in the newest
+/// draft.
 fn row(owner: UserId, head: &Head, drafts: &[Draft]) -> GroupRow {
     let newest = &drafts[drafts.len() - 1];
     let other_user = if newest.sender.id == owner {

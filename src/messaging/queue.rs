@@ -1,5 +1,5 @@
-//! The queues of the groups that are being written to: one task each, as long
-//! as there is something to write.
+//! The queues of the groups that are being written to. Each queue has one task,
+//! which ends when the queue stays empty.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -21,44 +21,49 @@ use crate::store::{FoundRow, MessageStore, Sent};
 use crate::telemetry::Origin;
 use crate::telemetry::metrics::{self, Present, Thing};
 
-/// How much may wait for one group.
+/// Maximum number of entries in the queue of a group.
 const QUEUE_LENGTH: usize = 256;
 
-/// What a group's task answers.
+/// Result of a message in the queue of a group.
 #[derive(Clone, Debug)]
 pub(super) enum Written {
     /// The message is in the table.
     Created(Box<Creation>),
-    /// The idempotency key came before, with the same input: for this.
+    /// The idempotency key was already used with the same input. This is its
+    /// idempotency record.
     SentBefore(Sent),
-    /// The pair's messages are kept in another group: send it there.
+    /// The pair's messages are in another group. The message must be sent to
+    /// that group.
     KeptIn(OtherGroup),
 }
 
-/// A message that is in the table, and what came of its group by that.
+/// A message that is in the table, and its group after the write.
 #[derive(Clone, Debug)]
 pub(super) struct Creation {
     pub message: Message,
-    /// The newest message of the transaction, which may be another one.
+    /// The newest message of the transaction. It may be a later message than
+    /// this one.
     pub newest: Message,
     pub head: Head,
 }
 
-/// Where a pair's messages are kept, if not under the pair's own uuid.
+/// The group that contains a pair's messages, if its uuid is not the pair's
+/// UUIDv5.
 #[derive(Clone, Debug)]
 pub(super) struct OtherGroup {
     pub id: MessageGroupId,
-    /// The pair's uuid, where it does not lead to the group yet.
+    /// The pair's uuid, if it is not yet an alias of the group.
     pub alias: Option<MessageGroupId>,
-    /// The pair's rows, where they were read: the group has no head then.
+    /// The pair's rows, if they were read. In that case the group has no head.
     pub rows: Option<Vec<FoundRow>>,
 }
 
 pub(super) type Reply = Result<Written, MessagingError>;
 
-/// Whether a message may have reached the table yet. Shared by the request that
-/// waits and the task that writes, so that a request that runs out of time
-/// knows what to say.
+/// Whether a message may have reached the table.
+///
+/// The waiting request and the writer task share this value, so that a request
+/// whose deadline has passed can report the outcome of its write.
 #[derive(Debug, Default)]
 pub(super) struct Progress(AtomicU8);
 
@@ -66,26 +71,27 @@ impl Progress {
     const WAITING: u8 = 0;
     const ATTEMPTED: u8 = 1;
     const GIVEN_UP: u8 = 2;
-    /// Waits together with others for one message.
+    /// Several requests wait for the same message.
     const SHARED: u8 = 3;
 
-    /// Before an attempt: false when the request has given up.
+    /// Records that an attempt begins. Returns false if the request has given
+    /// up.
     pub fn attempt(&self) -> bool {
         self.step(Self::WAITING, Self::ATTEMPTED) != Self::GIVEN_UP
     }
 
-    /// After an attempt that was refused: nothing is in the table.
+    /// Records that an attempt was rejected: it wrote nothing to the table.
     pub fn refused(&self) {
         self.step(Self::ATTEMPTED, Self::WAITING);
     }
 
-    /// From now on the message may be written for others, should this request
-    /// give up.
+    /// Records that several requests wait for the message, so that it may be
+    /// written even if this request gives up.
     pub fn share(&self) {
         self.step(Self::WAITING, Self::SHARED);
     }
 
-    /// Gives up; says what became of the message.
+    /// Gives up, and returns the outcome of the write as known at this time.
     pub fn give_up(&self) -> WriteOutcome {
         match self.step(Self::WAITING, Self::GIVEN_UP) {
             Self::ATTEMPTED | Self::SHARED => WriteOutcome::Unknown,
@@ -93,7 +99,8 @@ impl Progress {
         }
     }
 
-    /// Goes from one step to another, and says where it stood.
+    /// Changes the state from `from` to `to`, and returns the previous state.
+    /// In any other state it changes nothing.
     fn step(&self, from: u8, to: u8) -> u8 {
         self.0
             .compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire)
@@ -109,36 +116,38 @@ pub(super) struct Requester {
     pub reply: oneshot::Sender<Reply>,
 }
 
-/// What a request knows of the group that it writes to.
+/// State of a group that a request has already read.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    /// The head, if it has just been read: spares the task a read.
+    /// The head, if it has just been read. The writer task then need not read
+    /// it.
     pub head: Option<Head>,
-    /// A uuid that is to lead to the group.
+    /// Uuid for which the next transaction writes an alias of the group.
     pub alias: Option<MessageGroupId>,
-    /// The pair's rows, if they have just been read. They change only together
-    /// with a head, so they are right as long as there is none.
+    /// The pair's rows, if they have just been read. Rows change only together
+    /// with a head, so they are correct while the group has no head.
     pub rows: Option<Vec<FoundRow>>,
 }
 
-/// A message in a queue, with those who wait for it: more than one when a
-/// client repeats itself under the same key.
+/// A message in a queue, with the requests that wait for it. There are several
+/// requests if a client sends the same idempotency key again.
 #[derive(Debug)]
 pub(super) struct Job {
     pub draft: Draft,
     pub requesters: Vec<Requester>,
-    /// What the request knows of the group.
+    /// State of the group that the request has already read.
     pub known: Known,
-    /// Not to share a transaction: a shared one with it was refused.
+    /// Whether the message must have its own transaction, because a shared
+    /// transaction with it was rejected as invalid.
     pub alone: bool,
-    /// The requests that it is written for.
+    /// The requests that the message is written for.
     pub origins: Vec<Origin>,
-    /// Counts it among those that wait.
+    /// Counts this message in the gauge of waiting messages.
     pub _waiting: Present,
 }
 
 impl Job {
-    /// Takes along those who wait for the same message.
+    /// Adds the requests that wait for the same message.
     pub fn join(&mut self, other: Self) {
         self.requesters.extend(other.requesters);
         self.origins.extend(other.origins);
@@ -147,25 +156,25 @@ impl Job {
         }
     }
 
-    /// Answers everybody who waits.
+    /// Replies to all waiting requests.
     pub fn answer(self, reply: &Reply) {
         for requester in self.requesters {
-            // Whoever has gone needs no answer.
+            // The send fails if the request no longer waits for its reply.
             let _ = requester.reply.send(reply.clone());
         }
     }
 }
 
-/// What waits for a group's task.
+/// An entry in the queue of a group.
 #[derive(Debug)]
 pub(super) enum Work {
-    /// A message is to be written.
+    /// A message to be written.
     Message(Box<Job>),
-    /// A participant has read.
+    /// A participant has marked the group as read.
     Mark(Box<QueuedMark>),
 }
 
-/// The queues.
+/// The queues of all groups.
 #[derive(Debug)]
 pub(super) struct Writers {
     messages: MessageStore,
@@ -187,10 +196,10 @@ impl Writers {
         }
     }
 
-    /// Queues a message and waits for what comes of it, until the deadline.
+    /// Queues a message and waits for its result until the deadline.
     ///
-    /// Whether or not somebody goes on waiting, a message that is queued is
-    /// written, unless its time runs out before it was attempted.
+    /// A queued message is written even if the request stops waiting, unless
+    /// its deadline passes before the first attempt.
     pub async fn write(
         self: &Arc<Self>,
         group: MessageGroupId,
@@ -228,8 +237,8 @@ impl Writers {
         }
     }
 
-    /// Queues that a participant has read up to a message's `seq`, behind what
-    /// waits to be written, and waits until that counts.
+    /// Queues a mark as read after the entries that already wait, and waits
+    /// until it is applied.
     pub async fn mark(
         self: &Arc<Self>,
         group: MessageGroupId,
@@ -252,7 +261,8 @@ impl Writers {
         }
     }
 
-    /// Takes the task out of the list when nothing waits for it.
+    /// Removes the queue of a group if it is empty. Returns whether it was
+    /// empty.
     pub fn retire(&self, group: MessageGroupId, queue: &mpsc::Receiver<Work>) -> bool {
         let mut queues = self.queues();
         let idle = queue.is_empty();
@@ -266,7 +276,7 @@ impl Writers {
         let mut queues = self.queues();
         let queue = queues.entry(group).or_insert_with(|| self.start(group));
         let sent = match queue.try_send(work) {
-            // The task ended by a fault, without having been taken out.
+            // The task panicked and did not remove its queue.
             Err(TrySendError::Closed(work)) => {
                 *queue = self.start(group);
                 queue.try_send(work)

@@ -1,6 +1,8 @@
-//! Reading groups and messages, each with a proof that the viewer may.
+//! Reads of groups and messages. Each read requires proof that the viewer may
+//! see the result.
 //!
-//! "Not there" and "not yours" are the same: `None`.
+//! For a group that does not exist and for a group of other users, the result
+//! is the same: `None`.
 
 use super::{Messaging, MessagingError, Viewer};
 use crate::model::{
@@ -9,38 +11,39 @@ use crate::model::{
 };
 use crate::store::{Consistency, FoundRow};
 
-/// How often a group is read anew that moves while it is read.
+/// How often a group is read if it changes during the read.
 const TRIES: usize = 3;
 
-/// How far groups with unread messages are counted.
+/// Maximum count of groups with unread messages.
 const MOST_UNREAD: u32 = 100;
 
-/// What a read may miss.
+/// How recent the result of a read must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freshness {
-    /// Nothing at the newest end.
+    /// Includes the newest messages.
     Newest,
-    /// The last second or so; costs half. For the groups of a list.
+    /// May lack the writes of about the last second; costs half as much. Used
+    /// for groups nested in a list.
     MayLag,
 }
 
-/// The group of two users, by their pair's uuid.
+/// Result of looking up the group of two users by their pair's uuid.
 #[derive(Clone, Debug)]
 pub enum PairLookup {
-    /// Their group, or that they have none.
+    /// Their group; `None` if they have none.
     Done(Option<Box<MessageGroup>>),
-    /// The table is not marked as having a head for each group, so that one of
-    /// the original's may be found by
+    /// The table has no heads marker, so the pair may have one of the
+    /// original's groups. It can be found with
     /// [`find_message_group_by_rows`](Messaging::find_message_group_by_rows).
     NeedsRows,
 }
 
 /// One of the viewer's groups, before its newest message is read.
 enum Found {
-    /// It has a head.
+    /// The group has a head.
     Headed(Head),
-    /// It was written before there were heads. The row is the viewer's, or the
-    /// other participant's where the viewer's is missing.
+    /// The original wrote the group, which has no head. The row is the
+    /// viewer's; if that is missing, it is the other participant's.
     Headless(FoundRow),
 }
 
@@ -48,7 +51,7 @@ impl Messaging {
     /// Pattern B: a page of the viewer's message groups, most recently active
     /// first.
     ///
-    /// One `Query`; strongly consistent at the newest end.
+    /// This costs one `Query`, which is strongly consistent at the newest end.
     pub async fn message_groups(
         &self,
         viewer: &Viewer,
@@ -66,11 +69,12 @@ impl Messaging {
         Ok(page.await?)
     }
 
-    /// Pattern A: a page of a group's messages, oldest to newest; `None` when
-    /// the viewer takes no part.
+    /// Pattern A: a page of a group's messages, oldest to newest; `None` if the
+    /// viewer is not a participant.
     ///
-    /// One `GetItem` (none when the participants are known) and one `Query`,
-    /// at the same time; strongly consistent at the newest end.
+    /// This costs one `GetItem` (none if the participants are cached) and one
+    /// concurrent `Query`. The `Query` is strongly consistent at the newest
+    /// end.
     pub async fn messages(
         &self,
         viewer: &Viewer,
@@ -84,7 +88,8 @@ impl Messaging {
         Ok(if takes_part? { Some(page?) } else { None })
     }
 
-    /// The same for a group that the viewer was shown: one `Query`.
+    /// Returns a page of messages of a group that was already returned to the
+    /// viewer. This costs one `Query`.
     pub async fn messages_of(
         &self,
         group: &MessageGroup,
@@ -101,7 +106,8 @@ impl Messaging {
             .await?)
     }
 
-    /// One of the viewer's groups: two `GetItem`s, head and newest message.
+    /// Returns one of the viewer's groups. This costs two `GetItem`s, for the
+    /// head and the newest message.
     pub async fn find_message_group(
         &self,
         viewer: &Viewer,
@@ -111,7 +117,8 @@ impl Messaging {
         Ok(found.map(|(_, group)| group))
     }
 
-    /// The same, with its version for the viewer; 0 where it has no head.
+    /// Returns one of the viewer's groups with its version for the viewer,
+    /// which is 0 without a head.
     pub(super) async fn find_at_version(
         &self,
         viewer: &Viewer,
@@ -121,8 +128,8 @@ impl Messaging {
         self.with_newest(viewer, group, found).await
     }
 
-    /// Where the newest message of one of the viewer's groups stands: one
-    /// `GetItem`.
+    /// Returns the position of the newest message of one of the viewer's
+    /// groups. This costs one `GetItem`.
     pub(super) async fn newest_place(
         &self,
         viewer: &Viewer,
@@ -141,8 +148,11 @@ impl Messaging {
         })
     }
 
-    /// The viewer's group with another user: one to three `GetItem`s, however
-    /// many groups the two have, and one a minute for the table's marker.
+    /// Returns the viewer's group with another user.
+    ///
+    /// This costs one to three `GetItem`s, regardless of the number of groups
+    /// that the two users have, and one `GetItem` a minute for the heads
+    /// marker.
     pub async fn find_message_group_with(
         &self,
         viewer: &Viewer,
@@ -166,8 +176,9 @@ impl Messaging {
         Ok(PairLookup::Done(found.map(Box::new)))
     }
 
-    /// The same where the table is not marked and the pair's uuid leads
-    /// nowhere: `Query`s of all rows of both users, to 32 MB each.
+    /// Returns the viewer's group with another user for a table without the
+    /// heads marker, if the pair's uuid has neither a head nor an alias. This
+    /// runs `Query`s of all rows of both users, up to 32 MB each.
     pub async fn find_message_group_by_rows(
         &self,
         viewer: &Viewer,
@@ -181,8 +192,8 @@ impl Messaging {
         }
     }
 
-    /// How many of the viewer's groups have unread messages, counted to 100:
-    /// `Query`s of the viewer's rows, the newest 5 megabytes at most.
+    /// Counts the viewer's groups with unread messages, up to 100. This runs
+    /// `Query`s of the viewer's rows, limited to the newest 5 MB.
     pub async fn unread_message_group_count(
         &self,
         viewer: &Viewer,
@@ -199,7 +210,8 @@ impl Messaging {
         Ok(count.await?)
     }
 
-    /// One message of the viewer's: one or two `GetItem`s, at the same time.
+    /// Returns one message of the viewer's groups. This costs one or two
+    /// concurrent `GetItem`s.
     pub async fn find_message(
         &self,
         viewer: &Viewer,
@@ -217,8 +229,9 @@ impl Messaging {
         Ok(message?.filter(|message| message.id == id))
     }
 
-    /// The copy of the other participant that the viewer's row keeps: what is
-    /// shown of somebody who is gone, or while Postgres is. Two `GetItem`s.
+    /// Returns the copy of the other participant in the viewer's row. It is
+    /// shown if the user no longer exists or Postgres is unavailable. This
+    /// costs two `GetItem`s.
     pub async fn copy_of_other_user(
         &self,
         viewer: &Viewer,
@@ -243,8 +256,8 @@ impl Messaging {
         Ok(None)
     }
 
-    /// The other participant of one of the viewer's groups, with the head if
-    /// that had to be read.
+    /// Returns the other participant of one of the viewer's groups, with the
+    /// head if it had to be read.
     pub(super) async fn find_other_participant(
         &self,
         viewer: &Viewer,
@@ -272,11 +285,12 @@ impl Messaging {
         Ok(other.is_some())
     }
 
-    /// A group that the viewer takes part in: by its head, or by the rows that
-    /// it had before there were heads. An alias is no group.
+    /// Returns a group in which the viewer is a participant: by its head, or by
+    /// the original's rows. An alias is not a group.
     ///
-    /// One `GetItem`; without a head one `Query` on the index as well. That may
-    /// lag: a group that gets its head in between is looked for once more.
+    /// This costs one `GetItem`, and without a head also one `Query` on the
+    /// index. The index may lag, so a group that is not found, possibly because
+    /// it has just received its head, is looked up once more.
     async fn find_for(
         &self,
         viewer: &Viewer,
@@ -304,9 +318,9 @@ impl Messaging {
         Ok(None)
     }
 
-    /// A group with its newest message, and its version for the viewer. Where
-    /// that message is not there, the head was read just before it moved, and is
-    /// read again.
+    /// Returns a group with its newest message, and its version for the viewer.
+    /// If that message is missing, the head has changed since it was read, and
+    /// both are read again.
     async fn with_newest(
         &self,
         viewer: &Viewer,
@@ -341,7 +355,7 @@ impl Messaging {
             found = self.find_for(viewer, group).await?;
         }
         match found {
-            // It has not moved: what stands there cannot be read.
+            // The head has not changed: the item at its key cannot be read.
             Some(Found::Headed(head)) if version == Some(head.version) => {
                 let consistency = Consistency::Strong;
                 let newest = self.messages.newest_message(group, consistency).await?;
@@ -357,8 +371,9 @@ impl Messaging {
     }
 }
 
-/// Strong where the newest end is read, or caught up with; older history has
-/// long been the same everywhere.
+/// Returns strong consistency for the newest end and for reads that catch up
+/// after a cursor. Older history does not change, so eventually consistent
+/// reads suffice.
 fn consistency(request: &PageRequest) -> Consistency {
     let to_newest = request.end == End::Last || request.after.is_some();
     if request.before.is_none() && to_newest {
@@ -372,7 +387,8 @@ fn newest_row(rows: impl Iterator<Item = FoundRow>) -> Option<FoundRow> {
     rows.max_by(|one, other| one.key.cmp(&other.key))
 }
 
-/// The one of two who is not `me`; `None` when neither is.
+/// Returns the participant who is not `me`; `None` if `me` is not a
+/// participant.
 fn other_of(participants: [UserId; 2], me: UserId) -> Option<UserId> {
     match participants {
         [one, other] | [other, one] if one == me => Some(other),
@@ -380,7 +396,8 @@ fn other_of(participants: [UserId; 2], me: UserId) -> Option<UserId> {
     }
 }
 
-/// The participant of a row who is not `me`; `None` when neither is.
+/// Returns the participant of a row who is not `me`; `None` if `me` is not a
+/// participant.
 fn other_in(row: &FoundRow, me: UserId) -> Option<UserId> {
     other_of([row.owner, row.other_user.id], me)
 }
@@ -397,8 +414,8 @@ pub(super) fn head_as_seen(viewer: &Viewer, head: &Head, newest: Message) -> Opt
     })
 }
 
-/// A group without a head. Where only the other participant's row is left, it
-/// stands where that does.
+/// Returns a group without a head as the viewer sees it. If only the other
+/// participant's row exists, the group has the key of that row.
 fn row_as_seen(viewer: &Viewer, row: FoundRow, newest: Message) -> Option<MessageGroup> {
     let me = viewer.user().id;
     let other_user_id = other_in(&row, me)?;

@@ -1,4 +1,4 @@
-//! Writing a conversation that is known beforehand, with times of its own.
+//! Writes predefined message groups whose messages have given times.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -8,41 +8,43 @@ use super::plan::{Draft, GroupState, MOST_MESSAGES};
 use crate::model::{HeadRecord, MessageBody, MessageGroupId, MessageId, User};
 use crate::store::{Outcome, Refusal, StoreError};
 
-/// One message of a conversation to be seeded.
+/// One message of a message group to be seeded.
 #[derive(Clone, Debug)]
 pub struct SeededMessage {
-    /// Whether the first of the two sends it, or the second.
+    /// Whether the first user of the pair sends the message; otherwise the
+    /// second user sends it.
     pub by_first: bool,
     /// The text.
     pub body: MessageBody,
-    /// When it is to have been created.
+    /// The time of creation to be stored.
     pub at: DateTime<Utc>,
 }
 
-/// What came of seeding.
+/// Result of seeding a message group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seeding {
-    /// So many messages were written.
+    /// This many messages were written.
     Written(usize),
-    /// All of it was there already, or the conversation has gone its own way.
+    /// The message group was left unchanged: it already contains all messages,
+    /// or it contains other messages.
     LeftAlone,
 }
 
-/// A conversation could not be seeded.
+/// Why a message group could not be seeded.
 #[derive(Debug, thiserror::Error)]
 pub enum SeedError {
-    /// A store did not answer, or refused.
+    /// A store was unavailable, or rejected the write.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Somebody wrote to the group at the same time.
+    /// Another writer wrote to the group at the same time.
     #[error("the message group {0} was written to at the same time: run it again")]
     Disturbed(MessageGroupId),
 }
 
 impl Messaging {
-    /// Writes a conversation between two users, up to 25 messages a
-    /// transaction. What an earlier, interrupted run has written is continued;
-    /// a group that holds anything else is left alone.
+    /// Writes the messages of a group between two users, up to 25 in each
+    /// transaction. An earlier, interrupted run is continued. A group with any
+    /// other content is left unchanged.
     pub async fn seed(
         &self,
         pair: [&User; 2],
@@ -68,7 +70,8 @@ impl Messaging {
         Ok(Seeding::Written(missing.len()))
     }
 
-    /// Whether two users have a group from before there were heads.
+    /// Returns whether two users have a group that the original wrote, without
+    /// a head.
     async fn has_rows(&self, pair: [&User; 2]) -> Result<bool, StoreError> {
         if self.marker.is_present().await? {
             return Ok(false);
@@ -77,8 +80,8 @@ impl Messaging {
         Ok(!rows.is_empty())
     }
 
-    /// The drafts that are still to be written; `None` when the group holds
-    /// something else than the first of them, or all.
+    /// Returns the drafts that are not yet written; `None` if the group
+    /// contains all of them, or anything other than the first of them.
     async fn missing<'a>(
         &self,
         group: MessageGroupId,
@@ -107,7 +110,7 @@ impl Messaging {
         drafts: &[Draft],
     ) -> Result<GroupState, SeedError> {
         loop {
-            // Each draft has a time of its own, so this one is never used.
+            // Each draft has its own time, so this value is never used.
             let now = drafts
                 .iter()
                 .filter_map(|draft| draft.at)
@@ -138,8 +141,8 @@ impl Messaging {
     }
 }
 
-/// A seeded message's uuid follows from its place, so that a second run finds
-/// what the first has written.
+/// Creates the draft of a seeded message. Its uuid is derived from its number,
+/// so a second run recognises the messages of the first run.
 fn draft(group: MessageGroupId, pair: [&User; 2], number: u64, message: &SeededMessage) -> Draft {
     let [sender, receiver] = if message.by_first {
         pair

@@ -1,18 +1,19 @@
-//! The signed-in user: the proof that almost everything here asks for.
+//! The signed-in user, which almost all functions of this module require as
+//! proof of permission.
 
 use std::sync::Arc;
 
 use super::{Messaging, MessagingError, UserLoader};
 use crate::model::User;
 
-/// A user who is signed in. Only [`Messaging::viewer`] makes one.
+/// A signed-in user. Only [`Messaging::viewer`] creates one.
 #[derive(Clone, Debug)]
 pub struct Viewer {
     user: Arc<User>,
 }
 
 impl Viewer {
-    /// Who is signed in.
+    /// Returns the user.
     #[must_use]
     pub fn user(&self) -> &Arc<User> {
         &self.user
@@ -20,8 +21,9 @@ impl Viewer {
 }
 
 impl Messaging {
-    /// The user whose token says this `sub`; `None` when there is no such user
-    /// in Postgres. At most one statement; absence is never cached.
+    /// Returns the viewer for the `sub` of a token; `None` if Postgres has no
+    /// such user. This costs at most one SQL statement. Absence is never
+    /// cached.
     pub async fn viewer(
         &self,
         users: &UserLoader,

@@ -1,11 +1,11 @@
-//! The task that writes one group's messages: gathers what waits, plans a
-//! transaction, sends it, and finds out what came of it.
+//! The task that writes one group's messages. It collects the queued messages,
+//! plans a transaction, sends it and determines its outcome.
 //!
-//! The head's version makes all attempts on one version exclude each other. So
-//! an attempt whose outcome is unknown is settled by reading the head: as long
-//! as the version is unchanged it may still apply, and the same attempt can be
-//! sent again; once the version has changed, either its first message is in
-//! the table or the attempt can never apply any more.
+//! All attempts on one version of the head exclude each other. An unknown
+//! outcome is therefore resolved by reading the head. While the version is
+//! unchanged, the attempt may still be applied, and the same attempt can be
+//! sent again. After the version has changed, either the attempt's first
+//! message is in the table, or the attempt can never be applied.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -29,11 +29,12 @@ use crate::store::{Commit, MessageStore, Outcome, Refusal, StoreError};
 use crate::telemetry::metrics::{self, Present, Thing};
 use crate::telemetry::{Origin, work_for, write_span};
 
-/// For how long a task waits for more to write.
+/// How long an idle task waits for the next entry before it ends.
 const IDLE: Duration = Duration::from_mins(1);
 
-/// How often, and how far apart, an attempt is looked for that was left to
-/// itself: for as long as a call may be late.
+/// Number of reads, and the interval between them, that look for an attempt
+/// whose outcome is still unknown. Together they cover the time by which a call
+/// can be delayed.
 const LOOKS_FOR_LATE: usize = 10;
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 
@@ -44,15 +45,16 @@ pub(super) struct Writer {
     marker: HeadsMarker,
     clock: Clock,
     pub(super) bus: Bus,
-    /// What the last write left behind, as long as nobody else writes.
+    /// State of the group after the last write. It is correct unless another
+    /// instance has written since.
     pub(super) state: Option<GroupState>,
-    /// What was gathered but has to wait for another transaction.
+    /// Collected messages that must be written in a later transaction.
     deferred: VecDeque<Job>,
-    /// Marks that came behind what was gathered.
+    /// Marks that were queued behind collected messages.
     marks: VecDeque<Box<QueuedMark>>,
 }
 
-/// What is known of a group before a write.
+/// The known state of a group before a write.
 enum State {
     Known(GroupState),
     KeptIn(OtherGroup),
@@ -78,7 +80,7 @@ impl Writer {
         }
     }
 
-    /// Runs until nothing has come for a while.
+    /// Runs until the queue has been empty for the idle time.
     pub async fn run(mut self, mut queue: mpsc::Receiver<Work>, writers: Arc<Writers>) {
         let _counted = Present::new(Thing::GroupTask);
         while let Some(work) = self.next(&mut queue, &writers).await {
@@ -89,7 +91,8 @@ impl Writer {
                 }
                 Work::Mark(mark) => self.mark_for_request(*mark).await,
             }
-            // A batch whose time is out has nothing to wait for.
+            // A batch whose deadline has passed does not wait for anything, so
+            // the loop must yield here.
             tokio::task::yield_now().await;
         }
     }
@@ -110,7 +113,8 @@ impl Writer {
         }
     }
 
-    /// The next message that waits; marks on the way stay for later.
+    /// Returns the next waiting message; marks before it in the queue are kept
+    /// for later.
     fn waiting(&mut self, queue: &mut mpsc::Receiver<Work>) -> Option<Job> {
         if let Some(job) = self.deferred.pop_front() {
             return Some(job);
@@ -123,7 +127,8 @@ impl Writer {
         }
     }
 
-    /// Takes along what waits. The same key sent twice is one message.
+    /// Collects the waiting messages. Two messages with the same idempotency
+    /// key and input are merged into one.
     fn gather(&mut self, first: Job, queue: &mut mpsc::Receiver<Work>) -> Vec<Job> {
         let mut jobs = vec![first];
         let mut later = VecDeque::new();
@@ -143,7 +148,8 @@ impl Writer {
         jobs
     }
 
-    /// Writes what was gathered, in the name of those who wait for it.
+    /// Writes the collected messages, with the log and trace context of the
+    /// waiting requests.
     async fn write_for_requests(&mut self, jobs: Vec<Job>) {
         let origins: Vec<Origin> = jobs.iter().flat_map(|job| &job.origins).cloned().collect();
         let first = origins.first().map(Origin::id);
@@ -153,7 +159,7 @@ impl Writer {
         work_for(origins, write).instrument(log).await;
     }
 
-    /// Writes a batch, or answers why it could not be.
+    /// Writes a batch, or replies why it could not be written.
     async fn write(&mut self, mut batch: Batch) {
         while batch.goes_on() {
             let state = match self.current_state(&mut batch).await {
@@ -175,8 +181,8 @@ impl Writer {
                 continue;
             }
             if !batch.attempt() {
-                // Nobody waits, and what is unsettled can be left: the version
-                // guards whatever comes next.
+                // No request waits. Unresolved attempts can be left, because
+                // later writes have a condition on the version.
                 break;
             }
             let Some(commit) = batch.commit(self.group, &state, self.clock.now()) else {
@@ -205,8 +211,8 @@ impl Writer {
         batch.expire();
     }
 
-    /// Attempts that nobody waits for any more may still apply: whoever follows
-    /// the group is told then.
+    /// Watches attempts that may still be applied although no request waits for
+    /// them, and publishes each one that is applied.
     fn tell_if_applied(&self, unsettled: Vec<Commit>) {
         let group = self.group;
         for commit in unsettled {
@@ -230,7 +236,7 @@ impl Writer {
         }
     }
 
-    /// What is known of the group; read where it is not remembered.
+    /// Returns the known state of the group. It is read if it is not cached.
     async fn current_state(&mut self, batch: &mut Batch) -> Result<State, StoreError> {
         let remembered = self.state.take().or_else(|| batch.given_state());
         let mut state = match remembered {
@@ -254,7 +260,8 @@ impl Writer {
         Ok(State::Known(state))
     }
 
-    /// What is known of a group without a head. Nothing is written for nobody.
+    /// Returns the state of a group without a head. Without a message to write,
+    /// nothing is read.
     async fn headless(&self, batch: &mut Batch) -> Result<Headless, StoreError> {
         let Some((draft, rows)) = batch.draft_and_rows() else {
             return Ok(Headless::State(GroupState::default()));
@@ -262,10 +269,9 @@ impl Writer {
         headless(&self.messages, &self.marker, self.group, draft, rows).await
     }
 
-    /// Finds out about the attempts that nobody knows the outcome of, once the
-    /// head has moved on from the version that they were for. Head and message
-    /// are read at one moment: by themselves they may be seen while a
-    /// transaction is half done.
+    /// Resolves the unknown outcomes of attempts on earlier versions of the
+    /// head. Head and message are read in one transaction, because separate
+    /// reads can see a half-applied transaction.
     async fn settle(&self, batch: &mut Batch, state: &GroupState) -> Result<(), StoreError> {
         while let Some(commit) = batch.unsettled.last() {
             if commit.expected_version == state.version() {
@@ -292,15 +298,15 @@ impl Writer {
         Ok(())
     }
 
-    /// A transaction is in the table: everybody may know.
+    /// Completes an applied transaction: publishes it, replies to its requests
+    /// and deletes surplus rows.
     async fn applied(&self, batch: &mut Batch, commit: &Commit) {
         self.bus.publish(hint(self.group, commit));
         batch.applied(commit);
         self.delete_surplus(commit).await;
     }
 
-    /// Deletes the rows that were too many to go in a transaction that is in
-    /// the table.
+    /// Deletes the rows that exceeded the limit of an applied transaction.
     async fn delete_surplus(&self, commit: &Commit) {
         for row in &commit.surplus_rows {
             if let Err(cause) = self.messages.delete_row(self.group, row).await {
@@ -309,8 +315,8 @@ impl Writer {
         }
     }
 
-    /// Draws the conclusions of a refusal. Returns what is known of the group
-    /// now, if anything.
+    /// Updates the batch after a rejected attempt. Returns the known state of
+    /// the group, if there is one.
     async fn refused(
         &mut self,
         batch: &mut Batch,
@@ -348,9 +354,10 @@ impl Writer {
         known.then_some(state)
     }
 
-    /// A transaction that the store will never take: what shared one is tried
-    /// one by one; a single one is answered, unless an earlier attempt at it
-    /// has to be settled first. True when it is to be tried again.
+    /// Handles a transaction that the store rejects as invalid. The messages of
+    /// a shared transaction are tried one by one. A single message receives the
+    /// error, unless the outcome of an earlier attempt must be resolved first.
+    /// Returns true if the batch must be tried again.
     fn invalid(&mut self, batch: &mut Batch, cause: StoreError) -> bool {
         if !batch.unsettled.is_empty() {
             return true;
@@ -387,7 +394,7 @@ fn hint(group: MessageGroupId, commit: &Commit) -> Hint {
     }
 }
 
-/// Counts an attempt, and each reason for which there has to be another.
+/// Counts an attempt, and each reason for a retry.
 pub(super) fn count(outcome: &Outcome) {
     metrics::write_attempt(match outcome {
         Outcome::Applied => "applied",

@@ -1,4 +1,4 @@
-//! Creating a message: patterns C (in a group) and D (to a receiver).
+//! Creates messages: patterns C (in a group) and D (to a receiver).
 
 use std::sync::Arc;
 
@@ -15,16 +15,17 @@ use crate::model::{
 };
 use crate::store::{Sent, SentKey};
 
-/// To whom a message goes.
+/// The destination of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Destination {
-    /// A group that the viewer takes part in.
+    /// A group in which the viewer is a participant.
     MessageGroup(MessageGroupId),
-    /// The user with this handle, in the group that the two have or get.
+    /// The user with this handle. The message is written to the group of the
+    /// two users, which is created if they have none.
     Receiver(String),
 }
 
-/// A message that a viewer wants to send.
+/// A message to be sent by a viewer.
 #[derive(Clone, Debug)]
 pub struct NewMessage {
     id: MessageId,
@@ -33,16 +34,17 @@ pub struct NewMessage {
     idempotency_key: Option<String>,
 }
 
-/// An idempotency key that is none.
+/// An idempotency key of invalid length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an idempotency key has 1 to 255 bytes; this one has {0}")]
 pub struct InvalidIdempotencyKey(usize);
 
 impl NewMessage {
-    /// The most bytes of an idempotency key.
+    /// Maximum length of an idempotency key in bytes.
     pub const LONGEST_KEY: usize = 255;
 
-    /// Puts a message together. `id` is the message's if it becomes one.
+    /// Creates a message. `id` is the uuid of the message if this request
+    /// creates it.
     pub fn new(
         id: MessageId,
         destination: Destination,
@@ -61,8 +63,8 @@ impl NewMessage {
         })
     }
 
-    /// Digest of the input as it was sent, by which a repetition is told from
-    /// another use of the key.
+    /// Returns the digest of the input as sent. It distinguishes a repeated
+    /// request from another use of the same idempotency key.
     fn digest(&self) -> String {
         let (kind, destination) = match &self.destination {
             Destination::MessageGroup(group) => ("messageGroupUuid", group.to_string()),
@@ -88,45 +90,47 @@ impl NewMessage {
     }
 }
 
-/// A message that is in the table, and its group as the viewer sees it since.
+/// A message that is in the table, and the updated group as the viewer sees it.
 #[derive(Clone, Debug)]
 pub struct CreatedMessage {
     /// The message.
     pub message: Message,
-    /// The group, with that message or a newer one as its last.
+    /// The group, with this message or a newer one as its last message.
     pub group: MessageGroup,
 }
 
 /// Why a message was not created.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum CreateMessageError {
-    /// There is no such group, or it is not the viewer's.
+    /// The group does not exist, or the viewer is not a participant.
     #[error("no such message group")]
     MessageGroupNotFound,
-    /// Nobody has the handle.
+    /// No user has this handle.
     #[error("no such receiver")]
     ReceiverNotFound,
     /// The receiver is the viewer.
     #[error("nobody can send messages to themselves")]
     CannotMessageYourself,
-    /// Anything that is not about the input.
+    /// Any error that does not concern the input.
     #[error(transparent)]
     Messaging(#[from] MessagingError),
 }
 
-/// Where a message goes.
+/// The group and the receiver of a message.
 struct Address {
     group: MessageGroupId,
     receiver: User,
-    /// The group's head, if that had to be read.
+    /// The group's head, if it had to be read.
     head: Option<Head>,
 }
 
 impl Messaging {
-    /// Creates a message, or finds the one that the idempotency key created.
+    /// Creates a message, or returns the message that the idempotency key
+    /// created.
     ///
-    /// Uncontended: no or one `GetItem` and one transaction. Answers by
-    /// `deadline`, and says then whether the message may still get there.
+    /// Without contention, this costs one transaction and at most one
+    /// `GetItem`. It returns by `deadline`; an error then states whether the
+    /// message may still be written.
     pub async fn create_message(
         &self,
         viewer: &Viewer,
@@ -176,7 +180,7 @@ impl Messaging {
         }
     }
 
-    /// Writes to a group, or to the one that its messages are kept in.
+    /// Writes to a group, or to the group that contains the pair's messages.
     pub(super) async fn write(
         &self,
         group: MessageGroupId,
@@ -201,7 +205,7 @@ impl Messaging {
         }
     }
 
-    /// The group of a destination, and who is at its other end.
+    /// Returns the group and the receiver of a destination.
     async fn address(
         &self,
         viewer: &Viewer,
@@ -230,8 +234,9 @@ impl Messaging {
         }
     }
 
-    /// A group of the viewer's, with the other participant: by the copy in the
-    /// viewer's row where Postgres does not know them, or does not answer.
+    /// Returns one of the viewer's groups with the other participant. If the
+    /// other participant is not found in Postgres, or Postgres is unavailable,
+    /// the copy in the viewer's row is used.
     async fn address_of(
         &self,
         viewer: &Viewer,
@@ -255,7 +260,8 @@ impl Messaging {
         }))
     }
 
-    /// What an idempotency key created, with its group as it is now.
+    /// Returns the message that an idempotency key created, with the current
+    /// state of its group.
     async fn sent_before(
         &self,
         viewer: &Viewer,
