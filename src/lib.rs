@@ -1,19 +1,18 @@
-//! Direct messages of the Cruddur app: a GraphQL API over DynamoDB and
-//! Postgres, behind Amazon Cognito.
+//! Direct messages of the Cruddur app: a GraphQL API over DynamoDB and Postgres, with sign-in by
+//! Amazon Cognito.
 //!
-//! A request passes through [`server`] → [`schema`] → [`messaging`] →
-//! [`store`], and each layer knows only the next; [`engine`] knows none of them:
+//! A request passes through [`server`] → [`schema`] → [`messaging`] → [`store`]. Each layer depends
+//! only on the next one, and [`engine`] depends on none of them:
 //!
-//! 1. [`server`] takes it from the network, has [`auth`] check its token, and
-//!    asks [`messaging`] for the viewer, the signed-in user.
-//! 2. [`engine`] parses, validates and executes it over the types of [`schema`],
-//!    whose objects wrap those of [`model`].
-//! 3. [`messaging`] holds the rules: who may see what, and how a message gets
-//!    into the table.
-//! 4. [`store`] is all that knows DynamoDB and Postgres.
+//! 1. [`server`] accepts the request, verifies its token with [`auth`], and gets the viewer, the
+//!    signed-in user, from [`messaging`].
+//! 2. [`engine`] parses, validates and executes it with the types of [`schema`], whose objects wrap
+//!    those of [`model`].
+//! 3. [`messaging`] contains the business rules: who can read what, and how messages are written to
+//!    the table.
+//! 4. [`store`] is the only module that accesses DynamoDB and Postgres.
 //!
-//! Start reading at [`messaging`]. The commands are in [`cli`], their settings
-//! in [`config`].
+//! Start reading at [`messaging`]. The commands are in [`cli`], and their settings in [`config`].
 
 pub mod auth;
 pub mod cli;

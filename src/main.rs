@@ -1,5 +1,5 @@
-//! The command line: correct the environment, parse, start logging, run the
-//! command, report failure.
+//! The program: normalizes the environment, parses the command line, starts logging, runs the
+//! command, and reports its failure.
 
 use std::process::ExitCode;
 

@@ -1,5 +1,5 @@
-//! Names that the original has for settings. Each counts where the setting's
-//! own name is not set.
+//! The original's environment variables for settings. Each applies only if the setting's own
+//! variable is not set.
 
 use std::env::var;
 
@@ -7,13 +7,13 @@ use super::{DEFAULT_DATABASE_URL, Entry, InvalidSetting, entries};
 use crate::server::Origin;
 
 const DATABASE: &str = "CONNECTION_URL";
-/// What its scripts use with `prod`.
+/// The variable that the original's scripts use with `prod`.
 const PRODUCTION_DATABASE: &str = "PROD_CONNECTION_URL";
-/// Whose pages may call its API.
+/// The variable of the origin that can call the original's API.
 const FRONT_END: &str = "FRONTEND_URL";
 
-/// The address of the database: what `DATABASE_URL` says, then the original's
-/// names, then the default.
+/// Returns the URL of the database: `DATABASE_URL`, else the original's variables, else the
+/// default.
 pub(super) fn database_url(given: Option<&str>, prod: bool) -> Result<String, InvalidSetting> {
     choose(
         given,
@@ -35,7 +35,8 @@ fn choose(
     match (original, production) {
         (_, Some(production)) if prod => Ok(production),
         (Some(original), _) => Ok(original),
-        // Not this machine's database, where production's is meant.
+        // If only the production database is configured, the default on this machine is not used in
+        // its place.
         (None, Some(_)) => Err(InvalidSetting::new(
             PRODUCTION_DATABASE,
             "it is read only with --prod: set DATABASE_URL (--database-url) to the database to use",
@@ -44,8 +45,8 @@ fn choose(
     }
 }
 
-/// The database that the environment names for use on this machine: the
-/// variable and the address.
+/// Returns the database that the environment names for use on this machine: the variable and the
+/// URL.
 #[must_use]
 pub fn database_url_of_environment() -> Option<(&'static str, String)> {
     ["DATABASE_URL", DATABASE]
@@ -53,7 +54,7 @@ pub fn database_url_of_environment() -> Option<(&'static str, String)> {
         .find_map(|name| Some((name, var(name).ok().filter(|url| !url.trim().is_empty())?)))
 }
 
-/// The origins that the original lets call.
+/// Returns the origins that can call the original's API.
 pub(super) fn origins() -> Result<Vec<Origin>, InvalidSetting> {
     let Ok(text) = var(FRONT_END) else {
         return Ok(Vec::new());

@@ -1,5 +1,5 @@
-//! Values of settings, as people write them: with blanks, and with empty
-//! places in a list.
+//! Parsers for the values of settings. They accept whitespace around values, and empty items in
+//! lists.
 
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use crate::http_url::{InvalidHttpUrl, parse_any_http_url};
 
-/// A setting that cannot work.
+/// A setting that is missing or invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidSetting(String);
@@ -17,7 +17,7 @@ impl InvalidSetting {
         Self(format!("{setting}: {why}"))
     }
 
-    /// A setting that is required.
+    /// Creates the error for a required setting that is missing.
     pub(super) fn missing(settings: &str) -> Self {
         Self(format!(
             "a required setting is missing or empty: {settings}"
@@ -25,8 +25,8 @@ impl InvalidSetting {
     }
 }
 
-/// One value of a list with commas. Blanks around it are no part of it, and
-/// nothing between two commas is no value.
+/// One item of a comma-separated list. Whitespace around it is ignored, and an empty item has no
+/// value.
 #[derive(Clone, Debug)]
 pub struct Entry<T>(Option<T>);
 
@@ -41,16 +41,16 @@ impl<T: FromStr> FromStr for Entry<T> {
     }
 }
 
-/// The values of a list.
+/// Returns the values of a list.
 pub(super) fn entries<T: Clone>(list: &[Entry<T>]) -> Vec<T> {
     list.iter().filter_map(|entry| entry.0.clone()).collect()
 }
 
-/// Id of an app client.
+/// Id of a Cognito app client.
 #[derive(Clone, Debug)]
 pub struct ClientId(pub String);
 
-/// A text that is no id of an app client.
+/// The text is not the id of an app client.
 #[derive(Debug, thiserror::Error)]
 #[error("it is not an app client id; several are separated by commas")]
 pub struct InvalidClientId;
@@ -68,7 +68,7 @@ impl FromStr for ClientId {
     }
 }
 
-/// Address of a key set. It may hold what the server of the keys asks for.
+/// URL of a key set (JWKS). It may contain credentials that the server of the keys requires.
 #[derive(Clone, Debug)]
 pub struct JwksUrl(pub String);
 
@@ -80,7 +80,7 @@ impl FromStr for JwksUrl {
     }
 }
 
-/// An address to listen on.
+/// Parses an address to listen on.
 pub(crate) fn socket_address(text: &str) -> Result<SocketAddr, String> {
     let address = text.trim().parse();
     address.map_err(|_| {
@@ -89,7 +89,7 @@ pub(crate) fn socket_address(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
-/// The name of a table, or its ARN.
+/// Parses the name of a table, or its ARN.
 pub(super) fn table_name(text: &str) -> Result<String, String> {
     let text = text.trim();
     let is_valid = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');

@@ -1,4 +1,4 @@
-//! Where the embedded services keep their data.
+//! The directory in which the embedded services store their data.
 
 use std::fs::{DirBuilder, File, TryLockError};
 use std::os::unix::fs::DirBuilderExt;
@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::DevError;
 
-/// A directory that is ours alone as long as this lives.
+/// A data directory, locked for this process until this is dropped.
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
@@ -17,11 +17,11 @@ pub struct DataDir {
 }
 
 impl DataDir {
-    /// A directory that stays. Made if it is not there; refused while another
-    /// process uses it.
+    /// Opens a persistent directory, and creates it if it does not exist. Fails if another process
+    /// uses it.
     pub fn open(path: &Path) -> Result<Self, DevError> {
         let shown = path.display();
-        // Searchable by all, so that PostgreSQL's user gets to its own folder.
+        // All users can traverse it, so that PostgreSQL's user can access its own folder.
         let made = DirBuilder::new().recursive(true).mode(0o711).create(path);
         made.map_err(DevError::io(format!(
             "the data directory {shown} cannot be made"
@@ -37,7 +37,7 @@ impl DataDir {
         })
     }
 
-    /// A directory that goes with this.
+    /// Creates a directory that is removed when this is dropped.
     pub fn temporary() -> Result<Self, DevError> {
         let temporary = tempfile::Builder::new().prefix("cruddur-").tempdir();
         let temporary = temporary.map_err(DevError::io("no temporary directory"))?;
@@ -48,20 +48,21 @@ impl DataDir {
         })
     }
 
-    /// The directory.
+    /// Returns the path of the directory.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Whether it goes when this goes.
+    /// Returns whether the directory is removed when this is dropped.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
         self.temporary.is_some()
     }
 }
 
-/// The lock is the system's: it goes with the process, however that ends.
+/// Locks the directory. The operating system releases the lock when the process ends for any
+/// reason.
 fn lock(path: &Path) -> Result<File, DevError> {
     let file = path.join("lock");
     let lock = File::create(&file).map_err(DevError::io(format!(

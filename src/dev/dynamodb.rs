@@ -1,4 +1,4 @@
-//! An embedded DynamoDB that speaks HTTP, so that the real SDK talks to it.
+//! An embedded DynamoDB with an HTTP interface, so that the AWS SDK can use it.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -12,9 +12,9 @@ use tokio::sync::oneshot;
 
 use super::{DevError, listen};
 
-/// How often expired items are deleted.
+/// Interval at which expired items are deleted.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
-/// How long it may take to stop.
+/// Timeout for stopping the server.
 const STOP_WITHIN: Duration = Duration::from_secs(2);
 
 /// A running DynamoDB. It stops when this is dropped.
@@ -27,8 +27,8 @@ pub struct DynamoDb {
 }
 
 impl DynamoDb {
-    /// Starts one on the loopback, in memory or in a file. It has a thread and
-    /// a runtime of its own, since it works on the runtime that serves it.
+    /// Starts a DynamoDB on the loopback address, in memory or in a file. It has its own thread and
+    /// runtime, because its calls block the runtime that serves it.
     pub fn start(file: Option<&Path>, port: u16) -> Result<Self, DevError> {
         let failed = |cause: String| DevError::DynamoDb(cause);
         let database = match file {
@@ -52,7 +52,7 @@ impl DynamoDb {
             .spawn(move || {
                 run(&runtime, listener, database, told_to_stop);
                 runtime.shutdown_timeout(STOP_WITHIN);
-                // Whoever waited may have given up.
+                // The receiver may have timed out and been dropped.
                 let _ = done.send(());
             })
             .map_err(|error| failed(error.to_string()))?;
@@ -64,7 +64,7 @@ impl DynamoDb {
         })
     }
 
-    /// Its address, for the SDK.
+    /// Returns its URL, for the SDK.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
@@ -105,7 +105,7 @@ impl Drop for DynamoDb {
         drop(self.stop.take());
         let stopped = self.stopped.recv_timeout(STOP_WITHIN).is_ok();
         if let Some(thread) = self.thread.take().filter(|_| stopped) {
-            // It has ended; a panic of its own was reported by it.
+            // The thread has ended. If it panicked, the panic was already reported.
             let _ = thread.join();
         }
     }

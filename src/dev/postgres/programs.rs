@@ -1,11 +1,11 @@
-//! Where PostgreSQL's programs are.
+//! Search for PostgreSQL's installed programs.
 
 use std::cmp::Reverse;
 use std::fs;
 use std::path::PathBuf;
 
-/// The folder with PostgreSQL's programs: the first on PATH, or else the
-/// newest in the places where systems put them.
+/// Returns the folder with PostgreSQL's programs: the first one on PATH, or else the newest in the
+/// locations where packages install them.
 pub(super) fn find_programs() -> Option<PathBuf> {
     let has_both =
         |folder: &PathBuf| folder.join("postgres").is_file() && folder.join("initdb").is_file();
@@ -19,7 +19,7 @@ pub(super) fn find_programs() -> Option<PathBuf> {
     })
 }
 
-/// Folders with one folder a version, and where the programs are in those.
+/// Folders that contain one folder per version, and the path of the programs in each of those.
 const PLACES: [(&str, &str); 5] = [
     ("/usr/lib/postgresql", "bin"),
     ("/usr", "bin"),
@@ -28,8 +28,8 @@ const PLACES: [(&str, &str); 5] = [
     ("/Applications/Postgres.app/Contents/Versions", "bin"),
 ];
 
-/// The folders below one of the [`PLACES`] that look like PostgreSQL's, newest
-/// version first.
+/// Returns the folders below one of the [`PLACES`] that look like PostgreSQL's, newest version
+/// first.
 fn versions(folder: &str, end: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let mut found: Vec<(u32, PathBuf)> = entries

@@ -1,4 +1,4 @@
-//! The user that PostgreSQL runs as: it refuses to run as root.
+//! The user that PostgreSQL runs as. PostgreSQL refuses to run as root.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -12,14 +12,14 @@ use nix::unistd::{Uid, User, geteuid};
 
 use crate::dev::DevError;
 
-/// As whom PostgreSQL runs.
+/// The user that PostgreSQL runs as.
 pub(super) enum RunAs {
-    /// As we do, who are not root.
+    /// The current user, who is not root.
     Ourselves,
-    /// As another user, since we are root.
+    /// Another user, because the current user is root.
     User(Unprivileged),
-    /// As ourselves under another number, since we are root of a user namespace
-    /// that has no other user.
+    /// The current user with another id, because the current user is root of a user namespace that
+    /// has no other user.
     Renumbered,
 }
 
@@ -31,7 +31,7 @@ pub(super) struct Unprivileged {
 }
 
 impl RunAs {
-    /// As root: `postgres`, or else `nobody`.
+    /// Returns the user to run as. For root this is `postgres`, or else `nobody`.
     pub fn find() -> Result<Self, DevError> {
         if geteuid() != Uid::from_raw(0) {
             return Ok(Self::Ourselves);
@@ -50,7 +50,7 @@ impl RunAs {
             gid: user.gid.as_raw(),
         };
         let is_mapped = |file: &str, id| {
-            // Systems without namespaces have every user.
+            // Systems without user namespaces have every user.
             fs::read_to_string(file).map_or(true, |map| is_mapped(&map, id))
         };
         if is_mapped("/proc/self/uid_map", user.uid) && is_mapped("/proc/self/gid_map", user.gid) {
@@ -60,7 +60,7 @@ impl RunAs {
         }
     }
 
-    /// The other user, if it is one.
+    /// Returns the other user, if there is one.
     pub fn user(&self) -> Option<&Unprivileged> {
         match self {
             Self::User(user) => Some(user),
@@ -68,7 +68,7 @@ impl RunAs {
         }
     }
 
-    /// A command that runs a program as that user.
+    /// Returns a command that runs a program as that user.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         match self {
             Self::Ourselves => Command::new(program),
@@ -87,8 +87,7 @@ impl RunAs {
         }
     }
 
-    /// The folder on the way to a path that the other user cannot enter, if there
-    /// is one.
+    /// Returns the folder on the way to a path that the other user cannot enter, if there is one.
     pub fn closed_folder(&self, path: &Path) -> io::Result<Option<PathBuf>> {
         let Some(user) = self.user() else {
             return Ok(None);
@@ -103,8 +102,8 @@ impl RunAs {
     }
 }
 
-/// Whether a map of `user_namespaces(7)` has an id: lines of first id inside,
-/// first id outside, and count.
+/// Returns whether a map of `user_namespaces(7)` contains an id. Each line has the first id inside,
+/// the first id outside, and the count.
 fn is_mapped(map: &str, id: u32) -> bool {
     map.lines().any(|line| {
         let mut numbers = line.split_whitespace().map(str::parse::<u64>);

@@ -43,8 +43,7 @@ pub(super) struct Conversation {
     crowd: Crowd,
     authorization: Option<HeaderValue>,
     stage: Stage,
-    /// The timeout that closes the WebSocket next: that of `connection_init`, or the expiry of the
-    /// token.
+    /// Resolves at the next time limit: the timeout of `connection_init`, or the end of the token.
     due: BoxFuture<'static, Close>,
     operations: Operations,
     outgoing: mpsc::Sender<Outgoing>,
