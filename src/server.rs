@@ -88,7 +88,7 @@ pub struct Bounds {
     /// Maximum number of bytes of responses that are being produced or that clients have not read
     /// yet.
     pub unread_bytes: usize,
-    /// Maximum number of open connections, including WebSockets; others are rejected.
+    /// Maximum number of open connections, including those of WebSocket; others are rejected.
     pub connections: usize,
     /// Timeout for receiving the head of a request.
     pub head_within: Duration,
@@ -104,7 +104,7 @@ pub struct Bounds {
     pub ping_every: Duration,
     /// Maximum number of subscriptions of one WebSocket.
     pub subscriptions: usize,
-    /// Maximum number of WebSockets of one user; others are rejected.
+    /// Maximum number of WebSocket connections of one user; others are rejected.
     pub sockets_per_user: usize,
 }
 

@@ -1,4 +1,4 @@
-//! GraphQL over server-sent events, for clients that cannot use WebSockets: the distinct
+//! GraphQL over server-sent events, for clients that cannot use a WebSocket: the distinct
 //! connections mode of <https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md>.
 
 use std::convert::Infallible;

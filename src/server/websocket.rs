@@ -33,7 +33,7 @@ use socket::{Opened, live};
 /// The WebSocket subprotocol.
 const SUBPROTOCOL: &str = "graphql-transport-ws";
 /// Size of a WebSocket's read buffer in bytes. It is small because most client messages are small,
-/// and most WebSockets are idle.
+/// and most connections are idle.
 const READ_BUFFER: usize = 4 * 1024;
 /// Maximum size of a message that is read, as a multiple of the maximum size of a body. A message
 /// that is larger than a body ends its operation; only a message larger than this multiple closes

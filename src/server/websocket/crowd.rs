@@ -1,4 +1,4 @@
-//! The limit on WebSockets and event streams per user.
+//! The limit on WebSocket connections and event streams per user.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
