@@ -9,7 +9,7 @@ const config: CodegenConfig = {
   generates: {
     "src/generated/": {
       preset: "client",
-      // As Apollo Client and urql add it, so that the documents are those that are sent.
+      // Apollo Client and urql add `__typename` before they send a document, so the generated documents contain it too.
       documentTransforms: [addTypenameSelectionDocumentTransform],
       presetConfig: {
         fragmentMasking: false,

@@ -12,7 +12,7 @@ from gql.transport.requests import RequestsHTTPTransport
 
 def client_of(url: str, token: str) -> Client:
     headers = {"Authorization": f"Bearer {token}"}
-    # Documents are validated before they are sent, against the server's own schema.
+    # The client validates documents against the server's schema before it sends them.
     return Client(transport=RequestsHTTPTransport(url, headers=headers), fetch_schema_from_transport=True)
 
 

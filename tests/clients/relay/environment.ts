@@ -6,9 +6,9 @@ import { liveClient, type Token } from "../src/live";
 export interface Options {
   url: string;
   token: Token;
-  // By id, where the server has the manifest of relay-compiler as its trusted documents.
+  // Sends document IDs, for a server that has relay-compiler's manifest as its trusted documents.
   trusted?: boolean;
-  // Asks again for what is shown, with `fetchQuery`.
+  // Refetches the displayed data with `fetchQuery`.
   reread?: (subscription: string) => void;
 }
 
@@ -22,7 +22,7 @@ export function environmentOf({ url, token, trusted = false, reread = () => {} }
   const fetchFunction: FetchFunction = async ({ id, text }, variables) => {
     const body = JSON.stringify(trusted ? { documentId: id, variables } : { query: text, variables });
     let response = await ask(body, false);
-    // A token that is refused is renewed and the request sent again, once.
+    // If the server rejects the token, gets a new token and retries the request once.
     if (response.status === 401) response = await ask(body, true);
     return response.json();
   };
@@ -34,7 +34,7 @@ export function environmentOf({ url, token, trusted = false, reread = () => {} }
         { ...document, operationName: name, variables },
         {
           next: (result) => sink.next(result as GraphQLResponse),
-          // The end of a socket is no error of JavaScript's.
+          // The cause can be a close event, which is not an `Error`.
           error: (cause) => sink.error(cause instanceof Error ? cause : new Error("the subscription has ended", { cause })),
           complete: sink.complete,
         },

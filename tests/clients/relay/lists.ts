@@ -3,7 +3,8 @@ import { ConnectionHandler, type RecordProxy, type RecordSourceProxy } from "rel
 
 const text = (edge: RecordProxy, field: string) => String(edge.getLinkedRecord("node")?.getValue(field));
 
-// Moves the group to the top, or below those that are newer. `@prependEdge` leaves it where it is if it is there.
+// Moves the group to the top of the list, or below newer groups. `@prependEdge` does not move a group that is already
+// in the list.
 export function placeGroup(store: RecordSourceProxy, created?: RecordProxy | null) {
   const edge = created?.getLinkedRecord("messageGroupEdge");
   const group = edge?.getLinkedRecord("node");
@@ -21,8 +22,8 @@ export function placeGroup(store: RecordSourceProxy, created?: RecordProxy | nul
   }
 }
 
-// Puts the message at the end of its group, or above those that are newer, once, if the group is shown. A message
-// that is dated ahead of the clock was there before.
+// If the group is displayed, adds the message at its end, or before newer messages, unless the message is already
+// there. An existing message whose `createdAt` is in the future precedes the new message.
 export function placeMessage(store: RecordSourceProxy, created?: RecordProxy | null) {
   const edge = created?.getLinkedRecord("messageEdge");
   const message = edge?.getLinkedRecord("node");

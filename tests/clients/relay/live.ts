@@ -5,7 +5,8 @@ import { messageCreatedSubscription, messageGroupUpdatedSubscription } from "./o
 import type { operationsMessageCreatedSubscription } from "./__generated__/operationsMessageCreatedSubscription.graphql";
 import type { operationsMessageGroupUpdatedSubscription } from "./__generated__/operationsMessageGroupUpdatedSubscription.graphql";
 
-// For as long as somebody is signed in. An error is the end of it: sign in again.
+// Call this when a user signs in and the returned function when the user signs out. After `onError`, the user has to
+// sign in again.
 export function listen(environment: Environment, onError: (error: Error) => void) {
   const messages = requestSubscription<operationsMessageCreatedSubscription>(environment, {
     subscription: messageCreatedSubscription,
@@ -20,7 +21,7 @@ export function listen(environment: Environment, onError: (error: Error) => void
   const groups = requestSubscription<operationsMessageGroupUpdatedSubscription>(environment, {
     subscription: messageGroupUpdatedSubscription,
     variables: {},
-    // The group itself is in the store by then, with what is unread in it.
+    // Relay has already updated the group and its `unreadCount` in the store.
     updater(store, data) {
       store.getRoot().setValue(data?.messageGroupUpdated.unreadMessageGroupCount, "unreadMessageGroupCount");
     },

@@ -3,7 +3,7 @@ import { commitMutation, type Environment } from "relay-runtime";
 import { markReadMutation } from "./operations";
 import type { operationsMarkReadMutation } from "./__generated__/operationsMarkReadMutation.graphql";
 
-// Up to the newest message in view, when the window has the focus.
+// Call this with the newest visible message while the window has the focus.
 export const markRead = (environment: Environment, messageGroupUuid: string, upTo: string) =>
   new Promise<void>((resolve, reject) => {
     commitMutation<operationsMarkReadMutation>(environment, {

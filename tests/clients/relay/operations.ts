@@ -41,7 +41,7 @@ export const groupQuery = graphql`
   }
 `;
 
-// Scrolls back: its refetch is of the group, by `node(id:)`.
+// Loads older messages: the pagination query fetches the group by `node(id:)`.
 export const messagesFragment = graphql`
   fragment operations_messages on MessageGroup
   @refetchable(queryName: "operationsMessagesPaginationQuery")

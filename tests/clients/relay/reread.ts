@@ -2,9 +2,9 @@
 import { fetchQuery, type Environment } from "relay-runtime";
 import { groupQuery, groupsQuery, unreadQuery } from "./operations";
 
-// What a subscription cannot know: all that is shown, or only what changes without a message. Of lists it is the newest
-// page, which takes the place of all that were shown, since it is asked for without a cursor: what lies behind it comes
-// back by scrolling.
+// Refetches the data that may have changed before the subscription started: for `messageCreated` all displayed data,
+// otherwise only the data that changes without a new message. Of each list it fetches the newest page without a cursor.
+// That page replaces all displayed pages; scrolling loads the older pages again.
 export function readAgain(environment: Environment, subscription: string, shownGroup?: string) {
   const again = [fetchQuery(environment, groupsQuery, { first: 1 }), fetchQuery(environment, unreadQuery, {})];
   if (subscription === "operationsMessageCreatedSubscription" && shownGroup) {

@@ -8,7 +8,7 @@ import type {
   operationsCreateMessageMutation$data,
 } from "./__generated__/operationsCreateMessageMutation.graphql";
 
-// `@appendEdge` puts the message at the end of `messages`, once, however often one is told of it.
+// `@appendEdge` appends the message to `messages`, and does nothing if the message is already there.
 export const send = (environment: Environment, input: CreateMessageInput, messages: string[]) =>
   new Promise<operationsCreateMessageMutation$data>((resolve, reject) => {
     commitMutation<operationsCreateMessageMutation>(environment, {

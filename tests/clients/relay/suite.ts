@@ -55,7 +55,7 @@ async function served(uuid: string) {
 }
 
 // docs: relay-page-info
-// relay-compiler selects it for the hooks, and leaves it out of the types.
+// relay-compiler selects `pageInfo` for the hooks, but omits it from the generated types.
 const pageInfoOf = (connection: unknown) =>
   (connection as { pageInfo: { startCursor: string; endCursor: string; hasPreviousPage: boolean; hasNextPage: boolean } }).pageInfo;
 // docs: end

@@ -24,7 +24,7 @@ export function clientOf(url: string, token: Token, ...before: ApolloLink[]) {
   const signed = new SetContextLink(async ({ headers, forceRefresh = false }) => ({
     headers: { ...headers, authorization: `Bearer ${await token({ forceRefresh })}` },
   }));
-  // A token that is refused is renewed and the request sent again, once.
+  // If the server rejects the token, gets a new token and retries the request once.
   const renewed = new ErrorLink(({ error, operation, forward }) => {
     const isRefused = CombinedGraphQLErrors.is(error) && error.errors[0]?.extensions?.code === "UNAUTHENTICATED";
     if (!isRefused || operation.getContext().forceRefresh) return;
@@ -32,23 +32,24 @@ export function clientOf(url: string, token: Token, ...before: ApolloLink[]) {
     return forward(operation);
   });
   const http = ApolloLink.from([renewed, signed, new HttpLink({ uri: url })]);
-  // Subscriptions go over the socket, which is there while there are any.
+  // Subscriptions use the WebSocket, which is open while there is at least one subscription.
   const socket = new GraphQLWsLink(liveClient({ url, token, reread }));
   const isLive = ({ operationType }: ApolloLink.Operation) => operationType === OperationTypeNode.SUBSCRIPTION;
   const client = new ApolloClient({
     link: ApolloLink.from([...before, ApolloLink.split(isLive, socket, http)]),
     cache: new InMemoryCache({
-      // Without these `... on Problem` would match nothing.
+      // Without `possibleTypes`, `... on Problem` would match no type.
       possibleTypes: possibleTypes.possibleTypes,
-      // Objects are kept under their `id`, the same wherever they appear.
+      // The cache stores each object by its `id`, which is the same in all responses.
       typePolicies: {
         Query: { fields: { messageGroups: relayStylePagination() } },
         MessageGroup: { fields: { messages: relayStylePagination() } },
       },
     }),
   });
-  // What a subscription cannot know: all that is shown, or only what changes without a message. Of lists it is the newest
-  // page, which takes the place of all that were shown: what lies behind it comes back by scrolling.
+  // Refetches the data that may have changed before the subscription started: for `MessageCreated` all displayed data,
+  // otherwise only the data that changes without a new message. Of each list it fetches the newest page, which replaces
+  // all displayed pages; scrolling loads the older pages again.
   function reread(subscription: string) {
     const unread = ["MessageGroups", "UnreadMessageGroupCount"];
     void client.refetchQueries({ include: subscription === "MessageCreated" ? "active" : unread });
@@ -68,12 +69,12 @@ interface Connection {
   edges: Edge[];
 }
 
-// Puts what was sent into the lists that are shown: pass it as `update` of the mutation.
+// Adds the sent message to the cached lists: pass this function as `update` of the mutation.
 export function addCreatedMessage(cache: ApolloCache, { data }: { data?: CreateMessageMutation | null }) {
   if (data?.createMessage.__typename === "CreateMessageSuccess") addMessage(cache, data.createMessage);
 }
 
-// Puts a message where it belongs in the lists that are shown, once, however often one is told of it.
+// Adds a message to the cached lists in the correct order, unless the message is already there.
 export function addMessage(
   cache: ApolloCache,
   { messageEdge, messageGroupEdge }: Pick<MessageCreatedSubscription["messageCreated"], "messageEdge" | "messageGroupEdge">,
@@ -83,7 +84,7 @@ export function addMessage(
   if (!message || !group) return;
   cache.modify<{ messageGroups: Connection }>({
     fields: {
-      // The group moves to the top, or below those that are newer. Its cursor has changed with the message.
+      // Moves the group to the top, or below newer groups. The message has changed the group's cursor.
       messageGroups(groups, { readField }) {
         const edges = (groups as Connection).edges.filter(({ node }) => node.__ref !== group);
         const isOlder = ({ node }: Edge) => (readField<string>("lastMessageAt", node) ?? "") < messageGroupEdge.node.lastMessageAt;
@@ -96,7 +97,8 @@ export function addMessage(
   cache.modify<{ messages: Connection }>({
     id: group,
     fields: {
-      // The message goes to the end, or above those that are newer. One that is dated ahead of the clock was there before.
+      // Adds the message at the end, or before newer messages. An existing message whose `createdAt` is in the future
+      // precedes the new message.
       messages(messages, { readField }) {
         const { edges } = messages as Connection;
         if (edges.some(({ node }) => node.__ref === message)) return messages;
@@ -113,13 +115,14 @@ export function addMessage(
 }
 // docs: end
 // docs: apollo-live
-// For as long as somebody is signed in. An `error` is the end of it: sign in again.
+// Call this when a user signs in and the returned function when the user signs out. After `onEnd`, the user has to sign
+// in again.
 export function listen(client: ApolloClient, onEnd: (error: unknown) => void) {
   const messages = client.subscribe({ query: MessageCreated }).subscribe(({ data, error }) => {
     if (error) onEnd(error);
     if (data) addMessage(client.cache, data.messageCreated);
   });
-  // The group itself is in the cache by then, with what is unread in it.
+  // Apollo Client has already updated the group and its `unreadCount` in the cache.
   const groups = client.subscribe({ query: MessageGroupUpdated }).subscribe(({ data, error }) => {
     if (error) onEnd(error);
     if (data) showUnread(client.cache, data.messageGroupUpdated);
@@ -130,13 +133,13 @@ export function listen(client: ApolloClient, onEnd: (error: unknown) => void) {
   };
 }
 
-// In how many groups there is something unread, told by an update or by what came of a mark.
+// Writes the number of groups with unread messages to the cache, from an event or from the result of a mutation.
 export function showUnread(cache: ApolloCache, { unreadMessageGroupCount }: { unreadMessageGroupCount: number }) {
   cache.writeQuery({ query: UnreadMessageGroupCount, data: { __typename: "Query", unreadMessageGroupCount } });
 }
 // docs: end
 // docs: apollo-ids
-// With `--trusted-documents`: the ids that graphql-codegen has put into the documents.
+// With `--trusted-documents`: sends the IDs that graphql-codegen has written into the documents.
 const byIds = () =>
   new PersistedQueryLink({ generateHash: (document) => (document as unknown as { __meta__: { hash: string } }).__meta__.hash });
 // docs: end
@@ -148,7 +151,7 @@ async function sha256(text: string) {
   return Array.from(hash, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-// Automatic persisted queries: the hash alone, once the server knows the document.
+// Automatic persisted queries: sends only the hash once the server has the document.
 const byHashes = () => new PersistedQueryLink({ sha256 });
 // docs: end
 import { expiredSession, newKey, places, signedIn, step, trusted, until } from "./harness.js";
@@ -163,7 +166,7 @@ const first = 1;
 
 // docs: apollo-groups
 const groups = luu.watchQuery({ query: MessageGroups, variables: { first } });
-// The next page, when the end of the list comes into view.
+// Call this when the end of the list becomes visible: loads the next page.
 async function moreGroups() {
   const { data, dataState } = groups.getCurrentResult();
   if (dataState !== "complete" || !data.messageGroups.pageInfo.hasNextPage) return;
@@ -190,7 +193,7 @@ assert.ok(uuid);
 
 // docs: apollo-group
 const group = luu.watchQuery({ query: MessageGroup, variables: { uuid, last: 2 } });
-// The page before, when the top of the window is reached.
+// Call this when the user scrolls to the top: loads the previous page.
 async function olderMessages() {
   const { data, dataState } = group.getCurrentResult();
   const pageInfo = dataState === "complete" && data.messageGroup?.messages.pageInfo;
@@ -296,7 +299,7 @@ await step("marks as read, here and on another device", async () => {
   const before = 1;
   await until(() => ofMirabel()?.unreadCount === 1 && unreadGroups() === before);
   // docs: apollo-mark
-  // The newest message in view, when the window has the focus.
+  // Call this with the newest visible message while the window has the focus.
   async function markRead(messageGroupUuid: string, upTo: string) {
     await luu.mutate({
       mutation: MarkMessageGroupRead,

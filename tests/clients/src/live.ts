@@ -2,31 +2,32 @@
 // docs: live
 import { createClient, type Client, type FormattedExecutionResult, type Sink, type SubscribePayload } from "graphql-ws";
 
-// Gives an access token that is still good; with `forceRefresh` a new one, since the server has refused the last. With
+// Returns a valid access token; with `forceRefresh` a new one, because the server has rejected the previous token. With
 // Amplify: `async (options) => String((await fetchAuthSession(options)).tokens?.accessToken)`.
 export type Token = (options?: { forceRefresh: boolean }) => Promise<string>;
 
 export interface LiveOptions {
   url: string;
-  // Asked for with every connection.
+  // Called for each new connection.
   token: Token;
-  // Reads again what a page shows: a subscription of this name has begun, and cannot know what happened before.
+  // Refetches the displayed data, because a subscription with this name has started and does not report earlier events.
   reread: (operationName: string) => void;
   pingEvery?: number;
 }
 
-// Of one root field: what a subscription tells.
+// The root field's value in an event of a subscription.
 interface Event {
   cursor?: string;
   version?: number;
   messageGroup?: { id: string };
 }
 
-// After these, coming back would end the same way.
+// Close codes after which a retry would fail in the same way.
 const FINAL = [4400, 4406, 4409, 4429];
-// The token has expired; it, or its user, is not good. A new token may be, so that is tried once.
+// Close codes for an expired token (4401) and for an invalid token or an unknown user (4403): retried with a new token,
+// but after 4403 only once.
 const REFUSED = [4401, 4403];
-// Nothing tells when a subscription has begun, but by then it has.
+// The protocol does not report when a subscription has started; after this many milliseconds it has.
 const BEGUN = 1000;
 
 export function liveClient({ url, token, reread, pingEvery = 10_000 }: LiveOptions): Client {
@@ -35,12 +36,12 @@ export function liveClient({ url, token, reread, pingEvery = 10_000 }: LiveOptio
   const client = createClient({
     url: url.replace(/^http/, "ws"),
     connectionParams: async () => ({ Authorization: `Bearer ${await token({ forceRefresh })}` }),
-    // It would ask for the same again, from the same cursor: `subscribe` below comes back instead.
+    // graphql-ws would resubscribe from the initial cursor, so `subscribe` below retries instead.
     retryAttempts: 0,
     keepAlive: pingEvery,
   });
 
-  // A connection that is dead without a word is noticed by the pong that does not come.
+  // Detects a dead connection by the missing pong.
   let dead: ReturnType<typeof setTimeout>;
   client.on("ping", (received) => {
     if (!received) dead = setTimeout(() => client.terminate(), pingEvery / 2);
@@ -49,7 +50,7 @@ export function liveClient({ url, token, reread, pingEvery = 10_000 }: LiveOptio
     if (received) clearTimeout(dead);
   });
 
-  // All come back at once when a server stops, so each waits for a time of its own.
+  // When a server stops, all its clients reconnect, so each waits for a random time.
   let failures = 0;
   client.on("connected", () => {
     failures = 0;
@@ -82,7 +83,7 @@ export function liveClient({ url, token, reread, pingEvery = 10_000 }: LiveOptio
         end();
         waiting = setTimeout(begin, wait);
       };
-      // Whether these errors end it only for now.
+      // Returns true and schedules a retry if the errors are temporary.
       const isForNow = (errors: FormattedExecutionResult["errors"]) => {
         const { code, retryAfterMs } = (errors?.[0]?.extensions ?? {}) as { code?: string; retryAfterMs?: number };
         if (code === "RESYNC") after = undefined;
@@ -99,7 +100,7 @@ export function liveClient({ url, token, reread, pingEvery = 10_000 }: LiveOptio
             const event = Object.values(result.data ?? {})[0] as Event | undefined;
             if (event?.cursor) after = event.cursor;
             if (event?.version && event.messageGroup) {
-              // Of two states of a group the one with the larger version is the newer.
+              // Ignores a state that is not newer than the group's previous state.
               const { id } = event.messageGroup;
               if (event.version <= (versions.get(id) ?? 0)) return;
               versions.set(id, event.version);
@@ -109,7 +110,7 @@ export function liveClient({ url, token, reread, pingEvery = 10_000 }: LiveOptio
           error(cause) {
             if (over || (Array.isArray(cause) && isForNow(cause))) return;
             const { code } = cause as { code?: number };
-            // Of a failure to connect browsers say nothing but that it is one.
+            // Browsers do not report why a connection failed, so a failure without a final close code is retried.
             if (!Array.isArray(cause) && !FINAL.includes(code ?? 0) && !signedOut) return comeBack(delay());
             end();
             sink.error(cause);

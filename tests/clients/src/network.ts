@@ -3,7 +3,7 @@ import { connect, createServer, type AddressInfo, type Socket } from "node:net";
 // docs: websocket
 import { WebSocket } from "ws";
 
-// Browsers, and Node.js from 22 on, have one of their own.
+// Browsers and Node.js 22 or later have a built-in `WebSocket`.
 (globalThis as { WebSocket?: unknown }).WebSocket ??= WebSocket;
 // docs: end
 

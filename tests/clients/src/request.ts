@@ -66,7 +66,7 @@ await step("is refused with a type, and fails with a code", async () => {
       assert.equal(createMessage.length - createMessage.maxLength, 1);
       break;
     default:
-      // Every other refusal, those that are not there yet too, is a Problem.
+      // Every other rejection type, including types that are added later, implements Problem.
       assert.fail(createMessage.message);
   }
   // docs: end

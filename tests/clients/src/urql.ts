@@ -24,18 +24,18 @@ import {
   UnreadMessageGroupCount,
 } from "./operations.js";
 
-// `reread` asks again for the newest page of what is shown, with `requestPolicy: "network-only"`.
+// `reread` refetches the newest page of the displayed lists with `requestPolicy: "network-only"`.
 export function clientOf(url: string, token: Token, reread: (subscription: string) => void = () => {}) {
   const socket = liveClient({ url, token, reread });
   return new Client({
     url,
     exchanges: [
       cacheExchange({
-        // With the schema `... on Problem` matches what it should.
+        // With the schema, `... on Problem` matches the types that implement it.
         schema: introspection as CacheExchangeOpts["schema"],
         resolvers: {
           Query: { messageGroups: withoutGaps(relayPagination(), "after", "endCursor") },
-          // Older pages go before the newer ones.
+          // Older pages are placed before newer pages.
           MessageGroup: { messages: withoutGaps(relayPagination({ mergeMode: "outwards" }), "before", "startCursor") },
         },
         updates: {
@@ -48,12 +48,12 @@ export function clientOf(url: string, token: Token, reread: (subscription: strin
           },
           Subscription: {
             messageCreated: (result, _args, cache) => addMessage((result as MessageCreatedSubscription).messageCreated, cache),
-            // The group itself is in the cache by then, with what is unread in it.
+            // The cache has already updated the group and its `unreadCount`.
             messageGroupUpdated: (result, _args, cache) => showUnread((result as MessageGroupUpdatedSubscription).messageGroupUpdated, cache),
           },
         },
       }),
-      // A token that is refused is renewed and the request sent again, once.
+      // If the server rejects the token, gets a new token and retries the request once.
       authExchange(async ({ appendHeaders }) => {
         let current = await token();
         return {
@@ -65,7 +65,7 @@ export function clientOf(url: string, token: Token, reread: (subscription: strin
         };
       }),
       fetchExchange,
-      // Subscriptions go over the socket, which is there while there are any.
+      // Subscriptions use the WebSocket, which is open while there is at least one subscription.
       subscriptionExchange({
         forwardSubscription: ({ query = "", variables, operationName }) => ({
           subscribe: (sink) => ({ unsubscribe: socket.subscribe({ query, variables, operationName }, sink) }),
@@ -76,8 +76,8 @@ export function clientOf(url: string, token: Token, reread: (subscription: strin
 }
 // docs: end
 // docs: urql-pages
-// `relayPagination` joins all pages that it knows. When the newest is read again, there may be a gap between it and those
-// that were asked for behind what it was: they are left out until one has scrolled back to them.
+// `relayPagination` joins all cached pages. After a refetch of the newest page, there can be a gap between that page
+// and the older cached pages. This resolver omits the pages behind the gap until scrolling has closed it.
 function withoutGaps(join: Resolver, asked: "after" | "before", end: "endCursor" | "startCursor"): Resolver {
   return (parent, args, cache, info) => {
     const pages = cache.inspectFields(info.parentKey).filter(({ fieldName }) => fieldName === info.fieldName);
@@ -85,7 +85,8 @@ function withoutGaps(join: Resolver, asked: "after" | "before", end: "endCursor"
       const page = cache.resolve(info.parentKey, fieldKey) as string | undefined;
       return cache.resolve(cache.resolve(page, "pageInfo") as string | undefined, end);
     };
-    // Of newest pages of other sizes, which another part of the app may show, each is as old as its own last answer.
+    // Other parts of the app can have cached newest pages of other sizes, which may be out of date: they are used only
+    // if there is no page of this size.
     const size = (page: Variables | null) => page?.first ?? page?.last;
     const newest = pages.filter((page) => !page.arguments?.[asked]);
     const own = newest.filter((page) => size(page.arguments) === size(args));
@@ -101,18 +102,18 @@ function withoutGaps(join: Resolver, asked: "after" | "before", end: "endCursor"
 }
 // docs: end
 // docs: urql-send
-// Puts what was sent into the lists that are shown.
+// Adds the sent message to the cached lists.
 function addCreatedMessage({ createMessage: created }: CreateMessageMutation, cache: Cache) {
   if (created.__typename === "CreateMessageSuccess") addMessage(created, cache);
 }
 
-// Puts a message where it belongs in the lists that are shown, once, however often one is told of it.
+// Adds a message to the cached lists in the correct order, unless the message is already there.
 function addMessage(
   { messageEdge, messageGroupEdge }: Pick<MessageCreatedSubscription["messageCreated"], "messageEdge" | "messageGroupEdge">,
   cache: Cache,
 ) {
   const { id, uuid, lastMessageAt } = messageGroupEdge.node;
-  // The group moves to the top, or below those that are newer.
+  // Moves the group to the top, or below newer groups.
   for (const { fieldName, arguments: page } of cache.inspectFields("Query")) {
     if (fieldName !== "messageGroups" || page?.after) continue;
     cache.updateQuery({ query: MessageGroups, variables: { ...page } }, (data) => {
@@ -123,7 +124,8 @@ function addMessage(
       return { ...data, messageGroups: { ...data.messageGroups, edges } };
     });
   }
-  // The message goes to the end, or above those that are newer. One that is dated ahead of the clock was there before.
+  // Adds the message at the end, or before newer messages. An existing message whose `createdAt` is in the future
+  // precedes the new message.
   const group = cache.keyOfEntity({ __typename: "MessageGroup", id });
   for (const { fieldName, arguments: page } of group ? cache.inspectFields(group) : []) {
     if (fieldName !== "messages" || page?.before) continue;
@@ -140,13 +142,14 @@ function addMessage(
   }
 }
 
-// In how many groups there is something unread.
+// Writes the number of groups with unread messages to the cache.
 function showUnread({ unreadMessageGroupCount }: { unreadMessageGroupCount: number }, cache: Cache) {
   cache.updateQuery({ query: UnreadMessageGroupCount }, () => ({ __typename: "Query" as const, unreadMessageGroupCount }));
 }
 // docs: end
 // docs: urql-live
-// For as long as somebody is signed in. An `error` is the end of it: sign in again.
+// Call this when a user signs in and the returned function when the user signs out. After `onEnd`, the user has to sign
+// in again.
 export function listen(client: Client, onEnd: (error: unknown) => void) {
   const messages = client.subscription(MessageCreated, {}).subscribe(({ error }) => error && onEnd(error));
   const groups = client.subscription(MessageGroupUpdated, {}).subscribe(({ error }) => error && onEnd(error));
@@ -170,7 +173,7 @@ const unamused = clientOf(places.graphql, signedIn("unamused"));
 // docs: urql-groups
 import type { ResultOf, VariablesOf } from "@graphql-typed-document-node/core";
 
-// As with useQuery: the page that comes into view is asked for, and what is shown is all pages so far.
+// As with useQuery: fetches the page that becomes visible; the result contains all pages that were fetched so far.
 let groups: ResultOf<typeof MessageGroups>["messageGroups"] | undefined;
 function showGroups(variables: VariablesOf<typeof MessageGroups>) {
   return luu.query(MessageGroups, variables).subscribe(({ data }) => {
@@ -204,8 +207,9 @@ function showGroup(variables: VariablesOf<typeof MessageGroup>) {
 const shownMessages = () => group?.messages.edges.map(({ node }) => node.body) ?? [];
 
 // docs: urql-reread
-// What a subscription cannot know: all that is shown, or only what changes without a message. Of lists it is the newest
-// page, without a cursor; what lies behind it comes back by scrolling.
+// Refetches the data that may have changed before the subscription started: for `MessageCreated` all displayed data,
+// otherwise only the data that changes without a new message. Of each list it fetches the newest page without a cursor;
+// scrolling loads the older pages again.
 function reread(subscription: string) {
   const anew = { requestPolicy: "network-only" } as const;
   void luu.query(MessageGroups, { first: 1 }, anew).toPromise();
@@ -306,7 +310,7 @@ await step("marks as read, here and on another device", async () => {
   const before = 1;
   await until(() => group?.unreadCount === 1 && unreadGroups() === before);
   // docs: urql-mark
-  // The newest message in view, when the window has the focus.
+  // Call this with the newest visible message while the window has the focus.
   const markRead = (client: Client, messageGroupUuid: string, upTo: string) =>
     client.mutation(MarkMessageGroupRead, { input: { messageGroupUuid, upTo } }).toPromise();
   // docs: end
