@@ -1,11 +1,13 @@
-//! Holes in what a `Query` shows, which is only read-committed against
-//! transactions.
+//! Detection of missing messages in the result of a `Query`, which is only
+//! read-committed with respect to transactions.
 
 use crate::model::{End, Message, PageRequest, Place};
 
-/// Whether a number is missing: between two neighbours, beside a place at which
-/// the page begins or ends, or in front of the first. The original's messages
-/// have no numbers and stand in front of all that have.
+/// Returns whether a sequence number is missing: between two messages, next to
+/// the cursor at which the page begins or ends, or before the first message.
+///
+/// The original's messages have no numbers and precede all messages that have
+/// one.
 pub(super) fn has_hole(request: &PageRequest, messages: &[Message]) -> bool {
     let oldest = request.after.as_ref().map_or(Some(0), known_number);
     let newest = request.before.as_ref().and_then(known_number);
@@ -22,7 +24,9 @@ pub(super) fn has_hole(request: &PageRequest, messages: &[Message]) -> bool {
     numbers.windows(2).any(|pair| pair[0].abs_diff(pair[1]) > 1)
 }
 
-/// A place without a number may be a time, at which any message can stand.
+/// Returns the sequence number of a position.
+///
+/// A position without a number may be a time, at which any message can be.
 fn known_number(place: &Place) -> Option<u64> {
     (place.seq != 0).then_some(place.seq)
 }

@@ -1,8 +1,9 @@
-//! The items of the table: every key string, and stored shape ⇄ model.
+//! The items of the table: all key strings, and the conversion between stored
+//! items and model types.
 //!
 //! Messages and group rows keep the original's attributes, byte for byte.
-//! Heads, aliases, sents and the marker never carry `message_group_uuid`: they
-//! would be in the index.
+//! Heads, aliases, idempotency records and the marker never have the attribute
+//! `message_group_uuid`, because they would then be in the index.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -21,8 +22,10 @@ use crate::model::{
 
 pub(super) type Item = HashMap<String, AttributeValue>;
 
-/// Key of the item that says that each row's group has a head, and that each
-/// pair's uuid leads to their group. It has no other attributes.
+/// Key of the marker item.
+///
+/// The marker means that the group of every row has a head, and that the uuid
+/// of every pair leads to the pair's group. It has no other attributes.
 const MARKER: (&str, &str) = ("TABLE#HEADS", "TABLE");
 
 /// Primary key of an item.
@@ -54,7 +57,8 @@ impl Key {
         )
     }
 
-    /// The one item that is about the table itself.
+    /// Returns the key of the marker item, the only item about the table
+    /// itself.
     pub fn heads_marker() -> Self {
         Self::new(MARKER.0.to_owned(), MARKER.1)
     }
@@ -81,7 +85,7 @@ pub(super) fn group_partition(owner: UserId) -> String {
     format!("GRP#{owner}")
 }
 
-/// The key of an item in words, for a log line about an item that cannot be read.
+/// Returns the key of an item as text, for a log line about an unreadable item.
 pub(super) fn key_of(item: &Item) -> String {
     let part = |name| {
         item.get(name)
@@ -91,12 +95,13 @@ pub(super) fn key_of(item: &Item) -> String {
     format!("{} {}", part("pk"), part("sk"))
 }
 
-/// The same for what was sent under a key, which is the client's own affair.
+/// Returns the key of an idempotency record as text for the log, without the
+/// client's idempotency key.
 pub(super) fn place_of_sent(key: &SentKey) -> String {
     format!("SENT#{}#…", key.sender)
 }
 
-/// Why an item cannot be read.
+/// The reason for which an item cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unreadable {
     #[error(transparent)]
@@ -114,22 +119,22 @@ impl Unreadable {
     }
 }
 
-/// What an item says, of whatever kind it is.
+/// The contents of an item of any kind.
 #[derive(Clone, Debug)]
 pub enum Stored {
     /// A message.
     Message(Message),
     /// A participant's row.
     GroupRow(FoundRow),
-    /// The head of a group, or an alias in its place.
+    /// The head of a group, or the alias at the same key.
     Head(MessageGroupId, HeadRecord),
-    /// What was sent under an idempotency key.
+    /// An idempotency record.
     Sent,
-    /// The mark that each group of the table has a head.
+    /// The marker that every group of the table has a head.
     HeadsMarker,
 }
 
-/// What an item is, by its partition.
+/// Returns the kind of an item according to its partition key.
 pub(super) fn kind(item: &Item) -> ItemKind {
     let partition = item.get("pk").and_then(|pk| pk.as_s().ok());
     let kind = partition.and_then(|partition| partition.split_once('#'));
@@ -157,7 +162,7 @@ pub(super) fn stored(item: Item) -> Result<Stored, Unreadable> {
         let group: MessageGroupId = text
             .parse()
             .map_err(|_| Unreadable::Contents("its group is no uuid"))?;
-        // DynamoDB compares texts: no query reads such a partition.
+        // DynamoDB compares texts, so no query reads such a partition.
         if group.to_string() != text {
             return Err(Unreadable::Contents(
                 "the uuid in its key is not in lower case with hyphens, so no reader finds it",
@@ -178,7 +183,9 @@ pub(super) fn stored(item: Item) -> Result<Stored, Unreadable> {
     })
 }
 
-/// `MSG#<group>`, T: a message. The user is the sender.
+/// A message, with the key `MSG#<group>` and the sort key of the message.
+///
+/// The user attributes are those of the sender.
 #[derive(Serialize, Deserialize)]
 struct MessageItem {
     pk: String,
@@ -226,9 +233,11 @@ pub(super) fn message(group_id: MessageGroupId, item: Item) -> Result<Message, U
     })
 }
 
-/// `GRP#<owner>`, T of the newest message: a participant's row. The user is
-/// the other participant. The original's rows end with that; its previews may
-/// be stale.
+/// A participant's row, with the key `GRP#<owner>` and the sort key of the
+/// newest message.
+///
+/// The user attributes are those of the other participant. The original's rows
+/// have no attributes after these, and their previews may be stale.
 #[derive(Serialize, Deserialize)]
 struct GroupRowItem {
     pk: String,
@@ -269,12 +278,12 @@ pub(super) fn group_row_item(
     })
 }
 
-/// The attributes that are read of a row to find the group of a pair: all but
-/// what it shows of the newest message.
+/// The attributes that are read from a row to find the group of a pair: all
+/// except the preview of the newest message.
 pub(super) const PAIR_ATTRIBUTES: &str =
     "pk, sk, message_group_uuid, user_uuid, user_handle, user_display_name, unread_count";
 
-/// A row of which these attributes were read.
+/// Converts a row of which only [`PAIR_ATTRIBUTES`] were read.
 pub(super) fn found_row_of_pair(mut item: Item) -> Result<FoundRow, Unreadable> {
     let text = || AttributeValue::S(String::new());
     item.entry("message".to_owned()).or_insert_with(text);
@@ -321,7 +330,7 @@ pub(super) fn found_row(item: Item) -> Result<FoundRow, Unreadable> {
     })
 }
 
-/// `HEAD#<group>`, `HEAD`: the head of a group.
+/// The head of a group, with the key `HEAD#<group>`, `HEAD`.
 #[derive(Deserialize)]
 struct HeadItem {
     version: u64,
@@ -332,7 +341,8 @@ struct HeadItem {
     read_counts: BTreeMap<Uuid, u64>,
 }
 
-/// `HEAD#<group>`, `HEAD`: where the messages of a pair are kept.
+/// An alias, with the key `HEAD#<group>`, `HEAD`: the id of the group that has
+/// the messages of the pair.
 #[derive(Serialize, Deserialize)]
 struct AliasItem {
     pk: String,
@@ -373,7 +383,8 @@ pub(super) fn head_record(item: Item) -> Result<HeadRecord, Unreadable> {
     }))
 }
 
-/// The values with which a head is updated, by the names that the update uses.
+/// Returns the expression values with which a head is updated, by their
+/// placeholders.
 pub(super) fn head_values(head: &Head) -> Item {
     let number = |count: u64| AttributeValue::N(count.to_string());
     let read_counts = head
@@ -398,7 +409,7 @@ pub(super) fn head_values(head: &Head) -> Item {
     ])
 }
 
-/// `SENT#<sender>#<key>`, `SENT`: what was sent under an idempotency key.
+/// An idempotency record, with the key `SENT#<sender>#<key>`, `SENT`.
 #[derive(Serialize, Deserialize)]
 struct SentItem {
     pk: String,

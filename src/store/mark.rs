@@ -1,4 +1,4 @@
-//! The transaction with which a participant's messages count as read.
+//! The transaction that marks a participant's messages as read.
 
 use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
 
@@ -7,19 +7,20 @@ use super::items::Key;
 use super::{MessageStore, StoreError};
 use crate::model::{Head, MessageGroupId, UserId};
 
-/// A participant has read more of a group.
+/// The change when a participant has read more messages of a group.
 #[derive(Clone, Debug)]
 pub struct ReadMark {
     /// The group.
     pub group: MessageGroupId,
-    /// Who has read.
+    /// The participant who has read the messages.
     pub reader: UserId,
-    /// The version that the head has to have.
+    /// The version that the stored head must have.
     pub expected_version: u64,
-    /// The head afterwards.
+    /// The new head.
     pub head: Head,
-    /// Whether the reader's row is where the head says. One that is not is
-    /// left as it is: the next message writes it anew.
+    /// Whether the reader's row has the key in the head.
+    ///
+    /// If not, the row does not change: the next message replaces it.
     pub has_row: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Message groups and messages: the reading side of the table.
+//! Message groups and messages: the read operations of the table.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::http::HttpResponse;
@@ -18,41 +18,43 @@ use crate::model::{
     HeadRecord, Message, MessageGroup, MessageGroupId, Page, PageRequest, SortKey, User, UserId,
 };
 
-/// How many newest messages are read at the same time, for rows that do not
-/// say what they show.
+/// Maximum number of newest messages that are read concurrently, for rows
+/// without a preview.
 const READS_AT_ONCE: usize = 8;
-/// The most rows of one group that are looked at: it should have two.
+/// Maximum number of rows of one group that are read. A group should have two.
 const MOST_ROWS: usize = 100;
-/// The most pages of a user's rows in which unread ones are counted.
+/// Maximum number of pages of a user's rows that are read to count unread
+/// groups.
 const MOST_COUNTED_PAGES: usize = 5;
 
-/// What a read may miss.
+/// The consistency of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Consistency {
-    /// Nothing that was acknowledged before it began.
+    /// The read sees everything that was acknowledged before it began.
     Strong,
-    /// The last second or so; costs half.
+    /// The read may miss about the last second of writes. It costs half as
+    /// much.
     Eventual,
 }
 
 /// The newest item of a group's messages.
 #[derive(Clone, Debug, Default)]
 pub struct Newest {
-    /// The newest that can be read.
+    /// The newest message that is readable.
     pub message: Option<Message>,
-    /// Whether one that cannot be read stands behind it.
+    /// Whether an unreadable message is newer.
     pub unreadable_behind: bool,
 }
 
 impl Newest {
-    /// Whether there is nothing at all.
+    /// Returns whether the group has no messages, readable or not.
     #[must_use]
     pub fn is_absent(&self) -> bool {
         self.message.is_none() && !self.unreadable_behind
     }
 }
 
-/// The table of message groups and messages.
+/// The DynamoDB table of message groups and messages.
 #[derive(Clone, Debug)]
 pub struct MessageStore {
     pub(super) client: Client,
@@ -61,7 +63,7 @@ pub struct MessageStore {
 }
 
 impl MessageStore {
-    /// The store over a client and a table's name.
+    /// Creates a store from a client and the name of a table.
     #[must_use]
     #[expect(
         clippy::needless_pass_by_value,
@@ -71,8 +73,8 @@ impl MessageStore {
         Self::with_meter(&client, Meter::new(table.clone(), None, None), table)
     }
 
-    /// The store for an operator's command: `pacer` delays its calls, and every
-    /// answer is passed on to `echo`.
+    /// Creates a store for an operator's command: `pacer` delays its calls, and
+    /// `echo` receives every response.
     #[must_use]
     pub fn paced(client: &Client, table: String, echo: Option<Echo>, pacer: Pacer) -> Self {
         let meter = Meter::new(table.clone(), echo, Some(pacer));
@@ -87,19 +89,21 @@ impl MessageStore {
         }
     }
 
-    /// What the calls have cost so far, those of clones included.
+    /// Returns the cost of all calls so far, including those of clones.
     #[must_use]
     pub fn cost(&self) -> Cost {
         self.meter.cost()
     }
 
-    /// What delays the calls, if anything does.
+    /// Returns the pacer that delays the calls, if there is one.
     pub(super) fn pacer(&self) -> Option<&Pacer> {
         self.meter.pacer()
     }
 
-    /// Sends a call: where there is a pacer, when it is its turn, and as often
-    /// as DynamoDB throttles it.
+    /// Sends a call.
+    ///
+    /// With a pacer, the call waits until the pacer permits it, and is retried
+    /// as long as DynamoDB throttles it.
     pub(super) async fn send<T, E, F>(
         &self,
         units: Units,
@@ -118,9 +122,10 @@ impl MessageStore {
 
     /// Pattern A: a page of one group's messages, oldest to newest.
     ///
-    /// One `Query` on `MSG#<group>` by `sk`, no filter: a page costs what it
-    /// shows. A `Query` is only read-committed against transactions and can
-    /// show `seq` 7 without 6: a page with a hole is read once more.
+    /// One `Query` on `MSG#<group>` by `sk`, without a filter, so the cost
+    /// depends only on the page size. A `Query` is only read-committed with
+    /// respect to transactions and can return `seq` 7 without 6, so a page with
+    /// a gap is read a second time.
     pub async fn messages(
         &self,
         group: MessageGroupId,
@@ -140,7 +145,7 @@ impl MessageStore {
         Ok(Page::of_read(request, messages))
     }
 
-    /// The newest message of a group: one `Query` for one item.
+    /// Returns the newest message of a group: one `Query` for one item.
     pub async fn newest_message(
         &self,
         group: MessageGroupId,
@@ -161,9 +166,11 @@ impl MessageStore {
         Ok(found.into_iter().next())
     }
 
-    /// The newest message of a group, and whether something that cannot be read
-    /// stands behind it: strongly consistent, one `Query` for one item, and
-    /// another where there is.
+    /// Returns the newest message of a group, and whether an unreadable message
+    /// is newer.
+    ///
+    /// Strongly consistent: one `Query` for one item, and a second one if the
+    /// newest message is unreadable.
     pub async fn newest(&self, group: MessageGroupId) -> Result<Newest, StoreError> {
         let all = Range::whole(items::message_partition(group));
         let read_item = |item| Ok(items::message(group, item).ok());
@@ -181,12 +188,13 @@ impl MessageStore {
         })
     }
 
-    /// Pattern B: a page of a user's message groups, most recently active first.
+    /// Pattern B: a page of a user's message groups, most recently active
+    /// first.
     ///
-    /// One `Query` on `GRP#<owner>` by `sk` downwards. A row that moves while
-    /// it is read may show twice: the newer one is kept. For each row of the
-    /// original's, which does not say what it shows, the newest message is
-    /// read as well; one whose group has no message at all is left out.
+    /// One `Query` on `GRP#<owner>` by `sk` in descending order. A row that
+    /// moves during the read may be returned twice; the newer one is kept. Rows
+    /// of the original have no preview: for each of them the newest message is
+    /// read, too, and a row whose group has no message is left out.
     pub async fn message_groups(
         &self,
         owner: &User,
@@ -212,9 +220,11 @@ impl MessageStore {
         }
     }
 
-    /// The messages of a group behind a key, at most so many, oldest first:
-    /// strongly consistent, one `Query`. `None` stands for one that cannot be
-    /// read.
+    /// Returns the messages of a group after a key, at most `limit`, oldest
+    /// first.
+    ///
+    /// Strongly consistent: one `Query`. `None` represents an unreadable
+    /// message.
     pub async fn messages_behind(
         &self,
         group: MessageGroupId,
@@ -228,8 +238,9 @@ impl MessageStore {
         .await
     }
 
-    /// The newest message of a group in front of a key: strongly consistent,
-    /// one `Query` for one item.
+    /// Returns the newest message of a group before a key.
+    ///
+    /// Strongly consistent: one `Query` for one item.
     pub async fn newest_in_front_of(
         &self,
         group: MessageGroupId,
@@ -239,7 +250,9 @@ impl MessageStore {
         self.newest_in(group, &range, Consistency::Strong).await
     }
 
-    /// A user's rows behind a key: strongly consistent, one `Query` a megabyte.
+    /// Returns a user's rows after a key.
+    ///
+    /// Strongly consistent: one `Query` for each megabyte.
     pub async fn rows_behind(
         &self,
         owner: UserId,
@@ -250,8 +263,10 @@ impl MessageStore {
             .await
     }
 
-    /// How many of a user's rows show unread messages, counted to `most`:
-    /// `Query`s of a megabyte with a filter, the newest 5 at most.
+    /// Returns the number of a user's rows with unread messages, up to `most`.
+    ///
+    /// `Query` calls of a megabyte each with a filter, at most 5, newest rows
+    /// first.
     pub async fn count_unread_rows(
         &self,
         owner: UserId,
@@ -286,24 +301,29 @@ impl MessageStore {
         Ok(count.min(most))
     }
 
-    /// All rows of a user, newest first: strongly consistent, one `Query` a
-    /// megabyte.
+    /// Returns all rows of a user, newest first.
+    ///
+    /// Strongly consistent: one `Query` for each megabyte.
     pub async fn rows_of_owner(&self, owner: UserId) -> Result<Vec<FoundRow>, StoreError> {
         let range = Range::of_owner(owner);
         self.read(&range, usize::MAX, Consistency::Strong, items::found_row)
             .await
     }
 
-    /// The rows of a group that was written before there were heads: one
-    /// `Query` on the index, newest first, which may miss the last second.
+    /// Returns the rows of a group that was written before heads existed,
+    /// newest first.
+    ///
+    /// One `Query` on the index, which may miss the last second of writes.
     pub async fn rows_of_group(&self, group: MessageGroupId) -> Result<Vec<FoundRow>, StoreError> {
         let range = Range::of_group(group);
         self.read(&range, MOST_ROWS, Consistency::Eventual, items::found_row)
             .await
     }
 
-    /// Groups of rows: those that do not say what they show get their newest
-    /// message, a few at a time.
+    /// Converts rows to groups.
+    ///
+    /// For rows without a preview, the newest messages are read, a few at a
+    /// time.
     async fn complete(
         &self,
         owner: &User,
@@ -327,7 +347,7 @@ impl MessageStore {
             .await
     }
 
-    /// One message by its key: one strongly consistent `GetItem`.
+    /// Returns a message by its key: one strongly consistent `GetItem`.
     pub async fn find_message(
         &self,
         group: MessageGroupId,
@@ -339,8 +359,10 @@ impl MessageStore {
         Ok(readable(item, |item| items::message(group, item)))
     }
 
-    /// The version of a group's head and one of its messages, as they were at
-    /// one moment: one `TransactGetItems`. Version 0 is no head.
+    /// Returns the version of a group's head and one of its messages in one
+    /// snapshot: one `TransactGetItems`.
+    ///
+    /// Version 0 means that there is no head.
     pub async fn find_version_and_message(
         &self,
         group: MessageGroupId,
@@ -361,7 +383,7 @@ impl MessageStore {
         Ok((version, message))
     }
 
-    /// One row of a user's by its key: one strongly consistent `GetItem`.
+    /// Returns a row of a user by its key: one strongly consistent `GetItem`.
     pub async fn find_row(
         &self,
         owner: UserId,
@@ -370,13 +392,14 @@ impl MessageStore {
         self.find_row_at(&RowKey::new(owner, key.clone())).await
     }
 
-    /// The same, as its uuids are stored.
+    /// Returns a row by its key, with its uuids as stored: one strongly
+    /// consistent `GetItem`.
     pub async fn find_row_at(&self, row: &RowKey) -> Result<Option<FoundRow>, StoreError> {
         let found = self.find(Key::group_row(row)).await?;
         Ok(found.and_then(|item| readable(item, items::found_row)))
     }
 
-    /// The head of a group and one row of its, at one moment: one
+    /// Returns the head of a group and one of its rows in one snapshot: one
     /// `TransactGetItems`.
     pub async fn find_head_and_row(
         &self,
@@ -395,13 +418,17 @@ impl MessageStore {
         ))
     }
 
-    /// The head of a group, or the alias in its place: one strongly consistent
-    /// `GetItem`.
+    /// Returns the head of a group, or the alias at the same key: one strongly
+    /// consistent `GetItem`.
     pub async fn find_head(&self, group: MessageGroupId) -> Result<Option<HeadRecord>, StoreError> {
         self.find_head_as(group, Consistency::Strong).await
     }
 
-    /// The same, which may be of a second ago, for half the cost.
+    /// Returns the head of a group, or the alias at the same key: one
+    /// `GetItem`.
+    ///
+    /// An eventually consistent read costs half as much and may return a state
+    /// that is about a second old.
     pub async fn find_head_as(
         &self,
         group: MessageGroupId,
@@ -417,7 +444,8 @@ impl MessageStore {
     }
 }
 
-/// Adds a row, unless a newer one of its group is there; takes out an older one.
+/// Adds a row, unless a newer row of its group is in the list. Removes an older
+/// row of the group.
 fn keep_newest(groups: &mut Vec<MessageGroup>, row: MessageGroup) {
     match groups.iter().position(|group| group.id == row.id) {
         None => groups.push(row),

@@ -1,4 +1,4 @@
-//! What DynamoDB's calls cost and answer: for the operator who makes them, and
+//! Measurement of the cost and the results of DynamoDB calls, for operators and
 //! for the telemetry.
 
 use std::fmt;
@@ -17,10 +17,10 @@ use super::operations::{THROTTLED, ask_for_cost, cost_of, operation, result, uni
 use super::pacer::{LeaveThrottled, Pacer};
 use crate::telemetry::DynamoCall;
 
-/// What calls have cost, in DynamoDB's capacity units.
+/// The cost of calls in DynamoDB's capacity units.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Cost {
-    /// How many calls were answered.
+    /// Number of calls that received a response.
     pub calls: u64,
     /// Read units.
     pub read_units: f64,
@@ -28,11 +28,12 @@ pub struct Cost {
     pub write_units: f64,
 }
 
-/// Where the answers go as they came: the bytes of one at a time.
+/// A function that receives the bytes of each response.
 pub type Echo = Box<dyn Fn(&[u8]) + Send + Sync>;
 
-/// Counts what the calls of a client cost, for its operator and for the
-/// telemetry. Cheap to clone; clones count together.
+/// Counts the cost of a client's calls, for operators and for the telemetry.
+///
+/// Cloning is cheap: all clones share the counts.
 #[derive(Clone, Debug)]
 pub(super) struct Meter {
     shared: Arc<Shared>,
@@ -54,8 +55,10 @@ impl fmt::Debug for Shared {
 }
 
 impl Meter {
-    /// A meter at zero of what is done with a table, which passes every answer
-    /// on to `echo`, and what it cost to `pacer`.
+    /// Creates a meter at zero for the calls to a table.
+    ///
+    /// It passes every response to `echo`, and the cost of every call to
+    /// `pacer`.
     pub fn new(table: String, echo: Option<Echo>, pacer: Option<Pacer>) -> Self {
         let cost = Mutex::default();
         Self {
@@ -68,12 +71,12 @@ impl Meter {
         }
     }
 
-    /// What delays the calls, if anything does.
+    /// Returns the pacer that delays the calls, if there is one.
     pub fn pacer(&self) -> Option<&Pacer> {
         self.shared.pacer.as_ref()
     }
 
-    /// A client whose calls are counted.
+    /// Returns a client whose calls are counted.
     pub fn attach(&self, client: &Client) -> Client {
         let mut config = client.config().to_builder().interceptor(self.clone());
         if self.shared.pacer.is_some() {
@@ -82,7 +85,7 @@ impl Meter {
         Client::from_conf(config.build())
     }
 
-    /// What the calls have cost so far.
+    /// Returns the cost of the calls so far.
     pub fn cost(&self) -> Cost {
         *self.lock()
     }
@@ -93,7 +96,7 @@ impl Meter {
     }
 }
 
-/// What a call is, kept beside its configuration.
+/// Name of the operation, stored in the configuration of the call.
 #[derive(Debug)]
 struct Operation(&'static str);
 
@@ -101,7 +104,7 @@ impl Storable for Operation {
     type Storer = StoreReplace<Self>;
 }
 
-/// The attempt at it that is under way.
+/// The current attempt of the call.
 #[derive(Debug)]
 struct UnderWay(Mutex<Option<DynamoCall>>);
 

@@ -1,5 +1,5 @@
-//! The shape of the database: its migrations, and what they need to know of the
-//! original's data.
+//! The migrations of the database's schema, and the checks of the original's
+//! data that they need.
 
 use std::sync::LazyLock;
 
@@ -15,25 +15,28 @@ use super::{DatabaseError, sql_error};
 
 static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
     let mut migrations = sqlx::migrate!();
-    // Those that a newer version has applied are not ours to judge.
+    // Migrations of a newer version do not cause an error.
     migrations.set_ignore_missing(true);
-    // All of it is one transaction, under a lock of that transaction.
+    // All migrations run in one transaction, which holds its own lock.
     migrations.set_locking(false);
     migrations
 });
 
-/// One migration of the same database at a time.
+/// Takes a lock, so that only one process migrates the database at a time.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtext('cruddur'), hashtext('migrate'))";
 const APPLIED: &str =
     "SELECT version, description FROM _sqlx_migrations WHERE success ORDER BY version";
 
-/// How the database compares with what this version knows: migrations by number
-/// and name.
+/// The difference between the applied migrations and those that this version
+/// has.
+///
+/// Migrations are given by number and name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DatabaseState {
-    /// Known to this version, and not applied.
+    /// Migrations of this version that are not applied.
     pub missing: Vec<String>,
-    /// Applied by a newer version. Older versions work with a newer database.
+    /// Migrations that a newer version applied. Older versions work with a
+    /// newer database.
     pub newer: Vec<String>,
 }
 
@@ -42,18 +45,19 @@ pub struct DatabaseState {
 pub struct Migrated {
     /// The migrations that were applied, in order.
     pub applied: Vec<String>,
-    /// Those that a newer version had applied.
+    /// Migrations that a newer version had applied.
     pub newer: Vec<String>,
-    /// The time zone in which the original's `created_at`, which has none, was
-    /// read, if it had to be.
+    /// The time zone with which the original's `created_at` was converted.
+    /// `None` if no conversion was needed.
     pub time_zone: Option<String>,
 }
 
-/// Brings the database to the newest shape, all or nothing. Safe to run at the
-/// same time from several places, and again.
+/// Applies all missing migrations in one transaction. Can be repeated, and can
+/// run in several processes at the same time.
 ///
-/// The original's `created_at` is a time without a zone; `time_zone` names it,
-/// where that is not the zone in which the database shows times.
+/// The original's `created_at` is a timestamp without a time zone. `time_zone`
+/// sets the zone, if it differs from the zone in which the database displays
+/// times.
 pub async fn migrate(
     database: &DatabasePool,
     time_zone: Option<&str>,
@@ -62,7 +66,8 @@ pub async fn migrate(
     let mut transaction = connection.begin().await?;
     let migrated = migrate_in(&mut transaction, time_zone).await;
     if !database.keeps_statements() {
-        // Closed while the server process is still ours.
+        // The statements must be closed while this connection still has the
+        // same server process.
         transaction.clear_cached_statements().await?;
     }
     match migrated {
@@ -104,20 +109,20 @@ async fn migrate_in(
     })
 }
 
-/// The migration that takes the original's table over.
+/// The number of the migration that converts the original's table.
 const FIRST: i64 = 1;
 
-/// Compares the database with this version.
+/// Compares the applied migrations with those of this version.
 pub async fn database_state(database: &DatabasePool) -> Result<DatabaseState, DatabaseError> {
     match database.fetch(APPLIED, PgArguments::default()).await {
         Ok(applied) => Ok(compare(&applied)),
-        // Nothing was ever migrated.
+        // No migration was ever applied.
         Err(error) if is_missing_table(&error) => Ok(compare(&[])),
         Err(error) => Err(error.into()),
     }
 }
 
-/// Requires every migration that this version knows.
+/// Returns an error unless all migrations of this version are applied.
 pub async fn require_current(database: &DatabasePool) -> Result<(), DatabaseError> {
     let missing = database_state(database).await?.missing;
     if missing.is_empty() {
@@ -143,8 +148,8 @@ fn compare(applied: &[(i64, String)]) -> DatabaseState {
     }
 }
 
-/// Users whom the migration could not name: those without a handle, and those
-/// who share an empty one.
+/// Returns an error if the migration cannot derive a handle for some users:
+/// users without a handle, and several users with an empty one.
 async fn require_handles(connection: &mut PgConnection) -> Result<(), DatabaseError> {
     if !has_column(connection, "uuid").await? || !has_column(connection, "handle").await? {
         return Ok(());
@@ -164,8 +169,10 @@ async fn require_handles(connection: &mut PgConnection) -> Result<(), DatabaseEr
     }
 }
 
-/// Converts the original's `created_at`, if it is still without a zone, and
-/// returns the zone in which it was read. The first migration would read it as
+/// Converts the original's `created_at` if it has no time zone, and returns the
+/// zone that was used.
+///
+/// Without this conversion, the first migration would interpret the times as
 /// UTC.
 async fn convert_created_at(
     connection: &mut PgConnection,
@@ -184,7 +191,7 @@ async fn convert_created_at(
         Some(given) => given.to_owned(),
         None => find_time_zone(connection).await?,
     };
-    // A DDL statement takes no parameters: the server quotes the zone.
+    // A DDL statement has no parameters, so the server quotes the zone.
     let convert: String = sqlx::query_scalar(
         "SELECT format('ALTER TABLE public.users ALTER COLUMN created_at DROP DEFAULT, \
          ALTER COLUMN created_at TYPE timestamptz USING created_at AT TIME ZONE %L', $1::text)",

@@ -1,5 +1,6 @@
-//! The operations that cost something, as the SDK hands them to an interceptor:
-//! without their types.
+//! The DynamoDB operations that consume capacity units.
+//!
+//! The SDK passes them to an interceptor as type-erased values.
 
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::operation::delete_item::{
@@ -24,11 +25,11 @@ use super::Cost;
 use super::error::{refused, worst};
 use super::pacer::Units;
 
-/// The result of a call that exceeded the capacity.
+/// The result of a call that exceeded the table's capacity.
 pub(super) const THROTTLED: &str = "throttled";
 
-/// For each operation that has a cost: name, input, output, error, and which
-/// units it costs.
+/// Invokes a macro for each operation that consumes capacity: name, input,
+/// output, error, and the kind of units.
 macro_rules! operations {
     ($operation:ident) => {
         $operation!("Query", QueryInput, QueryOutput, QueryError, read_units);
@@ -71,7 +72,8 @@ macro_rules! operations {
     };
 }
 
-/// Asks for the units that a call consumes, if it consumes any.
+/// Requests the consumed capacity in the response, if the operation consumes
+/// any.
 pub(super) fn ask_for_cost(input: &mut Input) {
     macro_rules! ask {
         ($name:literal, $input:ty, $output:ty, $error:ty, $units:ident) => {
@@ -83,8 +85,8 @@ pub(super) fn ask_for_cost(input: &mut Input) {
     operations!(ask);
 }
 
-/// The name of an operation: one that costs something, or the check that the
-/// table is there.
+/// Returns the name of an operation that consumes capacity, or of
+/// `DescribeTable`, which checks that the table exists.
 pub(super) fn operation(input: &Input) -> &'static str {
     macro_rules! name {
         ($name:literal, $input:ty, $output:ty, $error:ty, $units:ident) => {
@@ -100,7 +102,7 @@ pub(super) fn operation(input: &Input) -> &'static str {
     "other"
 }
 
-/// Which units an operation consumes.
+/// Returns the kind of units that an operation consumes.
 pub(super) fn units_of(operation: &str) -> Units {
     match operation {
         "DeleteItem" | "PutItem" | "TransactWriteItems" => Units::Write,
@@ -108,7 +110,7 @@ pub(super) fn units_of(operation: &str) -> Units {
     }
 }
 
-/// What an answer says that it cost.
+/// Returns the cost that a response reports.
 pub(super) fn cost_of(output: &Output) -> Cost {
     let mut cost = Cost::default();
     macro_rules! add {
@@ -122,7 +124,7 @@ pub(super) fn cost_of(output: &Output) -> Cost {
     cost
 }
 
-/// How an attempt ended that did not work, in one word.
+/// Returns the result of a failed attempt as one word.
 pub(super) fn result(error: &OrchestratorError<Error>, status: Option<u16>) -> &'static str {
     let Some(refusal) = error.as_operation_error() else {
         return "unknown";
@@ -145,7 +147,7 @@ pub(super) fn result(error: &OrchestratorError<Error>, status: Option<u16>) -> &
     }
 }
 
-/// Why a transaction was cancelled, if it is that.
+/// Returns the cancellation reasons of a transaction, if the error has them.
 fn cancelled(refusal: &Error) -> Option<&[CancellationReason]> {
     use TransactGetItemsError::TransactionCanceledException as Read;
     use TransactWriteItemsError::TransactionCanceledException as Written;
@@ -158,7 +160,8 @@ fn cancelled(refusal: &Error) -> Option<&[CancellationReason]> {
     }
 }
 
-/// The units of one table, or of each that a transaction touched.
+/// Returns the consumed units: those of one table, or the sum over all tables
+/// of a transaction.
 fn units<'a>(consumed: impl IntoIterator<Item = &'a (impl Consumed + 'a)>) -> f64 {
     consumed.into_iter().map(Consumed::units).sum()
 }

@@ -1,16 +1,16 @@
-//! The time zone of times that the original wrote without one.
+//! The time zone of timestamps that the original wrote without one.
 //!
 //! Its `created_at` is `timestamp DEFAULT current_timestamp`, which PostgreSQL
-//! converts to the session's zone: that of the database's settings, since no
-//! client of the original's set another. The driver sets UTC for our own
-//! sessions, so the settings are read.
+//! converts to the time zone of the session. The original's clients did not set
+//! a zone, so it is the zone in the database's settings. This program's driver
+//! sets UTC for its sessions, so the settings are read.
 
 use sqlx::PgConnection;
 
 use super::DatabaseError;
 
-/// `ALTER DATABASE … SET`, `ALTER ROLE … SET`, in PostgreSQL's own order of
-/// precedence.
+/// Settings of `ALTER DATABASE … SET` and `ALTER ROLE … SET`, in PostgreSQL's
+/// order of precedence.
 const OF_DATABASE_OR_ROLE: &str = "
     SELECT substr(setting, strpos(setting, '=') + 1)
       FROM pg_db_role_setting, unnest(setconfig) AS setting
@@ -20,24 +20,27 @@ const OF_DATABASE_OR_ROLE: &str = "
      ORDER BY setrole <> 0 AND setdatabase <> 0 DESC, setrole <> 0 DESC, setdatabase <> 0 DESC
      LIMIT 1";
 
-/// Whether this role may read the server's files of settings.
+/// Whether this role may read the server's configuration files.
 const MAY_READ_FILES: &str = "
     SELECT has_table_privilege('pg_file_settings', 'SELECT')
        AND has_function_privilege('pg_show_all_file_settings()', 'EXECUTE')
        AND has_function_privilege('pg_read_file(text, bigint, bigint, boolean)', 'EXECUTE')";
 
-/// `postgres -c timezone=…`, which goes before the files of settings.
+/// The setting of `postgres -c timezone=…`, which has precedence over the
+/// configuration files.
 const OF_COMMAND_LINE: &str = r#"
     SELECT substring(
         pg_read_file('postmaster.opts', 0, 100000, true) FROM '(?i)"(?:--|-c ?)?timezone=([^"]+)"')"#;
 
-/// `postgresql.conf` and what it includes.
+/// The setting in `postgresql.conf` and the files that it includes.
 const OF_FILES: &str = "
     SELECT setting FROM pg_file_settings
      WHERE lower(name) = 'timezone' AND error IS NULL ORDER BY seqno DESC LIMIT 1";
 
-/// Whether a zone is UTC by another name. `initdb` gives the zone of the log
-/// the same value as the zone of sessions.
+/// The zone of the log, and whether it is another name of UTC.
+///
+/// `initdb` sets the zone of the log and the zone of sessions to the same
+/// value.
 const LOG_ZONE: &str = "
     SELECT zone, (at AT TIME ZONE zone) = (at AT TIME ZONE 'UTC')
              AND (half_a_year_on AT TIME ZONE zone) = (half_a_year_on AT TIME ZONE 'UTC')
@@ -45,7 +48,7 @@ const LOG_ZONE: &str = "
            (VALUES ('2023-01-01 12:00Z'::timestamptz, '2023-07-01 12:00Z'::timestamptz))
                AS times (at, half_a_year_on)";
 
-/// The zone that sessions have which do not set one.
+/// Returns the time zone of sessions that do not set one.
 pub(super) async fn find_time_zone(connection: &mut PgConnection) -> Result<String, DatabaseError> {
     let set: Option<String> = sqlx::query_scalar(OF_DATABASE_OR_ROLE)
         .fetch_optional(&mut *connection)
@@ -78,6 +81,6 @@ async fn of_server(connection: &mut PgConnection) -> Result<String, DatabaseErro
     let of_files: Option<String> = sqlx::query_scalar(OF_FILES)
         .fetch_optional(&mut *connection)
         .await?;
-    // PostgreSQL's default, where nothing is set.
+    // PostgreSQL's default without a setting.
     Ok(of_files.unwrap_or_else(|| "UTC".to_owned()))
 }

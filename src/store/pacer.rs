@@ -1,5 +1,7 @@
-//! Pacing of an operator's calls: one limit for all of them, whichever part of
-//! the table they read, and no end of patience where DynamoDB throttles.
+//! Rate limiting of operators' calls to DynamoDB.
+//!
+//! One limit applies to all calls together, for all partitions of the table,
+//! and throttled calls are retried without a maximum number of attempts.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,59 +18,64 @@ use tokio::time::Instant;
 use super::error::is_throttled;
 use super::operations;
 
-/// The first pause after a throttled call, and the longest.
+/// Backoff after the first throttled call, and maximum backoff.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// By what the rate is multiplied at the first throttled call, and at each
-/// later one.
+/// Factors by which the rate is multiplied at the first throttled call, and at
+/// each later one.
 const FIRST_CUT: f64 = 0.5;
 const CUT: f64 = 0.7;
-/// The rate never falls below this, in units a second.
+/// The minimum rate, in units per second.
 const LOWEST_RATE: f64 = 1.0;
-/// A rate doubles in about this many seconds without a throttled call.
+/// The rate doubles in about this many seconds without a throttled call.
 const RECOVERY_SECONDS: f64 = 20.0;
-/// How long consumption is measured before the measurement begins anew.
+/// Length of the interval in which consumption is measured.
 const MEASURED: Duration = Duration::from_secs(5);
-/// How many items of this table one unit reads, eventually consistent and by
-/// the page; low, so that a page costs less than a second's units.
+/// Number of items that one read unit reads in an eventually consistent page.
+///
+/// The value is a low estimate, so that a page costs less than the units of one
+/// second.
 const ITEMS_PER_UNIT: f64 = 10.0;
 
-/// Which units a call consumes.
+/// The kind of capacity units that a call consumes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Units {
     Read,
     Write,
 }
 
-/// What a pacer has seen.
+/// The throttling that a pacer has observed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Throttling {
-    /// How many calls DynamoDB has throttled.
+    /// Number of throttled calls.
     pub calls: u64,
-    /// Whether calls wait for capacity now.
+    /// Whether calls are waiting for capacity now.
     pub waits: bool,
 }
 
-/// Delays calls so that all of them together stay within a rate. The rate is
-/// the given limit, and falls while DynamoDB throttles. Clones share it.
+/// Delays calls so that all of them together stay within a rate.
+///
+/// The rate is the configured limit, and decreases while DynamoDB throttles
+/// calls. Clones share the rate.
 #[derive(Clone)]
 pub struct Pacer {
     lanes: Arc<Mutex<[Lane; 2]>>,
 }
 
-/// The calls that consume one kind of units.
+/// The state of the calls that consume one kind of units.
 struct Lane {
-    /// The limit that was asked for, in units a second.
+    /// The configured limit, in units per second.
     limit: Option<f64>,
-    /// The rate that DynamoDB allowed last, once it has throttled a call.
+    /// Estimate of the rate that DynamoDB permits, in units per second. `None`
+    /// if no call was throttled.
     allowed: Option<f64>,
-    /// When the units that were given out are used up.
+    /// Time at which the next call can be sent without exceeding the rate.
     free_at: Instant,
-    /// Until when nothing is sent after a throttled call.
+    /// End of the backoff after a throttled call.
     paused_until: Instant,
-    /// How long the last pause was, unless a call has succeeded since.
+    /// Duration of the last backoff. Zero if a call has succeeded since.
     pause: Duration,
-    /// What a call consumes, on average.
+    /// Average number of units that a call consumes.
     estimate: f64,
     measured_since: Instant,
     measured: f64,
@@ -83,7 +90,7 @@ impl fmt::Debug for Pacer {
 }
 
 impl Pacer {
-    /// A pacer that keeps reads to a limit, in units a second.
+    /// Creates a pacer that limits reads to a number of units per second.
     #[must_use]
     pub fn new(read_units: Option<u32>) -> Self {
         let limit = read_units.map(|units| f64::from(units.max(1)));
@@ -93,7 +100,7 @@ impl Pacer {
         }
     }
 
-    /// What DynamoDB has throttled so far.
+    /// Returns the throttling observed so far.
     #[must_use]
     pub fn throttling(&self) -> Throttling {
         let now = Instant::now();
@@ -104,17 +111,17 @@ impl Pacer {
         }
     }
 
-    /// How many items a page may have so that it costs less than a second's
-    /// read units; `None` where nothing limits them.
+    /// Returns the number of items with which a page costs less than one
+    /// second's read units. Returns `None` if the rate is not limited.
     pub(super) fn page_items(&self) -> Option<i32> {
         let rate = self.lock()[0].rate()?;
-        // At most 10 million, by the option's range.
+        // At most 10 million, the maximum of the option.
         #[expect(clippy::cast_possible_truncation, reason = "it saturates")]
         let items = (rate * ITEMS_PER_UNIT) as i32;
         Some(items.max(1))
     }
 
-    /// Sends a call when it is its turn, and again after each time that
+    /// Sends a call when the rate permits, and retries it each time that
     /// DynamoDB throttles it.
     pub(super) async fn send<T, E, F>(
         &self,
@@ -134,14 +141,14 @@ impl Pacer {
         }
     }
 
-    /// Sends a call once, when it is its turn.
+    /// Sends a call once, when the rate permits.
     pub(super) async fn send_once<T, F: Future<Output = T>>(
         &self,
         units: Units,
         call: impl Fn() -> F,
     ) -> T {
-        // The turn is taken when it has come, and not before: by then the rate may
-        // be another.
+        // The call reserves its units only when it can be sent, because the
+        // rate may change while it waits.
         let lasts = loop {
             match self.lane(units, |lane| lane.take_turn(Instant::now())) {
                 Ok(lasts) => break lasts,
@@ -153,7 +160,7 @@ impl Pacer {
         result
     }
 
-    /// Notes what a call has consumed.
+    /// Records the units that a call has consumed.
     pub(super) fn consumed(&self, read_units: f64, write_units: f64) {
         let now = Instant::now();
         for (units, consumed) in [(Units::Read, read_units), (Units::Write, write_units)] {
@@ -163,7 +170,7 @@ impl Pacer {
         }
     }
 
-    /// Notes that DynamoDB has throttled a call: all others wait as well.
+    /// Records that DynamoDB has throttled a call. All other calls wait, too.
     pub(super) fn throttled(&self, units: Units) {
         self.lane(units, |lane| lane.throttled(Instant::now()));
     }
@@ -196,7 +203,7 @@ impl Lane {
         }
     }
 
-    /// Units a second.
+    /// Returns the rate in units per second, or `None` if it is not limited.
     fn rate(&self) -> Option<f64> {
         match (self.limit, self.allowed) {
             (Some(limit), Some(allowed)) => Some(limit.min(allowed)),
@@ -210,8 +217,10 @@ impl Lane {
         })
     }
 
-    /// Takes the turn of a call of average cost: how long it occupies the lane,
-    /// or when to try again.
+    /// Reserves the units of an average call.
+    ///
+    /// Returns the duration that these units take at the current rate, or the
+    /// time of the next attempt as the error.
     fn take_turn(&mut self, now: Instant) -> Result<Duration, Instant> {
         let at = self.free_at.max(self.paused_until);
         if at > now {
@@ -222,8 +231,8 @@ impl Lane {
         Ok(lasts)
     }
 
-    /// Takes the estimate back: what the call really took is counted as
-    /// consumed.
+    /// Returns the reserved units. The units that the call really consumed are
+    /// recorded separately.
     fn give_back(&mut self, lasts: Duration) {
         self.free_at = self.free_at.checked_sub(lasts).unwrap_or(self.free_at);
     }
@@ -247,8 +256,8 @@ impl Lane {
 
     fn throttled(&mut self, now: Instant) {
         self.throttled += 1;
-        // Calls that were under way together are throttled together: that is
-        // one reason to slow down, not many.
+        // Concurrent calls are throttled together. They are one reason to
+        // reduce the rate, not several.
         if now < self.paused_until {
             return;
         }
@@ -265,8 +274,10 @@ impl Lane {
     }
 }
 
-/// Tells the SDK not to retry throttled calls itself: the pacer does, for all
-/// calls together and without a limit.
+/// Disables the SDK's retries of throttled calls.
+///
+/// The pacer retries them, for all calls together and without a maximum number
+/// of attempts.
 #[derive(Debug)]
 pub(super) struct LeaveThrottled;
 
@@ -288,12 +299,12 @@ impl ClassifyRetry for LeaveThrottled {
     }
 
     fn priority(&self) -> RetryClassifierPriority {
-        // The first to forbid a retry ends the classification.
+        // The first classifier that forbids a retry decides.
         RetryClassifierPriority::run_before(RetryClassifierPriority::http_status_code_classifier())
     }
 }
 
-/// Whether a call was throttled, by the code of its error.
+/// Returns whether a call was throttled, according to the code of its error.
 pub(super) fn by_code<E>(error: &SdkError<E, HttpResponse>) -> bool
 where
     SdkError<E, HttpResponse>: ProvideErrorMetadata,
@@ -303,7 +314,8 @@ where
     is_answer && error.code().is_some_and(is_throttled)
 }
 
-/// Whether a transaction was throttled, by the reasons of its cancellation.
+/// Returns whether a transaction was throttled, according to its cancellation
+/// reasons.
 pub(super) fn by_reason(reasons: &[CancellationReason]) -> bool {
     let mut codes = reasons.iter().filter_map(CancellationReason::code);
     codes.any(is_throttled)
@@ -313,7 +325,8 @@ pub(super) fn by_reason(reasons: &[CancellationReason]) -> bool {
 mod tests {
     use super::*;
 
-    /// A store of so many units a second, which throttles what exceeds them.
+    /// A simulated store with a capacity in units per second, which throttles
+    /// calls above it.
     struct Capacity {
         rate: f64,
         tokens: f64,
@@ -336,12 +349,13 @@ mod tests {
 
     type TestError = SdkError<std::convert::Infallible, HttpResponse>;
 
-    /// Reads so many units by calls of two, 32 at a time.
+    /// Reads with `calls` calls of two units each, 32 concurrently.
     async fn read_all(pacer: &Pacer, capacity: &Mutex<Capacity>, calls: usize) -> Duration {
         use futures_util::{StreamExt, stream};
         let began = Instant::now();
         let read = || async {
-            // One that hangs for ever would not be told from one that waits.
+            // Every call ends: a call that hangs could not be distinguished
+            // from one that waits for the pacer.
             if capacity.lock().expect("no panic").takes(2.0) {
                 pacer.consumed(2.0, 0.0);
                 Ok::<(), TestError>(())
@@ -372,7 +386,7 @@ mod tests {
 
         let took = read_all(&pacer, &capacity, 500).await;
 
-        // 1,000 units at 5 a second take 200 seconds at best.
+        // 1,000 units at 5 per second take at least 200 seconds.
         assert!(took > Duration::from_secs(150), "{took:?}");
         assert!(took < Duration::from_mins(7), "{took:?}");
         let throttled = pacer.throttling().calls;

@@ -1,5 +1,5 @@
-//! The rows that two users share, and the marker of a table in which nobody has
-//! to look for them.
+//! The rows that two users share, and the marker of a table in which these rows
+//! need not be searched.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
@@ -10,15 +10,17 @@ use super::rows::FoundRow;
 use super::{MessageStore, Service, StoreError};
 use crate::model::UserId;
 
-/// The most pages of a user's rows that a request reads, a megabyte each.
+/// Maximum number of pages of a user's rows that a request reads, of a megabyte
+/// each.
 const MOST_PAGES: usize = 32;
 
 impl MessageStore {
-    /// Every row that two users share, of either, newest first, without their
-    /// previews: strongly consistent queries of both users' rows, filtered and
-    /// projected by DynamoDB.
+    /// Returns all rows of either user about the other one, newest first,
+    /// without their previews.
     ///
-    /// Costs the read units of all rows of both, one `Query` a megabyte.
+    /// Strongly consistent queries of both users' rows, filtered and projected
+    /// by DynamoDB. They cost the read units of all rows of both users: one
+    /// `Query` for each megabyte.
     pub async fn rows_of_pair(
         &self,
         one: UserId,
@@ -27,8 +29,9 @@ impl MessageStore {
         self.rows_of_both(one, other, usize::MAX).await
     }
 
-    /// The same for a request: an error where a user has more than 32 MB of
-    /// rows.
+    /// Returns the same rows as [`Self::rows_of_pair`], for a request.
+    ///
+    /// Returns an error if a user has more than 32 MB of rows.
     pub async fn rows_of_pair_bounded(
         &self,
         one: UserId,
@@ -66,7 +69,7 @@ impl MessageStore {
                 .query()
                 .table_name(&self.table)
                 .key_condition_expression("#partition = :partition")
-                // A uuid that another program wrote can be in capitals.
+                // Another program may have written the uuid in upper case.
                 .filter_expression("user_uuid IN (:other, :capitals)")
                 .projection_expression(items::PAIR_ATTRIBUTES)
                 .expression_attribute_names("#partition", "pk")
@@ -91,13 +94,15 @@ impl MessageStore {
         Err(StoreError::refused(Service::DynamoDb, cause))
     }
 
-    /// Whether the table is marked: every row's group has a head, and every
-    /// pair's uuid leads to their group. One strongly consistent `GetItem`.
+    /// Returns whether the table has the marker: the group of every row has a
+    /// head, and the uuid of every pair leads to the pair's group.
+    ///
+    /// One strongly consistent `GetItem`.
     pub async fn has_heads_marker(&self) -> Result<bool, StoreError> {
         Ok(self.find(Key::heads_marker()).await?.is_some())
     }
 
-    /// Marks the table: one `PutItem`.
+    /// Writes the marker: one `PutItem`.
     pub async fn put_heads_marker(&self) -> Result<(), StoreError> {
         let item = Some(Key::heads_marker().into_attributes());
         let put = self.client.put_item().table_name(&self.table);
@@ -106,7 +111,7 @@ impl MessageStore {
         Ok(())
     }
 
-    /// Removes the marker: one `DeleteItem`.
+    /// Deletes the marker: one `DeleteItem`.
     pub async fn delete_heads_marker(&self) -> Result<(), StoreError> {
         let key = Some(Key::heads_marker().into_attributes());
         let delete = self.client.delete_item().table_name(&self.table);

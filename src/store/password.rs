@@ -1,5 +1,4 @@
-//! Passwords of the database that are kept in files, and read again for each
-//! new connection.
+//! Database passwords in files, which are read again for each new connection.
 
 use std::env;
 use std::fs;
@@ -9,20 +8,21 @@ use std::path::{Path, PathBuf};
 
 use sqlx::postgres::PgConnectOptions;
 
-/// Where the password comes from.
+/// The source of the password.
 #[derive(Clone, Debug)]
 pub(super) enum PasswordSource {
-    /// The connection string or `PGPASSWORD`: fixed for the life of the process.
+    /// The connection string or `PGPASSWORD`. The password does not change
+    /// while the process runs.
     Settings,
-    /// A file that contains nothing else, or the JSON of a secret.
+    /// A file with only the password, or with a secret in JSON.
     File(PathBuf),
-    /// The first of these files in libpq's format that has an entry for the
+    /// The first of these files, in libpq's format, that has an entry for the
     /// connection.
     Passfiles(Vec<PathBuf>),
 }
 
 impl PasswordSource {
-    /// libpq's default files: `PGPASSFILE`, or else `~/.pgpass`.
+    /// Returns libpq's default files: `PGPASSFILE`, else `~/.pgpass`.
     pub fn default_passfiles() -> Self {
         let named = env::var_os("PGPASSFILE").filter(|file| !file.is_empty());
         let default = || env::home_dir().map(|home| home.join(".pgpass"));
@@ -35,7 +35,7 @@ impl PasswordSource {
         )
     }
 
-    /// Whether the password can change while the process runs.
+    /// Returns whether the password can change while the process runs.
     pub fn may_change(&self) -> bool {
         match self {
             Self::Settings => false,
@@ -44,8 +44,10 @@ impl PasswordSource {
         }
     }
 
-    /// Those of libpq's files that other users can read. libpq passes over them;
-    /// volumes of secrets allow it to a group at least.
+    /// Returns libpq's password files that other users can read.
+    ///
+    /// libpq ignores such files. They are not ignored here, because the files
+    /// of mounted secrets are readable at least by a group.
     pub fn open_passfiles(&self) -> Vec<&Path> {
         let Self::Passfiles(files) = self else {
             return Vec::new();
@@ -57,8 +59,10 @@ impl PasswordSource {
         files.filter(|file| is_open(file)).collect()
     }
 
-    /// The password as it is now, for these options; `None` where none is
-    /// named. Reads files, so it blocks.
+    /// Returns the current password for a connection, or `None` if there is
+    /// none.
+    ///
+    /// Reads files, so it blocks.
     pub fn read(&self, options: &PgConnectOptions) -> Result<Option<String>, PasswordFileError> {
         match self {
             Self::Settings => Ok(None),
@@ -75,7 +79,9 @@ impl PasswordSource {
     }
 }
 
-/// A file with a password cannot be used. Nothing of its contents is in it.
+/// A password file cannot be used.
+///
+/// The error contains nothing of the file's contents.
 #[derive(Debug, thiserror::Error)]
 #[error("the password file {} {cause}", .file.display())]
 pub struct PasswordFileError {
@@ -97,8 +103,10 @@ fn read_password(file: &Path) -> Result<String, PasswordFileError> {
     }
 }
 
-/// The password of a secret as RDS keeps it in Secrets Manager: a JSON object
-/// with a `password`. Agents and the CSI driver write it to files like that.
+/// Returns the password of a secret in the format of Amazon RDS in Secrets
+/// Manager: a JSON object with a `password`.
+///
+/// Agents and the CSI driver write such secrets to files in this format.
 fn password_of_secret(text: &str) -> Option<String> {
     #[derive(serde::Deserialize)]
     struct Secret {
@@ -109,8 +117,10 @@ fn password_of_secret(text: &str) -> Option<String> {
         .map(|Secret { password }| password)
 }
 
-/// The entry for a connection in one of libpq's password files: the first line
-/// whose fields match. A file that does not exist has none.
+/// Returns the password for a connection from a file in libpq's format: that of
+/// the first line whose fields match.
+///
+/// A file that does not exist has no entries.
 fn find_password(
     file: &Path,
     options: &PgConnectOptions,
@@ -128,8 +138,10 @@ fn find_password(
     Ok(text.lines().find_map(|line| password_in(line, options)))
 }
 
-/// The password of a line `host:port:database:user:password`, if its fields
-/// match the connection. `*` matches everything, `\` escapes.
+/// Returns the password of a line `host:port:database:user:password`, if its
+/// fields match the connection.
+///
+/// `*` matches every value, and `\` escapes the next character.
 fn password_in(line: &str, options: &PgConnectOptions) -> Option<String> {
     if line.starts_with('#') {
         return None;
@@ -143,7 +155,8 @@ fn password_in(line: &str, options: &PgConnectOptions) -> Option<String> {
     let socket = options.get_socket().and_then(|path| path.to_str());
     let host_matches =
         matches(&host, socket.unwrap_or(options.get_host())) || (by_socket && host == "localhost");
-    // Without a name the server opens the database that is called like the user.
+    // Without a database name, the server opens the database that has the name
+    // of the user.
     let name = options.get_database().unwrap_or(options.get_username());
     let all = host_matches
         && matches(&port, &options.get_port().to_string())
@@ -152,7 +165,7 @@ fn password_in(line: &str, options: &PgConnectOptions) -> Option<String> {
     all.then(|| unescape(password))
 }
 
-/// The text before the first `:` that is not escaped, and what follows it.
+/// Returns the text before the first unescaped `:`, and the text after it.
 fn next_field(line: &str) -> Option<(String, &str)> {
     let mut escaped = false;
     for (index, character) in line.char_indices() {
