@@ -19,8 +19,7 @@ const CAPACITY: u64 = 50_000;
 /// while Postgres is unavailable.
 const CALLER_STAYS_KNOWN: Duration = Duration::from_mins(10);
 
-/// Maximum number of attempts at a lookup whose batch was dropped together with
-/// another field.
+/// The key of a user lookup.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum UserKey {
     Id(UserId),
@@ -36,7 +35,8 @@ struct Known {
 
 type Found = Result<Option<Arc<User>>, Arc<StoreError>>;
 
-/// The key of a user lookup.
+/// The user directory, with a cache that all requests share. Absence is never
+/// cached.
 #[derive(Clone, Debug)]
 pub struct Directory {
     users: UserStore,
@@ -45,8 +45,8 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// The user directory, with a cache that all requests share. Absence is
-    /// never cached.
+    /// Creates the directory with an empty cache. A user is read from Postgres
+    /// again after `fresh_for`.
     #[must_use]
     pub fn new(users: UserStore, fresh_for: Duration) -> Self {
         let cache = Cache::builder()
@@ -73,8 +73,8 @@ impl Directory {
         }
     }
 
-    /// Creates the directory with an empty cache. A user is read from Postgres
-    /// again after `fresh_for`.
+    /// Caches a user that the caller of this function has read, with the `sub`
+    /// of the user's tokens.
     pub fn insert(&self, sub: &str, user: User) {
         let user = Arc::new(user);
         self.remember(UserKey::Id(user.id), &user);
@@ -198,7 +198,7 @@ impl BatchFn<UserKey, Found> for UserBatch {
 }
 
 /// Loads users for one request: concurrent lookups share one batch, and no user
-/// is read twice.
+/// is read twice. Users in the directory's cache are returned without a batch.
 pub struct UserLoader {
     directory: Directory,
     loader: BatchLoader<UserKey, Found, UserBatch>,
@@ -223,8 +223,9 @@ impl UserLoader {
         self.find(UserKey::CognitoId(sub.to_owned())).await
     }
 
-    /// Announces users that are likely to be looked up. They are read as part
-    /// of the next batch, if there is one.
+    /// Announces users that are likely to be looked up. Those that are not in
+    /// the directory's cache are read as part of the next batch, if there is
+    /// one.
     pub fn expect(&self, ids: impl IntoIterator<Item = UserId>) {
         let unknown = ids
             .into_iter()
@@ -272,9 +273,8 @@ mod tests {
 
     use super::*;
 
-    /// A batch is dropped together with the field that started it, for instance
-    /// when a sibling of that field fails. The other lookups of the batch then
-    /// start a new one.
+    /// The store has no Postgres server, so each lookup that reads from it has
+    /// to wait.
     #[tokio::test]
     async fn cached_users_are_found_without_a_batch() {
         let directory = Directory::new(UserStore::nowhere(), Duration::from_mins(1));

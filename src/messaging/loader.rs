@@ -1,5 +1,5 @@
-//! A loader of one request: what is asked for at the same time is read as one
-//! batch, and nothing is read twice.
+//! A loader for one request: concurrent loads are read in one batch, and no key
+//! is read twice.
 
 use std::collections::HashMap;
 use std::fmt::Debug;
@@ -8,13 +8,15 @@ use std::hash::Hash;
 use dataloader::BatchFn;
 use dataloader::cached::Loader;
 
-/// How often a load begins again whose batch was dropped with another field.
+/// Maximum number of attempts at a load whose batch was dropped together with
+/// another field.
 const BATCHES: usize = 4;
-/// How often a load yields before it reads: once is enough for the executor to
-/// poll every field that is ready, and each time more wakes all of them.
+/// How often a load yields before it reads its batch. One yield is enough for
+/// the executor to poll every field that is ready, and each further yield wakes
+/// all of them again.
 const YIELDS: usize = 1;
 
-/// Batches loads by key, and caches what they find.
+/// Batches loads by key, and caches their results.
 pub struct BatchLoader<K, V, F>
 where
     K: Eq + Hash + Clone,
@@ -30,7 +32,7 @@ where
     V: Clone,
     F: BatchFn<K, V>,
 {
-    /// A loader that reads batches by `batch`.
+    /// Creates a loader that reads batches with `batch`.
     #[must_use]
     pub fn new(batch: F) -> Self {
         Self {
@@ -38,11 +40,13 @@ where
         }
     }
 
-    /// The value of a key; `None` where every batch with it was dropped.
+    /// Returns the value of a key; `None` if each batch that contained the key
+    /// was dropped.
     ///
-    /// The load that finds a batch complete reads it. It is dropped with its
-    /// field, for instance when a sibling of that field fails; the loads that
-    /// waited for it then begin again, and one of them reads the next batch.
+    /// The load that finds a batch complete reads the batch. The batch is
+    /// dropped together with the field of this load, for instance when a
+    /// sibling of that field fails. The other loads of the batch then start
+    /// again, and one of them reads the next batch.
     pub async fn load(&self, key: K) -> Option<V> {
         for _ in 1..BATCHES {
             if let Ok(found) = self.loader.try_load(key.clone()).await {
@@ -52,7 +56,7 @@ where
         self.loader.try_load(key).await.ok()
     }
 
-    /// Caches a value that is known already.
+    /// Caches a value that is already known.
     pub async fn prime(&self, key: K, value: V) {
         self.loader.prime(key, value).await;
     }
