@@ -88,7 +88,7 @@ pub struct Bounds {
     /// Maximum number of bytes of responses that are being produced or that clients have not read
     /// yet.
     pub unread_bytes: usize,
-    /// Maximum number of open connections, including those of WebSocket; others are rejected.
+    /// Maximum number of open connections, including WebSocket connections; others are rejected.
     pub connections: usize,
     /// Timeout for receiving the head of a request.
     pub head_within: Duration,

@@ -1,7 +1,7 @@
-//! What is told of a running program: its log, its metrics, its traces.
+//! Telemetry of a running program: logs, metrics and traces.
 //!
-//! Nothing that people write gets into any of them: no message, handle or
-//! address, no token, no idempotency key.
+//! None of them contains user data: no message text, handle or address, no token, no idempotency
+//! key.
 
 mod call;
 pub mod metrics;
@@ -24,23 +24,23 @@ pub use traces::{describe, fail, request_span, write_span};
 use otlp::{OtlpSettings, otlp_settings};
 use traces::Traces;
 
-/// What was started, to be stopped at the end.
+/// The running telemetry, to be stopped before the program ends.
 pub struct Telemetry {
     traces: Option<Traces>,
 }
 
-/// How much a command tells.
+/// What a command logs and traces.
 #[derive(Clone, Copy, Debug)]
 pub struct Verbosity {
-    /// What is logged, when `RUST_LOG` does not say so.
+    /// The log filter, if `RUST_LOG` is not set.
     pub log: &'static str,
-    /// Whether it is a server: it sends traces, if the environment says where
-    /// to, and its panics are lines of the log.
+    /// Whether the command is a server. A server sends traces if the environment configures a
+    /// collector, and logs its panics.
     pub server: bool,
 }
 
-/// Starts the log, to standard error: as text on a terminal and as JSON
-/// elsewhere. And traces.
+/// Starts logging to standard error, as text on a terminal and as JSON otherwise, and starts
+/// traces.
 #[must_use]
 pub fn start(verbosity: Verbosity) -> Telemetry {
     let (filter, invalid_filter) = match EnvFilter::try_from_default_env() {
@@ -55,7 +55,7 @@ pub fn start(verbosity: Verbosity) -> Telemetry {
     let log = if stderr().is_terminal() {
         log.boxed()
     } else {
-        // The innermost span is the last of the list.
+        // The current span is omitted, because it is also the last one in the list of spans.
         let log = log.json().flatten_event(true).with_current_span(false);
         log.boxed()
     };
@@ -63,7 +63,7 @@ pub fn start(verbosity: Verbosity) -> Telemetry {
         Ok((traces, unsupported)) => (traces, unsupported, None),
         Err(cause) => (None, Vec::new(), Some(cause)),
     };
-    // Somebody else may have set a subscriber up, as tests do.
+    // Fails if a subscriber is already set, for example by a test.
     let _ = tracing_subscriber::registry()
         .with(log.with_filter(filter.and(not_traces)))
         .with(traces.as_ref().map(Traces::layer))
@@ -83,8 +83,8 @@ pub fn start(verbosity: Verbosity) -> Telemetry {
     Telemetry { traces }
 }
 
-/// The traces, if the environment names a collector, and what it names that is
-/// not supported.
+/// Starts traces if the environment configures a collector. Also returns the settings that are not
+/// supported.
 fn traces(verbosity: Verbosity) -> Result<(Option<Traces>, Vec<String>), String> {
     if !verbosity.server {
         return Ok((None, Vec::new()));
@@ -99,7 +99,7 @@ fn traces(verbosity: Verbosity) -> Result<(Option<Traces>, Vec<String>), String>
 }
 
 impl Telemetry {
-    /// Sends what is left. Blocks, for a moment.
+    /// Sends the remaining spans. Blocks for a short time.
     pub fn stop(self) {
         if let Some(traces) = &self.traces {
             traces.stop();
@@ -107,7 +107,7 @@ impl Telemetry {
     }
 }
 
-/// Says where it was and not what: the text may quote what was worked on.
+/// Logs the location of a panic, but not its message, which may contain user data.
 fn log_panic(panic: &panic::PanicHookInfo<'_>) {
     let at = panic.location().map(ToString::to_string);
     tracing::error!(at, "a panic");

@@ -1,4 +1,4 @@
-//! One call of a store: measured, charged, and a span of its trace.
+//! Calls to the stores: their duration, cost and span.
 
 use tokio::time::Instant;
 use tracing::{Instrument, Span};
@@ -6,11 +6,10 @@ use tracing::{Instrument, Span};
 use super::origin::{Spent, charge};
 use super::{metrics, traces};
 
-/// The result of a call whose end nobody waited for.
+/// Result of a call that was dropped before it ended.
 const DROPPED: &str = "dropped";
 
-/// A call of DynamoDB that is under way. Dropped before it has ended, it counts
-/// as dropped.
+/// A DynamoDB call in progress. If it is dropped before it ends, its result is `dropped`.
 #[derive(Debug)]
 pub struct DynamoCall {
     operation: &'static str,
@@ -20,7 +19,7 @@ pub struct DynamoCall {
 }
 
 impl DynamoCall {
-    /// A call begins.
+    /// Starts the measurement of a call.
     #[must_use]
     pub fn begin(operation: &'static str, table: &str) -> Self {
         Self {
@@ -31,7 +30,7 @@ impl DynamoCall {
         }
     }
 
-    /// It ended like this, and cost so many units.
+    /// Records the call's result and its consumed units.
     pub fn end(mut self, result: &'static str, read_units: f64, write_units: f64) {
         metrics::dynamodb_units(read_units, write_units);
         self.record(result);
@@ -60,7 +59,7 @@ impl Drop for DynamoCall {
     }
 }
 
-/// Asks Postgres something. `result` says how it ended.
+/// Runs a Postgres query and measures it. `result` returns the metric label of an error.
 pub async fn postgres_query<T, E>(
     query: &'static str,
     asked: impl Future<Output = Result<T, E>>,

@@ -1,7 +1,7 @@
-//! What is counted, for Prometheus.
+//! Metrics for Prometheus.
 //!
-//! There is one set for the whole process: it is what is scraped. Every label
-//! is a text of the program's own, so that no client can make up another.
+//! There is one registry for the whole process, because Prometheus scrapes the process. All label
+//! values are constants of the program, so clients cannot create new ones.
 
 mod set;
 
@@ -13,41 +13,41 @@ use prometheus_client::metrics::gauge::Gauge;
 
 use set::{Metrics, add, observe};
 
-/// The form that [`render`] writes: `OpenMetrics`, which Prometheus asks for.
+/// The content type of [`render`]'s output: `OpenMetrics`, which Prometheus requests.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::new);
 
-/// Everything that was counted, as text.
+/// Returns all metrics as text.
 #[must_use]
 pub fn render() -> String {
     let mut text = String::new();
-    // Nothing keeps a `String` from being written to.
+    // Writing to a `String` cannot fail.
     let _ = encode(&mut text, &METRICS.registry);
     text
 }
 
-/// A request was answered, or its client has gone.
+/// Records that a request ended: it was answered, or its client disconnected.
 pub fn request(operation: &'static str, code: &'static str, took: Duration) {
     let labels = [("operation", operation), ("code", code)];
     add(&METRICS.requests.ended, labels, 1);
-    // How long somebody listens says nothing about the server.
+    // The duration of a subscription depends only on the client.
     if operation != "subscription" {
         observe(&METRICS.requests.seconds, [("operation", operation)], took);
     }
 }
 
-/// A subscription was told of something.
+/// Counts an event that a subscription sent.
 pub fn event() {
     METRICS.sockets.events.inc();
 }
 
-/// A socket was closed with this code, or in this way.
+/// Counts a closed WebSocket by close code, or by another label.
 pub fn socket_closed(code: &'static str) {
     add(&METRICS.sockets.closes, [("code", code)], 1);
 }
 
-/// An attempt at a call of DynamoDB ended.
+/// Records an attempt of a DynamoDB call.
 pub(super) fn dynamodb_call(operation: &'static str, result: &'static str, took: Duration) {
     let labels = [("operation", operation), ("result", result)];
     add(&METRICS.stores.dynamodb_calls, labels, 1);
@@ -58,7 +58,7 @@ pub(super) fn dynamodb_call(operation: &'static str, result: &'static str, took:
     );
 }
 
-/// DynamoDB has said what a call cost.
+/// Counts the units that DynamoDB reported for a call.
 pub(super) fn dynamodb_units(read: f64, write: f64) {
     for (kind, count) in [("read", read), ("write", write)] {
         let units = METRICS
@@ -69,65 +69,65 @@ pub(super) fn dynamodb_units(read: f64, write: f64) {
     }
 }
 
-/// A query of Postgres ended.
+/// Records a Postgres query.
 pub(super) fn postgres_query(query: &'static str, result: &'static str, took: Duration) {
     let labels = [("query", query), ("result", result)];
     add(&METRICS.stores.postgres_queries, labels, 1);
     observe(&METRICS.stores.postgres_seconds, [("query", query)], took);
 }
 
-/// A transaction of messages, or of a mark, was sent, and this came of it.
+/// Counts an attempt to write messages or a read marker, by the transaction's outcome.
 pub fn write_attempt(outcome: &'static str) {
     add(&METRICS.writes.attempts, [("outcome", outcome)], 1);
 }
 
-/// A transaction has to be planned or sent again, for this reason.
+/// Counts a transaction that must be planned or sent again, by reason.
 pub fn write_retry(reason: &'static str) {
     add(&METRICS.writes.retries, [("reason", reason)], 1);
 }
 
-/// A transaction of so many messages was applied.
+/// Records the number of messages in an applied transaction.
 #[expect(clippy::cast_precision_loss, reason = "there are at most 25")]
 pub fn transaction_applied(messages: usize) {
     METRICS.writes.transaction_messages.observe(messages as f64);
 }
 
-/// A message was one too many for the queue of its group.
+/// Counts a message that was rejected because its group's queue was full.
 pub fn message_turned_away() {
     METRICS.writes.messages_turned_away.inc();
 }
 
-/// Somebody who follows messages took them too slowly.
+/// Counts a subscriber that was disconnected because it read too slowly.
 pub fn listener_let_go() {
     METRICS.live.listeners_let_go.inc();
 }
 
-/// A hint for other instances could not be published.
+/// Counts a hint for other instances that could not be published.
 pub fn hint_lost() {
     METRICS.live.hints_lost.inc();
 }
 
-/// A connection was one too many.
+/// Counts a connection that was rejected because there were too many.
 pub fn connection_turned_away() {
     METRICS.requests.connections_turned_away.inc();
 }
 
-/// A fetch of the key set ended.
+/// Counts a fetch of the key set, by result.
 pub fn key_fetch(worked: bool) {
     let result = if worked { "ok" } else { "failed" };
     add(&METRICS.requests.key_fetches, [("result", result)], 1);
 }
 
-/// Something of which there are more and fewer.
+/// A kind of object whose current number is a gauge.
 #[derive(Clone, Copy, Debug)]
 pub enum Thing {
-    /// A GraphQL request that is being answered.
+    /// A GraphQL request in progress.
     Request,
     /// An open connection.
     Connection,
     /// An open WebSocket.
     Socket,
-    /// A subscription that somebody listens to.
+    /// An active subscription.
     Subscription,
     /// A message that is queued or being written.
     Message,
@@ -135,12 +135,12 @@ pub enum Thing {
     GroupTask,
 }
 
-/// One thing, counted as long as this is not dropped.
+/// An object that is counted by a gauge until this is dropped.
 #[derive(Debug)]
 pub struct Present(Thing);
 
 impl Present {
-    /// One more.
+    /// Increments the gauge of `thing`.
     #[must_use]
     pub fn new(thing: Thing) -> Self {
         thing.gauge().inc();

@@ -1,4 +1,4 @@
-//! For which requests something is done, and what it has cost them.
+//! The requests on whose behalf work is done, and the cost of that work.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,21 +10,20 @@ tokio::task_local! {
     static ORIGINS: Arc<[Origin]>;
 }
 
-/// What was spent in the stores.
+/// The cost of calls to the stores.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Spent {
-    /// Attempts at calls of DynamoDB.
+    /// Number of attempts of DynamoDB calls.
     pub dynamodb_calls: u64,
-    /// Queries of Postgres.
+    /// Number of Postgres queries.
     pub sql_queries: u64,
-    /// DynamoDB's read units.
+    /// Consumed DynamoDB read units.
     pub read_units: f64,
-    /// DynamoDB's write units.
+    /// Consumed DynamoDB write units.
     pub write_units: f64,
 }
 
-/// A request for which something is done. Cheap to clone; clones spend
-/// together.
+/// A request on whose behalf work is done. Cheap to clone; clones share their cost.
 #[derive(Clone, Debug)]
 pub struct Origin {
     id: Arc<str>,
@@ -33,7 +32,7 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// A request with an id, whose span `span` is.
+    /// Creates the origin of a request from its id and its trace span.
     #[must_use]
     pub fn new(id: &str, span: &Span) -> Self {
         Self {
@@ -43,47 +42,47 @@ impl Origin {
         }
     }
 
-    /// The request that this is done for, if it is done for one.
+    /// Returns the request on whose behalf the current task works, if any.
     #[must_use]
     pub fn current() -> Option<Self> {
         let first = |origins: &Arc<[Self]>| origins.first().cloned();
         ORIGINS.try_with(first).ok().flatten()
     }
 
-    /// The request's id.
+    /// Returns the request's id.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// What was spent so far.
+    /// Returns the cost so far.
     #[must_use]
     pub fn spent(&self) -> Spent {
         *self.spent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Where the request stands in its trace.
+    /// Returns the request's span in its trace.
     pub(super) fn span(&self) -> &SpanContext {
         &self.span
     }
 }
 
-/// Does something for these requests. Each is charged with every call, since
-/// each waits for it, and with its part of the units.
+/// Runs `work` on behalf of these requests. The full number of calls is charged to each request,
+/// because each waits for all of them; the units are divided among the requests.
 pub async fn work_for<T>(origins: impl Into<Arc<[Origin]>>, work: impl Future<Output = T>) -> T {
     ORIGINS.scope(origins.into(), work).await
 }
 
-/// Whether something is done for a request. What is not, such as the check of
-/// the stores, is in no trace.
+/// Returns whether the current work is on behalf of a request. Other work, such as the health check
+/// of the stores, is not traced.
 pub(super) fn is_for_request() -> bool {
     ORIGINS
         .try_with(|origins| !origins.is_empty())
         .unwrap_or(false)
 }
 
-/// Charges those for whom something is done. Nobody, where it is done for
-/// nobody.
+/// Charges a cost to the requests on whose behalf the current task works. Does nothing if there are
+/// none.
 #[expect(
     clippy::cast_precision_loss,
     reason = "as many as share a transaction, or a few more"
@@ -99,6 +98,6 @@ pub(super) fn charge(cost: Spent) {
             spent.write_units += cost.write_units / parts;
         }
     };
-    // Operators' commands have no requests.
+    // Operator commands have no requests.
     let _ = ORIGINS.try_with(charge);
 }

@@ -1,22 +1,23 @@
-//! The variables of OpenTelemetry that have no effect here, or cannot work.
+//! Validation of OpenTelemetry's environment variables.
 //!
-//! Most SDKs support more than this one, and it passes over what it does not
-//! support before there is a log. No value is quoted that may be a secret.
+//! The SDK used here supports fewer variables than most, and ignores unsupported ones before
+//! logging starts. This module reports unsupported and invalid variables. It quotes no values that
+//! may be secret.
 
 use std::env::var;
 
 use crate::http_url::parse_http_url;
 
-/// How traces are sent, by the environment.
+/// Whether traces are sent, according to the environment.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum OtlpSettings {
-    /// Not at all.
+    /// Traces are not sent.
     Off,
-    /// To a collector; with what is not supported.
+    /// Traces are sent to a collector. Contains warnings about unsupported settings.
     On(Vec<String>),
 }
 
-/// Reads the variables, or says which of them cannot work.
+/// Reads the variables, or returns an error that names the invalid one.
 pub(super) fn otlp_settings() -> Result<OtlpSettings, String> {
     check(&|name| var(name).ok().filter(|value| !value.trim().is_empty()))
 }
@@ -48,7 +49,7 @@ fn check(variables: Variables<'_>) -> Result<OtlpSettings, String> {
     Ok(OtlpSettings::On(unsupported(variables)))
 }
 
-/// A variable of the exporter: that of traces, or that of all signals.
+/// Returns an exporter variable: the one for traces, or else the one for all signals.
 fn of_traces(variables: Variables<'_>, what: &str) -> Option<(String, String)> {
     ["OTEL_EXPORTER_OTLP_TRACES_", "OTEL_EXPORTER_OTLP_"]
         .into_iter()

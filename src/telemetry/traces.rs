@@ -1,8 +1,7 @@
-//! Traces, by OpenTelemetry's protocol over HTTP.
+//! Traces, sent over HTTP with the OpenTelemetry protocol (OTLP).
 //!
-//! Their spans have a target of their own, which the log leaves out, and
-//! nothing else gets into a trace: neither lines of the log nor spans of
-//! libraries.
+//! Trace spans have their own target, which the log excludes. Traces contain nothing else: neither
+//! log events nor spans of libraries.
 
 use std::env::var;
 use std::time::Duration;
@@ -22,18 +21,18 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::origin::{Origin, is_for_request};
 
-/// Target of the spans that go into traces.
+/// The target of trace spans.
 pub(super) const TARGET: &str = "otel";
-/// How long what is left may take to be sent at the end.
+/// Timeout for sending the remaining spans at shutdown.
 const FLUSH_WITHIN: Duration = Duration::from_secs(3);
 
-/// Sends spans to a collector. The SDK's own variables say how.
+/// The exporter that sends spans to a collector, configured by the SDK's own variables.
 pub(super) struct Traces {
     provider: SdkTracerProvider,
 }
 
 impl Traces {
-    /// Begins to send. The SDK reads the environment itself.
+    /// Starts the exporter. The SDK reads the environment itself.
     pub fn start() -> Result<Self, ExporterBuildError> {
         let exporter = SpanExporter::builder().with_http().build()?;
         let mut resource = Resource::builder();
@@ -49,7 +48,7 @@ impl Traces {
         Ok(Self { provider })
     }
 
-    /// What takes the spans of our own, and nothing else.
+    /// Returns the layer that collects only this program's trace spans.
     pub fn layer<S>(&self) -> impl Layer<S> + use<S>
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
@@ -63,7 +62,7 @@ impl Traces {
             .with_filter(Targets::new().with_target(TARGET, LevelFilter::INFO))
     }
 
-    /// Sends what is left.
+    /// Sends the remaining spans.
     pub fn stop(&self) {
         if let Err(cause) = self.provider.shutdown_with_timeout(FLUSH_WITHIN) {
             tracing::warn!(%cause, "the last spans could not be sent");
@@ -71,8 +70,8 @@ impl Traces {
     }
 }
 
-/// The span of a request, below the one that its `traceparent` names. `header`
-/// finds a header.
+/// Creates the span of a request, as a child of the span in its `traceparent` header. `header`
+/// returns the value of a header.
 pub fn request_span<'a>(id: &str, header: &'a dyn Fn(&str) -> Option<&'a str>) -> Span {
     let span = tracing::info_span!(
         target: TARGET,
@@ -83,14 +82,14 @@ pub fn request_span<'a>(id: &str, header: &'a dyn Fn(&str) -> Option<&'a str>) -
     );
     if !span.is_disabled() {
         let parent = TraceContextPropagator::new().extract(&Headers(header));
-        // It has just been made, so that it can be given a parent.
+        // This cannot fail: a new span can still be assigned a parent.
         let _ = span.set_parent(parent);
     }
     span
 }
 
-/// The span of what a group's task does for these requests: part of the trace
-/// of the first, with a link to each of the others.
+/// Creates the span of a group task's write for these requests. It belongs to the trace of the
+/// first request, with a link to each of the others.
 pub fn write_span(group: &impl std::fmt::Display, origins: &[Origin]) -> Span {
     let Some((first, others)) = origins.split_first() else {
         return Span::none();
@@ -98,7 +97,7 @@ pub fn write_span(group: &impl std::fmt::Display, origins: &[Origin]) -> Span {
     let span = tracing::info_span!(target: TARGET, parent: None, "write", cruddur.group = %group);
     if !span.is_disabled() {
         let parent = Context::new().with_remote_span_context(first.span().clone());
-        // It has just been made, so that it can be given a parent.
+        // This cannot fail: a new span can still be assigned a parent.
         let _ = span.set_parent(parent);
         for other in others {
             span.add_link(other.span().clone());
@@ -107,7 +106,7 @@ pub fn write_span(group: &impl std::fmt::Display, origins: &[Origin]) -> Span {
     span
 }
 
-/// The span of an attempt at a call of DynamoDB.
+/// Creates the span of an attempt of a DynamoDB call.
 pub(super) fn dynamodb_span(operation: &'static str, table: &str) -> Span {
     if !is_for_request() {
         return Span::none();
@@ -123,7 +122,7 @@ pub(super) fn dynamodb_span(operation: &'static str, table: &str) -> Span {
     )
 }
 
-/// The span of a query of Postgres.
+/// Creates the span of a Postgres query.
 pub(super) fn postgres_span(query: &'static str) -> Span {
     if !is_for_request() {
         return Span::none();
@@ -138,14 +137,14 @@ pub(super) fn postgres_span(query: &'static str) -> Span {
     )
 }
 
-/// Says more about a span.
+/// Adds an attribute to a span.
 pub fn describe(span: &Span, name: &'static str, value: impl Into<Value>) {
     if !span.is_disabled() {
         span.set_attribute(name, value);
     }
 }
 
-/// Marks a span as failed, for a reason that is one of the program's own words.
+/// Marks a span as failed. `reason` is a constant of the program.
 pub fn fail(span: &Span, reason: &'static str) {
     if !span.is_disabled() {
         span.set_attribute("error.type", reason);

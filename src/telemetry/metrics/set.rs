@@ -1,4 +1,4 @@
-//! The metrics: their names, what they mean, and their bounds.
+//! The metrics: their names, descriptions and histogram buckets.
 
 use std::hash::Hash;
 use std::sync::atomic::AtomicU64;
@@ -11,21 +11,21 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry, Unit};
 
-/// Bounds of how long a request takes, and a call of a store's, in seconds.
+/// Bucket bounds for the duration of requests, and of calls to the stores, in seconds.
 const REQUEST_SECONDS: [f64; 11] = [
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
 const CALL_SECONDS: [f64; 11] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 3.0,
 ];
-/// Bounds of how many messages share a transaction, which takes 25.
+/// Bucket bounds for the number of messages in a transaction, which is at most 25.
 const MESSAGES: [f64; 7] = [1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 25.0];
 
 type Labels<const N: usize> = [(&'static str, &'static str); N];
 type Counters<const N: usize> = Family<Labels<N>, Counter>;
 type Histograms = Family<Labels<1>, Histogram, fn() -> Histogram>;
 
-/// Everything that is counted.
+/// All metrics.
 pub(super) struct Metrics {
     pub registry: Registry,
     pub requests: Requests,
@@ -35,7 +35,7 @@ pub(super) struct Metrics {
     pub live: Live,
 }
 
-/// Requests, and the connections that they come by.
+/// Metrics of requests and connections.
 pub(super) struct Requests {
     pub ended: Counters<2>,
     pub seconds: Histograms,
@@ -45,7 +45,7 @@ pub(super) struct Requests {
     pub key_fetches: Counters<1>,
 }
 
-/// Sockets, and subscriptions by whatever way.
+/// Metrics of WebSocket connections, and of subscriptions over all transports.
 pub(super) struct Sockets {
     pub open: Gauge,
     pub closes: Counters<1>,
@@ -53,7 +53,7 @@ pub(super) struct Sockets {
     pub events: Counter,
 }
 
-/// Calls of the stores.
+/// Metrics of calls to the stores.
 pub(super) struct Stores {
     pub dynamodb_calls: Counters<2>,
     pub dynamodb_seconds: Histograms,
@@ -62,7 +62,7 @@ pub(super) struct Stores {
     pub postgres_seconds: Histograms,
 }
 
-/// What is written to groups.
+/// Metrics of writes to groups.
 pub(super) struct Writes {
     pub attempts: Counters<1>,
     pub retries: Counters<1>,
@@ -72,19 +72,19 @@ pub(super) struct Writes {
     pub group_tasks: Gauge,
 }
 
-/// How new messages are told.
+/// Metrics of live updates.
 pub(super) struct Live {
     pub listeners_let_go: Counter,
     pub hints_lost: Counter,
 }
 
-/// A metric that is registered by its name and what it means.
+/// Registers a metric with its name and description.
 fn counted<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
     registry.register(name, help, metric.clone());
     metric
 }
 
-/// How long something takes.
+/// Registers a duration histogram.
 fn timed(
     registry: &mut Registry,
     name: &str,
@@ -289,8 +289,8 @@ impl Metrics {
         metrics
     }
 
-    /// What alerts are about is there before it happens: the rate of a counter
-    /// that is not there is nothing at all.
+    /// Creates the counters that alerts use with the value 0. The rate of a counter that does not
+    /// exist has no value, so the first increment would be missed.
     fn begin_at_zero(&self) {
         for operation in ["query", "mutation", "subscription", "none"] {
             for code in ["ok", "UNAVAILABLE", "INTERNAL_SERVER_ERROR"] {
@@ -314,7 +314,7 @@ impl Metrics {
     }
 }
 
-/// Adds to one of several counters.
+/// Adds to the counter with these labels.
 pub(super) fn add<const N: usize>(counters: &Counters<N>, labels: Labels<N>, count: u64)
 where
     Labels<N>: Eq + Hash + Clone,
@@ -322,7 +322,7 @@ where
     counters.get_or_create(&labels).inc_by(count);
 }
 
-/// Adds a time to one of several histograms.
+/// Adds a duration to the histogram with these labels.
 pub(super) fn observe(histograms: &Histograms, labels: Labels<1>, took: Duration) {
     let histogram = histograms.get_or_create(&labels);
     histogram.observe(took.as_secs_f64());
