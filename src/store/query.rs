@@ -1,4 +1,4 @@
-//! Reading stretches of a partition, and single items.
+//! Queries of key ranges in a partition, and reads of single items.
 
 use std::time::Duration;
 
@@ -14,12 +14,12 @@ use super::table::INDEX;
 use super::{Consistency, MessageStore};
 use crate::model::{End, MessageGroupId, PageRequest, Place, SortKey, UserId};
 
-/// How often items are read together that a writing transaction is in the way
-/// of, and how long the first pause is at most.
+/// Maximum number of attempts to read items in one transaction while a write
+/// transaction conflicts with it, and the base of the backoff between them.
 const READ_ATTEMPTS: u32 = 6;
 const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
 
-/// A stretch of one partition. Bounds are exclusive.
+/// A range of keys in one partition. Both bounds are exclusive.
 pub(super) struct Range {
     index: Option<&'static str>,
     partition: String,
@@ -29,7 +29,7 @@ pub(super) struct Range {
 }
 
 impl Range {
-    /// All of a partition, the last first.
+    /// Creates a range of the whole partition, in descending order.
     pub fn whole(partition: String) -> Self {
         Self {
             index: None,
@@ -40,12 +40,12 @@ impl Range {
         }
     }
 
-    /// All of a user's rows, newest first.
+    /// Creates a range of all rows of a user, newest first.
     pub fn of_owner(owner: UserId) -> Self {
         Self::whole(items::group_partition(owner))
     }
 
-    /// All rows of a group, by the index, newest first.
+    /// Creates a range of all rows of a group, from the index, newest first.
     pub fn of_group(group: MessageGroupId) -> Self {
         Self {
             index: Some(INDEX),
@@ -53,7 +53,8 @@ impl Range {
         }
     }
 
-    /// Part of a group's messages, whose order is that of the keys.
+    /// Creates a range of a group's messages. The connection's order is the
+    /// order of the keys.
     pub fn of_messages(group: MessageGroupId, request: &PageRequest) -> Self {
         Self {
             above: key_of(request.after.as_ref()),
@@ -63,7 +64,8 @@ impl Range {
         }
     }
 
-    /// Part of a user's rows, whose order is that of the keys turned round.
+    /// Creates a range of a user's rows. The connection's order is the reverse
+    /// of the order of the keys.
     pub fn of_rows(owner: UserId, request: &PageRequest) -> Self {
         Self {
             above: key_of(request.before.as_ref()),
@@ -73,7 +75,7 @@ impl Range {
         }
     }
 
-    /// What stands behind a key in a partition, in the order of the keys.
+    /// Creates a range of the items after a key, in ascending order.
     pub fn above(partition: String, key: &SortKey) -> Self {
         Self {
             above: Some(key.clone()),
@@ -82,7 +84,7 @@ impl Range {
         }
     }
 
-    /// What stands in front of a key in a partition, the nearest first.
+    /// Creates a range of the items before a key, in descending order.
     pub fn below(partition: String, key: &SortKey) -> Self {
         Self {
             below: Some(key.clone()),
@@ -90,7 +92,10 @@ impl Range {
         }
     }
 
-    /// What comes behind a key, in the order in which it is read.
+    /// Moves the start of the range to directly after a key, in the range's
+    /// order.
+    ///
+    /// Without a key, the range does not change.
     pub fn begin_behind(&mut self, key: Option<SortKey>) {
         let begin = if self.ascending {
             &mut self.above
@@ -106,8 +111,10 @@ impl Range {
         matches!((&self.above, &self.below), (Some(above), Some(below)) if above >= below)
     }
 
-    /// Key condition, its values, and how many of the items that it lets
-    /// through are outside all the same: `BETWEEN` includes its ends.
+    /// Returns the key condition, its values, and the maximum number of items
+    /// that match it but are outside the range.
+    ///
+    /// `BETWEEN` includes its bounds, but the range excludes them.
     fn condition(&self) -> (&'static str, Item, usize) {
         let partition = AttributeValue::S(self.partition.clone());
         let mut values = Item::from([(":partition".to_owned(), partition)]);
@@ -128,7 +135,7 @@ impl Range {
         }
     }
 
-    /// The attribute that names the partition.
+    /// Returns the name of the attribute that is the partition key.
     fn partition_attribute(&self) -> &'static str {
         if self.index.is_some() {
             "message_group_uuid"
@@ -148,9 +155,11 @@ fn key_of(place: Option<&Place>) -> Option<SortKey> {
 }
 
 impl MessageStore {
-    /// Several items as they were at one moment: one `TransactGetItems`. Two
-    /// reads of their own could see a transaction half. One that a writing
-    /// transaction is in the way of is read again a little later.
+    /// Returns several items in one snapshot: one `TransactGetItems`.
+    ///
+    /// Separate reads could see only a part of a transaction. If a write
+    /// transaction conflicts with the read, the read is retried after a
+    /// backoff.
     pub(super) async fn find_together<const N: usize>(
         &self,
         keys: [Key; N],
@@ -202,7 +211,8 @@ impl MessageStore {
         let found = found.map_err(TogetherError::from)?;
         let found = found.responses.unwrap_or_default();
         let items: Vec<_> = found.into_iter().map(|found| found.item).collect();
-        // What is missing here counts as proof, so it has to be said.
+        // Callers treat a missing item as proof that it does not exist, so an
+        // incomplete response must be an error.
         <[Option<Item>; N]>::try_from(items).map_err(|_| {
             TogetherError::Store(StoreError::unavailable(
                 Service::DynamoDb,
@@ -211,12 +221,12 @@ impl MessageStore {
         })
     }
 
-    /// One item: one strongly consistent `GetItem`.
+    /// Returns an item: one strongly consistent `GetItem`.
     pub(super) async fn find(&self, key: Key) -> Result<Option<Item>, StoreError> {
         self.find_as(key, Consistency::Strong).await
     }
 
-    /// One item: one `GetItem`.
+    /// Returns an item: one `GetItem`.
     pub(super) async fn find_as(
         &self,
         key: Key,
@@ -275,7 +285,8 @@ impl MessageStore {
     }
 }
 
-/// Whether a transaction was throttled as a whole, or for one of its items.
+/// Returns whether a transaction was throttled, as a whole or for one of its
+/// items.
 fn is_throttled(error: &SdkError<TransactGetItemsError, HttpResponse>) -> bool {
     let Some(TransactGetItemsError::TransactionCanceledException(cancelled)) =
         error.as_service_error()
@@ -285,9 +296,9 @@ fn is_throttled(error: &SdkError<TransactGetItemsError, HttpResponse>) -> bool {
     pacer::by_reason(cancelled.cancellation_reasons())
 }
 
-/// Why items could not be read together.
+/// The reason for which items could not be read in one transaction.
 enum TogetherError {
-    /// A writing transaction was under way: it works a little later.
+    /// A write transaction was in progress. A retry may succeed.
     Cancelled,
     Store(StoreError),
 }
@@ -305,7 +316,8 @@ impl From<SdkError<TransactGetItemsError, HttpResponse>> for TogetherError {
     }
 }
 
-/// An item that cannot be read is passed over, with one log line.
+/// Converts an item. Returns `None` and logs one line if the item is
+/// unreadable.
 pub(super) fn readable<T>(
     item: Item,
     read_item: impl Fn(Item) -> Result<T, items::Unreadable>,

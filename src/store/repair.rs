@@ -1,4 +1,4 @@
-//! Writing what makes a damaged group whole again.
+//! The transactions that repair a group.
 
 use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, Delete, TransactWriteItem, Update};
 
@@ -9,55 +9,55 @@ use super::rows::FoundRow;
 use super::{GroupRow, MessageStore, Outcome, RowKey, StoreError};
 use crate::model::{Head, HeadRecord, Message, MessageGroupId, SortKey};
 
-/// A group made whole: its head and both rows, as its messages say they must
-/// be.
+/// The repaired head and rows of a group, according to the group's messages.
 ///
-/// Takes at most 6 actions and one for each old row, of the 100 that a
-/// transaction may have.
+/// The transaction has at most 6 actions, plus one for each old row. A
+/// transaction can have 100 actions.
 #[derive(Clone, Debug)]
 pub struct Repair {
-    /// Which group.
+    /// The group.
     pub group: MessageGroupId,
-    /// The version that the head has to have; 0 where there must be no head.
+    /// The version that the stored head must have; 0 if no head must exist.
     pub expected_version: u64,
-    /// The head afterwards.
+    /// The new head.
     pub head: Head,
     /// The newest message, which both rows show.
     pub newest: Message,
-    /// Set where the newest message has to move, because another group has a
-    /// row at its key.
+    /// Set if the newest message must move, because another group has a row
+    /// with its key.
     pub moved: Option<Move>,
-    /// Each participant's row.
+    /// The new row of each participant.
     pub rows: [GroupRow; 2],
-    /// Rows that go away.
+    /// Rows to delete in the transaction.
     pub old_rows: Vec<RowKey>,
-    /// Rows that the new ones overwrite and whose uuids are stored in another
-    /// form.
+    /// Rows that the new rows overwrite and whose uuids are not stored in
+    /// canonical form.
     pub replaced: Vec<RowKey>,
-    /// A uuid under which the group is to be found as well.
+    /// A second uuid under which the group can be found.
     pub alias: Option<MessageGroupId>,
 }
 
-/// Where a message was that is put somewhere else.
+/// The previous position of a message that is moved.
 #[derive(Clone, Debug)]
 pub struct Move {
-    /// Its key before.
+    /// The previous sort key of the message.
     pub from: SortKey,
 }
 
-/// A group's rows and newest message, at one moment.
+/// A snapshot of a group's rows and newest message.
 #[derive(Clone, Debug)]
 pub struct GroupAtOnce {
-    /// Version of the head; 0 where there is none.
+    /// Version of the head; 0 if there is no head.
     pub version: u64,
     /// The row of each participant.
     pub rows: [Option<FoundRow>; 2],
-    /// The message at the head's key.
+    /// The message with the head's key.
     pub newest: Option<Message>,
 }
 
 impl MessageStore {
-    /// What belongs to a head, at one moment: one `TransactGetItems` of four.
+    /// Returns a snapshot of the items that a head refers to: one
+    /// `TransactGetItems` of four items.
     pub async fn find_group_of_head(
         &self,
         group: MessageGroupId,
@@ -81,14 +81,14 @@ impl MessageStore {
         })
     }
 
-    /// Whether a row is still where it stood, and the group's: one strongly
-    /// consistent `GetItem`.
+    /// Returns whether a row still exists at its key and belongs to the group:
+    /// one strongly consistent `GetItem`.
     pub async fn has_row(&self, group: MessageGroupId, row: &RowKey) -> Result<bool, StoreError> {
         let found = self.find_row_at(row).await?;
         Ok(found.is_some_and(|found| found.group_id == group))
     }
 
-    /// Makes a group whole, or changes nothing: one `TransactWriteItems`, sent
+    /// Repairs a group, or changes nothing: one `TransactWriteItems`, sent
     /// once.
     pub async fn repair(&self, repair: &Repair) -> Outcome {
         self.send_made(self.repairing(repair), None).await
@@ -130,8 +130,8 @@ impl MessageStore {
         Ok(actions)
     }
 
-    /// Gives messages other numbers, together with a head that says so: one
-    /// `TransactWriteItems` of at most 99 messages.
+    /// Assigns sequence numbers to messages and updates the head accordingly:
+    /// one `TransactWriteItems` of at most 99 messages.
     pub async fn renumber(
         &self,
         group: MessageGroupId,
@@ -158,9 +158,9 @@ impl MessageStore {
         self.send_made(actions(), None).await
     }
 
-    /// Deletes the head of a group that has no messages, its rows, and the
-    /// alias of its pair if that leads here: one `TransactWriteItems` of at
-    /// most 90 rows.
+    /// Deletes the head of a group without messages, its rows, and the alias of
+    /// its pair if the alias refers to this group: one `TransactWriteItems` of
+    /// at most 90 rows.
     pub async fn delete_empty(
         &self,
         group: MessageGroupId,
@@ -192,7 +192,7 @@ impl MessageStore {
         self.send_made(actions(), None).await
     }
 
-    /// Puts an alias where there is neither an alias nor a head: one
+    /// Writes an alias if its key has neither an alias nor a head: one
     /// `TransactWriteItems`.
     pub async fn put_alias(&self, alias: MessageGroupId, of: MessageGroupId) -> Outcome {
         let actions = || {

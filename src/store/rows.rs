@@ -1,4 +1,4 @@
-//! Participants' rows, as they are found in the table.
+//! Participants' rows, as read from the table.
 
 use super::commit::{RowKey, StoredUuids};
 use crate::model::{
@@ -8,40 +8,44 @@ use crate::model::{
 /// A participant's row of a group.
 #[derive(Clone, Debug)]
 pub struct FoundRow {
-    /// Whose row it is.
+    /// The user to whom the row belongs.
     pub owner: UserId,
-    /// Of which group.
+    /// The group.
     pub group_id: MessageGroupId,
-    /// Where it stands among the owner's rows.
+    /// The sort key of the row among the owner's rows.
     pub key: SortKey,
-    /// The other participant, as of when it was written.
+    /// The other participant, as of the time when the row was written.
     pub other_user: User,
-    /// The text that it shows, which should be the newest message's.
+    /// The text that the row shows. It should be the newest message's text.
     pub body: String,
-    /// Which message it shows. The original's rows do not say; rows that are read
-    /// for a pair are read without it, and without the text.
+    /// The message that the row shows.
+    ///
+    /// `None` for the original's rows, which do not have this data, and for
+    /// rows that are read to find a pair's group, which are read without the
+    /// preview and the text.
     pub preview: Option<Preview>,
-    /// How many messages the owner has not read.
+    /// Number of messages that the owner has not read.
     pub unread_count: u64,
-    /// How its uuids are stored, where that is not the form that we write.
+    /// The uuids of the row as stored, if they are not in canonical form.
     pub(super) stored: Option<StoredUuids>,
 }
 
-/// The newest message, as far as a row shows it.
+/// The copy of the newest message in a row.
 #[derive(Clone, Debug)]
 pub struct Preview {
-    /// The message.
+    /// The uuid of the message.
     pub message_id: MessageId,
-    /// Who sent it: the owner, or the other participant.
+    /// The sender: the owner or the other participant.
     pub sender_id: UserId,
-    /// When the server accepted it, where its key is more than a second off.
+    /// The time at which the server accepted the message, if it differs from
+    /// the key's time by more than a second.
     pub accepted_at: Option<AcceptedAt>,
-    /// Its number in the group.
+    /// The message's sequence number in the group.
     pub seq: u64,
 }
 
 impl FoundRow {
-    /// Where it stands in the table.
+    /// Returns the key of the row in the table.
     #[must_use]
     pub fn row_key(&self) -> RowKey {
         RowKey {
@@ -51,9 +55,11 @@ impl FoundRow {
         }
     }
 
-    /// The newest message, by the preview alone. `owner` is whose row it is.
-    /// `None` where a third user sent it, as the original allowed: the row has
-    /// no copy of their names.
+    /// Returns the newest message according to the preview only. `owner` is the
+    /// owner of the row.
+    ///
+    /// Returns `None` if a third user sent the message, which the original
+    /// allowed: the row has no copy of that user's names.
     pub(super) fn previewed(&self, owner: &User) -> Option<Message> {
         let preview = self.preview.as_ref()?;
         let sender = [&self.other_user, owner]
@@ -70,7 +76,7 @@ impl FoundRow {
         })
     }
 
-    /// The group as the owner sees it, with its newest message.
+    /// Returns the group as the owner sees it, with its newest message.
     #[must_use]
     pub fn with_newest(self, last_message: Message) -> MessageGroup {
         MessageGroup {

@@ -1,4 +1,4 @@
-//! Everything that is in the table, whatever it is.
+//! Reads of all items of the table, of every kind.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use base64::Engine;
@@ -12,28 +12,28 @@ use super::query::Range;
 use super::{Consistency, MessageStore, StoreError};
 use crate::model::MessageGroupId;
 
-/// The most rows of one group that are read: it should have two.
+/// Maximum number of rows of one group that are read. A group should have two.
 const MOST_ROWS: usize = 1_000;
 
-/// One of several parts that a table is read in side by side.
+/// One of the segments of a parallel scan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment {
-    /// Which one, from 0.
+    /// Number of the segment, from 0.
     pub number: u16,
-    /// Of how many.
+    /// Total number of segments.
     pub of: u16,
 }
 
 /// A page of a segment.
 #[derive(Debug)]
 pub struct ScanPage {
-    /// The items, in no order.
+    /// The items, in no particular order.
     pub items: Vec<ScannedItem>,
-    /// Where the next page begins; `None` after the last.
+    /// The start of the next page; `None` after the last page.
     pub next: Option<ScanPosition>,
 }
 
-/// Between two items of a segment: the key of the last that was read.
+/// A position in a segment: the key of the last item that was read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScanPosition {
     pk: String,
@@ -53,11 +53,11 @@ impl ScanPosition {
     }
 }
 
-/// An item as it is stored.
+/// An item as stored.
 #[derive(Clone, Debug)]
 pub struct ScannedItem(pub(super) Item);
 
-/// What an item is, by its key.
+/// The kind of an item, according to its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ItemKind {
     /// A message.
@@ -66,34 +66,37 @@ pub enum ItemKind {
     GroupRow,
     /// The head of a group, or an alias.
     Head,
-    /// What was sent under an idempotency key.
+    /// An idempotency record.
     Sent,
-    /// The mark that each group of the table has a head.
+    /// The marker that every group of the table has a head.
     HeadsMarker,
-    /// None of ours.
+    /// An item that this program does not write.
     Unknown,
 }
 
 impl ScannedItem {
-    /// What it is.
+    /// Returns the kind of the item.
     #[must_use]
     pub fn kind(&self) -> ItemKind {
         items::kind(&self.0)
     }
 
-    /// Its key, in words.
+    /// Returns the key of the item as text.
     #[must_use]
     pub fn key(&self) -> String {
         items::key_of(&self.0)
     }
 
-    /// What it says; in words why it cannot be read.
+    /// Converts the item. The error is a description of why the item is
+    /// unreadable.
     pub fn read(self) -> Result<Stored, String> {
         items::stored(self.0).map_err(|cause| cause.to_string())
     }
 
-    /// Its attributes as plain JSON: numbers as numbers where they are not
-    /// rounded by it, sets as lists, bytes in base64.
+    /// Returns the attributes as plain JSON.
+    ///
+    /// Numbers are JSON numbers unless that would round them, sets are arrays,
+    /// and bytes are in base64.
     #[must_use]
     pub fn to_json(&self) -> Value {
         json_of_map(&self.0)
@@ -109,7 +112,8 @@ fn json_of_map(item: &Item) -> Value {
 }
 
 fn json(value: &AttributeValue) -> Value {
-    // Stored numbers have 38 digits: those that would be rounded stay text.
+    // Stored numbers can have 38 digits. Numbers that JSON would round stay
+    // strings.
     let number = |text: &String| match text.parse::<Number>() {
         Ok(number) if number.to_string() == *text => Value::Number(number),
         _ => Value::String(text.clone()),
@@ -142,8 +146,9 @@ impl ScanPage {
 }
 
 impl MessageStore {
-    /// A page of a group's messages, readable or not, oldest first: one `Query`
-    /// of a megabyte, or less where read units are limited.
+    /// Returns a page of a group's messages, readable or not, oldest first.
+    ///
+    /// One `Query` of a megabyte, or of less if read units are limited.
     pub async fn message_items(
         &self,
         group: MessageGroupId,
@@ -164,8 +169,9 @@ impl MessageStore {
         Ok(ScanPage::of(page.items, page.last_evaluated_key.as_ref()))
     }
 
-    /// The rows of a group, readable or not, newest first: one `Query` on the
-    /// index, which may miss the last second.
+    /// Returns the rows of a group, readable or not, newest first.
+    ///
+    /// One `Query` on the index, which may miss the last second of writes.
     pub async fn row_items(&self, group: MessageGroupId) -> Result<Vec<ScannedItem>, StoreError> {
         let range = Range::of_group(group);
         let as_it_is = |item| Ok(ScannedItem(item));
@@ -173,8 +179,8 @@ impl MessageStore {
             .await
     }
 
-    /// How many items a page may have: `wanted`, or less where read units are
-    /// limited.
+    /// Returns the maximum number of items of a page: `wanted`, or less if read
+    /// units are limited.
     fn page_limit(&self, wanted: Option<usize>) -> Option<i32> {
         let wanted = wanted.and_then(|wanted| i32::try_from(wanted).ok());
         let affordable = self.pacer().and_then(Pacer::page_items);
@@ -184,17 +190,19 @@ impl MessageStore {
         }
     }
 
-    /// A page of everything in a segment: one `Scan`, of a megabyte or `limit`
-    /// items, eventually consistent. Where read units are limited, pages are
-    /// smaller; a page that is throttled again and again gets smaller still,
-    /// since one that costs more than the table's capacity might never pass.
+    /// Returns a page of all items in a segment.
+    ///
+    /// One `Scan` of a megabyte or `limit` items, eventually consistent. If
+    /// read units are limited, pages are smaller. A page that is throttled
+    /// repeatedly becomes smaller still, because a page that costs more than
+    /// the table's capacity might never succeed.
     pub async fn scan(
         &self,
         segment: Segment,
         from: Option<ScanPosition>,
         limit: Option<usize>,
     ) -> Result<ScanPage, StoreError> {
-        // One segment is the table: that need not be filtered.
+        // A single segment is the whole table and needs no segment parameters.
         let part = (segment.of > 1).then_some(segment);
         let scan = self
             .client

@@ -1,8 +1,8 @@
-//! The SDK's errors, in a user's terms.
+//! Conversion of the SDK's errors to text for users.
 //!
-//! Its own texts name interceptors and connectors, and repeat themselves from
-//! one level to the next. What is shown is the service's answer where there is
-//! one, and else the cause at the end of the chain.
+//! The SDK's own texts name interceptors and connectors and repeat themselves
+//! at each level. The text here is the service's response if there is one, else
+//! the root cause.
 
 use std::error::Error;
 
@@ -17,8 +17,9 @@ use rustls::CertificateError;
 
 use super::error::{Reason, Service};
 
-/// Texts that only say at which level of the SDK a cause was passed on. Their
-/// types are not public, or have a parameter that is not known here.
+/// Texts that only name the level of the SDK at which a cause was passed on.
+///
+/// Their types are not public, or have a type parameter that is unknown here.
 const LEVELS: [&str; 18] = [
     "TLS handshake failed",
     "an error occurred while loading an access token",
@@ -39,13 +40,14 @@ const LEVELS: [&str; 18] = [
     "tcp connect error",
     "unhandled error",
 ];
-/// How the text begins of an error that has no type of its own; its source has
-/// the code and the message.
+/// Prefix of the text of an error without its own type.
+///
+/// Its source has the code and the message.
 const UNHANDLED: &str = "unhandled error (";
-/// How the text of an unusable profile begins, whatever is wrong with it.
+/// Prefix of the text of an unusable profile, for every cause.
 const PROFILE: &str = "ProfileFile provider could not be built: ";
 
-/// The reason of a failed call, and its text.
+/// Returns the kind of a failed call, and its text.
 pub(super) fn explain<E>(service: Service, error: &SdkError<E, HttpResponse>) -> (Reason, String)
 where
     E: Error + 'static,
@@ -75,7 +77,7 @@ where
     }
 }
 
-/// The text of credentials that could not be loaded.
+/// Returns the text of an error of loading credentials.
 pub(super) fn credentials_cause(error: &CredentialsError) -> String {
     match error {
         CredentialsError::CredentialsNotLoaded(_) => "no AWS credentials found".to_owned(),
@@ -90,8 +92,8 @@ pub(super) fn credentials_cause(error: &CredentialsError) -> String {
     }
 }
 
-/// An error and its sources on one line, without what only names a level of
-/// the SDK, and without what is said twice.
+/// Returns an error and its sources on one line, without names of the SDK's
+/// levels and without repetitions.
 pub(super) fn causes(error: &(dyn Error + 'static)) -> String {
     let mut told: Vec<String> = Vec::new();
     let mut next = Some(error);
@@ -125,7 +127,7 @@ fn cause_text(cause: &(dyn Error + 'static)) -> String {
     text.strip_prefix(PROFILE).unwrap_or(&text).to_owned()
 }
 
-/// The TLS error in an `io::Error`, which can be within another one.
+/// Returns the TLS error in an `io::Error`, which may be nested in another one.
 fn tls_error(io: &std::io::Error) -> Option<&rustls::Error> {
     let inner = io.get_ref()?;
     let further = || inner.downcast_ref::<std::io::Error>().and_then(tls_error);
@@ -141,13 +143,13 @@ fn is_level(cause: &(dyn Error + 'static), text: &str) -> bool {
     is_of_type || LEVELS.contains(&text) || text.starts_with(UNHANDLED)
 }
 
-/// The first error of a type among an error and its sources.
+/// Returns the first error of a type in the chain of an error and its sources.
 fn find<'e, T: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e T> {
     std::iter::successors(Some(error), |error| (*error).source())
         .find_map(|error| error.downcast_ref())
 }
 
-/// Why a request was not sent, or not answered.
+/// Returns the reason for which a request was not sent or received no response.
 fn not_sent(connector: &ConnectorError) -> (Reason, String) {
     if let Some(error) = find::<CredentialsError>(connector) {
         return (Reason::Credentials, credentials_cause(error));
@@ -168,7 +170,7 @@ fn not_sent(connector: &ConnectorError) -> (Reason, String) {
     (reason, text)
 }
 
-/// Why a service refused: its code and its own words.
+/// Returns the code and the text of a service's error response.
 fn refusal(code: &str, text: Option<&str>, status: u16) -> String {
     let text = one_line(text.unwrap_or_default());
     let hint = match code {
@@ -207,7 +209,7 @@ fn reason(code: &str, status: u16) -> Reason {
     }
 }
 
-/// A response that the service cannot have sent.
+/// Describes a response that the service itself cannot have sent.
 fn not_the_service(service: Service, response: &HttpResponse) -> String {
     let content_type = response
         .headers()
@@ -219,7 +221,9 @@ fn not_the_service(service: Service, response: &HttpResponse) -> String {
     )
 }
 
-/// Why there is no TLS connection. rustls prints the names of its variants.
+/// Describes why there is no TLS connection.
+///
+/// rustls prints only the names of its variants.
 fn tls_cause(error: &rustls::Error) -> String {
     match error {
         rustls::Error::InvalidCertificate(why) => format!(
@@ -235,7 +239,8 @@ fn tls_cause(error: &rustls::Error) -> String {
                     "it is for another host".to_owned(),
                 CertificateError::Revoked => "it was revoked".to_owned(),
                 CertificateError::BadEncoding => "it cannot be read".to_owned(),
-                // Its text can be the name of a variant; there is no other.
+                // The text of this error may be the name of a variant; there is
+                // no other text.
                 why => why.to_string(),
             }
         ),

@@ -1,7 +1,9 @@
-//! A model of DynamoDB for simulations: what its documentation promises, and
-//! nothing more. Transactions are atomic and exclude each other; what they
-//! write is seen by queries and single reads one item after the other. Time is
-//! the simulation's, and so are the dice.
+//! A model of DynamoDB for simulations.
+//!
+//! It guarantees only what DynamoDB's documentation guarantees. Transactions
+//! are atomic and isolated from each other, but queries and single reads see a
+//! transaction's writes one item after the other. Time and random numbers come
+//! from the simulation.
 
 mod conditions;
 mod table;
@@ -18,32 +20,35 @@ use tokio::time::sleep;
 use table::{Table, key_of, key_of_value, text};
 pub use wire::Wire;
 
-/// An item as DynamoDB's JSON has it.
+/// An item in DynamoDB's JSON format.
 pub type Item = Map<String, Value>;
-/// Partition and sort key.
+/// Partition key and sort key.
 pub type ItemKey = (String, String);
 
-/// How often, of a hundred calls, something goes wrong.
+/// Probability of each fault, in percent of the calls.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Faults {
-    /// A write is lost and never carried out.
+    /// The write is lost and never carried out; the client receives an error.
     pub lost_before: u8,
-    /// It is carried out, and nobody is told.
+    /// The write is carried out, but the client receives an error.
     pub lost_after: u8,
-    /// Nobody is told, and it is carried out some seconds later.
+    /// The client receives an error, and the write is carried out some seconds
+    /// later.
     pub late: u8,
-    /// It conflicts with another transaction.
+    /// The write conflicts with another transaction.
     pub conflict: u8,
-    /// Too much is asked for.
+    /// The write is throttled.
     pub throttled: u8,
-    /// No answer ever comes, whether or not it is carried out.
+    /// The client never receives a response, whether or not the call is carried
+    /// out.
     pub hangs: u8,
-    /// A read fails.
+    /// The read fails.
     pub unread: u8,
 }
 
 impl Faults {
-    /// Any mixture, in which at least a quarter of the writes get through.
+    /// Returns a random mixture of faults, with which at least a quarter of the
+    /// writes succeed.
     pub fn some(dynamo: &Simulated) -> Self {
         let mut left = 75;
         let mut percent = |most: u64| {
@@ -63,7 +68,7 @@ impl Faults {
     }
 }
 
-/// A DynamoDB of one table.
+/// A simulated DynamoDB with one table.
 pub struct Simulated {
     table: Mutex<Table>,
     dice: Mutex<fastrand::Rng>,
@@ -74,7 +79,7 @@ enum Answer {
     Json(u16, Value),
     /// The connection broke.
     Broken,
-    /// The answer broke off.
+    /// The response was truncated.
     Cut,
     Never,
 }
@@ -92,7 +97,7 @@ impl Simulated {
         *self.faults.lock().expect("no panic") = faults;
     }
 
-    /// All items, as a transaction would see them.
+    /// Returns all items, as a transaction would see them.
     pub fn items(&self) -> BTreeMap<ItemKey, Item> {
         self.table().items.clone()
     }
@@ -104,7 +109,7 @@ impl Simulated {
         table.shown.insert(key, item);
     }
 
-    /// A number below `most`.
+    /// Returns a random number below `most`.
     pub fn dice(&self, most: u64) -> u64 {
         self.dice.lock().expect("no panic").u64(..most.max(1))
     }
@@ -160,7 +165,7 @@ impl Simulated {
         );
         let dynamo = Arc::clone(self);
         let operation = operation.to_owned();
-        // Carried out whether or not somebody waits.
+        // The write is carried out even if the client no longer waits.
         let carried_out = tokio::spawn(async move {
             if late {
                 dynamo.pass(8000).await;
@@ -181,7 +186,8 @@ impl Simulated {
         }
     }
 
-    /// One of the ways in which nobody is told.
+    /// Returns a random failure after which the client does not know the
+    /// result.
     fn failure(&self) -> Answer {
         match self.dice(3) {
             0 => Answer::Json(500, json!({ "__type": "InternalServerError" })),

@@ -6,18 +6,23 @@ use std::io::ErrorKind;
 
 use sqlx::migrate::MigrateError;
 
-/// SQLSTATE classes (PostgreSQL's manual, appendix A) whose cause is outside of
-/// the statement, so that the same call may succeed later: connection, state of
-/// the transaction, credentials, rollback by the server, name of the database,
-/// resources, object in use, operator intervention, system, internal.
+/// SQLSTATE classes (PostgreSQL's manual, appendix A) whose cause is not the
+/// statement, so that a retry may succeed.
+///
+/// Connection, state of the transaction, credentials, rollback by the server,
+/// name of the database, resources, object in use, operator intervention,
+/// system, internal.
 const UNAVAILABLE_CLASSES: [&str; 11] = [
     "08", "25", "28", "3D", "40", "53", "55", "57", "58", "F0", "XX",
 ];
-/// The same, for single codes: privileges that were revoked, and what
-/// [`is_foreign_statement`] names, should a retry not help.
+/// Single SQLSTATE codes whose cause is not the statement.
+///
+/// Revoked privileges, and the codes of [`is_foreign_statement`], for the case
+/// that a retry does not help.
 const UNAVAILABLE_CODES: [&str; 3] = ["42501", STATEMENT_MISSING, STATEMENT_EXISTS];
 
-/// "cached plan must not change result type"; also for unsupported features.
+/// "cached plan must not change result type". PostgreSQL also uses this code
+/// for unsupported features.
 const CACHED_PLAN_CHANGED: &str = "0A000";
 /// "prepared statement … does not exist".
 const STATEMENT_MISSING: &str = "26000";
@@ -26,11 +31,11 @@ const STATEMENT_EXISTS: &str = "42P05";
 /// "relation … does not exist".
 const NO_TABLE: &str = "42P01";
 
-/// Classes of errors of a server that is starting, stopping or full, or of a
-/// pooler whose server is.
+/// Classes of errors of a server that is starting, stopping or has no free
+/// connections, or of a pooler in front of such a server.
 const STARTING_CLASSES: [&str; 4] = ["08", "53", "57", "58"];
 
-/// The SQLSTATE that the server sent.
+/// Returns the SQLSTATE code that the server sent.
 fn sql_state(error: &sqlx::Error) -> Option<Cow<'_, str>> {
     error.as_database_error()?.code()
 }
@@ -43,8 +48,10 @@ fn has_class(error: &sqlx::Error, classes: &[&str]) -> bool {
     sql_state(error).is_some_and(|state| classes.iter().any(|class| state.starts_with(class)))
 }
 
-/// Whether the same call may succeed later: its cause is the network, the
-/// server's state, the credentials or the privileges, and not the statement.
+/// Returns whether the same call may succeed later.
+///
+/// The cause is then the network, the server's state, the credentials or the
+/// privileges, and not the statement.
 pub(super) fn is_unavailable(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_)
@@ -59,43 +66,49 @@ pub(super) fn is_unavailable(error: &sqlx::Error) -> bool {
     }
 }
 
-/// Whether the connection's prepared statements no longer fit the server: a
-/// column's type changed, or a pooler has given the connection another server
-/// process. Nothing was executed.
+/// Returns whether the connection's prepared statements no longer match the
+/// server.
+///
+/// A column's type has changed, or a pooler has assigned another server process
+/// to the connection. Nothing was executed.
 pub(super) fn is_stale_statement(error: &sqlx::Error) -> bool {
     has_state(error, &[CACHED_PLAN_CHANGED]) || is_foreign_statement(error)
 }
 
-/// Whether a prepared statement is missing, or is there already: the server
-/// process is not the one that this connection had.
+/// Returns whether a prepared statement is missing or exists already, which
+/// means that the connection has another server process than before.
 pub(super) fn is_foreign_statement(error: &sqlx::Error) -> bool {
     has_state(error, &[STATEMENT_MISSING, STATEMENT_EXISTS])
 }
 
-/// Whether the server rejected user or password.
+/// Returns whether the server rejected the user name or the password.
 pub(super) fn is_rejected_login(error: &sqlx::Error) -> bool {
     has_class(error, &["28"])
 }
 
-/// Whether the server has no connection left for us.
+/// Returns whether the server has no free connection.
 pub(super) fn is_full(error: &sqlx::Error) -> bool {
     has_class(error, &["53"])
 }
 
-/// Whether a table does not exist.
+/// Returns whether a table does not exist.
 pub(super) fn is_missing_table(error: &sqlx::Error) -> bool {
     has_state(error, &[NO_TABLE])
 }
 
-/// Whether a server that is still starting explains the error: it cannot be
-/// reached, says so itself, or has no connection left. A wrong password, a
-/// database that does not exist and a failure of TLS do not pass by waiting.
+/// Returns whether the server may still be starting: it is unreachable, reports
+/// that it is starting, or has no free connection.
+///
+/// A wrong password, a database that does not exist and a TLS failure do not
+/// change with waiting.
 pub(super) fn may_be_starting(error: &sqlx::Error, by_socket: bool) -> bool {
     match error {
         sqlx::Error::Io(cause) => match cause.kind() {
-            // The server makes its socket; any other file is one of the settings.
+            // The server creates its socket when it starts. Any other missing
+            // file belongs to the configuration.
             ErrorKind::NotFound => by_socket,
-            // A certificate that is not accepted, a file that cannot be read.
+            // A certificate that is not accepted, or a file that cannot be
+            // read.
             ErrorKind::InvalidData | ErrorKind::InvalidInput | ErrorKind::PermissionDenied => false,
             _ => true,
         },
@@ -104,8 +117,10 @@ pub(super) fn may_be_starting(error: &sqlx::Error, by_socket: bool) -> bool {
     }
 }
 
-/// The error in one line for an operator: what the server said, with its
-/// SQLSTATE, without the driver's own framing and the server's source lines.
+/// Returns the error as one line for an operator.
+///
+/// The line has the server's message and the SQLSTATE code, without the
+/// driver's prefix and the server's source lines.
 pub(super) fn describe(error: &sqlx::Error) -> String {
     let text = match error {
         sqlx::Error::Database(refusal) => match refusal.code() {
@@ -126,7 +141,7 @@ pub(super) fn describe(error: &sqlx::Error) -> String {
     text.replace(['\n', '\r'], " ")
 }
 
-/// The same for a migration.
+/// Returns the error of a migration as one line for an operator.
 pub(super) fn describe_migration(error: &MigrateError) -> String {
     match error {
         MigrateError::Execute(cause) => describe(cause),
@@ -140,7 +155,7 @@ pub(super) fn describe_migration(error: &MigrateError) -> String {
     }
 }
 
-/// The cause at the end of the chain, which is the one that says something.
+/// Returns the root cause, which has the useful text.
 fn innermost(error: &(dyn Error + 'static)) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {

@@ -1,4 +1,5 @@
-//! The table itself: made, compared, waited for.
+//! The DynamoDB table itself: creation, comparison with the expected schema,
+//! deletion.
 
 use std::time::Duration;
 
@@ -11,99 +12,103 @@ use aws_sdk_dynamodb::types::{
 
 use super::{MessageStore, Service, StoreError};
 
-/// The index over a group's rows.
+/// The name of the index on the rows of a group.
 pub(super) const INDEX: &str = "message-group-sk-index";
-/// The attribute that DynamoDB deletes expired items by.
+/// The time-to-live attribute, by which DynamoDB deletes expired items.
 const EXPIRY: &str = "expires_at";
-/// How long a table may take until it can be used, or is gone.
+/// Maximum time until a new table is active, or a deleted table no longer
+/// exists.
 const CHANGE_TIMEOUT: Duration = Duration::from_mins(2);
-/// How often that is looked at.
+/// Interval between two checks of the table's status.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// Read and write units of the original's table and its index.
+/// Read and write capacity units of the original's table and of its index.
 const PROVISIONED: i64 = 5;
 
-/// What the table must look like, and what it looks like.
+/// Result of comparing the table with the expected schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TableStatus {
-    /// There is none.
+    /// The table does not exist.
     Missing,
-    /// As it should be.
+    /// The table has the expected schema.
     AsItShouldBe,
-    /// There is one, but not as it should be: each difference in a sentence.
+    /// The table differs from the expected schema. Contains one sentence for
+    /// each difference.
     Different(Vec<String>),
 }
 
-/// How a table's calls are paid for.
+/// The billing mode of a table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Billing {
-    /// As the original: 5 read and 5 write units a second, table and index
-    /// each.
+    /// Provisioned, as in the original: 5 read and 5 write units per second,
+    /// for the table and for the index.
     #[default]
     Provisioned,
-    /// Each call by itself, without a limit.
+    /// On demand: each call is billed, and there is no limit.
     PayPerRequest,
 }
 
-/// How a table is to be made.
+/// The options of a new table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NewTable {
-    /// How its calls are paid for.
+    /// The billing mode.
     pub billing: Billing,
-    /// Whether it cannot be deleted until that is switched off.
+    /// Whether deletion protection is enabled.
     pub deletion_protection: bool,
 }
 
-/// A table, as DynamoDB describes it.
+/// The description of a table by DynamoDB.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableDescription {
-    /// Its name.
+    /// Name of the table.
     pub name: String,
-    /// `ACTIVE`, `CREATING`, ….
+    /// Status of the table: `ACTIVE`, `CREATING`, ….
     pub status: String,
-    /// Attribute and kind of each part of the key: `pk HASH`.
+    /// Attribute and key type of each part of the primary key, such as
+    /// `pk HASH`.
     pub key: Vec<String>,
     /// Name and key of each index.
     pub indexes: Vec<(String, Vec<String>)>,
-    /// How its calls are paid for, in words.
+    /// The billing mode, as text.
     pub billing: String,
-    /// What the table's stream shows, where it has one: `NEW_IMAGE`, ….
+    /// The view type of the table's stream, such as `NEW_IMAGE`. `None` without
+    /// a stream.
     pub stream: Option<String>,
-    /// The attribute by which items expire; `None` where they do not.
+    /// The time-to-live attribute. `None` if items do not expire.
     pub expiry: Option<String>,
-    /// Whether it cannot be deleted.
+    /// Whether deletion protection is enabled.
     pub deletion_protection: bool,
-    /// How many items it has; up to six hours old.
+    /// Number of items, which may be up to six hours old.
     pub item_count: i64,
 }
 
-/// The table cannot be made or used.
+/// The reason for which a table cannot be created or used.
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
-    /// It was made, but did not get ready.
+    /// The table was created, but is not active yet.
     #[error("the table {0} is not active yet: wait for it and go on")]
     NotActive(String),
-    /// It was to be deleted, but is still there.
+    /// The table is being deleted, but still exists.
     #[error("the table {0} is being deleted, which takes long: wait until it is gone")]
     NotGone(String),
-    /// It must not be deleted.
+    /// Deletion protection is enabled.
     #[error(
         "the table {0} is protected from deletion. If it has to go: `aws dynamodb update-table --table-name {0} \
          --no-deletion-protection-enabled`"
     )]
     Protected(String),
-    /// The store did not answer, or refused.
+    /// The store did not respond, or rejected the call.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl MessageStore {
-    /// The table's name.
+    /// Returns the name of the table.
     #[must_use]
     pub fn table(&self) -> &str {
         &self.table
     }
 
-    /// Whether the store answers and has the table: one `DescribeTable`.
+    /// Checks that the store responds and has the table: one `DescribeTable`.
     pub async fn ping(&self) -> Result<(), StoreError> {
         match self.find_table().await? {
             Some(_) => Ok(()),
@@ -114,14 +119,15 @@ impl MessageStore {
         }
     }
 
-    /// Whether a stream is on, as the original's stream function needs it.
+    /// Returns whether a stream is enabled, as the original's stream function
+    /// requires.
     pub async fn has_stream(&self) -> Result<bool, StoreError> {
         let table = self.find_table().await?;
         let stream = table.and_then(|table| table.stream_specification);
         Ok(stream.is_some_and(|stream| stream.stream_enabled))
     }
 
-    /// Compares the table with what it must look like.
+    /// Compares the table with the expected schema.
     pub async fn table_status(&self) -> Result<TableStatus, StoreError> {
         let Some(table) = self.find_table().await? else {
             return Ok(TableStatus::Missing);
@@ -134,7 +140,8 @@ impl MessageStore {
         })
     }
 
-    /// The table, as DynamoDB describes it; `None` where there is none.
+    /// Returns DynamoDB's description of the table; `None` if the table does
+    /// not exist.
     pub async fn table_description(&self) -> Result<Option<TableDescription>, StoreError> {
         let Some(table) = self.find_table().await? else {
             return Ok(None);
@@ -143,8 +150,8 @@ impl MessageStore {
         Ok(Some(described(table, expiry)))
     }
 
-    /// Makes the table as the original's `schema-load` did, with expiry on top,
-    /// and waits until it can be used.
+    /// Creates the table as the original's `schema-load` did, and enables
+    /// expiry in addition. Waits until the table is active.
     pub async fn create_table(&self, new: NewTable) -> Result<(), TableError> {
         let throughput = match new.billing {
             Billing::Provisioned => Some(throughput()?),
@@ -171,7 +178,7 @@ impl MessageStore {
         Ok(())
     }
 
-    /// Waits until the table can be used.
+    /// Waits until the table is active.
     pub async fn until_active(&self) -> Result<(), TableError> {
         let usable = [State::Active, State::Updating];
         self.until(|state| state.is_some_and(|state| usable.contains(&state)))
@@ -179,7 +186,8 @@ impl MessageStore {
             .unwrap_or_else(|| Err(TableError::NotActive(self.table.clone())))
     }
 
-    /// Deletes the table with all that is in it, and waits until it is gone.
+    /// Deletes the table with all its items, and waits until it no longer
+    /// exists.
     pub async fn delete_table(&self) -> Result<(), TableError> {
         let table = self.find_table().await?;
         if table.is_some_and(|table| table.deletion_protection_enabled == Some(true)) {
@@ -196,7 +204,7 @@ impl MessageStore {
             .unwrap_or_else(|| Err(TableError::NotGone(self.table.clone())))
     }
 
-    /// The attribute by which items expire.
+    /// Returns the time-to-live attribute.
     async fn find_expiry(&self) -> Result<Option<String>, StoreError> {
         let found = self
             .client
@@ -213,7 +221,7 @@ impl MessageStore {
         Ok(described.and_then(|described| described.attribute_name))
     }
 
-    /// Switches expiry on.
+    /// Enables expiry.
     async fn expire(&self) -> Result<(), StoreError> {
         let specification = TimeToLiveSpecification::builder()
             .enabled(true)
@@ -229,7 +237,8 @@ impl MessageStore {
         Ok(())
     }
 
-    /// Waits until the table is in a state; `None` when that takes too long.
+    /// Waits until the table has one of these states. Returns `None` after a
+    /// timeout.
     async fn until(
         &self,
         reached: impl Fn(Option<State>) -> bool,
@@ -349,7 +358,8 @@ fn described(table: FoundTable, expiry: Option<String>) -> TableDescription {
 }
 
 impl TableDescription {
-    /// That the table has a stream, with the command that disables it.
+    /// Returns a message if the table has a stream, with the command that
+    /// disables it.
     #[must_use]
     pub fn stream_difference(&self) -> Option<String> {
         let stream = self.stream.as_deref()?;
@@ -361,7 +371,8 @@ impl TableDescription {
         ))
     }
 
-    /// What is wrong with how items expire, with what puts it right.
+    /// Returns the problem with the expiry of items, with the command that
+    /// fixes it.
     #[must_use]
     pub fn expiry_difference(&self) -> Option<String> {
         let found = match self.expiry.as_deref() {

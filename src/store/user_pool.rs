@@ -1,4 +1,4 @@
-//! The users of a Cognito pool.
+//! The users of a Cognito user pool.
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_cognitoidentityprovider::Client;
@@ -10,17 +10,17 @@ use super::endpoint::{AwsService, InvalidAwsSetting, configured_endpoint};
 use super::error::{Reason, Service, StoreError};
 use crate::http_url::shown;
 
-/// The most users of a page.
+/// Maximum number of users on a page.
 const PAGE: i32 = 60;
 
 /// A user of a pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PoolUser {
-    /// The name in the pool.
+    /// The username in the pool.
     pub username: String,
-    /// The `sub` of their tokens.
+    /// The `sub` claim of the user's tokens.
     pub sub: String,
-    /// The handle, where the user has one.
+    /// The handle, if the user has one.
     pub preferred_username: Option<String>,
 }
 
@@ -29,14 +29,14 @@ pub struct PoolUser {
 pub struct UserPool {
     config: SdkConfig,
     id: String,
-    /// The address that a setting names, as it may be shown.
+    /// The endpoint from the configuration, without secrets.
     endpoint: Option<String>,
     address: String,
 }
 
 impl UserPool {
-    /// The pool with an id, in its region, at the address that the SDK's own
-    /// settings name. No call is made yet.
+    /// Creates a client for the pool with an id, in its region, with the
+    /// endpoint of the SDK's configuration. No call is made.
     pub async fn connect(id: String, region: String) -> Result<Self, InvalidAwsSetting> {
         let mut loader = aws_config::defaults(BehaviorVersion::latest());
         let mut address = format!("https://cognito-idp.{region}.amazonaws.com");
@@ -56,25 +56,28 @@ impl UserPool {
         })
     }
 
-    /// The address that calls go to, as it may be shown.
+    /// Returns the address to which calls are sent, without secrets.
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// Looks for credentials, so that their absence is reported as such.
+    /// Checks that credentials are available, so that their absence has its own
+    /// error.
     pub async fn check_credentials(&self) -> Result<(), NoCredentials> {
         find_credentials(&self.config).await
     }
 
-    /// Where the pool is, in words.
+    /// Returns the location of the pool as text: the configured endpoint, or
+    /// AWS.
     #[must_use]
     pub fn place(&self) -> &str {
         self.endpoint.as_deref().unwrap_or("AWS")
     }
 
-    /// All users, a page of 60 at a time: one `ListUsers` each. Throttling is
-    /// waited out; a wrong address is reported at once.
+    /// Returns all users: one `ListUsers` for each page of 60.
+    ///
+    /// Throttled calls are retried; a wrong address is reported immediately.
     pub async fn users(&self) -> Result<Vec<PoolUser>, StoreError> {
         let hasty = Client::new(&impatient(self.config.clone()));
         let client = Client::new(&patient(self.config.clone()));

@@ -16,47 +16,47 @@ pub struct UserStore {
     database: DatabasePool,
 }
 
-/// A user to be put into the table.
+/// A user to insert into the table.
 #[derive(Clone, Debug)]
 pub struct NewUser {
-    /// The name in the app's URLs, without `@`.
+    /// The unique name in the app's URLs, without `@`.
     pub handle: String,
-    /// The name shown to people.
+    /// The display name.
     pub display_name: String,
-    /// Where mail goes.
+    /// The email address.
     pub email: String,
-    /// The `sub` of the user's tokens.
+    /// The `sub` claim of the user's tokens.
     pub cognito_user_id: Option<String>,
 }
 
-/// What came of setting Cognito ids: handles, in order.
+/// Result of setting Cognito ids. All lists contain handles, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CognitoIds {
-    /// Whose id was another, or none.
+    /// Users whose id was another one or missing.
     pub changed: Vec<String>,
-    /// Whose id was right.
+    /// Users whose id was correct.
     pub right: Vec<String>,
-    /// Who is not in the table.
+    /// Users who are not in the table.
     pub without_row: Vec<String>,
-    /// Who had the id of somebody else, and has none now.
+    /// Users who had the id of another user and lose it.
     pub taken: Vec<String>,
-    /// Rows whose handle and Cognito id are those of no user of the pool.
+    /// Users whose handle and Cognito id do not belong to any user of the pool.
     pub without_user: Vec<String>,
     /// All handles of the table.
     pub handles: Vec<String>,
 }
 
-/// The handles and Cognito ids of a pool's users.
+/// The handles and Cognito ids of all users of a pool.
 #[derive(Clone, Debug, Default)]
 pub struct PoolNames {
-    /// Each `preferred_username`.
+    /// The `preferred_username` of each user.
     pub handles: HashSet<String>,
-    /// Each `sub`.
+    /// The `sub` of each user.
     pub subs: HashSet<String>,
 }
 
 impl PoolNames {
-    /// Whether a row of the table belongs to a user of the pool.
+    /// Returns whether a row of the table belongs to a user of the pool.
     fn has(&self, handle: &str, cognito_id: Option<&str>) -> bool {
         self.handles.contains(handle) || cognito_id.is_some_and(|id| self.subs.contains(id))
     }
@@ -86,13 +86,15 @@ struct SignInRow {
     user: UserRow,
 }
 
-/// Postgres can hold no NUL, so nothing is found by one.
+/// Returns the texts without a NUL character.
+///
+/// Postgres cannot store NUL, so such a text has no match.
 fn storable(texts: &[String]) -> Vec<&str> {
     let texts = texts.iter().map(String::as_str);
     texts.filter(|text| !text.contains('\0')).collect()
 }
 
-/// The argument of a query.
+/// Creates the arguments of a query with one parameter.
 fn one_argument<'q, T>(value: T) -> Result<PgArguments, sqlx::Error>
 where
     T: Encode<'q, Postgres> + Type<Postgres>,
@@ -103,20 +105,20 @@ where
 }
 
 impl UserStore {
-    /// The store over a pool of connections.
+    /// Creates a store from a connection pool.
     #[must_use]
     pub fn new(database: DatabasePool) -> Self {
         Self { database }
     }
 
-    /// A store without a database, of which every lookup fails: for tests and
-    /// benchmarks that need none.
+    /// Creates a store on which every query fails.
     #[must_use]
     pub fn nowhere() -> Self {
         Self::new(DatabasePool::nowhere())
     }
 
-    /// A query by its name, which is counted: one statement.
+    /// Executes a query and records it in the metrics under its name: one
+    /// statement.
     async fn fetch<R>(
         &self,
         name: &'static str,
@@ -126,7 +128,7 @@ impl UserStore {
     where
         R: for<'r> FromRow<'r, PgRow> + Send + Unpin,
     {
-        // Boxed, since it has room for two attempts.
+        // Boxed, because the future contains two attempts.
         let query = Box::pin(async { Ok(self.database.fetch(sql, arguments?).await?) });
         postgres_query(name, query, |error| match error {
             StoreError::Unavailable { .. } => "unavailable",
@@ -135,7 +137,8 @@ impl UserStore {
         .await
     }
 
-    /// The users who have one of these uuids, in no order: one statement.
+    /// Returns the users with these uuids, in no particular order: one
+    /// statement.
     pub async fn users_by_id(&self, ids: &[UserId]) -> Result<Vec<User>, StoreError> {
         let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
         let sql = "SELECT uuid, handle, display_name FROM public.users WHERE uuid = ANY($1)";
@@ -143,8 +146,10 @@ impl UserStore {
         Ok(rows.into_iter().map(User::from).collect())
     }
 
-    /// The users who have one of these handles, compared exactly, in no order:
-    /// one statement.
+    /// Returns the users with these handles, in no particular order: one
+    /// statement.
+    ///
+    /// Handles are compared exactly.
     pub async fn users_by_handle(&self, handles: &[String]) -> Result<Vec<User>, StoreError> {
         let sql = "SELECT uuid, handle, display_name FROM public.users WHERE handle = ANY($1)";
         let handles = one_argument(storable(handles));
@@ -152,8 +157,8 @@ impl UserStore {
         Ok(rows.into_iter().map(User::from).collect())
     }
 
-    /// The users who have one of these Cognito ids (a token's `sub`), each with
-    /// that id, in no order: one statement.
+    /// Returns the users with these Cognito ids (the `sub` claim of a token),
+    /// each with that id, in no particular order: one statement.
     pub async fn users_by_cognito_id(
         &self,
         subs: &[String],
@@ -167,8 +172,10 @@ impl UserStore {
             .collect())
     }
 
-    /// Puts users in who are not there yet; whoever has one of these handles
-    /// already stays as they are. One statement each, all or none.
+    /// Inserts the users whose handles are not in the table. Existing users do
+    /// not change.
+    ///
+    /// One statement for each user, in one transaction.
     pub async fn create_missing(&self, users: &[NewUser]) -> Result<(), StoreError> {
         let keep = self.database.keeps_statements();
         let mut connection = self.database.acquire().await?;
@@ -190,10 +197,11 @@ impl UserStore {
         Ok(())
     }
 
-    /// Sets Cognito ids by handle, in one transaction: all, or none where it is
-    /// only to be tried. Whoever else has one of the ids loses it. `pool` has the
-    /// handles and ids of all of the pool's users, also of those whose id cannot
-    /// be set.
+    /// Sets Cognito ids by handle, in one transaction.
+    ///
+    /// If `only_try` is true, the transaction is rolled back. Other users who
+    /// have one of the ids lose it. `pool` contains the handles and ids of all
+    /// users of the pool, including those whose id cannot be set.
     pub async fn update_cognito_ids(
         &self,
         ids: &[(String, String)],
@@ -211,7 +219,7 @@ impl UserStore {
                 .persistent(keep)
                 .fetch_all(&mut *transaction)
                 .await?;
-        // Two users may swap their ids.
+        // Two users may exchange their ids.
         sqlx::raw_sql("SET CONSTRAINTS public.users_cognito_user_id_key DEFERRED")
             .execute(&mut *transaction)
             .await?;
@@ -270,7 +278,7 @@ impl UserStore {
         })
     }
 
-    /// The Cognito id of the user with a handle, where there is one.
+    /// Returns the Cognito id of the user with a handle, if there is one.
     pub async fn find_cognito_id(&self, handle: &str) -> Result<Option<String>, StoreError> {
         if handle.contains('\0') {
             return Ok(None);
@@ -282,7 +290,7 @@ impl UserStore {
         Ok(found.into_iter().next().and_then(|(id,)| id))
     }
 
-    /// Whether the store answers: one statement.
+    /// Checks that the database responds: one statement.
     pub async fn ping(&self) -> Result<(), StoreError> {
         let arguments = Ok(PgArguments::default());
         let _: Vec<(i32,)> = self.fetch("ping", "SELECT 1", arguments).await?;

@@ -1,9 +1,9 @@
-//! The expressions that the simulated DynamoDB understands: those that this
+//! The expressions that the simulated DynamoDB evaluates: only those that this
 //! crate writes.
 
 use serde_json::{Map, Value};
 
-/// Whether the condition of an action holds for what is there.
+/// Returns whether the condition of an action holds for the stored item.
 pub(super) fn holds(action: &Value, found: Option<&Map<String, Value>>) -> bool {
     let condition = action["ConditionExpression"].as_str().unwrap_or_default();
     condition.is_empty()
@@ -31,7 +31,7 @@ fn clause_holds(clause: &str, action: &Value, found: Option<&Map<String, Value>>
     }
 }
 
-/// Carries out `SET a = :b, c = :d`.
+/// Evaluates an expression such as `SET a = :b, c = :d`.
 pub(super) fn set(action: &Value, item: &mut Map<String, Value>) {
     let expression = action["UpdateExpression"].as_str().unwrap_or_default();
     let assignments = expression.strip_prefix("SET ").expect("SET");

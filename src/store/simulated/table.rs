@@ -1,4 +1,5 @@
-//! The items of the simulated table: as they are, and as they are shown.
+//! The items of the simulated table: those that are stored, and those that are
+//! visible to reads.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,17 +11,18 @@ use super::{Answer, Item, ItemKey};
 #[derive(Default)]
 pub(super) struct Table {
     pub items: BTreeMap<ItemKey, Item>,
-    /// What queries and single reads see.
+    /// The items that queries and single reads see.
     pub shown: BTreeMap<ItemKey, Item>,
-    /// What a transaction is being written to.
+    /// The items to which a transaction is being written.
     pub busy: BTreeSet<ItemKey>,
-    /// Client request tokens, with what was asked for under them.
+    /// Payloads of completed transactions, by client request token.
     pub done: BTreeMap<String, String>,
     pub under_way: BTreeSet<String>,
 }
 
 impl Table {
-    /// Why an action of a transaction is refused.
+    /// Returns the cancellation reason of an action, with code `None` if the
+    /// action is accepted.
     pub fn refusal(&self, action: &Value) -> Value {
         let (key, action) = target(action);
         if self.busy.contains(&key) {
@@ -64,7 +66,10 @@ impl Table {
         }
     }
 
-    /// Filters and projections are left out: readers leave out the same once more.
+    /// Returns the response to a `Query`.
+    ///
+    /// Filters and projections are not applied, because the readers filter and
+    /// project again.
     pub fn query(&self, body: &Value) -> Answer {
         let partition = text(&body["ExpressionAttributeNames"]["#partition"]);
         let value = |name: &str| body["ExpressionAttributeValues"][name]["S"].as_str();
@@ -109,7 +114,8 @@ impl Table {
     }
 }
 
-/// What an action is about: the item's key, and the action without its name.
+/// Returns the key of the item that an action changes, and the action without
+/// its name.
 pub(super) fn target(action: &Value) -> (ItemKey, &Value) {
     if let Some(put) = action.get("Put") {
         return (key_of_value(&put["Item"]), put);

@@ -1,4 +1,4 @@
-//! A process's connection to the simulated DynamoDB, in place of HTTP.
+//! The connection of a process to the simulated DynamoDB, in place of HTTP.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +18,7 @@ use aws_smithy_types::timeout::TimeoutConfig;
 
 use super::{Answer, Simulated};
 
-/// A process's connection to it, which ends when the process dies.
+/// The connection of a process, which ends when the process dies.
 #[derive(Clone)]
 pub struct Wire {
     pub(super) dynamo: Arc<Simulated>,
@@ -26,7 +26,7 @@ pub struct Wire {
 }
 
 impl Wire {
-    /// A client of a process.
+    /// Creates a client for the process.
     pub fn client(&self) -> Client {
         let config = aws_sdk_dynamodb::Config::builder()
             .behavior_version(BehaviorVersion::latest())
@@ -44,7 +44,8 @@ impl Wire {
         Client::from_conf(config.build())
     }
 
-    /// The process dies: nothing is sent any more, and nothing comes.
+    /// Simulates the death of the process: from now on, nothing is sent or
+    /// received.
     pub fn cut(&self) {
         self.up.store(false, Ordering::Relaxed);
     }
