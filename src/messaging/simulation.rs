@@ -310,7 +310,7 @@ impl Instance {
     }
 }
 
-/// Performs a whole run.
+/// Performs one run, and checks the table after it.
 async fn run(seed: u64) -> Checked {
     fastrand::seed(seed);
     let world = World::new(seed);

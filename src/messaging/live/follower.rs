@@ -204,8 +204,8 @@ impl Follower {
     fn take(&mut self, news: &News) {
         match news {
             News::Hint(hint) => {
-                // If further events wait, this event may have waited for a long
-                // time.
+                // `as_of_next` is set only if no further event waits, because
+                // this event may have waited for a long time.
                 if !self.messaging.bus.is_lossy() && self.listener.has_heard_all() {
                     self.as_of_next = self.messaging.clock.now();
                 }

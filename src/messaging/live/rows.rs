@@ -16,7 +16,7 @@ use crate::store::{FoundRow, StoreError};
 /// another can be missed at both keys in one read, but not in two reads this
 /// far apart.
 const APART: Duration = Duration::from_millis(50);
-/// Interval between reads of a user's rows where hints can be lost.
+/// Interval between reads of a user's rows if hints can be lost.
 const EVERY: Duration = Duration::from_secs(30);
 /// Period over which the reads of all users' rows are spread after hints were
 /// lost.
