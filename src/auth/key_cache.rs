@@ -147,7 +147,8 @@ impl Shared {
         let weak = Arc::downgrade(self);
         tokio::spawn(async move {
             tokio::time::sleep(after).await;
-            // A token's lookup may have fetched the keys before this task did.
+            // The lookup of a key may have fetched the keys before this task
+            // did.
             let mut cool_down = Some(COOL_DOWN);
             while let Some(shared) = weak.upgrade() {
                 let worked = shared.fetch_unless_fetched_since(cool_down.take()).await;

@@ -1,4 +1,4 @@
-//! AWS credentials, and the reasons for which none are available.
+//! AWS credentials, and the reasons for which they are missing or unusable.
 
 use std::borrow::Cow;
 

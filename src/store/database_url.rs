@@ -181,7 +181,8 @@ fn check_structure(rest: &str) -> Result<(), InvalidDatabaseUrl> {
     Ok(())
 }
 
-/// Adds a host to a connection string such as `user@/database?host=/socket`.
+/// Adds a placeholder host to a connection string such as
+/// `user@/database?host=/socket`.
 ///
 /// The URL standard does not allow an empty host.
 fn with_host(rest: &str) -> String {

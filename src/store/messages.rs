@@ -250,7 +250,7 @@ impl MessageStore {
         self.newest_in(group, &range, Consistency::Strong).await
     }
 
-    /// Returns a user's rows after a key.
+    /// Returns a user's rows after a key, in ascending order of the keys.
     ///
     /// Strongly consistent: one `Query` for each megabyte.
     pub async fn rows_behind(
@@ -265,8 +265,8 @@ impl MessageStore {
 
     /// Returns the number of a user's rows with unread messages, up to `most`.
     ///
-    /// `Query` calls of a megabyte each with a filter, at most 5, newest rows
-    /// first.
+    /// At most 5 `Query` calls with a filter, each of which reads a megabyte of
+    /// rows, newest first.
     pub async fn count_unread_rows(
         &self,
         owner: UserId,
