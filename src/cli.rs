@@ -1,4 +1,4 @@
-//! The commands. Data goes to standard output, logs to standard error.
+//! The commands. They write data to standard output, and logs to standard error.
 
 mod check;
 mod columns;
@@ -40,8 +40,8 @@ use error::CliError;
 
 /// Direct messages of the Cruddur app: a GraphQL API over DynamoDB and Postgres.
 ///
-/// A setting with a name in brackets is also an environment variable of that name.
-/// Exit codes: 0; 1 failed or refused; 2 usage; 130 interrupted.
+/// A setting that is shown with [env: NAME] can also be set with that environment variable. Exit
+/// codes: 0 success; 1 failed or refused; 2 usage error; 130 interrupted.
 #[derive(Debug, Parser)]
 #[command(name = "cruddur", version = env!("CRUDDUR_VERSION"), arg_required_else_help = true)]
 pub struct Cli {
@@ -51,42 +51,42 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run everything on this machine: stores, sign-in, demo data and the API
+    /// Run everything on this machine: stores, token issuer, demo data and the API
     #[cfg(feature = "dev")]
     Dev(dev::DevArgs),
-    /// Issue tokens for the users in the database, where there is no Cognito
+    /// Issue tokens for the users in the database, as a replacement for Cognito
     #[cfg(feature = "dev")]
     Issuer(issuer::IssuerArgs),
     /// Serve the API
     Serve(Box<serve::ServeArgs>),
-    /// Ask a running server whether it is alive
+    /// Check whether a running server is alive
     Healthcheck(healthcheck::HealthcheckArgs),
-    /// Bring the Postgres database to the newest shape
+    /// Apply all pending migrations to the Postgres database
     Migrate(migrate::MigrateArgs),
     /// Print the GraphQL schema
     SchemaPrint,
     /// Create the table and its index
     SchemaLoad(schema_load::SchemaLoadArgs),
-    /// Delete the table, with all that is in it
+    /// Delete the table and all its data
     Drop(drop::DropArgs),
-    /// Put demo users and their messages into the stores
+    /// Write demo users and their messages to the stores
     Seed(seed::SeedArgs),
-    /// Print everything that is in the table
+    /// Print all items of the table
     Scan(scan::ScanArgs),
     /// List a user's message groups, most recently active first
     ListConversations(list_conversations::ListConversationsArgs),
     /// Print the messages of a group, oldest first
     GetConversation(get_conversation::GetConversationArgs),
-    /// Copy the Cognito ids of a pool's users into Postgres
+    /// Copy the Cognito ids of a user pool's users to Postgres
     UpdateCognitoUserIds(update_cognito_user_ids::UpdateCognitoUserIdsArgs),
-    /// Check that everything in the table is as it has to be, and mend it
+    /// Check the table for inconsistencies and optionally repair them
     Check(check::CheckArgs),
-    /// Print what a shell needs to complete commands and options
+    /// Print the completion script for a shell
     Completions(completions::CompletionsArgs),
 }
 
 impl Cli {
-    /// Runs the command to its end.
+    /// Runs the command.
     #[must_use]
     pub fn run(self) -> ExitCode {
         let telemetry = telemetry::start(self.command.verbosity());
@@ -96,7 +96,7 @@ impl Cli {
         };
         let outcome = runtime.block_on(self.command.run());
         telemetry.stop();
-        // What still runs in the background is not waited for.
+        // Background tasks that are still running are not waited for.
         runtime.shutdown_background();
         match outcome {
             Ok(code) => code,
@@ -114,10 +114,10 @@ impl Command {
             _ => false,
         };
         let log = match self {
-            // The AWS SDK's warnings repeat, as Rust prints it, what is reported
-            // as an error in plain words.
+            // The AWS SDK's warnings repeat errors that are already reported in readable form, and
+            // print them in Rust's debug format.
             Self::Serve(_) => "info,aws=error",
-            // The embedded DynamoDB warns of answers that are asked for.
+            // The embedded DynamoDB logs warnings about error responses that are expected here.
             _ => "warn,aws=error,dynoxide=error",
         };
         Verbosity { log, server }
@@ -146,7 +146,7 @@ impl Command {
     }
 }
 
-/// One line that says what is wrong and how to go on.
+/// Prints an error on one line, with its cause and what to do about it.
 fn report(error: &CliError) -> ExitCode {
     output::remark(&format!("cruddur: {error}"));
     ExitCode::from(error.exit_code())

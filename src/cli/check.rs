@@ -1,4 +1,4 @@
-//! `check`: whether everything in the table is as it has to be.
+//! `check`: finds and repairs inconsistencies in the table.
 
 mod accept;
 mod resume;
@@ -25,12 +25,12 @@ use crate::store::ScannedItem;
 use accept::{Accepted, FindingLine};
 use resume::{Run, State, StateFile};
 
-/// How many items are looked at side by side.
+/// Number of items that are checked concurrently.
 const AT_ONCE: usize = 16;
-/// How many items are checked between two writes of the state: what a run that
-/// is killed has to do again, for each segment.
+/// Number of items of a segment that are checked between two writes of the state. A run that is
+/// killed repeats at most this many per segment.
 const PAGE: usize = 100;
-/// How many segments there are by default.
+/// The default number of segments.
 const SEGMENTS: u16 = 4;
 
 #[derive(Args, Debug)]
@@ -92,21 +92,21 @@ Examples:
   cruddur check --accept accepted.jsonl
   cruddur check | jq -r .kind | sort | uniq -c")]
 pub(super) struct CheckArgs {
-    /// Mend what can be mended without guessing
+    /// Repair inconsistencies whose correct state is known
     #[arg(long)]
     repair: bool,
-    /// Read in so many parts side by side; 4, or as many as the run had that is
-    /// continued
+    /// Number of segments to read in parallel [default: 4, or the number of the run that is
+    /// resumed]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     segments: Option<u16>,
-    /// Keep the state of the run in this file, and continue from it if it exists;
-    /// it is deleted when the run is complete
+    /// Save the state of the run in this file, and resume from it if it exists; it is deleted when
+    /// the run completes
     #[arg(long, value_name = "FILE")]
     resume: Option<PathBuf>,
-    /// Pass over the findings in this file
+    /// Ignore the findings in this file
     #[arg(long, value_name = "FILE")]
     accept: Option<PathBuf>,
-    /// Write all findings that are left to this file, for --accept
+    /// Write all remaining findings to this file, for --accept
     #[arg(long, value_name = "FILE")]
     write_accepted: Option<PathBuf>,
     #[command(flatten)]
@@ -121,7 +121,7 @@ pub(super) struct CheckArgs {
     people: PeopleArgs,
 }
 
-/// What became of a finding.
+/// The result of a finding.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Left,
@@ -129,14 +129,14 @@ enum Fate {
     Accepted,
 }
 
-/// A run: where it is, and what it works with.
+/// The context of a run.
 struct Check<'a> {
     session: &'a Session,
     inspector: &'a Inspector,
     progress: ProgressBar,
     accepted: Mutex<Accepted>,
     repair: bool,
-    /// Whether what is left has to be remembered.
+    /// Whether remaining findings are collected in the state.
     remembers: bool,
 }
 
@@ -190,8 +190,7 @@ impl CheckArgs {
         Ok(session)
     }
 
-    /// Checks the table from where the state says, and keeps the state after
-    /// each page.
+    /// Checks the table, starting at the saved state, and saves the state after each page.
     async fn check(&self, check: &Check<'_>) -> Result<State, CliError> {
         let session = check.session;
         let run = Run::new(session.messages.table(), session.place(), self.repair);
@@ -218,7 +217,8 @@ impl CheckArgs {
         if let (true, Some(file)) = (is_complete, &file) {
             file.delete()?;
         }
-        // Those of the part before an interruption are not found again.
+        // A resumed run does not know which accepted findings the part before the interruption has
+        // found.
         if is_complete && !is_resumed {
             check.report_outdated();
         }
@@ -227,7 +227,7 @@ impl CheckArgs {
 }
 
 impl Check<'_> {
-    /// Checks the pages that are left; whether that was all of them.
+    /// Checks the remaining pages. Returns whether all of them were checked.
     async fn pages(&self, state: &mut State, file: Option<&StateFile>) -> Result<bool, CliError> {
         let limits = PageLimits {
             page: Some(PAGE),
@@ -259,9 +259,8 @@ impl Check<'_> {
         Ok(true)
     }
 
-    /// Compares the table's marker with what was found, and with --repair
-    /// corrects it: it is written where each group has a head, and removed where
-    /// one is left without.
+    /// Compares the table's marker with the findings. With --repair, writes the marker if every
+    /// group has a head, and removes it if a group has none.
     async fn correct_marker(&self, state: &mut State) -> Result<(), CliError> {
         let contradictions = state.count_left(&FindingKind::CONTRADICT_MARKER);
         let messages = &self.session.messages;
@@ -338,15 +337,14 @@ impl Check<'_> {
         self.progress.suspend(|| output::print(&output::line(line)))
     }
 
-    /// Looks at one item, prints what is wrong, and mends it if that is asked
-    /// for.
+    /// Checks one item, prints its findings, and repairs them with --repair.
     async fn finalize(&self, item: ScannedItem) -> Result<Vec<(Finding, Fate)>, CliError> {
         let mut all = Vec::new();
         let mut group_mended = None;
         for finding in self.inspector.inspect(item).await? {
             let is_accepted = self.accepts(&finding);
             self.print(&as_json(&finding, self.repair, is_accepted))?;
-            // What is not printed is not deleted.
+            // Items are deleted only if their contents could be printed.
             if is_accepted || !self.repair || !output::is_read() {
                 let fate = if is_accepted {
                     Fate::Accepted
@@ -357,7 +355,7 @@ impl Check<'_> {
                 continue;
             }
             let mended = match &group_mended {
-                // All that is wrong with a group is mended at once.
+                // One repair fixes all findings of a group.
                 Some(mended) if finding.is_of_group() => Clone::clone(mended),
                 _ => Box::pin(self.inspector.mend(&finding)).await?,
             };
@@ -403,14 +401,14 @@ fn outcome_json(finding: &Finding, mended: &Result<(), Unmended>) -> Value {
     line
 }
 
-/// Prints the summary. Exit code 1 if something is left that is not accepted.
+/// Prints the summary. Returns exit code 1 if findings remain that are not accepted.
 fn finish(state: &State, session: &Session) -> Result<ExitCode, CliError> {
     let mut told = format!("{} items checked", state.items);
     let mut by_kind = Map::new();
     let kinds = FindingKind::ALL.iter().map(|kind| kind.name());
     let found = kinds.filter_map(|kind| state.findings.get(kind).map(|counts| (kind, counts)));
     for (kind, [found, mended, accepted]) in found {
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _ = write!(told, ", {found} {kind}");
         let parts = [(mended, "mended"), (accepted, "accepted")];
         let parts = parts.iter().filter(|(count, _)| **count > 0);

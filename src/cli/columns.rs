@@ -1,19 +1,18 @@
-//! Rows of columns, laid out for the width of the terminal.
+//! Rows of columns, formatted for the width of the terminal.
 
 use std::io::IsTerminal;
 
 use super::text::{plain, truncate, width};
 
-/// The fewest columns that the last cell of a row is left before it goes to a
-/// line of its own.
+/// Minimum width of the last cell of a row; if there is less space, the cell moves to its own line.
 const LEAST_TEXT: usize = 20;
-/// How wide a uuid is.
+/// Width of a UUID.
 const UUID: usize = 36;
-/// Blanks between two cells, and before the further lines of a row.
+/// Number of spaces between two cells, and before the further lines of a row.
 const GAP: usize = 2;
 
-/// How many columns the terminal has, where standard output is one. As for
-/// other programs, `COLUMNS` overrides what the terminal reports.
+/// Returns the width of the terminal, or `None` if standard output is not a terminal. As in other
+/// programs, the variable `COLUMNS` overrides the width that the terminal reports.
 pub(super) fn terminal_width() -> Option<usize> {
     let out = std::io::stdout();
     if !out.is_terminal() {
@@ -27,21 +26,20 @@ pub(super) fn terminal_width() -> Option<usize> {
 
 /// Columns of a list.
 ///
-/// On a terminal that is too narrow for a row, its cells continue on further,
-/// indented lines. Only the last cell, the text, is truncated: names, times and
-/// uuids are always whole.
+/// If the terminal is too narrow for a row, its cells continue on further, indented lines. Only the
+/// last cell, the text, is truncated: names, times and UUIDs are always complete.
 pub(super) struct Columns<const N: usize> {
     widths: [usize; N],
     terminal: Option<usize>,
 }
 
 impl<const N: usize> Columns<N> {
-    /// Columns of these widths, for a terminal of a width or for no terminal.
+    /// Creates columns of these widths, for a terminal of this width or for no terminal.
     pub fn new(widths: [usize; N], terminal: Option<usize>) -> Self {
         Self { widths, terminal }
     }
 
-    /// The names of the columns; dim, where colours are wanted.
+    /// Returns the names of the columns, dimmed unless `NO_COLOR` is set.
     pub fn names(&self, names: [&str; N]) -> String {
         let line = self.row(&names.map(str::to_owned));
         match std::env::var_os("NO_COLOR") {
@@ -50,7 +48,7 @@ impl<const N: usize> Columns<N> {
         }
     }
 
-    /// One row. The cells are made plain.
+    /// Returns one row. Control characters in the cells are escaped.
     pub fn row(&self, cells: &[String; N]) -> String {
         let mut row = String::new();
         let mut used = 0;
@@ -85,7 +83,7 @@ impl<const N: usize> Columns<N> {
         row
     }
 
-    /// How wide a column is made: one long name does not push all rows apart.
+    /// Returns the width of a column, limited so that one long name does not widen all rows.
     fn column(&self, place: usize) -> usize {
         let widest = self.widths[place];
         self.terminal

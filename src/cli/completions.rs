@@ -1,4 +1,4 @@
-//! `completions`: what a shell completes.
+//! `completions`: shell completion scripts.
 
 use std::process::ExitCode;
 
@@ -14,7 +14,7 @@ Examples:
   cruddur completions zsh > \"${fpath[1]}/_cruddur\"
   cruddur completions fish > ~/.config/fish/completions/cruddur.fish")]
 pub(super) struct CompletionsArgs {
-    /// Which shell
+    /// Shell to print the script for
     shell: Shell,
 }
 

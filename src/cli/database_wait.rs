@@ -4,14 +4,14 @@ use std::time::{Duration, Instant};
 
 use super::CliError;
 
-/// Pause between two attempts, at first; it doubles.
+/// Delay before the second attempt; it doubles after each attempt.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// How often the same cause is logged again.
+/// Interval at which the same cause is logged again.
 const LOG_EVERY: Duration = Duration::from_secs(10);
 
-/// Runs `attempt` until it succeeds, fails for a reason that waiting does not
-/// change, or has failed for `limit`.
+/// Runs `attempt` until it succeeds, fails for a reason that waiting does not resolve, or `limit`
+/// has passed.
 pub(super) async fn wait_for_database<T>(
     limit: Duration,
     mut attempt: impl AsyncFnMut() -> Result<T, CliError>,

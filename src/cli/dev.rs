@@ -32,27 +32,27 @@ use crate::store::{
 };
 use places::Places;
 
-/// For how long a user is kept before Postgres is asked again.
+/// How long a user is cached before Postgres is queried again.
 const USERS_FRESH_FOR: Duration = Duration::from_secs(30);
 
 #[derive(Args, Debug)]
 pub(super) struct DevArgs {
-    /// Address that the API listens on [default: 127.0.0.1:4000, or a free port if that is taken]
+    /// Address that the API listens on [default: 127.0.0.1:4000, or a free port if that is in use]
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = socket_address)]
     listen: Option<SocketAddr>,
-    /// Keep everything in this directory [default: all is gone when it stops]
+    /// Store all data in this directory [default: a temporary directory, deleted on exit]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Port of the embedded DynamoDB; a free one if it is taken
+    /// Port of the embedded DynamoDB; a free one if it is in use
     #[arg(long, default_value_t = 8000, value_name = "PORT")]
     dynamodb_port: u16,
-    /// Port of the private PostgreSQL; a free one if it is taken
+    /// Port of the private PostgreSQL; a free one if it is in use
     #[arg(long, default_value_t = 5432, value_name = "PORT")]
     postgres_port: u16,
-    /// Port of the token issuer; a free one if it is taken
+    /// Port of the token issuer; a free one if it is in use
     #[arg(long, default_value_t = 4001, value_name = "PORT")]
     issuer_port: u16,
-    /// Print one line of JSON once all is ready, for programs
+    /// Print one line of JSON when everything is ready, for programs
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -63,8 +63,8 @@ pub(super) struct DevArgs {
     metrics: MetricsArgs,
 }
 
-/// The embedded services that run. They stop when this is dropped, the data
-/// directory last.
+/// The running embedded services. They stop when this is dropped, and the data directory is dropped
+/// last.
 struct Services {
     dynamodb_url: String,
     database_url: String,
@@ -73,7 +73,7 @@ struct Services {
     data: DataDir,
 }
 
-/// All that runs, ready to serve.
+/// Everything that is running, ready to serve.
 struct Ready {
     listener: TcpListener,
     app: App,
@@ -112,7 +112,8 @@ impl DevArgs {
             self.data_dir.clone(),
             (self.dynamodb_port, self.postgres_port),
         );
-        // Blocking, for a second or two: Ctrl-C is heard meanwhile.
+        // Starting the services blocks for a second or two. It runs on a blocking thread, so that
+        // Ctrl-C is still handled.
         let services = tokio::task::spawn_blocking(move || Services::start(data_dir, given, ports));
         let services = services.await.map_err(std::io::Error::other)??;
         let (users, messages) = self.stores(&services).await?;
@@ -156,7 +157,7 @@ impl DevArgs {
         })
     }
 
-    /// On the port that is asked for, or else near the usual one.
+    /// Listens on the requested address, or else on the default port or a free one.
     async fn listener(&self) -> Result<TcpListener, CliError> {
         let usual = SocketAddr::from(([127, 0, 0, 1], 4000));
         match (
@@ -169,7 +170,7 @@ impl DevArgs {
         }
     }
 
-    /// The stores, with a migrated database and a table.
+    /// Connects to the stores, migrates the database and creates the table.
     async fn stores(&self, services: &Services) -> Result<(UserStore, MessageStore), CliError> {
         let pool = PoolSettings {
             acquire_timeout: Duration::from_secs(5),
@@ -191,7 +192,7 @@ impl DevArgs {
     }
 }
 
-/// Services that the environment names. They have to be on this machine.
+/// Services that the environment configures. They must be on this machine.
 struct Given {
     dynamodb: Option<String>,
     database: Option<String>,
@@ -262,7 +263,7 @@ async fn tokens(
     Ok(tokens)
 }
 
-/// Signed in where nobody but this machine can get at it.
+/// GraphiQL is signed in only if no other machine can reach it.
 fn graphiql(issuer: &Issuer, listening_at: IpAddr) -> Graphiql {
     if listening_at.is_loopback() {
         Graphiql::SignedIn(issuer.session_routes(&demo::handles()))

@@ -1,4 +1,4 @@
-//! `drop`: the table goes, with all that is in it.
+//! `drop`: deletes the table and all its data.
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -17,7 +17,7 @@ Examples:
   cruddur drop
   cruddur drop --yes --table scratch")]
 pub(super) struct DropArgs {
-    /// Do not ask
+    /// Skip the confirmation
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
@@ -55,7 +55,7 @@ impl DropArgs {
     }
 }
 
-/// Asks for the table's name.
+/// Asks the user to confirm by entering the table's name.
 fn confirm(table: &str, place: &str, items: i64) -> Result<(), CliError> {
     let input = std::io::stdin();
     if !input.is_terminal() {

@@ -1,4 +1,4 @@
-//! Why a command did not do what it was asked.
+//! Errors of commands.
 
 use std::net::SocketAddr;
 
@@ -6,13 +6,13 @@ use crate::config::InvalidSetting;
 use crate::messaging::SeedError;
 use crate::store::{DatabaseError, InvalidAwsSetting, NoCredentials, StoreError, TableError};
 
-/// Shown as one line after `cruddur: `.
+/// An error of a command. It is printed on one line after `cruddur: `.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CliError {
-    /// The arguments do not fit together, or not what they are for.
+    /// The arguments contradict each other, or do not apply to the target.
     #[error("{0}")]
     Usage(String),
-    /// It was refused, or did not work.
+    /// The command was refused, or failed.
     #[error("{0}")]
     Failed(String),
     #[error("cannot listen on {address}: {cause}. Choose another address with --listen.")]
@@ -41,7 +41,7 @@ pub(super) enum CliError {
     Io(#[from] std::io::Error),
 }
 
-/// An error and its causes on one line.
+/// Returns an error and its sources on one line.
 pub(super) fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -53,7 +53,7 @@ pub(super) fn causes(error: &dyn std::error::Error) -> String {
 }
 
 impl CliError {
-    /// The store's error, where it came from one.
+    /// Returns the store's error, if a store caused this one.
     pub fn of_store(&self) -> Option<&StoreError> {
         match self {
             Self::Store(error)

@@ -20,11 +20,11 @@ use crate::config::ReadUnitsArgs;
 use crate::model::{End, HeadRecord, Message, MessageGroupId, PageRequest, Place, SortKey};
 use crate::store::{Consistency, StoreError};
 
-/// How many are read at a time, where all are.
+/// Page size with `--all`.
 const PAGE: usize = 500;
-/// How often new messages are asked for.
+/// Interval at which the table is queried for new messages.
 const EVERY: Duration = Duration::from_secs(1);
-/// How many times a message that is missing between others is waited for.
+/// How many intervals to wait for a message whose number is missing between others.
 const MOST_WAITS: u32 = 10;
 
 #[derive(Args, Debug)]
@@ -35,18 +35,18 @@ Examples:
   cruddur get-conversation --between luu unamused --all --json > conversation.json
   cruddur get-conversation --between luu unamused --limit 5 --follow")]
 pub(super) struct GetConversationArgs {
-    /// Which message group
+    /// UUID of the message group
     #[arg(value_name = "GROUP UUID", required_unless_present = "between")]
     group: Option<MessageGroupId>,
-    /// The message group of two users
+    /// Print the message group of two users
     #[arg(long, num_args = 2, value_names = ["HANDLE", "HANDLE"], conflicts_with = "group")]
     between: Vec<String>,
     #[command(flatten)]
     span: SpanArgs,
-    /// Go on with new messages as they come, until Ctrl-C
+    /// Continue with new messages as they arrive, until Ctrl-C
     ///
-    /// The table is asked every second. As JSON every message is an object on a
-    /// line of its own, and the last line a summary.
+    /// The table is queried every second. As JSON, every message is an object on its own line, and
+    /// the last line is a summary.
     #[arg(long, conflicts_with_all = ["to", "year"])]
     follow: bool,
     #[command(flatten)]
@@ -63,7 +63,7 @@ impl GetConversationArgs {
         let session = self.operator.connect_limited(self.read_units).await?;
         let shown = self.show(&session, bounds).await;
         session.finish_list(session.explained(shown)?)?;
-        // It is followed until Ctrl-C, or until nobody reads.
+        // A followed list ends at Ctrl-C, or when the reader closes standard output.
         let was_interrupted = self.follow && output::is_read();
         let code = if was_interrupted { INTERRUPTED } else { 0 };
         Ok(ExitCode::from(code))
@@ -110,7 +110,7 @@ impl GetConversationArgs {
         Ok(shown)
     }
 
-    /// The group that is meant, behind an alias too.
+    /// Finds the requested group, also through an alias.
     async fn find(&self, session: &Session) -> Result<MessageGroupId, CliError> {
         let messages = &session.messages;
         if let Some(group) = self.group {
@@ -171,7 +171,7 @@ impl GetConversationArgs {
     }
 }
 
-/// Prints new messages as they come, until Ctrl-C or until nobody reads.
+/// Prints new messages as they arrive, until Ctrl-C or until the reader closes standard output.
 async fn follow(
     session: &Session,
     group: MessageGroupId,
@@ -205,13 +205,13 @@ async fn follow(
     Ok(())
 }
 
-/// The messages behind number `seq` that have nothing missing in front of them:
-/// a `Query` can show one before the one that was written before it.
+/// Returns the messages after number `seq`, up to the first gap: a `Query` can return a message
+/// before the one that was written before it.
 fn without_hole(found: Vec<Option<Message>>, mut seq: u64) -> Vec<Message> {
     let mut shown = Vec::new();
     for message in found {
         let Some(message) = message else {
-            // One that cannot be read may have any number.
+            // The number of a message that cannot be read is unknown.
             seq = 0;
             continue;
         };

@@ -1,4 +1,4 @@
-//! `healthcheck`: for images without curl.
+//! `healthcheck`: a health check for images without curl.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
@@ -17,8 +17,7 @@ Without --listen, the server that runs on this machine or in this container with
 the same LISTEN_ADDR is asked, also where its address was given by an option;
 then the address in LISTEN_ADDR; then 127.0.0.1:4000.")]
 pub(super) struct HealthcheckArgs {
-    /// Address that the server listens on, if not that of the server which runs
-    /// here
+    /// Address that the server listens on [default: that of the server that is running here]
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = socket_address)]
     listen: Option<SocketAddr>,
 }
@@ -44,7 +43,8 @@ impl HealthcheckArgs {
     }
 }
 
-/// The server that runs here; without one, the address that it would have.
+/// Returns the address of the server that is running here, or the configured address if none is
+/// found.
 fn find() -> Result<SocketAddr, CliError> {
     let configured = match std::env::var(LISTEN_ADDR) {
         Ok(text) => socket_address(&text)
@@ -69,7 +69,8 @@ async fn probe(address: SocketAddr) -> Result<(), reqwest::Error> {
     let client = reqwest::Client::builder()
         .timeout(Duration::from_secs(2))
         .no_proxy()
-        // An address with a scope has no place in a URL.
+        // `localhost` is resolved to the address, because a URL cannot contain an IPv6 address with
+        // a scope.
         .resolve("localhost", address)
         .build()?;
     let url = format!("http://localhost:{}/healthz", address.port());
@@ -77,12 +78,13 @@ async fn probe(address: SocketAddr) -> Result<(), reqwest::Error> {
     Ok(())
 }
 
-/// A server that listens everywhere is asked on the loopback.
+/// Returns the addresses to try. A server that listens on all interfaces is queried on the loopback
+/// address.
 fn reachable(listen: SocketAddr) -> Vec<SocketAddr> {
     let v4 = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let addresses = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => vec![v4],
-        // It also listens for IPv4, unless the system is set otherwise.
+        // It also accepts IPv4, unless the system is configured otherwise.
         IpAddr::V6(ip) if ip.is_unspecified() => vec![IpAddr::V6(Ipv6Addr::LOCALHOST), v4],
         _ => return vec![listen],
     };

@@ -1,4 +1,4 @@
-//! `issuer`: sign-in for machines without Cognito, beside a `serve` of one's own.
+//! `issuer`: a token issuer for machines without Cognito, for use with a separate `serve`.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -25,7 +25,7 @@ pub(super) struct IssuerArgs {
         value_parser = socket_address
     )]
     listen: SocketAddr,
-    /// Where it is reached, which its tokens name
+    /// Public URL of the issuer, which is the issuer in its tokens
     #[arg(
         long,
         env = "CRUDDUR_ISSUER_URL",
@@ -33,7 +33,7 @@ pub(super) struct IssuerArgs {
         value_name = "URL"
     )]
     url: String,
-    /// File with its key, made if there is none [default: a new key each time]
+    /// File with the signing key, created if it does not exist [default: a new key at each start]
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
     #[command(flatten)]

@@ -15,7 +15,7 @@ use crate::config::ReadUnitsArgs;
 use crate::model::{End, MessageGroup, PageRequest, Place, User};
 use crate::store::Consistency;
 
-/// How many are read at a time.
+/// Page size.
 const PAGE: usize = 100;
 
 #[derive(Args, Debug)]
@@ -25,7 +25,7 @@ Examples:
   cruddur list-conversations luu --year 2025 --all
   cruddur list-conversations luu --json | jq -r '.messageGroups[].uuid'")]
 pub(super) struct ListConversationsArgs {
-    /// Whose
+    /// Handle of the user
     handle: String,
     #[command(flatten)]
     span: SpanArgs,

@@ -1,4 +1,4 @@
-//! The address of the metrics of a command that serves.
+//! The metrics endpoint of a command that serves.
 
 use tokio::net::TcpListener;
 
@@ -6,7 +6,7 @@ use super::CliError;
 use crate::config::MetricsArgs;
 use crate::server::serve_metrics;
 
-/// Begins to serve the metrics, where there is an address for them.
+/// Starts to serve the metrics, if an address is configured for them.
 pub(super) async fn begin_metrics(args: &MetricsArgs) -> Result<(), CliError> {
     let Some(address) = args.metrics_listen else {
         return Ok(());

@@ -1,4 +1,4 @@
-//! `migrate`: the database's shape.
+//! `migrate`: applies the migrations of the Postgres database.
 
 use std::process::ExitCode;
 
@@ -15,8 +15,8 @@ pub(super) struct MigrateArgs {
     database: DatabaseArgs,
     #[command(flatten)]
     wait: DatabaseWaitArgs,
-    /// Time zone of the original's `created_at`, which has none [default: the
-    /// one that the database's settings name]
+    /// Time zone of the original's `created_at` column, which has no time zone [default: the time
+    /// zone in the database's settings]
     #[arg(long, value_name = "ZONE")]
     created_at_time_zone: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! What the commands that read or write the table have in common.
+//! Shared code of the commands that read or write the table.
 
 use clap::Args;
 use serde_json::{Map, Value, json};
@@ -23,31 +23,31 @@ pub(super) struct Operator {
     output: OutputArgs,
 }
 
-/// A store whose calls are counted.
+/// A connection to the store, which counts its calls.
 pub(super) struct Session {
     pub messages: MessageStore,
-    /// The address that calls go to.
+    /// The address of the endpoint.
     pub place: String,
-    /// Whether it is AWS itself, and not an endpoint that a setting names.
+    /// Whether the endpoint is AWS itself, and not one from a setting.
     pub is_aws: bool,
     pub format: Format,
     _throttling: ThrottlingReport,
 }
 
 impl Operator {
-    /// The store. Asks for credentials where it is AWS itself.
+    /// Connects to the store. If the endpoint is AWS, credentials are required.
     pub async fn connect(&self) -> Result<Session, CliError> {
         self.connect_limited(ReadUnitsArgs::default()).await
     }
 
-    /// The store, whose reads are limited. Its calls wait out throttling.
+    /// Connects to the store, with a limit on reads. Throttled calls wait for capacity.
     pub async fn connect_limited(&self, limit: ReadUnitsArgs) -> Result<Session, CliError> {
         let target = self.dynamodb.target().await?;
         self.connect_to(&target, limit).await
     }
 
-    /// The same, for what seeds or deletes: on another machine only if that is
-    /// said, so that no variable that happens to be set leads there.
+    /// Connects to the store for a command that seeds or deletes. Another machine is allowed only
+    /// if an option says so, so that a variable that happens to be set does not select it.
     pub async fn connect_to_change(
         &self,
         remote: RemoteArgs,
@@ -64,7 +64,7 @@ impl Operator {
         self.connect_to(&target, limit).await
     }
 
-    /// Whether another machine may be changed.
+    /// Fails unless changes on another machine are allowed.
     pub fn require_remote(&self, remote: RemoteArgs, place: &str) -> Result<(), CliError> {
         if remote.allow_remote || self.dynamodb.prod {
             return Ok(());
@@ -97,11 +97,11 @@ impl Operator {
             format,
             _throttling: ThrottlingReport::start(pacer),
         };
-        // A wrong address is told at once, and not after all the patience.
+        // An unreachable address is reported at once, without the session's long retries.
         let impatient = connect_dynamo(target).await;
         let probe = MessageStore::new(impatient, self.table.table.clone());
         match probe.table_status().await {
-            // The commands themselves wait that out.
+            // The commands themselves retry these errors.
             Err(StoreError::Unavailable {
                 reason: Reason::Throttled | Reason::Unavailable,
                 ..
@@ -112,7 +112,7 @@ impl Operator {
     }
 }
 
-/// A table has a stream.
+/// Creates the error for a table that has a stream.
 pub(super) fn stream_refusal(table: &str) -> CliError {
     CliError::Failed(format!(
         "the table {table} has a stream, and the original's stream function behind it would undo what is written here: \
@@ -121,12 +121,12 @@ pub(super) fn stream_refusal(table: &str) -> CliError {
 }
 
 impl Session {
-    /// Where the table is, in words.
+    /// Returns a description of the endpoint.
     pub fn place(&self) -> &str {
         &self.place
     }
 
-    /// Refuses to write to a table with a stream, unless that is allowed.
+    /// Fails if the table has a stream, unless that is allowed.
     pub async fn refuse_stream(&self, stream: StreamArgs) -> Result<(), CliError> {
         if !stream.allow_stream && self.messages.has_stream().await? {
             return Err(stream_refusal(self.messages.table()));
@@ -134,7 +134,8 @@ impl Session {
         Ok(())
     }
 
-    /// For the end: what it cost, on standard error and in the JSON.
+    /// Prints the result and its cost: the cost goes to standard error and, with JSON, into the
+    /// result.
     pub fn finish(&self, result: Map<String, Value>) -> Result<(), CliError> {
         let cost = self.messages.cost();
         if self.format == Format::Json {
@@ -146,7 +147,8 @@ impl Session {
         output::echoed()
     }
 
-    /// The end of lines of JSON: a last line with a summary, and what it cost.
+    /// Ends output that has one JSON object per line: prints a last line with the summary and the
+    /// cost.
     pub fn finish_lines(&self, summary: Map<String, Value>) -> Result<(), CliError> {
         let cost = self.messages.cost();
         if self.format == Format::Json {
@@ -158,13 +160,13 @@ impl Session {
         output::echoed()
     }
 
-    /// The end of a list.
+    /// Ends a list.
     pub fn finish_list(&self, list: List) -> Result<(), CliError> {
         list.finish(self.messages.cost())
     }
 
-    /// A result whose failure is put in words: a table that is not there is
-    /// named as that, and so is a store that is not.
+    /// Replaces errors by readable messages if the table does not exist or DynamoDB is not
+    /// reachable.
     pub fn explained<T>(&self, result: Result<T, CliError>) -> Result<T, CliError> {
         let error = match result {
             Ok(done) => return Ok(done),

@@ -1,5 +1,4 @@
-//! How commands print: columns for people, JSON for programs, or DynamoDB's
-//! own answers.
+//! Output of the commands: columns for people, JSON for programs, or DynamoDB's own responses.
 
 use std::fmt::Write as _;
 use std::io::{ErrorKind, Write};
@@ -19,7 +18,7 @@ use crate::store::{Cost, Echo};
 
 #[derive(Args, Clone, Copy, Debug)]
 pub(super) struct OutputArgs {
-    /// How to print
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
     output: Format,
     /// Short for --output json
@@ -33,7 +32,7 @@ pub(super) enum Format {
     Table,
     /// JSON, for programs
     Json,
-    /// The answers of DynamoDB, one a line
+    /// DynamoDB's responses, one per line
     Raw,
 }
 
@@ -43,17 +42,17 @@ impl OutputArgs {
     }
 }
 
-/// Set once nobody reads standard output any more.
+/// Whether the reader has closed standard output.
 static CLOSED: AtomicBool = AtomicBool::new(false);
-/// Why an answer could not be printed.
+/// The error of a response that could not be printed.
 static NOT_ECHOED: Mutex<Option<CliError>> = Mutex::new(None);
 
-/// Whether somebody still reads standard output.
+/// Returns whether standard output still has a reader.
 pub(super) fn is_read() -> bool {
     !CLOSED.load(Ordering::Relaxed)
 }
 
-/// Writes to standard output. A reader that has gone is no failure.
+/// Writes to standard output. A closed pipe is not an error.
 pub(super) fn print(text: &str) -> Result<(), CliError> {
     if !is_read() {
         return Ok(());
@@ -69,11 +68,11 @@ pub(super) fn print(text: &str) -> Result<(), CliError> {
     }
 }
 
-/// Writes one line to standard error, beside the data and above the progress.
+/// Writes one line to standard error, above the progress.
 pub(super) fn remark(text: &str) {
     let lines: Vec<String> = text.lines().map(plain).collect();
     let write = || {
-        // Nobody is left to be told when standard error is gone.
+        // If standard error is closed, the failure cannot be reported.
         let _ = writeln!(std::io::stderr(), "{}", lines.join("\n"));
     };
     match shown_progress() {
@@ -82,7 +81,7 @@ pub(super) fn remark(text: &str) {
     }
 }
 
-/// The progress that is shown now, and what it counts.
+/// The progress that is currently shown, and what it counts.
 static PROGRESS: Mutex<Option<(ProgressBar, &'static str)>> = Mutex::new(None);
 
 fn shown_progress() -> Option<(ProgressBar, &'static str)> {
@@ -90,7 +89,7 @@ fn shown_progress() -> Option<(ProgressBar, &'static str)> {
     shown.clone().filter(|(bar, _)| !bar.is_finished())
 }
 
-/// Shows in the progress whether the command waits for capacity.
+/// Shows in the progress whether the command is waiting for capacity.
 pub(super) fn show_waiting(waits: bool) {
     if let Some((bar, doing)) = shown_progress() {
         bar.set_message(if waits {
@@ -101,7 +100,7 @@ pub(super) fn show_waiting(waits: bool) {
     }
 }
 
-/// What the progress has counted so far, to be added to a line.
+/// Returns the progress's current count, to be appended to a line.
 pub(super) fn position() -> String {
     let shown = shown_progress();
     shown.map_or_else(String::new, |(bar, doing)| {
@@ -109,7 +108,7 @@ pub(super) fn position() -> String {
     })
 }
 
-/// Prints each answer as it came, on a line of its own.
+/// Returns a callback that prints each response of DynamoDB unchanged, on its own line.
 pub(super) fn echo() -> Echo {
     Box::new(|answer| {
         let answer = String::from_utf8_lossy(answer);
@@ -120,37 +119,37 @@ pub(super) fn echo() -> Echo {
     })
 }
 
-/// Whether all answers could be printed.
+/// Returns whether all responses could be printed.
 pub(super) fn echoed() -> Result<(), CliError> {
     let mut failed = NOT_ECHOED.lock().unwrap_or_else(PoisonError::into_inner);
     failed.take().map_or(Ok(()), Err)
 }
 
-/// A value on one line, with nothing in it that a terminal would obey.
+/// Returns a value on one line, with the characters escaped that a terminal would interpret.
 pub(super) fn line(value: &Value) -> String {
     format!("{}\n", safe_json(&value.to_string()))
 }
 
-/// A list that is printed a page at a time: lines of columns, or in JSON a field
-/// of an object, or lines, of which the last is what it cost.
+/// A list that is printed page by page: as rows of columns, or in JSON as a field of an object, or
+/// as one JSON object per line, of which the last contains the cost.
 pub(super) struct List {
     format: Format,
     frame: Frame,
     is_empty: bool,
-    /// How wide each column has been so far.
+    /// Maximum width of each column so far.
     widths: Vec<usize>,
 }
 
-/// What stands around the items of a list in JSON.
+/// The JSON around the items of a list.
 enum Frame {
-    /// An object: what it begins with, until that is printed.
+    /// An object. Contains its beginning until that is printed.
     Object(Option<String>),
-    /// Nothing.
+    /// None: each item is one line.
     Lines,
 }
 
 impl List {
-    /// Begins a list that may never end: in JSON each item is a line.
+    /// Begins a list that may not end: in JSON, each item is one line.
     pub fn lines(format: Format) -> Self {
         Self {
             format,
@@ -160,12 +159,12 @@ impl List {
         }
     }
 
-    /// Begins the list, in JSON behind the fields of `head`. Nothing is printed
-    /// before there is something to print.
+    /// Begins a list, in JSON after the fields of `head`. Nothing is printed until there is an item
+    /// or the list ends.
     pub fn begin(format: Format, head: &Map<String, Value>, name: &str) -> Self {
         let mut begin = String::from("{");
         for (name, value) in head {
-            // Writing to a string does not fail.
+            // Writing to a string cannot fail.
             let _ = write!(begin, "{}:{},", json!(name), line(value).trim_end());
         }
         let _ = write!(begin, "{}:[", json!(name));
@@ -177,7 +176,7 @@ impl List {
         }
     }
 
-    /// The end of the list.
+    /// Ends the list.
     pub fn finish(mut self, cost: Cost) -> Result<(), CliError> {
         if self.format == Format::Json {
             let consumed = cost_json(cost);
@@ -194,7 +193,7 @@ impl List {
         echoed()
     }
 
-    /// Prints some more items.
+    /// Prints further items.
     pub fn print<T, const N: usize>(
         &mut self,
         items: &[T],
@@ -204,7 +203,7 @@ impl List {
     ) -> Result<(), CliError> {
         let first = std::mem::take(&mut self.is_empty);
         let text: String = match self.format {
-            // The answers have been printed as they came.
+            // The responses were already printed when they arrived.
             Format::Raw => return Ok(()),
             Format::Json => {
                 let lines = items
@@ -231,7 +230,7 @@ impl List {
         print(&text)
     }
 
-    /// Some more rows; on a terminal the first ones are below the columns' names.
+    /// Formats further rows. On a terminal, the first rows begin with the names of the columns.
     fn rows<const N: usize>(
         &mut self,
         rows: &[[String; N]],
@@ -253,18 +252,18 @@ impl List {
     }
 }
 
-/// How many there are, and their names.
+/// Returns the number of users, and their names.
 pub(super) fn summary(what: &str, who: &[String]) -> String {
     let names: Vec<String> = who.iter().map(|who| name(who)).collect();
     format!("{what}: {} ({})\n", who.len(), names.join(", "))
 }
 
-/// A time in UTC, to the second.
+/// Formats a time in UTC, to the second.
 pub(super) fn time(time: DateTime<Utc>) -> String {
     time.format("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// What calls have cost, as a field.
+/// Returns the cost of calls as JSON.
 pub(super) fn cost_json(cost: Cost) -> Value {
     json!({
         "calls": cost.calls,
@@ -273,7 +272,7 @@ pub(super) fn cost_json(cost: Cost) -> Value {
     })
 }
 
-/// What calls have cost, on standard error.
+/// Prints the cost of calls to standard error.
 pub(super) fn remark_cost(cost: Cost) {
     let Cost {
         calls,
@@ -285,7 +284,7 @@ pub(super) fn remark_cost(cost: Cost) {
     ));
 }
 
-/// Progress of long work, where standard error is a terminal.
+/// Shows the progress of a long operation if standard error is a terminal.
 pub(super) fn progress(doing: &'static str) -> ProgressBar {
     let style = ProgressStyle::with_template("{spinner} {msg} {human_pos} ({per_sec})")
         .unwrap_or_else(|_| ProgressStyle::default_spinner());

@@ -1,4 +1,4 @@
-//! Users whom an operator names.
+//! Users that an operator names.
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -16,14 +16,14 @@ pub(super) struct PeopleArgs {
 }
 
 impl PeopleArgs {
-    /// The store of users; production's with `--prod`.
+    /// Connects to the user store; with `--prod`, to production's.
     pub async fn connect(&self, prod: bool) -> Result<UserStore, CliError> {
         let url = self.database.url_with_prod(prod)?;
         let pool = connect_database(&url, self.database.pool()).await?;
         Ok(UserStore::new(pool))
     }
 
-    /// The store of users, in a database that has every migration.
+    /// Connects to the user store, and requires that all migrations are applied.
     pub async fn connect_migrated(&self, prod: bool) -> Result<UserStore, CliError> {
         let url = self.database.url_with_prod(prod)?;
         let pool = connect_database(&url, self.database.pool()).await?;
@@ -31,7 +31,7 @@ impl PeopleArgs {
         Ok(UserStore::new(pool))
     }
 
-    /// The users with these handles.
+    /// Returns the users with these handles.
     pub async fn find<const N: usize>(
         &self,
         prod: bool,
@@ -39,14 +39,14 @@ impl PeopleArgs {
     ) -> Result<[User; N], CliError> {
         let found = find(&self.connect(prod).await?, handles).await;
         if matches!(found, Err(CliError::Store(_))) {
-            // Before the first migration there may be no such table or column.
+            // The table or column may be missing if migrations are not applied.
             self.connect_migrated(prod).await?;
         }
         found
     }
 }
 
-/// The users with these handles; whoever is not there is named.
+/// Returns the users with these handles. If some do not exist, the error names them.
 pub(super) async fn find<const N: usize>(
     users: &UserStore,
     handles: [&str; N],

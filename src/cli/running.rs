@@ -1,11 +1,10 @@
 //! The address of a running server, for `healthcheck`.
 //!
-//! A `serve` may get its address as an option, which another process in the
-//! same container does not see. So it writes the address into a file, locks it
-//! for as long as it runs, and `healthcheck` looks for files that are locked: a
-//! server that was killed leaves a file without a lock. The file also says what
-//! `LISTEN_ADDR` was: `healthcheck` takes only a server that had the same, and
-//! not that of another environment on the same machine.
+//! `serve` may get its address as an option, which another process in the same container cannot
+//! see. Therefore it writes the address to a file, and locks the file while it runs. `healthcheck`
+//! looks for locked files, because a server that was killed leaves an unlocked one. The file also
+//! contains the server's `LISTEN_ADDR`: `healthcheck` uses only a server with the same value, and
+//! not one of another environment on the same machine.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write};
@@ -17,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 const PREFIX: &str = "cruddur-serve-";
-/// The variable for the address of a server.
+/// The environment variable with the address of a server.
 pub(super) const LISTEN_ADDR: &str = "LISTEN_ADDR";
 
 #[derive(Serialize, Deserialize)]
@@ -27,7 +26,7 @@ struct Record {
     variable: Option<String>,
 }
 
-/// The file of a running server. It goes with this.
+/// The file of a running server. It is removed when this is dropped.
 pub(super) struct RunningFile {
     path: PathBuf,
     /// Holds the lock.
@@ -36,12 +35,12 @@ pub(super) struct RunningFile {
 
 impl Drop for RunningFile {
     fn drop(&mut self) {
-        // One that stays has no lock, and is not taken for a server.
+        // A file that cannot be removed has no lock, so it is not mistaken for a server.
         let _ = std::fs::remove_file(&self.path);
     }
 }
 
-/// Records the address of this server in the first folder that can be written.
+/// Writes the address of this server to a file in the first writable folder.
 pub(super) fn record(address: SocketAddr) -> io::Result<RunningFile> {
     let variable = std::env::var(LISTEN_ADDR).ok();
     let text = serde_json::to_vec(&Record { address, variable })?;
@@ -57,7 +56,7 @@ pub(super) fn record(address: SocketAddr) -> io::Result<RunningFile> {
 
 fn write(folder: &Path, text: &[u8]) -> io::Result<RunningFile> {
     let name = Uuid::new_v4().simple().to_string();
-    // Nobody finds it before it is locked.
+    // The file has a hidden name until it is locked, so that no reader finds it unlocked.
     let hidden = folder.join(format!(".{PREFIX}{name}"));
     let path = folder.join(format!("{PREFIX}{name}"));
     let mut file = OpenOptions::new()
@@ -77,8 +76,8 @@ fn write(folder: &Path, text: &[u8]) -> io::Result<RunningFile> {
     Ok(RunningFile { path, _file: file })
 }
 
-/// The addresses of the servers that run here with this process'
-/// `LISTEN_ADDR`.
+/// Returns the addresses of the servers that are running here with the same `LISTEN_ADDR` as this
+/// process.
 pub(super) fn running() -> Vec<SocketAddr> {
     let variable = std::env::var(LISTEN_ADDR).ok();
     let files = folders()
@@ -98,7 +97,7 @@ pub(super) fn running() -> Vec<SocketAddr> {
     addresses
 }
 
-/// The record in a file that its server still holds.
+/// Reads a file if its server still holds the lock.
 fn read(path: &Path) -> Option<Record> {
     let file = File::open(path).ok()?;
     let owner = file.metadata().ok()?.uid();
@@ -108,19 +107,19 @@ fn read(path: &Path) -> Option<Record> {
     if let Err(TryLockError::WouldBlock) = file.try_lock_shared() {
         return serde_json::from_reader(&file).ok();
     }
-    // Its server was killed.
+    // The file is not locked, so its server was killed.
     let _ = std::fs::remove_file(path);
     None
 }
 
-/// The user of this process, where the system says so.
+/// Returns the user id of this process, if the system reports it.
 fn own_user() -> Option<u32> {
     let process = std::fs::metadata("/proc/self").ok()?;
     Some(process.uid())
 }
 
-/// Where the file may be. The last is in memory and can be written in
-/// containers whose file system is read-only.
+/// Returns the possible folders of the file. The last one is in memory, and is writable in
+/// containers with a read-only file system.
 fn folders() -> Vec<PathBuf> {
     let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
     let mut folders: Vec<PathBuf> = runtime

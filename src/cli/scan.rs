@@ -1,4 +1,4 @@
-//! `scan`: everything that is in the table.
+//! `scan`: prints all items of the table.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -13,7 +13,7 @@ use super::output::{self, Format};
 use crate::config::ReadUnitsArgs;
 use crate::store::{ItemKind, MessageStore, ScanPosition, ScannedItem, Segment};
 
-/// How many pages of a megabyte wait to be printed, at most.
+/// Maximum number of pages (of one megabyte each) that wait to be printed.
 const PAGES_AHEAD: usize = 1;
 
 #[derive(Args, Debug)]
@@ -26,10 +26,10 @@ Examples:
   cruddur scan | jq -r .pk | cut -d'#' -f1 | sort | uniq -c
   cruddur scan --prod --segments 8 | gzip > table.jsonl.gz")]
 pub(super) struct ScanArgs {
-    /// Read in so many parts side by side
+    /// Number of segments to read in parallel
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     segments: u16,
-    /// At most so many items
+    /// Maximum number of items to print
     #[arg(long, value_name = "N", conflicts_with = "segments", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
     #[command(flatten)]
@@ -38,7 +38,7 @@ pub(super) struct ScanArgs {
     operator: Operator,
 }
 
-/// Items by kind.
+/// Number of items by kind.
 #[derive(Default)]
 struct Counts(BTreeMap<ItemKind, u64>);
 
@@ -57,7 +57,7 @@ impl ScanArgs {
         let progress = output::progress("items read:");
         let raw = session.format == Format::Raw;
         let lines = move |items: Vec<ScannedItem>| -> Vec<(ItemKind, String)> {
-            // In raw, the answers have been printed as they came.
+            // With `--output raw`, the responses were already printed when they arrived.
             let line = |item: ScannedItem| {
                 let line = (!raw).then(|| output::line(&item.to_json()));
                 (item.kind(), line.unwrap_or_default())
@@ -87,23 +87,23 @@ impl ScanArgs {
     }
 }
 
-/// A page of a segment, made into what is wanted of it.
+/// A page of a segment, after `make` was applied to its items.
 pub(super) struct ReadPage<T> {
     /// Number of the segment.
     pub segment: u16,
     pub items: T,
-    /// Where the next page of the segment begins; `None` after the last.
+    /// Position of the segment's next page; `None` after the last page.
     pub next: Option<ScanPosition>,
 }
 
-/// How many items are read: in one page, and of each segment.
+/// Maximum number of items per page, and per segment.
 #[derive(Clone, Copy)]
 pub(super) struct PageLimits {
     pub page: Option<usize>,
     pub all: Option<usize>,
 }
 
-/// All segments of a table, from their beginning.
+/// Returns all segments of a table, from their beginning.
 pub(super) fn whole_table(segments: u16) -> Vec<(Segment, Option<ScanPosition>)> {
     let segments = (0..segments).map(|number| Segment {
         number,
@@ -112,9 +112,8 @@ pub(super) fn whole_table(segments: u16) -> Vec<(Segment, Option<ScanPosition>)>
     segments.map(|segment| (segment, None)).collect()
 }
 
-/// The pages of some segments as they come, each made into what is wanted of
-/// it where it is read. Reading stops when the receiver is dropped, and waits
-/// while it is slow.
+/// Reads the pages of some segments and applies `make` to the items of each page in the task that
+/// reads it. Reading stops when the receiver is dropped, and pauses while the receiver is slow.
 pub(super) fn pages<T: Send + 'static>(
     messages: &MessageStore,
     segments: Vec<(Segment, Option<ScanPosition>)>,

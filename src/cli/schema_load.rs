@@ -1,4 +1,4 @@
-//! `schema-load`: the table.
+//! `schema-load`: creates the table.
 
 use std::process::ExitCode;
 
@@ -24,7 +24,7 @@ Examples:
   cruddur schema-load --prod --billing-mode pay-per-request
   cruddur schema-load --recreate --yes")]
 pub(super) struct SchemaLoadArgs {
-    /// How the calls of a new table are paid for
+    /// Billing mode of a new table
     #[arg(
         long,
         value_enum,
@@ -32,10 +32,10 @@ pub(super) struct SchemaLoadArgs {
         value_name = "MODE"
     )]
     billing_mode: BillingMode,
-    /// Delete the table first, with all that is in it
+    /// Delete the table and all its data first
     #[arg(long)]
     recreate: bool,
-    /// Do not ask
+    /// Skip the confirmation
     #[arg(long, requires = "recreate")]
     yes: bool,
     #[command(flatten)]
@@ -48,9 +48,9 @@ pub(super) struct SchemaLoadArgs {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum BillingMode {
-    /// 5 read and 5 write units a second, as the original
+    /// 5 read and 5 write units per second, as in the original
     Provisioned,
-    /// Each call by itself, without a limit
+    /// On-demand capacity, billed per request, without a limit
     PayPerRequest,
 }
 
@@ -146,7 +146,8 @@ impl SchemaLoadArgs {
             billing,
             deletion_protection: session.is_aws,
         };
-        // Expiry is switched on once it is active: half of it helps nobody.
+        // Time to live (TTL) can only be enabled after the table is active, so an interruption
+        // waits until both are done.
         let mut made = Box::pin(create(&session.messages, new));
         tokio::select! {
             made = &mut made => made?,
@@ -160,7 +161,7 @@ impl SchemaLoadArgs {
     }
 }
 
-/// Creates the table, with its marker: it has no group without a head.
+/// Creates the table with its marker, because a new table has no group without a head.
 async fn create(messages: &MessageStore, new: NewTable) -> Result<(), CliError> {
     messages.create_table(new).await?;
     messages.put_heads_marker().await?;

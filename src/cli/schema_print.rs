@@ -1,4 +1,4 @@
-//! `schema-print`: the schema, as `schema.graphql` holds it.
+//! `schema-print`: prints the schema in the form of `schema.graphql`.
 
 use std::process::ExitCode;
 

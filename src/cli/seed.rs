@@ -1,4 +1,4 @@
-//! `seed`: demo users and their messages.
+//! `seed`: writes demo users and their messages.
 
 use std::process::ExitCode;
 
@@ -26,7 +26,7 @@ Examples:
   cruddur seed
   cruddur seed --between luu tove")]
 pub(super) struct SeedArgs {
-    /// A conversation between these two users, who are there already
+    /// Write demo messages between these two existing users
     #[arg(long, num_args = 2, value_names = ["HANDLE", "HANDLE"])]
     between: Vec<String>,
     #[command(flatten)]
@@ -39,7 +39,7 @@ pub(super) struct SeedArgs {
     people: PeopleArgs,
 }
 
-/// Two handles, and what came of their conversation.
+/// Two handles, and the result of seeding their group.
 type Seeded = ([String; 2], Seeding);
 
 impl SeedArgs {
@@ -100,8 +100,8 @@ impl SeedArgs {
         Ok(vec![([one.handle, other.handle], seeding)])
     }
 
-    /// The database. Demo data does not get into somebody's real users by a
-    /// variable that happens to be set.
+    /// Returns the database. Requires permission for another machine, so that a variable that
+    /// happens to be set does not direct demo data to real users.
     fn database(&self) -> Result<String, CliError> {
         let prod = self.operator.dynamodb.prod;
         let database = self.people.database.url_with_prod(prod)?;

@@ -1,4 +1,4 @@
-//! When to stop.
+//! Shutdown signals.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::CliError;
 /// Exit code of a command that was interrupted.
 pub(super) const INTERRUPTED: u8 = 130;
 
-/// SIGTERM and Ctrl-C, from now on.
+/// The signals SIGTERM and SIGINT (Ctrl-C), received from now on.
 pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -32,14 +32,14 @@ impl Signals {
         }
     }
 
-    /// Resolves when it is time to stop: a drain period after the first signal,
-    /// which calls `on_drain`, or at a second signal within that period. From
-    /// then on another signal ends the process at once.
+    /// Resolves when the server should stop: one drain period after the first signal, at which
+    /// `on_drain` is called, or at a second signal within that period. After that, another signal
+    /// ends the process at once.
     pub async fn stop_after(mut self, drain: Duration, on_drain: impl FnOnce()) {
         self.next().await;
         if !drain.is_zero() {
             on_drain();
-            // Ended by a signal or by its time, which is the same.
+            // The result does not matter: the period ended, or a signal ended it.
             let _ = timeout(drain, self.next()).await;
         }
         tokio::spawn(async move {
@@ -49,8 +49,7 @@ impl Signals {
     }
 }
 
-/// Resolves at SIGTERM or Ctrl-C. From then on a second one ends the process
-/// at once.
+/// Resolves at SIGTERM or Ctrl-C. After that, a second signal ends the process at once.
 pub(super) fn stop() -> Result<impl Future<Output = ()> + Send + 'static, CliError> {
     Ok(Signals::listen()?.stop_after(Duration::ZERO, || ()))
 }

@@ -1,4 +1,4 @@
-//! Which part of a list a command shows.
+//! The part of a list that a command prints.
 
 use std::str::FromStr;
 
@@ -10,19 +10,19 @@ use crate::model::{Place, SortKey};
 
 #[derive(Args, Clone, Debug)]
 pub(super) struct SpanArgs {
-    /// Only this year, in UTC
+    /// Print only this year, in UTC
     #[arg(long, value_name = "YYYY", value_parser = clap::value_parser!(u16).range(..=9998), conflicts_with_all = ["from", "to"])]
     year: Option<u16>,
-    /// From this time on: a day, or a time with an offset
+    /// Start of the time range, inclusive: a day in UTC, or a time with an offset
     #[arg(long, value_name = "TIME")]
     from: Option<Moment>,
-    /// Before this time
+    /// End of the time range, exclusive
     #[arg(long, value_name = "TIME")]
     to: Option<Moment>,
-    /// At most so many, the newest
+    /// Maximum number of entries; the newest are printed
     #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub limit: u32,
-    /// All of them
+    /// Print all entries
     #[arg(long, conflicts_with = "limit")]
     pub all: bool,
 }
@@ -49,7 +49,7 @@ impl FromStr for Moment {
 }
 
 impl SpanArgs {
-    /// The places between which it is, in the order of time.
+    /// Returns the positions that bound the list, in chronological order.
     pub fn bounds(&self) -> Result<[Option<Place>; 2], CliError> {
         let (from, to) = match self.year {
             Some(year) => (Some(beginning_of(year)?), Some(beginning_of(year + 1)?)),

@@ -1,5 +1,5 @@
-//! Text for a terminal: nothing that a terminal would obey, names that look
-//! alike printed differently, and cuts between grapheme clusters.
+//! Text for a terminal: escapes control characters, distinguishes names that look alike, and
+//! truncates only between grapheme clusters.
 
 use std::fmt::Write as _;
 
@@ -9,19 +9,20 @@ use unicode_security::{GeneralSecurityProfile, MixedScript, confusable_detection
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;
 
-/// Whether a character does something to a line or a terminal other than to
-/// stand there.
+/// Returns whether a character affects a line or a terminal instead of being displayed.
 pub(super) fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
-/// JSON leaves DEL, the C1 controls and marks of direction as they are.
+/// Escapes DEL, the C1 control characters and direction marks, which JSON does not require to be
+/// escaped.
 pub(super) fn safe_json(json: &str) -> String {
     let mut safe = String::with_capacity(json.len());
     for c in json.chars() {
         if is_unsafe(c) {
-            // All of them are in the first plane, and inside of strings.
+            // All of these characters are in the Basic Multilingual Plane, and occur only in
+            // strings.
             let _ = write!(safe, "\\u{:04x}", u32::from(c));
         } else {
             safe.push(c);
@@ -30,7 +31,7 @@ pub(super) fn safe_json(json: &str) -> String {
     safe
 }
 
-/// A text on one line, with everything escaped that could drive a terminal.
+/// Returns a text on one line, with all characters escaped that a terminal would interpret.
 pub(super) fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for c in text.chars() {
@@ -45,14 +46,13 @@ pub(super) fn plain(text: &str) -> String {
     plain
 }
 
-/// A name, such as a handle, printed so that it differs from every other name
-/// that looks the same.
+/// Returns a name, such as a handle, in a form that differs from every other name that looks the
+/// same.
 ///
-/// Escaped are: characters that cannot be seen, blanks at either end, the code
-/// points by which a name is not in Unicode's normalization form C, and letters
-/// of other scripts that look like ASCII, in a name that consists of them or
-/// that mixes scripts (UTS 39). A backslash is doubled, so that no name can
-/// contain an escape.
+/// These characters are escaped: invisible characters; spaces at either end; code points for which
+/// a name is not in Unicode's normalization form C; and letters of other scripts that look like
+/// ASCII, in a name that consists only of them or that mixes scripts (UTS 39). A backslash is
+/// written twice, so that no name can contain an escape.
 pub(super) fn name(text: &str) -> String {
     let normal = is_nfc(text);
     let looks_ascii = skeleton(text).all(|c| c.is_ascii());
@@ -65,7 +65,7 @@ pub(super) fn name(text: &str) -> String {
         let outer_blank = c == ' ' && !(first..last).contains(&at);
         let unnormalized = !normal && !is_stable(c);
         let lookalike = !c.is_ascii() && (looks_ascii || mixed && looks_like_ascii(c));
-        // A mark at the beginning would stand on the character before the name.
+        // A combining mark at the beginning would combine with the character before the name.
         let leading_mark = at == 0 && canonical_combining_class(c) != 0;
         if c == '\\' {
             name.push_str("\\\\");
@@ -78,7 +78,7 @@ pub(super) fn name(text: &str) -> String {
     name
 }
 
-/// Whether normalization leaves a character as it is, whatever stands before it.
+/// Returns whether normalization never changes a character, whatever precedes it.
 fn is_stable(c: char) -> bool {
     canonical_combining_class(c) == 0 && is_nfc_quick(std::iter::once(c)) == IsNormalized::Yes
 }
@@ -87,10 +87,10 @@ fn looks_like_ascii(c: char) -> bool {
     skeleton(c.encode_utf8(&mut [0; 4])).all(|c| c.is_ascii())
 }
 
-/// Whether a character leaves no mark of its own: it is unsafe, ignorable, a
-/// blank other than the space, or unassigned.
+/// Returns whether a character is invisible: unsafe, default-ignorable, whitespace other than the
+/// space, or unassigned.
 fn is_invisible(c: char) -> bool {
-    // The skeleton leaves out what is ignorable by default.
+    // The skeleton omits default-ignorable characters.
     let is_ignorable = skeleton(c.encode_utf8(&mut [0; 4])).next().is_none();
     let is_blank = c != ' ' && c.is_whitespace() || c == '\u{2800}';
     let is_unassigned = !c.is_ascii()
@@ -100,17 +100,17 @@ fn is_invisible(c: char) -> bool {
     is_unsafe(c) || is_ignorable || is_blank || is_unassigned
 }
 
-/// How many columns a text takes.
+/// Returns the number of columns that a text takes.
 pub(super) fn width(text: &str) -> usize {
     text.graphemes(true).map(UnicodeWidthStr::width).sum()
 }
 
-/// A text on one line of at most so many columns; an ellipsis shows that it
-/// goes on. Neither a grapheme cluster nor an escape is cut in two.
+/// Truncates a text to one line of at most `most` columns. An ellipsis marks the truncation.
+/// Grapheme clusters and escapes are never split.
 pub(super) fn truncate(text: &str, most: usize) -> String {
     let mut whole = String::new();
     let mut used = 0;
-    // Where an ellipsis still fits.
+    // The last position at which an ellipsis still fits.
     let mut end = 0;
     for cluster in text.graphemes(true) {
         let cluster = plain(cluster);
@@ -141,10 +141,10 @@ mod tests {
             ("\u{1100}\u{1161}", "\u{1100}\\u{1161}"),
             ("\u{212b}ke", r"\u{212b}ke"),
             ("q\u{307}\u{323}", r"q\u{307}\u{323}"),
-            // Marks of scripts that have no other form.
+            // Marks of scripts that have no composed form.
             ("हिन्दी", "हिन्दी"),
             ("q\u{323}", "q\u{323}"),
-            // Characters that cannot be seen.
+            // Invisible characters.
             ("lu\u{200b}u", r"lu\u{200b}u"),
             ("lu\u{ad}u", r"lu\u{ad}u"),
             ("luu\u{3164}", r"luu\u{3164}"),
@@ -158,7 +158,7 @@ mod tests {
             ("l\u{a0}uu", r"l\u{a0}uu"),
             ("luu\t", r"luu\u{9}"),
             ("\u{301}luu", r"\u{301}luu"),
-            // Other scripts' letters, and compatibility forms.
+            // Letters of other scripts, and compatibility forms.
             ("lu\u{445}", r"lu\u{445}"),
             ("\u{43e}\u{440}\u{435}", r"\u{43e}\u{440}\u{435}"),
             ("\u{fb01}nn", r"\u{fb01}nn"),
@@ -166,7 +166,7 @@ mod tests {
             ("ｌｕｕ", r"\u{ff4c}\u{ff55}\u{ff55}"),
             ("田中さん", "田中さん"),
             ("ada lovelace", "ada lovelace"),
-            // An escape that is the name itself.
+            // A name that contains the text of an escape.
             (r"zoe\u{301}", r"zoe\\u{301}"),
         ] {
             assert_eq!(name(text), printed, "{text:?}");

@@ -1,4 +1,4 @@
-//! Reports that DynamoDB throttles a command, which waits meanwhile.
+//! Reports that DynamoDB throttles a command and the command is waiting.
 
 use std::time::Duration;
 
@@ -8,12 +8,12 @@ use tokio::time::Instant;
 use super::output;
 use crate::store::Pacer;
 
-/// How often the pacer is looked at.
+/// Interval at which the pacer is checked.
 const EVERY: Duration = Duration::from_millis(200);
-/// How often a line is written, at most.
+/// Minimum interval between two lines.
 const LINE_EVERY: Duration = Duration::from_secs(15);
 
-/// A task that reports until this is dropped.
+/// A task that reports throttling until this is dropped.
 pub(super) struct ThrottlingReport(JoinHandle<()>);
 
 impl Drop for ThrottlingReport {
@@ -23,8 +23,8 @@ impl Drop for ThrottlingReport {
 }
 
 impl ThrottlingReport {
-    /// Shows waiting in the progress, and writes a line when it begins and
-    /// again while it goes on.
+    /// Starts the task. It shows waiting in the progress, and prints a line when waiting begins and
+    /// repeatedly while it continues.
     pub fn start(pacer: Pacer) -> Self {
         Self(tokio::spawn(async move {
             let mut reported = 0;

@@ -1,4 +1,4 @@
-//! `update-cognito-user-ids`: Cognito's ids into Postgres.
+//! `update-cognito-user-ids`: copies Cognito's user ids to Postgres.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::process::ExitCode;
@@ -29,10 +29,10 @@ Examples:
   cruddur update-cognito-user-ids --cognito-user-pool-id eu-central-1_Ab12Cd34E --dry-run
   AWS_COGNITO_USER_POOL_ID=eu-central-1_Ab12Cd34E cruddur update-cognito-user-ids")]
 pub(super) struct UpdateCognitoUserIdsArgs {
-    /// Cognito user pool whose ids are copied
+    /// Cognito user pool whose user ids are copied
     #[arg(long, env = "AWS_COGNITO_USER_POOL_ID", value_name = "ID")]
     cognito_user_pool_id: UserPoolId,
-    /// Say what would change, and change nothing
+    /// Print the changes without applying them
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
@@ -41,7 +41,7 @@ pub(super) struct UpdateCognitoUserIdsArgs {
     output: OutputArgs,
 }
 
-/// The pool's users, by what can be done with them.
+/// The pool's users, grouped by how they can be processed.
 #[derive(Default)]
 struct Sorted {
     by_handle: BTreeMap<String, String>,
@@ -50,7 +50,7 @@ struct Sorted {
     all: PoolNames,
 }
 
-/// A name that is written in several ways: in the pool, and in `public.users`.
+/// The spellings of one name in the pool and in `public.users`.
 #[derive(Default)]
 struct Spellings {
     in_pool: BTreeSet<String>,
@@ -141,8 +141,8 @@ impl Spellings {
     }
 }
 
-/// The names that have several spellings. Handles are compared exactly, so that
-/// these are different users, and probably not meant to be.
+/// Returns the names that have several spellings. Handles are compared exactly, so these are
+/// different users, which is probably a mistake.
 fn similar(in_pool: &HashSet<String>, in_table: &[String]) -> Vec<Spellings> {
     let mut spellings: BTreeMap<String, Spellings> = BTreeMap::new();
     for handle in in_pool {
@@ -157,15 +157,15 @@ fn similar(in_pool: &HashSet<String>, in_table: &[String]) -> Vec<Spellings> {
     spellings.into_values().filter(is_several).collect()
 }
 
-/// What different spellings of a name have in common.
+/// Returns the common form of all spellings of a name.
 fn folded(handle: &str) -> String {
     let composed: String = handle.nfkc().collect();
-    // Capitals first, since some letters have a small form only there.
+    // Converted to upper case first, because some letters have a lower-case form only in that case.
     let folded: String = composed.to_uppercase().to_lowercase().nfkc().collect();
     folded.split_whitespace().collect()
 }
 
-/// A pool that cannot be read, with where it is.
+/// Adds the pool's location to the error if the pool cannot be read.
 fn explained(error: StoreError, place: &str) -> CliError {
     match error {
         StoreError::Unavailable {

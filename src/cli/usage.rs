@@ -1,5 +1,4 @@
-//! The command line of the process: options that are empty, and errors in one
-//! line.
+//! The command line of the process: removes empty options, and formats errors on one line.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -11,13 +10,12 @@ use clap::{Arg, Command, CommandFactory, Error, Parser};
 use super::{Cli, output};
 use crate::environment;
 
-/// Exit code of a command that was called in a wrong way.
+/// Exit code for a usage error.
 const USAGE: u8 = 2;
 
 impl Cli {
-    /// The command of this process: arguments and environment, in both of which
-    /// an empty value counts as none. Or the exit code, once the error is
-    /// printed.
+    /// Parses the arguments and the environment of this process. In both, an empty value counts as
+    /// unset. After an error is printed, returns its exit code.
     pub fn from_process() -> Result<Self, ExitCode> {
         if let Err(error) = environment::normalize() {
             output::remark(&format!("cruddur: {error}"));
@@ -35,7 +33,7 @@ impl Cli {
     }
 }
 
-/// The arguments without options that have an empty value.
+/// Returns the arguments without options that have an empty value.
 fn without_empty_options(arguments: Vec<OsString>, command: &Command) -> Vec<OsString> {
     let takes_one_value = |text: &str| {
         let long = text.strip_prefix("--")?;
@@ -76,13 +74,13 @@ fn option<'a>(command: &'a Command, long: &str) -> Option<&'a Arg> {
     options.find(|option| option.get_long() == Some(long))
 }
 
-/// Prints an error: that of a setting in one line that names option and
-/// variable, others as clap has them.
+/// Prints an error. An error of a setting is one line that names the option and the variable; other
+/// errors have clap's format.
 fn report(error: &Error, command: Option<&Command>) -> ExitCode {
     let line = command.and_then(|command| in_one_line(error, command));
     match line {
         Some(line) => output::remark(&format!("cruddur: {line}")),
-        // Nobody is left to be told when it cannot be printed.
+        // If the error cannot be printed, the failure cannot be reported.
         None => drop(error.print()),
     }
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE))
@@ -110,7 +108,7 @@ fn in_one_line(error: &Error, command: &Command) -> Option<String> {
             let (name, option) = setting(command, shown)?;
             Some(format!("{name}: {}", why(error, option)))
         }
-        // It may be an address that was meant for an option.
+        // The argument may be a URL that was meant as the value of an option.
         ErrorKind::UnknownArgument => {
             let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg) else {
                 return None;
@@ -124,7 +122,7 @@ fn in_one_line(error: &Error, command: &Command) -> Option<String> {
     }
 }
 
-/// The setting that clap shows as `--option <VALUE>`: its variable and option.
+/// Returns the setting that clap shows as `--option <VALUE>`: its variable and its option.
 fn setting<'a>(command: &'a Command, shown: &str) -> Option<(String, &'a Arg)> {
     let long = shown.strip_prefix("--")?;
     let long = long.split([' ', '=', '[']).next()?;
@@ -136,7 +134,7 @@ fn setting<'a>(command: &'a Command, shown: &str) -> Option<(String, &'a Arg)> {
     Some((name, option))
 }
 
-/// Why a value is wrong. The value is quoted where it cannot be a secret.
+/// Returns why a value is invalid. The value is quoted unless it may be a secret.
 fn why(error: &Error, option: &Arg) -> String {
     let value = match error.get(ContextKind::InvalidValue) {
         Some(ContextValue::String(value)) if !option.is_hide_env_values_set() => value,

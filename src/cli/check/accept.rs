@@ -1,5 +1,5 @@
-//! Findings that an operator has accepted: they are counted, but do not fail
-//! the command, and `--repair` leaves them alone.
+//! Accepted findings: they are counted, but they neither fail the command nor are repaired by
+//! `--repair`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::super::CliError;
 use crate::messaging::Finding;
 
-/// A finding as `check` prints it, without what it would delete.
+/// A finding as `check` prints it, without the items that a repair would delete.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct FindingLine {
@@ -33,8 +33,7 @@ impl FindingLine {
     }
 }
 
-/// What makes two findings the same one: kind, key, and what is wrong, where
-/// that does not change by itself.
+/// Identity of a finding: kind, key and, if it does not change by itself, the detail.
 type Identity = (String, String, Option<String>);
 
 fn identity(finding: &Finding) -> Identity {
@@ -43,19 +42,18 @@ fn identity(finding: &Finding) -> Identity {
     (kind, finding.key.clone(), detail)
 }
 
-/// The accepted findings, and which of them were found again.
+/// The accepted findings, and which of them this run has found.
 #[derive(Debug, Default)]
 pub(super) struct Accepted {
-    /// Identity with and without detail: the kind decides which counts.
+    /// Details by kind and key. Whether the detail is compared depends on the kind.
     findings: BTreeMap<(String, String), BTreeSet<String>>,
     found: BTreeSet<Identity>,
     count: usize,
 }
 
 impl Accepted {
-    /// Reads the lines of a file: those that `check` prints, or
-    /// `--write-accepted` writes. Blank lines and lines that begin with `#` are
-    /// passed over.
+    /// Reads a file with the output of `check` or of `--write-accepted`. Blank lines and lines that
+    /// begin with `#` are ignored.
     pub fn read(path: &Path) -> Result<Self, CliError> {
         let text = std::fs::read_to_string(path)
             .map_err(|cause| CliError::Usage(format!("--accept {}: {cause}", path.display())))?;
@@ -80,7 +78,7 @@ impl Accepted {
         Ok(accepted)
     }
 
-    /// Whether a finding is accepted.
+    /// Returns whether a finding is accepted, and records that it was found.
     pub fn accepts(&mut self, finding: &Finding) -> bool {
         let (kind, key, detail) = identity(finding);
         let details = self.findings.get(&(kind.clone(), key.clone()));
@@ -95,13 +93,13 @@ impl Accepted {
         accepts
     }
 
-    /// How many of the accepted findings were not found.
+    /// Returns how many of the accepted findings were not found.
     pub fn outdated(&self) -> usize {
         self.count.saturating_sub(self.found.len())
     }
 }
 
-/// A line; `None` for one that says what became of a finding, or the summary.
+/// Parses a line; `None` for a line with the result of a repair or with the summary.
 fn parse(line: &str) -> Result<Option<FindingLine>, String> {
     let value: Value = serde_json::from_str(line).map_err(|cause| cause.to_string())?;
     if value.get("summary").is_some() || value.get("mended").is_some() {
@@ -112,7 +110,7 @@ fn parse(line: &str) -> Result<Option<FindingLine>, String> {
         .map_err(|cause| format!("this is not a finding of `cruddur check`: {cause}"))
 }
 
-/// Writes findings to a file, one a line, all or nothing.
+/// Atomically writes findings to a file, one per line.
 pub(super) fn write(path: &Path, findings: &[FindingLine]) -> Result<(), CliError> {
     let findings: BTreeSet<&FindingLine> = findings.iter().collect();
     let mut text = String::new();
@@ -125,8 +123,8 @@ pub(super) fn write(path: &Path, findings: &[FindingLine]) -> Result<(), CliErro
         .map_err(|cause| CliError::Failed(format!("--write-accepted {}: {cause}", path.display())))
 }
 
-/// Replaces a file's contents in one step, so that a process that is killed
-/// leaves the old or the new ones.
+/// Atomically replaces a file's contents: a process that is killed leaves either the old or the new
+/// contents.
 pub(super) fn replace(path: &Path, contents: &[u8]) -> std::io::Result<()> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(format!(".{}.new", std::process::id()));
@@ -135,7 +133,7 @@ pub(super) fn replace(path: &Path, contents: &[u8]) -> std::io::Result<()> {
         .and_then(|mut file| file.write_all(contents))
         .and_then(|()| std::fs::rename(beside, path));
     if written.is_err() {
-        // Nothing of it is needed, and the first error says more.
+        // The temporary file is not needed, and the first error is more informative.
         let _ = std::fs::remove_file(beside);
     }
     written

@@ -1,4 +1,4 @@
-//! The state of a run, from which a later one continues.
+//! The saved state of a run, from which a later run resumes.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,10 +10,10 @@ use super::accept::{FindingLine, replace};
 use crate::messaging::FindingKind;
 use crate::store::{ScanPosition, Segment};
 
-/// What the shape of a state is called, so that a later version can refuse it.
+/// Version of the state's format, so that a later version of the program can reject it.
 const VERSION: u32 = 1;
 
-/// Which run it is: another one cannot be continued.
+/// The parameters of a run. Only a run with the same parameters can resume it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Run {
@@ -34,34 +34,34 @@ impl Run {
     }
 }
 
-/// How far a part of the table has been checked.
+/// How far a segment of the table has been checked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) enum Progress {
-    /// Not at all.
+    /// The check has not started.
     NotStarted,
-    /// Up to this item.
+    /// The items up to this position are checked.
     Behind(ScanPosition),
-    /// To its end.
+    /// All items are checked.
     Done,
 }
 
-/// How far a run has got, and what it has found.
+/// The progress of a run, and its findings.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct State {
     run: Run,
     segments: Vec<Progress>,
     pub items: u64,
-    /// By kind: how many were found, mended and accepted.
+    /// Number of findings by kind: found, repaired and accepted.
     pub findings: BTreeMap<String, [u64; 3]>,
-    /// How many heads cannot be read: their groups may have none.
+    /// Number of heads that cannot be read: their groups may have no head.
     #[serde(default)]
     pub unreadable_heads: u64,
-    /// Whether the table is marked, at the end of the run.
+    /// Whether the table has the marker at the end of the run.
     #[serde(default)]
     pub is_marked: bool,
-    /// What is left, where that is to be written to a file.
+    /// The remaining findings, if they are to be written to a file.
     pub left: Vec<FindingLine>,
 }
 
@@ -78,7 +78,7 @@ impl State {
         }
     }
 
-    /// The parts that are still to be checked, and where each begins.
+    /// Returns the segments that are not completely checked, and where each begins.
     pub fn parts(&self) -> Vec<(Segment, Option<ScanPosition>)> {
         let of = u16::try_from(self.segments.len()).unwrap_or(u16::MAX);
         let parts = (0..of).zip(&self.segments);
@@ -93,7 +93,7 @@ impl State {
         parts.collect()
     }
 
-    /// How many findings of these kinds were not mended.
+    /// Returns how many findings of these kinds were not repaired.
     pub fn count_left(&self, kinds: &[FindingKind]) -> u64 {
         let counts = kinds
             .iter()
@@ -103,7 +103,7 @@ impl State {
             .sum()
     }
 
-    /// Notes that a part has been checked up to a position, or to its end.
+    /// Records that a segment was checked up to a position, or completely.
     pub fn advance(&mut self, segment: u16, next: Option<ScanPosition>) {
         if let Some(progress) = self.segments.get_mut(usize::from(segment)) {
             *progress = next.map_or(Progress::Done, Progress::Behind);
@@ -111,7 +111,7 @@ impl State {
     }
 }
 
-/// The file that a state is kept in.
+/// The file in which a state is saved.
 #[derive(Debug)]
 pub(super) struct StateFile(PathBuf);
 
@@ -128,7 +128,7 @@ impl StateFile {
         &self.0
     }
 
-    /// The state of an interrupted run; `None` where there is no file.
+    /// Reads the state of an interrupted run; `None` if the file does not exist.
     pub fn read(&self, run: &Run, segments: Option<u16>) -> Result<Option<State>, CliError> {
         let text = match std::fs::read_to_string(&self.0) {
             Ok(text) => text,
@@ -169,7 +169,7 @@ impl StateFile {
         replace(&self.0, &text).map_err(|cause| self.failed(cause))
     }
 
-    /// The run is complete: the next one begins at the start.
+    /// Deletes the file, because the run is complete and the next one starts from the beginning.
     pub fn delete(&self) -> Result<(), CliError> {
         match std::fs::remove_file(&self.0) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(self.failed(error)),

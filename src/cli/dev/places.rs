@@ -1,4 +1,4 @@
-//! What `dev` prints once all is ready.
+//! The output of `dev` when everything is ready.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,10 +11,10 @@ use crate::config::DYNAMODB_ENDPOINT;
 use crate::demo;
 use crate::dev::CLIENT_ID;
 
-/// The region that the embedded DynamoDB is said to be in.
+/// The AWS region that is used for the embedded DynamoDB.
 const REGION: &str = "us-east-1";
 
-/// Where everything is.
+/// The addresses of all services.
 pub(super) struct Places {
     pub api: SocketAddr,
     pub dynamodb: String,
@@ -25,7 +25,7 @@ pub(super) struct Places {
 }
 
 impl Places {
-    /// One line for programs.
+    /// Returns one line of JSON, for programs.
     pub fn json(&self) -> String {
         let line = json!({
             "graphql": format!("http://{}/graphql", self.api),
@@ -43,13 +43,13 @@ impl Places {
         format!("{line}\n")
     }
 
-    /// The same for people.
+    /// Returns the same information as text, for people.
     pub fn text(&self) -> String {
         let signed_in = demo::handles()[0];
         let token = self.tokens.get(signed_in).map_or("", String::as_str);
         let others = demo::handles()[1..].join(", ");
         let mut text = String::new();
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _ = write!(
             text,
             "\
