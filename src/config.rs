@@ -464,7 +464,8 @@ pub struct BoundsArgs {
     /// Maximum number of subscriptions of a WebSocket at a time
     #[arg(long, env = "CRUDDUR_MAX_SUBSCRIPTIONS", default_value_t = Bounds::default().subscriptions, value_name = "N", value_parser = at_least_one())]
     max_subscriptions: usize,
-    /// Maximum number of WebSocket connections of a user; others are closed with 1013
+    /// Maximum number of WebSocket connections and event streams of a user; others are closed with
+    /// 1013, or get 429
     #[arg(long, env = "CRUDDUR_MAX_SOCKETS_PER_USER", default_value_t = Bounds::default().sockets_per_user, value_name = "N", value_parser = at_least_one())]
     max_sockets_per_user: usize,
     /// Maximum size of a document in bytes

@@ -104,7 +104,7 @@ pub struct Bounds {
     pub ping_every: Duration,
     /// Maximum number of subscriptions of one WebSocket.
     pub subscriptions: usize,
-    /// Maximum number of WebSocket connections of one user; others are rejected.
+    /// Maximum number of WebSocket connections and event streams of one user; others are rejected.
     pub sockets_per_user: usize,
 }
 

@@ -157,7 +157,7 @@ impl DevArgs {
         })
     }
 
-    /// Listens on the requested address, or else on the default port or a free one.
+    /// Listens on the `--listen` address, or by default on port 4000, or a free port if that is in use.
     async fn listener(&self) -> Result<TcpListener, CliError> {
         let usual = SocketAddr::from(([127, 0, 0, 1], 4000));
         match (

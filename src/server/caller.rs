@@ -99,7 +99,7 @@ pub(super) fn nobody() -> Refused {
     )
 }
 
-/// Returns the user with the `sub` of the token.
+/// Returns the user with the `sub` of the token, or the rejection if there is no such user.
 pub(super) async fn viewer(app: &App, users: &UserLoader, sub: &str) -> Result<Viewer, Refused> {
     match app.messaging.viewer(users, sub).await {
         Ok(Some(viewer)) => Ok(viewer),

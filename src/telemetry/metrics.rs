@@ -76,7 +76,7 @@ pub(super) fn postgres_query(query: &'static str, result: &'static str, took: Du
     observe(&METRICS.stores.postgres_seconds, [("query", query)], took);
 }
 
-/// Counts an attempt to write messages or a read marker, by the transaction's outcome.
+/// Counts an attempted transaction that writes messages or marks a group as read, by its outcome.
 pub fn write_attempt(outcome: &'static str) {
     add(&METRICS.writes.attempts, [("outcome", outcome)], 1);
 }
