@@ -40,8 +40,8 @@ use error::CliError;
 
 /// Direct messages of the Cruddur app: a GraphQL API over DynamoDB and Postgres.
 ///
-/// A setting that is shown with [env: NAME] can also be set with that environment variable. Exit
-/// codes: 0 success; 1 failed or refused; 2 usage error; 130 interrupted.
+/// Settings can also be set with environment variables, which the help shows in brackets. Exit codes:
+/// 0 success; 1 failed or refused; 2 usage error; 130 interrupted.
 #[derive(Debug, Parser)]
 #[command(name = "cruddur", version = env!("CRUDDUR_VERSION"), arg_required_else_help = true)]
 pub struct Cli {
