@@ -60,14 +60,6 @@ pub enum NoCredentials {
         /// The error of the sign-in.
         cause: String,
     },
-    /// The file with a web identity token cannot be read.
-    #[error("AWS_WEB_IDENTITY_TOKEN_FILE names {path}, which cannot be read: {cause}")]
-    TokenFile {
-        /// Path of the file.
-        path: String,
-        /// The error of reading the file.
-        cause: String,
-    },
     /// Credentials are configured, but cannot be loaded.
     #[error("{0}")]
     Failed(String),
@@ -109,20 +101,8 @@ async fn explain(error: &CredentialsError) -> NoCredentials {
         (None, CredentialsError::CredentialsNotLoaded(_)) => {
             half_a_key().unwrap_or(NoCredentials::Missing)
         }
-        (None, error) => {
-            unreadable_token().unwrap_or_else(|| NoCredentials::Failed(credentials_cause(error)))
-        }
+        (None, error) => NoCredentials::Failed(credentials_cause(error)),
     }
-}
-
-/// Returns an error if the token file cannot be read.
-///
-/// The SDK's error does not contain the file's name.
-fn unreadable_token() -> Option<NoCredentials> {
-    let path = std::env::var("AWS_WEB_IDENTITY_TOKEN_FILE").ok()?;
-    let error = std::fs::File::open(&path).err()?;
-    let cause = causes(&error);
-    Some(NoCredentials::TokenFile { path, cause })
 }
 
 fn half_a_key() -> Option<NoCredentials> {

@@ -286,9 +286,9 @@ async fn endpoints_that_cannot_be_reached_are_reported_in_plain_words() {
         reported.push_str(&last_line(&said).replace(url, place));
     }
     insta::assert_snapshot!(reported, @r"
-    cruddur: DynamoDB at http://closed is not available: Connection refused. Start it, or name another with --endpoint-url or --prod.
-    cruddur: DynamoDB at https://plain is not available: the server does not answer with TLS. Start it, or name another with --endpoint-url or --prod.
-    cruddur: DynamoDB at https://untrusted is not available: the server's TLS certificate is not accepted: its issuer is not trusted. Start it, or name another with --endpoint-url or --prod.
+    cruddur: DynamoDB at http://closed is not available: Connection refused. Start it, or name another with --endpoint-url, AWS_ENDPOINT_URL or --prod.
+    cruddur: DynamoDB at https://plain is not available: the server does not answer with TLS. Start it, or name another with --endpoint-url, AWS_ENDPOINT_URL or --prod.
+    cruddur: DynamoDB at https://untrusted is not available: the server's TLS certificate is not accepted: its issuer is not trusted. Start it, or name another with --endpoint-url, AWS_ENDPOINT_URL or --prod.
     ");
 
     // The rest of the line is the system's.
@@ -365,14 +365,6 @@ async fn credentials_that_cannot_be_loaded_are_reported_in_plain_words() {
             ],
         ),
         (
-            "web identity",
-            "",
-            &[
-                ("AWS_ROLE_ARN", "arn:aws:iam::1:role/a"),
-                ("AWS_WEB_IDENTITY_TOKEN_FILE", "/nonexistent/token"),
-            ],
-        ),
-        (
             "no region",
             "",
             &[
@@ -409,7 +401,6 @@ async fn credentials_that_cannot_be_loaded_are_reported_in_plain_words() {
     loop: cruddur: the AWS profiles one, two refer to each other in a circle
     half a key: cruddur: no AWS credentials were found: AWS_ACCESS_KEY_ID is set, but AWS_SECRET_ACCESS_KEY is not
     no such region: cruddur: the AWS region "eu west" is not the name of a region, such as eu-central-1
-    web identity: cruddur: AWS_WEB_IDENTITY_TOKEN_FILE names /nonexistent/token, which cannot be read: No such file or directory
     no region: cruddur: no AWS region was found: set AWS_REGION, or a region in the profile
     "#);
 }

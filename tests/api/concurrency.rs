@@ -95,7 +95,7 @@ async fn one_user_in_many_groups_at_the_same_microsecond_keeps_a_row_in_each() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn times_go_up_even_when_the_clock_goes_back() {
+async fn messages_keep_their_order_when_the_clock_goes_back() {
     let seconds = std::sync::atomic::AtomicI64::new(2_000_000_000);
     let cruddur = crate::harness::start_with(Setup {
         clock: cruddur::clock::Clock::new(move || {
@@ -107,16 +107,25 @@ async fn times_go_up_even_when_the_clock_goes_back() {
     .await;
     cruddur.users(["luu", "unamused"]).await;
 
-    let mut last = String::new();
+    let mut sent = Vec::new();
+    let mut group = Value::Null;
     for number in 0..10 {
         let created = cruddur.send("luu", "unamused", &format!("{number}")).await;
-        let time = created["messageEdge"]["node"]["createdAt"]
-            .as_str()
-            .expect("a time")
-            .to_owned();
-        assert!(time > last, "{time} is not after {last}");
-        last = time;
+        sent.push(created["messageEdge"]["node"]["uuid"].clone());
+        group = created["messageGroupEdge"]["node"]["uuid"].clone();
     }
+
+    let query =
+        "query($group: UUID!) { messages(messageGroupUuid: $group) { edges { node { uuid } } } }";
+    let answer = cruddur.ask("luu", query, json!({ "group": group })).await;
+    let edges = answer["data"]["messages"]["edges"]
+        .as_array()
+        .expect("edges");
+    let found: Vec<Value> = edges
+        .iter()
+        .map(|edge| edge["node"]["uuid"].clone())
+        .collect();
+    assert_eq!(found, sent);
     check(&cruddur, 1, 10).await;
 }
 
