@@ -130,8 +130,8 @@ pub struct RemoteArgs {
 /// The Postgres database.
 #[derive(Args, Clone, Debug)]
 pub struct DatabaseArgs {
-    /// URL of the Postgres database that contains the users [default:
-    /// `postgres://postgres:password@localhost:5432/cruddur`]
+    /// URL of the Postgres database that contains the users (by default
+    /// `postgres://postgres:password@localhost:5432/cruddur`)
     ///
     /// Percent-encode reserved characters in the user name and the password (/ as %2F, ? as %3F, #
     /// as %23, @ as %40). If the server requires TLS, as RDS does, append

@@ -65,7 +65,9 @@ impl CliError {
 
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Usage(_) | Self::Setting(_) | Self::AwsSetting(_) => 2,
+            Self::Usage(_)
+            | Self::Setting(_)
+            | Self::AwsSetting(InvalidAwsSetting::Address { .. }) => 2,
             _ => 1,
         }
     }

@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 use reqwest::Url;
 use sqlx::postgres::PgSslMode;
 
+use super::sdk_error::causes;
+
 /// Supported parameters.
 const PARAMETERS: [&str; 18] = [
     "application_name",
@@ -322,7 +324,7 @@ fn ipv6(url: &str) -> Option<String> {
 ///
 /// Returns a description of the problem as the error.
 pub(super) fn check_file(name: &str, file: &Path) -> Result<(), String> {
-    let pem = std::fs::read(file).map_err(|cause| cause.to_string())?;
+    let pem = std::fs::read(file).map_err(|cause| causes(&cause))?;
     if name.to_ascii_lowercase().ends_with("passfile") {
         return Ok(());
     }

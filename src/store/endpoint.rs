@@ -156,7 +156,7 @@ fn check_files() -> Result<(), InvalidAwsSetting> {
         let Some(file) = var_os(variable).filter(|file| !file.is_empty()) else {
             continue;
         };
-        let checked = std::fs::read(Path::new(&file)).map_err(|error| error.to_string());
+        let checked = std::fs::read(Path::new(&file)).map_err(|error| causes(&error));
         let checked = checked.and_then(|_| match variable {
             CERTIFICATES => check_certificates(),
             _ => Ok(()),

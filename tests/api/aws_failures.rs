@@ -304,7 +304,6 @@ async fn endpoints_that_cannot_be_reached_are_reported_in_plain_words() {
     );
 }
 
-#[expect(clippy::too_many_lines, reason = "a table of cases")]
 #[tokio::test]
 async fn credentials_that_cannot_be_loaded_are_reported_in_plain_words() {
     let home = tempfile::tempdir().expect("a directory");
