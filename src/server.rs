@@ -12,6 +12,7 @@ mod graphiql;
 mod graphql_http;
 mod health;
 mod json;
+mod lingering;
 mod load;
 mod media;
 mod metrics;

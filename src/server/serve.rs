@@ -27,6 +27,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use tower::ServiceExt;
 
 use super::health::alive;
+use super::lingering::Lingering;
 use super::refused::Refused;
 use super::stream::{Hurried, Turns};
 use super::{App, Bounds, router};
@@ -177,7 +178,7 @@ impl Connections {
         metrics::connection_turned_away();
         if let Ok(permit) = Arc::clone(&self.turned_away).try_acquire_owned() {
             let connection = self.http.clone().keep_alive(false).serve_connection(
-                TokioIo::new(stream),
+                TokioIo::new(Lingering::new(stream)),
                 service_fn(async |request: Request<Incoming>| {
                     Ok::<_, Infallible>(one_too_many(request.uri().path()).await)
                 }),
@@ -205,7 +206,7 @@ impl Connections {
         lease: Lease,
     ) -> impl Future<Output = hyper::Result<()>> + use<> {
         let turns = Turns::default();
-        let stream = Hurried::new(stream, &self.bounds, turns.clone());
+        let stream = Hurried::new(Lingering::new(stream), &self.bounds, turns.clone());
         let router = self.router.clone();
         let service = service_fn(move |mut request: Request<Incoming>| {
             turns.next();

@@ -238,6 +238,37 @@ async fn raw(cruddur: &Cruddur, head: &str, body: &[u8]) -> String {
     String::from_utf8_lossy(&answer[..length]).into_owned()
 }
 
+/// The client goes on sending after the response, and reads only then.
+#[tokio::test]
+async fn response_before_the_end_of_a_body_is_not_lost_by_a_reset() {
+    let cruddur = people().await;
+    let address = cruddur.url.trim_start_matches("http://").to_owned();
+    for (token, status) in [(cruddur.token("luu"), "413"), ("bad".to_owned(), "401")] {
+        let mut stream = TcpStream::connect(&address).await.expect("a connection");
+        let head = format!(
+            "POST /graphql HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\n\
+             Authorization: Bearer {token}\r\nContent-Length: 1000000\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.expect("a head");
+        // The response is there, and the server has no more to read of the request.
+        stream.readable().await.expect("a response");
+        for _ in 0..10 {
+            stream
+                .write_all(&vec![b' '; 50_000])
+                .await
+                .expect("an open connection");
+        }
+        let mut response = Vec::new();
+        let read = tokio::time::timeout(Duration::from_mins(1), stream.read_to_end(&mut response));
+        read.await.expect("an end in time").expect("no reset");
+        let response = String::from_utf8_lossy(&response);
+        assert!(
+            response.starts_with(&format!("HTTP/1.1 {status}")),
+            "{response}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_body_that_is_too_large_or_lies_about_its_length_is_not_waited_for() {
     let cruddur = people().await;
