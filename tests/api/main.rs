@@ -29,6 +29,7 @@ mod created_at;
 mod database;
 mod documents;
 mod drain;
+mod embed;
 mod errors;
 mod event_stream;
 mod graphiql;
