@@ -19,8 +19,8 @@ ARG FEATURES=--no-default-features
 # Dependencies first: this layer stands as long as Cargo.lock does. Cargo wants to
 # see every target that Cargo.toml names.
 COPY Cargo.toml Cargo.lock ./
-RUN mkdir -p src examples tests/api tests/faults \
-    && echo 'fn main() {}' | tee src/main.rs examples/hostile.rs examples/live.rs examples/scan.rs examples/throughput.rs examples/torture.rs tests/faults/main.rs > tests/api/main.rs \
+RUN mkdir -p src examples benches/instructions tests/api tests/faults \
+    && echo 'fn main() {}' | tee src/main.rs benches/instructions/main.rs examples/embed.rs examples/hostile.rs examples/live.rs examples/scan.rs examples/throughput.rs examples/torture.rs tests/faults/main.rs > tests/api/main.rs \
     && touch src/lib.rs \
     && cargo build --release --locked $FEATURES --bin cruddur \
     && rm -r src
