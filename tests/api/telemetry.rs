@@ -312,7 +312,7 @@ async fn each_request_has_one_line_that_says_how_it_ended_and_what_it_cost() {
     }
     insta::assert_snapshot!(told.join("\n"), @"
     ok: query Who 200 ok, 0 and 2 calls
-    sent: mutation - 200 ok, 4 and 2 calls
+    sent: mutation - 200 ok, 5 and 2 calls
     sent-again: mutation - 200 ok, 5 and 2 calls
     reused: mutation - 200 IDEMPOTENCY_KEY_REUSED, 1 and 2 calls
     bad-token: none - 401 UNAUTHENTICATED, 0 and 0 calls
