@@ -249,7 +249,8 @@ impl UserLoader {
         if let Some(user) = self.directory.fresh(&key) {
             return Ok(Some(user));
         }
-        match self.loader.load(key).await {
+        // Boxed: it is large, and most users are found above.
+        match Box::pin(self.loader.load(key)).await {
             Some(found) => found.map_err(shared),
             None => Err(MessagingError::unavailable(
                 None,

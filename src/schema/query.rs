@@ -86,7 +86,9 @@ impl Query {
         let request = args.into_request(End::First, |cursor: MessageGroupCursor| {
             cursor.place_among(owner)
         })?;
-        let page = session.messaging().message_groups(viewer, &request).await?;
+        let page = session.messaging().message_groups(viewer, &request);
+        // Boxed: its future is large, and that of each field is moved.
+        let page = Box::pin(page).await?;
         session
             .users()
             .expect(page.items.iter().map(|group| group.other_user_id));
@@ -138,8 +140,8 @@ impl Query {
             args.into_request(End::Last, |cursor: MessageCursor| cursor.place_in(group))?;
         let page = session
             .messaging()
-            .messages(session.viewer()?, group, &request)
-            .await?;
+            .messages(session.viewer()?, group, &request);
+        let page = Box::pin(page).await?;
         Ok(page.map(|page| InOrder(MessageConnection::of(&page, None))))
     }
 
@@ -171,10 +173,8 @@ impl Query {
                 found.map(|group| Node::MessageGroup(MessageGroup::alone(group)))
             }
             Some(GlobalId::Message(group, key, id)) => {
-                let found = session
-                    .messaging()
-                    .find_message(viewer, group, &key, id)
-                    .await?;
+                let found = session.messaging().find_message(viewer, group, &key, id);
+                let found = Box::pin(found).await?;
                 found.map(|message| Node::Message(Message::new(message, None)))
             }
         };

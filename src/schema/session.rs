@@ -149,7 +149,7 @@ impl Session {
     ) -> Result<u32, ApiError> {
         let viewer = self.viewer()?;
         let count = self.messaging.unread_message_group_count(viewer, freshness);
-        Ok(count.await?)
+        Ok(Box::pin(count).await?)
     }
 
     pub(super) fn rate(&self) -> &SendRate {
@@ -170,7 +170,7 @@ impl Session {
         &self,
         id: MessageGroupId,
     ) -> Result<Option<Arc<MessageGroup>>, ApiError> {
-        let found = self.found().groups.load(id).await;
+        let found = Box::pin(self.found().groups.load(id)).await;
         Ok(found.ok_or(ApiError::Internal)??)
     }
 
@@ -179,7 +179,7 @@ impl Session {
         &self,
         other: UserId,
     ) -> Result<Option<Arc<MessageGroup>>, ApiError> {
-        let found = self.found().pairs.load(other).await;
+        let found = Box::pin(self.found().pairs.load(other)).await;
         found.ok_or(ApiError::Internal)?
     }
 

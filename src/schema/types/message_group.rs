@@ -65,8 +65,10 @@ impl MessageGroup {
         }
         let kept = session
             .messaging()
-            .copy_of_other_user(session.viewer()?, self.group.id)
-            .await?;
+            .copy_of_other_user(session.viewer()?, self.group.id);
+        // Boxed, as each call of a store in a resolver: the future of every field is
+        // as large as that of the largest field, and is moved.
+        let kept = Box::pin(kept).await?;
         // Nothing but the uuid is left of somebody without user, row or message.
         let kept = kept.unwrap_or_else(|| nameless(self.group.other_user_id));
         Ok(InOrder(User(Arc::new(kept))))
@@ -123,8 +125,8 @@ impl MessageGroup {
         let _turn = session.turn().await?;
         let page = session
             .messaging()
-            .messages_of(&self.group, &request, self.messages)
-            .await?;
+            .messages_of(&self.group, &request, self.messages);
+        let page = Box::pin(page).await?;
         Ok(InOrder(MessageConnection::of(&page, Some(&self.group))))
     }
 }
