@@ -75,6 +75,8 @@ def check_settings(program, resources):
     # With the template's variables alone, `serve` fails at a store (1) and not at its arguments (2).
     values = {name: "1" for name in variables(containers["cruddur"])} | {
         "AWS_COGNITO_USER_POOL_ID": "eu-central-1_Example01",
+        "AWS_COGNITO_USER_POOL_CLIENT_ID": "client",
+        "DDB_MESSAGE_TABLE": "cruddur-messages",
         "DATABASE_URL": "postgres://cruddur@127.0.0.1:1/cruddur",
         "CRUDDUR_CORS_ORIGIN": "https://cruddur.example",
         "CRUDDUR_DATABASE_PASSWORD_FILE": "/dev/null",
