@@ -209,6 +209,8 @@ async fn commands_for_users_before_the_migration_say_to_migrate() {
         let mut command = without_aws(arguments);
         with_stores(&mut command, &stores);
         command
+            // DynamoDB Local keeps the tables of each region apart.
+            .env("AWS_REGION", "us-east-1")
             .env("DATABASE_URL", &empty.url)
             .env("AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER", &pool.url);
         let (code, _, said) = run(&mut command).await;
