@@ -24,7 +24,12 @@ async fn pgbouncer_in_transaction_mode_serves_many_connections_by_two() {
     cruddur.send("luu", "unamused", "by a pooler").await;
     // Other instances, whose connections get the same two of the server's.
     let others = join_all((0..3).map(async |_| {
-        let connected = connect_database(&pooler.url, PoolSettings::default()).await;
+        // A hundred queries wait for two connections, on a busy machine.
+        let patient = PoolSettings {
+            acquire_timeout: Duration::from_mins(1),
+            ..PoolSettings::default()
+        };
+        let connected = connect_database(&pooler.url, patient).await;
         UserStore::new(connected.expect("a database"))
     }));
 
