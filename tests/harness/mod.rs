@@ -115,7 +115,7 @@ pub struct Cruddur {
     pub http: reqwest::Client,
     app: Box<App>,
     pub database: Database,
-    _dynamodb: Option<DynamoDb>,
+    dynamodb: Option<DynamoDb>,
 }
 
 pub async fn start() -> Cruddur {
@@ -187,7 +187,7 @@ pub async fn start_on(database: Database, setup: Setup) -> Cruddur {
         http: reqwest::Client::new(),
         app: Box::new(app),
         database,
-        _dynamodb: dynamodb,
+        dynamodb,
     }
 }
 
@@ -309,6 +309,12 @@ impl Cruddur {
     }
 
     /// What a user gets for a document.
+    /// Whether the DynamoDB is the embedded one, whose pages are a megabyte as
+    /// AWS's are. DynamoDB Local counts it after filter and projection.
+    pub fn has_embedded_dynamodb(&self) -> bool {
+        self.dynamodb.is_some()
+    }
+
     pub async fn ask(&self, handle: &str, document: &str, variables: Value) -> Value {
         self.ask_at(&self.url, handle, document, variables).await
     }
