@@ -407,8 +407,9 @@ mod tests {
     /// The parser has no errors of its own to record.
     #[test]
     fn random_documents_that_are_accepted_are_parsed() {
+        let documents = 20 * crate::random::cases().unwrap_or(1000);
         let mut accepted = 0;
-        for _ in 0..20 * crate::random::cases().unwrap_or(1000) {
+        for _ in 0..documents {
             let document = crate::random::draw(|random| {
                 let count = random.usize(1..9);
                 let piece = |_| PIECES[random.usize(..PIECES.len())];
@@ -420,6 +421,7 @@ mod tests {
                 assert!(parsed.is_ok(), "{document}");
             }
         }
-        assert!(accepted > 100, "{accepted}");
+        // About one in 150 is accepted. Far fewer would mean that the test compares nothing.
+        assert!(accepted >= documents / 1000, "{accepted} of {documents}");
     }
 }
