@@ -63,7 +63,7 @@ SAME_NAMES = {
 def texts(program):
     """Every text that people read, by name."""
     patterns = ["src/**/*.rs", "src/**/*.txt", "tests/**/*.rs", "tests/**/*.py", "tests/**/*.mjs", "tests/**/*.ts"]
-    patterns += ["examples/*.rs", "docs/*.md", "*.md", "schema.graphql", "deploy/**/*.y*ml", "web/**/src/*"]
+    patterns += ["examples/*.rs", "docs/*.md", "*.md", "schema.graphql", "deploy/**/*.y*ml", "web/**/src/*", "web/tests/relay/*.ts", "web/tests/*.mjs", "web/tests/gql/*.py"]
     for pattern in patterns:
         for file in ROOT.glob(pattern):
             if not {"node_modules", "generated"} & set(file.parts) and file != pathlib.Path(__file__).resolve():

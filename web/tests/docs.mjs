@@ -26,7 +26,7 @@ const right = written.replaceAll(
 if (process.argv[2] === "--write") {
   writeFileSync(page, right);
 } else if (right !== written) {
-  console.error("docs/clients.md does not show what is tested: run `npm run docs` in tests/clients");
+  console.error("docs/clients.md does not show what is tested: run `npm run docs` in web/tests");
   process.exitCode = 1;
 } else {
   console.log("docs/clients.md shows what is tested");

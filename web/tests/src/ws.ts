@@ -13,10 +13,10 @@ export const socketOf = (url: string, token: string) =>
   createClient({ url: url.replace(/^http/, "ws"), connectionParams: { Authorization: `Bearer ${token}` }, retryAttempts: 0 });
 // docs: end
 import { WebSocketServer } from "ws";
-import type { MessageCreatedSubscriptionVariables } from "./generated/graphql.js";
-import { endingIn, newKey, step, tokenOf, until, type Places } from "./harness.js";
-import { liveClient, type Token } from "./live.js";
-import { networkTo } from "./network.js";
+import type { MessageCreatedSubscriptionVariables } from "./generated/graphql";
+import { endingIn, newKey, step, tokenOf, until, type Places } from "./harness";
+import { liveClient, type Token } from "@cruddur/client";
+import { networkTo } from "./network";
 import {
   CreateMessage,
   MarkMessageGroupRead,
@@ -25,7 +25,7 @@ import {
   MessageGroupUpdated,
   Receiver,
   UnreadMessageGroupCount,
-} from "./operations.js";
+} from "./operations";
 
 type Document<Data, Variables> = TypedDocumentNode<Data, Variables>;
 
@@ -75,7 +75,7 @@ interface Dev {
   places: Places & { issuer: string };
   stop: () => Promise<void>;
 }
-const { startDev } = await import(new URL("../../http/dev.mjs", import.meta.url).href);
+const { startDev } = await import(new URL("../../../../tests/http/dev.mjs", import.meta.url).href);
 const folder = mkdtempSync(join(tmpdir(), "cruddur-clients-"));
 // As root, PostgreSQL runs as somebody else.
 chmodSync(folder, 0o711);

@@ -11,8 +11,8 @@ import type {
   MarkMessageGroupReadMutation,
   MessageCreatedSubscription,
   MessageGroupUpdatedSubscription,
-} from "./generated/graphql.js";
-import { liveClient, type Token } from "./live.js";
+} from "./generated/graphql";
+import { liveClient, type Token } from "@cruddur/client";
 import {
   CreateMessage,
   MarkMessageGroupRead,
@@ -22,7 +22,7 @@ import {
   MessageGroupUpdated,
   Receiver,
   UnreadMessageGroupCount,
-} from "./operations.js";
+} from "./operations";
 
 // `reread` refetches the newest page of the displayed lists with `requestPolicy: "network-only"`.
 export function clientOf(url: string, token: Token, reread: (subscription: string) => void = () => {}) {
@@ -159,8 +159,8 @@ export function listen(client: Client, onEnd: (error: unknown) => void) {
   };
 }
 // docs: end
-import { expiredSession, newKey, places, signedIn, step, until } from "./harness.js";
-import { networkTo } from "./network.js";
+import { expiredSession, newKey, places, signedIn, step, until } from "./harness";
+import { networkTo } from "./network";
 
 const network = await networkTo(places.graphql);
 const rereads: string[] = [];

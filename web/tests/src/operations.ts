@@ -1,6 +1,6 @@
 // The operations of a chat app's pages.
 // docs: fragments
-import { graphql } from "./generated/index.js";
+import { graphql } from "./generated/index";
 
 graphql(`
   fragment MessageParts on Message {

@@ -5,7 +5,6 @@ import { addTypenameSelectionDocumentTransform } from "@graphql-codegen/client-p
 const config: CodegenConfig = {
   schema: "../../schema.graphql",
   documents: ["src/operations.ts"],
-  importExtension: ".js",
   generates: {
     "src/generated/": {
       preset: "client",

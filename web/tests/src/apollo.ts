@@ -7,8 +7,8 @@ import { ErrorLink } from "@apollo/client/link/error";
 import { GraphQLWsLink } from "@apollo/client/link/subscriptions";
 import { relayStylePagination } from "@apollo/client/utilities";
 import { OperationTypeNode } from "graphql";
-import possibleTypes from "./generated/possible-types.js";
-import { liveClient, type Token } from "./live.js";
+import possibleTypes from "./generated/possible-types";
+import { liveClient, type Token } from "@cruddur/client";
 import {
   CreateMessage,
   MarkMessageGroupRead,
@@ -18,7 +18,7 @@ import {
   MessageGroupUpdated,
   Receiver,
   UnreadMessageGroupCount,
-} from "./operations.js";
+} from "./operations";
 
 export function clientOf(url: string, token: Token, ...before: ApolloLink[]) {
   const signed = new SetContextLink(async ({ headers, forceRefresh = false }) => ({
@@ -59,7 +59,7 @@ export function clientOf(url: string, token: Token, ...before: ApolloLink[]) {
 // docs: end
 // docs: apollo-send
 import type { ApolloCache, Reference } from "@apollo/client";
-import type { CreateMessageMutation, MessageCreatedSubscription } from "./generated/graphql.js";
+import type { CreateMessageMutation, MessageCreatedSubscription } from "./generated/graphql";
 
 interface Edge {
   cursor: string;
@@ -154,8 +154,8 @@ async function sha256(text: string) {
 // Automatic persisted queries: sends only the hash once the server has the document.
 const byHashes = () => new PersistedQueryLink({ sha256 });
 // docs: end
-import { expiredSession, newKey, places, signedIn, step, trusted, until } from "./harness.js";
-import { networkTo } from "./network.js";
+import { expiredSession, newKey, places, signedIn, step, trusted, until } from "./harness";
+import { networkTo } from "./network";
 
 const links = trusted ? [byIds()] : [];
 const network = await networkTo(places.graphql);

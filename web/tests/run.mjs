@@ -6,11 +6,11 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } 
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { startDev } from "../http/dev.mjs";
+import { startDev } from "../../tests/http/dev.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const [program, ...only] = process.argv.slice(2);
-const bin = (name) => join(here, "node_modules/.bin", name);
+const bin = (name) => join(here, "../node_modules/.bin", name);
 const relayManifest = join(here, "relay/__generated__/persisted-documents.json");
 const codegenManifest = join(here, "src/generated/persisted-documents.json");
 
@@ -21,28 +21,24 @@ function run(command, args, env = {}) {
 
 function compile() {
   run(bin("graphql-codegen"), ["--silent"]);
-  run(bin("tsc"), ["--project", "tsconfig.json"]);
   // relay-compiler adds to this file, and wants it to be there.
   mkdirSync(dirname(relayManifest), { recursive: true });
   if (!existsSync(relayManifest)) writeFileSync(relayManifest, "{}");
   run(bin("relay-compiler"), ["--repersist", "--output", "quiet-with-errors"]);
-  run(bin("tsc"), ["--project", "relay/tsconfig.json"]);
-  const shared = ["harness", "live", "network"].map((name) => `src/${name}.ts`);
-  run(bin("babel"), ["--quiet", "relay", "--extensions", ".ts", "--out-dir", "dist-relay/relay"]);
-  run(bin("babel"), ["--quiet", ...shared, "--extensions", ".ts", "--out-dir", "dist-relay/src"]);
-  writeFileSync(join(here, "dist-relay/package.json"), '{ "type": "commonjs" }');
+  for (const folder of [".", "../client"]) run(bin("tsc"), ["--project", folder]);
+  run("node", ["build.mjs", ...["request", "ws", "apollo", "urql"].map((name) => `src/${name}.ts`), "relay/suite.ts"]);
 }
 
 // Name, what is run, and the manifest of trusted documents if it runs by ids alone.
 const suites = [
-  ["graphql-request", ["node", "dist/request.js"]],
-  ["graphql-ws", ["node", "dist/ws.js"]],
-  ["Apollo Client", ["node", "dist/apollo.js"]],
-  ["urql", ["node", "dist/urql.js"]],
-  ["Relay", ["node", "dist-relay/relay/suite.js"]],
-  ["Relay by ids", ["node", "dist-relay/relay/suite.js"], relayManifest],
+  ["graphql-request", ["node", "dist/src/request.js"]],
+  ["graphql-ws", ["node", "dist/src/ws.js"]],
+  ["Apollo Client", ["node", "dist/src/apollo.js"]],
+  ["urql", ["node", "dist/src/urql.js"]],
+  ["Relay", ["node", "dist/relay/suite.js"]],
+  ["Relay by ids", ["node", "dist/relay/suite.js"], relayManifest],
   ["gql", ["python3", "gql/check.py"]],
-  ["Apollo Client by ids", ["node", "dist/apollo.js"], codegenManifest],
+  ["Apollo Client by ids", ["node", "dist/src/apollo.js"], codegenManifest],
 ];
 
 compile();

@@ -1,7 +1,7 @@
 // docs: relay-environment
 import { Environment, Network, Observable, RecordSource, Store } from "relay-runtime";
 import type { FetchFunction, GraphQLResponse, SubscribeFunction } from "relay-runtime";
-import { liveClient, type Token } from "../src/live";
+import { liveClient, type Token } from "@cruddur/client";
 
 export interface Options {
   url: string;

@@ -6,8 +6,8 @@ import { ClientError, GraphQLClient } from "graphql-request";
 export const clientOf = (url: string, token: string) =>
   new GraphQLClient(url, { headers: { authorization: `Bearer ${token}` } });
 // docs: end
-import { newKey, places, step, tokenOf } from "./harness.js";
-import { CreateMessage, MessageGroup, MessageGroups, Receiver } from "./operations.js";
+import { newKey, places, step, tokenOf } from "./harness";
+import { CreateMessage, MessageGroup, MessageGroups, Receiver } from "./operations";
 
 const luu = clientOf(places.graphql, tokenOf("luu"));
 

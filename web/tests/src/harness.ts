@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { createSign, randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
-import type { Token } from "./live.js";
+import type { Token } from "@cruddur/client";
 
 export interface Places {
   graphql: string;
