@@ -1,10 +1,9 @@
-//! Executes GraphQL: parses and validates documents, once for all requests that
-//! send them, keeps them within limits, and resolves them in the document's
-//! order.
+//! Executes GraphQL: parses and validates documents and caches the result,
+//! enforces limits, and resolves fields in the document's order.
 //!
-//! It knows nothing of what a schema is about. async-graphql is the source of
-//! the schema and calls its resolvers; [`Engine`] is one of its executors, so
-//! that all of its integrations can serve it.
+//! The engine is independent of any schema. async-graphql is the source of the
+//! schema and calls its resolvers. [`Engine`] implements async-graphql's
+//! [`Executor`], so all of its server integrations can use it.
 
 mod cost;
 mod definition;
@@ -46,9 +45,9 @@ use definition::definition;
 use document_cache::{DocumentCache, DocumentKey};
 use error::{RequestError, RequestErrorKind, finalize};
 use in_order::is_propagated;
-use introspection::{OWN_KEY, own_field};
+use introspection::{INTERNAL_KEY, internal_field};
 use operation::{Rejected, SchemaRules};
-use root::{ROOT_FIELD, Root, Selected};
+use root::{ROOT_FIELD, Root, RootSelection};
 use suggestions::with_suggestions;
 use validation::CheckScalar;
 
@@ -59,7 +58,7 @@ pub use in_order::{Composite, InOrder, List};
 pub use limits::Limits;
 pub use operation::{GraphqlRequest, Operation, Prepared};
 
-/// Executes the operations of a schema. Cheap to clone.
+/// Executes the operations of a schema. Cloning is cheap.
 pub struct Engine<Q, M, S> {
     schema: Schema<Root<Q>, Root<M>, S>,
     rules: Arc<Rules>,
@@ -76,14 +75,14 @@ impl<Q, M, S> Clone for Engine<Q, M, S> {
     }
 }
 
-/// What documents have to keep to.
+/// The schema and the rules for documents.
 struct Rules {
     definition: Valid<apollo_compiler::Schema>,
     limits: Limits,
     costs: Vec<FieldCost>,
     check_scalar: CheckScalar,
     introspection: bool,
-    keep_for: fn(&Data) -> bool,
+    is_cacheable: fn(&Data) -> bool,
 }
 
 /// Builds an [`Engine`].
@@ -93,7 +92,7 @@ pub struct EngineBuilder<Q, M, S> {
     costs: Vec<FieldCost>,
     check_scalar: CheckScalar,
     introspection: bool,
-    keep_for: fn(&Data) -> bool,
+    is_cacheable: fn(&Data) -> bool,
 }
 
 impl<Q, M, S> EngineBuilder<Q, M, S>
@@ -102,23 +101,24 @@ where
     M: ObjectType + 'static,
     S: SubscriptionType + 'static,
 {
-    /// How much an operation may ask for.
+    /// Sets the limits of an operation.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// What fields may add to a response.
+    /// Adds the costs of fields.
     #[must_use]
     pub fn costs(mut self, costs: &[FieldCost]) -> Self {
         self.costs.extend(costs);
         self
     }
 
-    /// Checks the literals and variables of the schema's own scalars: by the name
-    /// of the scalar, the text if it is one, and the value as it is shown. An
-    /// error says what is wrong with it.
+    /// Sets a function that checks literals and variables of custom scalars.
+    ///
+    /// Its arguments are the name of the scalar, the value if it is a string,
+    /// and the value for display. Its error describes what is wrong.
     #[must_use]
     pub fn check_scalars(
         mut self,
@@ -128,14 +128,14 @@ where
         self
     }
 
-    /// Adds a type that no field leads to.
+    /// Registers a type that no field refers to.
     #[must_use]
     pub fn register<T: OutputType>(mut self) -> Self {
         self.schema = self.schema.register_output_type::<T>();
         self
     }
 
-    /// Rejects every operation that asks for the schema, and suggests no names.
+    /// Rejects introspection, and suggests no names in validation errors.
     #[must_use]
     pub fn without_introspection(mut self) -> Self {
         self.schema = self.schema.disable_introspection();
@@ -143,18 +143,18 @@ where
         self
     }
 
-    /// Whose documents are cached, by the data of their requests. Without this,
-    /// [`Executor`] caches none.
+    /// Sets which requests' documents are cached, by the data of the request.
+    /// By default, [`Executor`] caches no documents.
     #[must_use]
-    pub fn cache_documents_of(mut self, keep_for: fn(&Data) -> bool) -> Self {
-        self.keep_for = keep_for;
+    pub fn cache_documents_of(mut self, is_cacheable: fn(&Data) -> bool) -> Self {
+        self.is_cacheable = is_cacheable;
         self
     }
 
-    /// The engine.
+    /// Builds the engine.
     #[must_use]
     pub fn finish(self) -> Engine<Q, M, S> {
-        // Documents are validated before they get there.
+        // The engine has validated the document already.
         let schema = self.schema.validation_mode(ValidationMode::Fast).finish();
         let rules = Rules {
             definition: definition(&schema.sdl()),
@@ -162,7 +162,7 @@ where
             costs: self.costs,
             check_scalar: self.check_scalar,
             introspection: self.introspection,
-            keep_for: self.keep_for,
+            is_cacheable: self.is_cacheable,
         };
         Engine {
             schema,
@@ -178,7 +178,7 @@ where
     M: ObjectType + 'static,
     S: SubscriptionType + 'static,
 {
-    /// Begins an engine of these roots.
+    /// Returns a builder for an engine with these root types.
     #[must_use]
     pub fn build(query: Q, mutation: M, subscription: S) -> EngineBuilder<Q, M, S> {
         EngineBuilder {
@@ -187,11 +187,11 @@ where
             costs: Vec::new(),
             check_scalar: |_, _, _| Ok(()),
             introspection: true,
-            keep_for: |_| false,
+            is_cacheable: |_| false,
         }
     }
 
-    /// The schema in its definition language.
+    /// Returns the schema in the schema definition language (SDL).
     #[must_use]
     pub fn sdl(&self) -> String {
         let options = SDLExportOptions::new()
@@ -203,33 +203,36 @@ where
         lines.flat_map(|line| [line, "\n"]).collect()
     }
 
-    /// Parses a request and finds its operation, within the limits. Whether it
-    /// fits the schema is for those who may know the schema.
+    /// Parses a request and selects its operation, within the limits.
+    ///
+    /// Does not validate it against the schema: validation errors may reveal
+    /// the schema, and the caller is not authorized yet.
     pub fn parse(&self, request: GraphqlRequest) -> Result<Operation, Box<Response>> {
         let key = DocumentKey::of(&request);
         match self.documents.find(&key) {
-            Some(known) => Ok(Operation::known(known, key, request.variables)),
+            Some(document) => Ok(Operation::cached(document, key, request.variables)),
             None => Operation::parse(request, key, &self.rules.limits),
         }
     }
 
-    /// Validates an operation against what is shown of the schema, coerces its
-    /// variables and plans it; or says why it cannot be executed. Its document is
-    /// cached if `keep` says so: not for those who could fill the cache without
-    /// being signed in.
+    /// Validates an operation, coerces its variables and plans its execution.
+    /// Returns the errors as a response.
+    ///
+    /// `keep` adds the document to the cache. It must be false for anonymous
+    /// callers, who could otherwise fill the cache.
     pub fn prepare(&self, operation: &Operation, keep: bool) -> Result<Prepared, Box<Response>> {
         self.check_shown(operation)?;
         let rules = self.rules.of_schema();
         let prepared = operation.validate(rules).and_then(|known| {
-            if keep && !operation.is_known() {
-                self.documents.keep(operation.key, Arc::clone(&known));
+            if keep && !operation.is_cached() {
+                self.documents.insert(operation.key, Arc::clone(&known));
             }
             operation.prepare(&known, rules)
         });
         prepared.map_err(|rejected| self.with_suggestions(rejected))
     }
 
-    /// Whether an operation can be executed at all, whatever its variables are.
+    /// Checks whether an operation can be executed with any variables.
     pub fn check(&self, operation: &Operation) -> Result<(), Box<Response>> {
         self.check_shown(operation)?;
         let rules = self.rules.of_schema();
@@ -239,16 +242,16 @@ where
         checked.map_err(|rejected| self.with_suggestions(rejected))
     }
 
-    /// Whether an operation asks for no more of the schema than is shown.
+    /// Rejects introspection if it is disabled.
     fn check_shown(&self, operation: &Operation) -> Result<(), Rejected> {
-        if !self.rules.introspection && operation.asks_for_schema() {
-            let message = "The schema is not shown here.";
+        if !self.rules.introspection && operation.uses_introspection() {
+            let message = "Introspection is disabled.";
             return Err(RequestError::new(RequestErrorKind::ValidationFailed, message).into());
         }
         Ok(())
     }
 
-    /// Who may see the schema is told what was probably meant.
+    /// Adds suggested names to the errors, if introspection is enabled.
     fn with_suggestions(&self, mut rejected: Rejected) -> Rejected {
         if self.rules.introspection {
             for error in &mut rejected.errors {
@@ -259,7 +262,7 @@ where
         rejected
     }
 
-    /// Executes an operation with data for its resolvers.
+    /// Executes an operation, with data for its resolvers.
     pub async fn execute_prepared(
         &self,
         prepared: Prepared,
@@ -268,36 +271,36 @@ where
         self.run(&prepared, Request::new("").data(data)).await
     }
 
-    /// Executes a subscription, which has a response for each of its events.
+    /// Executes a subscription. Each event has its own response.
     pub fn execute_prepared_stream(
         &self,
         prepared: &Prepared,
         data: impl Any + Send + Sync,
     ) -> BoxStream<'static, Response> {
-        self.follow(prepared, Request::new("").data(data), Arc::default())
+        self.run_stream(prepared, Request::new("").data(data), Arc::default())
     }
 
     async fn run(&self, prepared: &Prepared, request: Request) -> Response {
-        let request = executed(prepared, root_selections(prepared), request);
+        let request = build_request(prepared, root_selections(prepared), request);
         let root = Arc::clone(&prepared.lowered.root);
-        let response = self.schema.execute(request.data(Selected(root))).await;
+        let response = self.schema.execute(request.data(RootSelection(root))).await;
         complete(prepared, response)
     }
 
-    fn follow(
+    fn run_stream(
         &self,
         prepared: &Prepared,
         request: Request,
         session_data: Arc<Data>,
     ) -> BoxStream<'static, Response> {
         let items = prepared.lowered.root.node.items.clone();
-        let request = executed(prepared, items, request);
+        let request = build_request(prepared, items, request);
         let schema = &self.schema;
         let responses = schema.execute_stream_with_session_data(request, session_data);
         responses.map(without_propagated).boxed()
     }
 
-    /// What an integration of async-graphql asks for.
+    /// Prepares a request of an async-graphql integration.
     fn prepare_request(&self, request: &mut Request) -> Result<Prepared, Rejected> {
         let variables = std::mem::take(&mut request.variables);
         let variables = variables.iter().map(|(name, value)| {
@@ -310,7 +313,7 @@ where
             variables: variables.collect(),
         };
         let operation = self.parse(asked)?;
-        self.prepare(&operation, (self.rules.keep_for)(&request.data))
+        self.prepare(&operation, (self.rules.is_cacheable)(&request.data))
     }
 }
 
@@ -335,7 +338,7 @@ where
         match self.prepare_request(&mut request) {
             Err(rejected) => *rejected,
             Ok(prepared) if prepared.is_subscription() => {
-                let message = "A subscription has no single response: ask for it over a WebSocket.";
+                let message = "Subscriptions require a streaming transport, such as a WebSocket.";
                 *Rejected::from(RequestError::new(
                     RequestErrorKind::ValidationFailed,
                     message,
@@ -353,7 +356,7 @@ where
         match self.prepare_request(&mut request) {
             Err(rejected) => once(async { *rejected }).boxed(),
             Ok(prepared) if prepared.is_subscription() => {
-                self.follow(&prepared, request, session_data.unwrap_or_default())
+                self.run_stream(&prepared, request, session_data.unwrap_or_default())
             }
             Ok(prepared) => {
                 let engine = self.clone();
@@ -363,20 +366,21 @@ where
     }
 }
 
-/// The selections of async-graphql's own root: the operation's fields are all in
-/// one, but those of the schema, which it resolves by itself.
+/// Returns the selections of async-graphql's root: one field that contains the
+/// operation's fields, and the introspection fields, which async-graphql
+/// resolves itself.
 fn root_selections(prepared: &Prepared) -> Vec<Positioned<Selection>> {
     let lowered = &prepared.lowered;
-    let mut items = Vec::with_capacity(lowered.of_schema.len() + 1);
-    if lowered.of_schema.is_empty() || !lowered.root.node.items.is_empty() {
-        items.push(own_field(ROOT_FIELD));
+    let mut items = Vec::with_capacity(lowered.introspection.len() + 1);
+    if lowered.introspection.is_empty() || !lowered.root.node.items.is_empty() {
+        items.push(internal_field(ROOT_FIELD));
     }
-    items.extend(lowered.of_schema.iter().cloned());
+    items.extend(lowered.introspection.iter().cloned());
     items
 }
 
-/// A request that executes selections of an operation's root.
-fn executed(
+/// Creates a request that executes selections of an operation's root.
+fn build_request(
     prepared: &Prepared,
     items: Vec<Positioned<Selection>>,
     mut request: Request,
@@ -390,25 +394,25 @@ fn executed(
         },
         variable_definitions: Vec::new(),
         directives: Vec::new(),
-        selection_set: nowhere(SelectionSet { items }),
+        selection_set: unpositioned(SelectionSet { items }),
     };
     request.set_parsed_query(ExecutableDocument {
-        operations: DocumentOperations::Single(nowhere(operation)),
+        operations: DocumentOperations::Single(unpositioned(operation)),
         fragments: std::collections::HashMap::new(),
     });
     request
 }
 
-/// The response with the operation's fields at its root, in order.
+/// Moves the operation's fields to the root of the response, in order.
 fn complete(prepared: &Prepared, response: Response) -> Response {
     let mut response = without_propagated(response);
     let Value::Object(mut found) = std::mem::take(&mut response.data) else {
         return response;
     };
-    let mut fields = match found.swap_remove(OWN_KEY) {
+    let mut fields = match found.swap_remove(INTERNAL_KEY) {
         Some(Value::Object(fields)) => fields,
         None if prepared.lowered.root.node.items.is_empty() => IndexMap::new(),
-        // A null has moved up to the root.
+        // A null was propagated to the root.
         Some(_) | None => return response,
     };
     if !found.is_empty() {
@@ -425,7 +429,7 @@ fn complete(prepared: &Prepared, response: Response) -> Response {
     response
 }
 
-/// The response without the errors that only moved a null up.
+/// Removes the errors that only propagate a null.
 fn without_propagated(mut response: Response) -> Response {
     response.errors.retain(|error| !is_propagated(error));
     response.errors.dedup();
@@ -433,6 +437,6 @@ fn without_propagated(mut response: Response) -> Response {
     response
 }
 
-fn nowhere<T>(node: T) -> Positioned<T> {
+fn unpositioned<T>(node: T) -> Positioned<T> {
     Positioned::new(node, Pos::default())
 }

@@ -1,6 +1,7 @@
-//! The GraphQL surface: what clients see, and nothing of how it is stored.
+//! The public GraphQL schema, independent of how data is stored.
 //!
-//! The doc comments of everything public here are the schema's descriptions.
+//! The doc comments of its public types and fields are the schema's
+//! descriptions.
 
 mod api;
 mod cursor;

@@ -1,53 +1,55 @@
-//! How much an operation may respond with, by the page sizes that it asks for
-//! and by what the schema declares of its fields.
+//! Calculates the maximum size of a response from the requested page sizes and
+//! the declared costs of fields.
 
 use apollo_compiler::ast::Value;
 use apollo_compiler::response::JsonMap;
 
 use super::plan::{Plan, PlannedField};
 
-/// Bytes of a value of which nothing is declared: more than most have.
+/// Size in bytes of a value without a declared cost, more than most values
+/// have.
 const BYTES_OF_VALUE: usize = 256;
-/// Items of a list that is not part of a page.
+/// Number of items of a list that is not part of a page.
 const ITEMS_OF_LIST: usize = 100;
-/// Bytes around a value and its name.
+/// Size in bytes of the JSON punctuation around a value and its name.
 const BYTES_AROUND: usize = 8;
 
-/// What a field may add to a response. The schema declares it beside the field.
+/// The declared maximum cost of a field. The schema declares it next to the
+/// field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FieldCost {
-    /// The name of the type of object.
+    /// Name of the object type.
     pub ty: &'static str,
-    /// The name of the field.
+    /// Name of the field.
     pub field: &'static str,
-    /// How much it may add.
+    /// Maximum cost.
     pub cost: Cost,
 }
 
-/// How much a field may add to a response.
+/// The maximum cost of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cost {
-    /// A value of at most so many bytes.
+    /// A value of at most this number of bytes.
     Bytes(usize),
-    /// A connection, whose pages have as many items as `first` or `last` say.
+    /// A connection. `first` or `last` is the number of items of a page.
     Page {
-        /// How many without either.
+        /// Number of items without `first` and `last`.
         default: usize,
-        /// How many at most.
+        /// Maximum number of items.
         most: usize,
     },
 }
 
-/// How large a response may be.
+/// The maximum size of a response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Size {
-    /// Objects.
+pub(super) struct ResponseSize {
+    /// Number of objects.
     pub nodes: usize,
-    /// Bytes as JSON.
+    /// Size as JSON in bytes.
     pub bytes: usize,
 }
 
-impl Size {
+impl ResponseSize {
     fn plus(self, other: Self) -> Self {
         Self {
             nodes: self.nodes.saturating_add(other.nodes),
@@ -70,16 +72,16 @@ impl Size {
     }
 }
 
-/// What a selection set stands for: so much, and so much more for each item of
-/// the page that it is part of.
+/// The size of a selection set: a fixed part, and a part for each item of the
+/// page that contains it.
 #[derive(Clone, Copy, Debug, Default)]
-struct Amount {
-    fixed: Size,
-    per_item: Size,
+struct PagedSize {
+    fixed: ResponseSize,
+    per_item: ResponseSize,
 }
 
-impl Amount {
-    fn of_page(self, items: usize) -> Size {
+impl PagedSize {
+    fn of_page(self, items: usize) -> ResponseSize {
         self.fixed.plus(self.per_item.times(items))
     }
 
@@ -98,18 +100,18 @@ impl Amount {
     }
 }
 
-/// How large the response of an operation may be.
-pub(super) fn size(plan: &Plan, variables: &JsonMap) -> Size {
+/// Returns the maximum size of an operation's response.
+pub(super) fn response_size(plan: &Plan, variables: &JsonMap) -> ResponseSize {
     let amount = plan
         .root
         .iter()
         .map(|field| amount_of(field, variables))
-        .fold(Amount::default(), Amount::plus);
+        .fold(PagedSize::default(), PagedSize::plus);
     amount.of_page(ITEMS_OF_LIST)
 }
 
-fn amount_of(field: &PlannedField, variables: &JsonMap) -> Amount {
-    let name = Size {
+fn amount_of(field: &PlannedField, variables: &JsonMap) -> PagedSize {
+    let name = ResponseSize {
         nodes: 0,
         bytes: field.key().len() + BYTES_AROUND,
     };
@@ -118,53 +120,53 @@ fn amount_of(field: &PlannedField, variables: &JsonMap) -> Amount {
             Some(Cost::Bytes(bytes)) => bytes,
             _ => BYTES_OF_VALUE,
         };
-        let fixed = name.plus(Size { nodes: 0, bytes });
-        return Amount {
+        let fixed = name.plus(ResponseSize { nodes: 0, bytes });
+        return PagedSize {
             fixed,
-            ..Amount::default()
+            ..PagedSize::default()
         };
     }
-    // The schema has a size of its own.
-    if field.is_of_schema() {
-        return Amount::default();
+    // The size of introspection is limited separately.
+    if field.is_introspection_field() {
+        return PagedSize::default();
     }
     let below = field.objects.iter().map(|object| {
         let fields = object.fields.iter();
         fields
             .map(|field| amount_of(field, variables))
-            .fold(Amount::default(), Amount::plus)
+            .fold(PagedSize::default(), PagedSize::plus)
     });
-    // It is an object of one of the types.
-    let below = below.fold(Amount::default(), Amount::max);
-    let one = Size {
+    // The object has one of the types, so the largest counts.
+    let below = below.fold(PagedSize::default(), PagedSize::max);
+    let one = ResponseSize {
         nodes: 1,
         bytes: BYTES_AROUND,
     };
     let below = if field.definition.ty.is_list() {
-        Amount {
-            fixed: Size::default(),
+        PagedSize {
+            fixed: ResponseSize::default(),
             per_item: below.fixed.plus(below.per_item).plus(one),
         }
     } else {
-        Amount {
+        PagedSize {
             fixed: below.fixed.plus(one),
             ..below
         }
     };
     if let Some(Cost::Page { default, most }) = field.cost {
         let page = below.of_page(page_size(field, variables, default).min(most));
-        return Amount {
+        return PagedSize {
             fixed: page.plus(name),
-            ..Amount::default()
+            ..PagedSize::default()
         };
     }
-    Amount {
+    PagedSize {
         fixed: below.fixed.plus(name),
         ..below
     }
 }
 
-/// How many items a connection is asked for.
+/// Returns the requested number of items of a connection.
 fn page_size(field: &PlannedField, variables: &JsonMap, default: usize) -> usize {
     let asked = ["first", "last"].into_iter().find_map(|name| {
         let (_, value) = field.arguments.iter().find(|(given, _)| given == name)?;

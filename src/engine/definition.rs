@@ -1,12 +1,12 @@
-//! The schema as documents are validated against it.
+//! The schema against which documents are validated.
 
 use apollo_compiler::ast::{DirectiveList, FieldDefinition, InputValueDefinition};
 use apollo_compiler::schema::{Component, ExtendedType};
 use apollo_compiler::validation::{Valid, WithErrors};
 use apollo_compiler::{Schema, name, ty};
 
-/// Adds what is newer than apollo-compiler's types of the schema: `@oneOf` and,
-/// of graphql-js 17, the deprecation of directives.
+/// Adds fields of introspection types that apollo-compiler does not have yet:
+/// `isOneOf`, and the deprecation of directives (graphql-js 17).
 fn add_newer_introspection(schema: &mut Schema) {
     for (on, name, ty) in [
         ("__Type", name!("isOneOf"), ty!(Boolean)),

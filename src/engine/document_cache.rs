@@ -1,4 +1,4 @@
-//! Documents that were validated for earlier requests.
+//! The cache of validated documents.
 
 use std::sync::Arc;
 
@@ -6,12 +6,12 @@ use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use sha2::{Digest, Sha256};
 
-use super::operation::{GraphqlRequest, KnownDocument};
+use super::operation::{GraphqlRequest, ValidatedDocument};
 
-/// The most bytes that the cached documents take together.
+/// Maximum total size of the cached documents in bytes.
 pub(super) const CAPACITY: u64 = 8 * 1024 * 1024;
 
-/// SHA-256 of a document and the name of its operation.
+/// SHA-256 of a document and its operation name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct DocumentKey([u8; 32]);
 
@@ -26,21 +26,22 @@ impl DocumentKey {
     }
 }
 
-/// Validated documents by the hash of their text. It holds as many as have room
-/// in a fixed number of bytes; the one that was not used for longest makes room.
+/// Validated documents by the hash of their text, limited by their total size
+/// in bytes. The least recently used document is evicted first.
 #[derive(Clone)]
 pub(super) struct DocumentCache {
-    documents: Cache<DocumentKey, Arc<KnownDocument>>,
+    documents: Cache<DocumentKey, Arc<ValidatedDocument>>,
 }
 
 impl Default for DocumentCache {
     fn default() -> Self {
         let documents = Cache::builder()
             .max_capacity(CAPACITY)
-            .weigher(|_, document: &Arc<KnownDocument>| {
+            .weigher(|_, document: &Arc<ValidatedDocument>| {
                 u32::try_from(document.weight()).unwrap_or(u32::MAX)
             })
-            // A document that is asked for now is likely to be asked for next.
+            // LRU, because a document that was requested recently is likely to
+            // be requested again.
             .eviction_policy(EvictionPolicy::lru());
         Self {
             documents: documents.build(),
@@ -49,15 +50,15 @@ impl Default for DocumentCache {
 }
 
 impl DocumentCache {
-    pub fn find(&self, key: &DocumentKey) -> Option<Arc<KnownDocument>> {
+    pub fn find(&self, key: &DocumentKey) -> Option<Arc<ValidatedDocument>> {
         self.documents.get(key)
     }
 
-    pub fn keep(&self, key: DocumentKey, document: Arc<KnownDocument>) {
+    pub fn insert(&self, key: DocumentKey, document: Arc<ValidatedDocument>) {
         self.documents.insert(key, document);
     }
 
-    /// How many documents there are, and how many bytes they take.
+    /// Returns the number of documents and their size in bytes.
     #[cfg(test)]
     pub fn size(&self) -> (u64, u64) {
         self.documents.run_pending_tasks();

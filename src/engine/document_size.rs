@@ -1,37 +1,38 @@
-//! What a document adds up to, in time linear in it: each fragment is counted
-//! once.
+//! Counts the selections of a document, with its fragments expanded, in time
+//! linear in the document: each fragment is counted once.
 
 use std::collections::HashMap;
 
 use apollo_compiler::Name;
 use apollo_compiler::ast::{Definition, Document, FragmentDefinition, Selection};
 
-/// How deep selections may be inside of each other, with fragments expanded:
-/// everything that goes through an operation goes down as deep. The validation
-/// of fragments in fragments has an end of its own behind this.
-pub(super) const MOST_LEVELS: usize = 90;
+/// Maximum nesting depth of selections, with fragments expanded. All code that
+/// processes an operation recurses to this depth. apollo-compiler's own limit
+/// for nested fragments is higher.
+pub(super) const MAX_LEVELS: usize = 90;
 
-/// The fields that ask for the schema.
+/// The introspection fields.
 const SCHEMA: [&str; 2] = ["__schema", "__type"];
-/// The lists of the schema's own types that lead to other types.
+/// The list fields of introspection types that lead to other types.
 const SCHEMA_LISTS: [&str; 4] = ["fields", "inputFields", "interfaces", "possibleTypes"];
 
-/// What a selection set adds up to, with its fragments expanded.
+/// The size of a selection set, with its fragments expanded.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct DocumentSize {
     pub selections: usize,
     pub aliases: usize,
-    /// Fields of the set itself, not those below them.
+    /// Number of fields directly in the set.
     pub fields: usize,
     pub depth: usize,
     pub introspection_depth: usize,
-    /// How deep selections, fragments too, are inside of each other.
+    /// Nesting depth of selections, including fragments.
     pub levels: usize,
-    /// How many lists of the schema are inside of each other.
+    /// Nesting depth of introspection lists.
     pub lists: usize,
-    /// Whether the set itself has a field that is not about the schema.
+    /// Whether the set itself has a field other than introspection and
+    /// `__typename`.
     pub beside_schema: bool,
-    /// Whether the schema is asked for, beside the name of a type.
+    /// Whether the set contains `__schema` or `__type`.
     pub schema: bool,
 }
 
@@ -49,11 +50,11 @@ impl DocumentSize {
     }
 }
 
-/// Goes through a document, each fragment once.
+/// Counts a document, each fragment once.
 pub(super) struct SizeCounter<'a> {
     fragments: HashMap<&'a Name, &'a FragmentDefinition>,
     counted: HashMap<&'a Name, DocumentSize>,
-    /// How many selections were looked at.
+    /// Number of selections that were visited.
     pub steps: usize,
 }
 
@@ -71,23 +72,24 @@ impl<'a> SizeCounter<'a> {
         }
     }
 
-    /// Goes no deeper than it has to, to see that it is too deep.
+    /// Counts selections. Stops at the maximum nesting depth, which is enough
+    /// to reject the document.
     pub fn selections(&mut self, selections: &'a [Selection], deep: usize) -> DocumentSize {
-        let mut shape = DocumentSize::default();
-        if deep > MOST_LEVELS {
-            shape.levels = 1;
-            return shape;
+        let mut size = DocumentSize::default();
+        if deep > MAX_LEVELS {
+            size.levels = 1;
+            return size;
         }
         for selection in selections {
             self.steps += 1;
-            shape.selections = shape.selections.saturating_add(1);
+            size.selections = size.selections.saturating_add(1);
             match selection {
                 Selection::Field(field) => {
                     let below = self.selections(&field.selection_set, deep + 1);
                     let name = field.name.as_str();
                     let of_schema = name.starts_with("__");
                     let deep = below.depth.saturating_add(1);
-                    shape.add(DocumentSize {
+                    size.add(DocumentSize {
                         fields: 1,
                         aliases: below.aliases.saturating_add(field.alias.is_some().into()),
                         depth: if of_schema { 1 } else { deep },
@@ -104,33 +106,33 @@ impl<'a> SizeCounter<'a> {
                 }
                 Selection::InlineFragment(inline) => {
                     let below = self.selections(&inline.selection_set, deep + 1);
-                    shape.add(below);
+                    size.add(below);
                 }
                 Selection::FragmentSpread(spread) => {
-                    shape.add(self.fragment(&spread.fragment_name, deep + 1));
+                    size.add(self.fragment(&spread.fragment_name, deep + 1));
                 }
             }
         }
-        shape.levels += 1;
-        shape
+        size.levels += 1;
+        size
     }
 
     pub fn fragment(&mut self, name: &'a Name, deep: usize) -> DocumentSize {
-        if let Some(shape) = self.counted.get(name) {
-            return *shape;
+        if let Some(size) = self.counted.get(name) {
+            return *size;
         }
-        // One that contains itself is for validation to refuse.
+        // Validation rejects a fragment that contains itself.
         self.counted.insert(name, DocumentSize::default());
-        let shape = match self.fragments.get(name).copied() {
+        let size = match self.fragments.get(name).copied() {
             Some(fragment) => self.selections(&fragment.selection_set, deep),
-            // Nobody knows what it is to be.
+            // Validation rejects an unknown fragment.
             None => DocumentSize {
                 beside_schema: true,
                 ..DocumentSize::default()
             },
         };
-        self.counted.insert(name, shape);
-        shape
+        self.counted.insert(name, size);
+        size
     }
 }
 
@@ -140,7 +142,7 @@ mod tests {
 
     use super::*;
 
-    /// What a document is counted as, and in how many steps.
+    /// Returns the size of a document, and the number of steps.
     fn counted(text: &str) -> (DocumentSize, usize) {
         let document = Parser::new().parse_ast(text, "document");
         let document = document.expect("a document");
@@ -151,16 +153,16 @@ mod tests {
             Some(operation)
         });
         let mut counting = SizeCounter::new(&document);
-        let shape = counting.selections(&operation.expect("an operation").selection_set, 0);
-        (shape, counting.steps)
+        let size = counting.selections(&operation.expect("an operation").selection_set, 0);
+        (size, counting.steps)
     }
 
     #[test]
     fn fragments_are_expanded_in_the_count_and_not_in_the_steps() {
-        let (shape, steps) =
+        let (size, steps) =
             counted("{ a ...f b: c { ...f } } fragment f on T { x y: z { w } ... on T { v } }");
-        assert_eq!((shape.selections, shape.aliases), (14, 3));
-        assert_eq!((shape.fields, shape.depth), (5, 3));
+        assert_eq!((size.selections, size.aliases), (14, 3));
+        assert_eq!((size.fields, size.depth), (5, 3));
         assert_eq!(steps, 9, "each selection of the document once");
 
         let doubling = (0..60).map(|number| {
@@ -169,16 +171,17 @@ mod tests {
         });
         let doubling: Vec<String> = doubling.collect();
         let doubling = doubling.join(" ");
-        let (shape, steps) = counted(&format!("{{ ...f0 }} {doubling} fragment f60 on T {{ a }}"));
-        assert!(shape.selections > 1 << 60);
+        let (size, steps) = counted(&format!("{{ ...f0 }} {doubling} fragment f60 on T {{ a }}"));
+        assert!(size.selections > 1 << 60);
         assert_eq!(steps, 1 + 60 * 2 + 1);
     }
 
     #[test]
-    fn fragments_inside_of_fragments_are_as_deep_as_they_are_expanded() {
+    fn nested_fragments_count_with_their_expanded_depth() {
         let chain = |links: usize, inline: usize| {
             let inside = format!("{}LINK{}", "...{".repeat(inline), "}".repeat(inline));
-            // Counted from the end: each fragment is there before it is needed.
+            // Spread in reverse order, so that each fragment is counted before
+            // it is needed.
             let spreads: String = (0..links)
                 .rev()
                 .map(|number| inside.replace("LINK", &format!("...f{number} ")))
@@ -194,17 +197,16 @@ mod tests {
             )
         };
         let levels = |links, inline| counted(&chain(links, inline)).0.levels;
-        assert!(levels(10, 5) <= MOST_LEVELS);
-        assert!(levels(60, 10) > MOST_LEVELS);
-        assert!(levels(100, 0) > MOST_LEVELS);
-        assert!(levels(300, 1) > MOST_LEVELS);
-        assert!(levels(20, 190) > MOST_LEVELS);
+        assert!(levels(10, 5) <= MAX_LEVELS);
+        assert!(levels(60, 10) > MAX_LEVELS);
+        assert!(levels(100, 0) > MAX_LEVELS);
+        assert!(levels(300, 1) > MAX_LEVELS);
+        assert!(levels(20, 190) > MAX_LEVELS);
     }
 
     #[test]
-    fn a_fragment_in_itself_ends() {
-        let (shape, steps) =
-            counted("{ ...f } fragment f on T { a ...g } fragment g on T { ...f }");
-        assert_eq!((shape.selections, steps), (4, 4));
+    fn fragment_cycle_is_counted_in_finite_time() {
+        let (size, steps) = counted("{ ...f } fragment f on T { a ...g } fragment g on T { ...f }");
+        assert_eq!((size.selections, steps), (4, 4));
     }
 }

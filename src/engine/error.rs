@@ -1,29 +1,30 @@
-//! Why a request is rejected before anything of it is executed, and how errors
-//! are worded.
+//! Errors of requests that are rejected before execution, and the wording of
+//! all errors.
 
 use async_graphql::{Pos, Response, ServerError};
 
-/// The most errors of a response, and the most characters of one.
-pub(super) const MOST_ERRORS: usize = 20;
-const LONGEST_MESSAGE: usize = 500;
+/// Maximum number of errors of a response, and of characters of an error
+/// message.
+pub(super) const MAX_ERRORS: usize = 20;
+const MAX_MESSAGE_LENGTH: usize = 500;
 
-/// What is wrong with a request.
+/// The kind of a request error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RequestErrorKind {
     /// The document cannot be parsed.
     ParseFailed,
-    /// The document does not fit the schema.
+    /// The document is not valid for the schema.
     ValidationFailed,
-    /// A variable has a value that cannot be right.
+    /// A variable has an invalid value.
     BadUserInput,
-    /// The document does not have the operation.
+    /// The document does not contain the requested operation.
     OperationResolutionFailure,
-    /// It asks for more than the limits allow.
+    /// The operation exceeds a limit.
     TooComplex,
 }
 
 impl RequestErrorKind {
-    /// The error's `extensions.code`.
+    /// Returns the error's `extensions.code`.
     pub fn code(self) -> &'static str {
         match self {
             Self::ParseFailed => "GRAPHQL_PARSE_FAILED",
@@ -35,7 +36,7 @@ impl RequestErrorKind {
     }
 }
 
-/// Why a request is rejected, in one sentence.
+/// The reason for which a request is rejected, in one sentence.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub(crate) struct RequestError {
@@ -56,7 +57,7 @@ impl From<RequestError> for Box<Response> {
     }
 }
 
-/// The response to a request that is rejected for these reasons.
+/// Creates the response to a rejected request.
 pub(crate) fn rejection(kind: RequestErrorKind, mut errors: Vec<ServerError>) -> Box<Response> {
     for error in &mut errors {
         let extensions = error.extensions.get_or_insert_default();
@@ -66,10 +67,10 @@ pub(crate) fn rejection(kind: RequestErrorKind, mut errors: Vec<ServerError>) ->
     Box::new(Response::from_errors(errors))
 }
 
-/// Gives each error a code, and a message of one line. There are no more than a
-/// client reads.
+/// Adds a code to each error, converts messages to one line, and limits the
+/// number of errors.
 pub(crate) fn finalize(errors: &mut Vec<ServerError>) {
-    errors.truncate(MOST_ERRORS);
+    errors.truncate(MAX_ERRORS);
     for error in errors {
         let kind = if error.path.is_empty() {
             RequestErrorKind::ValidationFailed
@@ -84,29 +85,29 @@ pub(crate) fn finalize(errors: &mut Vec<ServerError>) {
     }
 }
 
-/// Where an error of apollo-compiler's stands.
+/// Converts an error of apollo-compiler, with its locations.
 pub(super) fn server_error(error: &apollo_compiler::response::GraphQLError) -> ServerError {
-    let mut told = ServerError::new(error.message.clone(), None);
+    let mut converted = ServerError::new(error.message.clone(), None);
     let locations = error.locations.iter();
-    told.locations = locations
+    converted.locations = locations
         .map(|at| Pos {
             line: at.line,
             column: at.column,
         })
         .collect();
-    told
+    converted
 }
 
-/// The libraries' messages, without what they put around them: a scalar's own
-/// message comes after the scalar's name. No longer than a message should be:
-/// some quote what they were given.
+/// Converts a library's message to one line, without the prefix that
+/// async-graphql adds to a scalar's own message. Long messages are truncated,
+/// because some quote the input.
 pub(crate) fn in_one_line(message: &str) -> String {
     let own = message
         .strip_prefix("Failed to parse \"")
         .and_then(|rest| rest.split_once("\": "));
     let own = own.map_or(message, |(_, own)| own);
     let own = own.lines().map(str::trim).collect::<Vec<_>>().join(" ");
-    match own.char_indices().nth(LONGEST_MESSAGE) {
+    match own.char_indices().nth(MAX_MESSAGE_LENGTH) {
         Some((end, _)) => format!("{}…", &own[..end]),
         None => own,
     }

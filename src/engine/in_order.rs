@@ -1,11 +1,11 @@
 //! Resolves objects and lists in the document's order.
 //!
-//! async-graphql makes a task of each field and responds with an object's
-//! fields in the order in which they become ready, without those that failed.
-//! Here each field is polled once in the document's order: its value has its
-//! place from the start, and only fields that are not ready are waited for. The
-//! null of a field that must not be null moves up to the next one that may be
-//! (the specification, 6.4.4).
+//! async-graphql spawns a future for each field and returns fields in the order
+//! in which they become ready, without failed ones. This module polls each
+//! field once in the document's order, which reserves its position, and then
+//! waits only for fields that are not ready. The null of a failed non-null
+//! field propagates to the nearest nullable field (GraphQL specification,
+//! 6.4.4).
 
 use std::borrow::Cow;
 use std::future::poll_fn;
@@ -24,15 +24,15 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 
-/// How many pending futures are polled one by one whenever one of them wakes.
-/// More than these have a waker each.
+/// Up to this number of pending futures, all are polled whenever one of them
+/// wakes. More futures get a waker each.
 const POLLED_TOGETHER: usize = 16;
 
-/// Marks the error that moves up with a null. The error of the field itself is
-/// in the response already.
+/// Marks an error that propagates a null. The error of the field itself is
+/// already in the response.
 struct Propagated;
 
-/// Whether an error only says that a null moves up.
+/// Returns whether an error only propagates a null.
 pub(super) fn is_propagated(error: &ServerError) -> bool {
     error
         .source
@@ -46,12 +46,12 @@ fn propagated() -> ServerError {
     error
 }
 
-/// An object, interface or union as the type of a field: its fields are resolved
-/// in the document's order.
+/// An object, interface or union as the type of a field. Its fields are
+/// resolved in the document's order.
 pub struct InOrder<T>(pub T);
 
-/// A type with fields. Objects have it by themselves; an interface or a union
-/// has those of the object that it is.
+/// A type with fields. Objects implement it directly. Interfaces and unions
+/// delegate to the object that they contain.
 pub trait Composite: OutputType {
     /// Resolves the selected fields of the object.
     fn resolve_fields<'a>(
@@ -65,13 +65,14 @@ impl<T: ObjectType> Composite for T {
         &'a self,
         ctx: &'a ContextSelectionSet<'_>,
     ) -> BoxFuture<'a, ServerResult<Value>> {
-        // Boxed as `dyn`, since an object may contain objects of its own type.
+        // Boxed as `dyn`, because an object may contain objects of its own
+        // type.
         Box::pin(resolve_object(self, ctx, false))
     }
 }
 
-/// Resolves the fields of an interface or a union by those of the object that
-/// it is. The variants are named like the types in them.
+/// Implements [`Composite`] for an interface or a union, whose variants have
+/// the names of their types.
 macro_rules! composite_type {
     ($name:ident: $($variant:ident),+) => {
         impl $crate::engine::Composite for $name {
@@ -115,8 +116,8 @@ impl<T: Composite> OutputType for InOrder<T> {
     }
 }
 
-/// Resolves the selected fields of an object: at the same time, or `serial` for
-/// a mutation, where a field begins when the one before it is complete.
+/// Resolves the selected fields of an object: concurrently, or one after the
+/// other if `serial` (mutations).
 pub(super) async fn resolve_object<T: ContainerType + ?Sized>(
     object: &T,
     ctx: &ContextSelectionSet<'_>,
@@ -126,7 +127,7 @@ pub(super) async fn resolve_object<T: ContainerType + ?Sized>(
     let mut values = IndexMap::with_capacity(selected.len());
     let mut pending = Vec::new();
     let mut null = false;
-    // One allocation for all fields that are ready at once.
+    // Fields that are ready at the first poll share one allocation.
     let mut unused: Option<Pin<Box<_>>> = None;
     for selection in selected {
         let Selection::Field(field) = &selection.node else {
@@ -140,7 +141,7 @@ pub(super) async fn resolve_object<T: ContainerType + ?Sized>(
         let value = resolve_field(object, ctx, field);
         let mut value = match unused.take() {
             None => Box::pin(value),
-            Some(place) => placed(place, value),
+            Some(place) => reuse_allocation(place, value),
         };
         let polled = if serial {
             Poll::Ready(value.as_mut().await)
@@ -158,14 +159,14 @@ pub(super) async fn resolve_object<T: ContainerType + ?Sized>(
                 unused = Some(value);
             }
             Poll::Pending => {
-                // Keeps the place.
+                // Reserves the field's position.
                 let (place, _) = values.insert_full(key, Value::Null);
                 pending.push((place, value));
             }
         }
     }
     drop(unused);
-    settle(pending, |place, value| match value {
+    poll_until_ready(pending, |place, value| match value {
         Some(value) => {
             if let Some((_, place)) = values.get_index_mut(place) {
                 *place = value;
@@ -180,8 +181,8 @@ pub(super) async fn resolve_object<T: ContainerType + ?Sized>(
     Ok(Value::Object(values))
 }
 
-/// The fields that are selected of an object of a type. Those of an interface
-/// or a union are one inline fragment for each type that it may be.
+/// Returns the selected fields of an object type. Interfaces and unions have
+/// one inline fragment for each possible type.
 fn selected_of<'a>(ctx: &ContextSelectionSet<'a>, ty: &str) -> &'a [Positioned<Selection>] {
     let items = &ctx.item.node.items;
     if !matches!(
@@ -200,7 +201,7 @@ fn selected_of<'a>(ctx: &ContextSelectionSet<'a>, ty: &str) -> &'a [Positioned<S
     of_type.map_or(&[], Vec::as_slice)
 }
 
-/// The value of a field; `None` where a null moves up from it.
+/// Returns the value of a field, or `None` if a null propagates from it.
 async fn resolve_field<T: ContainerType + ?Sized>(
     object: &T,
     ctx: &ContextSelectionSet<'_>,
@@ -223,15 +224,14 @@ async fn resolve_field<T: ContainerType + ?Sized>(
     }
 }
 
-/// A future in the place of one that is complete.
-fn placed<F>(mut place: Pin<Box<F>>, future: F) -> Pin<Box<F>> {
+/// Replaces a completed future, reusing its allocation.
+fn reuse_allocation<F>(mut place: Pin<Box<F>>, future: F) -> Pin<Box<F>> {
     place.set(future);
     place
 }
 
-/// Waits for futures that were polled before, in whatever order they become
-/// ready.
-async fn settle<F: Future>(
+/// Polls futures, each of which was polled before, until all are ready.
+async fn poll_until_ready<F: Future>(
     mut pending: Vec<(usize, Pin<Box<F>>)>,
     mut done: impl FnMut(usize, F::Output),
 ) {
@@ -265,8 +265,8 @@ async fn settle<F: Future>(
     .await;
 }
 
-/// A list as the type of a field: its items are resolved at the same time, and
-/// one that fails leaves the others alone.
+/// A list as the type of a field. Its items are resolved concurrently, and a
+/// failed item does not affect the others.
 pub struct List<T>(pub Vec<T>);
 
 impl<T: OutputType> OutputType for List<T> {
@@ -295,7 +295,7 @@ impl<T: OutputType> OutputType for List<T> {
             let value = resolve_item(item, ctx, index, field);
             let mut value = match unused.take() {
                 None => Box::pin(value),
-                Some(place) => placed(place, value),
+                Some(place) => reuse_allocation(place, value),
             };
             match poll_fn(|cx| Poll::Ready(value.as_mut().poll(cx))).await {
                 Poll::Ready(ready) => {
@@ -309,7 +309,7 @@ impl<T: OutputType> OutputType for List<T> {
             }
         }
         drop(unused);
-        settle(pending, |index, value| match value {
+        poll_until_ready(pending, |index, value| match value {
             Some(value) => values[index] = value,
             None => null = true,
         })
@@ -321,8 +321,8 @@ impl<T: OutputType> OutputType for List<T> {
     }
 }
 
-/// The value of an item, which catches its own null where it may be null;
-/// `None` where the null moves up.
+/// Returns the value of an item, or `None` if a null propagates from it. A
+/// nullable item catches its own null.
 async fn resolve_item<T: OutputType>(
     item: &T,
     ctx: &ContextSelectionSet<'_>,

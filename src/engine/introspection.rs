@@ -1,5 +1,5 @@
-//! The schema's own fields, which async-graphql resolves by itself: its response
-//! gets the document's order, and what it is too old to know.
+//! Introspection fields, which async-graphql resolves. This module restores the document's order
+//! and adds fields that async-graphql does not have yet.
 
 use async_graphql::indexmap::IndexMap;
 use async_graphql::parser::types::{Field, Selection, SelectionSet};
@@ -7,21 +7,21 @@ use async_graphql::{Name, Pos, Positioned, Value};
 
 use super::plan::{PlannedField, PlannedObject};
 
-/// A key that no document has.
-pub(super) const OWN_KEY: &str = "";
+/// A response key that no document can contain.
+pub(super) const INTERNAL_KEY: &str = "";
 
-/// Selects an object's type, so that one of which nothing else is selected is
-/// no null.
+/// Selects `__typename`, so that the response contains the object even if no
+/// other field is selected.
 pub(super) fn type_of_object() -> Positioned<Selection> {
-    own_field("__typename")
+    internal_field("__typename")
 }
 
-/// A field under [`OWN_KEY`].
-pub(super) fn own_field(name: &str) -> Positioned<Selection> {
-    let nowhere = |name| Positioned::new(Name::new(name), Pos::default());
+/// Creates a field with the response key [`INTERNAL_KEY`].
+pub(super) fn internal_field(name: &str) -> Positioned<Selection> {
+    let unpositioned = |name| Positioned::new(Name::new(name), Pos::default());
     let field = Field {
-        alias: Some(nowhere(OWN_KEY)),
-        name: nowhere(name),
+        alias: Some(unpositioned(INTERNAL_KEY)),
+        name: unpositioned(name),
         arguments: Vec::new(),
         directives: Vec::new(),
         selection_set: Positioned::new(SelectionSet::default(), Pos::default()),
@@ -30,7 +30,7 @@ pub(super) fn own_field(name: &str) -> Positioned<Selection> {
     Positioned::new(Selection::Field(field), Pos::default())
 }
 
-/// The value of a field in the order of the document.
+/// Returns the value of a field in the document's order.
 pub(super) fn complete(field: &PlannedField, value: Value) -> Value {
     match (value, field.objects.as_slice()) {
         (Value::List(items), _) => {
@@ -45,7 +45,8 @@ pub(super) fn complete(field: &PlannedField, value: Value) -> Value {
 fn complete_object(object: &PlannedObject, mut found: IndexMap<Name, Value>) -> Value {
     let fields = object.fields.iter().map(|field| {
         let value = match (object.ty.as_str(), field.name.as_str()) {
-            // Newer than async-graphql, which deprecates no directive.
+            // async-graphql does not have this field. No directive is
+            // deprecated.
             ("__Directive", "isDeprecated") => Value::Boolean(false),
             _ => found.swap_remove(field.key()).unwrap_or_default(),
         };

@@ -1,38 +1,40 @@
-//! The tokens of a document, before the recursive parser is let near them.
+//! Checks the tokens of a document before apollo-compiler's recursive parser
+//! processes it.
 
 use apollo_parser::{Lexer, Token, TokenKind};
 use async_graphql::Pos;
 
-use super::error::{MOST_ERRORS, RequestErrorKind};
-use super::limits::{Exceeded, within};
+use super::error::{MAX_ERRORS, RequestErrorKind};
+use super::limits::{LimitExceeded, within};
 use super::syntax::{SyntaxError, check_syntax};
 
-/// How deep brackets may be nested.
-const DEEPEST_NESTING: usize = 200;
+/// Maximum nesting depth of brackets.
+const MAX_NESTING: usize = 200;
 
-/// Why a document is not parsed.
+/// The reason for which a document is not parsed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Unparsable {
+pub(super) enum DocumentError {
     #[error(transparent)]
-    Exceeded(#[from] Exceeded),
-    /// At least one error, and no more than an answer has.
+    LimitExceeded(#[from] LimitExceeded),
+    /// At least one error, and at most as many as a response contains.
     #[error("{}", .0[0].0)]
     Syntax(Vec<(SyntaxError, Pos)>),
 }
 
-impl Unparsable {
+impl DocumentError {
     pub fn kind(&self) -> RequestErrorKind {
         match self {
-            Self::Exceeded(_) => RequestErrorKind::TooComplex,
+            Self::LimitExceeded(_) => RequestErrorKind::TooComplex,
             Self::Syntax(_) => RequestErrorKind::ParseFailed,
         }
     }
 }
 
-/// Checks the syntax of a document, the number of its tokens and how deep they
-/// are nested, and blanks its descriptions: those of operations, fragments and
-/// variables are newer than the parser. Every other token stays where it is.
-pub(super) fn parsable(mut document: String, most: usize) -> Result<String, Unparsable> {
+/// Checks the syntax of a document, the number of its tokens and their nesting
+/// depth. Replaces its descriptions by spaces, because apollo-compiler does not
+/// support descriptions of operations, fragments and variables yet. Every other
+/// token keeps its position.
+pub(super) fn parsable(mut document: String, most: usize) -> Result<String, DocumentError> {
     let descriptions = descriptions(&document, most)?;
     for (at, length) in descriptions.into_iter().rev() {
         let blank = |c: char| if matches!(c, '\n' | '\r') { c } else { ' ' };
@@ -43,8 +45,9 @@ pub(super) fn parsable(mut document: String, most: usize) -> Result<String, Unpa
     Ok(document)
 }
 
-/// Offsets and lengths of the descriptions in a document without errors.
-fn descriptions(document: &str, most: usize) -> Result<Vec<(usize, usize)>, Unparsable> {
+/// Returns the offsets and lengths of the descriptions in a document without
+/// errors.
+fn descriptions(document: &str, most: usize) -> Result<Vec<(usize, usize)>, DocumentError> {
     let located = |error: SyntaxError| {
         let position = position(document, error.offset);
         (error, position)
@@ -55,7 +58,7 @@ fn descriptions(document: &str, most: usize) -> Result<Vec<(usize, usize)>, Unpa
         let token = match token {
             Ok(token) => token,
             Err(error) => {
-                if errors.len() < MOST_ERRORS {
+                if errors.len() < MAX_ERRORS {
                     errors.push(located(lexical(&error)));
                 }
                 continue;
@@ -73,10 +76,11 @@ fn descriptions(document: &str, most: usize) -> Result<Vec<(usize, usize)>, Unpa
     }
     within("tokens", count, most)?;
     if !errors.is_empty() {
-        return Err(Unparsable::Syntax(errors));
+        return Err(DocumentError::Syntax(errors));
     }
-    within("levels of brackets", nesting(&tokens), DEEPEST_NESTING)?;
-    check_syntax(&tokens, document.len()).map_err(|error| Unparsable::Syntax(vec![located(error)]))
+    within("levels of nested brackets", nesting(&tokens), MAX_NESTING)?;
+    check_syntax(&tokens, document.len())
+        .map_err(|error| DocumentError::Syntax(vec![located(error)]))
 }
 
 fn lexical(error: &apollo_parser::Error) -> SyntaxError {
@@ -86,7 +90,7 @@ fn lexical(error: &apollo_parser::Error) -> SyntaxError {
     }
 }
 
-/// How deep brackets are nested.
+/// Returns the nesting depth of brackets.
 fn nesting(tokens: &[Token<'_>]) -> usize {
     let (mut depth, mut deepest) = (0_usize, 0);
     for token in tokens {
@@ -104,7 +108,7 @@ fn nesting(tokens: &[Token<'_>]) -> usize {
     deepest
 }
 
-/// Line and column of an offset, counted from 1, in characters.
+/// Returns line and column of an offset, counted from 1, in characters.
 fn position(document: &str, offset: usize) -> Pos {
     let before = document.get(..offset).unwrap_or(document);
     let before = before.replace("\r\n", "\n").replace('\r', "\n");
@@ -119,12 +123,12 @@ fn position(document: &str, offset: usize) -> Pos {
 mod tests {
     use super::*;
 
-    fn told(error: &Unparsable) -> String {
+    fn message_of(error: &DocumentError) -> String {
         error.to_string()
     }
 
     #[test]
-    fn nesting_deeper_than_the_parser_may_go_is_rejected() {
+    fn nesting_deeper_than_the_limit_is_rejected() {
         let nested = |levels: usize| {
             format!(
                 "{{a(b:[{}1{}])}}",
@@ -134,16 +138,18 @@ mod tests {
         };
         let deep = nested(98);
         assert_eq!(parsable(deep.clone(), 4000), Ok(deep));
-        let refused = parsable(nested(99), 4000).map_err(|error| told(&error));
-        let deep = "The operation has 201 levels of brackets, and 200 are the most. Ask for less at a time.";
+        let refused = parsable(nested(99), 4000).map_err(|error| message_of(&error));
+        let deep = "The operation has 201 levels of nested brackets, which exceeds the limit of 200. Request less at a time.";
         assert_eq!(refused, Err(deep.to_owned()));
         for quoted in ["#{}\n1", "\"{}\"", "\"\"\" \\\"\"\" {} \"\"\""] {
             let quoted = quoted.replace("{}", &"{".repeat(300));
             let document = format!("{{ a(b: {quoted}) }}");
             assert_eq!(parsable(document.clone(), 4000), Ok(document));
         }
-        let long = parsable("# one, two\n{ a, ".repeat(51), 100).map_err(|error| told(&error));
-        let refused = "The operation has 102 tokens, and 100 are the most. Ask for less at a time.";
+        let long =
+            parsable("# one, two\n{ a, ".repeat(51), 100).map_err(|error| message_of(&error));
+        let refused =
+            "The operation has 102 tokens, which exceeds the limit of 100. Request less at a time.";
         assert_eq!(long, Err(refused.to_owned()));
     }
 
@@ -155,7 +161,7 @@ mod tests {
             ("{\r a }\n }", 3, 2),
             ("{ a", 1, 4),
         ] {
-            let Err(Unparsable::Syntax(errors)) = parsable(document.to_owned(), 100) else {
+            let Err(DocumentError::Syntax(errors)) = parsable(document.to_owned(), 100) else {
                 panic!("{document}");
             };
             assert_eq!(errors[0].1, Pos { line, column }, "{document}");
@@ -166,7 +172,7 @@ mod tests {
     fn syntax_errors_are_at_most_twenty() {
         for token in ["%", "&", ":", "$", "..", "\"", "é"] {
             let document = format!("{{ a {} }}", token.repeat(500));
-            let Err(Unparsable::Syntax(errors)) = parsable(document, 4000) else {
+            let Err(DocumentError::Syntax(errors)) = parsable(document, 4000) else {
                 panic!("{token}");
             };
             assert!((1..=20).contains(&errors.len()), "{token}");

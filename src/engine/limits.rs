@@ -1,35 +1,39 @@
-//! How much an operation may ask for, known before anything of it is executed.
+//! Limits of an operation, checked before anything is executed.
 //!
-//! async-graphql compares depth and complexity after it has expanded every
-//! fragment: some hundred bytes of fragments in fragments would cost it
-//! seconds and hundreds of megabytes. Here each fragment is counted once, so
-//! that the time is linear in the document.
+//! async-graphql checks depth and complexity after it has expanded every
+//! fragment: a few hundred bytes of nested fragments would cost seconds and
+//! hundreds of megabytes. Here each fragment is counted once, so the time is
+//! linear in the document.
 
 use apollo_compiler::ast::{Definition, Document, Selection};
 
-use super::cost::Size;
-use super::document_size::{DocumentSize, MOST_LEVELS, SizeCounter};
+use super::cost::ResponseSize;
+use super::document_size::{DocumentSize, MAX_LEVELS, SizeCounter};
 
-/// The most of everything.
+/// The limits of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of a document.
+    /// Maximum size of a document in bytes.
     pub document_bytes: usize,
-    /// Tokens of a document.
+    /// Maximum number of tokens of a document.
     pub tokens: usize,
-    /// Selections of an operation, with its fragments expanded.
+    /// Maximum number of selections of an operation, with its fragments
+    /// expanded.
     pub selections: usize,
-    /// Aliases of an operation, with its fragments expanded.
+    /// Maximum number of aliases of an operation, with its fragments expanded.
     pub aliases: usize,
-    /// Fields at the root of an operation, with its fragments expanded.
+    /// Maximum number of root fields of an operation, with its fragments
+    /// expanded.
     pub root_fields: usize,
-    /// Fields inside of each other.
+    /// Maximum nesting depth of fields.
     pub depth: usize,
-    /// The same below `__schema` and `__type`.
+    /// Maximum nesting depth of fields below `__schema` and `__type`.
     pub introspection_depth: usize,
-    /// Objects that an operation can answer, by the sizes that it asks for.
+    /// Maximum number of objects of a response, calculated from the requested
+    /// page sizes.
     pub nodes: usize,
-    /// Bytes that it can answer, were every message as long as it may be.
+    /// Maximum size of a response in bytes, calculated with messages of maximum
+    /// length.
     pub answer_bytes: usize,
 }
 
@@ -49,77 +53,77 @@ impl Default for Limits {
     }
 }
 
-/// How many lists of the schema's types may be inside of each other, each of
-/// which multiplies the answer: as many as the reference implementation lets
-/// pass.
-const MOST_LISTS: usize = 2;
+/// Maximum nesting depth of introspection lists, each of which multiplies the
+/// response. graphql-js has the same limit.
+const MAX_NESTED_LISTS: usize = 2;
 
-/// What a document asks for.
+/// The properties of a document that are determined before validation.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct DocumentFacts {
-    /// Selections of its operations, with their fragments expanded.
+    /// Number of selections of its operations, with their fragments expanded.
     pub selections: usize,
 
-    /// Whether the document asks for the schema, beside the name of a type.
+    /// Whether the document contains `__schema` or `__type`.
     pub schema: bool,
-    /// Whether the operation asks for nothing but the schema and names of types.
+    /// Whether the operation contains only introspection and `__typename`.
     pub nothing_else: bool,
 }
 
-/// A limit that is passed.
+/// An exceeded limit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("The operation has {value} {what}, and {most} are the most. Ask for less at a time.")]
-pub(super) struct Exceeded {
+#[error(
+    "The operation has {value} {what}, which exceeds the limit of {most}. Request less at a time."
+)]
+pub(super) struct LimitExceeded {
     what: &'static str,
     value: usize,
     most: usize,
 }
 
-pub(super) fn within(what: &'static str, value: usize, most: usize) -> Result<(), Exceeded> {
+pub(super) fn within(what: &'static str, value: usize, most: usize) -> Result<(), LimitExceeded> {
     if value <= most {
         Ok(())
     } else {
-        Err(Exceeded { what, value, most })
+        Err(LimitExceeded { what, value, most })
     }
 }
 
 impl Limits {
-    /// Whether a text may be parsed at all.
-    pub(super) fn check_bytes(&self, document: &str) -> Result<(), Exceeded> {
+    /// Checks the size of a document before it is parsed.
+    pub(super) fn check_bytes(&self, document: &str) -> Result<(), LimitExceeded> {
         within("bytes", document.len(), self.document_bytes)
     }
 
-    /// Whether a document may be looked at more closely: each of its
-    /// operations, since all of them are validated, each fragment, and how
-    /// much they are together. Says what one of the operations is about.
-    pub(super) fn check_shape(
+    /// Checks each operation, because all of them are validated, each fragment,
+    /// and their total. Returns facts about one of the operations.
+    pub(super) fn check_document(
         &self,
         document: &Document,
         operation: &[Selection],
-    ) -> Result<DocumentFacts, Exceeded> {
+    ) -> Result<DocumentFacts, LimitExceeded> {
         let mut counting = SizeCounter::new(document);
         let mut selections = 0_usize;
         let mut schema = false;
         for definition in &document.definitions {
-            let shape = match definition {
+            let size = match definition {
                 Definition::OperationDefinition(operation) => {
-                    let shape = counting.selections(&operation.selection_set, 0);
-                    self.check_cost(shape)?;
-                    self.check_operation(shape)?;
-                    selections = selections.saturating_add(shape.selections);
-                    shape
+                    let size = counting.selections(&operation.selection_set, 0);
+                    self.check_cost(size)?;
+                    self.check_operation(size)?;
+                    selections = selections.saturating_add(size.selections);
+                    size
                 }
                 Definition::FragmentDefinition(fragment) => {
-                    let shape = counting.fragment(&fragment.name, 0);
-                    self.check_cost(shape)?;
-                    shape
+                    let size = counting.fragment(&fragment.name, 0);
+                    self.check_cost(size)?;
+                    size
                 }
                 _ => continue,
             };
-            schema |= shape.schema;
+            schema |= size.schema;
         }
         let steps = counting.steps;
-        tracing::trace!(steps, selections, "a document was counted");
+        tracing::trace!(steps, selections, "document size");
         within("selections", selections, self.selections)?;
         Ok(DocumentFacts {
             selections,
@@ -128,32 +132,36 @@ impl Limits {
         })
     }
 
-    /// What validation, which looks at every operation and every fragment,
-    /// would have to pay for.
-    fn check_cost(&self, shape: DocumentSize) -> Result<(), Exceeded> {
-        within("levels of selections", shape.levels, MOST_LEVELS)?;
-        within("selections", shape.selections, self.selections)?;
+    /// Checks the limits that bound the cost of validation, which visits every
+    /// operation and every fragment.
+    fn check_cost(&self, size: DocumentSize) -> Result<(), LimitExceeded> {
+        within("levels of nested selections", size.levels, MAX_LEVELS)?;
+        within("selections", size.selections, self.selections)?;
         within(
-            "lists of the schema inside of each other",
-            shape.lists,
-            MOST_LISTS,
+            "levels of nested introspection lists",
+            size.lists,
+            MAX_NESTED_LISTS,
         )
     }
 
-    fn check_operation(&self, shape: DocumentSize) -> Result<(), Exceeded> {
-        within("aliases", shape.aliases, self.aliases)?;
-        within("fields at its root", shape.fields, self.root_fields)?;
-        within("levels of fields", shape.depth, self.depth)?;
+    fn check_operation(&self, size: DocumentSize) -> Result<(), LimitExceeded> {
+        within("aliases", size.aliases, self.aliases)?;
+        within("root fields", size.fields, self.root_fields)?;
+        within("levels of nested fields", size.depth, self.depth)?;
         within(
-            "levels of fields of the schema",
-            shape.introspection_depth,
+            "levels of nested introspection fields",
+            size.introspection_depth,
             self.introspection_depth,
         )
     }
 
-    /// Whether a response may be as large as an operation's.
-    pub(super) fn check_size(&self, size: Size) -> Result<(), Exceeded> {
-        within("objects to answer", size.nodes, self.nodes)?;
-        within("bytes to answer at most", size.bytes, self.answer_bytes)
+    /// Checks the size of a response.
+    pub(super) fn check_size(&self, size: ResponseSize) -> Result<(), LimitExceeded> {
+        within("objects in its response", size.nodes, self.nodes)?;
+        within(
+            "bytes in its largest possible response",
+            size.bytes,
+            self.answer_bytes,
+        )
     }
 }

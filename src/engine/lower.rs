@@ -1,5 +1,5 @@
-//! A plan as async-graphql executes it: its selection sets, with the values of
-//! variables put in.
+//! Converts a plan to the selection sets that async-graphql executes, with the
+//! values of variables inserted.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -13,35 +13,38 @@ use super::error::{RequestError, RequestErrorKind};
 use super::introspection::type_of_object;
 use super::plan::{Plan, PlannedField, PlannedObject};
 
-/// The most bytes of variables that are put in, each as often as it is used.
-const MOST_COPIED: usize = 256 * 1024;
+/// Maximum total size of inserted variables in bytes. A variable counts each
+/// time it is used.
+const MAX_COPIED_BYTES: usize = 256 * 1024;
 
 /// An operation as async-graphql executes it.
 #[derive(Debug)]
 pub(super) struct Lowered {
-    /// The fields of its root.
+    /// The root fields.
     pub root: Arc<Positioned<SelectionSet>>,
-    /// Those of them that ask for the schema.
-    pub of_schema: Vec<Positioned<Selection>>,
+    /// The introspection fields of the root.
+    pub introspection: Vec<Positioned<Selection>>,
 }
 
 impl Lowered {
     pub fn new(plan: &Plan, variables: &JsonMap) -> Result<Self, RequestError> {
         let lowering = Lowering::new(variables);
-        let (of_schema, others): (Vec<_>, Vec<_>) =
-            plan.root.iter().partition(|field| field.is_of_schema());
-        let of_schema = of_schema.into_iter().map(|field| lowering.field(field));
+        let (introspection, others): (Vec<_>, Vec<_>) = plan
+            .root
+            .iter()
+            .partition(|field| field.is_introspection_field());
+        let introspection = introspection.into_iter().map(|field| lowering.field(field));
         Ok(Self {
-            of_schema: of_schema.collect::<Result<_, _>>()?,
+            introspection: introspection.collect::<Result<_, _>>()?,
             root: Arc::new(lowering.fields(others)?),
         })
     }
 }
 
-/// Puts the values of variables into a plan.
+/// Inserts the values of variables into a plan.
 struct Lowering<'a> {
     variables: &'a JsonMap,
-    /// How many bytes of variables were put in so far.
+    /// Total size of the variables inserted so far, in bytes.
     copied: Cell<usize>,
 }
 
@@ -51,14 +54,14 @@ impl<'a> Lowering<'a> {
         Self { variables, copied }
     }
 
-    /// The fields of one object.
+    /// Returns the fields of one object.
     pub fn fields<'f>(
         &self,
         fields: impl IntoIterator<Item = &'f PlannedField>,
     ) -> Result<Positioned<SelectionSet>, RequestError> {
         let items = fields.into_iter().map(|field| self.field(field));
         let items = items.collect::<Result<_, _>>()?;
-        Ok(nowhere(SelectionSet { items }))
+        Ok(unpositioned(SelectionSet { items }))
     }
 
     pub fn field(&self, field: &PlannedField) -> Result<Positioned<Selection>, RequestError> {
@@ -80,11 +83,11 @@ impl<'a> Lowering<'a> {
         Ok(Positioned::new(selection, field.position))
     }
 
-    /// What is selected below a field: of an object, or in one inline fragment
-    /// for each type that it may have.
+    /// Returns the selections below a field: directly for an object, and as one
+    /// inline fragment for each possible type of an interface or union.
     fn objects(&self, field: &PlannedField) -> Result<Positioned<SelectionSet>, RequestError> {
         match field.objects.as_slice() {
-            [] => Ok(nowhere(SelectionSet::default())),
+            [] => Ok(unpositioned(SelectionSet::default())),
             [object] if object.ty.starts_with("__") => {
                 let mut fields = self.fields(&object.fields)?;
                 fields.node.items.push(type_of_object());
@@ -94,16 +97,16 @@ impl<'a> Lowering<'a> {
             objects => {
                 let items = objects.iter().map(|object| self.fragment(object));
                 let items = items.collect::<Result<_, _>>()?;
-                Ok(nowhere(SelectionSet { items }))
+                Ok(unpositioned(SelectionSet { items }))
             }
         }
     }
 
     fn fragment(&self, object: &PlannedObject) -> Result<Positioned<Selection>, RequestError> {
-        let on = nowhere(object.ty.clone());
-        Ok(nowhere(Selection::InlineFragment(nowhere(
+        let on = unpositioned(object.ty.clone());
+        Ok(unpositioned(Selection::InlineFragment(unpositioned(
             InlineFragment {
-                type_condition: Some(nowhere(TypeCondition { on })),
+                type_condition: Some(unpositioned(TypeCondition { on })),
                 directives: Vec::new(),
                 selection_set: self.fields(&object.fields)?,
             },
@@ -116,7 +119,8 @@ impl<'a> Lowering<'a> {
             let Some(mut value) = self.value(given)? else {
                 continue;
             };
-            // Where async-graphql has a default it takes no null.
+            // async-graphql rejects null for an argument that has a default
+            // value.
             if name == "includeDeprecated" && value == Value::Null {
                 continue;
             }
@@ -131,8 +135,8 @@ impl<'a> Lowering<'a> {
         Ok(arguments)
     }
 
-    /// A value with its variables put in. `None` for a variable without a
-    /// value.
+    /// Returns a value with its variables inserted, or `None` for a variable
+    /// without a value.
     fn value(&self, value: &Given) -> Result<Option<Value>, RequestError> {
         Ok(Some(match value {
             Given::Null => Value::Null,
@@ -167,16 +171,18 @@ impl<'a> Lowering<'a> {
         let size = value.as_ref().map_or(0, size_of);
         let copied = self.copied.get().saturating_add(size);
         self.copied.set(copied);
-        if copied > MOST_COPIED {
-            let message = "The variables are too large for the places where they stand.";
+        if copied > MAX_COPIED_BYTES {
+            let message = format!(
+                "The variables, counted each time they are used, exceed the limit of {MAX_COPIED_BYTES} bytes."
+            );
             return Err(RequestError::new(RequestErrorKind::TooComplex, message));
         }
         Ok(value)
     }
 }
 
-/// A number as it is written. What has no place in 64 bits is validation's to
-/// refuse, where there is a rule for it, and else stays text.
+/// Converts a number literal. A number that does not fit into 64 bits stays
+/// text. Validation rejects it if a rule applies.
 fn number_of(text: &str) -> Value {
     if text == "-0" {
         return Value::from(0);
@@ -187,7 +193,7 @@ fn number_of(text: &str) -> Value {
     }
 }
 
-/// About how many bytes a value has.
+/// Returns the approximate size of a value in bytes.
 fn size_of(value: &Value) -> usize {
     const SMALL: usize = 8;
     match value {
@@ -203,6 +209,6 @@ fn size_of(value: &Value) -> usize {
     }
 }
 
-fn nowhere<T>(node: T) -> Positioned<T> {
+fn unpositioned<T>(node: T) -> Positioned<T> {
     Positioned::new(node, Pos::default())
 }

@@ -1,4 +1,5 @@
-//! A request, parsed once: what is executed is what was validated.
+//! A parsed request. The document that was validated is the one that is
+//! executed.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,34 +12,34 @@ use apollo_compiler::validation::{DiagnosticList, Valid};
 use apollo_compiler::{ExecutableDocument, Node, Schema};
 use async_graphql::{Response, ServerError};
 
-use super::cost::{FieldCost, size};
+use super::cost::{FieldCost, response_size};
 use super::document_cache::DocumentKey;
-use super::error::{MOST_ERRORS, RequestError, RequestErrorKind, rejection, server_error};
-use super::lexer::{Unparsable, parsable};
+use super::error::{MAX_ERRORS, RequestError, RequestErrorKind, rejection, server_error};
+use super::lexer::{DocumentError, parsable};
 use super::limits::{DocumentFacts, Limits};
 use super::lower::Lowered;
 use super::plan::{Plan, plan};
-use super::validation::{CheckScalar, InvalidValue, check_values, valid_after_all};
+use super::validation::{CheckScalar, InvalidValue, accept_repeated_field, check_values};
 use super::variables::coerce_variables;
 
-/// About how many bytes of memory a document takes, each of its selections, and
-/// each field of its plan.
+/// Approximate memory of a document in bytes: fixed, per selection, and per
+/// field of its plan.
 const BYTES_OF_DOCUMENT: usize = 2048;
 const BYTES_OF_SELECTION: usize = 512;
 const BYTES_OF_FIELD: usize = 1024;
 
-/// What is asked, as it was received.
+/// A GraphQL request as received.
 #[derive(Clone, Debug, Default)]
 pub struct GraphqlRequest {
     /// The document.
     pub query: String,
-    /// Which of its operations.
+    /// Name of the operation to execute.
     pub operation_name: Option<String>,
     /// Values of the operation's variables.
     pub variables: serde_json::Map<String, serde_json::Value>,
 }
 
-/// What is known of an operation before it is validated.
+/// The properties of an operation that are determined before validation.
 #[derive(Clone, Debug)]
 pub(super) struct OperationFacts {
     pub name: Option<String>,
@@ -46,8 +47,8 @@ pub(super) struct OperationFacts {
     pub document: DocumentFacts,
 }
 
-/// The one operation of a request that is to be executed. It is within the
-/// limits; whether it fits the schema is not known yet.
+/// The operation of a request that is to be executed. It is within the limits,
+/// but not validated yet.
 pub struct Operation {
     facts: OperationFacts,
     document: OperationDocument,
@@ -57,21 +58,21 @@ pub struct Operation {
 
 /// The document of an operation.
 enum OperationDocument {
-    /// It was parsed for this request.
+    /// Parsed for this request.
     Parsed(Document),
-    /// It was validated for an earlier one.
-    Known(Arc<KnownDocument>),
+    /// Validated for an earlier request.
+    Cached(Arc<ValidatedDocument>),
 }
 
-/// A document that fits the schema, with one of its operations.
-pub(super) struct KnownDocument {
+/// A document that is valid for the schema, with one of its operations.
+pub(super) struct ValidatedDocument {
     pub facts: OperationFacts,
     document: Valid<ExecutableDocument>,
     operation: Node<executable::Operation>,
-    /// The plan of the operation. Where it is conditional, with all that may be
-    /// executed: each request then has a plan of its own.
+    /// The plan of the operation. A conditional operation's plan contains all
+    /// fields that may be executed, and each request gets its own plan.
     plan: Arc<Plan>,
-    /// What is executed, unless it contains variables.
+    /// The lowered plan, unless it contains variables.
     lowered: Option<Arc<Lowered>>,
 }
 
@@ -83,23 +84,24 @@ impl fmt::Debug for Operation {
     }
 }
 
-/// An operation that fits the schema and is within the limits.
+/// An operation that is valid, within the limits and ready for execution.
 #[derive(Clone, Debug)]
 pub struct Prepared {
     pub(super) plan: Arc<Plan>,
     pub(super) lowered: Arc<Lowered>,
-    /// How many bytes it can answer; for a subscription, each of its events.
+    /// Maximum size of the response in bytes; for a subscription, of each
+    /// event.
     pub answer_bytes: usize,
 }
 
 impl Prepared {
-    /// Whether it changes anything.
+    /// Returns whether this is a mutation.
     #[must_use]
     pub fn is_mutation(&self) -> bool {
         self.plan.operation_type == OperationType::Mutation
     }
 
-    /// Whether it has an answer for each of many events.
+    /// Returns whether this is a subscription.
     #[must_use]
     pub fn is_subscription(&self) -> bool {
         self.plan.operation_type == OperationType::Subscription
@@ -109,7 +111,7 @@ impl Prepared {
 /// The response to a request that is rejected as a whole.
 pub(super) type Rejected = Box<Response>;
 
-/// The schema that operations are validated against.
+/// The schema and rules against which operations are validated.
 #[derive(Clone, Copy)]
 pub(super) struct SchemaRules<'a> {
     pub schema: &'a Valid<Schema>,
@@ -119,7 +121,7 @@ pub(super) struct SchemaRules<'a> {
 }
 
 impl Operation {
-    /// Parses a request and finds its operation.
+    /// Parses a request and selects its operation.
     pub(super) fn parse(
         request: GraphqlRequest,
         key: DocumentKey,
@@ -138,7 +140,7 @@ impl Operation {
             name: definition.name.as_deref().map(str::to_owned),
             operation_type: definition.operation_type,
             document: limits
-                .check_shape(&document, &definition.selection_set)
+                .check_document(&document, &definition.selection_set)
                 .map_err(too_complex)?,
         };
         Ok(Self {
@@ -149,32 +151,32 @@ impl Operation {
         })
     }
 
-    /// An operation of a document that was validated before.
-    pub(super) fn known(
-        known: Arc<KnownDocument>,
+    /// Creates an operation of a cached document.
+    pub(super) fn cached(
+        known: Arc<ValidatedDocument>,
         key: DocumentKey,
         variables: serde_json::Map<String, serde_json::Value>,
     ) -> Self {
         Self {
             facts: known.facts.clone(),
-            document: OperationDocument::Known(known),
+            document: OperationDocument::Cached(known),
             key,
             variables: json_map(variables),
         }
     }
 
-    /// Whether its document was validated for an earlier request.
-    pub(super) fn is_known(&self) -> bool {
-        matches!(self.document, OperationDocument::Known(_))
+    /// Returns whether the document comes from the cache.
+    pub(super) fn is_cached(&self) -> bool {
+        matches!(self.document, OperationDocument::Cached(_))
     }
 
-    /// Its name, which is one of GraphQL's.
+    /// Returns the name of the operation, which is a valid GraphQL name.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         self.facts.name.as_deref()
     }
 
-    /// Which kind of operation it is, in one word.
+    /// Returns the type of the operation in lower case.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self.facts.operation_type {
@@ -184,44 +186,48 @@ impl Operation {
         }
     }
 
-    /// Whether it changes anything.
+    /// Returns whether this is a mutation.
     #[must_use]
     pub fn is_mutation(&self) -> bool {
         self.facts.operation_type == OperationType::Mutation
     }
 
-    /// Whether it has an answer for each of many events.
+    /// Returns whether this is a subscription.
     #[must_use]
     pub fn is_subscription(&self) -> bool {
         self.facts.operation_type == OperationType::Subscription
     }
 
-    /// Whether it asks for nothing but the schema.
+    /// Returns whether this is a query that contains only introspection and
+    /// `__typename`.
     #[must_use]
     pub fn is_introspection(&self) -> bool {
         self.facts.document.nothing_else && self.facts.operation_type == OperationType::Query
     }
 
-    /// Whether it asks for something of the schema, beside the name of a type.
+    /// Returns whether the document contains `__schema` or `__type`.
     #[must_use]
-    pub fn asks_for_schema(&self) -> bool {
+    pub fn uses_introspection(&self) -> bool {
         self.facts.document.schema
     }
 
-    /// The document, validated against the schema.
-    pub(super) fn validate(&self, rules: SchemaRules<'_>) -> Result<Arc<KnownDocument>, Rejected> {
+    /// Returns the document, validated against the schema.
+    pub(super) fn validate(
+        &self,
+        rules: SchemaRules<'_>,
+    ) -> Result<Arc<ValidatedDocument>, Rejected> {
         match &self.document {
-            OperationDocument::Known(known) => Ok(Arc::clone(known)),
+            OperationDocument::Cached(known) => Ok(Arc::clone(known)),
             OperationDocument::Parsed(document) => {
-                KnownDocument::new(document, self.facts.clone(), rules).map(Arc::new)
+                ValidatedDocument::new(document, self.facts.clone(), rules).map(Arc::new)
             }
         }
     }
 
-    /// The operation with the values of its variables.
+    /// Coerces the variables and plans the execution.
     pub(super) fn prepare(
         &self,
-        known: &KnownDocument,
+        known: &ValidatedDocument,
         rules: SchemaRules<'_>,
     ) -> Result<Prepared, Rejected> {
         let variables = known.coerce(&self.variables, rules)?;
@@ -252,7 +258,7 @@ fn json_map(variables: serde_json::Map<String, serde_json::Value>) -> JsonMap {
         .collect()
 }
 
-impl KnownDocument {
+impl ValidatedDocument {
     fn new(
         document: &Document,
         facts: OperationFacts,
@@ -261,13 +267,13 @@ impl KnownDocument {
         let SchemaRules { schema, .. } = rules;
         let invalid =
             |errors: &DiagnosticList| diagnosed(RequestErrorKind::ValidationFailed, errors);
-        // In two steps: a field that is unknown would also be missed as a
-        // selection of the one above it.
+        // In two steps: otherwise an unknown field would also be reported as a
+        // missing selection of its parent.
         let document = document.to_executable(schema);
         let document = document.map_err(|error| invalid(&error.errors))?;
         let document = document
             .validate(schema)
-            .or_else(|errors| valid_after_all(schema, errors));
+            .or_else(|errors| accept_repeated_field(schema, errors));
         let document = document.map_err(|errors| invalid(&errors))?;
         check_values(schema, rules.check_scalar, &document).map_err(|wrong| {
             let kind = RequestErrorKind::ValidationFailed;
@@ -297,7 +303,7 @@ impl KnownDocument {
         })
     }
 
-    /// Whether the operation can be executed at all, whatever its variables are.
+    /// Checks whether the operation can be executed with any variables.
     pub fn check(&self, rules: SchemaRules<'_>) -> Result<(), Rejected> {
         within_size(&self.plan, &JsonMap::new(), rules.limits).map(drop)
     }
@@ -320,7 +326,7 @@ impl KnownDocument {
         Ok(coerced.into_inner())
     }
 
-    /// About how many bytes of memory it takes.
+    /// Returns the approximate memory of the document in bytes.
     pub fn weight(&self) -> usize {
         let facts = &self.facts.document;
         BYTES_OF_DOCUMENT
@@ -335,32 +341,33 @@ impl KnownDocument {
     }
 }
 
-/// How many bytes an operation may respond with, if that is within the limits.
+/// Returns the maximum size of the response in bytes, if it is within the
+/// limits.
 fn within_size(plan: &Plan, variables: &JsonMap, limits: &Limits) -> Result<usize, Rejected> {
-    let size = size(plan, variables);
+    let size = response_size(plan, variables);
     limits
         .check_size(size)
         .map_err(|error| RequestError::new(RequestErrorKind::TooComplex, error.to_string()))?;
     Ok(size.bytes)
 }
 
-fn unparsable(error: Unparsable) -> Rejected {
+fn unparsable(error: DocumentError) -> Rejected {
     let kind = error.kind();
     match error {
-        Unparsable::Syntax(errors) => {
+        DocumentError::Syntax(errors) => {
             let errors = errors.into_iter();
             let errors = errors.map(|(error, at)| ServerError::new(error.to_string(), Some(at)));
             rejection(kind, errors.collect())
         }
-        Unparsable::Exceeded(error) => RequestError::new(kind, error.to_string()).into(),
+        DocumentError::LimitExceeded(error) => RequestError::new(kind, error.to_string()).into(),
     }
 }
 
-/// What is wrong with a document.
+/// Converts the errors of a document.
 fn diagnosed(kind: RequestErrorKind, errors: &DiagnosticList) -> Rejected {
-    // Each costs as much again as the validator has already spent on it.
-    let errors = errors.iter().take(MOST_ERRORS);
-    // What `Display` prints quotes the document over several lines.
+    // Converting an error costs as much as finding it.
+    let errors = errors.iter().take(MAX_ERRORS);
+    // `Display` quotes the document over several lines.
     let errors = errors.map(|error| server_error(&error.unstable_to_json_compat()));
     rejection(kind, errors.collect())
 }
@@ -391,7 +398,7 @@ fn find<'a>(
             [operation] => Ok(operation),
             [] => Err("The document has no operation.".to_owned()),
             many => Err(format!(
-                "The document has {} operations: say which in `operationName`.",
+                "The document has {} operations: select one with `operationName`.",
                 many.len()
             )),
         },
@@ -403,7 +410,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_schemas_own_fields_are_introspection() {
+    fn introspection_is_a_query_of_schema_fields_only() {
         for (document, expected) in [
             ("{ __typename a: __schema { types { name } } }", true),
             ("{ ...f } fragment f on Query { __typename ...f }", true),

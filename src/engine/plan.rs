@@ -1,6 +1,6 @@
-//! What is executed of an operation: its fields as the specification collects
-//! them (`CollectFields`, 6.3.2), each once, for every type of object that may
-//! be there. Cost, execution and the order of the response follow it.
+//! The plan of an operation: its fields, merged as in `CollectFields` of the
+//! GraphQL specification (6.3.2), each once for every possible object type.
+//! Cost, execution and the order of the response follow the plan.
 
 use apollo_compiler::ast::{Directive, FieldDefinition, Value};
 use apollo_compiler::executable::{
@@ -14,63 +14,63 @@ use async_graphql::Pos;
 use super::cost::{Cost, FieldCost};
 use super::error::{RequestError, RequestErrorKind};
 
-/// The most fields of a plan. Documents have far fewer, unless interfaces are
-/// inside of interfaces: each type of object has fields of its own.
-const MOST_FIELDS: usize = 20_000;
+/// Maximum number of fields of a plan. Plans of ordinary documents are far
+/// smaller. Nested interfaces multiply fields, because each object type has its
+/// own.
+const MAX_PLANNED_FIELDS: usize = 20_000;
 
-/// A field with all that is selected of it.
+/// A field with its selections.
 #[derive(Clone, Debug)]
 pub(super) struct PlannedField {
     pub alias: Option<async_graphql::Name>,
     pub name: async_graphql::Name,
     pub definition: Node<FieldDefinition>,
     pub arguments: Vec<(async_graphql::Name, Node<Value>)>,
-    /// Where the field stands in the document first.
+    /// Position of the field's first occurrence in the document.
     pub position: Pos,
-    /// What is selected of the object, for each type that it may have; nothing
-    /// for a leaf.
+    /// Selections for each possible object type. Empty for a leaf.
     pub objects: Vec<PlannedObject>,
-    /// Whether these types are those of an interface or a union.
+    /// Whether the field's type is an interface or a union.
     pub is_abstract: bool,
-    /// What the schema declares of its size.
+    /// The declared cost.
     pub cost: Option<Cost>,
 }
 
 impl PlannedField {
-    /// The field's key in the response.
+    /// Returns the field's response key.
     pub fn key(&self) -> &async_graphql::Name {
         self.alias.as_ref().unwrap_or(&self.name)
     }
 
-    /// Whether it leads to the schema's own types.
-    pub fn is_of_schema(&self) -> bool {
+    /// Returns whether this is `__schema` or `__type`.
+    pub fn is_introspection_field(&self) -> bool {
         self.name.starts_with("__") && self.name != "__typename"
     }
 }
 
-/// The fields that are selected of objects of one type.
+/// The selected fields of objects of one type.
 #[derive(Clone, Debug)]
 pub(super) struct PlannedObject {
     pub ty: async_graphql::Name,
     pub fields: Vec<PlannedField>,
 }
 
-/// An operation as it is executed, with its variables in place of their values.
+/// The plan of an operation. Arguments still contain variables.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     pub operation_type: OperationType,
     pub root: Vec<PlannedField>,
-    /// Whether `@skip` or `@include` depend on variables, so that another
-    /// request may have another plan.
+    /// Whether `@skip` or `@include` depend on variables, so that requests have
+    /// different plans.
     pub is_conditional: bool,
     /// Whether an argument contains a variable.
     pub has_variables: bool,
-    /// How many fields it has.
+    /// Number of fields.
     pub fields: usize,
 }
 
-/// Makes the plan of an operation that is valid. Without variables it has all
-/// that may be executed.
+/// Creates the plan of a valid operation. Without variables, it contains all
+/// fields that may be executed.
 pub(super) fn plan(
     schema: &Schema,
     costs: &[FieldCost],
@@ -98,8 +98,8 @@ pub(super) fn plan(
     })
 }
 
-/// The keys of the response of an operation's root, each once. Fragments that
-/// contain themselves are refused before.
+/// Returns the number of response keys of an operation's root. Fragments that
+/// contain themselves were rejected before.
 pub(super) fn root_keys(
     schema: &Schema,
     document: &ExecutableDocument,
@@ -131,13 +131,13 @@ struct Planner<'a> {
 }
 
 /// A field with all of its selection sets.
-struct Collected<'a> {
+struct CollectedField<'a> {
     field: &'a Node<Field>,
     below: Vec<&'a SelectionSet>,
 }
 
 impl<'a> Planner<'a> {
-    /// The fields that are selected of an object of a type.
+    /// Returns the selected fields of an object type.
     fn object(
         &mut self,
         ty: &Name,
@@ -157,10 +157,10 @@ impl<'a> Planner<'a> {
         &mut self,
         ty: &Name,
         set: &'a SelectionSet,
-        into: &mut Vec<Collected<'a>>,
+        into: &mut Vec<CollectedField<'a>>,
     ) -> Result<(), RequestError> {
         for selection in &set.selections {
-            if self.is_left_out(selection.directives())? {
+            if self.is_excluded(selection.directives())? {
                 continue;
             }
             match selection {
@@ -183,7 +183,7 @@ impl<'a> Planner<'a> {
         Ok(())
     }
 
-    /// Whether an object of a type is meant by a type condition.
+    /// Returns whether a type condition applies to an object type.
     fn applies(&self, condition: Option<&Name>, ty: &Name) -> bool {
         condition.is_none_or(|condition| condition == ty || self.schema.is_subtype(condition, ty))
     }
@@ -191,14 +191,16 @@ impl<'a> Planner<'a> {
     fn field(
         &mut self,
         parent: &Name,
-        Collected { field, below }: &Collected<'a>,
+        CollectedField { field, below }: &CollectedField<'a>,
     ) -> Result<PlannedField, RequestError> {
         self.fields += 1;
-        if self.fields > MOST_FIELDS {
-            let message = "The operation has too many fields for the types that it may lead to.";
+        if self.fields > MAX_PLANNED_FIELDS {
+            let message = format!(
+                "The operation has more than {MAX_PLANNED_FIELDS} fields, counted for each possible object type. Request less at a time."
+            );
             return Err(RequestError::new(RequestErrorKind::TooComplex, message));
         }
-        // An interface's field may be another of the object.
+        // The object's definition of the field may differ from the interface's.
         let definition = self.schema.type_field(parent, &field.name);
         let definition = definition.map_or(&field.definition, |component| &component.node);
         let inner = definition.ty.inner_named_type();
@@ -246,7 +248,7 @@ impl<'a> Planner<'a> {
         declared.map(|declared| declared.cost)
     }
 
-    /// The types of objects that a field of a type may lead to.
+    /// Returns the possible object types of a field type.
     fn possible_types(&self, ty: &Name) -> Vec<Name> {
         match self.schema.types.get(ty) {
             Some(ExtendedType::Object(object)) => vec![object.name.clone()],
@@ -270,8 +272,8 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Whether `@skip` or `@include` leave something out.
-    fn is_left_out(&mut self, directives: &[Node<Directive>]) -> Result<bool, RequestError> {
+    /// Returns whether `@skip` or `@include` exclude a selection.
+    fn is_excluded(&mut self, directives: &[Node<Directive>]) -> Result<bool, RequestError> {
         for directive in directives {
             let unless = match directive.name.as_str() {
                 "skip" => true,
@@ -304,14 +306,14 @@ impl<'a> Planner<'a> {
     }
 }
 
-fn add<'a>(field: &'a Node<Field>, into: &mut Vec<Collected<'a>>) {
+fn add<'a>(field: &'a Node<Field>, into: &mut Vec<CollectedField<'a>>) {
     let key = field.response_key();
     let same = into
         .iter_mut()
         .find(|collected| collected.field.response_key() == key);
     match same {
         Some(collected) => collected.below.push(&field.selection_set),
-        None => into.push(Collected {
+        None => into.push(CollectedField {
             field,
             below: vec![&field.selection_set],
         }),

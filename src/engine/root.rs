@@ -1,5 +1,5 @@
-//! The root of an operation: one field of async-graphql's own root, in which the
-//! operation's fields are resolved in order.
+//! The root of an operation: one field of async-graphql's root, in which the operation's fields are
+//! resolved in order.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -13,14 +13,14 @@ use async_graphql::{
 
 use super::in_order::{Composite, resolve_object};
 
-/// Name of the field in which the root's fields are resolved.
+/// Name of the field in which the root fields are resolved.
 pub(super) const ROOT_FIELD: &str = "root";
 
-/// The fields of an operation's root, as data of its request: what is executed
-/// again and again is not copied.
-pub(super) struct Selected(pub Arc<Positioned<SelectionSet>>);
+/// The root fields of an operation, in the request's data, so that cached
+/// selections are not copied.
+pub(super) struct RootSelection(pub Arc<Positioned<SelectionSet>>);
 
-/// A root type of the schema, whose fields are all resolved in [`ROOT_FIELD`].
+/// A root type of the schema. All its fields are resolved in [`ROOT_FIELD`].
 pub(super) struct Root<T>(pub T);
 
 impl<T: ObjectType> ContainerType for Root<T> {
@@ -29,7 +29,7 @@ impl<T: ObjectType> ContainerType for Root<T> {
     }
 
     async fn resolve_field(&self, ctx: &Context<'_>) -> ServerResult<Option<Value>> {
-        let Some(Selected(selected)) = ctx.data_opt::<Selected>() else {
+        let Some(RootSelection(selected)) = ctx.data_opt::<RootSelection>() else {
             return Ok(None);
         };
         let mut root = ctx.with_selection_set(selected);

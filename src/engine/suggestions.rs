@@ -1,19 +1,19 @@
-//! What was probably meant, where a document names what the schema does not
-//! have. Only for those who may see the schema.
+//! Suggests names for unknown names in a document, if introspection is enabled.
 
 use apollo_compiler::ast::FieldDefinition;
 use apollo_compiler::schema::ExtendedType;
 use apollo_compiler::{Name, Schema};
 use strsim::damerau_levenshtein;
 
-/// Names that are longer are not looked at: it would cost too much.
-const LONGEST_NAME: usize = 64;
-/// How many names are suggested at most.
-const MOST: usize = 5;
+/// Maximum length of a name for which names are suggested, because the
+/// comparison is expensive.
+const MAX_NAME_LENGTH: usize = 64;
+/// Maximum number of suggested names.
+const MAX_SUGGESTIONS: usize = 5;
 
-/// What an error's message says, with the names that were probably meant.
+/// Adds suggested names to an error message.
 pub(super) fn with_suggestions(schema: &Schema, message: String) -> String {
-    let Some(Unknown { name, known }) = unknown(schema, &message) else {
+    let Some(UnknownName { name, known }) = unknown(schema, &message) else {
         return message;
     };
     let quoted: Vec<String> = nearest(name, known)
@@ -28,31 +28,31 @@ pub(super) fn with_suggestions(schema: &Schema, message: String) -> String {
     }
 }
 
-/// A name that is not known, and those that are in its place.
-struct Unknown<'a> {
+/// An unknown name, and the known names that could replace it.
+struct UnknownName<'a> {
     name: &'a str,
     known: Vec<&'a str>,
 }
 
-/// The messages are apollo-compiler's, which are those of the reference
-/// implementation; it has no others for programs.
-fn unknown<'a>(schema: &'a Schema, message: &'a str) -> Option<Unknown<'a>> {
+/// Extracts the unknown name from a message. apollo-compiler has no structured
+/// errors; its messages equal those of graphql-js.
+fn unknown<'a>(schema: &'a Schema, message: &'a str) -> Option<UnknownName<'a>> {
     let parts: Vec<&str> = message.split('"').collect();
     let (name, known) = match parts.as_slice() {
         ["Cannot query field ", name, " on type ", ty, "."] => (name, fields(schema, ty)?),
-        ["Unknown argument ", name, " on field ", field, "."] => {
+        ["UnknownName argument ", name, " on field ", field, "."] => {
             let (ty, field) = field.split_once('.')?;
             (name, arguments(schema, ty, field)?)
         }
         ["Field ", name, " is not defined by type ", ty, "."] => (name, inputs(schema, ty)?),
-        ["Unknown type ", name, "."] => {
+        ["UnknownName type ", name, "."] => {
             let known = schema.types.keys().map(Name::as_str);
             (name, known.filter(|name| !name.starts_with("__")).collect())
         }
         _ => return None,
     };
-    let is_short = name.len() <= LONGEST_NAME;
-    is_short.then_some(Unknown { name, known })
+    let is_short = name.len() <= MAX_NAME_LENGTH;
+    is_short.then_some(UnknownName { name, known })
 }
 
 fn fields<'a>(schema: &'a Schema, ty: &str) -> Option<Vec<&'a str>> {
@@ -75,8 +75,8 @@ fn inputs<'a>(schema: &'a Schema, ty: &str) -> Option<Vec<&'a str>> {
     Some(fields.keys().map(Name::as_str).collect())
 }
 
-/// The names that are near enough, the nearest first, as the reference
-/// implementation has it.
+/// Returns the nearest names, the nearest first, by the same measure as
+/// graphql-js.
 fn nearest<'a>(name: &str, known: Vec<&'a str>) -> Vec<&'a str> {
     let lower = name.to_lowercase();
     let furthest = name.len() * 2 / 5 + 1;
@@ -86,7 +86,10 @@ fn nearest<'a>(name: &str, known: Vec<&'a str>) -> Vec<&'a str> {
         .filter(|(distance, _)| *distance <= furthest)
         .collect();
     near.sort_unstable();
-    near.into_iter().take(MOST).map(|(_, name)| name).collect()
+    near.into_iter()
+        .take(MAX_SUGGESTIONS)
+        .map(|(_, name)| name)
+        .collect()
 }
 
 #[cfg(test)]
@@ -94,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_near_is_suggested_and_nothing_else() {
+    fn suggestions_are_only_names_similar_to_the_unknown_name() {
         let schema = include_str!("../../schema.graphql");
         let schema = Schema::parse(schema, "schema.graphql").expect("a schema");
         for (message, suggested) in [
@@ -107,10 +110,10 @@ mod tests {
                 " Did you mean \"messageGroup\", \"messageGroups\", or \"messages\"?",
             ),
             (
-                "Unknown argument \"frist\" on field \"Query.messages\".",
+                "UnknownName argument \"frist\" on field \"Query.messages\".",
                 " Did you mean \"first\" or \"last\"?",
             ),
-            ("Unknown type \"Mesage\".", " Did you mean \"Message\"?"),
+            ("UnknownName type \"Mesage\".", " Did you mean \"Message\"?"),
             (
                 "Field \"handle\" is not defined by type \"MessageDestination\".",
                 "",
@@ -123,8 +126,8 @@ mod tests {
             ("Cannot query field \"id\" on type \"Nothing\".", ""),
             ("Something else.", ""),
         ] {
-            let told = with_suggestions(&schema, message.to_owned());
-            assert_eq!(told, format!("{message}{suggested}"));
+            let found = with_suggestions(&schema, message.to_owned());
+            assert_eq!(found, format!("{message}{suggested}"));
         }
     }
 }

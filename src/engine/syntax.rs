@@ -1,34 +1,34 @@
-//! The syntax of executable documents (GraphQL, section 2), checked on the
-//! tokens before the parser sees the document.
+//! Checks the syntax of executable documents (GraphQL specification, section 2) on tokens, before
+//! apollo-parser processes the document.
 //!
-//! apollo-parser records an error for each unexpected token, at each level of
-//! nesting, and copies the token into it: a document of 32 kB costs 11 MB. This
-//! check ends at the first error and allocates nothing but descriptions' places.
+//! apollo-parser records an error for each unexpected token at each nesting level, and copies the
+//! token: a document of 32 kB costs 11 MB. This check stops at the first error and allocates only
+//! the positions of descriptions.
 
 use apollo_parser::{Token, TokenKind};
 
-/// The first place where a document's syntax is wrong.
+/// The first syntax error of a document.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("Syntax error: {message}")]
 pub(super) struct SyntaxError {
     pub message: String,
-    /// In bytes from the start of the document.
+    /// Offset in bytes from the start of the document.
     pub offset: usize,
 }
 
-/// The most characters of a token that an error quotes.
-const LONGEST_QUOTE: usize = 40;
+/// Maximum number of characters of a token that an error quotes.
+const MAX_QUOTE_LENGTH: usize = 40;
 
-/// Checks the tokens of a document of `length` bytes, without ignored ones.
-/// Returns the offsets and lengths of its descriptions.
+/// Checks the tokens of a document of `length` bytes. Ignored tokens must be
+/// removed. Returns the offsets and lengths of its descriptions.
 ///
-/// Recurses once for each level of brackets, so that their number has to be
-/// within a limit.
+/// It recurses at each level of brackets, so the caller must limit the nesting
+/// depth first.
 pub(super) fn check_syntax(
     tokens: &[Token<'_>],
     length: usize,
 ) -> Result<Vec<(usize, usize)>, SyntaxError> {
-    let mut check = SyntaxCheck {
+    let mut check = SyntaxChecker {
         tokens,
         next: 0,
         length,
@@ -41,7 +41,7 @@ pub(super) fn check_syntax(
     Ok(check.descriptions)
 }
 
-struct SyntaxCheck<'a> {
+struct SyntaxChecker<'a> {
     tokens: &'a [Token<'a>],
     /// Index of the next token.
     next: usize,
@@ -51,7 +51,7 @@ struct SyntaxCheck<'a> {
 
 type Checked = Result<(), SyntaxError>;
 
-impl<'a> SyntaxCheck<'a> {
+impl<'a> SyntaxChecker<'a> {
     fn peek(&self) -> Option<&'a Token<'a>> {
         self.tokens.get(self.next)
     }
@@ -257,14 +257,14 @@ impl<'a> SyntaxCheck<'a> {
     }
 }
 
-/// Whether a keyword begins a definition that can have a description.
+/// Returns whether a keyword starts a definition that can have a description.
 fn is_definition(keyword: &str) -> bool {
     matches!(keyword, "query" | "mutation" | "subscription" | "fragment")
 }
 
-/// A token between backquotes, shortened to one line.
+/// Returns a token in backquotes, shortened to one line.
 fn quoted(token: &str) -> String {
-    let shown: String = token.chars().take(LONGEST_QUOTE).collect();
+    let shown: String = token.chars().take(MAX_QUOTE_LENGTH).collect();
     let shown = shown.replace(char::is_control, " ");
     let more = if shown.len() < token.len() { "…" } else { "" };
     format!("`{shown}{more}`")
@@ -404,7 +404,7 @@ mod tests {
         ",",
     ];
 
-    /// The parser has no errors of its own to record.
+    /// apollo-parser must accept every document that this check accepts.
     #[test]
     fn random_documents_that_are_accepted_are_parsed() {
         let documents = 20 * crate::random::cases().unwrap_or(1000);
@@ -421,7 +421,8 @@ mod tests {
                 assert!(parsed.is_ok(), "{document}");
             }
         }
-        // About one in 150 is accepted. Far fewer would mean that the test compares nothing.
+        // About one in 150 is accepted. Far fewer would mean that the test
+        // compares nothing.
         assert!(accepted >= documents / 1000, "{accepted} of {documents}");
     }
 }

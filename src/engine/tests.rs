@@ -400,18 +400,18 @@ async fn the_engine_is_an_executor_of_async_graphql() {
 #[test]
 fn documents_are_cached_if_they_are_valid_and_to_be_kept() {
     let engine = engine();
-    let is_known = |query: &str| {
+    let is_cached = |query: &str| {
         let operation = engine.parse(asked(query, json!({})));
-        operation.expect("an operation").is_known()
+        operation.expect("an operation").is_cached()
     };
     let prepare = |query: &str, keep: bool| {
         let operation = engine.parse(asked(query, json!({}))).expect("an operation");
         engine.prepare(&operation, keep).is_ok()
     };
-    assert!(prepare("{ a { id } }", false) && !is_known("{ a { id } }"));
-    assert!(prepare("{ a { id } }", true) && is_known("{ a { id } }"));
-    assert!(!is_known("{ a { id  } }"), "another text");
-    assert!(!prepare("{ nothing }", true) && !is_known("{ nothing }"));
+    assert!(prepare("{ a { id } }", false) && !is_cached("{ a { id } }"));
+    assert!(prepare("{ a { id } }", true) && is_cached("{ a { id } }"));
+    assert!(!is_cached("{ a { id  } }"), "another text");
+    assert!(!prepare("{ nothing }", true) && !is_cached("{ nothing }"));
     let two = "query A { a { id } } query B { a { fast } }";
     let named = |name: &str| GraphqlRequest {
         operation_name: Some(name.to_owned()),
@@ -419,8 +419,8 @@ fn documents_are_cached_if_they_are_valid_and_to_be_kept() {
     };
     let operation = engine.parse(named("A")).expect("an operation");
     engine.prepare(&operation, true).expect("valid");
-    assert!(engine.parse(named("A")).expect("an operation").is_known());
-    assert!(!engine.parse(named("B")).expect("an operation").is_known());
+    assert!(engine.parse(named("A")).expect("an operation").is_cached());
+    assert!(!engine.parse(named("B")).expect("an operation").is_cached());
 }
 
 #[test]

@@ -1,7 +1,8 @@
-//! Rules of validation that apollo-compiler does not have, or has otherwise.
+//! Validation rules that apollo-compiler does not have, or implements
+//! differently.
 
 mod single_field;
 mod values;
 
-pub(super) use single_field::valid_after_all;
+pub(super) use single_field::accept_repeated_field;
 pub(super) use values::{CheckScalar, InvalidValue, check_values, check_variables};

@@ -1,7 +1,8 @@
-//! Coercion of variables (GraphQL, section 6.1.2).
+//! Coercion of variables (GraphQL specification, section 6.1.2).
 //!
-//! apollo-compiler looks at how a number is written. Here numbers are compared
-//! by value, as graphql-js does: `20.0`, `2e1` and `-0` are whole numbers.
+//! apollo-compiler distinguishes numbers by their notation. This module
+//! compares them by value, as graphql-js does: `20.0`, `2e1` and `-0` are
+//! integers.
 
 use apollo_compiler::Schema;
 use apollo_compiler::ast::Type;
@@ -15,10 +16,10 @@ use serde_json::Number;
 
 use super::validation::{CheckScalar, check_variables};
 
-/// From here on JavaScript writes a number with an exponent.
+/// From this value on, JavaScript prints a number with an exponent.
 const EXPONENT_FROM: f64 = 1e21;
 
-/// The values of an operation's variables, coerced to their types.
+/// Coerces the values of an operation's variables to their types.
 pub(super) fn coerce_variables(
     schema: &Valid<Schema>,
     check_scalar: CheckScalar,
@@ -34,9 +35,9 @@ pub(super) fn coerce_variables(
     Ok(coerced)
 }
 
-/// The values of an operation's variables, with each number as apollo-compiler
-/// takes it: whole numbers of `Int` as integers, those of `ID` as strings, and
-/// each number of `Float` as a float. Other values stay as they are.
+/// Converts each number to the notation that apollo-compiler accepts: integers
+/// for `Int`, strings for `ID`, and floats for `Float`. Other values do not
+/// change.
 fn normalize_numbers(schema: &Schema, operation: &Operation, values: &JsonMap) -> JsonMap {
     let definitions = operation.variables.iter();
     let values = definitions.filter_map(|variable| {
@@ -48,7 +49,7 @@ fn normalize_numbers(schema: &Schema, operation: &Operation, values: &JsonMap) -
 
 fn normalized(schema: &Schema, ty: &Type, value: &JsonValue) -> JsonValue {
     match value {
-        // A value that is no list is the only item of one.
+        // A value that is not a list is coerced to a list of one item.
         JsonValue::Array(items) if ty.is_list() => {
             let items = items.iter();
             items
@@ -96,7 +97,7 @@ fn integer(number: &Number) -> Option<JsonValue> {
     fits.then(|| integer.into())
 }
 
-/// An integer keeps all its digits, of which JavaScript keeps sixteen.
+/// An integer keeps all its digits. JavaScript would keep only sixteen.
 fn id(number: &Number) -> Option<JsonValue> {
     if !number.is_f64() {
         return Some(number.to_string().into());
@@ -123,11 +124,13 @@ mod tests {
 
     use super::*;
 
-    /// What graphql-js makes of JSON texts, which `.ci/run` compares with it.
+    /// The results of graphql-js for JSON values. `.ci/run` compares them with
+    /// graphql-js.
     #[derive(Deserialize)]
     struct Coercions {
         schema: String,
-        /// A type, a text, and what it is coerced to unless it is rejected.
+        /// A type, a JSON text, and the coerced value unless the text is
+        /// rejected.
         values: Vec<Vec<serde_json::Value>>,
     }
 
@@ -141,7 +144,7 @@ mod tests {
         Some(serde_json::to_value(coerced.get("v")).expect("JSON"))
     }
 
-    /// The one scalar of the table that is not the specification's.
+    /// The only custom scalar of the table.
     fn check_scalar(
         name: &str,
         text: Option<&str>,
@@ -154,7 +157,7 @@ mod tests {
         Ok(())
     }
 
-    /// Two values of which numbers are compared as JavaScript's.
+    /// Compares two values, with numbers compared as in JavaScript.
     fn are_equal(one: &serde_json::Value, other: &serde_json::Value) -> bool {
         use serde_json::Value::{Array, Number, Object};
         match (one, other) {
@@ -172,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn coercion_of_variables_is_that_of_graphql_js() {
+    fn variable_coercion_equals_graphql_js() {
         let table = include_str!("../../tests/http/coercion.json");
         let Coercions { schema, values } = serde_json::from_str(table).expect("a table");
         let schema = format!("directive @oneOf on INPUT_OBJECT {schema}");
@@ -193,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn integers_of_ids_keep_all_their_digits() {
+    fn id_variables_keep_all_digits_of_integers() {
         let schema = Schema::parse_and_validate("type Query { a(b: ID): Int }", "schema");
         let schema = schema.expect("a schema");
         for digits in [

@@ -1,4 +1,4 @@
-//! The API: the schema, and who may ask for it.
+//! The API: an engine with the schema, and access to introspection.
 
 use async_graphql::{Data, Response};
 use futures_util::stream::{Stream, StreamExt};
@@ -12,18 +12,18 @@ use super::subscription::Subscription;
 use super::types::{Message, MessageGroup, Node, Problem};
 use crate::engine::{Engine, GraphqlRequest, Limits, Operation, Prepared};
 
-/// Who may ask for the schema.
+/// Which callers may use introspection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Introspection {
-    /// Everybody, without a token.
+    /// All callers, also without a token.
     Public,
-    /// Who is signed in.
+    /// Authenticated callers.
     Authenticated,
-    /// Nobody.
+    /// No callers.
     Off,
 }
 
-/// The API: a schema, who may ask for it, and how much may be asked of it.
+/// The API: the schema, its limits, and access to introspection.
 #[derive(Clone)]
 pub struct Api {
     engine: Engine<Query, Mutation, Subscription>,
@@ -52,40 +52,44 @@ impl Api {
         }
     }
 
-    /// The executor, for other servers than this crate's: each request needs a
-    /// [`Session`] as its data.
+    /// Returns the executor, for servers of other crates: each request needs a
+    /// [`Session`] in its data.
     #[must_use]
     pub fn engine(&self) -> &Engine<Query, Mutation, Subscription> {
         &self.engine
     }
 
-    /// The schema in its definition language, as `schema.graphql` holds it.
+    /// Returns the schema in the schema definition language (SDL), as in
+    /// `schema.graphql`.
     #[must_use]
     pub fn sdl(&self) -> String {
         self.engine.sdl()
     }
 
-    /// Parses a request and finds its operation, within the limits. Whether it
-    /// fits the schema is for those who may know the schema.
+    /// Parses a request and selects its operation, within the limits.
+    ///
+    /// Does not validate it against the schema: validation errors may reveal
+    /// the schema, and the caller is not authorized yet.
     pub fn parse(&self, request: GraphqlRequest) -> Result<Operation, Box<Response>> {
         self.engine.parse(request)
     }
 
-    /// Whether there is anything that may be asked without a token.
+    /// Returns whether any operation is allowed without a token.
     #[must_use]
     pub fn is_for_anybody(&self) -> bool {
         self.introspection == Introspection::Public
     }
 
-    /// Whether an operation is for everybody, without a token.
+    /// Returns whether an operation is allowed without a token.
     #[must_use]
     pub fn is_public(&self, operation: &Operation) -> bool {
         self.introspection == Introspection::Public && operation.is_introspection()
     }
 
-    /// Validates an operation against what is shown of the schema, coerces its
-    /// variables, and makes it fit to be executed; or says why it is not. Its
-    /// document is cached if the viewer is `signed_in`.
+    /// Validates an operation, coerces its variables and plans its execution.
+    /// Returns the errors as a response.
+    ///
+    /// The document is cached only if the viewer is `signed_in`.
     pub fn prepare(
         &self,
         operation: &Operation,
@@ -94,8 +98,8 @@ impl Api {
         self.engine.prepare(operation, signed_in)
     }
 
-    /// Whether a document of one operation can be executed at all, whatever its
-    /// variables. Else what is wrong with it.
+    /// Checks whether a document with one operation can be executed with any
+    /// variables. Returns the first error.
     pub fn check_document(&self, document: &str) -> Result<(), String> {
         let request = GraphqlRequest {
             query: document.to_owned(),
@@ -110,7 +114,7 @@ impl Api {
         })
     }
 
-    /// Executes an operation. Every error of the answer has a code.
+    /// Executes an operation. Every error of the response has a code.
     pub async fn execute(
         &self,
         prepared: Prepared,
@@ -121,7 +125,7 @@ impl Api {
         of_request(response, request_id)
     }
 
-    /// Executes a subscription, which has an answer for each of its events.
+    /// Executes a subscription. Each event has its own response.
     pub fn execute_stream(
         &self,
         prepared: &Prepared,

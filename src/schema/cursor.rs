@@ -1,6 +1,7 @@
-//! Cursors: opaque to clients, bound to their connection.
+//! Cursors: opaque to clients, and valid only for their connection.
 //!
-//! In the code they are scalars of their own; the schema shows plain `String`.
+//! In the code they are scalars of their own. The schema declares them as
+//! `String`.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -15,61 +16,62 @@ use uuid::Uuid;
 use crate::messaging::Positions;
 use crate::model::{Message, MessageGroup, MessageGroupId, Place, SortKey, UserId};
 
-/// A place in the messages of a group.
+/// The position of a message in its group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MessageCursor {
     /// The group.
     pub group: MessageGroupId,
-    /// The message's number in it.
+    /// The sequence number of the message.
     pub seq: u64,
-    /// The message's key in it.
+    /// The sort key of the message.
     pub key: SortKey,
 }
 
-/// A place in the message groups of a user.
+/// The position of a group among a user's message groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MessageGroupCursor {
-    /// Whose groups.
+    /// The user.
     pub owner: UserId,
-    /// The row's key among them.
+    /// The sort key of the row.
     pub key: SortKey,
 }
 
-/// How far a subscription has come in all groups of a user.
+/// The positions of a subscription in a user's groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventCursor {
-    /// Whose groups.
+    /// The user.
     pub owner: UserId,
-    /// How far in each.
+    /// The position in each group.
     pub positions: Positions,
 }
 
-/// A cursor from which a subscription can go on.
+/// A cursor from which a subscription can resume.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LiveCursor {
-    /// Of a message in its group.
+    /// The cursor of a message in its group.
     Message(MessageCursor),
-    /// Of an event.
+    /// The cursor of an event.
     Event(EventCursor),
 }
 
-/// An argument that takes a cursor; the empty string is none.
+/// An argument that is a cursor. An empty string counts as no cursor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CursorArgument<C>(pub Option<C>);
 
-/// What can stand in a cursor.
+/// A position that can be encoded as a cursor.
 pub trait Cursor: Sized + Send + Sync {
-    /// The cursor as clients see it.
+    /// Encodes the position.
     fn encode(&self) -> String;
-    /// What was encoded; `None` for anything else.
+    /// Decodes a position. Returns `None` if the text is not a cursor of this
+    /// type.
     fn decode(text: &str) -> Option<Self>;
 }
 
-/// First byte of a cursor: which connection it belongs to.
+/// The first byte of a cursor identifies its connection.
 const MESSAGE: u8 = b'm';
 const MESSAGE_GROUP: u8 = b'g';
 const EVENT: u8 = b'e';
-/// In place of the number of groups, where there were too many.
+/// Replaces the number of groups if there were too many.
 const TOO_MANY: u16 = u16::MAX;
 
 impl Cursor for MessageCursor {
@@ -155,7 +157,7 @@ impl Cursor for EventCursor {
     }
 }
 
-/// So many groups with their positions, and nothing behind them.
+/// Decodes the positions of `count` groups. Returns `None` if bytes remain.
 fn positions(count: usize, mut rest: &[u8]) -> Option<HashMap<MessageGroupId, Place>> {
     let mut known = HashMap::new();
     for _ in 0..count.min(Positions::MOST) {
@@ -194,13 +196,14 @@ fn sort_key(bytes: &[u8]) -> Option<SortKey> {
 }
 
 impl MessageCursor {
-    /// Where it stands in the messages of `group`, if it is of that group.
+    /// Returns the position in the messages of `group`, if the cursor belongs
+    /// to that group.
     pub fn place_in(self, group: MessageGroupId) -> Option<Place> {
         let Self { key, seq, .. } = self;
         (self.group == group).then_some(Place { key, seq })
     }
 
-    /// The cursor of a message.
+    /// Returns the cursor of a message.
     pub fn of(message: &Message) -> Self {
         Self {
             group: message.group_id,
@@ -211,13 +214,14 @@ impl MessageCursor {
 }
 
 impl MessageGroupCursor {
-    /// Where it stands among the groups of `owner`, if they are the owner's.
+    /// Returns the position among the groups of `owner`, if the cursor belongs
+    /// to that user.
     pub fn place_among(self, owner: UserId) -> Option<Place> {
         let Self { key, .. } = self;
         (self.owner == owner).then_some(Place { key, seq: 0 })
     }
 
-    /// The cursor of a group among those of `owner`.
+    /// Returns the cursor of a group among those of `owner`.
     pub fn of(owner: UserId, group: &MessageGroup) -> Self {
         let key = group.key.clone();
         Self { owner, key }
@@ -241,7 +245,7 @@ impl<C: Cursor> InputType for CursorArgument<C> {
             Some(Value::String(text)) => match C::decode(&text) {
                 Some(cursor) => Ok(Self(Some(cursor))),
                 None => Err(InputValueError::custom(format!(
-                    "{text:?} is not a cursor of this connection. Take one from an edge's `cursor` or from `pageInfo`."
+                    "{text:?} is not a cursor of this connection. Use the `cursor` of an edge, or a cursor of `pageInfo`."
                 ))),
             },
             other => Err(InputValueError::expected_type(other.unwrap_or_default())),
@@ -262,7 +266,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_is_read_as_what_it_was_made_of_and_by_its_own_connection_only() {
+    fn cursor_decodes_to_its_position_and_only_for_its_own_connection() {
         let key = SortKey::parse("2026-11-22T06:29:00").expect("a time");
         let message = MessageCursor {
             group: MessageGroupId(Uuid::from_u128(1)),

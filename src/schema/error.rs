@@ -1,4 +1,4 @@
-//! What a client may see of an error. Everything passes through here, and each
+//! Errors as clients see them. All errors pass through this module, and each
 //! has a code.
 
 use std::time::Duration;
@@ -8,14 +8,14 @@ use async_graphql::{Error, ErrorExtensions, Pos, Response, ServerError};
 use crate::engine::in_one_line;
 use crate::messaging::{LiveError, MessagingError, WriteOutcome};
 
-/// When to try again what was refused as a whole.
+/// Time after which a client should retry a rejected request.
 const RETRY_AFTER_MS: u64 = 1000;
 
 /// The `extensions.code` of an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(
     missing_docs,
-    reason = "each is described by its text in the design of the API"
+    reason = "each variant has the name of its code, which docs/clients.md describes"
 )]
 pub enum Code {
     Unauthenticated,
@@ -52,7 +52,7 @@ impl Code {
         Self::InternalServerError,
     ];
 
-    /// The code of an error of an answer.
+    /// Returns the code of an error of a response.
     #[must_use]
     pub fn of(error: &ServerError) -> Option<Self> {
         let async_graphql::Value::String(code) = error.extensions.as_ref()?.get("code")? else {
@@ -61,19 +61,20 @@ impl Code {
         Self::ALL.into_iter().find(|known| known.as_str() == code)
     }
 
-    /// The code of an answer's first error.
+    /// Returns the code of the first error of a response.
     #[must_use]
     pub fn of_first(errors: &[ServerError]) -> Option<Self> {
         errors.first().and_then(Self::of)
     }
 
-    /// Whether the log says more about it, under the request's id.
+    /// Returns whether the cause is in the server. The log then contains
+    /// details with the request id.
     #[must_use]
-    pub fn is_ours(self) -> bool {
+    pub fn is_server_error(self) -> bool {
         matches!(self, Self::Unavailable | Self::InternalServerError)
     }
 
-    /// The code as clients see it.
+    /// Returns the code as clients see it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -95,37 +96,38 @@ impl Code {
     }
 }
 
-/// An error of a resolver. Has no `Display`, so that the library's conversion
-/// of everything that can be shown does not apply: a cause cannot leak.
+/// An error of a resolver.
+///
+/// It has no `Display`, because async-graphql converts every `Display` type to
+/// an error, which would reveal the cause to clients.
 #[derive(Clone, Debug)]
 pub enum ApiError {
-    /// Nobody is signed in.
+    /// The caller is anonymous.
     Unauthenticated,
-    /// An argument that cannot be right, in a sentence that names it.
+    /// An argument is invalid. The message names it.
     BadUserInput(String),
-    /// The idempotency key came before, with another input.
+    /// The idempotency key was used before with a different input.
     IdempotencyKeyReused,
     /// The caller has exceeded the rate limit.
     RateLimited {
-        /// When the next request is accepted.
+        /// Time until the next request is accepted.
         retry_after: Duration,
     },
-    /// A subscription does not go on, but can be begun again behind its last
-    /// event.
+    /// The subscription ended, but can be resumed after its last event.
     Behind,
-    /// A subscription cannot go on from a cursor: everything has to be read
-    /// anew.
+    /// The subscription cannot be resumed from the cursor. All data must be
+    /// read again.
     Resync,
-    /// The viewer has no group with the uuid to subscribe to.
+    /// The viewer is not a participant of the group to subscribe to.
     NoSuchGroup,
-    /// It may work later.
+    /// A temporary failure.
     Unavailable {
-        /// When.
+        /// Time until the request should be retried.
         retry_after: Duration,
-        /// What became of the write, if it was one.
+        /// Whether the write was applied, if the request was a write.
         outcome: Option<WriteOutcome>,
     },
-    /// A fault of ours.
+    /// An error in the server.
     Internal,
 }
 
@@ -138,7 +140,7 @@ impl From<MessagingError> for ApiError {
                 outcome,
                 cause,
             } => {
-                tracing::warn!(%cause, ?outcome, "a request could not be served");
+                tracing::warn!(%cause, ?outcome, "temporary failure of a request");
                 Self::Unavailable {
                     retry_after,
                     outcome,
@@ -157,7 +159,7 @@ impl From<LiveError> for ApiError {
         match error {
             LiveError::NoSuchGroup => Self::NoSuchGroup,
             LiveError::Behind(why) => {
-                tracing::info!(why, "a subscription fell behind");
+                tracing::info!(why, "subscription closed because it fell behind");
                 Self::Behind
             }
             LiveError::Resync => Self::Resync,
@@ -169,11 +171,11 @@ impl From<LiveError> for ApiError {
 impl From<ApiError> for Error {
     fn from(error: ApiError) -> Self {
         match error {
-            ApiError::Unauthenticated => coded(Code::Unauthenticated, "Sign in to do this."),
+            ApiError::Unauthenticated => coded(Code::Unauthenticated, "Authentication is required: send an access token."),
             ApiError::BadUserInput(message) => coded(Code::BadUserInput, message),
             ApiError::IdempotencyKeyReused => coded(
                 Code::IdempotencyKeyReused,
-                "This idempotencyKey was used for another message. Take a new key for each message.",
+                "This idempotencyKey was used for another message. Use a new key for each message.",
             ),
             ApiError::RateLimited { retry_after } => coded(
                 Code::RateLimited,
@@ -184,12 +186,12 @@ impl From<ApiError> for Error {
             }),
             ApiError::Behind => coded(
                 Code::Unavailable,
-                "This subscription fell behind. Subscribe again with the last event's `cursor` as `after`: nothing is lost.",
+                "The subscription fell behind and was closed. Subscribe again with the last event's `cursor` as `after` to receive all messages.",
             )
             .extend_with(|_, extensions| extensions.set("retryAfterMs", RETRY_AFTER_MS)),
             ApiError::Resync => coded(
                 Code::Resync,
-                "Too many groups were active to go on from this cursor. Read the groups anew and subscribe without `after`.",
+                "Too many groups were active to resume from this cursor. Refetch the groups and subscribe without `after`.",
             ),
             ApiError::NoSuchGroup => coded(
                 Code::BadUserInput,
@@ -201,7 +203,7 @@ impl From<ApiError> for Error {
             } => unavailable(retry_after, outcome),
             ApiError::Internal => coded(
                 Code::InternalServerError,
-                "Something went wrong on our side. The request id finds it in our log.",
+                "Internal error. The server's log contains details with this request id.",
             ),
         }
     }
@@ -209,12 +211,13 @@ impl From<ApiError> for Error {
 
 fn unavailable(retry_after: Duration, outcome: Option<WriteOutcome>) -> Error {
     let (message, outcome) = match outcome {
-        None => ("This cannot be answered right now. Try again.", None),
-        Some(WriteOutcome::NotApplied) => {
-            ("This was not carried out. Try again.", Some("NOT_APPLIED"))
-        }
+        None => ("Temporarily unavailable. Try again.", None),
+        Some(WriteOutcome::NotApplied) => (
+            "Temporarily unavailable. The mutation was not applied. Try again.",
+            Some("NOT_APPLIED"),
+        ),
         Some(WriteOutcome::Unknown) => (
-            "This may have been carried out. Send a message again only with the same idempotencyKey.",
+            "The mutation may have been applied. Retry a message only with the same idempotencyKey.",
             Some("UNKNOWN"),
         ),
     };
@@ -234,7 +237,7 @@ fn coded(code: Code, message: impl Into<String>) -> Error {
     Error::new(message).extend_with(|_, extensions| extensions.set("code", code.as_str()))
 }
 
-/// An answer that refuses a whole request.
+/// Creates the response to a request that is rejected as a whole.
 #[must_use]
 pub fn refusal(code: Code, message: impl Into<String>) -> Response {
     let mut error = ServerError::new(in_one_line(&message.into()), None);
@@ -246,8 +249,8 @@ pub fn refusal(code: Code, message: impl Into<String>) -> Response {
     Response::from_errors(vec![error])
 }
 
-/// An answer to an operation that took too long. What a mutation has done by
-/// then, nobody knows.
+/// Creates the response to an operation that exceeded its deadline. It is
+/// unknown whether a mutation was applied.
 #[must_use]
 pub fn timed_out(is_mutation: bool, request_id: &str) -> Response {
     let outcome = is_mutation.then_some(WriteOutcome::Unknown);
@@ -260,17 +263,17 @@ pub fn timed_out(is_mutation: bool, request_id: &str) -> Response {
     Response::from_errors(errors)
 }
 
-/// Whether anything was executed for an answer: the errors of those that were
-/// refused as a whole have no path.
+/// Returns whether any field was executed. The errors of requests that were
+/// rejected as a whole have no path.
 #[must_use]
 pub fn was_executed(answer: &Response) -> bool {
     answer.errors.is_empty() || answer.errors.iter().any(|error| !error.path.is_empty())
 }
 
-/// Gives errors of ours the request's id, by which the log says more.
+/// Adds the request id, which the log contains, to errors of the server.
 pub(super) fn with_request_id(errors: &mut [ServerError], request_id: &str) {
     for error in errors {
-        if Code::of(error).is_some_and(Code::is_ours) {
+        if Code::of(error).is_some_and(Code::is_server_error) {
             let extensions = error.extensions.get_or_insert_default();
             extensions.set("requestId", request_id);
         }

@@ -1,4 +1,5 @@
-//! Global object ids: opaque to clients, good for `node` and caches.
+//! Global object IDs (Relay): opaque to clients, for `node` and for client
+//! caches.
 
 use std::borrow::Cow;
 
@@ -10,14 +11,14 @@ use uuid::Uuid;
 
 use crate::model::{Message, MessageGroupId, MessageId, SortKey, UserId};
 
-/// What an id stands for.
+/// The object that a global ID identifies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GlobalId {
     /// A user.
     User(UserId),
     /// A message group.
     MessageGroup(MessageGroupId),
-    /// A message: its group, its key in it, and its uuid.
+    /// A message: its group, its sort key and its uuid.
     Message(MessageGroupId, SortKey, MessageId),
 }
 
@@ -26,7 +27,7 @@ const MESSAGE_GROUP: u8 = b'G';
 const MESSAGE: u8 = b'M';
 
 impl GlobalId {
-    /// The id of a message.
+    /// Returns the global ID of a message.
     pub fn of_message(message: &Message) -> Self {
         Self::Message(message.group_id, message.key.clone(), message.id)
     }
@@ -70,7 +71,7 @@ impl From<GlobalId> for ID {
     }
 }
 
-/// An argument that takes an id. One that is malformed names nothing.
+/// An argument that is a global ID. A malformed ID identifies no object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdArgument(pub Option<GlobalId>);
 
@@ -107,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_is_read_as_what_it_stands_for_and_anything_else_as_nothing() {
+    fn global_id_decodes_to_its_object_and_other_text_to_none() {
         let (one, two) = (Uuid::from_u128(1), Uuid::from_u128(2));
         let key = SortKey::parse("2026-11-22T06:29:00").expect("a time");
         for id in [

@@ -1,4 +1,4 @@
-//! What can be changed.
+//! The mutation root.
 
 use std::sync::Arc;
 
@@ -17,32 +17,33 @@ use crate::engine::InOrder;
 use crate::messaging::{CreateMessageError, CreatedMessage, Destination, Marked, NewMessage};
 use crate::model::{MessageBody, MessageGroupId, MessageId, UserId};
 
-/// A message to be sent.
+/// Input of `createMessage`.
 #[derive(InputObject)]
 pub struct CreateMessageInput {
-    /// To whom.
+    /// The destination of the message.
     to: MessageDestination,
-    /// The text: 1 to 1024 Unicode characters, not all of them white space.
-    /// Kept as it is sent.
+    /// The text of the message: 1 to 1024 Unicode characters, of which at least
+    /// one is not white space. It is stored exactly as sent.
     body: String,
-    /// A text of your choice, 1 to 255 bytes, such as a new UUID for each
-    /// message that a person writes.
+    /// Idempotency key: any string of 1 to 255 bytes, such as a new UUID for
+    /// each message that a user writes.
     ///
-    /// Sent again with the same key within 24 hours, the same input creates
-    /// nothing and answers what it created before. So a client that got no
-    /// answer can safely send again. Another input with the same key is
-    /// `IDEMPOTENCY_KEY_REUSED`. Without a key what is sent twice is there
-    /// twice.
+    /// If the same input is sent again with the same key within 24 hours, no
+    /// message is created, and the result of the first request is returned. A
+    /// client that received no response can therefore retry safely. If the key
+    /// is reused with a different input, the error code is
+    /// `IDEMPOTENCY_KEY_REUSED`. Without a key, a retry creates a duplicate
+    /// message.
     idempotency_key: Option<String>,
 }
 
-/// To whom a message goes: exactly one of these.
+/// Destination of a message: exactly one of these fields.
 #[derive(OneofObject)]
 pub enum MessageDestination {
-    /// A message group that the viewer takes part in.
+    /// The `uuid` of a message group in which the viewer is a participant.
     MessageGroupUuid(Uuid),
-    /// The handle of the receiver, without `@`. The message goes to the group
-    /// that the two already have, or else to a new one.
+    /// The handle of the receiver, without `@`. The message is sent to the
+    /// existing message group of the two users, or to a new one.
     ReceiverHandle(String),
 }
 
@@ -57,32 +58,34 @@ impl From<MessageDestination> for Destination {
     }
 }
 
-/// How far the viewer has read.
+/// Input of `markMessageGroupRead`.
 #[derive(InputObject)]
 pub struct MarkMessageGroupReadInput {
     /// The `uuid` of one of the viewer's message groups.
     message_group_uuid: Uuid,
-    /// Cursor of the newest message that the viewer has seen, from its edge.
-    /// What was marked as read before stays read. A cursor of another group is
-    /// `BAD_USER_INPUT`.
+    /// Cursor of the newest message that the viewer has read, from the
+    /// message's edge. Messages that were marked as read before stay read. A
+    /// cursor of another group is an error with the code `BAD_USER_INPUT`.
     up_to: CursorArgument<MessageCursor>,
 }
 
-/// The root of all mutations.
+/// The root type of mutations.
 pub struct Mutation;
 
-/// Changes, made one after the other.
+/// The root of all mutations. The fields of a mutation are executed one after
+/// the other.
 #[Object]
 impl Mutation {
-    /// Sends a message, to a group or to a receiver by handle. Its group moves
-    /// to the top for both participants.
+    /// Sends a message to a message group, or to a receiver by handle. The
+    /// group becomes the first in `messageGroups` of both participants.
     ///
-    /// Who sends too fast, by default more than ten in a second after the first
-    /// fifty, is told `RATE_LIMITED` with `retryAfterMs`.
+    /// Sending is rate-limited: by default to 10 messages per second, after a
+    /// burst of 50. Above the limit, the error code is `RATE_LIMITED`, with the
+    /// extension `retryAfterMs`.
     async fn create_message(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "What is sent, and to whom.")] input: CreateMessageInput,
+        #[graphql(desc = "The message and its destination.")] input: CreateMessageInput,
     ) -> Result<InOrder<CreateMessageResult>, ApiError> {
         let session = Session::of(ctx)?;
         let viewer = session.viewer()?;
@@ -106,12 +109,13 @@ impl Mutation {
         result(viewer.user().id, created).map(InOrder)
     }
 
-    /// Counts the messages of a group as read, up to one of them. Sending a
-    /// message to the group does so by itself.
+    /// Marks the messages of a message group as read, up to the given message.
+    /// Sending a message to the group also marks all its messages as read.
     async fn mark_message_group_read(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Which group, and up to which message.")] input: MarkMessageGroupReadInput,
+        #[graphql(desc = "The group, and the newest message to mark as read.")]
+        input: MarkMessageGroupReadInput,
     ) -> Result<InOrder<MarkMessageGroupReadResult>, ApiError> {
         let session = Session::of(ctx)?;
         let viewer = session.viewer()?;

@@ -1,4 +1,4 @@
-//! The four arguments of a connection, after Relay's specification.
+//! The four arguments of a connection, as defined by the Relay specification.
 
 use async_graphql::SimpleObject;
 
@@ -7,35 +7,34 @@ use super::error::ApiError;
 use crate::engine::Cost;
 use crate::model::{End, Page, PageRequest, Place};
 
-/// The most items of a page.
-const MOST: usize = 100;
-/// How many items a page has when nobody says.
-const DEFAULT: u8 = 20;
-/// What a page may add to a response.
+/// Maximum number of items of a page.
+const MAX_PAGE_SIZE: usize = 100;
+/// Number of items of a page if neither `first` nor `last` is given.
+const DEFAULT_PAGE_SIZE: u8 = 20;
+/// The cost of a page.
 pub(super) const PAGE: Cost = Cost::Page {
-    default: DEFAULT as usize,
-    most: MOST,
+    default: DEFAULT_PAGE_SIZE as usize,
+    most: MAX_PAGE_SIZE,
 };
 
-/// Where a page of a connection stands in the whole.
+/// Pagination information of a connection, as defined by the Relay
+/// specification.
 #[derive(SimpleObject)]
 pub struct PageInfo {
-    /// Whether there is more in front of this page. Of a page that is taken from
-    /// the front: whether `after` was given.
+    /// Whether more items exist before this page. For a page selected with
+    /// `first`: whether `after` was given.
     pub has_previous_page: bool,
-    /// Whether there is more behind this page. Of a page that is taken from the
-    /// back: whether `before` was given.
+    /// Whether more items exist after this page. For a page selected with
+    /// `last`: whether `before` was given.
     pub has_next_page: bool,
-    /// The first edge's cursor, to be used as `before`; null when the page is
-    /// empty.
+    /// Cursor of the first edge, for `before`. Null if the page is empty.
     pub start_cursor: Option<String>,
-    /// The last edge's cursor, to be used as `after`; null when the page is
-    /// empty.
+    /// Cursor of the last edge, for `after`. Null if the page is empty.
     pub end_cursor: Option<String>,
 }
 
 impl PageInfo {
-    /// Where a page stands whose edges have these cursors.
+    /// Creates the information about a page from the cursors of its edges.
     pub(super) fn of<'a, T>(
         page: &Page<T>,
         mut cursors: impl DoubleEndedIterator<Item = &'a str>,
@@ -50,7 +49,7 @@ impl PageInfo {
     }
 }
 
-/// `first`, `after`, `last` and `before`, as they were given.
+/// The values of `first`, `after`, `last` and `before`.
 pub(super) struct PageArgs<C> {
     pub first: Option<i32>,
     pub after: Option<CursorArgument<C>>,
@@ -59,8 +58,9 @@ pub(super) struct PageArgs<C> {
 }
 
 impl<C: Cursor> PageArgs<C> {
-    /// What is asked for. `default_end` is where a page is taken from when
-    /// nothing says; `place` is where a cursor of this connection stands.
+    /// Validates the arguments. `default_end` is the end from which a page is
+    /// taken if no argument says otherwise. `place` returns the position of a
+    /// cursor, if the cursor belongs to this connection.
     pub fn into_request(
         self,
         default_end: End,
@@ -71,7 +71,7 @@ impl<C: Cursor> PageArgs<C> {
             None => Ok(None),
             Some(cursor) => place(cursor).map(Some).ok_or_else(|| {
                 ApiError::BadUserInput(format!(
-                    "The cursor given as `{name}` belongs to another connection. Take one from an edge of this one."
+                    "The cursor in `{name}` belongs to another connection. Use a cursor of an edge of this connection."
                 ))
             }),
         }
@@ -80,24 +80,24 @@ impl<C: Cursor> PageArgs<C> {
         let before = bound("before", self.before)?;
         let (end, name, limit) = match (self.first, self.last) {
             (Some(_), Some(_)) => {
-                let message = "`first` and `last` exclude each other. Give one of them.";
+                let message = "`first` and `last` cannot be combined. Use only one of them.";
                 return Err(ApiError::BadUserInput(message.to_owned()));
             }
             (Some(first), None) => (End::First, "first", first),
             (None, Some(last)) => (End::Last, "last", last),
-            (None, None) if after.is_some() => (End::First, "first", DEFAULT.into()),
-            (None, None) if before.is_some() => (End::Last, "last", DEFAULT.into()),
-            (None, None) => (default_end, "first", DEFAULT.into()),
+            (None, None) if after.is_some() => (End::First, "first", DEFAULT_PAGE_SIZE.into()),
+            (None, None) if before.is_some() => (End::Last, "last", DEFAULT_PAGE_SIZE.into()),
+            (None, None) => (default_end, "first", DEFAULT_PAGE_SIZE.into()),
         };
         match usize::try_from(limit) {
-            Ok(limit) if limit <= MOST => Ok(PageRequest {
+            Ok(limit) if limit <= MAX_PAGE_SIZE => Ok(PageRequest {
                 end,
                 limit,
                 after,
                 before,
             }),
             _ => Err(ApiError::BadUserInput(format!(
-                "`{name}` is {limit}. It has to be from 0 to {MOST}."
+                "`{name}` is {limit}, but must be from 0 to {MAX_PAGE_SIZE}."
             ))),
         }
     }

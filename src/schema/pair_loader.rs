@@ -1,4 +1,5 @@
-//! The viewer's groups with other users, each looked up once a request.
+//! Loads the viewer's groups with other users. Each group is looked up once per
+//! request.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,20 +13,20 @@ use super::rate::SendRate;
 use crate::messaging::{BatchLoader, Messaging, PairLookup, Viewer};
 use crate::model::{MessageGroup, UserId};
 
-/// How many groups of a request are looked up at the same time.
+/// Maximum number of concurrent lookups of a request.
 const LOOKUPS_AT_ONCE: usize = 16;
-/// How many of them by reading all rows of both users.
+/// Maximum number of concurrent lookups that read all rows of both users.
 const ROW_READS_AT_ONCE: usize = 2;
 
 type FoundPair = Result<Option<Arc<MessageGroup>>, ApiError>;
 
-/// The viewer's groups with other users.
+/// Loads the viewer's groups with other users.
 pub(super) type PairLoader = BatchLoader<UserId, FoundPair, PairBatch>;
 
 /// Looks up the viewer's groups with several users.
 ///
-/// A lookup that has to read all rows of two users takes a token of the
-/// caller's rate limit, as a message does.
+/// A lookup that must read all rows of two users takes a token of the caller's
+/// rate limit, like a message.
 pub(super) struct PairBatch {
     messaging: Messaging,
     viewer: Option<Viewer>,

@@ -1,4 +1,4 @@
-//! What can be asked.
+//! The query root.
 
 use std::sync::Arc;
 
@@ -15,11 +15,11 @@ use crate::engine::{FieldCost, InOrder};
 use crate::messaging::Freshness;
 use crate::model::{End, MessageGroupId};
 
-/// The root of all queries.
+/// The root type of queries.
 pub struct Query;
 
 impl Query {
-    /// The sizes of its connections.
+    /// The page sizes of its connections.
     pub(super) const COSTS: &[FieldCost] = &[
         FieldCost {
             ty: "Query",
@@ -34,7 +34,8 @@ impl Query {
     ];
 }
 
-/// Everything here is seen through the eyes of the signed-in user, the viewer.
+/// The root of all queries. Results depend on the signed-in user, who is called
+/// the viewer.
 #[Object]
 impl Query {
     /// The signed-in user.
@@ -44,13 +45,11 @@ impl Query {
         Ok(InOrder(User(Arc::clone(viewer.user()))))
     }
 
-    /// The user with a handle; null when nobody has it.
+    /// The user with the given handle. Null if no user has this handle.
     async fn user(
         &self,
         ctx: &Context<'_>,
-        #[graphql(
-            desc = "Without `@`, such as `luu`. Compared exactly, so upper and lower case differ."
-        )]
+        #[graphql(desc = "The user's handle without `@`, such as `luu`. Case-sensitive.")]
         handle: String,
     ) -> Result<Option<InOrder<User>>, ApiError> {
         let session = Session::of(ctx)?;
@@ -59,18 +58,22 @@ impl Query {
         Ok(found.map(|user| InOrder(User(user))))
     }
 
-    /// The viewer's message groups, most recently active first. The first 20
-    /// when nothing is given; asking for more than 100 is an error.
+    /// The viewer's message groups, most recently active first. Returns the
+    /// first 20 groups if no argument is given. Requesting more than 100 is an
+    /// error.
     async fn message_groups(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "At most so many from the front: 0 to 100.")] first: Option<i32>,
-        #[graphql(desc = "Only what comes behind this cursor.")] after: Option<
+        #[graphql(desc = "Return at most this number of groups from the start: 0 to 100.")]
+        first: Option<i32>,
+        #[graphql(desc = "Return only groups after this cursor.")] after: Option<
             CursorArgument<MessageGroupCursor>,
         >,
-        #[graphql(desc = "At most so many from the back: 0 to 100. Not together with `first`.")]
+        #[graphql(
+            desc = "Return at most this number of groups from the end: 0 to 100. Cannot be combined with `first`."
+        )]
         last: Option<i32>,
-        #[graphql(desc = "Only what comes in front of this cursor.")] before: Option<
+        #[graphql(desc = "Return only groups before this cursor.")] before: Option<
             CursorArgument<MessageGroupCursor>,
         >,
     ) -> Result<InOrder<MessageGroupConnection>, ApiError> {
@@ -87,7 +90,7 @@ impl Query {
             cursor.place_among(owner)
         })?;
         let page = session.messaging().message_groups(viewer, &request);
-        // Boxed: its future is large, and that of each field is moved.
+        // Boxed: its future is large, and the futures of fields are moved.
         let page = Box::pin(page).await?;
         session
             .users()
@@ -95,12 +98,12 @@ impl Query {
         Ok(InOrder(MessageGroupConnection::of(owner, &page)))
     }
 
-    /// One of the viewer's message groups; null when there is no such group,
-    /// or it is not the viewer's.
+    /// One of the viewer's message groups. Null if the group does not exist or
+    /// the viewer is not a participant.
     async fn message_group(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The group's `uuid`.")] uuid: Uuid,
+        #[graphql(desc = "The `uuid` of the message group.")] uuid: Uuid,
     ) -> Result<Option<InOrder<MessageGroup>>, ApiError> {
         let session = Session::of(ctx)?;
         session.viewer()?;
@@ -108,23 +111,26 @@ impl Query {
         Ok(found.map(|group| InOrder(MessageGroup::alone(group))))
     }
 
-    /// The messages of one of the viewer's groups, oldest to newest. The last
-    /// 20 when nothing is given. Null when there is no such group, or it is
-    /// not the viewer's.
+    /// The messages of one of the viewer's message groups, oldest first.
+    /// Returns the last 20 messages if no argument is given. Null if the group
+    /// does not exist or the viewer is not a participant.
     ///
-    /// A chat window asks for `last: 20` and scrolls back with `before`. Asking
-    /// for more than 100 is an error.
+    /// A chat window requests `last: 20` and loads older messages with
+    /// `before`. Requesting more than 100 is an error.
     async fn messages(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The group's `uuid`.")] message_group_uuid: Uuid,
-        #[graphql(desc = "At most so many from the oldest on: 0 to 100.")] first: Option<i32>,
-        #[graphql(desc = "Only what is newer than this cursor.")] after: Option<
+        #[graphql(desc = "The `uuid` of the message group.")] message_group_uuid: Uuid,
+        #[graphql(desc = "Return at most this number of the oldest messages: 0 to 100.")]
+        first: Option<i32>,
+        #[graphql(desc = "Return only messages after (newer than) this cursor.")] after: Option<
             CursorArgument<MessageCursor>,
         >,
-        #[graphql(desc = "At most so many of the newest: 0 to 100. Not together with `first`.")]
+        #[graphql(
+            desc = "Return at most this number of the newest messages: 0 to 100. Cannot be combined with `first`."
+        )]
         last: Option<i32>,
-        #[graphql(desc = "Only what is older than this cursor.")] before: Option<
+        #[graphql(desc = "Return only messages before (older than) this cursor.")] before: Option<
             CursorArgument<MessageCursor>,
         >,
     ) -> Result<Option<InOrder<MessageConnection>>, ApiError> {
@@ -145,19 +151,19 @@ impl Query {
         Ok(page.map(|page| InOrder(MessageConnection::of(&page, None))))
     }
 
-    /// How many of the viewer's groups have messages that the viewer has not
-    /// read: counted to 100 and no further, so 100 means 100 or more.
+    /// Number of the viewer's message groups that have unread messages. The
+    /// count stops at 100, so 100 means 100 or more.
     async fn unread_message_group_count(&self, ctx: &Context<'_>) -> Result<u32, ApiError> {
         let session = Session::of(ctx)?;
         session.unread_message_group_count(Freshness::MayLag).await
     }
 
-    /// The object with a global id; null when there is none, or it is not the
-    /// viewer's to see.
+    /// The object with the given global ID. Null if the object does not exist
+    /// or the viewer may not see it.
     async fn node(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The object's `id`.")] id: IdArgument,
+        #[graphql(desc = "The `id` of the object.")] id: IdArgument,
     ) -> Result<Option<InOrder<Node>>, ApiError> {
         let session = Session::of(ctx)?;
         let viewer = session.viewer()?;

@@ -1,4 +1,4 @@
-//! The rate limit of each caller: of messages, and of what costs as much.
+//! The rate limit of each caller, for messages and for lookups of similar cost.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -10,13 +10,13 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
 use crate::model::UserId;
 
-/// After how many messages callers are forgotten who have a full bucket again.
+/// Number of tokens taken between two removals of full buckets.
 const FORGET_EVERY: u32 = 1000;
 
-/// A bucket of tokens for each caller, of which each message takes one, and each
-/// lookup of a group that has to read all rows of two users.
+/// A token bucket for each caller. A message takes one token, and so does a
+/// lookup of a group that must read all rows of two users.
 ///
-/// Kept by each instance for itself.
+/// Each instance has its own buckets.
 #[derive(Clone)]
 pub struct SendRate {
     limiter: Option<Arc<Limiter>>,
@@ -29,7 +29,7 @@ struct Limiter {
 }
 
 impl SendRate {
-    /// So many messages a second, after a burst of so many. 0 is no limit.
+    /// Creates a rate limit. A rate of 0 disables it.
     #[must_use]
     pub fn new(a_second: u32, burst: u32) -> Self {
         let quota = NonZeroU32::new(a_second).map(|a_second| {
@@ -47,7 +47,7 @@ impl SendRate {
         }
     }
 
-    /// Takes a token; or says when there will be one.
+    /// Takes a token. Returns the time until the next token if there is none.
     pub(super) fn take(&self, caller: UserId) -> Result<(), Duration> {
         let Some(limiter) = &self.limiter else {
             return Ok(());

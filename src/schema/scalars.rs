@@ -1,4 +1,4 @@
-//! The schema's own scalars.
+//! The custom scalars of the schema.
 
 use std::fmt::Display;
 
@@ -33,7 +33,7 @@ impl ScalarType for Uuid {
 
 fn uuid_of(text: &str) -> Option<uuid::Uuid> {
     let parsed = uuid::Uuid::parse_str(text).ok();
-    // Other forms are shorter or longer.
+    // All other forms have another length.
     parsed.filter(|_| text.len() == 36)
 }
 
@@ -41,8 +41,7 @@ fn not_a_uuid(value: &dyn Display) -> String {
     format!("{value} is not a UUID like \"5ae290ed-55d1-47a0-bc6d-fe2bc2700399\".")
 }
 
-/// Whether a value, of which this is the text if it is one, can be of a scalar
-/// of ours; else what is wrong with it.
+/// Checks a value of a custom scalar. `text` is the value if it is a string.
 pub(super) fn check_scalar(
     name: &str,
     text: Option<&str>,
@@ -58,11 +57,12 @@ pub(super) fn check_scalar(
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DateTime(pub chrono::DateTime<Utc>);
 
-/// A time in UTC with six digits of a second, such as
+/// A time in UTC with six fractional digits (microseconds), such as
 /// `2026-11-22T06:29:00.123456Z`.
 ///
-/// Two times can differ by less than a millisecond, where JavaScript's `Date`
-/// stops: order messages by the connection they come in, not by this.
+/// Two times can differ by less than a millisecond, which is the precision of
+/// JavaScript's `Date`. To order messages, use the order of the connection, not
+/// this time.
 #[Scalar(specified_by_url = "https://www.rfc-editor.org/rfc/rfc3339")]
 impl ScalarType for DateTime {
     fn parse(value: Value) -> InputValueResult<Self> {

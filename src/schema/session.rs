@@ -1,4 +1,4 @@
-//! What the resolvers of one request share.
+//! The request context that the resolvers of one request share.
 
 use async_graphql::Context;
 use dataloader::BatchFn;
@@ -14,12 +14,13 @@ use super::rate::SendRate;
 use crate::messaging::{BatchLoader, Freshness, Messaging, MessagingError, UserLoader, Viewer};
 use crate::model::{MessageGroup, MessageGroupId, User, UserId};
 
-/// How many of a request's nested reads run at the same time.
+/// Maximum number of a request's nested reads at a time.
 const READS_AT_ONCE: usize = 16;
 
 type FoundGroup = Result<Option<Arc<MessageGroup>>, MessagingError>;
 
-/// One request: who asks, and what was found for it so far.
+/// The context of one request: the viewer, and loaders that cache what the
+/// request has read.
 pub struct Session {
     messaging: Messaging,
     viewer: Option<Viewer>,
@@ -29,7 +30,7 @@ pub struct Session {
     deadline: Instant,
 }
 
-/// What was found so far.
+/// Loaders, which cache their results.
 #[derive(Clone)]
 struct Found {
     users: Arc<UserLoader>,
@@ -57,8 +58,8 @@ impl Found {
     }
 }
 
-/// Lets a session forget what it has found: each event of a subscription is
-/// answered as of its own time.
+/// Replaces the loaders of a session, so that each event of a subscription is
+/// resolved with current data.
 pub(super) struct Renewal {
     messaging: Messaging,
     viewer: Option<Viewer>,
@@ -76,7 +77,8 @@ impl Renewal {
 }
 
 impl Session {
-    /// A request of `viewer`, or of nobody, to be answered by `deadline`.
+    /// Creates the context of a request by `viewer`, or by an anonymous caller.
+    /// The response is due by `deadline`.
     #[must_use]
     pub fn new(
         messaging: Messaging,
@@ -96,12 +98,12 @@ impl Session {
         }
     }
 
-    /// The session of the request that a resolver works for.
+    /// Returns the session of a resolver's request.
     pub(super) fn of<'a>(ctx: &Context<'a>) -> Result<&'a Self, ApiError> {
         ctx.data::<Self>().map_err(|_| ApiError::Internal)
     }
 
-    /// Who is signed in, if anybody is.
+    /// Returns the id of the viewer, if the caller is signed in.
     #[must_use]
     pub fn viewer_id(&self) -> Option<UserId> {
         self.viewer.as_ref().map(|viewer| viewer.user().id)
@@ -124,7 +126,7 @@ impl Session {
         self.found().users
     }
 
-    /// For a subscription, which outlives what it has found.
+    /// Returns a handle with which a subscription replaces the loaders.
     pub(super) fn renewal(&self) -> Renewal {
         Renewal {
             messaging: self.messaging.clone(),
@@ -134,7 +136,8 @@ impl Session {
         }
     }
 
-    /// After a write: groups that are asked for from now on are read again.
+    /// Replaces the loaders of groups after a write, so that groups are read
+    /// again.
     pub(super) fn forget_groups(&self) {
         let users = self.users();
         let viewer = self.viewer.as_ref();
@@ -142,7 +145,8 @@ impl Session {
         *self.found.lock().unwrap_or_else(PoisonError::into_inner) = nothing;
     }
 
-    /// How many of the viewer's groups have unread messages, counted to 100.
+    /// Returns the number of the viewer's groups that have unread messages,
+    /// counted to 100.
     pub(super) async fn unread_message_group_count(
         &self,
         freshness: Freshness,
@@ -160,12 +164,12 @@ impl Session {
         self.deadline
     }
 
-    /// Waits for a turn to read something nested.
-    pub(super) async fn turn(&self) -> Result<SemaphorePermit<'_>, ApiError> {
+    /// Waits for a permit for a nested read.
+    pub(super) async fn read_permit(&self) -> Result<SemaphorePermit<'_>, ApiError> {
         self.reads.acquire().await.map_err(|_| ApiError::Internal)
     }
 
-    /// One of the viewer's groups, read once a request.
+    /// Returns one of the viewer's groups. Each group is read once per request.
     pub(super) async fn find_message_group(
         &self,
         id: MessageGroupId,
@@ -174,7 +178,8 @@ impl Session {
         Ok(found.ok_or(ApiError::Internal)??)
     }
 
-    /// The viewer's group with another user, looked up once a request.
+    /// Returns the viewer's group with another user. Each is looked up once per
+    /// request.
     pub(super) async fn find_message_group_with(
         &self,
         other: UserId,
@@ -183,8 +188,8 @@ impl Session {
         found.ok_or(ApiError::Internal)?
     }
 
-    /// A user as they are now, or by their copy when they are gone or Postgres
-    /// does not answer.
+    /// Returns the current user, or the copy if the user no longer exists or
+    /// Postgres is unavailable.
     pub(super) async fn user_or_copy(
         &self,
         id: UserId,

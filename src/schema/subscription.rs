@@ -1,4 +1,4 @@
-//! What can be followed.
+//! The subscription root.
 
 use async_graphql::{Context, Subscription as GraphqlSubscription};
 use futures_util::{Stream, StreamExt};
@@ -12,25 +12,30 @@ use crate::engine::InOrder;
 use crate::messaging::{Follow, LiveError};
 use crate::model::{MessageGroupId, Place, UserId};
 
-/// The root of all subscriptions.
+/// The root type of subscriptions.
 pub struct Subscription;
 
-/// What happens to the viewer's message groups, as it happens.
+/// The root of all subscriptions: changes of the viewer's message groups in
+/// real time.
 #[GraphqlSubscription]
 impl Subscription {
-    /// New messages of one of the viewer's groups, or of all of them: the
-    /// viewer's own as well, each once, and those of a group in order.
+    /// New messages in one of the viewer's message groups, or in all of them.
+    /// Includes the messages that the viewer sends. Each message is delivered
+    /// once, and the messages of a group in order.
     ///
-    /// It ends with an error when it cannot be kept whole, with the connection
-    /// when the token expires, and when the server stops. Subscribed to again
-    /// with the last event's cursor as `after`, it goes on without a gap.
+    /// The subscription ends with an error if it cannot deliver every message.
+    /// It also ends when the connection is closed because the token expired,
+    /// and when the server stops. To resume without missing a message,
+    /// subscribe again with the last event's cursor as `after`.
     async fn message_created(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The group's `uuid`; all of the viewer's groups where it is missing.")]
+        #[graphql(
+            desc = "The `uuid` of a message group. If omitted, events of all the viewer's groups are delivered."
+        )]
         message_group_uuid: Option<Uuid>,
         #[graphql(
-            desc = "Where to go on: the last event's `cursor`, or with `messageGroupUuid` that of a message's edge. Without it, with what is sent once the server has the subscription. `RESYNC` where a cursor cannot say how far so many groups were told: read again what is shown, and subscribe without it."
+            desc = "The cursor after which to resume: the `cursor` of the last event, or with `messageGroupUuid` also the `cursor` of a message's edge. If omitted, events start with messages sent after the server received the subscription. The error code is `RESYNC` if too many groups were active for the cursor to contain all their positions: refetch the displayed data, and subscribe without `after`."
         )]
         after: Option<CursorArgument<LiveCursor>>,
     ) -> Result<impl Stream<Item = Result<InOrder<MessageCreatedEvent>, ApiError>> + use<>, ApiError>
@@ -48,10 +53,10 @@ impl Subscription {
         ))
     }
 
-    /// Each of the viewer's groups whenever it changes for the viewer: a new
-    /// message, or messages that were read, on whatever device. Of several
-    /// changes in a row the last one may come alone; what happened before it
-    /// began does not come.
+    /// The viewer's message groups as they change: a new message, or messages
+    /// marked as read on any device. Consecutive changes of a group may be
+    /// delivered as a single event. Changes made before the subscription
+    /// started are not delivered.
     async fn message_group_updated(
         &self,
         ctx: &Context<'_>,
@@ -71,7 +76,8 @@ impl Subscription {
     }
 }
 
-/// Events from what has come. Users and groups are looked up anew for each.
+/// Creates an event for each received item. Users and groups are loaded again
+/// for each event.
 fn events<T, E>(
     renewal: Renewal,
     come: impl Stream<Item = Result<T, LiveError>>,
@@ -84,15 +90,15 @@ fn events<T, E>(
     })
 }
 
-/// What is asked for, if the cursor belongs to it.
+/// Returns what to follow, if the cursor belongs to this subscription.
 fn follow(
     owner: UserId,
     group: Option<MessageGroupId>,
     after: Option<LiveCursor>,
 ) -> Result<Follow, ApiError> {
     let foreign = || {
-        let message = "`after` is not a cursor of this subscription. Take one of its events', or with \
-                       `messageGroupUuid` one of a message's edge in that group.";
+        let message = "`after` is not a cursor of this subscription. Use the `cursor` of one of its events, or with \
+                       `messageGroupUuid` the `cursor` of a message's edge in this group.";
         ApiError::BadUserInput(message.to_owned())
     };
     Ok(match (group, after) {
@@ -112,11 +118,11 @@ fn follow(
     })
 }
 
-/// How far one group was told, by the cursor of an event of any group.
+/// Returns the position in a group, from the cursor of an event of any group.
 fn place_of(group: MessageGroupId, after: &EventCursor) -> Result<Place, ApiError> {
     let known = after.positions.known.as_ref().ok_or(LiveError::Resync)?;
-    let message = "This cursor of an event says nothing of that group: take the cursor of the newest message that you \
-                   have of it.";
+    let message = "The cursor of this event does not contain this group. Use the cursor of the newest message of the \
+                   group that you have.";
     let unknown = || ApiError::BadUserInput(message.to_owned());
     known.get(&group).cloned().ok_or_else(unknown)
 }

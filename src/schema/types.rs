@@ -1,4 +1,5 @@
-//! The schema's objects. They wrap the model; their docs are the schema's.
+//! The schema's object types. They wrap the types of the model. Their doc
+//! comments are the schema's descriptions.
 
 mod event;
 mod message;
@@ -20,12 +21,12 @@ pub(super) use problem::{
 };
 pub(super) use user::User;
 
-/// An object with a global id, by which `node` finds it again.
+/// An object with a global ID. Use `node` to fetch the object again by this ID.
 #[derive(Interface)]
 #[graphql(field(
     name = "id",
     ty = "ID",
-    desc = "The object's global id: opaque, unique in the whole API, and never another's."
+    desc = "The object's global ID. It is opaque, unique across all types, and never reused."
 ))]
 pub(super) enum Node {
     User(User),

@@ -113,9 +113,7 @@ pub(super) async fn viewer(app: &App, users: &UserLoader, sub: &str) -> Result<V
         }
         Err(MessagingError::Unavailable { cause, .. }) => {
             tracing::warn!(%cause, "a caller could not be looked up");
-            Err(Refused::unavailable(
-                "This cannot be answered right now. Try again.",
-            ))
+            Err(Refused::unavailable("Temporarily unavailable. Try again."))
         }
         Err(error) => {
             tracing::error!(%error, "a caller could not be looked up");

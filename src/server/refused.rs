@@ -66,7 +66,7 @@ impl Refused {
 
     /// An internal error. The log contains its cause under the request id.
     pub fn internal() -> Self {
-        let message = "Something went wrong on our side. The request id finds it in our log.";
+        let message = "Internal error. The server's log contains details with this request id.";
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             Code::InternalServerError,
@@ -92,7 +92,7 @@ impl Refused {
 
     /// Adds the id of the request, for errors whose cause is in the log.
     pub fn of_request(mut self, request_id: &str) -> Self {
-        let found_in_the_log = self.code.is_ours();
+        let found_in_the_log = self.code.is_server_error();
         self.request_id =
             (found_in_the_log && !request_id.is_empty()).then(|| request_id.to_owned());
         self

@@ -127,19 +127,19 @@ async fn what_cannot_be_sent_is_refused_by_a_type_and_changes_nothing() {
       },
       {
         "__typename": "ReceiverNotFound",
-        "message": "Nobody has this `receiverHandle`. Handles are compared exactly and have no `@`."
+        "message": "No user has this `receiverHandle`. Handles are case-sensitive and are given without `@`."
       },
       {
         "__typename": "ReceiverNotFound",
-        "message": "Nobody has this `receiverHandle`. Handles are compared exactly and have no `@`."
+        "message": "No user has this `receiverHandle`. Handles are case-sensitive and are given without `@`."
       },
       {
         "__typename": "ReceiverNotFound",
-        "message": "Nobody has this `receiverHandle`. Handles are compared exactly and have no `@`."
+        "message": "No user has this `receiverHandle`. Handles are case-sensitive and are given without `@`."
       },
       {
         "__typename": "CannotMessageYourself",
-        "message": "This `receiverHandle` is your own. Name somebody else."
+        "message": "This `receiverHandle` is your own. Name another user."
       },
       {
         "__typename": "MessageGroupNotFound",

@@ -58,27 +58,27 @@ async fn a_wrong_argument_is_named_with_what_would_be_right() {
     [
         (
             "BAD_USER_INPUT",
-            "`first` is -1. It has to be from 0 to 100.",
+            "`first` is -1, but must be from 0 to 100.",
         ),
         (
             "BAD_USER_INPUT",
-            "`last` is 101. It has to be from 0 to 100.",
+            "`last` is 101, but must be from 0 to 100.",
         ),
         (
             "BAD_USER_INPUT",
-            "`first` and `last` exclude each other. Give one of them.",
+            "`first` and `last` cannot be combined. Use only one of them.",
         ),
         (
             "BAD_USER_INPUT",
-            "\"nonsense\" is not a cursor of this connection. Take one from an edge's `cursor` or from `pageInfo`.",
+            "\"nonsense\" is not a cursor of this connection. Use the `cursor` of an edge, or a cursor of `pageInfo`.",
         ),
         (
             "BAD_USER_INPUT",
-            "`first` is -5. It has to be from 0 to 100.",
+            "`first` is -5, but must be from 0 to 100.",
         ),
         (
             "BAD_USER_INPUT",
-            "\"💥\" is not a cursor of this connection. Take one from an edge's `cursor` or from `pageInfo`.",
+            "\"💥\" is not a cursor of this connection. Use the `cursor` of an edge, or a cursor of `pageInfo`.",
         ),
         (
             "GRAPHQL_VALIDATION_FAILED",
@@ -201,15 +201,15 @@ async fn a_document_that_cannot_be_executed_has_a_code_and_no_data() {
         ),
         (
             "OPERATION_RESOLUTION_FAILURE",
-            "The document has 2 operations: say which in `operationName`.",
+            "The document has 2 operations: select one with `operationName`.",
         ),
         (
             "GRAPHQL_VALIDATION_FAILED",
-            "Exactly one field of MessageDestination has to be given, and not null.",
+            "Exactly one field of MessageDestination must be given, and it must not be null.",
         ),
         (
             "GRAPHQL_VALIDATION_FAILED",
-            "Exactly one field of MessageDestination has to be given, and not null.",
+            "Exactly one field of MessageDestination must be given, and it must not be null.",
         ),
         (
             "GRAPHQL_VALIDATION_FAILED",
@@ -223,7 +223,7 @@ async fn a_document_that_cannot_be_executed_has_a_code_and_no_data() {
         (code.as_str(), message.as_str()),
         (
             "QUERY_TOO_COMPLEX",
-            "The operation has 301 levels of brackets, and 200 are the most. Ask for less at a time."
+            "The operation has 301 levels of nested brackets, which exceeds the limit of 200. Request less at a time."
         )
     );
 }
@@ -302,7 +302,7 @@ async fn an_editor_may_send_all_that_it_has_open() {
     let twenty_one = document.replacen("{ f0:", "{ more: viewer { handle } f0:", 1);
     let (code, message) = error(&cruddur.ask_for("luu", &twenty_one, "Q2").await);
     assert_eq!(code, "QUERY_TOO_COMPLEX");
-    assert!(message.contains("21 fields at its root"), "{message}");
+    assert!(message.contains("21 root fields"), "{message}");
 }
 
 #[tokio::test]
@@ -470,7 +470,7 @@ async fn fragments_that_double_each_time_are_refused_before_they_are_expanded() 
         let (code, message) = error(&cruddur.ask("luu", &document, json!({})).await);
 
         assert_eq!(code, "QUERY_TOO_COMPLEX");
-        assert!(message.contains("1000 are the most"), "{message}");
+        assert!(message.contains("exceeds the limit of 1000"), "{message}");
     }
 }
 

@@ -41,7 +41,7 @@ fn each_limit_by_itself_refuses_what_it_is_for_and_at_a_bounded_cost() {
         tokens: usize::MAX,
         ..any_bytes
     };
-    let mut told = Vec::new();
+    let mut rejections = Vec::new();
     for (name, document) in hostile() {
         let mut refused = Vec::new();
         for limits in [usual, any_bytes, any_tokens] {
@@ -57,25 +57,25 @@ fn each_limit_by_itself_refuses_what_it_is_for_and_at_a_bounded_cost() {
             refused.push(limit.trim_start_matches("The operation has ").to_owned());
         }
         refused.dedup();
-        told.push(format!("{name}: {}", refused.join("; ")));
+        rejections.push(format!("{name}: {}", refused.join("; ")));
     }
-    insta::assert_snapshot!(told.join("\n"), @r#"
+    insta::assert_snapshot!(rejections.join("\n"), @r#"
     fragments that double: 12582911 selections
-    fragments in fragments: 18331 tokens; 92 levels of selections
-    introspection by fragments: 17 lists of the schema inside of each other
+    fragments in fragments: 18331 tokens; 92 levels of nested selections
+    introspection by fragments: 17 levels of nested introspection lists
     aliases: 168892 bytes; 30002 tokens; 10000 selections
     few aliases too many: 31 aliases
     duplicate fields: 110002 bytes; 10002 tokens; 10000 selections
-    levels: 1600000 bytes; 600000 tokens; 200000 levels of brackets
-    lists in lists: 20007 tokens; 20002 levels of brackets
+    levels: 1600000 bytes; 600000 tokens; 200000 levels of nested brackets
+    lists in lists: 20007 tokens; 20002 levels of nested brackets
     a comment: 2000023 bytes; fits
     unused variables: 108918 bytes; 40009 tokens; Variable "$v0" is never used.
     operations: 158890 bytes; 40000 tokens; The document has 5000 operations
-    introspection in circles: 10 lists of the schema inside of each other
+    introspection in circles: 10 levels of nested introspection lists
     no tokens: Syntax error
-    a large answer: 295472557 bytes to answer at most
-    objects: 30301 objects to answer
-    depth: 14 levels of fields
+    a large answer: 295472557 bytes in its largest possible response
+    objects: 30301 objects in its response
+    depth: 14 levels of nested fields
     "#);
 }
 

@@ -1,26 +1,26 @@
-//! A subscription has one field (GraphQL, 5.2.4.1), which may be selected more
-//! than once: apollo-compiler counts selections where the specification counts
-//! names.
+//! A subscription must have a single root field (GraphQL specification,
+//! 5.2.4.1), which may be selected more than once. apollo-compiler counts
+//! selections, but the specification counts response keys.
 
 use apollo_compiler::validation::{DiagnosticList, Valid, WithErrors};
 use apollo_compiler::{ExecutableDocument, Schema};
 
 use crate::engine::plan::root_keys;
 
-/// How apollo-compiler calls a subscription of several selections.
+/// apollo-compiler's name of the error.
 const SEVERAL: &str = "SubscriptionUsesMultipleFields";
 
-/// The document, where nothing is wrong with it but that a subscription selects
-/// its one field more than once.
-pub fn valid_after_all(
+/// Returns the document if its only error is that a subscription selects its
+/// single field more than once.
+pub fn accept_repeated_field(
     schema: &Schema,
     invalid: WithErrors<ExecutableDocument>,
 ) -> Result<Valid<ExecutableDocument>, DiagnosticList> {
     let WithErrors { partial, errors } = invalid;
-    let is_about_it = errors
+    let is_only_error = errors
         .iter()
         .all(|error| error.error.unstable_error_name() == Some(SEVERAL));
-    if is_about_it && have_one_field(schema, &partial) {
+    if is_only_error && have_one_field(schema, &partial) {
         Ok(Valid::assume_valid(partial))
     } else {
         Err(errors)

@@ -1,8 +1,7 @@
-//! What apollo-compiler does not look at in the values of a document, after it
-//! has looked at the rest: fields of input objects that are given twice (the
-//! specification, 5.6.3), inputs of which exactly one field is given
-//! (`@oneOf`, 5.6.4), values of scalars of our own (5.6.1), and whether
-//! variables fit where they stand inside of lists and input objects (5.8.5).
+//! Checks of values that apollo-compiler does not have. They run after its own
+//! validation: duplicate fields of input objects (GraphQL specification,
+//! 5.6.3), `@oneOf` (5.6.4), custom scalars (5.6.1), and variables inside lists
+//! and input objects (5.8.5).
 
 use std::collections::HashSet;
 use std::fmt::Display;
@@ -13,28 +12,28 @@ use apollo_compiler::parser::SourceSpan;
 use apollo_compiler::schema::{ExtendedType, InputObjectType};
 use apollo_compiler::{Name, Node, Schema};
 
-/// Whether a value, of which this is the text if it is one, can be of a scalar of
-/// this name; else what is wrong with it.
+/// Checks a value of a custom scalar: its name, the value if it is a string,
+/// and the value for display. The error describes what is wrong.
 pub type CheckScalar = fn(&str, Option<&str>, &dyn Display) -> Result<(), String>;
 
-/// A value that is not right where it stands.
+/// A value that is invalid at its position.
 #[derive(Clone, Debug)]
 pub struct InvalidValue {
     pub message: String,
     pub location: Option<SourceSpan>,
 }
 
-/// Where a value stands.
+/// The position of a value.
 #[derive(Clone, Copy)]
-struct Place<'a> {
+struct ValuePosition<'a> {
     ty: &'a Type,
-    /// Whether there is another value when this one is left out.
+    /// Whether a default value applies if this one is omitted.
     has_default: bool,
-    /// The input of which this is to be the only field.
+    /// The `@oneOf` input object that contains this field.
     only_field_of: Option<&'a Name>,
 }
 
-impl<'a> Place<'a> {
+impl<'a> ValuePosition<'a> {
     fn of(definition: &'a InputValueDefinition) -> Self {
         Self {
             ty: &definition.ty,
@@ -52,14 +51,14 @@ impl<'a> Place<'a> {
     }
 }
 
-/// Looks at every value of a document that is otherwise valid.
+/// Checks every value of a document that is otherwise valid.
 pub fn check_values(
     schema: &Schema,
     check_scalar: CheckScalar,
     document: &ExecutableDocument,
 ) -> Result<(), InvalidValue> {
     document.operations.iter().try_for_each(|operation| {
-        let mut values = Values {
+        let mut values = ValueChecker {
             schema,
             check_scalar,
             document,
@@ -70,26 +69,26 @@ pub fn check_values(
     })
 }
 
-/// The values of one operation: what its variables are is its own.
-struct Values<'a> {
+/// Checks the values of one operation with its own variables.
+struct ValueChecker<'a> {
     schema: &'a Schema,
     check_scalar: CheckScalar,
     document: &'a ExecutableDocument,
     operation: &'a Operation,
-    /// Each fragment is looked at once.
+    /// Each fragment is checked once per operation.
     seen: HashSet<&'a Name>,
 }
 
-impl<'a> Values<'a> {
+impl<'a> ValueChecker<'a> {
     fn operation(&mut self) -> Result<(), InvalidValue> {
         for variable in &self.operation.variables {
             if let Some(default) = &variable.default_value {
-                let place = Place {
+                let position = ValuePosition {
                     ty: &variable.ty,
                     has_default: false,
                     only_field_of: None,
                 };
-                self.value(default, place)?;
+                self.value(default, position)?;
             }
             self.directives(&variable.directives)?;
         }
@@ -138,22 +137,22 @@ impl<'a> Values<'a> {
             let mut definitions = definitions.iter();
             let definition = definitions.find(|definition| definition.name == argument.name);
             definition.map_or(Ok(()), |definition| {
-                self.value(&argument.value, Place::of(definition))
+                self.value(&argument.value, ValuePosition::of(definition))
             })
         })
     }
 
-    /// The parser limits how deep values are inside of each other.
-    fn value(&self, value: &Node<Value>, place: Place<'_>) -> Result<(), InvalidValue> {
+    /// The parser limits the nesting depth of values.
+    fn value(&self, value: &Node<Value>, position: ValuePosition<'_>) -> Result<(), InvalidValue> {
         let wrong = |message| {
             let location = value.location();
             Err(InvalidValue { message, location })
         };
         match &**value {
-            Value::Variable(name) => self.variable(name, place).or_else(wrong),
-            Value::List(items) if place.ty.is_list() => items
+            Value::Variable(name) => self.variable(name, position).or_else(wrong),
+            Value::List(items) if position.ty.is_list() => items
                 .iter()
-                .try_for_each(|item| self.value(item, place.item())),
+                .try_for_each(|item| self.value(item, position.item())),
             Value::Object(fields) => {
                 let mut names = HashSet::new();
                 if let Some((twice, _)) = fields.iter().find(|(name, _)| !names.insert(name)) {
@@ -161,16 +160,16 @@ impl<'a> Values<'a> {
                         "There can be only one input field named \"{twice}\"."
                     ));
                 }
-                match self.schema.types.get(place.ty.inner_named_type()) {
+                match self.schema.types.get(position.ty.inner_named_type()) {
                     Some(ExtendedType::InputObject(input)) => {
                         one_of(input, fields).or_else(wrong)?;
                         self.fields(input, fields)
                     }
-                    _ => self.scalar(value, place).or_else(wrong),
+                    _ => self.scalar(value, position).or_else(wrong),
                 }
             }
             Value::Null => Ok(()),
-            _ => self.scalar(value, place).or_else(wrong),
+            _ => self.scalar(value, position).or_else(wrong),
         }
     }
 
@@ -184,27 +183,27 @@ impl<'a> Values<'a> {
                 return Ok(());
             };
             let only_field_of = is_one_of(input).then_some(&input.name);
-            let place = Place {
+            let position = ValuePosition {
                 only_field_of,
-                ..Place::of(definition)
+                ..ValuePosition::of(definition)
             };
-            self.value(value, place)
+            self.value(value, position)
         })
     }
 
-    /// A literal where a scalar of the schema's own is expected.
-    fn scalar(&self, value: &Value, place: Place<'_>) -> Result<(), String> {
-        (self.check_scalar)(place.ty.inner_named_type(), value.as_str(), value)
+    /// Checks a literal of a custom scalar.
+    fn scalar(&self, value: &Value, position: ValuePosition<'_>) -> Result<(), String> {
+        (self.check_scalar)(position.ty.inner_named_type(), value.as_str(), value)
     }
 
     /// `IsVariableUsageAllowed` of the specification.
-    fn variable(&self, name: &Name, place: Place<'_>) -> Result<(), String> {
+    fn variable(&self, name: &Name, position: ValuePosition<'_>) -> Result<(), String> {
         let mut variables = self.operation.variables.iter();
         let Some(variable) = variables.find(|variable| variable.name == *name) else {
             return Ok(());
         };
         let given = &*variable.ty;
-        if let Some(input) = place.only_field_of
+        if let Some(input) = position.only_field_of
             && !given.is_non_null()
         {
             return Err(format!(
@@ -213,18 +212,18 @@ impl<'a> Values<'a> {
             ));
         }
         let default = variable.default_value.as_ref();
-        let has_default = default.is_some_and(|value| !value.is_null()) || place.has_default;
+        let has_default = default.is_some_and(|value| !value.is_null()) || position.has_default;
         let fits = if given.is_non_null() || !has_default {
-            given.is_assignable_to(place.ty)
+            given.is_assignable_to(position.ty)
         } else {
-            given.is_assignable_to(&place.ty.clone().nullable())
+            given.is_assignable_to(&position.ty.clone().nullable())
         };
         if fits {
             return Ok(());
         }
         Err(format!(
             "Variable \"${name}\" of type \"{given}\" used in position expecting type \"{}\".",
-            place.ty
+            position.ty
         ))
     }
 }
@@ -233,7 +232,8 @@ fn is_one_of(input: &InputObjectType) -> bool {
     input.directives.has("oneOf")
 }
 
-/// Exactly one field, and not null, where that is asked for.
+/// Checks that a `@oneOf` input object has exactly one field, which is not
+/// null.
 fn one_of(input: &InputObjectType, fields: &[(Name, Node<Value>)]) -> Result<(), String> {
     let is_one = matches!(fields, [(_, value)] if !value.is_null());
     if is_one || !is_one_of(input) {
@@ -244,11 +244,11 @@ fn one_of(input: &InputObjectType, fields: &[(Name, Node<Value>)]) -> Result<(),
 }
 
 fn exactly_one(input: &Name) -> String {
-    format!("Exactly one field of {input} has to be given, and not null.")
+    format!("Exactly one field of {input} must be given, and it must not be null.")
 }
 
-/// The same for the values of an operation's variables, which have been
-/// coerced. Names the variable that is wrong.
+/// Checks the coerced values of an operation's variables. The error names the
+/// variable.
 pub fn check_variables(
     schema: &Schema,
     check_scalar: CheckScalar,
@@ -309,7 +309,7 @@ mod tests {
         input Many { list: [Int!]! number: Int! = 1 one: One many: Many }
     ";
 
-    /// What is wrong with the values of a document.
+    /// Returns the error of a document's values.
     fn wrong(document: &str) -> Option<String> {
         let schema = Schema::parse_and_validate(SCHEMA, "schema").expect("a schema");
         let document = ExecutableDocument::parse_and_validate(&schema, document, "document");
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_fit_where_they_stand() {
+    fn variables_match_the_type_of_their_position() {
         for (variable, arguments, fits) in [
             ("Int!", "list: [1, $v]", true),
             ("Int", "list: [1, $v]", false),
@@ -351,8 +351,8 @@ mod tests {
     }
 
     #[test]
-    fn input_objects_have_each_field_once_and_of_some_just_one() {
-        let one = "Exactly one field of One has to be given, and not null.";
+    fn input_objects_have_unique_fields_and_one_of_has_exactly_one() {
+        let one = "Exactly one field of One must be given, and it must not be null.";
         for (arguments, expected) in [
             ("one: {a: 1}", None),
             ("one: {}", Some(one)),

@@ -1,4 +1,4 @@
-//! What subscriptions tell.
+//! The events of subscriptions.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::schema::cursor::{Cursor, EventCursor, MessageCursor};
 use crate::schema::error::ApiError;
 use crate::schema::session::Session;
 
-/// Wraps a message that has come, and whose groups are followed.
+/// Wraps a received message, and the positions of the subscription after it.
 pub struct MessageCreatedEvent {
     owner: UserId,
     arrival: Arrival,
@@ -24,10 +24,11 @@ impl MessageCreatedEvent {
     }
 }
 
-/// A message was sent.
+/// Event of `messageCreated`: a message was sent.
 #[Object]
 impl MessageCreatedEvent {
-    /// From where to go on: to be used as `after` when subscribing again.
+    /// Cursor of this event. To resume after it, subscribe again with this
+    /// cursor as `after`.
     async fn cursor(&self) -> String {
         let Arrival {
             message, positions, ..
@@ -41,21 +42,21 @@ impl MessageCreatedEvent {
         }
     }
 
-    /// The message, with its place in its group.
+    /// Edge of the message in its message group.
     async fn message_edge(&self) -> InOrder<MessageEdge> {
         let group = Arc::clone(&self.arrival.group);
         InOrder(MessageEdge::of(self.arrival.message.clone(), Some(group)))
     }
 
-    /// The group, with its new place among the viewer's. It may show a newer
-    /// message already.
+    /// Edge of the message group in the viewer's `messageGroups`, with its new
+    /// cursor. The group may already include a newer message.
     async fn message_group_edge(&self) -> InOrder<MessageGroupEdge> {
         let group = Arc::clone(&self.arrival.group);
         InOrder(MessageGroupEdge::alone(self.owner, group))
     }
 }
 
-/// Wraps a group that has changed.
+/// Wraps a group that changed.
 pub struct MessageGroupUpdatedEvent {
     version: u64,
     group: Arc<crate::model::MessageGroup>,
@@ -70,22 +71,23 @@ impl MessageGroupUpdatedEvent {
     }
 }
 
-/// One of the viewer's groups has changed.
+/// Event of `messageGroupUpdated`: one of the viewer's message groups changed.
 #[Object]
 impl MessageGroupUpdatedEvent {
-    /// Rises with every change of the group. Of two events of one group the
-    /// one with the larger version is the newer, in whichever order they come.
+    /// Version of the group. It increases with every change of the group.
+    /// Events may arrive out of order: of two events of the same group, the one
+    /// with the larger version is newer.
     async fn version(&self) -> u64 {
         self.version
     }
 
-    /// The group since.
+    /// The updated group.
     async fn message_group(&self) -> InOrder<MessageGroup> {
         InOrder(MessageGroup::alone(Arc::clone(&self.group)))
     }
 
-    /// How many of the viewer's groups have messages that the viewer has not
-    /// read: counted to 100 and no further, so 100 means 100 or more.
+    /// Number of the viewer's message groups that have unread messages. The
+    /// count stops at 100, so 100 means 100 or more.
     async fn unread_message_group_count(&self, ctx: &Context<'_>) -> Result<u32, ApiError> {
         Session::of(ctx)?
             .unread_message_group_count(Freshness::Newest)

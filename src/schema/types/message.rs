@@ -14,9 +14,9 @@ use crate::schema::paging::PageInfo;
 use crate::schema::scalars::{DateTime, Uuid};
 use crate::schema::session::Session;
 
-/// Wraps a message, with its group where that is known already.
+/// Wraps a message, and its group if it was read already.
 pub struct Message {
-    // In a box, since it is part of the variants of results.
+    // Boxed, because it is part of the variants of result types.
     message: Box<model::Message>,
     group: Option<Arc<model::MessageGroup>>,
 }
@@ -27,7 +27,7 @@ impl Message {
         Self { message, group }
     }
 
-    /// As JSON a character of a body has up to six bytes.
+    /// A character of a body takes up to six bytes in JSON.
     pub const COSTS: &[FieldCost] = &[FieldCost {
         ty: "Message",
         field: "body",
@@ -35,34 +35,35 @@ impl Message {
     }];
 }
 
-/// A message in a group.
+/// A message in a message group.
 #[Object]
 impl Message {
-    /// The message's global id.
+    /// The global ID of the message.
     pub async fn id(&self) -> ID {
         GlobalId::of_message(&self.message).into()
     }
 
-    /// The message's own uuid.
+    /// The UUID of the message.
     async fn uuid(&self) -> Uuid {
         Uuid(self.message.id.0)
     }
 
-    /// The text, as it was sent: 1 to 1024 Unicode characters.
+    /// The text of the message, exactly as sent: 1 to 1024 Unicode characters.
     async fn body(&self) -> &str {
         &self.message.body
     }
 
-    /// When the server accepted the message.
+    /// The time at which the server accepted the message.
     ///
-    /// The order of the messages can differ from these times: in a group whose newest
-    /// message is dated ahead of the clock, a new message still comes last.
+    /// Messages are not always ordered by this time: if the newest message of a
+    /// group has a time ahead of the clock, a new message is still placed after
+    /// it.
     async fn created_at(&self) -> DateTime {
         DateTime(self.message.created_at())
     }
 
-    /// Whoever sent it. Somebody who is gone is shown by the names they had
-    /// then.
+    /// The user who sent the message. If the user no longer exists, the handle
+    /// and display name stored with the message are returned.
     async fn sender(&self, ctx: &Context<'_>) -> Result<InOrder<User>, ApiError> {
         let copy = &self.message.sender;
         let found = Session::of(ctx)?.user_or_copy(copy.id, Some(copy)).await?;
@@ -70,7 +71,7 @@ impl Message {
         Ok(InOrder(User(user)))
     }
 
-    /// The group it was sent to.
+    /// The message group that contains the message.
     async fn message_group(&self, ctx: &Context<'_>) -> Result<InOrder<MessageGroup>, ApiError> {
         if let Some(group) = &self.group {
             return Ok(InOrder(MessageGroup::alone(Arc::clone(group))));
@@ -78,16 +79,17 @@ impl Message {
         let found = Session::of(ctx)?
             .find_message_group(self.message.group_id)
             .await?;
-        // Whoever sees the message takes part in its group for ever.
+        // A viewer who can read the message is a participant of its group, and
+        // participants never change.
         let found = found.ok_or(ApiError::Internal)?;
         Ok(InOrder(MessageGroup::alone(found)))
     }
 }
 
-/// A message and its place in its group.
+/// An edge of a `MessageConnection`.
 #[derive(SimpleObject)]
 pub struct MessageEdge {
-    /// The place, to be used as `after` or `before`.
+    /// Opaque cursor of this edge, for `after` or `before`.
     cursor: String,
     /// The message.
     node: InOrder<Message>,
@@ -102,12 +104,12 @@ impl MessageEdge {
     }
 }
 
-/// A page of a group's messages, oldest to newest.
+/// A page of the messages of a message group, oldest first.
 #[derive(SimpleObject)]
 pub struct MessageConnection {
-    /// The messages of this page, each with its place.
+    /// The messages of this page, with their cursors.
     edges: List<InOrder<MessageEdge>>,
-    /// Where this page stands.
+    /// Pagination information for this page.
     page_info: InOrder<PageInfo>,
 }
 

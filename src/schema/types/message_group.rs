@@ -15,26 +15,27 @@ use crate::schema::paging::{PAGE, PageArgs, PageInfo};
 use crate::schema::scalars::{DateTime, Uuid};
 use crate::schema::session::Session;
 
-/// Wraps a group as the viewer sees it.
+/// Wraps a message group as the viewer sees it.
 pub struct MessageGroup {
     group: Arc<model::MessageGroup>,
     messages: Freshness,
 }
 
 impl MessageGroup {
-    /// A group that was asked for by itself: its newest messages are all there.
+    /// Wraps a group that was requested on its own. Its newest messages are
+    /// read consistently.
     pub fn alone(group: Arc<model::MessageGroup>) -> Self {
         let messages = Freshness::Newest;
         Self { group, messages }
     }
 
-    /// One group of a list: its messages may lag a second behind.
+    /// Wraps one group of a list. Its messages may be up to a second old.
     fn listed(group: Arc<model::MessageGroup>) -> Self {
         let messages = Freshness::MayLag;
         Self { group, messages }
     }
 
-    /// The sizes of its connection.
+    /// The page sizes of its connection.
     pub const COSTS: &[FieldCost] = &[FieldCost {
         ty: "MessageGroup",
         field: "messages",
@@ -42,21 +43,21 @@ impl MessageGroup {
     }];
 }
 
-/// Two people's messages to each other, as the viewer, one of them, sees them.
+/// The messages between two users, as seen by the viewer, who is one of them.
 #[Object]
 impl MessageGroup {
-    /// The group's global id.
+    /// The global ID of the group.
     pub async fn id(&self) -> ID {
         GlobalId::MessageGroup(self.group.id).into()
     }
 
-    /// The group's own uuid, which the app's URLs carry.
+    /// The UUID of the group, as in the app's URLs.
     async fn uuid(&self) -> Uuid {
         Uuid(self.group.id.0)
     }
 
-    /// The participant who is not the viewer. Somebody who is gone is shown by
-    /// the names they had.
+    /// The participant who is not the viewer. If the user no longer exists, the
+    /// handle and display name stored with the group are returned.
     async fn other_user(&self, ctx: &Context<'_>) -> Result<InOrder<User>, ApiError> {
         let session = Session::of(ctx)?;
         let copy = self.group.other_user.as_ref();
@@ -66,49 +67,56 @@ impl MessageGroup {
         let kept = session
             .messaging()
             .copy_of_other_user(session.viewer()?, self.group.id);
-        // Boxed, as each call of a store in a resolver: the future of every field is
-        // as large as that of the largest field, and is moved.
+        // Boxed, like each call of a store in a resolver: all fields' futures
+        // are as large as the largest one, and futures are moved.
         let kept = Box::pin(kept).await?;
-        // Nothing but the uuid is left of somebody without user, row or message.
+        // If neither the user, nor a name in the row, nor a message of the user
+        // exists, only the uuid is known.
         let kept = kept.unwrap_or_else(|| nameless(self.group.other_user_id));
         Ok(InOrder(User(Arc::new(kept))))
     }
 
-    /// The newest message.
+    /// The newest message of the group.
     async fn last_message(&self) -> InOrder<Message> {
         let group = Some(Arc::clone(&self.group));
         InOrder(Message::new(self.group.last_message.clone(), group))
     }
 
-    /// When the server accepted the newest message: the message's `createdAt`.
+    /// The time at which the server accepted the newest message: its
+    /// `createdAt`.
     ///
-    /// The order of the viewer's groups can differ from these times: a group whose
-    /// messages are dated ahead of the clock stays in front until the clock has reached
-    /// their times.
+    /// Groups are not always ordered by this time: a group whose messages have
+    /// times ahead of the clock stays first until the clock reaches these
+    /// times.
     async fn last_message_at(&self) -> DateTime {
         DateTime(self.group.last_message.created_at())
     }
 
-    /// How many messages the viewer has not read: those behind the last one
-    /// that was marked as read, or that the viewer sent. Exact, however many
-    /// they are.
+    /// Number of messages that the viewer has not read: all messages after the
+    /// last message that the viewer marked as read or sent. The number is exact
+    /// and has no upper limit.
     async fn unread_count(&self) -> u64 {
         self.group.unread_count
     }
 
-    /// The messages, oldest to newest. The last 20 when nothing is given.
+    /// The messages of the group, oldest first. Returns the last 20 messages if
+    /// no argument is given.
     ///
-    /// A chat window asks for `last: 20` and scrolls back with `before`.
+    /// A chat window requests `last: 20` and loads older messages with
+    /// `before`.
     async fn messages(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "At most so many from the oldest on: 0 to 100.")] first: Option<i32>,
-        #[graphql(desc = "Only what is newer than this cursor.")] after: Option<
+        #[graphql(desc = "Return at most this number of the oldest messages: 0 to 100.")]
+        first: Option<i32>,
+        #[graphql(desc = "Return only messages after (newer than) this cursor.")] after: Option<
             CursorArgument<MessageCursor>,
         >,
-        #[graphql(desc = "At most so many of the newest: 0 to 100. Not together with `first`.")]
+        #[graphql(
+            desc = "Return at most this number of the newest messages: 0 to 100. Cannot be combined with `first`."
+        )]
         last: Option<i32>,
-        #[graphql(desc = "Only what is older than this cursor.")] before: Option<
+        #[graphql(desc = "Return only messages before (older than) this cursor.")] before: Option<
             CursorArgument<MessageCursor>,
         >,
     ) -> Result<InOrder<MessageConnection>, ApiError> {
@@ -122,7 +130,7 @@ impl MessageGroup {
         };
         let request =
             args.into_request(End::Last, |cursor: MessageCursor| cursor.place_in(group))?;
-        let _turn = session.turn().await?;
+        let _permit = session.read_permit().await?;
         let page = session
             .messaging()
             .messages_of(&self.group, &request, self.messages);
@@ -139,18 +147,18 @@ fn nameless(id: UserId) -> model::User {
     }
 }
 
-/// A message group and its place among the viewer's.
+/// An edge of a `MessageGroupConnection`.
 #[derive(SimpleObject)]
 pub struct MessageGroupEdge {
-    /// The place, to be used as `after` or `before`. It changes with every
-    /// message.
+    /// Opaque cursor of this edge, for `after` or `before`. It changes with
+    /// every message in the group.
     cursor: String,
-    /// The group.
+    /// The message group.
     node: InOrder<MessageGroup>,
 }
 
 impl MessageGroupEdge {
-    /// The edge of a group that was asked for by itself.
+    /// Creates the edge of a group that was requested on its own.
     pub fn alone(owner: UserId, group: Arc<model::MessageGroup>) -> Self {
         Self {
             cursor: MessageGroupCursor::of(owner, &group).encode(),
@@ -162,9 +170,9 @@ impl MessageGroupEdge {
 /// A page of the viewer's message groups, most recently active first.
 #[derive(SimpleObject)]
 pub struct MessageGroupConnection {
-    /// The groups of this page, each with its place.
+    /// The message groups of this page, with their cursors.
     edges: List<InOrder<MessageGroupEdge>>,
-    /// Where this page stands.
+    /// Pagination information for this page.
     page_info: InOrder<PageInfo>,
 }
 

@@ -1,4 +1,4 @@
-//! The results of mutations: success, or what stood in the way.
+//! The results of mutations: success or a `Problem`.
 
 use std::sync::Arc;
 
@@ -11,12 +11,12 @@ use crate::model::{self, MessageGroupId};
 use crate::schema::error::ApiError;
 use crate::schema::session::Session;
 
-/// A refusal that a person can do something about.
+/// An error of a mutation that the user can correct.
 #[derive(Interface)]
 #[graphql(field(
     name = "message",
     ty = "&String",
-    desc = "What is wrong and what would be right, in an English sentence for developers."
+    desc = "Description of the error and its remedy, in English, for developers."
 ))]
 pub(in crate::schema) enum Problem {
     InvalidMessageBody(InvalidMessageBody),
@@ -25,7 +25,7 @@ pub(in crate::schema) enum Problem {
     CannotMessageYourself(CannotMessageYourself),
 }
 
-/// What came of `createMessage`.
+/// Result of `createMessage`.
 #[derive(Union)]
 pub(in crate::schema) enum CreateMessageResult {
     CreateMessageSuccess(CreateMessageSuccess),
@@ -43,16 +43,17 @@ composite_type!(
     CannotMessageYourself
 );
 
-/// The message is sent.
+/// The message was sent.
 #[derive(SimpleObject)]
 pub(in crate::schema) struct CreateMessageSuccess {
-    /// The message, with its place in its group.
+    /// Edge of the message in its message group.
     pub message_edge: InOrder<MessageEdge>,
-    /// The group, with its new place among the viewer's.
+    /// Edge of the message group in the viewer's `messageGroups`, with its new
+    /// cursor.
     pub message_group_edge: InOrder<MessageGroupEdge>,
 }
 
-/// What came of `markMessageGroupRead`.
+/// Result of `markMessageGroupRead`.
 #[derive(Union)]
 pub(in crate::schema) enum MarkMessageGroupReadResult {
     MarkMessageGroupReadSuccess(MarkMessageGroupReadSuccess),
@@ -64,26 +65,27 @@ composite_type!(
     MessageGroupNotFound
 );
 
-/// Wraps the group that was marked.
+/// Wraps the id of the group that was marked as read.
 pub(in crate::schema) struct MarkMessageGroupReadSuccess(pub MessageGroupId);
 
-/// The messages count as read, up to the one that was named.
+/// The messages up to the given message are marked as read.
 #[Object]
 impl MarkMessageGroupReadSuccess {
-    /// The group since.
+    /// The updated group.
     async fn message_group(&self, ctx: &Context<'_>) -> Result<InOrder<MessageGroup>, ApiError> {
         let session = Session::of(ctx)?;
         let found = session
             .messaging()
             .find_message_group(session.viewer()?, self.0)
             .await?;
-        // Whoever has marked it takes part in it for ever.
+        // The viewer is a participant of the marked group, and participants
+        // never change.
         let found = found.ok_or(ApiError::Internal)?;
         Ok(InOrder(MessageGroup::alone(Arc::new(found))))
     }
 
-    /// How many of the viewer's groups have messages that the viewer has not
-    /// read: counted to 100 and no further, so 100 means 100 or more.
+    /// Number of the viewer's message groups that have unread messages. The
+    /// count stops at 100, so 100 means 100 or more.
     async fn unread_message_group_count(&self, ctx: &Context<'_>) -> Result<u32, ApiError> {
         Session::of(ctx)?
             .unread_message_group_count(Freshness::Newest)
@@ -91,15 +93,14 @@ impl MarkMessageGroupReadSuccess {
     }
 }
 
-/// The body is empty, nothing but white space, or too long.
+/// The body is empty, consists only of white space, or is too long.
 #[derive(SimpleObject)]
 pub(in crate::schema) struct InvalidMessageBody {
-    /// What is wrong and what would be right, in an English sentence for
-    /// developers.
+    /// Description of the error and its remedy, in English, for developers.
     message: String,
-    /// The most Unicode characters that a body may have.
+    /// Maximum length of a body in Unicode characters.
     max_length: usize,
-    /// How many this one has.
+    /// Length of the given body in Unicode characters.
     length: usize,
 }
 
@@ -113,11 +114,10 @@ impl From<model::InvalidMessageBody> for InvalidMessageBody {
     }
 }
 
-/// There is no such message group, or the viewer takes no part in it.
+/// The message group does not exist, or the viewer is not a participant.
 #[derive(SimpleObject)]
 pub(in crate::schema) struct MessageGroupNotFound {
-    /// What is wrong and what would be right, in an English sentence for
-    /// developers.
+    /// Description of the error and its remedy, in English, for developers.
     message: String,
 }
 
@@ -128,18 +128,17 @@ impl Default for MessageGroupNotFound {
     }
 }
 
-/// Nobody has the handle.
+/// No user has the given handle.
 #[derive(SimpleObject)]
 pub(in crate::schema) struct ReceiverNotFound {
-    /// What is wrong and what would be right, in an English sentence for
-    /// developers.
+    /// Description of the error and its remedy, in English, for developers.
     message: String,
 }
 
 impl Default for ReceiverNotFound {
     fn default() -> Self {
         let message =
-            "Nobody has this `receiverHandle`. Handles are compared exactly and have no `@`."
+            "No user has this `receiverHandle`. Handles are case-sensitive and are given without `@`."
                 .to_owned();
         Self { message }
     }
@@ -148,14 +147,13 @@ impl Default for ReceiverNotFound {
 /// The receiver is the viewer.
 #[derive(SimpleObject)]
 pub(in crate::schema) struct CannotMessageYourself {
-    /// What is wrong and what would be right, in an English sentence for
-    /// developers.
+    /// Description of the error and its remedy, in English, for developers.
     message: String,
 }
 
 impl Default for CannotMessageYourself {
     fn default() -> Self {
-        let message = "This `receiverHandle` is your own. Name somebody else.".to_owned();
+        let message = "This `receiverHandle` is your own. Name another user.".to_owned();
         Self { message }
     }
 }

@@ -15,31 +15,31 @@ use crate::schema::session::Session;
 /// Wraps a user.
 pub struct User(pub Arc<model::User>);
 
-/// Someone who can send and receive messages.
+/// A user, who can send and receive messages.
 #[Object]
 impl User {
-    /// The user's global id.
+    /// The global ID of the user.
     pub async fn id(&self) -> ID {
         GlobalId::User(self.0.id).into()
     }
 
-    /// The user's own uuid.
+    /// The UUID of the user.
     async fn uuid(&self) -> Uuid {
         Uuid(self.0.id.0)
     }
 
-    /// The name in the app's URLs, without `@`. Unique.
+    /// The unique name of the user in the app's URLs, without `@`.
     async fn handle(&self) -> &str {
         &self.0.handle
     }
 
-    /// The name shown to people.
+    /// The display name of the user.
     async fn display_name(&self) -> &str {
         &self.0.display_name
     }
 
-    /// The viewer's message group with this user; null when the two have not
-    /// written to each other yet, and for the viewer.
+    /// The viewer's message group with this user. Null if the two users have no
+    /// messages yet, and if the user is the viewer.
     async fn message_group(
         &self,
         ctx: &Context<'_>,
