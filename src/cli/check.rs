@@ -35,54 +35,57 @@ const SEGMENTS: u16 = 4;
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Each finding is one line of JSON, with --repair followed by one that says what
-became of it; a summary goes to standard error, and with --json to a last line
-{\"summary\": …}. Exit code 1 if anything is left that is not as it has to be.
+Each finding is one line of JSON. With --repair, a second line states the result
+of the repair. The summary is printed to standard error, and with --json also as
+a last line {\"summary\": …}. The exit code is 1 if findings remain that are
+neither repaired nor accepted.
 
-Messages are the truth, and never deleted. This is what --repair does:
+Messages are authoritative and are never deleted. --repair does the following:
 
-  missing-head           writes head, rows and alias as the first write of the
-                         group would; a newest message at whose microsecond
-                         another group has its row moves by one. What else is
-                         wrong with the rows is counted beside it
-  unreachable-messages   the same, where two people have sent the messages
-  wrong-head             head and rows follow the newest message
-  missing-row, stale-row both rows are written anew
-  doubled-row            is deleted
-  strangers-row          the row of somebody who neither takes part nor has
-                         sent a message is deleted
-  row-without-messages   is deleted
-  head-without-messages  is deleted with its rows and its alias
-  alias-to-nowhere       is deleted
-  missing-alias          the pair's uuid leads to their newest group
-  gap-in-seq             messages are numbered anew, 1, 2, 3, …; what was read
-                         stays read, and nothing else becomes so
-  wrong-marker           the marker is removed; it is written at the end of a run
-                         after which each group has a head
-  future-key             nothing: new messages of the group are ordered behind its
-                         newest key, which is so far ahead of the clock, and it
-                         passes when the clock has reached the key
+  missing-head           writes head, rows and alias, as the group's first write
+                         would. If another group has its row at the microsecond
+                         of the newest message, that message moves by one
+                         microsecond. Other problems of the rows are reported
+                         separately
+  unreachable-messages   the same, if two users have sent the messages
+  wrong-head             updates head and rows to the newest message
+  missing-row, stale-row writes both rows again
+  doubled-row            deletes the row
+  strangers-row          deletes the row of a user who is not a participant and
+                         has not sent a message
+  row-without-messages   deletes the row
+  head-without-messages  deletes the head, its rows and its alias
+  alias-to-nowhere       deletes the alias
+  missing-alias          writes an alias from the pair's uuid to the pair's
+                         newest group
+  gap-in-seq             renumbers the messages 1, 2, 3, …; read messages stay
+                         read, and unread messages stay unread
+  wrong-marker           removes the marker. A run after which every group has a
+                         head writes it
+  future-key             nothing: the group's newest key is so far ahead of the
+                         clock that new messages are ordered after it until the
+                         clock reaches it
   unreadable-item, not-checked
-                         nothing: what would be right is not known
+                         nothing: the correct state is unknown
 
-What is deleted is printed before. Every repair is read back: one that a strongly
-consistent read does not show counts as not mended. Nothing is deleted or
-numbered anew because of a message that cannot be read. Names that the table has
-lost are asked of Postgres. Readers and writers may go on meanwhile. --repair
-refuses a table with a stream.
+Items are printed before they are deleted. Each repair is verified with a strongly
+consistent read; if the read does not show it, the finding counts as not repaired.
+No item is deleted or renumbered because of a message that cannot be read. Names
+that the table no longer contains are read from Postgres. The API can keep running
+during a repair. --repair refuses a table with a stream.
 
-Who takes part in a group follows from its rows, and later from its head. Messages
-of other users, as the original allowed them, change nothing about that.
+The participants of a group are the users in its rows, or in its head if it has
+one. Messages of other users, which the original allowed, do not change them.
 
-Throttled calls are repeated without a time limit, and all segments slow down
+Throttled calls are retried without a time limit, and all segments slow down
 together. With --resume, a run that was interrupted or killed continues where it
-stopped, and counts what it had found.
+stopped and keeps its counts.
 
-A finding that nothing repairs can be accepted: write what is left to a file with
---write-accepted, read it, and pass it to later runs with --accept. Exit code and
---repair pass over what is in the file; anything else fails the run as before.
-Kind, key and detail of a finding decide (future-key and not-checked: kind and
-key). Lines of the file that begin with # are passed over.
+Findings that cannot be repaired can be accepted: write them to a file with
+--write-accepted, review the file, and pass it to later runs with --accept.
+Accepted findings do not affect the exit code and are not repaired; all others do
+and are, as before. A finding is identified by kind, key and detail (future-key
+and not-checked: by kind and key). Lines of the file that begin with # are ignored.
 
 Examples:
   cruddur check
@@ -123,9 +126,9 @@ pub(super) struct CheckArgs {
 
 /// The result of a finding.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Fate {
+enum Resolution {
     Left,
-    Mended,
+    Repaired,
     Accepted,
 }
 
@@ -137,7 +140,7 @@ struct Check<'a> {
     accepted: Mutex<Accepted>,
     repair: bool,
     /// Whether remaining findings are collected in the state.
-    remembers: bool,
+    collects: bool,
 }
 
 impl CheckArgs {
@@ -148,7 +151,7 @@ impl CheckArgs {
             let users = self.people.connect(self.operator.dynamodb.prod).await;
             users
                 .inspect_err(|error| {
-                    output::remark(&format!("names are not asked of Postgres: {error}"));
+                    output::remark(&format!("names are not read from Postgres: {error}"));
                 })
                 .ok()
         } else {
@@ -161,7 +164,7 @@ impl CheckArgs {
             progress: output::progress("items checked:"),
             accepted: Mutex::new(accepted.unwrap_or_default()),
             repair: self.repair,
-            remembers: self.write_accepted.is_some(),
+            collects: self.write_accepted.is_some(),
         };
         let checked = self.check(&check).await;
         check.progress.finish_and_clear();
@@ -180,7 +183,7 @@ impl CheckArgs {
             self.operator.connect_limited(self.read_units).await?
         };
         if self.repair && session.format == Format::Raw {
-            let why = "--repair prints what it deletes: not with --output raw";
+            let why = "--repair prints the items that it deletes, so it cannot be combined with --output raw";
             return Err(CliError::Usage(why.to_owned()));
         }
         if self.repair {
@@ -203,12 +206,12 @@ impl CheckArgs {
         let mut state = begun.unwrap_or_else(|| State::new(run, self.segments.unwrap_or(SEGMENTS)));
         if is_resumed {
             check.progress.inc(state.items);
-            output::remark(&format!("continuing after {} items", state.items));
+            output::remark(&format!("resuming after {} items", state.items));
         }
         let checked = check.pages(&mut state, file.as_ref()).await;
         if let (Err(_), Some(file)) = (&checked, &file) {
             let path = file.path().display();
-            output::remark(&format!("--resume {path} continues this run"));
+            output::remark(&format!("continue this run with --resume {path}"));
         }
         let is_complete = checked?;
         if is_complete {
@@ -237,15 +240,15 @@ impl Check<'_> {
         let mut pages = pages(&self.session.messages, parts, limits, |items| items);
         while let Some(page) = pages.recv().await {
             let page = page?;
-            let look_at = |item| self.finalize(item);
+            let check = |item| self.finalize(item);
             let mut checked = stream::iter(page.items)
-                .map(look_at)
+                .map(check)
                 .buffer_unordered(AT_ONCE);
             while let Some(findings) = checked.next().await {
                 state.items += 1;
                 self.progress.inc(1);
-                for (finding, fate) in findings? {
-                    self.count(state, &finding, fate);
+                for (finding, resolution) in findings? {
+                    self.count(state, &finding, resolution);
                 }
             }
             if !output::is_read() {
@@ -270,7 +273,7 @@ impl Check<'_> {
             messages.put_heads_marker().await?;
             state.is_marked = messages.has_heads_marker().await?;
             if state.is_marked {
-                output::remark("the table is marked now: each group has a head");
+                output::remark("marker written: every group has a head");
             }
             return Ok(());
         }
@@ -280,37 +283,37 @@ impl Check<'_> {
         let finding = Finding::wrong_marker(contradictions);
         let is_accepted = self.accepts(&finding);
         self.print(&as_json(&finding, self.repair, is_accepted))?;
-        let mut fate = if is_accepted {
-            Fate::Accepted
+        let mut resolution = if is_accepted {
+            Resolution::Accepted
         } else {
-            Fate::Left
+            Resolution::Left
         };
         if self.repair && !is_accepted {
             messages.delete_heads_marker().await?;
             state.is_marked = messages.has_heads_marker().await?;
-            let mended = if state.is_marked {
+            let repaired = if state.is_marked {
                 Err(Unmended::NotVisible)
             } else {
-                fate = Fate::Mended;
+                resolution = Resolution::Repaired;
                 Ok(())
             };
-            self.print(&outcome_json(&finding, &mended))?;
+            self.print(&outcome_json(&finding, &repaired))?;
         }
-        self.count(state, &finding, fate);
+        self.count(state, &finding, resolution);
         Ok(())
     }
 
-    fn count(&self, state: &mut State, finding: &Finding, fate: Fate) {
+    fn count(&self, state: &mut State, finding: &Finding, resolution: Resolution) {
         let kind = finding.kind.name().to_owned();
-        let [found, mended, accepted] = state.findings.entry(kind).or_default();
+        let [found, repaired, accepted] = state.findings.entry(kind).or_default();
         *found += 1;
         let is_head = finding.key.starts_with("HEAD#");
         if finding.kind == FindingKind::UnreadableItem && is_head {
             state.unreadable_heads += 1;
         }
-        *mended += u64::from(fate == Fate::Mended);
-        *accepted += u64::from(fate == Fate::Accepted);
-        if self.remembers && fate != Fate::Mended {
+        *repaired += u64::from(resolution == Resolution::Repaired);
+        *accepted += u64::from(resolution == Resolution::Accepted);
+        if self.collects && resolution != Resolution::Repaired {
             state.left.push(FindingLine::of(finding));
         }
     }
@@ -324,7 +327,7 @@ impl Check<'_> {
         let accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
         if accepted.outdated() > 0 {
             output::remark(&format!(
-                "{} accepted findings were not found any more",
+                "{} accepted findings no longer exist",
                 accepted.outdated()
             ));
         }
@@ -338,37 +341,37 @@ impl Check<'_> {
     }
 
     /// Checks one item, prints its findings, and repairs them with --repair.
-    async fn finalize(&self, item: ScannedItem) -> Result<Vec<(Finding, Fate)>, CliError> {
+    async fn finalize(&self, item: ScannedItem) -> Result<Vec<(Finding, Resolution)>, CliError> {
         let mut all = Vec::new();
-        let mut group_mended = None;
+        let mut group_repaired = None;
         for finding in self.inspector.inspect(item).await? {
             let is_accepted = self.accepts(&finding);
             self.print(&as_json(&finding, self.repair, is_accepted))?;
             // Items are deleted only if their contents could be printed.
             if is_accepted || !self.repair || !output::is_read() {
-                let fate = if is_accepted {
-                    Fate::Accepted
+                let resolution = if is_accepted {
+                    Resolution::Accepted
                 } else {
-                    Fate::Left
+                    Resolution::Left
                 };
-                all.push((finding, fate));
+                all.push((finding, resolution));
                 continue;
             }
-            let mended = match &group_mended {
+            let repaired = match &group_repaired {
                 // One repair fixes all findings of a group.
-                Some(mended) if finding.is_of_group() => Clone::clone(mended),
+                Some(repaired) if finding.is_of_group() => Clone::clone(repaired),
                 _ => Box::pin(self.inspector.mend(&finding)).await?,
             };
             if finding.is_of_group() {
-                group_mended = Some(mended.clone());
+                group_repaired = Some(repaired.clone());
             }
-            self.print(&outcome_json(&finding, &mended))?;
-            let fate = if mended.is_ok() {
-                Fate::Mended
+            self.print(&outcome_json(&finding, &repaired))?;
+            let resolution = if repaired.is_ok() {
+                Resolution::Repaired
             } else {
-                Fate::Left
+                Resolution::Left
             };
-            all.push((finding, fate));
+            all.push((finding, resolution));
         }
         Ok(all)
     }
@@ -389,13 +392,13 @@ fn as_json(finding: &Finding, repair: bool, is_accepted: bool) -> Value {
     line
 }
 
-fn outcome_json(finding: &Finding, mended: &Result<(), Unmended>) -> Value {
+fn outcome_json(finding: &Finding, repaired: &Result<(), Unmended>) -> Value {
     let mut line = json!({
         "kind": finding.kind.name(),
         "key": finding.key,
-        "mended": mended.is_ok(),
+        "repaired": repaired.is_ok(),
     });
-    if let Err(why) = mended {
+    if let Err(why) = repaired {
         line["because"] = json!(why.to_string());
     }
     line
@@ -403,36 +406,36 @@ fn outcome_json(finding: &Finding, mended: &Result<(), Unmended>) -> Value {
 
 /// Prints the summary. Returns exit code 1 if findings remain that are not accepted.
 fn finish(state: &State, session: &Session) -> Result<ExitCode, CliError> {
-    let mut told = format!("{} items checked", state.items);
+    let mut summary = format!("{} items checked", state.items);
     let mut by_kind = Map::new();
     let kinds = FindingKind::ALL.iter().map(|kind| kind.name());
     let found = kinds.filter_map(|kind| state.findings.get(kind).map(|counts| (kind, counts)));
-    for (kind, [found, mended, accepted]) in found {
+    for (kind, [found, repaired, accepted]) in found {
         // Writing to a string cannot fail.
-        let _ = write!(told, ", {found} {kind}");
-        let parts = [(mended, "mended"), (accepted, "accepted")];
+        let _ = write!(summary, ", {found} {kind}");
+        let parts = [(repaired, "repaired"), (accepted, "accepted")];
         let parts = parts.iter().filter(|(count, _)| **count > 0);
         let parts: Vec<String> = parts
             .map(|(count, what)| format!("{count} {what}"))
             .collect();
         if !parts.is_empty() {
-            let _ = write!(told, " ({})", parts.join(", "));
+            let _ = write!(summary, " ({})", parts.join(", "));
         }
         by_kind.insert(
             kind.to_owned(),
-            json!({ "found": found, "mended": mended, "accepted": accepted }),
+            json!({ "found": found, "repaired": repaired, "accepted": accepted }),
         );
     }
     if state.findings.is_empty() {
-        told.push_str(", all is as it has to be");
+        summary.push_str(", no problems found");
     }
-    output::remark(&told);
+    output::remark(&summary);
     session.finish_lines(Map::from_iter([
         ("items".to_owned(), json!(state.items)),
         ("headsMarker".to_owned(), json!(state.is_marked)),
         ("findings".to_owned(), Value::Object(by_kind)),
     ]))?;
     let mut counts = state.findings.values();
-    let is_left = counts.any(|[found, mended, accepted]| mended + accepted < *found);
+    let is_left = counts.any(|[found, repaired, accepted]| repaired + accepted < *found);
     Ok(ExitCode::from(u8::from(is_left)))
 }

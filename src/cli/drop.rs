@@ -60,14 +60,14 @@ fn confirm(table: &str, place: &str, items: i64) -> Result<(), CliError> {
     let input = std::io::stdin();
     if !input.is_terminal() {
         return Err(CliError::Usage(format!(
-            "this deletes the table {table} at {place} with all that is in it: add --yes"
+            "this deletes the table {table} at {place} and all its data: add --yes to confirm"
         )));
     }
     let mut error = std::io::stderr();
     write!(
         error,
-        "This deletes the table {table} at {place} with all that is in it (about {items} items).\n\
-         Type its name to go on: "
+        "This deletes the table {table} at {place} and all its data (about {items} items).\n\
+         Enter the table's name to continue: "
     )?;
     error.flush()?;
     let mut answer = String::new();

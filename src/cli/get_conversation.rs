@@ -120,7 +120,7 @@ impl GetConversationArgs {
                 None if self.has_messages(session, group).await? => Ok(group),
                 None => Err(CliError::Failed(format!(
                     "there is no message group {group} in the table {}: `cruddur list-conversations <handle>` \
-                     shows a user's",
+                     lists a user's groups",
                     messages.table()
                 ))),
             };
@@ -134,7 +134,7 @@ impl GetConversationArgs {
             .await?;
         if one.id == other.id {
             return Err(CliError::Usage(
-                "a message group has two users: name two handles".to_owned(),
+                "a message group has two users: give two different handles".to_owned(),
             ));
         }
         let group = MessageGroupId::of_pair(one.id, other.id);
@@ -151,7 +151,7 @@ impl GetConversationArgs {
         let newest = rows.first().map(|row| row.group_id);
         newest.ok_or_else(|| {
             CliError::Failed(format!(
-                "{} and {} have never written to each other",
+                "{} and {} have no message group",
                 text::name(&one.handle),
                 text::name(&other.handle)
             ))

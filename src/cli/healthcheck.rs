@@ -13,11 +13,11 @@ use crate::config::{DEFAULT_LISTEN_ADDRESS, socket_address};
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Without --listen, the server that runs on this machine or in this container with
-the same LISTEN_ADDR is asked, also where its address was given by an option;
-then the address in LISTEN_ADDR; then 127.0.0.1:4000.")]
+Without --listen, the command checks the server that runs on this machine or in
+this container with the same LISTEN_ADDR, even if an option sets its address. If
+there is none, it checks the address in LISTEN_ADDR, or else 127.0.0.1:4000.")]
 pub(super) struct HealthcheckArgs {
-    /// Address that the server listens on [default: that of the server that is running here]
+    /// Address that the server listens on [default: the address of the server that is running here]
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = socket_address)]
     listen: Option<SocketAddr>,
 }

@@ -36,7 +36,9 @@ impl MigrateArgs {
 fn in_words(migrated: &Migrated) -> String {
     let mut lines = Vec::new();
     if let Some(zone) = &migrated.time_zone {
-        lines.push(format!("read public.users.created_at as times in {zone}"));
+        lines.push(format!(
+            "interpreted public.users.created_at in the time zone {zone}"
+        ));
     }
     lines.extend(
         migrated
@@ -46,11 +48,11 @@ fn in_words(migrated: &Migrated) -> String {
     );
     if !migrated.newer.is_empty() {
         lines.push(format!(
-            "the database is newer than this version, which works with it: a newer version has applied {}",
+            "the database schema is newer than this version, but compatible with it: a newer version has applied {}",
             migrated.newer.join(", ")
         ));
     } else if migrated.applied.is_empty() {
-        lines.push("the database is as it should be".to_owned());
+        lines.push("the database schema is up to date".to_owned());
     }
     lines.join("\n") + "\n"
 }

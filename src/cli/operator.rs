@@ -115,8 +115,8 @@ impl Operator {
 /// Creates the error for a table that has a stream.
 pub(super) fn stream_refusal(table: &str) -> CliError {
     CliError::Failed(format!(
-        "the table {table} has a stream, and the original's stream function behind it would undo what is written here: \
-         switch the stream off, or say --allow-stream if nothing is behind it that writes"
+        "the table {table} has a stream, and the original's stream function would undo the writes of this program: \
+         disable the stream, or use --allow-stream if no function that writes to the table processes it"
     ))
 }
 
@@ -186,14 +186,14 @@ impl Session {
                 reason: Reason::Unreachable,
                 cause,
             }) => CliError::Failed(format!(
-                "DynamoDB at {place} is not available: {cause}. Start it, or name another with --endpoint-url, AWS_ENDPOINT_URL or --prod."
+                "DynamoDB at {place} is not available: {cause}. Start it, or select another with --endpoint-url, AWS_ENDPOINT_URL or --prod."
             )),
             Some(StoreError::Refused {
                 service: Service::DynamoDb,
                 reason: Reason::NotFound,
                 ..
             }) => CliError::Failed(format!(
-                "there is no table {table} at {place}: create it with `cruddur schema-load`, or name another with \
+                "there is no table {table} at {place}: create it with `cruddur schema-load`, or select another with \
                  --table"
             )),
             _ => error,

@@ -21,7 +21,7 @@ pub(super) struct OutputArgs {
     /// Output format
     #[arg(long, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
     output: Format,
-    /// Short for --output json
+    /// Shorthand for --output json
     #[arg(long, conflicts_with = "output")]
     json: bool,
 }

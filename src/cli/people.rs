@@ -59,7 +59,7 @@ pub(super) async fn find<const N: usize>(
             Some(user) => people.push(user.clone()),
             None => {
                 return Err(CliError::Failed(format!(
-                    "nobody has the handle \"{}\": handles are compared exactly, and are those of public.users",
+                    "no user in public.users has the handle \"{}\"; handles are case-sensitive",
                     name(handle)
                 )));
             }

@@ -14,10 +14,11 @@ use crate::store::{Billing, MessageStore, NewTable, TableDescription, TableStatu
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
-A table that exists is compared (key, index, stream, expiry) and not changed. A table that this command
-creates gets a marker item, TABLE#HEADS: every message group has a head, so that
-the group of two users is found without reading all of their rows. A table that
-the original created gets it from `cruddur check --repair`.
+An existing table is compared with the expected definition (key, index, stream,
+expiry) and not changed. A new table contains a marker item, TABLE#HEADS, which
+states that every message group has a head, so that the group of two users is
+found without reading all of their rows. In a table that the original created,
+`cruddur check --repair` writes the marker.
 
 Examples:
   cruddur schema-load
@@ -82,13 +83,14 @@ impl SchemaLoadArgs {
         };
         messages.until_active().await?;
         let description = messages.table_description().await?;
-        let description = description
-            .ok_or_else(|| CliError::Failed("the table has gone meanwhile".to_owned()))?;
+        let description = description.ok_or_else(|| {
+            CliError::Failed("the table was deleted while this command was running".to_owned())
+        })?;
         let has_marker = differences.is_empty() && messages.has_heads_marker().await?;
         let differences = self.with_stream_and_expiry(differences, &description);
         if session.format == Format::Table {
-            let as_it_should_be = differences.is_empty();
-            output::print(&in_words(&description, has_marker, made, as_it_should_be))?;
+            let is_expected = differences.is_empty();
+            output::print(&in_words(&description, has_marker, made, is_expected))?;
         }
         session.finish(Map::from_iter([
             ("created".to_owned(), json!(made)),
@@ -99,7 +101,7 @@ impl SchemaLoadArgs {
             return Ok(ExitCode::SUCCESS);
         }
         Err(CliError::Failed(format!(
-            "the table {} is not as it should be: {}",
+            "the table {} differs from the expected definition: {}",
             description.name,
             differences.join("; ")
         )))
@@ -120,7 +122,7 @@ impl SchemaLoadArgs {
         let (table, place) = (session.messages.table(), &session.place);
         if !self.yes {
             return Err(CliError::Usage(format!(
-                "--recreate deletes the table {table} at {place} with all that is in it: add --yes"
+                "--recreate deletes the table {table} at {place} and all its data: add --yes to confirm"
             )));
         }
         if session.messages.table_status().await? != TableStatus::Missing {
@@ -133,11 +135,11 @@ impl SchemaLoadArgs {
     async fn create(&self, session: &Session) -> Result<(), CliError> {
         if session.is_aws && self.billing_mode == BillingMode::Provisioned {
             output::remark(
-                "5 read and 5 write units sustain about 0.4 messages a second: enough to try it out, an outage in \
-                 production. `--billing-mode pay-per-request` is recommended there.",
+                "5 read and 5 write units sustain about 0.4 messages per second: enough for a test, but an outage in \
+                 production. Use `--billing-mode pay-per-request` in production.",
             );
         }
-        let progress = output::progress("the table is being made");
+        let progress = output::progress("creating the table");
         let billing = match self.billing_mode {
             BillingMode::Provisioned => Billing::Provisioned,
             BillingMode::PayPerRequest => Billing::PayPerRequest,
@@ -152,7 +154,7 @@ impl SchemaLoadArgs {
         tokio::select! {
             made = &mut made => made?,
             () = stop()? => {
-                output::remark("the table is being made: this ends when it is; Ctrl-C again ends it at once");
+                output::remark("the table is being created: the command ends when it is complete; press Ctrl-C again to end it at once");
                 made.await?;
             }
         }
@@ -168,15 +170,10 @@ async fn create(messages: &MessageStore, new: NewTable) -> Result<(), CliError> 
     Ok(())
 }
 
-fn in_words(
-    table: &TableDescription,
-    has_marker: bool,
-    made: bool,
-    as_it_should_be: bool,
-) -> String {
-    let begin = match (made, as_it_should_be) {
+fn in_words(table: &TableDescription, has_marker: bool, made: bool, is_expected: bool) -> String {
+    let begin = match (made, is_expected) {
         (true, _) => format!("created the table {}\n", table.name),
-        (false, true) => format!("the table {} is as it should be\n", table.name),
+        (false, true) => format!("the table {} has the expected definition\n", table.name),
         (false, false) => format!("the table {}\n", table.name),
     };
     let indexes = table.indexes.iter();

@@ -18,9 +18,9 @@ use crate::store::{UserStore, remote_database_host, shown_database};
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
-The messages are from three hours ago on, a minute apart. A user who is there
-stays as they are, and so does a conversation that has gone on; what an
-interrupted run has left out is added.
+The messages are one minute apart, starting three hours ago. Existing users do not
+change, nor do message groups that contain other messages. The next run completes
+an interrupted one.
 
 Examples:
   cruddur seed
@@ -93,7 +93,7 @@ impl SeedArgs {
         let [one, other] = people::find(users, [one, other]).await?;
         if one.id == other.id {
             return Err(CliError::Usage(
-                "nobody has a conversation with themselves: name two handles".to_owned(),
+                "a message group has two users: give two different handles".to_owned(),
             ));
         }
         let seeding = demo::seed_between(messaging, [&one, &other], clock.now()).await?;
@@ -116,7 +116,7 @@ impl SeedArgs {
 fn in_words((pair, seeding): &Seeded) -> String {
     let result = match seeding {
         Seeding::Written(count) => format!("{count} messages written"),
-        Seeding::LeftAlone => "left as it is".to_owned(),
+        Seeding::LeftAlone => "unchanged".to_owned(),
     };
     let [one, other] = pair.each_ref().map(|handle| text::name(handle));
     format!("{one} and {other}: {result}\n")

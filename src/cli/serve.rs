@@ -87,7 +87,7 @@ impl ServeArgs {
         let address = listener.local_addr()?;
         let running = record(address);
         if let Err(cause) = &running {
-            tracing::warn!(%cause, "the address could not be recorded: healthcheck needs --listen, or LISTEN_ADDR");
+            tracing::warn!(%cause, "the listen address could not be recorded: healthcheck requires --listen or LISTEN_ADDR");
         }
         tracing::info!(%address, "serving");
         let drain = Duration::from_secs(self.api.drain_seconds);
@@ -125,10 +125,10 @@ impl ServeArgs {
             }
             TableStatus::AsItShouldBe => Ok(messages),
             TableStatus::Missing => Err(CliError::Failed(format!(
-                "there is no table {table}: create it with `cruddur schema-load`, or name another with --table"
+                "there is no table {table}: create it with `cruddur schema-load`, or select another with --table"
             ))),
             TableStatus::Different(differences) => Err(CliError::Failed(format!(
-                "the table {table} is not as it should be: {}",
+                "the table {table} differs from the expected definition: {}",
                 differences.join("; ")
             ))),
         }

@@ -19,11 +19,11 @@ use crate::store::{
 #[derive(Args, Debug)]
 #[command(after_help = "\
 The users of the pool are matched to public.users by `preferred_username`, which
-has to be the handle exactly. All of it is one transaction. Throttling by Cognito
-is waited out.
+must equal the handle exactly. All changes are applied in one transaction.
+Throttled calls to Cognito are retried.
 
-It also lists the users of the pool without a row, the rows without a user in the
-pool, and the names that differ only in case, in Unicode form or in blanks.
+The command also lists users of the pool without a row, rows without a user in the
+pool, and names that differ only in case, in Unicode form or in spaces.
 
 Examples:
   cruddur update-cognito-user-ids --cognito-user-pool-id eu-central-1_Ab12Cd34E --dry-run
@@ -103,12 +103,15 @@ impl UpdateCognitoUserIdsArgs {
         };
         let lists: String = [
             (changed, &updated.changed),
-            ("was right", &updated.right),
+            ("is up to date", &updated.right),
             ("has no row in public.users", &updated.without_row),
             ("has no user in the pool", &updated.without_user),
             ("has no preferred_username", &sorted.nameless),
-            ("is the preferred_username of several", &sorted.held_twice),
-            ("had the id of somebody else", &updated.taken),
+            (
+                "is the preferred_username of several users",
+                &sorted.held_twice,
+            ),
+            ("had the id of another user", &updated.taken),
         ]
         .into_iter()
         .filter(|(_, who)| !who.is_empty())
@@ -135,7 +138,7 @@ impl Spellings {
         ];
         let places: Vec<String> = places.into_iter().flatten().collect();
         format!(
-            "differs only in case, in Unicode form or in blanks: {}\n",
+            "differs only in case, in Unicode form or in spaces: {}\n",
             places.join("; ")
         )
     }

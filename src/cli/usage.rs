@@ -114,7 +114,7 @@ fn in_one_line(error: &Error, command: &Command) -> Option<String> {
                 return None;
             };
             argument.contains("://").then(|| {
-                "an unexpected argument, which is an address and therefore not shown; --help lists the options"
+                "unexpected argument (a URL, not shown because it may contain a password); --help lists the options"
                     .to_owned()
             })
         }

@@ -39,7 +39,7 @@ fn choose(
         // its place.
         (None, Some(_)) => Err(InvalidSetting::new(
             PRODUCTION_DATABASE,
-            "it is read only with --prod: set DATABASE_URL (--database-url) to the database to use",
+            "it is used only with --prod: set DATABASE_URL (--database-url) to the database to use",
         )),
         (None, None) => Ok(DEFAULT_DATABASE_URL.to_owned()),
     }
@@ -65,7 +65,7 @@ pub(super) fn origins() -> Result<Vec<Origin>, InvalidSetting> {
         InvalidSetting::new(FRONT_END, why)
     })?;
     let origins = entries(&origins);
-    tracing::info!("CRUDDUR_CORS_ORIGIN is not set: the origin in FRONTEND_URL may call");
+    tracing::info!("CRUDDUR_CORS_ORIGIN is not set: the origin in FRONTEND_URL is allowed instead");
     Ok(origins)
 }
 

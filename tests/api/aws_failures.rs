@@ -171,12 +171,12 @@ async fn users_without_a_counterpart_and_similar_names_are_listed() {
     assert_eq!(code, 0, "{said}");
     insta::assert_snapshot!(out, @r"
     would change: 1 (zoé)
-    was right: 1 (luu)
+    is up to date: 1 (luu)
     has no row in public.users: 2 (other, tove)
     has no user in the pool: 3 (Tove, gone, zoe\u{301})
     has no preferred_username: 1 (5)
-    differs only in case, in Unicode form or in blanks: tove in the pool; Tove in public.users
-    differs only in case, in Unicode form or in blanks: zoé in the pool; zoe\u{301}, zoé in public.users
+    differs only in case, in Unicode form or in spaces: tove in the pool; Tove in public.users
+    differs only in case, in Unicode form or in spaces: zoé in the pool; zoe\u{301}, zoé in public.users
     ");
     let (_, out, _) = run(&mut update(&stores, &pool, &["--dry-run", "--json"])).await;
     let updated: Value = serde_json::from_str(&out).expect("JSON");
@@ -288,9 +288,9 @@ async fn endpoints_that_cannot_be_reached_are_reported_in_plain_words() {
         reported.push_str(&last_line(&said).replace(url, place));
     }
     insta::assert_snapshot!(reported, @r"
-    cruddur: DynamoDB at http://closed is not available: Connection refused. Start it, or name another with --endpoint-url, AWS_ENDPOINT_URL or --prod.
-    cruddur: DynamoDB at https://plain is not available: the server does not answer with TLS. Start it, or name another with --endpoint-url, AWS_ENDPOINT_URL or --prod.
-    cruddur: DynamoDB at https://untrusted is not available: the server's TLS certificate is not accepted: its issuer is not trusted. Start it, or name another with --endpoint-url, AWS_ENDPOINT_URL or --prod.
+    cruddur: DynamoDB at http://closed is not available: Connection refused. Start it, or select another with --endpoint-url, AWS_ENDPOINT_URL or --prod.
+    cruddur: DynamoDB at https://plain is not available: the server does not answer with TLS. Start it, or select another with --endpoint-url, AWS_ENDPOINT_URL or --prod.
+    cruddur: DynamoDB at https://untrusted is not available: the server's TLS certificate is not accepted: its issuer is not trusted. Start it, or select another with --endpoint-url, AWS_ENDPOINT_URL or --prod.
     ");
 
     // The rest of the line is the system's.

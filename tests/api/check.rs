@@ -1,4 +1,4 @@
-//! `check`: every kind of damage is found and mended, and nothing is lost.
+//! `check`: every kind of damage is found and repaired, and nothing is lost.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ pub async fn check(cruddur_: &Cruddur, arguments: &[&str]) -> (i32, Vec<Value>) 
         .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{out}{said}")));
     // With --repair, what became of each finding alone.
     let repair = arguments.contains(&"--repair");
-    let wanted = |line: &Value| line.get("mended").is_some() == repair;
+    let wanted = |line: &Value| line.get("repaired").is_some() == repair;
     (code, lines.filter(wanted).collect())
 }
 
@@ -64,13 +64,13 @@ async fn all_of_the_originals_groups_are_adopted_and_nothing_is_lost() {
     assert_eq!(kinds(&found)["missing-head"], 50);
     assert!(read(&cruddur).await.heads.is_empty(), "it only looked");
 
-    let (code, mended) = check(&cruddur, &["--repair"]).await;
+    let (code, repaired) = check(&cruddur, &["--repair"]).await;
     // What cannot be known stays: keys of 2031, and items without contents.
     assert_eq!(code, 1);
-    for line in &mended {
+    for line in &repaired {
         let kind = line["kind"].as_str().expect("a kind");
         let guess = ["future-key", "unreadable-item"].contains(&kind);
-        assert_eq!(line["mended"], !guess, "{line}");
+        assert_eq!(line["repaired"], !guess, "{line}");
     }
 
     let after = read(&cruddur).await;
@@ -301,10 +301,10 @@ async fn each_kind_of_damage_is_found_and_mended_and_a_second_check_is_clean() {
     }
     "#);
 
-    let (code, mended) = check(&table.cruddur, &["--repair"]).await;
-    let failed: Vec<&Value> = mended
+    let (code, repaired) = check(&table.cruddur, &["--repair"]).await;
+    let failed: Vec<&Value> = repaired
         .iter()
-        .filter(|line| line["mended"] != true)
+        .filter(|line| line["repaired"] != true)
         .collect();
     assert_eq!((code, failed), (0, Vec::new()));
     assert_eq!(check(&table.cruddur, &[]).await, (0, Vec::new()));
@@ -390,7 +390,10 @@ async fn nothing_is_concluded_from_what_cannot_be_read() {
     let (code, left) = check(&table.cruddur, &["--repair"]).await;
 
     assert_eq!(code, 1);
-    assert!(left.iter().all(|line| line["mended"] == false), "{left:?}");
+    assert!(
+        left.iter().all(|line| line["repaired"] == false),
+        "{left:?}"
+    );
     insta::assert_compact_json_snapshot!(kinds(&left), @r#"{"gap-in-seq": 1, "strangers-row": 1, "unreadable-item": 7, "wrong-head": 1}"#);
     assert_eq!(items().await, before);
 }

@@ -67,10 +67,13 @@ async fn accepted_findings_do_not_fail_the_next_run_and_new_ones_do() {
     let original = left_behind(&cruddur).await;
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("accepted.jsonl");
-    let (code, mended) = check(&cruddur, &["--repair"]).await;
+    let (code, repaired) = check(&cruddur, &["--repair"]).await;
     assert_eq!(code, 1);
-    let left = mended.iter().filter(|line| line["mended"] == false).count();
-    assert_eq!(left, 3, "{mended:?}");
+    let left = repaired
+        .iter()
+        .filter(|line| line["repaired"] == false)
+        .count();
+    assert_eq!(left, 3, "{repaired:?}");
 
     let (code, _) = check(&cruddur, &with_file("--write-accepted", &file)).await;
     assert_eq!(code, 1, "what is written now is not accepted yet");
@@ -134,7 +137,7 @@ async fn accepted_findings_may_be_the_output_of_check_with_comments() {
     std::fs::write(&file, gone.to_string()).expect("a file");
     let (_, _, said) = output(&["check", "--accept", path]).await;
     assert!(
-        said.contains("1 accepted findings were not found any more"),
+        said.contains("1 accepted findings no longer exist"),
         "{said}"
     );
 }
@@ -180,7 +183,7 @@ async fn findings_that_a_missing_head_hides_are_counted() {
     for (kind, count) in expected {
         let counted = &summary["summary"]["findings"][kind];
         assert_eq!(counted["found"], count, "{kind}: {summary}");
-        assert_eq!(counted["mended"], count, "{kind}: {summary}");
+        assert_eq!(counted["repaired"], count, "{kind}: {summary}");
     }
     assert_eq!(check(&cruddur_, &[]).await, (0, Vec::new()));
 }

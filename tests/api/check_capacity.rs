@@ -106,7 +106,7 @@ async fn throttled_repair_finishes_and_reports_that_it_waits() {
     let summary = out.lines().last().expect("a line");
     let summary: Value = serde_json::from_str(summary).expect("JSON");
     let findings = &summary["summary"]["findings"];
-    assert_eq!(findings["missing-head"]["mended"], 12, "{summary}");
+    assert_eq!(findings["missing-head"]["repaired"], 12, "{summary}");
     cruddur_.dynamo.set_capacity(Units {
         read: 1e9,
         write: 1e9,
@@ -208,7 +208,7 @@ async fn killed_repair_continues_where_it_stopped_and_ends_in_the_identical_tabl
         };
         let mut text = String::new();
         said.read_to_string(&mut text).await.expect("UTF-8");
-        continued += usize::from(text.contains("continuing after"));
+        continued += usize::from(text.contains("resuming after"));
         if let Some(code) = ended {
             break (code, text);
         }

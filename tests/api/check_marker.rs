@@ -127,12 +127,12 @@ async fn check_repair_removes_the_marker_where_a_group_is_left_without_a_head() 
 
     assert_eq!(code, 1);
     assert_eq!(
-        of_kind(&lines, "missing-head")[0]["mended"],
+        of_kind(&lines, "missing-head")[0]["repaired"],
         false,
         "{lines:?}"
     );
     assert_eq!(
-        of_kind(&lines, "wrong-marker")[0]["mended"],
+        of_kind(&lines, "wrong-marker")[0]["repaired"],
         true,
         "{lines:?}"
     );
@@ -210,7 +210,7 @@ async fn future_key_reports_a_group_once_with_how_far_it_is_ahead() {
             let line = lines.iter().find(|line| line["key"] == key.as_str());
             let line = line.expect("a finding of the group");
             if arguments.contains(&"--repair") {
-                assert_eq!(line["mended"], false);
+                assert_eq!(line["repaired"], false);
                 continue;
             }
             assert_eq!(line["messageGroupUuid"], json!(group.uuid));

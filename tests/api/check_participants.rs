@@ -52,8 +52,8 @@ async fn participants_follow_from_the_rows_and_stay_though_a_third_user_wrote_la
     foreign_message(&original, &group, &quill, LATER).await;
     let before = texts(&read(&cruddur).await);
 
-    let (code, mended) = check(&cruddur, &["--repair"]).await;
-    assert_eq!(code, 0, "{mended:?}");
+    let (code, repaired) = check(&cruddur, &["--repair"]).await;
+    assert_eq!(code, 0, "{repaired:?}");
     for _ in 0..2 {
         assert_eq!(check(&cruddur, &[]).await, (0, Vec::new()));
     }
@@ -170,8 +170,8 @@ async fn duplicate_rows_are_deleted_in_whatever_form_their_uuids_are_stored() {
 
         let (code, found) = check(&cruddur, &[]).await;
         assert_eq!(code, 1, "{found:?}");
-        let (code, mended) = check(&cruddur, &["--repair"]).await;
-        assert_eq!(code, 0, "{headed}: {mended:?}");
+        let (code, repaired) = check(&cruddur, &["--repair"]).await;
+        assert_eq!(code, 0, "{headed}: {repaired:?}");
 
         let mut rows = rows_of(&cruddur).await;
         rows.sort();
@@ -259,7 +259,7 @@ async fn repair_that_is_not_visible_afterwards_is_reported_as_not_repaired() {
         ])
     );
     for line in &lines {
-        assert_eq!(line["mended"], false, "{line}");
+        assert_eq!(line["repaired"], false, "{line}");
         let because = line["because"].as_str().expect("a reason");
         assert!(because.contains("does not show it"), "{line}");
     }
@@ -361,12 +361,12 @@ async fn second_check_after_any_damage_and_repair_is_clean_and_texts_are_unchang
     for round in 0..12 {
         damage(&cruddur, &targets, &mut rng).await;
 
-        let (code, mended) = check(&cruddur, &["--repair"]).await;
+        let (code, repaired) = check(&cruddur, &["--repair"]).await;
         let (again, found) = check(&cruddur, &[]).await;
 
-        let failed: Vec<&Value> = mended
+        let failed: Vec<&Value> = repaired
             .iter()
-            .filter(|line| line["mended"] != true)
+            .filter(|line| line["repaired"] != true)
             .collect();
         assert_eq!((code, failed), (0, Vec::new()), "round {round}");
         assert_eq!((again, found), (0, Vec::new()), "round {round}");

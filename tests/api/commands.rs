@@ -237,7 +237,7 @@ async fn the_commands_make_what_serve_needs_and_serve_refuses_without() {
         (code, said.as_str()),
         (
             1,
-            "cruddur: there is no table made-by-commands: create it with `cruddur schema-load`, or name another with --table\n"
+            "cruddur: there is no table made-by-commands: create it with `cruddur schema-load`, or select another with --table\n"
         )
     );
 
@@ -261,7 +261,10 @@ async fn the_commands_make_what_serve_needs_and_serve_refuses_without() {
     let (code, out, _) = run(&mut with(&["schema-load"])).await;
     assert_eq!(
         (code, out.lines().next()),
-        (0, Some("the table made-by-commands is as it should be"))
+        (
+            0,
+            Some("the table made-by-commands has the expected definition")
+        )
     );
 
     let empty = crate::harness::Database::create().await;
@@ -278,7 +281,7 @@ async fn the_commands_make_what_serve_needs_and_serve_refuses_without() {
     let (code, out, _) = run(with(&["migrate"]).env("DATABASE_URL", &empty.url)).await;
     assert_eq!(
         (code, out.as_str()),
-        (0, "the database is as it should be\n")
+        (0, "the database schema is up to date\n")
     );
 
     let (code, out, _) = run(with(&["seed"]).env("DATABASE_URL", &empty.url)).await;
@@ -291,9 +294,9 @@ async fn the_commands_make_what_serve_needs_and_serve_refuses_without() {
     let (code, out, _) = run(with(&["seed"]).env("DATABASE_URL", &empty.url)).await;
     assert_eq!(code, 0);
     insta::assert_snapshot!(out, @"
-    luu and unamused: left as it is
-    mirabel and luu: left as it is
-    oddvar and unamused: left as it is
+    luu and unamused: unchanged
+    mirabel and luu: unchanged
+    oddvar and unamused: unchanged
     ");
 }
 
@@ -397,10 +400,10 @@ async fn wrong_settings_are_named_in_one_line_with_what_would_be_right() {
         );
     }
     insta::assert_snapshot!(told.concat(), @r"
-    cruddur: DATABASE_URL points to another machine (db.example.com), which `cruddur dev` would write demo data to: unset it, or let it name localhost
+    cruddur: DATABASE_URL points to another machine (db.example.com), to which `cruddur dev` would write demo data: unset it, or set it to an address of localhost
     cruddur: DATABASE_URL is not an address like postgres://user:password@host:5432/database: it does not begin with postgres:// or postgresql://
-    cruddur: AWS_ENDPOINT_URL_DYNAMODB points to another machine (https://dynamodb.eu-central-1.amazonaws.com), which `cruddur dev` would write demo data to: unset it, or let it name localhost
-    cruddur: DATABASE_URL points to another machine (db.example.com), which `cruddur dev` would write demo data to: unset it, or let it name localhost
+    cruddur: AWS_ENDPOINT_URL_DYNAMODB points to another machine (https://dynamodb.eu-central-1.amazonaws.com), to which `cruddur dev` would write demo data: unset it, or set it to an address of localhost
+    cruddur: DATABASE_URL points to another machine (db.example.com), to which `cruddur dev` would write demo data: unset it, or set it to an address of localhost
     cruddur: no connection to the database cruddur at 127.0.0.1:1: Connection refused
     cruddur: DATABASE_URL is not an address like postgres://user:password@host:5432/database: it does not begin with postgres:// or postgresql://
     cruddur: http://dynamodb.example.com:8000 is not on this machine: add --allow-remote to seed or delete there, or --prod for production

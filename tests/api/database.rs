@@ -442,7 +442,7 @@ async fn older_version_migrates_and_serves_a_newer_database() {
     assert_eq!((code, &*said), (0, ""));
     assert_eq!(
         out,
-        "the database is newer than this version, which works with it: a newer version has applied 9000 nicknames\n"
+        "the database schema is newer than this version, but compatible with it: a newer version has applied 9000 nicknames\n"
     );
     let mut serve = Serve::spawn(&stores, &[]);
     serve.says("serving").await;

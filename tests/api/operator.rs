@@ -455,7 +455,7 @@ async fn a_seeded_conversation_stays_when_it_is_seeded_again_or_has_gone_on() {
 
     stores.send("ben", "ada", "and on it goes").await;
     let (out, _) = ran(&stores, &between).await;
-    assert_eq!(out, "ada and ben: left as it is\n");
+    assert_eq!(out, "ada and ben: unchanged\n");
     let after = json_of(
         &stores,
         &["get-conversation", "--between", "ada", "ben", "--all"],
@@ -476,7 +476,7 @@ async fn a_table_goes_only_when_its_name_is_meant() {
     assert_eq!(
         said,
         format!(
-            "cruddur: this deletes the table {TABLE} at {url} with all that is in it: add --yes\n"
+            "cruddur: this deletes the table {TABLE} at {url} and all its data: add --yes to confirm\n"
         )
     );
     let (code, _, said) = tried(&stores, &["schema-load", "--recreate"]).await;
@@ -592,16 +592,16 @@ async fn bad_input_is_told_in_one_line_that_says_how_to_go_on() {
         );
     }
     insta::assert_snapshot!(told, @r#"
-    cruddur: nobody has the handle "nobody": handles are compared exactly, and are those of public.users
-    cruddur: there is no table another at http://here: create it with `cruddur schema-load`, or name another with --table
+    cruddur: no user in public.users has the handle "nobody"; handles are case-sensitive
+    cruddur: there is no table another at http://here: create it with `cruddur schema-load`, or select another with --table
     cruddur: --from is after --to: nothing is in between
-    cruddur: there is no message group 11111111-2222-3333-4444-555555555555 in the table cruddur-messages: `cruddur list-conversations <handle>` shows a user's
-    cruddur: luu and tove have never written to each other
-    cruddur: there is no table another at http://here: create it with `cruddur schema-load`, or name another with --table
-    cruddur: there is no table another at http://here: create it with `cruddur schema-load`, or name another with --table
-    cruddur: DynamoDB at http://127.0.0.1:1 is not available: Connection refused. Start it, or name another with --endpoint-url, AWS_ENDPOINT_URL or --prod.
-    cruddur: nobody has a conversation with themselves: name two handles
-    cruddur: a message group has two users: name two handles
+    cruddur: there is no message group 11111111-2222-3333-4444-555555555555 in the table cruddur-messages: `cruddur list-conversations <handle>` lists a user's groups
+    cruddur: luu and tove have no message group
+    cruddur: there is no table another at http://here: create it with `cruddur schema-load`, or select another with --table
+    cruddur: there is no table another at http://here: create it with `cruddur schema-load`, or select another with --table
+    cruddur: DynamoDB at http://127.0.0.1:1 is not available: Connection refused. Start it, or select another with --endpoint-url, AWS_ENDPOINT_URL or --prod.
+    cruddur: a message group has two users: give two different handles
+    cruddur: a message group has two users: give two different handles
     cruddur: there is no table another at http://here
     cruddur: no AWS credentials were found: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run `aws sso login`
     cruddur: no AWS credentials were found: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run `aws sso login`

@@ -131,6 +131,6 @@ async fn migrate_works_behind_a_pooler_also_after_it_failed() {
     assert!(out.contains("applied 0001 users\n"), "{out}");
     for _ in 0..3 {
         let (code, out, _) = migrate().await;
-        assert_eq!((code, &*out), (0, "the database is as it should be\n"));
+        assert_eq!((code, &*out), (0, "the database schema is up to date\n"));
     }
 }

@@ -238,7 +238,7 @@ async fn destructive_command_names_the_address_that_it_uses() {
     let mut drop = bare(&stores, &["drop", "--prod"]);
     let (code, _, said) = run(drop.env("AWS_ENDPOINT_URL", url)).await;
     assert_eq!(code, 2);
-    let asked = format!("the table {TABLE} at {url} with all that is in it");
+    let asked = format!("the table {TABLE} at {url} and all its data");
     assert!(said.contains(&asked) && !said.contains("AWS"), "{said}");
 
     let mut aws = bare(&stores, &["drop", "--prod"]);
@@ -535,7 +535,7 @@ async fn unsupported_setting_of_opentelemetry_is_logged_at_the_start() {
         ),
         ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/ca.pem", "not supported"),
         ("OTEL_TRACES_SAMPLER", "xray", "not supported"),
-        ("RUST_LOG", "=,=", "RUST_LOG is not a filter"),
+        ("RUST_LOG", "=,=", "RUST_LOG is ignored"),
     ] {
         let mut command = serve(&stores, &[]);
         command.env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1");

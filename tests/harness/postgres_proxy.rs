@@ -47,7 +47,7 @@ impl PostgresProxy {
         self.statements.swap(0, Ordering::SeqCst)
     }
 
-    /// Cuts all connections, and every new one, until it is mended.
+    /// Cuts all connections, and every new one, until it is restored.
     pub fn cut(&self, cut: bool) {
         self.cut.send_replace(cut);
     }

@@ -102,7 +102,7 @@ impl Accepted {
 /// Parses a line; `None` for a line with the result of a repair or with the summary.
 fn parse(line: &str) -> Result<Option<FindingLine>, String> {
     let value: Value = serde_json::from_str(line).map_err(|cause| cause.to_string())?;
-    if value.get("summary").is_some() || value.get("mended").is_some() {
+    if value.get("summary").is_some() || value.get("repaired").is_some() {
         return Ok(None);
     }
     serde_json::from_value(value)

@@ -99,7 +99,7 @@ impl State {
             .iter()
             .filter_map(|kind| self.findings.get(kind.name()));
         counts
-            .map(|[found, mended, _]| found.saturating_sub(*mended))
+            .map(|[found, repaired, _]| found.saturating_sub(*repaired))
             .sum()
     }
 

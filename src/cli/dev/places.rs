@@ -69,11 +69,11 @@ For the other commands, in another terminal:
   export COGNITO_ISSUER={issuer}
   export AWS_COGNITO_USER_POOL_CLIENT_ID={CLIENT_ID}
 
-You are {signed_in}. There are also {others}; this gets a token for one of them:
+The demo users are {signed_in}, {others}. To get a token for one of them:
 
   curl -s {issuer_root}/token -H 'content-type: application/json' -d '{{\"handle\":\"unamused\"}}'
 
-Try this:
+To list the message groups of {signed_in}:
 
   curl -s http://{api}/graphql -H 'content-type: application/json' \\
     -H 'authorization: Bearer {token}' \\
