@@ -15,7 +15,10 @@ impl Clock {
     /// Returns the system clock.
     #[must_use]
     pub fn system() -> Self {
-        #[expect(clippy::disallowed_methods, reason = "this is the edge")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the only place where the system clock is read"
+        )]
         Self(Arc::new(Utc::now))
     }
 

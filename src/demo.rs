@@ -7,8 +7,8 @@ use crate::messaging::{Messaging, SeedError, SeededMessage, Seeding};
 use crate::model::{MessageBody, User};
 use crate::store::{NewUser, StoreError, UserStore};
 
-/// The messages of a long message group: lines with `>` are from the first
-/// participant, lines with `<` from the second.
+/// The messages of the long message group. Lines with `>` are from the first
+/// participant, and lines with `<` from the second.
 const LIGHTHOUSE: &str = include_str!("demo_conversation.txt");
 const TEA: &str = "\
 > I found the tea you like. Two tins or three?
@@ -98,7 +98,7 @@ async fn find_pair(users: &UserStore, handles: [&str; 2]) -> Result<[User; 2], S
     <[User; 2]>::try_from(found).map_err(|_| {
         StoreError::refused(
             crate::store::Service::Postgres,
-            "a demo user went away meanwhile",
+            "a demo user was deleted during seeding",
         )
     })
 }
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_long_conversation_is_about_a_hundred_messages_and_none_of_them_is_in_the_future() {
+    fn demo_messages_are_about_a_hundred_and_not_in_the_future() {
         let start = DateTime::UNIX_EPOCH;
         let messages = conversation(LIGHTHOUSE, start);
         assert_eq!(messages.len(), LIGHTHOUSE.lines().count());

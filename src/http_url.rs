@@ -1,30 +1,31 @@
-//! HTTP addresses that settings name.
+//! URLs of HTTP servers in settings.
 
 use reqwest::Url;
 
-/// Why a text is not the address of an HTTP server. The text itself is left
-/// out, since it may hold a password.
+/// The text is not the URL of an HTTP server. The error does not quote the
+/// text, which may contain a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidHttpUrl {
-    /// Quotation marks that `docker --env-file` and others keep.
+    /// It begins with a quotation mark, which `docker --env-file` and other
+    /// tools do not remove.
     #[error("it begins with a quotation mark: remove the quotation marks")]
     Quoted,
-    /// Another scheme, or none.
+    /// It has another scheme, or none.
     #[error("it does not begin with http:// or https://")]
     Scheme,
-    /// User name or password.
+    /// It contains a user name or password.
     #[error("it contains a user name or password, which is not supported here")]
     UserInfo,
-    /// Query or fragment.
+    /// It contains a query or fragment.
     #[error("it contains a query or fragment (? or #), which is not supported here")]
     Query,
-    /// No host, or one that is none.
+    /// Its host is missing or invalid.
     #[error("its host is missing or invalid")]
     Host,
 }
 
-/// The address that a setting names, without blanks at its ends. Neither user
-/// name, password, query nor fragment.
+/// Parses a URL without user name, password, query and fragment. Whitespace
+/// around it is ignored.
 pub fn parse_http_url(text: &str) -> Result<Url, InvalidHttpUrl> {
     let url = parse_any_http_url(text)?;
     if !url.username().is_empty() || url.password().is_some() {
@@ -36,7 +37,7 @@ pub fn parse_http_url(text: &str) -> Result<Url, InvalidHttpUrl> {
     Ok(url)
 }
 
-/// The same, where user name, password and query are allowed.
+/// Parses a URL that may contain user name, password and query.
 pub fn parse_any_http_url(text: &str) -> Result<Url, InvalidHttpUrl> {
     let text = text.trim();
     if text.starts_with(['"', '\'']) {
@@ -57,7 +58,7 @@ pub fn parse_any_http_url(text: &str) -> Result<Url, InvalidHttpUrl> {
     }
 }
 
-/// An address as it may be shown: scheme, host, port and path.
+/// Returns a URL for display: scheme, host, port and path.
 #[must_use]
 pub fn shown(url: &str) -> String {
     let Ok(mut url) = Url::parse(url) else {
@@ -70,7 +71,7 @@ pub fn shown(url: &str) -> String {
     url.set_query(None);
     url.set_fragment(None);
     let text = url.as_str();
-    // As most write it, where there is no path.
+    // A URL without a path is shown without the trailing slash.
     let text = if url.path() == "/" {
         text.trim_end_matches('/')
     } else {

@@ -72,7 +72,9 @@ pub fn start(verbosity: Verbosity) -> Telemetry {
         tracing::error!(cause, "no traces are sent");
     }
     if invalid_filter {
-        tracing::warn!("RUST_LOG is not a filter like info or cruddur=debug, and is ignored");
+        tracing::warn!(
+            "RUST_LOG is ignored, because it is not a filter like info or cruddur=debug"
+        );
     }
     for setting in unsupported {
         tracing::warn!("{setting}");
@@ -110,5 +112,5 @@ impl Telemetry {
 /// Logs the location of a panic, but not its message, which may contain user data.
 fn log_panic(panic: &panic::PanicHookInfo<'_>) {
     let at = panic.location().map(ToString::to_string);
-    tracing::error!(at, "a panic");
+    tracing::error!(at, "panic");
 }

@@ -148,8 +148,8 @@ pub struct Issuers {
 /// The number of key set URLs does not match the number of issuers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "there are {given} addresses of key sets for {issuers} issuers: give one address for all of \
-     them, or one for each in the same order"
+    "there are {given} URLs of key sets for {issuers} issuers: give one URL for all issuers, or \
+     one for each in the same order"
 )]
 pub struct WrongJwksUrls {
     given: usize,
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_pool_id_is_refused_by_name() {
+    fn user_pool_id_that_is_invalid_is_quoted_in_the_error() {
         for wrong in [
             "",
             "eu-central-1",

@@ -186,11 +186,7 @@ impl Shared {
                 true
             }
             Err(cause) => {
-                tracing::warn!(
-                    url = shown(&self.url),
-                    cause,
-                    "the key set could not be fetched"
-                );
+                tracing::warn!(url = shown(&self.url), cause, "cannot fetch the key set");
                 false
             }
         };

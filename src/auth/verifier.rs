@@ -45,7 +45,7 @@ pub enum TokenError {
     #[error("the token has more than {LONGEST_TOKEN} bytes")]
     TooLong,
     /// The issuer's keys cannot be fetched, so the token cannot be verified.
-    #[error("the token cannot be checked: its issuer's keys are out of reach")]
+    #[error("the token cannot be verified: its issuer's keys cannot be fetched")]
     KeysUnavailable,
 }
 
@@ -281,7 +281,7 @@ fn object(name: &'static str, part: &str) -> Result<Value, TokenRejection> {
 fn end(exp: f64) -> DateTime<Utc> {
     #[expect(
         clippy::cast_possible_truncation,
-        reason = "a number too large is the largest"
+        reason = "a number that is too large becomes the largest i64"
     )]
     let end = DateTime::from_timestamp(exp as i64, 0);
     end.unwrap_or(DateTime::<Utc>::MAX_UTC)

@@ -24,7 +24,7 @@ impl DataDir {
         // All users can traverse it, so that PostgreSQL's user can access its own folder.
         let made = DirBuilder::new().recursive(true).mode(0o711).create(path);
         made.map_err(DevError::io(format!(
-            "the data directory {shown} cannot be made"
+            "cannot create the data directory {shown}"
         )))?;
         let path = path
             .canonicalize()
@@ -40,7 +40,7 @@ impl DataDir {
     /// Creates a directory that is removed when this is dropped.
     pub fn temporary() -> Result<Self, DevError> {
         let temporary = tempfile::Builder::new().prefix("cruddur-").tempdir();
-        let temporary = temporary.map_err(DevError::io("no temporary directory"))?;
+        let temporary = temporary.map_err(DevError::io("cannot create a temporary directory"))?;
         Ok(Self {
             path: temporary.path().to_owned(),
             _lock: lock(temporary.path())?,
@@ -65,15 +65,14 @@ impl DataDir {
 /// reason.
 fn lock(path: &Path) -> Result<File, DevError> {
     let file = path.join("lock");
-    let lock = File::create(&file).map_err(DevError::io(format!(
-        "{} cannot be written",
-        file.display()
-    )))?;
+    let lock =
+        File::create(&file).map_err(DevError::io(format!("cannot write {}", file.display())))?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => Err(DevError::InUse(path.to_owned())),
-        Err(TryLockError::Error(cause)) => {
-            Err(DevError::io(format!("{} cannot be locked", file.display()))(cause))
-        }
+        Err(TryLockError::Error(cause)) => Err(DevError::io(format!(
+            "cannot lock {}",
+            file.display()
+        ))(cause)),
     }
 }

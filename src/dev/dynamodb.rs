@@ -45,12 +45,12 @@ impl DynamoDb {
             .enable_all()
             .build()
             .map_err(|error| failed(error.to_string()))?;
-        let (stop, told_to_stop) = oneshot::channel();
+        let (stop, stop_requested) = oneshot::channel();
         let (done, stopped) = mpsc::channel();
         let thread = std::thread::Builder::new()
             .name("dynamodb".to_owned())
             .spawn(move || {
-                run(&runtime, listener, database, told_to_stop);
+                run(&runtime, listener, database, stop_requested);
                 runtime.shutdown_timeout(STOP_WITHIN);
                 // The receiver may have timed out and been dropped.
                 let _ = done.send(());
@@ -86,13 +86,13 @@ fn run(runtime: &Runtime, listener: TcpListener, database: Database, stop: onesh
             loop {
                 tokio::time::sleep(SWEEP_EVERY).await;
                 if let Err(cause) = sweeper.sweep_ttl() {
-                    tracing::warn!(?cause, "expired items could not be deleted");
+                    tracing::warn!(?cause, "cannot delete expired items");
                 }
             }
         };
         tokio::select! {
             served = serve => if let Err(cause) = served {
-                tracing::error!(cause, "the embedded DynamoDB ended");
+                tracing::error!(cause, "the embedded DynamoDB has stopped");
             },
             () = sweep => {}
             _ = stop => {}

@@ -65,7 +65,7 @@ impl Traces {
     /// Sends the remaining spans.
     pub fn stop(&self) {
         if let Err(cause) = self.provider.shutdown_with_timeout(FLUSH_WITHIN) {
-            tracing::warn!(%cause, "the last spans could not be sent");
+            tracing::warn!(%cause, "cannot send the remaining spans");
         }
     }
 }

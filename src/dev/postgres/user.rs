@@ -40,7 +40,7 @@ impl RunAs {
         let user = find("postgres").or_else(|| find("nobody"));
         let user = user.ok_or_else(|| {
             DevError::Postgres(
-                "it refuses to run as root, and there is neither a user postgres nor nobody"
+                "it refuses to run as root, and neither the user postgres nor the user nobody exists"
                     .to_owned(),
             )
         })?;

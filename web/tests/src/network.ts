@@ -9,7 +9,7 @@ import { WebSocket } from "ws";
 
 export interface Network {
   url: string;
-  // Cuts all connections, and takes none until it is mended.
+  // Cuts all connections, and takes none until it is restored.
   cut: () => void;
   // Lets nothing through any more on the connections that there are, and says nothing.
   silence: () => void;
