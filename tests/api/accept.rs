@@ -9,7 +9,7 @@ const JSON: Option<&str> = Some("application/json; charset=utf-8");
 const GRAPHQL: Option<&str> = Some("application/graphql-response+json; charset=utf-8");
 
 #[tokio::test]
-async fn accept_is_read_leniently() {
+async fn accept_header_is_parsed_leniently() {
     let cruddur = start().await;
     cruddur.users(["luu"]).await;
     for (lines, expected) in [

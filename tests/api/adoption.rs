@@ -160,7 +160,7 @@ pub async fn fifty(cruddur: &Cruddur) -> Vec<OriginalGroup> {
 }
 
 #[tokio::test]
-async fn everything_the_original_wrote_is_read_in_the_order_of_its_keys() {
+async fn original_groups_are_readable_in_the_order_of_their_keys() {
     let cruddur = start().await;
     let originals = fifty(&cruddur).await;
 
@@ -225,7 +225,7 @@ async fn everything_the_original_wrote_is_read_in_the_order_of_its_keys() {
 }
 
 #[tokio::test]
-async fn one_write_adopts_a_group_and_the_invariant_holds() {
+async fn adoption_of_a_group_takes_one_write_and_keeps_the_invariant() {
     let cruddur = start().await;
     let originals = fifty(&cruddur).await;
     let before = read(&cruddur).await;
@@ -281,7 +281,7 @@ async fn one_write_adopts_a_group_and_the_invariant_holds() {
 }
 
 #[tokio::test]
-async fn several_groups_of_one_pair_stay_apart_and_the_newest_is_the_pairs() {
+async fn adoption_keeps_several_groups_of_a_pair_and_the_newest_is_the_pairs() {
     let cruddur = start().await;
     let original = Original::new(checker::client(&cruddur.dynamo.url));
     let [luu, unamused] = cruddur.users(["luu", "unamused"]).await;
@@ -308,7 +308,7 @@ async fn several_groups_of_one_pair_stay_apart_and_the_newest_is_the_pairs() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_first_writes_at_once_make_one_head_and_lose_nothing() {
+async fn concurrent_first_writes_create_one_head_and_lose_no_message() {
     let cruddur = start().await;
     let second = cruddur
         .second_server(crate::harness::Setup::default())
@@ -361,7 +361,7 @@ async fn two_first_writes_at_once_make_one_head_and_lose_nothing() {
 }
 
 #[tokio::test]
-async fn seeding_leaves_a_pair_alone_that_has_a_group_of_the_originals() {
+async fn seed_does_not_change_a_pair_that_has_a_group_of_the_original() {
     let cruddur = start().await;
     let original = Original::new(checker::client(&cruddur.dynamo.url));
     let [luu, unamused] = cruddur.users(["luu", "unamused"]).await;

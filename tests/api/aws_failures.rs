@@ -118,7 +118,7 @@ fn update(stores: &Cruddur, pool: &StandIn, arguments: &[&str]) -> Command {
 }
 
 #[tokio::test]
-async fn throttling_by_cognito_is_waited_out() {
+async fn cognito_throttling_is_retried() {
     let stores = start().await;
     stores.users(["luu", "tove"]).await;
     let throttled = || failure(400, "TooManyRequestsException", "Rate exceeded");
@@ -150,7 +150,7 @@ async fn throttling_by_cognito_is_waited_out() {
 }
 
 #[tokio::test]
-async fn users_without_a_counterpart_and_similar_names_are_listed() {
+async fn update_cognito_user_ids_lists_unmatched_users_and_similar_names() {
     let stores = start().await;
     stores
         .users(["luu", "Tove", "zo\u{e9}", "zoe\u{301}", "renamed", "gone"])
@@ -194,7 +194,7 @@ async fn users_without_a_counterpart_and_similar_names_are_listed() {
 }
 
 #[tokio::test]
-async fn commands_for_users_before_the_migration_say_to_migrate() {
+async fn commands_before_the_migration_report_that_migrate_is_needed() {
     let stores = start().await;
     let empty = Database::create().await;
     let pool = StandIn::start([page(&[], None)]).await;
@@ -224,7 +224,7 @@ async fn commands_for_users_before_the_migration_say_to_migrate() {
 }
 
 #[tokio::test]
-async fn responses_of_aws_are_reported_in_plain_words() {
+async fn aws_error_responses_are_reported_in_plain_words() {
     let mut reported = String::new();
     for answer in [
         failure(
@@ -273,7 +273,7 @@ async fn responses_of_aws_are_reported_in_plain_words() {
 }
 
 #[tokio::test]
-async fn endpoints_that_cannot_be_reached_are_reported_in_plain_words() {
+async fn unreachable_endpoints_are_reported_in_plain_words() {
     let plain = StandIn::start([(400, "text/plain", String::new())]).await;
     let without_tls = plain.url.replace("http://", "https://");
     let (certificate, _server) = untrusted_tls().await;

@@ -54,7 +54,7 @@ pub fn texts(found: &Found) -> BTreeMap<String, Vec<String>> {
 }
 
 #[tokio::test]
-async fn all_of_the_originals_groups_are_adopted_and_nothing_is_lost() {
+async fn check_repair_adopts_all_groups_of_the_original_and_loses_nothing() {
     let cruddur = start().await;
     let originals = fifty(&cruddur).await;
     let before = texts(&read(&cruddur).await);
@@ -275,7 +275,7 @@ async fn damage(table: &Damaged, groups: &BTreeMap<&str, Group>) {
 }
 
 #[tokio::test]
-async fn each_kind_of_damage_is_found_and_mended_and_a_second_check_is_clean() {
+async fn check_repair_fixes_each_kind_of_damage_and_a_second_check_is_clean() {
     let table = Damaged::new().await;
     let mut groups = BTreeMap::new();
     for name in GROUPS {
@@ -332,7 +332,7 @@ async fn each_kind_of_damage_is_found_and_mended_and_a_second_check_is_clean() {
 }
 
 #[tokio::test]
-async fn two_groups_with_their_newest_message_in_one_microsecond_are_both_adopted() {
+async fn adoption_of_two_groups_with_the_same_newest_microsecond_succeeds() {
     let cruddur = start().await;
     let original = Original::new(checker::client(&cruddur.dynamo.url));
     let [luu, one, other] = cruddur.users(["luu", "one", "other"]).await;
@@ -351,7 +351,7 @@ async fn two_groups_with_their_newest_message_in_one_microsecond_are_both_adopte
 }
 
 #[tokio::test]
-async fn nothing_is_concluded_from_what_cannot_be_read() {
+async fn unreadable_items_cause_no_repair() {
     let table = Damaged::new().await;
     let [bad_head, no_text, oldest, stranger] = [
         table.group("head").await,
@@ -399,7 +399,7 @@ async fn nothing_is_concluded_from_what_cannot_be_read() {
 }
 
 #[tokio::test]
-async fn what_was_read_stays_read_when_messages_are_numbered_anew() {
+async fn renumbering_messages_keeps_read_messages_read() {
     let table = Damaged::new().await;
     let group = table.group("other").await;
     let luus = table.luu.id.to_string();

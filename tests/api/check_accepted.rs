@@ -105,7 +105,7 @@ async fn accepted_findings_do_not_fail_the_next_run_and_new_ones_do() {
 }
 
 #[tokio::test]
-async fn accepted_findings_may_be_the_output_of_check_with_comments() {
+async fn accepted_findings_file_may_be_the_output_of_check_with_comments() {
     let cruddur = start().await;
     left_behind(&cruddur).await;
     check(&cruddur, &["--repair"]).await;
@@ -143,7 +143,7 @@ async fn accepted_findings_may_be_the_output_of_check_with_comments() {
 }
 
 #[tokio::test]
-async fn findings_that_a_missing_head_hides_are_counted() {
+async fn missing_head_reports_the_findings_that_it_hides() {
     let cruddur_ = start().await;
     let original = Original::new(checker::client(&cruddur_.dynamo.url));
     let users = cruddur_.users(["luu", "tove", "quill", "oddvar"]).await;

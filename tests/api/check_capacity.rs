@@ -149,7 +149,7 @@ async fn read_units_limit_what_a_command_consumes() {
 }
 
 #[tokio::test]
-async fn check_reads_less_than_one_unit_for_each_item() {
+async fn check_consumes_less_than_one_read_unit_per_item() {
     let cruddur_ = start().await;
     originals(&cruddur_, 60).await;
     for repaired in [false, true] {
@@ -172,7 +172,7 @@ async fn check_reads_less_than_one_unit_for_each_item() {
 }
 
 #[tokio::test]
-async fn killed_repair_continues_where_it_stopped_and_ends_in_the_identical_table() {
+async fn killed_repair_resumes_where_it_stopped_and_ends_in_the_identical_table() {
     let whole = start().await;
     originals(&whole, 40).await;
     let killed = copy(&whole).await;
@@ -227,7 +227,7 @@ async fn killed_repair_continues_where_it_stopped_and_ends_in_the_identical_tabl
 }
 
 #[tokio::test]
-async fn state_of_another_run_is_refused() {
+async fn resume_file_of_another_run_is_rejected() {
     let cruddur_ = start().await;
     originals(&cruddur_, 2).await;
     let folder = tempfile::tempdir().expect("a folder");

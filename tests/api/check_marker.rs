@@ -45,7 +45,7 @@ fn of_kind<'a>(lines: &'a [Value], kind: &str) -> Vec<&'a Value> {
 }
 
 #[tokio::test]
-async fn check_repair_marks_a_table_once_each_group_has_a_head() {
+async fn check_repair_writes_the_marker_when_each_group_has_a_head() {
     let cruddur = start().await;
     let group = conversation(&cruddur, "tove", &FORMS[..3]).await;
     let older = conversation(&cruddur, "quill", &FORMS[..2]).await;
@@ -88,7 +88,7 @@ async fn check_repair_marks_a_table_once_each_group_has_a_head() {
 }
 
 #[tokio::test]
-async fn a_group_without_a_head_under_a_marker_is_a_finding_and_repaired() {
+async fn missing_head_in_a_table_with_the_marker_is_found_and_repaired() {
     let cruddur = marked().await;
     assert_eq!(check(&cruddur, &[]).await, (0, Vec::new()));
     let group = conversation(&cruddur, "tove", &FORMS[..3]).await;
@@ -115,7 +115,7 @@ async fn a_group_without_a_head_under_a_marker_is_a_finding_and_repaired() {
 }
 
 #[tokio::test]
-async fn check_repair_removes_the_marker_where_a_group_is_left_without_a_head() {
+async fn check_repair_removes_the_marker_if_a_group_has_no_head() {
     let cruddur = marked().await;
     let mut group = conversation(&cruddur, "tove", &FORMS[..3]).await;
     let [quill] = cruddur.users(["quill"]).await;
@@ -147,7 +147,7 @@ async fn check_repair_removes_the_marker_where_a_group_is_left_without_a_head() 
 }
 
 #[tokio::test]
-async fn a_missing_alias_is_found_and_written_for_the_newest_group_of_the_pair() {
+async fn missing_alias_is_found_and_written_for_the_newest_group_of_the_pair() {
     let cruddur = start().await;
     conversation(&cruddur, "tove", &FORMS[..3]).await;
     let newer = conversation(&cruddur, "tove", &FORMS[3..]).await;

@@ -46,7 +46,7 @@ async fn foreign_message(original: &Original, group: &OriginalGroup, sender: &Us
 }
 
 #[tokio::test]
-async fn participants_follow_from_the_rows_and_stay_though_a_third_user_wrote_last() {
+async fn participants_are_those_of_the_rows_even_if_a_third_user_wrote_last() {
     let cruddur = start().await;
     let (original, [luu, tove, quill], group) = conversation(&cruddur).await;
     foreign_message(&original, &group, &quill, LATER).await;
@@ -83,7 +83,7 @@ async fn participants_follow_from_the_rows_and_stay_though_a_third_user_wrote_la
 }
 
 #[tokio::test]
-async fn damage_to_a_group_with_a_foreign_message_is_repaired_by_its_rows() {
+async fn repair_of_a_group_with_a_foreign_message_uses_its_rows() {
     let cruddur = start().await;
     let (original, [luu, ..], group) = conversation(&cruddur).await;
     let [quill] = cruddur.users(["quill"]).await;
@@ -142,7 +142,7 @@ async fn rows_of(cruddur: &Cruddur) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn duplicate_rows_are_deleted_in_whatever_form_their_uuids_are_stored() {
+async fn duplicate_rows_are_deleted_in_any_notation_of_their_uuids() {
     for headed in [false, true] {
         let cruddur = start().await;
         let (original, [luu, tove, _], group) = conversation(&cruddur).await;
@@ -186,7 +186,7 @@ async fn duplicate_rows_are_deleted_in_whatever_form_their_uuids_are_stored() {
 }
 
 #[tokio::test]
-async fn messages_under_a_uuid_in_capitals_are_reported_and_kept() {
+async fn uuid_in_capitals_is_reported_and_its_messages_are_kept() {
     let cruddur = start().await;
     let (original, [luu, ..], group) = conversation(&cruddur).await;
     assert_eq!(check(&cruddur, &["--repair"]).await.0, 0);

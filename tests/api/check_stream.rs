@@ -30,7 +30,7 @@ async fn ran(stores: &Cruddur, arguments: &[&str]) -> (i32, String, String) {
 }
 
 #[tokio::test]
-async fn stream_is_refused_by_every_command_that_writes_and_compared_by_schema_load() {
+async fn stream_is_rejected_by_every_command_that_writes_and_compared_by_schema_load() {
     let stores = start().await;
     stores.users(["luu", "tove"]).await;
     set_stream(&stores, true).await;

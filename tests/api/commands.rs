@@ -121,7 +121,7 @@ const MESSAGES: &str = "query($group: UUID!, $before: String) {
 }";
 
 #[tokio::test]
-async fn dev_is_ready_with_people_and_conversations_and_stops_at_once_leaving_nothing() {
+async fn dev_serves_demo_users_and_message_groups_and_leaves_no_files() {
     let mut dev = Dev::start(None).await;
 
     let data = dev.data("luu", GROUPS, json!({})).await;
@@ -176,7 +176,7 @@ async fn dev_is_ready_with_people_and_conversations_and_stops_at_once_leaving_no
 }
 
 #[tokio::test]
-async fn what_was_written_is_there_after_a_restart_and_after_a_kill() {
+async fn dev_data_dir_keeps_data_after_a_restart_and_after_a_kill() {
     let data_dir = tempfile::Builder::new()
         .prefix("cruddur-test-")
         .tempdir()
@@ -224,7 +224,7 @@ async fn what_was_written_is_there_after_a_restart_and_after_a_kill() {
 }
 
 #[tokio::test]
-async fn the_commands_make_what_serve_needs_and_serve_refuses_without() {
+async fn serve_requires_the_table_and_the_migrations_that_commands_create() {
     let stores = start().await;
     let with = |arguments: &[&str]| {
         let mut command = cruddur(arguments);
@@ -301,7 +301,7 @@ async fn the_commands_make_what_serve_needs_and_serve_refuses_without() {
 }
 
 #[tokio::test]
-async fn serve_serves_is_healthy_and_stops_when_told() {
+async fn serve_is_healthy_and_stops_at_a_signal() {
     let stores = start().await;
     let address = format!("127.0.0.1:{}", free_port());
     let mut command = cruddur(&["serve"]);
@@ -349,7 +349,7 @@ async fn serve_serves_is_healthy_and_stops_when_told() {
 }
 
 #[tokio::test]
-async fn wrong_settings_are_named_in_one_line_with_what_would_be_right() {
+async fn invalid_settings_are_named_in_one_line_with_the_remedy() {
     let unreachable = "postgres://postgres:secret@127.0.0.1:1/cruddur";
     let mut told = Vec::new();
     for (arguments, variables) in [
@@ -412,7 +412,7 @@ async fn wrong_settings_are_named_in_one_line_with_what_would_be_right() {
 }
 
 #[tokio::test]
-async fn wrong_arguments_are_a_matter_of_usage() {
+async fn invalid_arguments_are_usage_errors() {
     for arguments in [
         &["nothing"][..],
         &["serve"],
@@ -442,7 +442,7 @@ async fn wrong_arguments_are_a_matter_of_usage() {
 }
 
 #[tokio::test]
-async fn serve_refuses_a_table_whose_stream_may_feed_the_originals_function() {
+async fn serve_rejects_a_table_with_a_stream() {
     let stores = start().await;
     let stream = StreamSpecification::builder()
         .stream_enabled(true)
@@ -481,7 +481,7 @@ async fn serve_refuses_a_table_whose_stream_may_feed_the_originals_function() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sigterm_under_load_answers_all_that_was_sent_before_it() {
+async fn sigterm_under_load_completes_all_requests_sent_before_it() {
     let stores = start().await;
     stores.users(["luu", "unamused"]).await;
     let address = format!("127.0.0.1:{}", free_port());

@@ -23,7 +23,7 @@ fn created(result: &Value) -> &str {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sixty_first_messages_from_both_sides_make_one_group() {
+async fn concurrent_first_messages_from_both_users_create_one_group() {
     let cruddur = start().await;
     cruddur.users(["luu", "unamused"]).await;
 
@@ -46,7 +46,7 @@ async fn sixty_first_messages_from_both_sides_make_one_group() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_servers_that_write_to_one_group_lose_nothing() {
+async fn concurrent_servers_that_write_to_one_group_lose_no_message() {
     let cruddur = start().await;
     cruddur.users(["luu", "unamused"]).await;
     let second = cruddur.second_server(Setup::default()).await;
@@ -70,7 +70,7 @@ async fn two_servers_that_write_to_one_group_lose_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_user_in_many_groups_at_the_same_microsecond_keeps_a_row_in_each() {
+async fn same_microsecond_in_many_groups_of_a_user_keeps_a_row_for_each() {
     let time: chrono::DateTime<chrono::Utc> = "2026-11-22T06:29:00Z".parse().expect("a time");
     let cruddur = crate::harness::start_with(Setup {
         clock: cruddur::clock::Clock::new(move || time),
@@ -95,7 +95,7 @@ async fn one_user_in_many_groups_at_the_same_microsecond_keeps_a_row_in_each() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn messages_keep_their_order_when_the_clock_goes_back() {
+async fn clock_that_goes_back_keeps_the_order_of_messages() {
     let seconds = std::sync::atomic::AtomicI64::new(2_000_000_000);
     let cruddur = crate::harness::start_with(Setup {
         clock: cruddur::clock::Clock::new(move || {
@@ -130,7 +130,7 @@ async fn messages_keep_their_order_when_the_clock_goes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_request_that_goes_away_takes_nobody_elses_message_along() {
+async fn cancelled_request_does_not_cancel_messages_of_other_requests() {
     let cruddur = start().await;
     cruddur.users(["luu", "unamused"]).await;
     cruddur.send("luu", "unamused", "first").await;
@@ -165,7 +165,7 @@ async fn a_request_that_goes_away_takes_nobody_elses_message_along() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_message_whose_answers_are_lost_is_there_once() {
+async fn lost_responses_of_a_message_store_it_once() {
     let cruddur = start().await;
     cruddur.users(["luu", "unamused"]).await;
     let losses = [

@@ -68,7 +68,7 @@ async fn ask_health(stream: &mut TcpStream) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn slow_and_silent_connections_do_not_keep_anybody_waiting() {
+async fn slow_connections_do_not_delay_other_connections() {
     let cruddur = with_bounds(Bounds {
         // Nobody is cut before the end, however slow the machine.
         head_within: Duration::from_mins(1),
@@ -120,7 +120,7 @@ async fn slow_and_silent_connections_do_not_keep_anybody_waiting() {
 }
 
 #[tokio::test]
-async fn a_server_with_too_much_to_do_says_so_at_once() {
+async fn requests_above_the_limit_in_flight_are_rejected_at_once_with_503() {
     let cruddur = with_bounds(Bounds {
         in_flight: 1,
         ..Bounds::default()
@@ -154,7 +154,7 @@ async fn a_server_with_too_much_to_do_says_so_at_once() {
 }
 
 #[tokio::test]
-async fn one_connection_too_many_is_told_so_at_once() {
+async fn connections_above_the_limit_are_rejected_at_once_with_503() {
     let cruddur = with_bounds(Bounds {
         connections: 1,
         ..Bounds::default()
@@ -175,7 +175,7 @@ async fn one_connection_too_many_is_told_so_at_once() {
 }
 
 #[tokio::test]
-async fn a_head_is_waited_for_as_long_as_it_may_take_and_an_idle_client_longer() {
+async fn request_head_timeout_closes_incomplete_heads_and_not_idle_connections() {
     let cruddur = with_bounds(Bounds {
         head_within: Duration::from_secs(2),
         ..Bounds::default()
@@ -207,7 +207,7 @@ async fn a_head_is_waited_for_as_long_as_it_may_take_and_an_idle_client_longer()
 }
 
 #[tokio::test]
-async fn who_does_not_read_is_not_answered_for_ever() {
+async fn unread_response_closes_the_connection_after_the_write_timeout() {
     let cruddur = with_bounds(Bounds {
         connections: 1,
         write_within: Duration::from_millis(500),
@@ -232,7 +232,7 @@ async fn who_does_not_read_is_not_answered_for_ever() {
 }
 
 #[tokio::test]
-async fn an_idle_connection_is_closed_at_last() {
+async fn idle_connection_is_closed_after_a_timeout() {
     let cruddur = with_bounds(Bounds {
         idle_for: Duration::from_secs(1),
         ..Bounds::default()
@@ -244,7 +244,7 @@ async fn an_idle_connection_is_closed_at_last() {
 }
 
 #[tokio::test]
-async fn a_stop_waits_for_answers_and_not_for_what_nobody_sends() {
+async fn shutdown_waits_for_responses_but_not_for_unsent_requests() {
     let cruddur = start().await;
     let receivers: [String; 8] = std::array::from_fn(|number| format!("receiver-{number}"));
     cruddur.users(["luu"]).await;

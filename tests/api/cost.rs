@@ -40,7 +40,7 @@ fn repeat(call: &str, times: usize) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn twenty_groups_with_people_and_messages_cost_one_query_each_and_one_statement() {
+async fn cost_of_twenty_groups_with_messages_is_one_query_each_and_one_statement() {
     let cruddur = uncached().await;
     let [luu] = cruddur.users(["luu"]).await;
     for number in 0..20 {
@@ -67,7 +67,7 @@ async fn twenty_groups_with_people_and_messages_cost_one_query_each_and_one_stat
 }
 
 #[tokio::test]
-async fn a_page_of_messages_costs_a_query_and_once_the_head() {
+async fn cost_of_a_page_of_messages_is_a_query_and_once_the_head() {
     let cruddur = uncached().await;
     let [luu, unamused] = cruddur.users(["luu", "unamused"]).await;
     cruddur
@@ -98,7 +98,7 @@ async fn a_page_of_messages_costs_a_query_and_once_the_head() {
 }
 
 #[tokio::test]
-async fn a_single_group_costs_two_reads() {
+async fn cost_of_a_single_group_is_two_reads() {
     let cruddur = uncached().await;
     let [luu, unamused] = cruddur.users(["luu", "unamused"]).await;
     cruddur
@@ -136,7 +136,7 @@ async fn a_single_group_costs_two_reads() {
 }
 
 #[tokio::test]
-async fn a_message_costs_one_transaction_and_a_read_when_its_group_is_not_known() {
+async fn cost_of_a_message_is_one_transaction_and_a_read_of_an_uncached_group() {
     let cruddur = uncached().await;
     let [luu, unamused] = cruddur.users(["luu", "unamused"]).await;
 
@@ -164,7 +164,7 @@ async fn a_message_costs_one_transaction_and_a_read_when_its_group_is_not_known(
 }
 
 #[tokio::test]
-async fn a_first_message_in_an_unmarked_table_costs_the_rows_of_both_as_well() {
+async fn cost_of_a_first_message_without_the_marker_includes_the_rows_of_both_users() {
     let cruddur = uncached_on(false).await;
     cruddur.users(["luu", "unamused"]).await;
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::harness::{CREATE, bodies, checker, start};
 
 #[tokio::test]
-async fn a_message_to_a_handle_shows_at_once_for_both_with_the_preview_moved() {
+async fn create_message_by_handle_is_visible_at_once_to_both_users() {
     let cruddur = start().await;
     cruddur.users(["luu", "unamused"]).await;
 
@@ -60,7 +60,7 @@ async fn a_message_to_a_handle_shows_at_once_for_both_with_the_preview_moved() {
 }
 
 #[tokio::test]
-async fn a_text_is_kept_exactly_as_it_was_sent() {
+async fn message_body_is_stored_exactly_as_sent() {
     let cruddur = start().await;
     cruddur.users(["luu", "unamused"]).await;
     let longest = "🦀".repeat(1024);
@@ -84,7 +84,7 @@ async fn a_text_is_kept_exactly_as_it_was_sent() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_sent_is_refused_by_a_type_and_changes_nothing() {
+async fn create_message_returns_a_typed_problem_and_changes_nothing() {
     let cruddur = start().await;
     cruddur.users(["luu", "unamused"]).await;
     let absent = "00000000-0000-4000-8000-000000000000";
@@ -156,7 +156,7 @@ fn with_key(body: &str, key: &str) -> Value {
 }
 
 #[tokio::test]
-async fn the_same_input_under_the_same_key_is_one_message_however_often_it_is_sent() {
+async fn idempotency_key_with_the_same_input_creates_one_message() {
     let cruddur = start().await;
     cruddur.users(["luu", "unamused"]).await;
 
@@ -194,7 +194,7 @@ async fn the_same_input_under_the_same_key_is_one_message_however_often_it_is_se
 }
 
 #[tokio::test]
-async fn a_key_is_its_senders_own_and_not_for_another_input() {
+async fn idempotency_key_belongs_to_its_sender_and_input() {
     let cruddur = start().await;
     cruddur.users(["luu", "unamused"]).await;
     cruddur.data("luu", CREATE, with_key("once", "k")).await;
@@ -222,7 +222,7 @@ async fn a_key_is_its_senders_own_and_not_for_another_input() {
 }
 
 #[tokio::test]
-async fn a_mutation_that_is_named_twice_under_one_key_is_sent_once() {
+async fn idempotency_key_used_twice_in_one_operation_creates_one_message() {
     let cruddur = start().await;
     cruddur.users(["luu", "unamused"]).await;
     let create =

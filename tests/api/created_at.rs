@@ -107,7 +107,7 @@ async fn printed(cruddur_: &Cruddur, arguments: &[&str]) -> Value {
 }
 
 #[tokio::test]
-async fn created_at_is_the_time_of_acceptance_where_the_newest_key_is_ahead() {
+async fn created_at_is_the_time_of_acceptance_if_the_newest_key_is_ahead() {
     let cruddur = start().await;
     let second = cruddur.second_server(Setup::default()).await;
     for (name, newest) in ahead() {
@@ -188,7 +188,7 @@ async fn created_at_is_the_time_of_acceptance_where_the_newest_key_is_ahead() {
 }
 
 #[tokio::test]
-async fn created_at_of_a_clock_that_is_behind_is_that_clocks() {
+async fn created_at_follows_a_clock_that_is_behind() {
     let behind = Clock::new(|| Clock::system().now() - TimeDelta::minutes(10));
     let cruddur = start().await;
     cruddur.users(["luu", "unamused"]).await;
@@ -216,7 +216,7 @@ async fn created_at_of_a_clock_that_is_behind_is_that_clocks() {
 }
 
 #[tokio::test]
-async fn created_at_is_not_stored_where_the_key_shows_it() {
+async fn created_at_is_not_stored_if_the_key_contains_it() {
     let clock = Clock::new(|| "2026-11-22T06:29:00Z".parse().expect("a time"));
     let cruddur = start_with(Setup {
         clock,

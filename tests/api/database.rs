@@ -155,7 +155,7 @@ async fn rotated_password_is_unavailable_until_its_file_has_the_new_one() {
 }
 
 #[tokio::test]
-async fn password_file_that_cannot_be_used_is_named_at_the_start() {
+async fn password_file_that_is_invalid_is_named_at_startup() {
     let folder = tempfile::tempdir().expect("a directory");
     let empty = folder.path().join("empty");
     std::fs::write(&empty, "\n").expect("a file");
@@ -172,7 +172,7 @@ async fn password_file_that_cannot_be_used_is_named_at_the_start() {
 }
 
 #[tokio::test]
-async fn revoked_privileges_are_unavailable_and_come_back_without_a_restart() {
+async fn revoked_privileges_cause_unavailable_until_they_are_granted_again() {
     let cruddur = start_with(Setup {
         users_fresh_for: Duration::ZERO,
         ..Setup::default()
@@ -214,7 +214,7 @@ async fn revoked_privileges_are_unavailable_and_come_back_without_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn changed_column_type_is_prepared_again_without_an_error() {
+async fn changed_column_type_prepares_the_statement_again_without_an_error() {
     let cruddur = start_with(Setup {
         users_fresh_for: Duration::ZERO,
         ..Setup::default()
@@ -243,7 +243,7 @@ async fn changed_column_type_is_prepared_again_without_an_error() {
 }
 
 #[tokio::test]
-async fn missing_prepared_statement_is_prepared_again_without_an_error() {
+async fn prepared_statement_that_is_missing_is_prepared_again_without_an_error() {
     let cruddur = start().await;
     cruddur.users(["luu"]).await;
     let admin = PgPool::connect(&cruddur.database.url)
@@ -279,7 +279,7 @@ async fn missing_prepared_statement_is_prepared_again_without_an_error() {
 }
 
 #[tokio::test]
-async fn migrate_waits_for_a_server_that_starts_late_and_says_so() {
+async fn migrate_waits_for_a_database_that_starts_late_and_logs_it() {
     let port = free_port();
     let url = format!("postgres://postgres:password@127.0.0.1:{port}/postgres?sslmode=disable");
     let mut migrate = cruddur(&["migrate"])
@@ -378,7 +378,7 @@ async fn migrate_at(url: &str, arguments: &[&str]) -> (i32, String, String) {
 }
 
 #[tokio::test]
-async fn database_errors_that_waiting_does_not_change_end_the_command_at_once() {
+async fn database_errors_that_waiting_does_not_resolve_end_the_command_at_once() {
     let database = Database::create().await;
     let place = database.url.split(['@', '?']).nth(1).expect("a place");
     let (host, name) = place.split_once('/').expect("a name");
@@ -410,7 +410,7 @@ async fn database_errors_that_waiting_does_not_change_end_the_command_at_once() 
 }
 
 #[tokio::test]
-async fn database_wait_is_a_limit() {
+async fn database_wait_limits_the_time_to_wait() {
     let url = format!("postgres://postgres@127.0.0.1:{}/cruddur", free_port());
     let (code, _, said) = migrate_at(&url, &["--database-wait", "1"]).await;
     assert_eq!(code, 1);

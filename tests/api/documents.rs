@@ -58,7 +58,7 @@ fn refusal((status, answer): &(u16, Value)) -> (u16, &str, &str) {
 }
 
 #[tokio::test]
-async fn a_document_that_was_sent_once_is_known_by_its_hash() {
+async fn persisted_query_is_found_by_its_hash() {
     let cruddur = with_documents(Documents::default(), Introspection::Authenticated).await;
     let hash = sha256(VIEWER);
     let by_hash = json!({ "extensions": persisted(&hash) });
@@ -87,7 +87,7 @@ async fn a_document_that_was_sent_once_is_known_by_its_hash() {
 }
 
 #[tokio::test]
-async fn only_documents_are_kept_and_only_under_their_own_hash() {
+async fn persisted_query_is_stored_only_under_its_own_hash() {
     let cruddur = with_documents(Documents::default(), Introspection::Public).await;
     let other = json!({ "query": VIEWER, "extensions": persisted(&sha256(USER)) });
     let refused = ask(&cruddur, &other).await;
@@ -119,7 +119,7 @@ async fn only_documents_are_kept_and_only_under_their_own_hash() {
 }
 
 #[tokio::test]
-async fn where_documents_are_trusted_no_other_is_even_parsed() {
+async fn trusted_documents_exclude_all_others_before_parsing() {
     let manifest = json!({ "sha256:viewer-1": VIEWER, "user-1": USER });
     let documents = trusted(&manifest).expect("a manifest");
     let cruddur = with_documents(documents, Introspection::Public).await;
@@ -157,7 +157,7 @@ async fn where_documents_are_trusted_no_other_is_even_parsed() {
 }
 
 #[test]
-fn a_manifest_is_one_of_the_tools_and_everything_in_it_can_be_executed() {
+fn trusted_documents_manifest_has_a_known_format_and_executable_documents() {
     let apollo = json!({
         "format": "apollo-persisted-query-manifest",
         "version": 1,

@@ -41,7 +41,7 @@ async fn ask(cruddur: &Cruddur, url: &str, query: &str, variables: Value) -> Val
 }
 
 #[tokio::test]
-async fn embedded_api_responds_as_the_server_does() {
+async fn embedded_api_responds_like_the_server() {
     let cruddur = start().await;
     let [luu, mei] = cruddur.users(["luu", "mei"]).await;
     cruddur.seed([&luu, &mei], "2026-11-22T06:29:00Z", 3).await;
@@ -76,7 +76,7 @@ async fn embedded_api_responds_as_the_server_does() {
 }
 
 #[tokio::test]
-async fn embedded_api_needs_the_application_to_say_who_the_viewer_is() {
+async fn embedded_api_requires_a_session_from_the_application() {
     let cruddur = start().await;
     let url = application(&cruddur).await;
 

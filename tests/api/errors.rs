@@ -34,7 +34,7 @@ fn error(answer: &Value) -> (String, String) {
 }
 
 #[tokio::test]
-async fn a_wrong_argument_is_named_with_what_would_be_right() {
+async fn invalid_argument_is_named_with_the_remedy() {
     let (cruddur, group, _) = conversation().await;
 
     let mut told = Vec::new();
@@ -93,7 +93,7 @@ async fn a_wrong_argument_is_named_with_what_would_be_right() {
 }
 
 #[tokio::test]
-async fn a_cursor_is_good_for_its_own_connection_only() {
+async fn cursor_is_valid_only_for_its_own_connection() {
     let (cruddur, group, other) = conversation().await;
     let cursors = "query($group: UUID!) { messages(messageGroupUuid: $group) { pageInfo { endCursor } } messageGroups { pageInfo { endCursor } } }";
     let found = cruddur
@@ -158,7 +158,7 @@ async fn a_cursor_is_good_for_its_own_connection_only() {
 }
 
 #[tokio::test]
-async fn a_document_that_cannot_be_executed_has_a_code_and_no_data() {
+async fn invalid_document_has_a_code_and_no_data() {
     let (cruddur, ..) = conversation().await;
 
     let mut told = Vec::new();
@@ -229,7 +229,7 @@ async fn a_document_that_cannot_be_executed_has_a_code_and_no_data() {
 }
 
 #[tokio::test]
-async fn what_failed_is_null_where_it_may_be_and_the_rest_is_there_in_order() {
+async fn null_of_a_failed_field_propagates_and_other_fields_stay_in_order() {
     let (cruddur, group, _) = conversation().await;
 
     let document = "query($group: UUID!) {
@@ -263,7 +263,7 @@ async fn what_failed_is_null_where_it_may_be_and_the_rest_is_there_in_order() {
 }
 
 #[tokio::test]
-async fn variables_have_their_defaults_in_directives_too() {
+async fn default_values_of_variables_apply_in_directives() {
     let (cruddur, ..) = conversation().await;
     let document = "query($yes: Boolean = true, $no: Boolean = false) { viewer { handle @include(if: $yes) uuid @include(if: $no) id @skip(if: $yes) } }";
     let data = cruddur.data("luu", document, json!({})).await;
@@ -289,7 +289,7 @@ async fn variables_have_their_defaults_in_directives_too() {
 }
 
 #[tokio::test]
-async fn an_editor_may_send_all_that_it_has_open() {
+async fn operation_name_selects_an_operation_and_limits_apply_to_each_operation() {
     let (cruddur, ..) = conversation().await;
     let operations = (0..4).map(|operation| {
         let fields = (0..20).map(|field| format!("f{field}: viewer {{ handle }}"));
@@ -306,7 +306,7 @@ async fn an_editor_may_send_all_that_it_has_open() {
 }
 
 #[tokio::test]
-async fn what_is_no_graphql_request_is_a_bad_request() {
+async fn invalid_request_body_is_a_bad_request() {
     let (cruddur, ..) = conversation().await;
     let token = cruddur.token("luu");
     let url = format!("{}/graphql", cruddur.url);
@@ -356,7 +356,7 @@ async fn what_is_no_graphql_request_is_a_bad_request() {
 }
 
 #[tokio::test]
-async fn only_named_pages_may_call_from_a_browser() {
+async fn cors_allows_only_configured_origins() {
     let (cruddur, ..) = conversation().await;
     let preflight = |origin: &'static str| {
         let request = cruddur
@@ -400,7 +400,7 @@ async fn only_named_pages_may_call_from_a_browser() {
 }
 
 #[tokio::test]
-async fn what_is_left_out_by_a_directive_is_an_empty_object_and_no_failure() {
+async fn skipped_fields_leave_an_empty_object() {
     let (cruddur, ..) = conversation().await;
     for (document, expected) in [
         (
@@ -422,7 +422,7 @@ async fn what_is_left_out_by_a_directive_is_an_empty_object_and_no_failure() {
 }
 
 #[tokio::test]
-async fn fragments_in_fragments_are_refused_before_they_cost_anything() {
+async fn nested_fragments_are_rejected_before_they_are_expanded() {
     let (cruddur, ..) = conversation().await;
     let nested = |root: &str, on: &str| {
         let inline = "...{".repeat(60);
@@ -455,7 +455,7 @@ async fn fragments_in_fragments_are_refused_before_they_cost_anything() {
 }
 
 #[tokio::test]
-async fn fragments_that_double_each_time_are_refused_before_they_are_expanded() {
+async fn fragments_that_double_are_rejected_before_they_are_expanded() {
     let (cruddur, ..) = conversation().await;
     let links = (0..22).map(|number| {
         let next = number + 1;
@@ -475,7 +475,7 @@ async fn fragments_that_double_each_time_are_refused_before_they_are_expanded() 
 }
 
 #[tokio::test]
-async fn the_schema_is_answered_with_what_was_asked_and_nothing_of_ours() {
+async fn introspection_returns_only_what_was_requested() {
     let (cruddur, ..) = conversation().await;
     let document = "query {
         __schema { queryType { name } types { ...FullType } directives { name args { ...InputValue } } }
@@ -492,7 +492,7 @@ async fn the_schema_is_answered_with_what_was_asked_and_nothing_of_ours() {
 }
 
 #[tokio::test]
-async fn a_handle_that_nobody_can_have_is_nobodys() {
+async fn handle_that_no_user_can_have_returns_null() {
     let (cruddur, ..) = conversation().await;
     let document =
         "{ a: user(handle: \"unamused\") { handle } b: user(handle: \"\\u0000\") { handle } }";

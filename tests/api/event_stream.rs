@@ -17,7 +17,7 @@ async fn open(cruddur: &Cruddur, handle: &str, document: &str) -> Events {
 }
 
 #[tokio::test]
-async fn who_cannot_use_sockets_gets_the_same_by_server_sent_events() {
+async fn server_sent_events_deliver_the_same_as_a_websocket() {
     let cruddur = start().await;
     cruddur.users(["luu", "unamused", "mirabel"]).await;
     let document = "subscription { messageCreated { messageEdge { node { body } } } }";
@@ -75,7 +75,7 @@ async fn who_cannot_use_sockets_gets_the_same_by_server_sent_events() {
 }
 
 #[tokio::test]
-async fn a_mutation_that_is_answered_by_an_event_is_worked_on_like_any_other() {
+async fn server_sent_events_carry_the_result_of_a_mutation() {
     let cruddur = with_bounds(Bounds {
         in_flight: 1,
         ..Bounds::default()

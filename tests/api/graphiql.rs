@@ -12,7 +12,7 @@ async fn get(cruddur: &Cruddur, path: &str) -> Response {
 }
 
 #[tokio::test]
-async fn graphiql_is_there_where_it_is_asked_for() {
+async fn graphiql_is_served_only_if_enabled() {
     let cruddur = start().await;
     for path in ["/", "/graphiql", "/graphiql/", "/graphiql/session/people"] {
         assert_eq!(get(&cruddur, path).await.status(), 404, "{path}");
@@ -20,7 +20,7 @@ async fn graphiql_is_there_where_it_is_asked_for() {
 }
 
 #[tokio::test]
-async fn everything_that_the_page_names_is_served_with_it() {
+async fn graphiql_page_refers_only_to_served_files() {
     let cruddur = start_with(Setup {
         graphiql: Graphiql::On,
         ..Setup::default()

@@ -100,7 +100,7 @@ fn fifteen(handles: [&str; 15]) -> String {
 }
 
 #[tokio::test]
-async fn message_group_of_a_user_costs_one_read_in_a_marked_table_however_many_groups_there_are() {
+async fn marker_makes_the_lookup_of_a_users_group_cost_one_read() {
     let cruddur = cruddur_with(marked()).await;
     let [luu, tove] = cruddur.users(["luu", "tove"]).await;
     let client = checker::client(&cruddur.dynamo.url);
@@ -135,7 +135,7 @@ async fn message_group_of_a_user_costs_one_read_in_a_marked_table_however_many_g
 }
 
 #[tokio::test]
-async fn rows_of_a_pair_are_read_once_per_request_in_an_unmarked_table() {
+async fn missing_marker_reads_the_rows_of_a_pair_once_per_request() {
     let cruddur = cruddur_with(Setup::default()).await;
     let [luu] = cruddur.users(["luu"]).await;
     rows(&checker::client(&cruddur.dynamo.url), &luu, 2000).await;
@@ -156,7 +156,7 @@ async fn rows_of_a_pair_are_read_once_per_request_in_an_unmarked_table() {
 }
 
 #[tokio::test]
-async fn a_message_to_a_group_without_a_head_reads_the_rows_of_the_pair_once() {
+async fn missing_head_reads_the_rows_of_the_pair_once_per_message() {
     let cruddur = cruddur_with(Setup::default()).await;
     let [luu, unamused] = cruddur.users(["luu", "unamused"]).await;
     let original = Original::new(checker::client(&cruddur.dynamo.url));
@@ -257,7 +257,7 @@ async fn rate_limit_counts_a_lookup_that_reads_rows_as_a_message() {
 }
 
 #[tokio::test]
-async fn a_user_with_too_many_rows_is_an_error_in_an_unmarked_table_and_none_in_a_marked_one() {
+async fn too_many_rows_of_a_user_are_an_error_only_without_the_marker() {
     let cruddur = cruddur_with(Setup::default()).await;
     let [luu] = cruddur.users(["luu"]).await;
     if !cruddur.has_embedded_dynamodb() {
@@ -301,7 +301,7 @@ async fn a_user_with_too_many_rows_is_an_error_in_an_unmarked_table_and_none_in_
 }
 
 #[tokio::test]
-async fn schema_load_marks_the_table_that_it_creates_and_no_other() {
+async fn schema_load_writes_the_marker_only_into_a_table_that_it_creates() {
     let stores = start_with(Setup::default()).await;
     let with = |arguments: &[&str], table: &str| {
         let mut command = cruddur_command(&stores, arguments);
@@ -327,7 +327,7 @@ async fn schema_load_marks_the_table_that_it_creates_and_no_other() {
 }
 
 #[tokio::test]
-async fn a_removed_marker_counts_no_longer_than_a_minute() {
+async fn removed_marker_is_cached_for_at_most_a_minute() {
     let cruddur = cruddur_with(marked()).await;
     let unamused = json!({ "handle": "unamused" });
     cruddur.data("luu", WITH, unamused.clone()).await;

@@ -55,7 +55,7 @@ async fn messages(cruddur: &Cruddur) -> u64 {
 }
 
 #[tokio::test]
-async fn a_mutation_runs_by_a_json_post_and_no_other_way() {
+async fn mutation_is_executed_only_by_post_with_json() {
     let cruddur = people().await;
     let body = json!({ "query": SEND }).to_string();
     let form = form_urlencoded::Serializer::new(String::new())
@@ -112,7 +112,7 @@ async fn a_mutation_runs_by_a_json_post_and_no_other_way() {
 }
 
 #[tokio::test]
-async fn the_media_type_decides_the_status_and_nothing_is_cached() {
+async fn media_type_decides_the_status_and_nothing_is_cached() {
     let cruddur = people().await;
     for (accept, media, status) in [
         ("application/json", "application/json; charset=utf-8", 200),
@@ -171,7 +171,7 @@ async fn the_media_type_decides_the_status_and_nothing_is_cached() {
 }
 
 #[tokio::test]
-async fn what_costs_more_than_it_is_worth_is_refused_with_what_would_be_the_most() {
+async fn limits_reject_an_operation_and_name_the_maximum() {
     let cruddur = people().await;
     let mut slowest = Duration::ZERO;
     for (name, document) in hostile() {
@@ -270,7 +270,7 @@ async fn response_before_the_end_of_a_body_is_not_lost_by_a_reset() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_too_large_or_lies_about_its_length_is_not_waited_for() {
+async fn body_that_is_too_large_or_shorter_than_declared_is_rejected_without_waiting() {
     let cruddur = people().await;
     let post = "POST /graphql HTTP/1.1";
     let large = vec![b' '; 20_000_000];
@@ -314,7 +314,7 @@ async fn a_body_that_is_too_large_or_lies_about_its_length_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn who_sends_too_fast_is_told_when_to_go_on_and_others_are_not_held_up() {
+async fn rate_limit_states_when_to_retry_and_does_not_delay_other_callers() {
     let setup = Setup {
         send_rate: SendRate::new(1, 3),
         ..Setup::default()
@@ -343,7 +343,7 @@ async fn who_sends_too_fast_is_told_when_to_go_on_and_others_are_not_held_up() {
 }
 
 #[tokio::test]
-async fn a_request_is_known_to_be_wrong_before_any_of_it_is_carried_out() {
+async fn invalid_request_is_rejected_before_any_execution() {
     let cruddur = people().await;
     for uuid in ["\"nonsense\"", "5", "{a: 5}", "[]"] {
         let document = format!(
@@ -373,7 +373,7 @@ async fn a_request_is_known_to_be_wrong_before_any_of_it_is_carried_out() {
 }
 
 #[tokio::test]
-async fn what_is_not_asked_for_is_bounded_as_well() {
+async fn limits_apply_to_unexecuted_operations_and_to_copied_variables() {
     let cruddur = people().await;
     // All operations are validated, not only the one that is executed.
     let fragments = (0..14).map(|number| {
@@ -405,7 +405,7 @@ async fn what_is_not_asked_for_is_bounded_as_well() {
 }
 
 #[tokio::test]
-async fn nobody_is_told_anything_before_they_sign_in() {
+async fn unauthenticated_requests_get_401_even_if_malformed() {
     let cruddur = people().await;
     for body in ["{", "{ viewer {", "[]", "{\"query\": \"{ nothing\"}"] {
         let sent = cruddur
@@ -427,7 +427,7 @@ async fn posted(cruddur: &Cruddur, body: Vec<u8>) -> (u16, Value) {
 }
 
 #[tokio::test]
-async fn byte_order_mark_before_json_is_skipped() {
+async fn byte_order_mark_before_json_is_ignored() {
     let cruddur = people().await;
     let mark = "\u{feff}";
     let body = format!("{mark}{}", json!({ "query": VIEWER }));
@@ -465,7 +465,7 @@ async fn byte_order_mark_before_json_is_skipped() {
 }
 
 #[tokio::test]
-async fn invalid_json_is_answered_with_place_and_expectation() {
+async fn invalid_json_error_contains_position_and_expected_syntax() {
     let cruddur = people().await;
     for (body, problem) in [
         ("", "it is empty"),
@@ -503,7 +503,7 @@ async fn invalid_json_is_answered_with_place_and_expectation() {
 }
 
 #[tokio::test]
-async fn whole_numbers_are_accepted_however_json_writes_them() {
+async fn integers_are_accepted_in_every_json_notation() {
     let cruddur = people().await;
     let int = "query($v: Int) { messageGroups(first: $v) { edges { cursor } } }";
     let id = "query($v: ID!) { node(id: $v) { id } }";

@@ -115,7 +115,7 @@ async fn until_taken(verifier: &CognitoVerifier, token: &str) {
 }
 
 #[tokio::test]
-async fn a_rotated_key_is_taken_without_a_restart() {
+async fn rotated_key_is_accepted_without_a_restart() {
     let (old, new) = (key(), key());
     let served = KeySet::start(Some(set_of(&[&old]))).await;
     let verifier = served.verifier();
@@ -132,7 +132,7 @@ async fn a_rotated_key_is_taken_without_a_restart() {
 }
 
 #[tokio::test]
-async fn a_flood_of_unknown_keys_costs_one_fetch_and_one_that_fails_loses_no_keys() {
+async fn unknown_keys_cause_one_fetch_and_a_failed_fetch_keeps_the_keys() {
     let known = key();
     let served = KeySet::start(Some(set_of(&[&known]))).await;
     let verifier = served.verifier();
@@ -178,7 +178,7 @@ async fn a_flood_of_unknown_keys_costs_one_fetch_and_one_that_fails_loses_no_key
 }
 
 #[tokio::test]
-async fn keys_that_cannot_be_had_at_first_are_there_once_they_can() {
+async fn keys_that_are_unavailable_at_startup_are_fetched_later() {
     let key = key();
     let served = KeySet::start(None).await;
     let verifier = served.verifier();
@@ -195,7 +195,7 @@ async fn keys_that_cannot_be_had_at_first_are_there_once_they_can() {
 }
 
 #[tokio::test]
-async fn a_key_that_is_not_for_signatures_by_rs256_is_not_taken() {
+async fn key_that_is_not_for_rs256_signatures_is_ignored() {
     let (key, good) = (key(), key());
     for (member, value) in [
         ("use", json!("enc")),
@@ -221,7 +221,7 @@ async fn a_key_that_is_not_for_signatures_by_rs256_is_not_taken() {
 }
 
 #[tokio::test]
-async fn issuer_whose_keys_are_out_of_reach_leaves_tokens_of_the_other_valid() {
+async fn issuer_with_unreachable_keys_does_not_affect_other_issuers() {
     const REPLICA: &str = "https://replica.example";
     let (own, replica) = (key(), key());
     for is_replica_down in [false, true] {

@@ -31,7 +31,7 @@ fn looked_at(limits: Limits, document: &str) -> (String, AllocationInfo) {
 }
 
 #[test]
-fn each_limit_by_itself_refuses_what_it_is_for_and_at_a_bounded_cost() {
+fn limits_each_reject_their_document_at_a_bounded_cost() {
     let usual = Limits::default();
     let any_bytes = Limits {
         document_bytes: usize::MAX,
@@ -133,7 +133,7 @@ const PLACES: [&str; 14] = [
 const MOST_BYTES: u64 = 2_000_000;
 
 #[test]
-fn syntax_errors_have_a_bounded_cost_whatever_token_they_are_of() {
+fn syntax_errors_have_a_bounded_cost_for_every_token() {
     let limits = Limits::default();
     for (place, token) in PLACES
         .iter()

@@ -80,7 +80,7 @@ fn body(arrival: &Value) -> &str {
 }
 
 #[tokio::test]
-async fn both_ends_see_a_message_as_it_is_sent_and_a_stranger_does_not() {
+async fn message_created_reaches_both_participants_and_no_one_else() {
     let cruddur = start().await;
     cruddur.users(["luu", "unamused", "mirabel"]).await;
     let mut luu = follow(&cruddur, "luu", json!({})).await;
@@ -105,7 +105,7 @@ async fn both_ends_see_a_message_as_it_is_sent_and_a_stranger_does_not() {
 }
 
 #[tokio::test]
-async fn one_group_is_followed_by_those_who_take_part_in_it() {
+async fn message_created_of_one_group_requires_a_participant() {
     let cruddur = start().await;
     cruddur.users(["luu", "unamused", "mirabel"]).await;
     cruddur.send("luu", "unamused", "before").await;
@@ -133,7 +133,7 @@ async fn one_group_is_followed_by_those_who_take_part_in_it() {
 }
 
 #[tokio::test]
-async fn who_comes_back_with_a_cursor_has_missed_nothing() {
+async fn resume_with_a_cursor_misses_no_message() {
     let cruddur = start().await;
     cruddur.users(["luu", "unamused", "mirabel"]).await;
     cruddur.send("luu", "unamused", "old").await;
@@ -170,7 +170,7 @@ async fn who_comes_back_with_a_cursor_has_missed_nothing() {
 }
 
 #[tokio::test]
-async fn a_cursor_goes_on_between_events_of_several_groups() {
+async fn resume_works_after_every_event_of_several_groups() {
     let cruddur = start().await;
     cruddur.users(["luu", "unamused", "mirabel"]).await;
     let mut socket = follow(&cruddur, "luu", json!({})).await;
@@ -201,7 +201,7 @@ async fn a_cursor_goes_on_between_events_of_several_groups() {
 }
 
 #[tokio::test]
-async fn a_cursor_is_taken_where_it_belongs_and_nowhere_else() {
+async fn subscription_cursor_is_valid_only_for_its_user_and_group() {
     let cruddur = start().await;
     cruddur.users(["luu", "unamused", "mirabel"]).await;
     let mut socket = follow(&cruddur, "luu", json!({})).await;
@@ -237,7 +237,7 @@ async fn a_cursor_is_taken_where_it_belongs_and_nowhere_else() {
 }
 
 #[tokio::test]
-async fn other_devices_hear_what_is_unread_and_nobody_else_does() {
+async fn message_group_updated_reaches_only_the_viewers_own_devices() {
     let cruddur = start().await;
     cruddur.users(["luu", "unamused"]).await;
     let first = cruddur.send("luu", "unamused", "first").await;
@@ -275,7 +275,7 @@ async fn other_devices_hear_what_is_unread_and_nobody_else_does() {
 }
 
 #[tokio::test]
-async fn a_message_is_told_by_the_one_who_settles_what_became_of_it() {
+async fn message_with_a_lost_response_is_delivered_once() {
     let cruddur = start().await;
     cruddur.users(["luu", "unamused"]).await;
     let mut socket = follow(&cruddur, "unamused", json!({})).await;
@@ -290,7 +290,7 @@ async fn a_message_is_told_by_the_one_who_settles_what_became_of_it() {
 }
 
 #[tokio::test]
-async fn messages_that_were_sent_at_once_come_each_once_and_in_order() {
+async fn concurrent_messages_are_delivered_once_and_in_order() {
     let cruddur = start().await;
     cruddur.users(["luu", "unamused"]).await;
     let mut socket = follow(&cruddur, "unamused", json!({})).await;
@@ -316,7 +316,7 @@ async fn messages_that_were_sent_at_once_come_each_once_and_in_order() {
 }
 
 #[tokio::test]
-async fn a_clock_that_is_behind_loses_nothing() {
+async fn clock_that_is_behind_loses_no_event() {
     let late: DateTime<Utc> = "2026-11-22T06:29:00Z".parse().expect("a time");
     let cruddur = start_with(Setup {
         clock: Clock::new(move || late),
@@ -339,7 +339,7 @@ async fn a_clock_that_is_behind_loses_nothing() {
 }
 
 #[tokio::test]
-async fn who_is_too_slow_is_let_go_and_goes_on_where_they_were() {
+async fn slow_subscriber_is_dropped_and_can_resume() {
     let cruddur = start().await;
     let [luu, unamused] = cruddur.users(["luu", "unamused"]).await;
     let viewer = cruddur.viewer("unamused").await;
@@ -383,7 +383,7 @@ async fn who_is_too_slow_is_let_go_and_goes_on_where_they_were() {
 }
 
 #[tokio::test]
-async fn the_field_of_a_subscription_may_be_put_together_from_fragments() {
+async fn subscription_field_can_be_composed_of_fragments() {
     let cruddur = start().await;
     cruddur.users(["luu", "unamused"]).await;
     let document = "subscription { messageCreated { messageEdge { node { body } } } ...Sender }
@@ -400,7 +400,7 @@ async fn the_field_of_a_subscription_may_be_put_together_from_fragments() {
 }
 
 #[tokio::test]
-async fn what_is_sent_while_a_subscription_begins_is_told() {
+async fn message_sent_during_the_start_of_a_subscription_is_delivered() {
     let cruddur = start().await;
     let [luu, unamused] = cruddur.users(["luu", "unamused"]).await;
     cruddur.send("luu", "unamused", "long before").await;
@@ -428,7 +428,7 @@ async fn what_is_sent_while_a_subscription_begins_is_told() {
 }
 
 #[tokio::test]
-async fn instances_tell_each_other_and_what_redis_does_not_carry_is_found_when_it_is_back() {
+async fn redis_connects_instances_and_messages_of_its_outage_are_delivered_after_it() {
     let Some(mut redis) = Redis::start().await else {
         return;
     };

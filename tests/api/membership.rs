@@ -21,7 +21,7 @@ async fn bytes(
 }
 
 #[tokio::test]
-async fn a_stranger_gets_for_a_group_the_same_bytes_as_for_one_that_does_not_exist() {
+async fn non_participant_gets_the_same_bytes_as_for_a_group_that_does_not_exist() {
     let cruddur = start().await;
     let [luu, unamused, _] = cruddur.users(["luu", "unamused", "stranger"]).await;
     cruddur

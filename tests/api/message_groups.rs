@@ -40,7 +40,7 @@ async fn five_groups() -> Cruddur {
 }
 
 #[tokio::test]
-async fn the_most_recently_active_comes_first_for_both() {
+async fn message_groups_are_ordered_by_recent_activity_for_both_users() {
     let cruddur = five_groups().await;
     cruddur.send("b", "luu", "an answer").await;
 
@@ -64,7 +64,7 @@ async fn the_most_recently_active_comes_first_for_both() {
 }
 
 #[tokio::test]
-async fn pages_go_both_ways() {
+async fn message_groups_are_paged_in_both_directions() {
     let cruddur = five_groups().await;
     let all = groups(&cruddur, "luu", json!({})).await;
     let cursor = |place: usize| all["edges"][place]["cursor"].clone();
@@ -107,7 +107,7 @@ async fn pages_go_both_ways() {
 }
 
 #[tokio::test]
-async fn a_group_that_shows_twice_while_it_moves_is_shown_once_at_its_newest_place() {
+async fn duplicate_row_of_a_moving_group_is_returned_once_at_its_newest_position() {
     let cruddur = five_groups().await;
     let table = checker::client(&cruddur.dynamo.url);
     let found = checker::read(&table).await;
@@ -158,7 +158,7 @@ async fn a_group_that_shows_twice_while_it_moves_is_shown_once_at_its_newest_pla
 }
 
 #[tokio::test]
-async fn a_single_group_is_found_by_uuid_by_id_and_by_user_and_is_the_same() {
+async fn message_group_is_the_same_by_uuid_by_id_and_by_user() {
     let cruddur = five_groups().await;
     let uuid = cruddur.group_uuid("luu", "c").await;
     let fields = "{ id uuid otherUser { handle displayName } lastMessage { body } lastMessageAt }";
@@ -198,7 +198,7 @@ async fn a_single_group_is_found_by_uuid_by_id_and_by_user_and_is_the_same() {
 }
 
 #[tokio::test]
-async fn whoever_has_never_written_has_no_groups() {
+async fn message_groups_of_a_new_user_are_empty() {
     let cruddur = start().await;
     cruddur.users(["luu", "unamused"]).await;
 

@@ -34,7 +34,7 @@ async fn page(cruddur: &Cruddur, group: &str, page: Value) -> Value {
 }
 
 #[tokio::test]
-async fn the_newest_twenty_are_shown_oldest_first() {
+async fn messages_default_to_the_newest_twenty_oldest_first() {
     let (cruddur, group) = conversation().await;
 
     let newest = page(&cruddur, &group, json!({})).await;
@@ -61,7 +61,7 @@ async fn the_newest_twenty_are_shown_oldest_first() {
 }
 
 #[tokio::test]
-async fn before_walks_back_to_the_first_message_across_the_end_of_a_year() {
+async fn before_pages_back_to_the_first_message_across_the_end_of_a_year() {
     let (cruddur, group) = conversation().await;
 
     let mut seen: Vec<String> = Vec::new();
@@ -79,7 +79,7 @@ async fn before_walks_back_to_the_first_message_across_the_end_of_a_year() {
 }
 
 #[tokio::test]
-async fn pages_are_taken_from_either_end_of_a_range_between_cursors() {
+async fn pages_start_at_either_end_of_a_range_between_cursors() {
     let (cruddur, group) = conversation().await;
     let all = page(&cruddur, &group, json!({ "first": 100 })).await;
     let cursor = |number: usize| all["edges"][number - 1]["cursor"].clone();
@@ -130,7 +130,7 @@ async fn pages_are_taken_from_either_end_of_a_range_between_cursors() {
 }
 
 #[tokio::test]
-async fn a_page_can_be_empty() {
+async fn page_can_be_empty() {
     let (cruddur, group) = conversation().await;
     let all = page(&cruddur, &group, json!({ "first": 100 })).await;
     let cursor = |number: usize| all["edges"][number - 1]["cursor"].clone();
@@ -149,7 +149,7 @@ async fn a_page_can_be_empty() {
 }
 
 #[tokio::test]
-async fn an_unreadable_message_is_passed_over_and_the_page_is_filled_from_the_next() {
+async fn unreadable_message_is_skipped_and_the_page_is_filled() {
     let (cruddur, group) = conversation().await;
     let table = checker::client(&cruddur.dynamo.url);
     for (sk, message) in [
@@ -173,7 +173,7 @@ async fn an_unreadable_message_is_passed_over_and_the_page_is_filled_from_the_ne
 }
 
 #[tokio::test]
-async fn a_group_whose_newest_message_is_unreadable_shows_the_one_before() {
+async fn unreadable_newest_message_shows_the_message_before_it() {
     let (cruddur, group) = conversation().await;
     let table = checker::client(&cruddur.dynamo.url);
     let found = checker::read(&table).await;
@@ -197,7 +197,7 @@ async fn a_group_whose_newest_message_is_unreadable_shows_the_one_before() {
 }
 
 #[tokio::test]
-async fn the_same_list_is_found_in_the_group_and_by_the_cursors_of_either() {
+async fn cursors_of_messages_work_in_query_and_in_message_group() {
     let (cruddur, group) = conversation().await;
     let document = "
         query($group: UUID!, $before: String) {

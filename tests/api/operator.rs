@@ -58,7 +58,7 @@ async fn stores() -> Cruddur {
 }
 
 #[tokio::test]
-async fn get_conversation_shows_the_newest_oldest_first() {
+async fn get_conversation_prints_the_newest_messages_oldest_first() {
     let stores = stores().await;
 
     let (out, said) = ran(
@@ -105,7 +105,7 @@ async fn get_conversation_shows_the_newest_oldest_first() {
 }
 
 #[tokio::test]
-async fn get_conversation_follows_what_is_said_until_ctrl_c_or_until_nobody_reads() {
+async fn get_conversation_follow_prints_new_messages_until_ctrl_c_or_a_closed_pipe() {
     let stores = stores().await;
     for format in ["table", "json", "raw"] {
         for is_read in [true, false] {
@@ -153,7 +153,7 @@ async fn get_conversation_follows_what_is_said_until_ctrl_c_or_until_nobody_read
 }
 
 #[tokio::test]
-async fn list_conversations_shows_the_most_recently_active_first() {
+async fn list_conversations_prints_the_most_recently_active_first() {
     let stores = stores().await;
     let (out, _) = ran(&stores, &["list-conversations", "luu"]).await;
     let lines: Vec<Vec<&str>> = out
@@ -185,7 +185,7 @@ async fn list_conversations_shows_the_most_recently_active_first() {
 }
 
 #[tokio::test]
-async fn raw_output_is_what_dynamodb_answered() {
+async fn output_raw_is_the_response_of_dynamodb() {
     let stores = stores().await;
     let (out, _) = ran(&stores, &["list-conversations", "luu", "--output", "raw"]).await;
     let answer: Value = serde_json::from_str(&out).expect("one line of JSON");
@@ -195,7 +195,7 @@ async fn raw_output_is_what_dynamodb_answered() {
 }
 
 #[tokio::test]
-async fn a_message_cannot_drive_an_operators_screen() {
+async fn control_characters_in_messages_are_escaped_on_a_terminal() {
     let stores = start().await;
     stores.users(["luu", "tove"]).await;
     let text = "one\ntwo \u{1b}[2J\u{9b}31m\u{202e}end\u{7}";
@@ -222,7 +222,7 @@ async fn a_message_cannot_drive_an_operators_screen() {
 }
 
 #[tokio::test]
-async fn names_that_look_alike_are_told_apart_in_every_command() {
+async fn names_that_look_alike_are_printed_differently_by_every_command() {
     let stores = start().await;
     let names = [
         "zo\u{e9}",
@@ -437,7 +437,7 @@ async fn scan_prints_every_item_of_every_page_once() {
 }
 
 #[tokio::test]
-async fn a_seeded_conversation_stays_when_it_is_seeded_again_or_has_gone_on() {
+async fn seed_does_not_change_a_group_that_was_seeded_or_has_other_messages() {
     let stores = start().await;
     let [before, _] = stores.users(["ada", "ben"]).await;
     let between = ["seed", "--between", "ada", "ben"];
@@ -468,7 +468,7 @@ async fn a_seeded_conversation_stays_when_it_is_seeded_again_or_has_gone_on() {
 }
 
 #[tokio::test]
-async fn a_table_goes_only_when_its_name_is_meant() {
+async fn drop_requires_confirmation() {
     let stores = start().await;
     let (code, out, said) = tried(&stores, &["drop"]).await;
     let url = &stores.dynamo.url;
@@ -506,7 +506,7 @@ async fn a_table_goes_only_when_its_name_is_meant() {
 }
 
 #[tokio::test]
-async fn a_table_can_be_paid_for_by_the_call_and_what_is_different_is_told() {
+async fn schema_load_sets_the_billing_mode_and_reports_differences() {
     let stores = start().await;
     ran(&stores, &["drop", "--yes"]).await;
     let made = json_of(
@@ -539,7 +539,7 @@ async fn a_table_can_be_paid_for_by_the_call_and_what_is_different_is_told() {
 }
 
 #[tokio::test]
-async fn bad_input_is_told_in_one_line_that_says_how_to_go_on() {
+async fn invalid_input_is_reported_in_one_line_with_the_remedy() {
     let stores = start().await;
     stores.users(["luu", "tove"]).await;
     let mut told = String::new();
@@ -628,7 +628,7 @@ async fn bad_input_is_told_in_one_line_that_says_how_to_go_on() {
 }
 
 #[tokio::test]
-async fn shells_get_completions() {
+async fn completions_are_printed_for_each_shell() {
     for shell in ["bash", "zsh", "fish"] {
         let (code, out, _) = run(&mut cruddur(&["completions", shell])).await;
         assert_eq!(code, 0);
@@ -637,7 +637,7 @@ async fn shells_get_completions() {
 }
 
 #[tokio::test]
-async fn cognito_ids_are_set_in_one_transaction_and_two_users_may_swap() {
+async fn update_cognito_user_ids_is_one_transaction_and_can_swap_two_users() {
     let stores = start().await;
     stores.users(["luu", "tove", "quill"]).await;
     let ids = |pairs: &[(&str, &str)]| {

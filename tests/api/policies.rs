@@ -59,7 +59,7 @@ fn allowed(policy: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_policies_allow_exactly_what_is_called() {
+fn iam_policies_allow_exactly_the_calls_that_are_made() {
     let mut needed = called();
     // Reading transactions read items.
     needed.insert("dynamodb:GetItem".to_owned());

@@ -56,7 +56,7 @@ async fn pgbouncer_in_transaction_mode_serves_many_connections_by_two() {
 }
 
 #[tokio::test]
-async fn pooler_in_transaction_mode_is_detected_and_a_server_is_not_taken_for_one() {
+async fn pooler_in_transaction_mode_is_distinguished_from_a_server() {
     let direct = Database::create().await;
     let pooling = async |url: &str, given| {
         let settings = PoolSettings {
@@ -98,7 +98,7 @@ async fn pooler_in_transaction_mode_is_detected_and_a_server_is_not_taken_for_on
 }
 
 #[tokio::test]
-async fn migrate_works_behind_a_pooler_also_after_it_failed() {
+async fn migrate_works_behind_a_pooler_also_after_a_failure() {
     let direct = Database::create().await;
     let Some(pooler) = PgBouncer::start(&direct.url).await else {
         return;

@@ -44,7 +44,7 @@ fn outcome(answer: &Value) -> (&str, &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn beyond_256_waiting_messages_a_group_takes_none_and_says_that_nothing_was_written() {
+async fn queue_of_256_messages_rejects_more_as_not_applied() {
     let cruddur = people().await;
     let turned_away = counter("cruddur_messages_turned_away_total");
     let held = cruddur.dynamo.hold().await;
@@ -82,7 +82,7 @@ async fn beyond_256_waiting_messages_a_group_takes_none_and_says_that_nothing_wa
 }
 
 #[tokio::test]
-async fn a_request_ends_within_ten_seconds_whatever_it_asks_of_a_store_that_hangs() {
+async fn deadline_of_ten_seconds_ends_every_request_to_a_store_that_hangs() {
     let cruddur = people().await;
     cruddur.dynamo.set_faults(Faults {
         hangs: 100,
@@ -111,7 +111,7 @@ async fn a_request_ends_within_ten_seconds_whatever_it_asks_of_a_store_that_hang
 }
 
 #[tokio::test]
-async fn what_needs_no_dynamodb_does_not_wait_for_one_that_hangs() {
+async fn hanging_dynamodb_does_not_delay_requests_that_do_not_use_it() {
     let cruddur = people().await;
     cruddur.dynamo.set_faults(Faults {
         hangs: 100,
@@ -138,7 +138,7 @@ async fn what_needs_no_dynamodb_does_not_wait_for_one_that_hangs() {
 }
 
 #[tokio::test]
-async fn calls_that_are_throttled_are_counted_as_such() {
+async fn throttled_calls_are_counted_in_the_metrics() {
     let cruddur = people().await;
     let name = "cruddur_dynamodb_calls_total{operation=\"Query\",result=\"throttled\"}";
     let before = counter(name);

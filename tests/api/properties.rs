@@ -192,7 +192,7 @@ fn answered(cruddur: &Cruddur, request: RequestBuilder) -> Result<(), TestCaseEr
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn random_documents_with_random_variables_are_answered() {
+async fn random_documents_with_random_variables_get_a_response() {
     let requests = (
         document(),
         prop::option::of(json_value()),
@@ -209,7 +209,7 @@ async fn random_documents_with_random_variables_are_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn random_query_strings_are_answered_in_each_media_type() {
+async fn random_query_strings_get_a_response_in_each_media_type() {
     let requests = (
         // As long as a head may be.
         document().prop_filter("short", |document| document.len() < 5_000),
@@ -240,7 +240,7 @@ async fn random_query_strings_are_answered_in_each_media_type() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn random_bytes_are_answered() {
+async fn random_bytes_get_a_response() {
     let bodies = prop_oneof![
         prop::collection::vec(any::<u8>(), 0..300),
         json_value().prop_map(|value| value.to_string().into_bytes()),

@@ -71,7 +71,7 @@ async fn events_pass(cruddur: &Cruddur, http: &str) {
 }
 
 #[tokio::test]
-async fn server_sent_events_pass_through_nginx_as_they_come() {
+async fn server_sent_events_pass_through_nginx_without_buffering() {
     let cruddur = start().await;
     cruddur.users(["luu", "unamused"]).await;
     for http in [DEFAULTS, NEWER, &documented()] {
@@ -80,7 +80,7 @@ async fn server_sent_events_pass_through_nginx_as_they_come() {
 }
 
 #[tokio::test]
-async fn websocket_passes_through_nginx_as_configured_in_the_manual() {
+async fn websocket_passes_through_nginx_as_documented() {
     let cruddur = start().await;
     cruddur.users(["luu"]).await;
     let Some(nginx) = Nginx::start(&cruddur.url, &documented()).await else {

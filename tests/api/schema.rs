@@ -3,7 +3,7 @@
 use cruddur::schema::{Api, Introspection, Limits};
 
 #[test]
-fn the_schema_file_is_what_the_code_prints() {
+fn schema_file_equals_the_printed_schema() {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/schema.graphql");
     let written = std::fs::read_to_string(file).unwrap_or_default();
     let printed = Api::new(Introspection::Authenticated, Limits::default()).sdl();

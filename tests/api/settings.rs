@@ -232,7 +232,7 @@ async fn every_command_uses_the_endpoint_of_the_sdks_own_settings() {
 }
 
 #[tokio::test]
-async fn destructive_command_names_the_address_that_it_uses() {
+async fn destructive_command_prints_the_address_that_it_uses() {
     let stores = start().await;
     let url = &stores.dynamo.url;
     let mut drop = bare(&stores, &["drop", "--prod"]);
@@ -253,7 +253,7 @@ async fn destructive_command_names_the_address_that_it_uses() {
 }
 
 #[tokio::test]
-async fn endpoint_in_a_container_network_is_seeded_and_dropped_as_the_advice_says() {
+async fn endpoint_in_a_container_network_requires_allow_remote() {
     let stores = start().await;
     let dynamo = reqwest::Url::parse(&stores.dynamo.url).expect("an address");
     let target = format!("127.0.0.1:{}", dynamo.port().expect("a port"));
@@ -424,7 +424,7 @@ async fn lists_and_addresses_are_normalized() {
 }
 
 #[tokio::test]
-async fn value_that_cannot_work_is_rejected_in_one_line_that_names_the_setting() {
+async fn invalid_value_is_rejected_in_one_line_that_names_the_setting() {
     let stores = start().await;
     for (variable, value) in [
         ("AWS_COGNITO_USER_POOL_CLIENT_ID", "one two"),
@@ -478,7 +478,7 @@ async fn value_that_cannot_work_is_rejected_in_one_line_that_names_the_setting()
 }
 
 #[tokio::test]
-async fn file_that_cannot_be_used_is_named() {
+async fn unreadable_file_of_a_setting_is_named() {
     let stores = start().await;
     let folder = tempfile::tempdir().expect("a directory");
     let missing = folder.path().join("missing.pem");
@@ -524,7 +524,7 @@ async fn file_that_cannot_be_used_is_named() {
 }
 
 #[tokio::test]
-async fn unsupported_setting_of_opentelemetry_is_logged_at_the_start() {
+async fn unsupported_setting_of_opentelemetry_is_logged_at_startup() {
     let stores = start().await;
     for (variable, value, outcome) in [
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "no traces are sent"),
@@ -550,7 +550,7 @@ async fn unsupported_setting_of_opentelemetry_is_logged_at_the_start() {
 }
 
 #[tokio::test]
-async fn healthcheck_probes_the_address_that_serve_was_given_as_an_option() {
+async fn healthcheck_finds_the_address_that_was_given_to_serve_as_an_option() {
     let stores = start().await;
     // What an image sets, and where nothing listens.
     let variable = format!("0.0.0.0:{}", free_port());
@@ -593,7 +593,7 @@ async fn healthcheck_probes_the_address_that_serve_was_given_as_an_option() {
 }
 
 #[tokio::test]
-async fn original_names_of_settings_are_read_where_the_own_name_is_not_set() {
+async fn original_names_of_settings_apply_if_the_own_name_is_unset() {
     let stores = start().await;
     let url = &stores.database.url;
     let nowhere = "postgres://postgres:password@127.0.0.1:1/cruddur";

@@ -44,7 +44,7 @@ fn code(answer: &Value) -> &str {
 }
 
 #[tokio::test]
-async fn a_good_token_is_its_user() {
+async fn valid_token_identifies_its_user() {
     let cruddur = start().await;
     cruddur.users(["luu"]).await;
     let token = cruddur.token("luu");
@@ -59,7 +59,7 @@ async fn a_good_token_is_its_user() {
 }
 
 #[tokio::test]
-async fn without_a_good_token_nobody_gets_in_and_all_are_told_the_same() {
+async fn invalid_token_is_rejected_with_401_and_the_same_message() {
     let cruddur = start().await;
     cruddur.users(["luu"]).await;
     let good = cruddur.issuer.claims("sub-luu");
@@ -244,7 +244,7 @@ fn by_the_public_key(jwk: &Value, claims: &Value) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_token_without_a_user_is_forbidden_until_there_is_one() {
+async fn token_without_a_user_is_forbidden_until_the_user_exists() {
     let cruddur = start().await;
     let token = [format!("Bearer {}", cruddur.token("luu"))];
 
@@ -256,7 +256,7 @@ async fn a_token_without_a_user_is_forbidden_until_there_is_one() {
 }
 
 #[tokio::test]
-async fn id_tokens_get_in_only_where_they_are_taken() {
+async fn id_token_is_accepted_only_if_configured() {
     for (token_use, access, id) in [
         (TokenUse::Access, 200, 401),
         (TokenUse::Id, 401, 200),
@@ -293,7 +293,7 @@ async fn id_tokens_get_in_only_where_they_are_taken() {
 }
 
 #[tokio::test]
-async fn the_schema_is_shown_to_whom_the_setting_says() {
+async fn introspection_setting_decides_who_can_query_the_schema() {
     const SCHEMA: &str = "{ __schema { queryType { name } } }";
     for (introspection, anonymous, signed_in) in [
         (Introspection::Public, 200, true),
@@ -336,7 +336,7 @@ async fn the_schema_is_shown_to_whom_the_setting_says() {
 }
 
 #[tokio::test]
-async fn the_issuer_gives_tokens_to_this_machine_only() {
+async fn issuer_gives_tokens_to_this_machine_only() {
     let cruddur = start().await;
     cruddur.users(["luu"]).await;
     let url = cruddur
@@ -380,7 +380,7 @@ async fn the_issuer_gives_tokens_to_this_machine_only() {
 }
 
 #[tokio::test]
-async fn authorization_without_bearer_is_described() {
+async fn authorization_without_bearer_is_rejected_with_a_description() {
     let cruddur = start().await;
     cruddur.users(["luu"]).await;
     let token = cruddur.token("luu");
@@ -417,7 +417,7 @@ fn token_of_length(cruddur: &Cruddur, length: usize) -> String {
 }
 
 #[tokio::test]
-async fn large_tokens_are_accepted_up_to_the_limit_of_a_requests_head() {
+async fn token_size_is_accepted_up_to_the_limit_of_a_request_head() {
     let cruddur = start().await;
     cruddur.users(["luu"]).await;
     for length in [8_000, 12_000, 20_000, 30_000] {
@@ -432,7 +432,7 @@ async fn large_tokens_are_accepted_up_to_the_limit_of_a_requests_head() {
 }
 
 #[tokio::test]
-async fn tokens_beyond_the_limit_do_not_ask_to_sign_in_again() {
+async fn token_above_the_size_limit_is_rejected_with_431_or_4403() {
     let cruddur = start().await;
     cruddur.users(["luu"]).await;
     let token = token_of_length(&cruddur, 40_000);

@@ -8,7 +8,7 @@ use cruddur::store::{MessageStore, TableStatus, connect_dynamo};
 use crate::harness::{TABLE, checker, start};
 
 #[tokio::test]
-async fn the_table_is_the_originals_with_expiry() {
+async fn table_definition_is_the_originals_with_item_expiry() {
     let cruddur = start().await;
     let client = checker::client(&cruddur.dynamo.url);
 
@@ -54,7 +54,7 @@ async fn the_table_is_the_originals_with_expiry() {
 }
 
 #[tokio::test]
-async fn a_table_that_is_none_of_ours_is_told_apart() {
+async fn table_with_another_definition_is_detected() {
     let cruddur = start().await;
     let client = checker::client(&cruddur.dynamo.url);
     let throughput = ProvisionedThroughput::builder()
@@ -112,7 +112,7 @@ async fn a_table_that_is_none_of_ours_is_told_apart() {
 }
 
 #[tokio::test]
-async fn health_tells_the_process_from_its_stores() {
+async fn health_check_distinguishes_the_process_from_its_stores() {
     let cruddur = start().await;
     let ask = |path: &str| cruddur.http.get(format!("{}{path}", cruddur.url)).send();
 

@@ -70,7 +70,7 @@ async fn rows(pool: &PgPool, sql: &'static str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn every_user_keeps_uuid_names_and_time() {
+async fn migration_keeps_uuid_names_and_time_of_every_user() {
     let (database, pool) = original().await;
     let uuids = rows(&pool, "SELECT uuid::text FROM public.users ORDER BY handle").await;
 
@@ -123,7 +123,7 @@ async fn two_users_can_swap_their_cognito_ids_in_one_transaction() {
 }
 
 #[tokio::test]
-async fn what_only_a_person_can_decide_stops_it_by_name_and_changes_nothing() {
+async fn migration_conflict_is_named_and_changes_nothing() {
     for (fault, expected) in [
         (
             "UPDATE public.users SET handle = 'luu' WHERE handle = 'tove'",
@@ -157,7 +157,7 @@ async fn what_only_a_person_can_decide_stops_it_by_name_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn users_without_a_handle_are_named_by_uuid_and_nothing_is_changed() {
+async fn migration_names_users_without_a_handle_by_uuid() {
     for value in ["NULL", "''"] {
         let (database, pool) = original().await;
         execute(&pool, "ALTER TABLE public.users ALTER handle DROP NOT NULL").await;
@@ -185,7 +185,7 @@ const LUU_CAME: &str =
     "SELECT (created_at AT TIME ZONE 'UTC')::text FROM public.users WHERE handle = 'luu'";
 
 #[tokio::test]
-async fn created_at_is_read_in_the_time_zone_that_the_database_or_its_role_sets() {
+async fn migration_reads_created_at_in_the_time_zone_of_the_database_or_role() {
     for (setting, zone, expected) in [
         (
             "ALTER DATABASE {database} SET timezone = 'America/Toronto'",
@@ -217,7 +217,7 @@ async fn created_at_is_read_in_the_time_zone_that_the_database_or_its_role_sets(
 }
 
 #[tokio::test]
-async fn created_at_is_read_in_the_time_zone_of_the_servers_configuration() {
+async fn migration_reads_created_at_in_the_time_zone_of_the_server() {
     let data = DataDir::temporary().expect("a directory");
     let postgres = Postgres::start(&data, 0).unwrap_or_else(|error| panic!("{error}"));
     let database = Database::at(postgres.url("configured")).await;
@@ -268,7 +268,7 @@ async fn created_at_is_read_in_the_time_zone_of_the_servers_configuration() {
 }
 
 #[tokio::test]
-async fn created_at_is_read_in_the_time_zone_that_an_operator_names() {
+async fn migration_reads_created_at_in_the_time_zone_of_the_option() {
     let (database, pool) = original().await;
     let migrated = migrate(&database.url, Some("Asia/Tokyo")).await;
     assert_eq!(

@@ -266,7 +266,7 @@ fn ids(line: &Value) -> impl Iterator<Item = &str> {
 }
 
 #[tokio::test]
-async fn each_request_has_one_line_that_says_how_it_ended_and_what_it_cost() {
+async fn access_log_has_one_line_per_request_with_outcome_and_cost() {
     let serve = Serve::start().await;
     serve.ask_everything().await;
 
@@ -346,7 +346,7 @@ async fn each_request_has_one_line_that_says_how_it_ended_and_what_it_cost() {
 }
 
 #[tokio::test]
-async fn an_operation_over_a_socket_has_its_line_as_well_and_the_socket_has_one() {
+async fn access_log_has_one_line_per_socket_and_per_operation_over_it() {
     let serve = Serve::start().await;
     serve.stores.users([HANDLE, OTHER]).await;
     let mut socket = serve.ask_over_a_socket("socket").await;
@@ -380,7 +380,7 @@ async fn an_operation_over_a_socket_has_its_line_as_well_and_the_socket_has_one(
 }
 
 #[tokio::test]
-async fn a_subscription_by_server_sent_events_has_its_line_when_it_is_over() {
+async fn access_log_has_one_line_per_ended_event_stream() {
     let serve = Serve::start().await;
     serve.stores.users([HANDLE, OTHER]).await;
     let document = json!({ "query": "subscription { messageCreated { cursor } }" });
@@ -412,7 +412,7 @@ async fn a_subscription_by_server_sent_events_has_its_line_when_it_is_over() {
 }
 
 #[tokio::test]
-async fn a_request_whose_client_goes_away_has_its_line_as_well() {
+async fn access_log_has_one_line_per_cancelled_request() {
     let serve = Serve::start().await;
     serve.stores.users([HANDLE, OTHER]).await;
     let held = serve.stores.dynamo.hold().await;
@@ -435,7 +435,7 @@ async fn a_request_whose_client_goes_away_has_its_line_as_well() {
 }
 
 #[tokio::test]
-async fn what_goes_wrong_is_logged_under_the_id_of_its_request() {
+async fn errors_are_logged_with_the_request_id() {
     let serve = Serve::start().await;
     serve.ask_everything().await;
 
@@ -466,7 +466,7 @@ async fn what_goes_wrong_is_logged_under_the_id_of_its_request() {
 }
 
 #[tokio::test]
-async fn no_line_metric_or_span_holds_what_people_write() {
+async fn logs_metrics_and_spans_contain_no_user_data() {
     let mut serve = Serve::start().await;
     serve.ask_everything().await;
     drop(serve.ask_over_a_socket("socket").await);
@@ -492,7 +492,7 @@ async fn no_line_metric_or_span_holds_what_people_write() {
 }
 
 #[tokio::test]
-async fn requests_and_stores_are_counted() {
+async fn metrics_count_requests_and_store_calls() {
     let serve = Serve::start().await;
     serve.ask_everything().await;
 
@@ -587,7 +587,7 @@ async fn requests_and_stores_are_counted() {
 }
 
 #[tokio::test]
-async fn an_address_for_metrics_that_is_taken_is_named() {
+async fn metrics_address_that_is_in_use_is_named() {
     let serve = Serve::start().await;
     let address = serve.metrics.trim_start_matches("http://");
     let address = address.trim_end_matches("/metrics");
@@ -604,7 +604,7 @@ async fn an_address_for_metrics_that_is_taken_is_named() {
 }
 
 #[tokio::test]
-async fn spans_of_a_request_and_its_calls_are_sent_as_part_of_its_trace() {
+async fn trace_contains_the_spans_of_a_request_and_its_calls() {
     let mut serve = Serve::start().await;
     serve.ask_everything().await;
     serve.stop().await;
@@ -738,7 +738,7 @@ fn rejected_tokens(issuer: &Issuer) -> Vec<(String, &'static str, String, &'stat
 }
 
 #[tokio::test]
-async fn rejected_token_is_explained_in_the_log_at_debug_level_without_its_claims() {
+async fn rejected_token_is_explained_in_the_debug_log_without_its_claims() {
     let serve = Serve::start().await;
     serve.stores.users([HANDLE]).await;
     let cases = rejected_tokens(&serve.stores.issuer);

@@ -71,7 +71,7 @@ async fn with_tls(data: &DataDir, certificates: &Certificates) -> Postgres {
 }
 
 #[tokio::test]
-async fn the_servers_certificate_and_name_are_checked() {
+async fn tls_certificate_and_host_name_of_postgres_are_verified() {
     let data = DataDir::temporary().expect("a directory");
     let files = tempfile::tempdir().expect("a directory");
     let ours = certificates();

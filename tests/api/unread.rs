@@ -43,7 +43,7 @@ fn cursor(created: &Value) -> &Value {
 }
 
 #[tokio::test]
-async fn what_others_send_is_unread_until_it_is_marked_or_answered() {
+async fn unread_messages_become_read_by_a_mark_or_a_reply() {
     let cruddur = start().await;
     cruddur.users(["luu", "unamused", "mirabel"]).await;
     let mut sent = Vec::new();
@@ -85,7 +85,7 @@ async fn what_others_send_is_unread_until_it_is_marked_or_answered() {
 }
 
 #[tokio::test]
-async fn a_group_is_marked_by_those_who_take_part_and_by_its_own_cursors() {
+async fn mark_as_read_requires_a_participant_and_a_cursor_of_the_group() {
     let cruddur = start().await;
     cruddur.users(["luu", "unamused", "mirabel"]).await;
     let sent = cruddur.send("luu", "unamused", "hello").await;
@@ -113,7 +113,7 @@ async fn a_group_is_marked_by_those_who_take_part_and_by_its_own_cursors() {
 }
 
 #[tokio::test]
-async fn a_mark_costs_a_read_and_a_transaction_and_without_a_change_the_read_alone() {
+async fn mark_as_read_costs_a_read_and_a_transaction_or_only_the_read() {
     let cruddur = start().await;
     cruddur.users(["luu", "unamused"]).await;
     let sent = cruddur.send("luu", "unamused", "hello").await;
@@ -140,7 +140,7 @@ async fn a_mark_costs_a_read_and_a_transaction_and_without_a_change_the_read_alo
 }
 
 #[tokio::test]
-async fn a_mark_waits_behind_the_messages_of_its_group() {
+async fn mark_as_read_waits_for_earlier_messages_of_the_group() {
     let cruddur = start().await;
     cruddur.users(["luu", "unamused"]).await;
     let sent = cruddur.send("luu", "unamused", "first").await;

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::harness::{CREATE, Setup, start, start_with};
 
 #[tokio::test]
-async fn every_look_up_finds_exactly_who_is_asked_for() {
+async fn user_lookups_find_exactly_the_requested_user() {
     let cruddur = start().await;
     let [luu, unamused, _] = cruddur.users(["luu", "unamused", "other"]).await;
     let absent = cruddur::model::UserId(uuid::Uuid::nil());
@@ -48,7 +48,7 @@ async fn every_look_up_finds_exactly_who_is_asked_for() {
 }
 
 #[tokio::test]
-async fn a_user_who_exists_keeps_uuid_and_name_when_made_again() {
+async fn user_that_exists_keeps_uuid_and_name_when_created_again() {
     let cruddur = start().await;
     let [before] = cruddur.users(["luu"]).await;
     let [after] = cruddur.users(["luu"]).await;
@@ -56,7 +56,7 @@ async fn a_user_who_exists_keeps_uuid_and_name_when_made_again() {
 }
 
 #[tokio::test]
-async fn a_user_is_shown_by_handle_or_not_at_all() {
+async fn user_by_handle_is_null_if_no_user_has_it() {
     let cruddur = start().await;
     cruddur.users(["luu", "unamused"]).await;
     let document = "{ a: user(handle: \"unamused\") { handle displayName } b: user(handle: \"Unamused\") { handle } c: user(handle: \"\") { handle } }";
@@ -68,7 +68,7 @@ async fn a_user_is_shown_by_handle_or_not_at_all() {
 }
 
 #[tokio::test]
-async fn while_postgres_is_away_callers_who_were_seen_are_served_by_the_copies_in_the_table() {
+async fn postgres_outage_serves_known_callers_with_stored_names() {
     let cruddur = start_with(Setup {
         users_fresh_for: std::time::Duration::ZERO,
         ..Setup::default()
@@ -133,7 +133,7 @@ async fn while_postgres_is_away_callers_who_were_seen_are_served_by_the_copies_i
 }
 
 #[tokio::test]
-async fn somebody_who_is_gone_is_shown_by_the_copy() {
+async fn deleted_user_is_shown_with_stored_names() {
     let cruddur = start_with(Setup {
         users_fresh_for: std::time::Duration::ZERO,
         ..Setup::default()

@@ -67,7 +67,7 @@ fn codes(error: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn queries_and_mutations_are_answered_over_a_socket() {
+async fn websocket_executes_queries_and_mutations() {
     let (cruddur, mut socket) = signed_in().await;
     assert!(
         socket
@@ -98,7 +98,7 @@ async fn queries_and_mutations_are_answered_over_a_socket() {
 }
 
 #[tokio::test]
-async fn one_operation_does_not_wait_for_another() {
+async fn websocket_operations_run_concurrently() {
     let (cruddur, mut socket) = signed_in().await;
     let held = cruddur.dynamo.hold().await;
     socket.subscribe("slow", CREATE, hello("unamused")).await;
@@ -112,7 +112,7 @@ async fn one_operation_does_not_wait_for_another() {
 }
 
 #[tokio::test]
-async fn a_socket_is_initialised_once() {
+async fn connection_init_twice_closes_the_socket() {
     let (cruddur, mut socket) = signed_in().await;
     let too_many = (4429, "Too many initialisation requests");
     socket.init(&cruddur.token("luu")).await;
@@ -133,7 +133,7 @@ async fn a_socket_is_initialised_once() {
 }
 
 #[tokio::test]
-async fn nothing_is_asked_before_the_acknowledgement() {
+async fn subscribe_before_the_acknowledgement_closes_the_socket() {
     let cruddur = with_bounds(Bounds::default()).await;
     let mut socket = Socket::open(&cruddur.url).await;
     socket.subscribe("1", VIEWER, json!({})).await;
@@ -141,7 +141,7 @@ async fn nothing_is_asked_before_the_acknowledgement() {
 }
 
 #[tokio::test]
-async fn what_is_no_message_closes_the_socket_and_says_why() {
+async fn invalid_message_closes_the_socket_with_a_reason() {
     let cruddur = with_bounds(Bounds::default()).await;
     for (message, reason) in [
         (
@@ -179,7 +179,7 @@ async fn what_is_no_message_closes_the_socket_and_says_why() {
 }
 
 #[tokio::test]
-async fn an_id_is_in_use_until_its_operation_has_ended() {
+async fn operation_id_is_in_use_until_the_operation_ends() {
     let (cruddur, mut socket) = signed_in().await;
     let held = cruddur.dynamo.hold().await;
     socket.subscribe("1", CREATE, hello("unamused")).await;
@@ -199,7 +199,7 @@ async fn an_id_is_in_use_until_its_operation_has_ended() {
 }
 
 #[tokio::test]
-async fn who_completes_an_operation_hears_no_more_of_it() {
+async fn complete_from_the_client_ends_an_operation() {
     let (cruddur, mut socket) = signed_in().await;
     let held = cruddur.dynamo.hold().await;
     socket.subscribe("1", CREATE, hello("unamused")).await;
@@ -220,7 +220,7 @@ async fn who_completes_an_operation_hears_no_more_of_it() {
 }
 
 #[tokio::test]
-async fn what_is_not_executed_is_an_error_and_what_is_is_a_next() {
+async fn error_message_is_sent_only_if_nothing_was_executed() {
     let (_cruddur, mut socket) = signed_in().await;
     let deep = format!("{}x{}", "{ a ".repeat(20), "}".repeat(20));
     let variable = "query($first: Int) { messageGroups(first: $first) { edges { cursor } } }";
@@ -253,7 +253,7 @@ async fn what_is_not_executed_is_an_error_and_what_is_is_a_next() {
 }
 
 #[tokio::test]
-async fn documents_are_found_by_their_hash_as_over_http() {
+async fn persisted_query_works_over_a_websocket() {
     let (_cruddur, mut socket) = signed_in().await;
     let hash = "7dd3d6e5b2a4d7c6d8a4f7c3b2a1908f7e6d5c4b3a29181706f5e4d3c2b1a090";
     let persisted = json!({ "persistedQuery": { "version": 1, "sha256Hash": hash } });
@@ -268,7 +268,7 @@ async fn documents_are_found_by_their_hash_as_over_http() {
 }
 
 #[tokio::test]
-async fn a_ping_is_answered_before_and_after_the_acknowledgement() {
+async fn ping_is_answered_before_and_after_the_acknowledgement() {
     let cruddur = with_bounds(Bounds::default()).await;
     let mut socket = Socket::open(&cruddur.url).await;
     assert!(socket.is_quiet().await);

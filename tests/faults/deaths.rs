@@ -9,7 +9,7 @@ use crate::report::Report;
 use crate::server::Server;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_is_killed_twenty_times_loses_nothing() {
+async fn killed_server_loses_no_acknowledged_message() {
     let cruddur = start().await;
     let mut server = Server::start(&cruddur).await;
     let pairs = pairs(&cruddur, 50).await;
@@ -28,7 +28,7 @@ async fn a_server_that_is_killed_twenty_times_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn answers_that_are_lost_and_a_process_that_is_frozen_double_nothing() {
+async fn lost_responses_and_a_frozen_process_duplicate_nothing() {
     let cruddur = start().await;
     let server = Server::start(&cruddur).await;
     let pairs = pairs(&cruddur, 20).await;

@@ -40,7 +40,7 @@ fn group(found: &Found, writer: usize) -> ([Item; 3], [Item; 2]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_kind_of_damage_is_counted() {
+async fn report_counts_each_kind_of_damage() {
     let cruddur = start().await;
     let pairs = pairs(&cruddur, 6).await;
     let sent = Load::new(vec![cruddur.url.clone()], pairs, 6, 3)

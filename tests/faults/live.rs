@@ -198,7 +198,7 @@ async fn wake(cruddur: &Cruddur, awake: &AtomicUsize, everybody: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_hundred_subscribers_see_everything_once_whatever_is_cut_killed_and_restarted() {
+async fn subscribers_receive_every_message_once_despite_crashes_and_disconnects() {
     let Some(mut redis) = Redis::start().await else {
         return;
     };

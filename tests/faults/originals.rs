@@ -94,7 +94,7 @@ fn check(found: &Found, originals: &[OriginalGroup]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn groups_of_the_originals_are_adopted_under_load_while_servers_die() {
+async fn adoption_under_load_survives_crashes() {
     let cruddur = start().await;
     let (mut one, other) = tokio::join!(Server::start(&cruddur), Server::start(&cruddur));
     let pairs = star(&cruddur, GROUPS).await;
@@ -129,7 +129,7 @@ async fn groups_of_the_originals_are_adopted_under_load_while_servers_die() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_group_that_is_adopted_meanwhile_is_found_though_the_index_lags() {
+async fn adoption_is_visible_although_the_index_lags() {
     let cruddur = start().await;
     let pairs = star(&cruddur, GROUPS).await;
     let originals = originals(&cruddur, &pairs).await;

@@ -31,7 +31,7 @@ async fn stop_immediately(data: &DataDir) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn postgres_may_go_and_come_back_under_load() {
+async fn postgres_outage_under_load_is_survived() {
     // One that stays when its server goes.
     let folder = std::env::temp_dir().join(format!("cruddur-faults-{}", uuid::Uuid::new_v4()));
     let data = DataDir::open(&folder).expect("a directory");

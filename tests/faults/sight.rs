@@ -26,7 +26,7 @@ pub async fn write_and_read(cruddur: &Cruddur, load: &Load, readers: &[String]) 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn transactions_that_are_half_seen_leave_no_hole_and_double_no_group() {
+async fn partially_visible_transactions_cause_no_gap_and_no_duplicate() {
     let cruddur = start().await;
     let (one, other) = tokio::join!(Server::start(&cruddur), Server::start(&cruddur));
     let pairs = star(&cruddur, 5).await;
@@ -48,7 +48,7 @@ async fn transactions_that_are_half_seen_leave_no_hole_and_double_no_group() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn reads_that_fail_break_off_or_take_long_mislead_nobody() {
+async fn failed_truncated_and_slow_reads_cause_no_wrong_result() {
     let cruddur = start().await;
     let server = Server::start(&cruddur).await;
     let pairs = star(&cruddur, 5).await;
@@ -68,7 +68,7 @@ async fn reads_that_fail_break_off_or_take_long_mislead_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn attempts_that_later_ones_have_overtaken_change_nothing() {
+async fn overtaken_attempts_change_nothing() {
     let cruddur = start().await;
     let (one, other) = tokio::join!(Server::start(&cruddur), Server::start(&cruddur));
     let pairs = star(&cruddur, 4).await;

@@ -32,7 +32,7 @@ async fn recovers(cruddur: &Cruddur, server: &Server, pair: &[String; 2]) -> Dur
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn half_of_all_calls_throttled_only_makes_it_slower() {
+async fn throttling_of_half_of_all_calls_loses_nothing() {
     let cruddur = start().await;
     let server = Server::start(&cruddur).await;
     let pairs = pairs(&cruddur, 10).await;
@@ -51,7 +51,7 @@ async fn half_of_all_calls_throttled_only_makes_it_slower() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_store_that_takes_nothing_or_never_answers_fails_in_time_and_recovers() {
+async fn hanging_store_fails_requests_in_time_and_recovers() {
     let cruddur = start().await;
     let server = Server::start(&cruddur).await;
     let pairs = pairs(&cruddur, 1).await;

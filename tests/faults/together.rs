@@ -9,7 +9,7 @@ use crate::report::Report;
 use crate::server::Server;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_instances_and_sixty_four_writers_share_one_group() {
+async fn concurrent_writers_on_two_instances_share_one_group() {
     let cruddur = start().await;
     let (one, other) = tokio::join!(Server::start(&cruddur), Server::start(&cruddur));
     let pairs = pairs(&cruddur, 1).await;
@@ -22,7 +22,7 @@ async fn two_instances_and_sixty_four_writers_share_one_group() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn both_ends_that_begin_at_one_instant_begin_one_group() {
+async fn concurrent_first_messages_of_two_users_create_one_group() {
     let cruddur = start().await;
     let (one, other) = tokio::join!(Server::start(&cruddur), Server::start(&cruddur));
     let pairs = pairs(&cruddur, 100).await;

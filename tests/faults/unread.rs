@@ -75,7 +75,7 @@ impl Person<'_> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn unread_counts_are_those_of_the_messages_themselves() {
+async fn unread_counts_equal_the_number_of_unread_messages() {
     let cruddur = start().await;
     let (one, other) = tokio::join!(Server::start(&cruddur), Server::start(&cruddur));
     let pairs = pairs(&cruddur, 4).await;

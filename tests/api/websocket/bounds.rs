@@ -12,7 +12,7 @@ use super::{CREATED, SHORT, VIEWER, closed_by, codes, hello, luu, why, with_boun
 use crate::harness::{CREATE, Setup, Socket};
 
 #[tokio::test]
-async fn who_says_nothing_in_time_is_sent_away() {
+async fn connection_init_timeout_closes_the_socket() {
     let cruddur = with_bounds(Bounds {
         init_within: SHORT,
         ..Bounds::default()
@@ -27,7 +27,7 @@ async fn who_says_nothing_in_time_is_sent_away() {
 }
 
 #[tokio::test]
-async fn a_message_has_a_greatest_size() {
+async fn message_above_the_size_limit_closes_the_socket() {
     let cruddur = with_bounds(Bounds::default()).await;
     let too_large = (1009, "A message has at most 65536 bytes");
     let close = closed_by(&cruddur, Message::text("x".repeat(1024 * 1024))).await;
@@ -45,7 +45,7 @@ async fn a_message_has_a_greatest_size() {
 }
 
 #[tokio::test]
-async fn a_peer_that_does_not_answer_pings_is_cut() {
+async fn heartbeat_without_a_pong_closes_the_socket() {
     let cruddur = with_bounds(Bounds {
         ping_every: SHORT,
         // A socket is not between two requests.
@@ -78,7 +78,7 @@ async fn a_peer_that_does_not_answer_pings_is_cut() {
 }
 
 #[tokio::test]
-async fn there_is_an_end_of_subscriptions_by_http() {
+async fn subscription_over_http_without_event_stream_is_rejected_with_400() {
     let cruddur = with_bounds(Bounds::default()).await;
     let document = "subscription { messageCreated { cursor } }";
     let url = format!("{}/graphql", cruddur.url);
@@ -98,7 +98,7 @@ async fn there_is_an_end_of_subscriptions_by_http() {
 }
 
 #[tokio::test]
-async fn a_user_has_so_many_sockets_and_no_more() {
+async fn sockets_per_user_are_limited() {
     let cruddur = with_bounds(Bounds {
         sockets_per_user: 2,
         ..Bounds::default()
@@ -124,7 +124,7 @@ async fn a_user_has_so_many_sockets_and_no_more() {
 }
 
 #[tokio::test]
-async fn a_socket_holds_its_place_among_the_connections() {
+async fn socket_counts_as_a_connection() {
     let cruddur = with_bounds(Bounds {
         connections: 1,
         ..Bounds::default()
@@ -143,7 +143,7 @@ async fn a_socket_holds_its_place_among_the_connections() {
 }
 
 #[tokio::test]
-async fn a_socket_has_no_more_of_the_server_than_a_request() {
+async fn socket_operations_share_the_limits_of_requests() {
     let cruddur = with_bounds(Bounds {
         in_flight: 1,
         ..Bounds::default()
@@ -165,7 +165,7 @@ async fn a_socket_has_no_more_of_the_server_than_a_request() {
 }
 
 #[tokio::test]
-async fn a_socket_has_so_many_subscriptions_and_no_more() {
+async fn subscriptions_per_socket_are_limited() {
     let cruddur = with_bounds(Bounds {
         subscriptions: 2,
         ..Bounds::default()
@@ -201,7 +201,7 @@ async fn a_socket_has_so_many_subscriptions_and_no_more() {
 }
 
 #[tokio::test]
-async fn a_stop_ends_subscriptions_without_a_word() {
+async fn shutdown_ends_subscriptions_without_a_complete_message() {
     let cruddur = with_bounds(Bounds::default()).await;
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let shutdown = async {
@@ -221,7 +221,7 @@ async fn a_stop_ends_subscriptions_without_a_word() {
 }
 
 #[tokio::test]
-async fn who_does_not_read_holds_up_only_themselves_and_is_cut() {
+async fn backpressure_delays_only_the_slow_socket_and_closes_it() {
     let cruddur = with_bounds(Bounds {
         connections: 2,
         write_within: Duration::from_secs(1),
@@ -258,7 +258,7 @@ async fn who_does_not_read_holds_up_only_themselves_and_is_cut() {
 }
 
 #[tokio::test]
-async fn a_stop_answers_what_was_asked_and_then_says_that_it_goes() {
+async fn shutdown_completes_operations_and_then_closes_the_socket() {
     let cruddur = with_bounds(Bounds::default()).await;
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let shutdown = async {

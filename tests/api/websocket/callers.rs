@@ -10,7 +10,7 @@ use super::{VIEWER, codes, why, with_bounds};
 use crate::harness::{OURS, Setup, Socket, start_with};
 
 #[tokio::test]
-async fn who_may_not_be_here_is_told_so_whatever_is_wrong() {
+async fn connection_init_without_a_valid_user_closes_the_socket_with_4403() {
     let cruddur = with_bounds(Bounds::default()).await;
     let good = format!("Bearer {}", cruddur.token("luu"));
     let nobody = format!("Bearer {}", cruddur.token("nobody"));
@@ -58,7 +58,7 @@ async fn authorization_without_bearer_closes_the_socket_with_a_reason() {
 }
 
 #[tokio::test]
-async fn a_token_is_taken_from_where_clients_put_it() {
+async fn token_is_accepted_in_every_usual_place() {
     let cruddur = with_bounds(Bounds::default()).await;
     let good = format!("Bearer {}", cruddur.token("luu"));
     let header = ("Authorization", good.as_str());
@@ -83,7 +83,7 @@ async fn a_token_is_taken_from_where_clients_put_it() {
 }
 
 #[tokio::test]
-async fn where_the_schema_is_public_anybody_may_ask_for_it_and_nothing_else() {
+async fn public_introspection_allows_anonymous_sockets_only_introspection() {
     let cruddur = start_with(Setup {
         introspection: Introspection::Public,
         ..Setup::default()
@@ -105,7 +105,7 @@ async fn where_the_schema_is_public_anybody_may_ask_for_it_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_connection_ends_with_its_token() {
+async fn expired_token_closes_the_socket() {
     let cruddur = with_bounds(Bounds::default()).await;
     let mut claims = cruddur.issuer.claims("sub-luu");
     let now = Clock::system().now();
@@ -123,7 +123,7 @@ async fn a_connection_ends_with_its_token() {
 }
 
 #[tokio::test]
-async fn who_cannot_be_looked_up_is_told_to_come_back() {
+async fn unavailable_user_lookup_closes_the_socket_with_1013() {
     let cruddur = with_bounds(Bounds::default()).await;
     cruddur.postgres.cut(true);
     let mut socket = Socket::open(&cruddur.url).await;
@@ -132,7 +132,7 @@ async fn who_cannot_be_looked_up_is_told_to_come_back() {
 }
 
 #[tokio::test]
-async fn pages_of_other_origins_cannot_connect() {
+async fn origin_that_is_not_allowed_cannot_connect() {
     let cruddur = with_bounds(Bounds::default()).await;
     let own = cruddur.url.clone();
     for (origin, status) in [
@@ -153,7 +153,7 @@ async fn pages_of_other_origins_cannot_connect() {
 }
 
 #[tokio::test]
-async fn another_subprotocol_is_not_acceptable() {
+async fn subprotocol_that_is_unknown_is_rejected() {
     let cruddur = with_bounds(Bounds::default()).await;
     let other = ("Sec-WebSocket-Protocol", "graphql-ws");
     for headers in [vec![], vec![other]] {
@@ -171,7 +171,7 @@ async fn another_subprotocol_is_not_acceptable() {
 }
 
 #[tokio::test]
-async fn half_a_handshake_is_refused_in_words() {
+async fn handshake_that_is_incomplete_is_rejected_with_a_description() {
     let cruddur = with_bounds(Bounds::default()).await;
     let request = cruddur.http.get(format!("{}/graphql", cruddur.url));
     let request = request

@@ -74,7 +74,7 @@ async fn follow(cruddur: &Cruddur, socket: &mut Socket) {
 }
 
 #[tokio::test]
-async fn invalid_operation_gets_an_error_and_the_socket_goes_on() {
+async fn invalid_operation_gets_an_error_and_the_socket_stays_open() {
     let (cruddur, mut socket) = signed_in().await;
     follow(&cruddur, &mut socket).await;
 
