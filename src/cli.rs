@@ -33,7 +33,7 @@ mod usage;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::telemetry::{self, Verbosity};
 use error::CliError;
@@ -141,7 +141,7 @@ impl Command {
             Self::GetConversation(args) => args.run().await,
             Self::UpdateCognitoUserIds(args) => args.run().await,
             Self::Check(args) => args.run().await,
-            Self::Completions(args) => args.run(),
+            Self::Completions(args) => args.run(Cli::command()),
         }
     }
 }

@@ -23,14 +23,11 @@ use crate::store::{DynamoDefault, DynamoTarget, InvalidAwsSetting, PoolSettings,
 
 pub use original::database_url_of_environment;
 pub(crate) use values::socket_address;
-pub use values::{ClientId, Entry, InvalidSetting, JwksUrl};
+pub use values::{ClientId, InvalidSetting, JwksUrl, ListEntry};
 use values::{entries, table_name};
 
 /// The AWS SDK's variable for a custom DynamoDB endpoint.
 pub const DYNAMODB_ENDPOINT: &str = "AWS_ENDPOINT_URL_DYNAMODB";
-
-/// The default URL of the users' database, the same as the original's.
-pub const DEFAULT_DATABASE_URL: &str = "postgres://postgres:password@localhost:5432/cruddur";
 
 /// The default address of the API.
 pub const DEFAULT_LISTEN_ADDRESS: SocketAddr =
@@ -254,7 +251,7 @@ pub struct SignInArgs {
         value_delimiter = ',',
         value_name = "ID,…"
     )]
-    cognito_client_id: Vec<Entry<ClientId>>,
+    cognito_client_id: Vec<ListEntry<ClientId>>,
     /// Type of Cognito token that is accepted
     #[arg(long, env = "CRUDDUR_COGNITO_TOKEN_USE", value_enum, ignore_case = true, default_value_t = TokenUse::Access)]
     pub cognito_token_use: TokenUse,
@@ -266,7 +263,7 @@ pub struct SignInArgs {
         hide_env_values = true,
         value_name = "URL,…"
     )]
-    cognito_issuer: Vec<Entry<IssuerUrl>>,
+    cognito_issuer: Vec<ListEntry<IssuerUrl>>,
     /// URLs of the key sets (JWKS), instead of the issuers' `/.well-known/jwks.json`: one for all
     /// issuers, or one for each in the same order
     #[arg(
@@ -276,7 +273,7 @@ pub struct SignInArgs {
         hide_env_values = true,
         value_name = "URL,…"
     )]
-    cognito_jwks_url: Vec<Entry<JwksUrl>>,
+    cognito_jwks_url: Vec<ListEntry<JwksUrl>>,
 }
 
 impl SignInArgs {
@@ -398,7 +395,7 @@ pub struct ApiArgs {
         value_delimiter = ',',
         value_name = "ORIGIN,…"
     )]
-    cors_origin: Vec<Entry<Origin>>,
+    cors_origin: Vec<ListEntry<Origin>>,
     /// Additional request headers that those pages can send; `*` allows any header
     ///
     /// Headers of common tools are always allowed: Apollo Client, OpenTelemetry, Sentry, Datadog,
@@ -410,7 +407,7 @@ pub struct ApiArgs {
         value_parser = header_name,
         value_name = "NAME,…"
     )]
-    cors_header: Vec<Entry<HeaderName>>,
+    cors_header: Vec<ListEntry<HeaderName>>,
     /// Which documents can be executed.
     #[command(flatten)]
     pub documents: DocumentsArgs,
@@ -515,7 +512,7 @@ pub struct BoundsArgs {
     send_burst: u32,
 }
 
-fn header_name(text: &str) -> Result<Entry<HeaderName>, String> {
+fn header_name(text: &str) -> Result<ListEntry<HeaderName>, String> {
     let name = text.parse();
     name.map_err(|_| "it is not the name of an HTTP header".to_owned())
 }

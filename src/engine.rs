@@ -10,6 +10,7 @@ mod definition;
 mod document_cache;
 mod document_size;
 mod error;
+mod field_cost;
 mod in_order;
 mod introspection;
 mod lexer;
@@ -17,6 +18,7 @@ mod limits;
 mod lower;
 mod operation;
 mod plan;
+mod request;
 mod root;
 mod suggestions;
 mod syntax;
@@ -42,21 +44,23 @@ use async_graphql::{
 use futures_util::stream::{BoxStream, StreamExt, once};
 
 use definition::definition;
-use document_cache::{DocumentCache, DocumentKey};
+use document_cache::DocumentCache;
 use error::{RequestError, RequestErrorKind, finalize};
 use in_order::is_propagated;
 use introspection::{INTERNAL_KEY, internal_field};
 use operation::{Rejected, SchemaRules};
+use request::DocumentKey;
 use root::{ROOT_FIELD, Root, RootSelection};
 use suggestions::with_suggestions;
 use validation::CheckScalar;
 
-pub use cost::{Cost, FieldCost};
 pub(crate) use error::in_one_line;
+pub use field_cost::{DeclaredCost, FieldCost};
 pub(crate) use in_order::composite_type;
 pub use in_order::{Composite, InOrder, List};
 pub use limits::Limits;
-pub use operation::{GraphqlRequest, Operation, Prepared};
+pub use operation::{Operation, Prepared};
+pub use request::GraphqlRequest;
 
 /// Executes the operations of a schema. Cloning is cheap.
 pub struct Engine<Q, M, S> {

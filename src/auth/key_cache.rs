@@ -38,10 +38,10 @@ type Keys = HashMap<String, DecodingKey>;
 /// Cloning is cheap: all clones share the keys.
 #[derive(Clone)]
 pub(super) struct KeyCache {
-    shared: Arc<Shared>,
+    shared: Arc<KeyCacheState>,
 }
 
-struct Shared {
+struct KeyCacheState {
     url: String,
     http: reqwest::Client,
     keys: RwLock<Arc<Keys>>,
@@ -101,7 +101,7 @@ impl KeyCache {
             http = http.no_proxy();
         }
         let http = http.build().unwrap_or_default();
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(KeyCacheState {
             url,
             http,
             keys: RwLock::default(),
@@ -136,7 +136,7 @@ impl KeyCache {
     }
 }
 
-impl Shared {
+impl KeyCacheState {
     /// Starts a task that fetches the keys after `after` and then every hour.
     ///
     /// Does nothing if the task was started before.

@@ -14,7 +14,7 @@ use indicatif::ProgressBar;
 use serde_json::{Map, Value, json};
 
 use super::CliError;
-use super::operator::{Operator, Session};
+use super::operator::{Operator, OperatorSession};
 use super::output::{self, Format};
 use super::people::PeopleArgs;
 use super::scan::{PageLimits, pages};
@@ -22,8 +22,8 @@ use crate::clock::Clock;
 use crate::config::{ReadUnitsArgs, RemoteArgs, StreamArgs};
 use crate::messaging::{Finding, FindingKind, Inspector, Unmended};
 use crate::store::ScannedItem;
-use accept::{Accepted, FindingLine};
-use resume::{Run, State, StateFile};
+use accept::{AcceptedFindings, FindingLine};
+use resume::{CheckState, RunParameters, StateFile};
 
 /// Number of items that are checked concurrently.
 const AT_ONCE: usize = 16;
@@ -134,10 +134,10 @@ enum Resolution {
 
 /// The context of a run.
 struct Check<'a> {
-    session: &'a Session,
+    session: &'a OperatorSession,
     inspector: &'a Inspector,
     progress: ProgressBar,
-    accepted: Mutex<Accepted>,
+    accepted: Mutex<AcceptedFindings>,
     repair: bool,
     /// Whether remaining findings are collected in the state.
     collects: bool,
@@ -145,7 +145,11 @@ struct Check<'a> {
 
 impl CheckArgs {
     pub async fn run(self) -> Result<ExitCode, CliError> {
-        let accepted = self.accept.as_deref().map(Accepted::read).transpose()?;
+        let accepted = self
+            .accept
+            .as_deref()
+            .map(AcceptedFindings::read)
+            .transpose()?;
         let session = self.connect().await?;
         let users = if self.repair {
             let users = self.people.connect(self.operator.dynamodb.prod).await;
@@ -175,7 +179,7 @@ impl CheckArgs {
         finish(&state, &session)
     }
 
-    async fn connect(&self) -> Result<Session, CliError> {
+    async fn connect(&self) -> Result<OperatorSession, CliError> {
         let session = if self.repair {
             let limit = self.read_units;
             self.operator.connect_to_change(self.remote, limit).await?
@@ -194,16 +198,17 @@ impl CheckArgs {
     }
 
     /// Checks the table, starting at the saved state, and saves the state after each page.
-    async fn check(&self, check: &Check<'_>) -> Result<State, CliError> {
+    async fn check(&self, check: &Check<'_>) -> Result<CheckState, CliError> {
         let session = check.session;
-        let run = Run::new(session.messages.table(), session.place(), self.repair);
+        let run = RunParameters::new(session.messages.table(), session.place(), self.repair);
         let file = self.resume.clone().map(StateFile::new);
         let begun = match &file {
             Some(file) => file.read(&run, self.segments)?,
             None => None,
         };
         let is_resumed = begun.is_some();
-        let mut state = begun.unwrap_or_else(|| State::new(run, self.segments.unwrap_or(SEGMENTS)));
+        let mut state =
+            begun.unwrap_or_else(|| CheckState::new(run, self.segments.unwrap_or(SEGMENTS)));
         if is_resumed {
             check.progress.inc(state.items);
             output::remark(&format!("resuming after {} items", state.items));
@@ -231,7 +236,11 @@ impl CheckArgs {
 
 impl Check<'_> {
     /// Checks the remaining pages. Returns whether all of them were checked.
-    async fn pages(&self, state: &mut State, file: Option<&StateFile>) -> Result<bool, CliError> {
+    async fn pages(
+        &self,
+        state: &mut CheckState,
+        file: Option<&StateFile>,
+    ) -> Result<bool, CliError> {
         let limits = PageLimits {
             page: Some(PAGE),
             all: None,
@@ -264,7 +273,7 @@ impl Check<'_> {
 
     /// Compares the table's marker with the findings. With --repair, writes the marker if every
     /// group has a head, and removes it if a group has none.
-    async fn correct_marker(&self, state: &mut State) -> Result<(), CliError> {
+    async fn correct_marker(&self, state: &mut CheckState) -> Result<(), CliError> {
         let contradictions = state.count_left(&FindingKind::CONTRADICT_MARKER);
         let messages = &self.session.messages;
         state.is_marked = messages.has_heads_marker().await?;
@@ -303,7 +312,7 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn count(&self, state: &mut State, finding: &Finding, resolution: Resolution) {
+    fn count(&self, state: &mut CheckState, finding: &Finding, resolution: Resolution) {
         let kind = finding.kind.name().to_owned();
         let [found, repaired, accepted] = state.findings.entry(kind).or_default();
         *found += 1;
@@ -405,7 +414,7 @@ fn outcome_json(finding: &Finding, repaired: &Result<(), Unmended>) -> Value {
 }
 
 /// Prints the summary. Returns exit code 1 if findings remain that are not accepted.
-fn finish(state: &State, session: &Session) -> Result<ExitCode, CliError> {
+fn finish(state: &CheckState, session: &OperatorSession) -> Result<ExitCode, CliError> {
     let mut summary = format!("{} items checked", state.items);
     let mut by_kind = Map::new();
     let kinds = FindingKind::ALL.iter().map(|kind| kind.name());

@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory};
+use clap::{Args, Command};
 use clap_complete::Shell;
 
-use super::{Cli, CliError, output};
+use super::{CliError, output};
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
@@ -19,9 +19,10 @@ pub(super) struct CompletionsArgs {
 }
 
 impl CompletionsArgs {
-    pub fn run(&self) -> Result<ExitCode, CliError> {
+    /// Prints the script for `program`.
+    pub fn run(&self, mut program: Command) -> Result<ExitCode, CliError> {
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut Cli::command(), "cruddur", &mut script);
+        clap_complete::generate(self.shell, &mut program, "cruddur", &mut script);
         output::print(&String::from_utf8_lossy(&script))?;
         Ok(ExitCode::SUCCESS)
     }

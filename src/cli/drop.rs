@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::{Map, json};
 
 use super::CliError;
-use super::operator::{Operator, Session};
+use super::operator::{Operator, OperatorSession};
 use super::output::{self, Format};
 use crate::config::{ReadUnitsArgs, RemoteArgs};
 
@@ -36,7 +36,7 @@ impl DropArgs {
         session.explained(dropped)
     }
 
-    async fn drop(&self, session: &Session) -> Result<ExitCode, CliError> {
+    async fn drop(&self, session: &OperatorSession) -> Result<ExitCode, CliError> {
         let (table, place) = (session.messages.table(), &session.place);
         let Some(description) = session.messages.table_description().await? else {
             return Err(CliError::Failed(format!(

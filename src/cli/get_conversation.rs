@@ -10,8 +10,8 @@ use serde_json::{Map, Value, json};
 use tokio::time::sleep;
 
 use super::CliError;
-use super::operator::{Operator, Session};
-use super::output::{self, List};
+use super::operator::{Operator, OperatorSession};
+use super::output::{self, OutputList};
 use super::people::{PeopleArgs, user_json};
 use super::signals::{INTERRUPTED, stop};
 use super::span::SpanArgs;
@@ -71,15 +71,15 @@ impl GetConversationArgs {
 
     async fn show(
         &self,
-        session: &Session,
+        session: &OperatorSession,
         [after, before]: [Option<Place>; 2],
-    ) -> Result<List, CliError> {
+    ) -> Result<OutputList, CliError> {
         let group = self.find(session).await?;
         let head = Map::from_iter([("messageGroupUuid".to_owned(), json!(group))]);
         let mut shown = if self.follow {
-            List::lines(session.format)
+            OutputList::lines(session.format)
         } else {
-            List::begin(session.format, &head, "messages")
+            OutputList::begin(session.format, &head, "messages")
         };
         let mut request = PageRequest {
             end: if self.span.all { End::First } else { End::Last },
@@ -111,7 +111,7 @@ impl GetConversationArgs {
     }
 
     /// Finds the requested group, also through an alias.
-    async fn find(&self, session: &Session) -> Result<MessageGroupId, CliError> {
+    async fn find(&self, session: &OperatorSession) -> Result<MessageGroupId, CliError> {
         let messages = &session.messages;
         if let Some(group) = self.group {
             return match messages.find_head(group).await? {
@@ -160,7 +160,7 @@ impl GetConversationArgs {
 
     async fn has_messages(
         &self,
-        session: &Session,
+        session: &OperatorSession,
         group: MessageGroupId,
     ) -> Result<bool, StoreError> {
         let newest = session
@@ -173,10 +173,10 @@ impl GetConversationArgs {
 
 /// Prints new messages as they arrive, until Ctrl-C or until the reader closes standard output.
 async fn follow(
-    session: &Session,
+    session: &OperatorSession,
     group: MessageGroupId,
     last: Option<Place>,
-    shown: &mut List,
+    shown: &mut OutputList,
 ) -> Result<(), CliError> {
     let mut stop = pin!(stop()?);
     let mut last = last.unwrap_or_else(|| Place {
@@ -224,7 +224,7 @@ fn without_hole(found: Vec<Option<Message>>, mut seq: u64) -> Vec<Message> {
     shown
 }
 
-fn print(shown: &mut List, messages: &[Message]) -> Result<(), CliError> {
+fn print(shown: &mut OutputList, messages: &[Message]) -> Result<(), CliError> {
     shown.print(messages, as_json, ["handle", "time (UTC)", "text"], cells)
 }
 

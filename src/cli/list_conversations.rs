@@ -6,8 +6,8 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 
 use super::CliError;
-use super::operator::{Operator, Session};
-use super::output::{self, List};
+use super::operator::{Operator, OperatorSession};
+use super::output::{self, OutputList};
 use super::people::{PeopleArgs, user_json};
 use super::span::SpanArgs;
 use super::text;
@@ -53,10 +53,10 @@ impl ListConversationsArgs {
 
     async fn show(
         &self,
-        session: &Session,
+        session: &OperatorSession,
         user: &User,
         [before, after]: [Option<Place>; 2],
-    ) -> Result<List, CliError> {
+    ) -> Result<OutputList, CliError> {
         let mut request = PageRequest {
             end: End::First,
             limit: PAGE,
@@ -69,7 +69,7 @@ impl ListConversationsArgs {
             self.span.limit as usize
         };
         let head = Map::from_iter([("user".to_owned(), user_json(user))]);
-        let mut shown = List::begin(session.format, &head, "messageGroups");
+        let mut shown = OutputList::begin(session.format, &head, "messageGroups");
         while wanted > 0 && output::is_read() {
             request.limit = wanted.min(PAGE);
             let page = session

@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 
 use super::CliError;
-use super::output::{self, Format, List, OutputArgs};
+use super::output::{self, Format, OutputArgs, OutputList};
 use super::throttling::ThrottlingReport;
 use crate::config::{OperatorArgs, ReadUnitsArgs, RemoteArgs, StreamArgs, TableArgs};
 use crate::http_url::shown;
@@ -24,7 +24,7 @@ pub(super) struct Operator {
 }
 
 /// A connection to the store, which counts its calls.
-pub(super) struct Session {
+pub(super) struct OperatorSession {
     pub messages: MessageStore,
     /// The address of the endpoint.
     pub place: String,
@@ -36,12 +36,12 @@ pub(super) struct Session {
 
 impl Operator {
     /// Connects to the store. If the endpoint is AWS, credentials are required.
-    pub async fn connect(&self) -> Result<Session, CliError> {
+    pub async fn connect(&self) -> Result<OperatorSession, CliError> {
         self.connect_limited(ReadUnitsArgs::default()).await
     }
 
     /// Connects to the store, with a limit on reads. Throttled calls wait for capacity.
-    pub async fn connect_limited(&self, limit: ReadUnitsArgs) -> Result<Session, CliError> {
+    pub async fn connect_limited(&self, limit: ReadUnitsArgs) -> Result<OperatorSession, CliError> {
         let target = self.dynamodb.target().await?;
         self.connect_to(&target, limit).await
     }
@@ -52,7 +52,7 @@ impl Operator {
         &self,
         remote: RemoteArgs,
         limit: ReadUnitsArgs,
-    ) -> Result<Session, CliError> {
+    ) -> Result<OperatorSession, CliError> {
         let target = self.dynamodb.target().await?;
         if let DynamoTarget::Endpoint {
             url,
@@ -78,7 +78,7 @@ impl Operator {
         &self,
         target: &DynamoTarget,
         limit: ReadUnitsArgs,
-    ) -> Result<Session, CliError> {
+    ) -> Result<OperatorSession, CliError> {
         let address = dynamo_address(target).await?;
         let table = &self.table.table;
         output::remark(&format!(
@@ -90,7 +90,7 @@ impl Operator {
         let echo = (format == Format::Raw).then(output::echo);
         let client = connect_dynamo_patiently(target).await;
         let pacer = Pacer::new(limit.read_units);
-        let session = Session {
+        let session = OperatorSession {
             messages: MessageStore::paced(&client, table.clone(), echo, pacer.clone()),
             place: address.url,
             is_aws: target.is_aws(),
@@ -120,7 +120,7 @@ pub(super) fn stream_refusal(table: &str) -> CliError {
     ))
 }
 
-impl Session {
+impl OperatorSession {
     /// Returns a description of the endpoint.
     pub fn place(&self) -> &str {
         &self.place
@@ -161,7 +161,7 @@ impl Session {
     }
 
     /// Ends a list.
-    pub fn finish_list(&self, list: List) -> Result<(), CliError> {
+    pub fn finish_list(&self, list: OutputList) -> Result<(), CliError> {
         list.finish(self.messages.cost())
     }
 

@@ -132,7 +132,7 @@ pub(super) fn line(value: &Value) -> String {
 
 /// A list that is printed page by page: as rows of columns, or in JSON as a field of an object, or
 /// as one JSON object per line, of which the last contains the cost.
-pub(super) struct List {
+pub(super) struct OutputList {
     format: Format,
     frame: Frame,
     is_empty: bool,
@@ -148,7 +148,7 @@ enum Frame {
     Lines,
 }
 
-impl List {
+impl OutputList {
     /// Begins a list that may not end: in JSON, each item is one line.
     pub fn lines(format: Format) -> Self {
         Self {

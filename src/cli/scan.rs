@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 
 use super::CliError;
-use super::operator::{Operator, Session};
+use super::operator::{Operator, OperatorSession};
 use super::output::{self, Format};
 use crate::config::ReadUnitsArgs;
 use crate::store::{ItemKind, MessageStore, ScanPosition, ScannedItem, Segment};
@@ -52,7 +52,7 @@ impl ScanArgs {
         Ok(ExitCode::SUCCESS)
     }
 
-    async fn scan(&self, session: &Session) -> Result<Counts, CliError> {
+    async fn scan(&self, session: &OperatorSession) -> Result<Counts, CliError> {
         let mut counts = Counts::default();
         let progress = output::progress("items read:");
         let raw = session.format == Format::Raw;

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
 
 use super::CliError;
-use super::operator::{Operator, Session};
+use super::operator::{Operator, OperatorSession};
 use super::output::{self, Format};
 use super::signals::stop;
 use crate::config::{ReadUnitsArgs, RemoteArgs, StreamArgs};
@@ -68,7 +68,7 @@ impl SchemaLoadArgs {
         session.explained(loaded)
     }
 
-    async fn load(&self, session: &Session) -> Result<ExitCode, CliError> {
+    async fn load(&self, session: &OperatorSession) -> Result<ExitCode, CliError> {
         if self.recreate {
             self.delete(session).await?;
         }
@@ -118,7 +118,7 @@ impl SchemaLoadArgs {
         differences
     }
 
-    async fn delete(&self, session: &Session) -> Result<(), CliError> {
+    async fn delete(&self, session: &OperatorSession) -> Result<(), CliError> {
         let (table, place) = (session.messages.table(), &session.place);
         if !self.yes {
             return Err(CliError::Usage(format!(
@@ -132,7 +132,7 @@ impl SchemaLoadArgs {
         Ok(())
     }
 
-    async fn create(&self, session: &Session) -> Result<(), CliError> {
+    async fn create(&self, session: &OperatorSession) -> Result<(), CliError> {
         if session.is_aws && self.billing_mode == BillingMode::Provisioned {
             output::remark(
                 "5 read and 5 write units sustain about 0.4 messages per second: enough for a test, but an outage in \

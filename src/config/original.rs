@@ -3,8 +3,11 @@
 
 use std::env::var;
 
-use super::{DEFAULT_DATABASE_URL, Entry, InvalidSetting, entries};
+use super::values::{InvalidSetting, ListEntry, entries};
 use crate::server::Origin;
+
+/// The default URL of the users' database, the same as the original's.
+const DEFAULT_DATABASE_URL: &str = "postgres://postgres:password@localhost:5432/cruddur";
 
 const DATABASE: &str = "CONNECTION_URL";
 /// The variable that the original's scripts use with `prod`.
@@ -59,7 +62,7 @@ pub(super) fn origins() -> Result<Vec<Origin>, InvalidSetting> {
     let Ok(text) = var(FRONT_END) else {
         return Ok(Vec::new());
     };
-    let origins: Result<Vec<Entry<Origin>>, _> = text.split(',').map(str::parse).collect();
+    let origins: Result<Vec<ListEntry<Origin>>, _> = text.split(',').map(str::parse).collect();
     let origins = origins.map_err(|why| {
         let why = format!("{why}; set CRUDDUR_CORS_ORIGIN (--cors-origin) instead");
         InvalidSetting::new(FRONT_END, why)

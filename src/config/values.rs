@@ -28,9 +28,9 @@ impl InvalidSetting {
 /// One item of a comma-separated list. Whitespace around it is ignored, and an empty item has no
 /// value.
 #[derive(Clone, Debug)]
-pub struct Entry<T>(Option<T>);
+pub struct ListEntry<T>(Option<T>);
 
-impl<T: FromStr> FromStr for Entry<T> {
+impl<T: FromStr> FromStr for ListEntry<T> {
     type Err = T::Err;
 
     fn from_str(text: &str) -> Result<Self, T::Err> {
@@ -42,7 +42,7 @@ impl<T: FromStr> FromStr for Entry<T> {
 }
 
 /// Returns the values of a list.
-pub(super) fn entries<T: Clone>(list: &[Entry<T>]) -> Vec<T> {
+pub(super) fn entries<T: Clone>(list: &[ListEntry<T>]) -> Vec<T> {
     list.iter().filter_map(|entry| entry.0.clone()).collect()
 }
 
@@ -108,10 +108,10 @@ mod tests {
     #[test]
     fn list_has_no_blanks_and_no_empty_values() {
         let list = " a , b,, c\n,".split(',').map(str::parse);
-        let list: Vec<Entry<ClientId>> = list.collect::<Result<_, _>>().expect("ids");
+        let list: Vec<ListEntry<ClientId>> = list.collect::<Result<_, _>>().expect("ids");
         let ids: Vec<String> = entries(&list).into_iter().map(|id| id.0).collect();
         assert_eq!(ids, ["a", "b", "c"]);
-        "a b".parse::<Entry<ClientId>>().expect_err("two ids");
+        "a b".parse::<ListEntry<ClientId>>().expect_err("two ids");
     }
 
     #[test]

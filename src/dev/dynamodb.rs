@@ -10,7 +10,8 @@ use dynoxide::Database;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
-use super::{DevError, listen};
+use super::DevError;
+use super::listen::listen;
 
 /// Interval at which expired items are deleted.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);

@@ -25,7 +25,8 @@ use tokio::net::TcpListener;
 use tower_http::timeout::TimeoutLayer;
 use uuid::Uuid;
 
-use super::{DevError, listen};
+use super::DevError;
+use super::listen::listen;
 use crate::clock::Clock;
 use crate::loopback::is_loopback;
 use crate::store::UserStore;

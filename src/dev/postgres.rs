@@ -7,17 +7,14 @@ mod programs;
 mod user;
 
 use super::{DataDir, DevError};
+use cluster::{PASSWORD, RunningCluster, USER};
 use programs::find_programs;
 use user::RunAs;
-
-/// User name and password of the cluster, the same as in the default `DATABASE_URL`.
-const USER: &str = "postgres";
-const PASSWORD: &str = "password";
 
 /// A running PostgreSQL. It stops when this is dropped, or when the process ends for any reason.
 #[derive(Debug)]
 pub struct Postgres {
-    running: cluster::Running,
+    running: RunningCluster,
 }
 
 impl Postgres {

@@ -4,6 +4,7 @@
 use apollo_compiler::ast::Value;
 use apollo_compiler::response::JsonMap;
 
+use super::field_cost::DeclaredCost;
 use super::plan::{Plan, PlannedField};
 
 /// Size in bytes of a value without a declared cost, more than most values
@@ -13,32 +14,6 @@ const BYTES_OF_VALUE: usize = 256;
 const ITEMS_OF_LIST: usize = 100;
 /// Size in bytes of the JSON punctuation around a value and its name.
 const BYTES_AROUND: usize = 8;
-
-/// The declared maximum cost of a field. The schema declares it next to the
-/// field.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FieldCost {
-    /// Name of the object type.
-    pub ty: &'static str,
-    /// Name of the field.
-    pub field: &'static str,
-    /// Maximum cost.
-    pub cost: Cost,
-}
-
-/// The maximum cost of a field.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cost {
-    /// A value of at most this number of bytes.
-    Bytes(usize),
-    /// A connection. `first` or `last` is the number of items of a page.
-    Page {
-        /// Number of items without `first` and `last`.
-        default: usize,
-        /// Maximum number of items.
-        most: usize,
-    },
-}
 
 /// The maximum size of a response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -117,7 +92,7 @@ fn amount_of(field: &PlannedField, variables: &JsonMap) -> PagedSize {
     };
     if field.objects.is_empty() {
         let bytes = match field.cost {
-            Some(Cost::Bytes(bytes)) => bytes,
+            Some(DeclaredCost::Bytes(bytes)) => bytes,
             _ => BYTES_OF_VALUE,
         };
         let fixed = name.plus(ResponseSize { nodes: 0, bytes });
@@ -153,7 +128,7 @@ fn amount_of(field: &PlannedField, variables: &JsonMap) -> PagedSize {
             ..below
         }
     };
-    if let Some(Cost::Page { default, most }) = field.cost {
+    if let Some(DeclaredCost::Page { default, most }) = field.cost {
         let page = below.of_page(page_size(field, variables, default).min(most));
         return PagedSize {
             fixed: page.plus(name),

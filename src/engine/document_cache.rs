@@ -4,27 +4,12 @@ use std::sync::Arc;
 
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
-use sha2::{Digest, Sha256};
 
-use super::operation::{GraphqlRequest, ValidatedDocument};
+use super::operation::ValidatedDocument;
+use super::request::DocumentKey;
 
 /// Maximum total size of the cached documents in bytes.
 pub(super) const CAPACITY: u64 = 8 * 1024 * 1024;
-
-/// SHA-256 of a document and its operation name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct DocumentKey([u8; 32]);
-
-impl DocumentKey {
-    pub fn of(request: &GraphqlRequest) -> Self {
-        let mut digest = Sha256::new();
-        let name = request.operation_name.as_deref().unwrap_or_default();
-        digest.update((name.len() as u64).to_le_bytes());
-        digest.update(name);
-        digest.update(&request.query);
-        Self(digest.finalize().into())
-    }
-}
 
 /// Validated documents by the hash of their text, limited by their total size
 /// in bytes. The least recently used document is evicted first.

@@ -12,13 +12,14 @@ use apollo_compiler::validation::{DiagnosticList, Valid};
 use apollo_compiler::{ExecutableDocument, Node, Schema};
 use async_graphql::{Response, ServerError};
 
-use super::cost::{FieldCost, response_size};
-use super::document_cache::DocumentKey;
+use super::cost::response_size;
 use super::error::{MAX_ERRORS, RequestError, RequestErrorKind, rejection, server_error};
+use super::field_cost::FieldCost;
 use super::lexer::{DocumentError, parsable};
 use super::limits::{DocumentFacts, Limits};
 use super::lower::Lowered;
 use super::plan::{Plan, plan};
+use super::request::{DocumentKey, GraphqlRequest};
 use super::validation::{CheckScalar, InvalidValue, accept_repeated_field, check_values};
 use super::variables::coerce_variables;
 
@@ -27,17 +28,6 @@ use super::variables::coerce_variables;
 const BYTES_OF_DOCUMENT: usize = 2048;
 const BYTES_OF_SELECTION: usize = 512;
 const BYTES_OF_FIELD: usize = 1024;
-
-/// A GraphQL request as received.
-#[derive(Clone, Debug, Default)]
-pub struct GraphqlRequest {
-    /// The document.
-    pub query: String,
-    /// Name of the operation to execute.
-    pub operation_name: Option<String>,
-    /// Values of the operation's variables.
-    pub variables: serde_json::Map<String, serde_json::Value>,
-}
 
 /// The properties of an operation that are determined before validation.
 #[derive(Clone, Debug)]

@@ -11,8 +11,8 @@ use apollo_compiler::schema::ExtendedType;
 use apollo_compiler::{Name, Node, Schema};
 use async_graphql::Pos;
 
-use super::cost::{Cost, FieldCost};
 use super::error::{RequestError, RequestErrorKind};
+use super::field_cost::{DeclaredCost, FieldCost};
 
 /// Maximum number of fields of a plan. Plans of ordinary documents are far
 /// smaller. Nested interfaces multiply fields, because each object type has its
@@ -33,7 +33,7 @@ pub(super) struct PlannedField {
     /// Whether the field's type is an interface or a union.
     pub is_abstract: bool,
     /// The declared cost.
-    pub cost: Option<Cost>,
+    pub cost: Option<DeclaredCost>,
 }
 
 impl PlannedField {
@@ -242,7 +242,7 @@ impl<'a> Planner<'a> {
         })
     }
 
-    fn cost(&self, ty: &str, field: &str) -> Option<Cost> {
+    fn cost(&self, ty: &str, field: &str) -> Option<DeclaredCost> {
         let mut costs = self.costs.iter();
         let declared = costs.find(|declared| declared.ty == ty && declared.field == field);
         declared.map(|declared| declared.cost)

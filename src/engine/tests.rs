@@ -160,7 +160,7 @@ fn engine() -> TestEngine {
     let page = FieldCost {
         ty: "Query",
         field: "list",
-        cost: Cost::Page {
+        cost: DeclaredCost::Page {
             default: 3,
             most: 100,
         },

@@ -2,17 +2,17 @@
 
 use async_graphql::SimpleObject;
 
-use super::cursor::{Cursor, CursorArgument};
+use super::cursor::{Cursor, CursorArgument, MessageCursor};
 use super::error::ApiError;
-use crate::engine::Cost;
-use crate::model::{End, Page, PageRequest, Place};
+use crate::engine::DeclaredCost;
+use crate::model::{End, MessageGroupId, Page, PageRequest, Place};
 
 /// Maximum number of items of a page.
 const MAX_PAGE_SIZE: usize = 100;
 /// Number of items of a page if neither `first` nor `last` is given.
 const DEFAULT_PAGE_SIZE: u8 = 20;
 /// The cost of a page.
-pub(super) const PAGE: Cost = Cost::Page {
+pub(super) const PAGE: DeclaredCost = DeclaredCost::Page {
     default: DEFAULT_PAGE_SIZE as usize,
     most: MAX_PAGE_SIZE,
 };
@@ -51,13 +51,34 @@ impl PageInfo {
 
 /// The values of `first`, `after`, `last` and `before`.
 pub(super) struct PageArgs<C> {
-    pub first: Option<i32>,
-    pub after: Option<CursorArgument<C>>,
-    pub last: Option<i32>,
-    pub before: Option<CursorArgument<C>>,
+    first: Option<i32>,
+    after: Option<CursorArgument<C>>,
+    last: Option<i32>,
+    before: Option<CursorArgument<C>>,
+}
+
+impl PageArgs<MessageCursor> {
+    /// Validates the arguments of a connection of a group's messages.
+    pub fn of_messages(self, group: MessageGroupId) -> Result<PageRequest, ApiError> {
+        self.into_request(End::Last, |cursor| cursor.place_in(group))
+    }
 }
 
 impl<C: Cursor> PageArgs<C> {
+    pub fn new(
+        first: Option<i32>,
+        after: Option<CursorArgument<C>>,
+        last: Option<i32>,
+        before: Option<CursorArgument<C>>,
+    ) -> Self {
+        Self {
+            first,
+            after,
+            last,
+            before,
+        }
+    }
+
     /// Validates the arguments. `default_end` is the end from which a page is
     /// taken if no argument says otherwise. `place` returns the position of a
     /// cursor, if the cursor belongs to this connection.

@@ -80,15 +80,8 @@ impl Query {
         let session = Session::of(ctx)?;
         let viewer = session.viewer()?;
         let owner = viewer.user().id;
-        let args = PageArgs {
-            first,
-            after,
-            last,
-            before,
-        };
-        let request = args.into_request(End::First, |cursor: MessageGroupCursor| {
-            cursor.place_among(owner)
-        })?;
+        let args = PageArgs::new(first, after, last, before);
+        let request = args.into_request(End::First, |cursor| cursor.place_among(owner))?;
         let page = session.messaging().message_groups(viewer, &request);
         // Boxed: its future is large, and the futures of fields are moved.
         let page = Box::pin(page).await?;
@@ -136,14 +129,7 @@ impl Query {
     ) -> Result<Option<InOrder<MessageConnection>>, ApiError> {
         let session = Session::of(ctx)?;
         let group = MessageGroupId(message_group_uuid.0);
-        let args = PageArgs {
-            first,
-            after,
-            last,
-            before,
-        };
-        let request =
-            args.into_request(End::Last, |cursor: MessageCursor| cursor.place_in(group))?;
+        let request = PageArgs::new(first, after, last, before).of_messages(group)?;
         let page = session
             .messaging()
             .messages(session.viewer()?, group, &request);

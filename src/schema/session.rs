@@ -24,7 +24,7 @@ type FoundGroup = Result<Option<Arc<MessageGroup>>, MessagingError>;
 pub struct Session {
     messaging: Messaging,
     viewer: Option<Viewer>,
-    found: Arc<Mutex<Found>>,
+    loaders: Arc<Mutex<Loaders>>,
     reads: Semaphore,
     rate: SendRate,
     deadline: Instant,
@@ -32,14 +32,14 @@ pub struct Session {
 
 /// Loaders, which cache their results.
 #[derive(Clone)]
-struct Found {
+struct Loaders {
     users: Arc<UserLoader>,
     groups: Arc<BatchLoader<MessageGroupId, FoundGroup, GroupBatch>>,
     pairs: Arc<PairLoader>,
 }
 
-impl Found {
-    fn nothing(
+impl Loaders {
+    fn new(
         messaging: &Messaging,
         viewer: Option<&Viewer>,
         rate: &SendRate,
@@ -64,15 +64,15 @@ pub(super) struct Renewal {
     messaging: Messaging,
     viewer: Option<Viewer>,
     rate: SendRate,
-    found: Arc<Mutex<Found>>,
+    loaders: Arc<Mutex<Loaders>>,
 }
 
 impl Renewal {
     pub fn renew(&self) {
         let users = Arc::new(self.messaging.user_loader());
         let viewer = self.viewer.as_ref();
-        let nothing = Found::nothing(&self.messaging, viewer, &self.rate, users);
-        *self.found.lock().unwrap_or_else(PoisonError::into_inner) = nothing;
+        let loaders = Loaders::new(&self.messaging, viewer, &self.rate, users);
+        *self.loaders.lock().unwrap_or_else(PoisonError::into_inner) = loaders;
     }
 }
 
@@ -87,11 +87,11 @@ impl Session {
         rate: SendRate,
         deadline: Instant,
     ) -> Self {
-        let found = Found::nothing(&messaging, viewer.as_ref(), &rate, Arc::new(users));
+        let loaders = Loaders::new(&messaging, viewer.as_ref(), &rate, Arc::new(users));
         Self {
             messaging,
             viewer,
-            found: Arc::new(Mutex::new(found)),
+            loaders: Arc::new(Mutex::new(loaders)),
             reads: Semaphore::new(READS_AT_ONCE),
             rate,
             deadline,
@@ -117,13 +117,13 @@ impl Session {
         &self.messaging
     }
 
-    fn found(&self) -> Found {
-        let found = self.found.lock();
-        found.unwrap_or_else(PoisonError::into_inner).clone()
+    fn loaders(&self) -> Loaders {
+        let loaders = self.loaders.lock();
+        loaders.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn users(&self) -> Arc<UserLoader> {
-        self.found().users
+        self.loaders().users
     }
 
     /// Returns a handle with which a subscription replaces the loaders.
@@ -132,7 +132,7 @@ impl Session {
             messaging: self.messaging.clone(),
             viewer: self.viewer.clone(),
             rate: self.rate.clone(),
-            found: Arc::clone(&self.found),
+            loaders: Arc::clone(&self.loaders),
         }
     }
 
@@ -141,8 +141,8 @@ impl Session {
     pub(super) fn forget_groups(&self) {
         let users = self.users();
         let viewer = self.viewer.as_ref();
-        let nothing = Found::nothing(&self.messaging, viewer, &self.rate, users);
-        *self.found.lock().unwrap_or_else(PoisonError::into_inner) = nothing;
+        let loaders = Loaders::new(&self.messaging, viewer, &self.rate, users);
+        *self.loaders.lock().unwrap_or_else(PoisonError::into_inner) = loaders;
     }
 
     /// Returns the number of the viewer's groups that have unread messages,
@@ -174,7 +174,7 @@ impl Session {
         &self,
         id: MessageGroupId,
     ) -> Result<Option<Arc<MessageGroup>>, ApiError> {
-        let found = Box::pin(self.found().groups.load(id)).await;
+        let found = Box::pin(self.loaders().groups.load(id)).await;
         Ok(found.ok_or(ApiError::Internal)??)
     }
 
@@ -184,7 +184,7 @@ impl Session {
         &self,
         other: UserId,
     ) -> Result<Option<Arc<MessageGroup>>, ApiError> {
-        let found = Box::pin(self.found().pairs.load(other)).await;
+        let found = Box::pin(self.loaders().pairs.load(other)).await;
         found.ok_or(ApiError::Internal)?
     }
 

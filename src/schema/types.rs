@@ -4,6 +4,7 @@
 mod event;
 mod message;
 mod message_group;
+mod objects;
 mod problem;
 mod user;
 
@@ -12,14 +13,14 @@ use async_graphql::{ID, Interface};
 use crate::engine::composite_type;
 
 pub(super) use event::{MessageCreatedEvent, MessageGroupUpdatedEvent};
-pub(super) use message::{Message, MessageConnection, MessageEdge};
-pub(super) use message_group::{MessageGroup, MessageGroupConnection, MessageGroupEdge};
+pub(super) use message::{MessageConnection, MessageEdge};
+pub(super) use message_group::{MessageGroupConnection, MessageGroupEdge};
+pub(super) use objects::{Message, MessageGroup, User};
 pub(super) use problem::{
     CannotMessageYourself, CreateMessageResult, CreateMessageSuccess, InvalidMessageBody,
     MarkMessageGroupReadResult, MarkMessageGroupReadSuccess, MessageGroupNotFound, Problem,
     ReceiverNotFound,
 };
-pub(super) use user::User;
 
 /// An object with a global ID. Use `node` to fetch the object again by this ID.
 #[derive(Interface)]

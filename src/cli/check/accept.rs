@@ -44,14 +44,14 @@ fn identity(finding: &Finding) -> Identity {
 
 /// The accepted findings, and which of them this run has found.
 #[derive(Debug, Default)]
-pub(super) struct Accepted {
+pub(super) struct AcceptedFindings {
     /// Details by kind and key. Whether the detail is compared depends on the kind.
     findings: BTreeMap<(String, String), BTreeSet<String>>,
     found: BTreeSet<Identity>,
     count: usize,
 }
 
-impl Accepted {
+impl AcceptedFindings {
     /// Reads a file with the output of `check` or of `--write-accepted`. Blank lines and lines that
     /// begin with `#` are ignored.
     pub fn read(path: &Path) -> Result<Self, CliError> {

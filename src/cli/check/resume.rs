@@ -16,14 +16,14 @@ const VERSION: u32 = 1;
 /// The parameters of a run. Only a run with the same parameters can resume it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Run {
+pub(super) struct RunParameters {
     pub version: u32,
     pub table: String,
     pub address: String,
     pub repair: bool,
 }
 
-impl Run {
+impl RunParameters {
     pub fn new(table: &str, address: &str, repair: bool) -> Self {
         Self {
             version: VERSION,
@@ -37,7 +37,7 @@ impl Run {
 /// How far a segment of the table has been checked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) enum Progress {
+pub(super) enum SegmentProgress {
     /// The check has not started.
     NotStarted,
     /// The items up to this position are checked.
@@ -49,9 +49,9 @@ pub(super) enum Progress {
 /// The progress of a run, and its findings.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct State {
-    run: Run,
-    segments: Vec<Progress>,
+pub(super) struct CheckState {
+    run: RunParameters,
+    segments: Vec<SegmentProgress>,
     pub items: u64,
     /// Number of findings by kind: found, repaired and accepted.
     pub findings: BTreeMap<String, [u64; 3]>,
@@ -65,11 +65,11 @@ pub(super) struct State {
     pub left: Vec<FindingLine>,
 }
 
-impl State {
-    pub fn new(run: Run, segments: u16) -> Self {
+impl CheckState {
+    pub fn new(run: RunParameters, segments: u16) -> Self {
         Self {
             run,
-            segments: vec![Progress::NotStarted; segments.into()],
+            segments: vec![SegmentProgress::NotStarted; segments.into()],
             items: 0,
             findings: BTreeMap::new(),
             unreadable_heads: 0,
@@ -84,9 +84,9 @@ impl State {
         let parts = (0..of).zip(&self.segments);
         let parts = parts.filter_map(|(number, progress)| {
             let from = match progress {
-                Progress::NotStarted => None,
-                Progress::Behind(position) => Some(position.clone()),
-                Progress::Done => return None,
+                SegmentProgress::NotStarted => None,
+                SegmentProgress::Behind(position) => Some(position.clone()),
+                SegmentProgress::Done => return None,
             };
             Some((Segment { number, of }, from))
         });
@@ -106,7 +106,7 @@ impl State {
     /// Records that a segment was checked up to a position, or completely.
     pub fn advance(&mut self, segment: u16, next: Option<ScanPosition>) {
         if let Some(progress) = self.segments.get_mut(usize::from(segment)) {
-            *progress = next.map_or(Progress::Done, Progress::Behind);
+            *progress = next.map_or(SegmentProgress::Done, SegmentProgress::Behind);
         }
     }
 }
@@ -129,13 +129,17 @@ impl StateFile {
     }
 
     /// Reads the state of an interrupted run; `None` if the file does not exist.
-    pub fn read(&self, run: &Run, segments: Option<u16>) -> Result<Option<State>, CliError> {
+    pub fn read(
+        &self,
+        run: &RunParameters,
+        segments: Option<u16>,
+    ) -> Result<Option<CheckState>, CliError> {
         let text = match std::fs::read_to_string(&self.0) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(self.failed(error)),
         };
-        let state: State = serde_json::from_str(&text).map_err(|cause| {
+        let state: CheckState = serde_json::from_str(&text).map_err(|cause| {
             self.failed(format!(
                 "this is not the state of a run: {cause}. Delete it to begin anew."
             ))
@@ -150,7 +154,7 @@ impl StateFile {
             return Err(differs("of another version"));
         }
         if (&state.run.table, &state.run.address) != (&run.table, &run.address) {
-            let Run { table, address, .. } = &state.run;
+            let RunParameters { table, address, .. } = &state.run;
             return Err(differs(&format!("over the table {table} at {address}")));
         }
         if state.run.repair != run.repair {
@@ -164,7 +168,7 @@ impl StateFile {
         Ok(Some(state))
     }
 
-    pub fn write(&self, state: &State) -> Result<(), CliError> {
+    pub fn write(&self, state: &CheckState) -> Result<(), CliError> {
         let text = serde_json::to_vec(state).map_err(|cause| self.failed(cause))?;
         replace(&self.0, &text).map_err(|cause| self.failed(cause))
     }

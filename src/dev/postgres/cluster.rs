@@ -9,9 +9,12 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::user::RunAs;
-use super::{PASSWORD, USER};
-use crate::dev::{DataDir, DevError, listen};
+use crate::dev::listen::listen;
+use crate::dev::{DataDir, DevError};
 
+/// User name and password of the cluster, the same as in the default `DATABASE_URL`.
+pub(super) const USER: &str = "postgres";
+pub(super) const PASSWORD: &str = "password";
 /// Name of the cluster's folder.
 const CLUSTER: &str = "cluster";
 /// Timeout for PostgreSQL to start.
@@ -51,7 +54,7 @@ const READY: &str = "database system is ready to accept connections";
 
 /// A running cluster. It stops when this is dropped, or when the process ends for any reason.
 #[derive(Debug)]
-pub(super) struct Running {
+pub(super) struct RunningCluster {
     #[expect(dead_code, reason = "what it guards stops when it is dropped")]
     guard: Guard,
     pub port: u16,
@@ -96,7 +99,7 @@ pub(super) fn start(
     data: &DataDir,
     run_as: RunAs,
     port: u16,
-) -> Result<Running, DevError> {
+) -> Result<RunningCluster, DevError> {
     let cluster = Cluster {
         programs,
         data,
@@ -184,7 +187,7 @@ impl Cluster<'_> {
 
     /// Makes one attempt to start: returns when PostgreSQL accepts connections, or has reported an
     /// error.
-    fn start_once(&self, port: u16) -> Result<Running, DevError> {
+    fn start_once(&self, port: u16) -> Result<RunningCluster, DevError> {
         let address = listen(port)?.local_addr();
         let port = address
             .map_err(DevError::io("cannot read the address of a listener"))?
@@ -214,7 +217,7 @@ impl Cluster<'_> {
         if said.contains(ENDED) || !said.contains(READY) {
             return Err(DevError::Postgres(last_lines(&said)));
         }
-        Ok(Running { guard, port })
+        Ok(RunningCluster { guard, port })
     }
 
     /// Returns a command that runs one of PostgreSQL's programs under the guard.

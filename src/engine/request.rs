@@ -1,0 +1,29 @@
+//! GraphQL requests, and the keys of their documents in the cache.
+
+use sha2::{Digest, Sha256};
+
+/// A GraphQL request as received.
+#[derive(Clone, Debug, Default)]
+pub struct GraphqlRequest {
+    /// The document.
+    pub query: String,
+    /// Name of the operation to execute.
+    pub operation_name: Option<String>,
+    /// Values of the operation's variables.
+    pub variables: serde_json::Map<String, serde_json::Value>,
+}
+
+/// SHA-256 of a document and its operation name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct DocumentKey([u8; 32]);
+
+impl DocumentKey {
+    pub fn of(request: &GraphqlRequest) -> Self {
+        let mut digest = Sha256::new();
+        let name = request.operation_name.as_deref().unwrap_or_default();
+        digest.update((name.len() as u64).to_le_bytes());
+        digest.update(name);
+        digest.update(&request.query);
+        Self(digest.finalize().into())
+    }
+}

@@ -1,0 +1,61 @@
+//! The GraphQL objects that refer to each other. Their fields are in the files of
+//! their names.
+
+use std::sync::Arc;
+
+use crate::engine::{DeclaredCost, FieldCost};
+use crate::messaging::Freshness;
+use crate::model;
+use crate::schema::paging::PAGE;
+
+/// Wraps a message, and its group if it was read already.
+pub struct Message {
+    // Boxed, because it is part of the variants of result types.
+    pub(super) message: Box<model::Message>,
+    pub(super) group: Option<Arc<model::MessageGroup>>,
+}
+
+impl Message {
+    pub fn new(message: model::Message, group: Option<Arc<model::MessageGroup>>) -> Self {
+        let message = Box::new(message);
+        Self { message, group }
+    }
+
+    /// A character of a body takes up to six bytes in JSON.
+    pub const COSTS: &[FieldCost] = &[FieldCost {
+        ty: "Message",
+        field: "body",
+        cost: DeclaredCost::Bytes(6 * model::MessageBody::MAX_LENGTH),
+    }];
+}
+
+/// Wraps a message group as the viewer sees it.
+pub struct MessageGroup {
+    pub(super) group: Arc<model::MessageGroup>,
+    pub(super) messages: Freshness,
+}
+
+impl MessageGroup {
+    /// Wraps a group that was requested on its own. Its newest messages are
+    /// read consistently.
+    pub fn alone(group: Arc<model::MessageGroup>) -> Self {
+        let messages = Freshness::Newest;
+        Self { group, messages }
+    }
+
+    /// Wraps one group of a list. Its messages may be up to a second old.
+    pub(super) fn listed(group: Arc<model::MessageGroup>) -> Self {
+        let messages = Freshness::MayLag;
+        Self { group, messages }
+    }
+
+    /// The page sizes of its connection.
+    pub const COSTS: &[FieldCost] = &[FieldCost {
+        ty: "MessageGroup",
+        field: "messages",
+        cost: PAGE,
+    }];
+}
+
+/// Wraps a user.
+pub struct User(pub Arc<model::User>);
