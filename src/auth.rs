@@ -4,6 +4,7 @@
 mod issuer;
 mod key_cache;
 mod rejection;
+mod verified_tokens;
 mod verifier;
 
 use chrono::{DateTime, Utc};

@@ -1,8 +1,7 @@
 //! The cache of public keys that verify tokens, fetched over HTTP.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use base64::Engine;
@@ -13,6 +12,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tracing::Instrument;
 
+use super::verified_tokens::Keys;
 use crate::http_url::shown;
 use crate::loopback::is_loopback;
 use crate::telemetry::metrics::key_fetch;
@@ -30,8 +30,6 @@ const FETCH_TIMEOUT: Duration = Duration::from_secs(3);
 const LARGEST_KEY_SET: usize = 256 * 1024;
 /// Minimum size of an RSA modulus in bytes: 2048 bits.
 const SMALLEST_MODULUS: usize = 256;
-
-type Keys = HashMap<String, DecodingKey>;
 
 /// A cached key set (RFC 7517).
 ///
@@ -58,8 +56,9 @@ struct LastFetch {
 
 /// Result of a key lookup.
 pub(super) enum Lookup {
-    /// The key.
-    Found(DecodingKey),
+    /// The key, with the key set, which is dropped when the next one is
+    /// fetched.
+    Found(DecodingKey, Weak<Keys>),
     /// The key set does not contain the key.
     Unknown,
     /// The key set cannot be fetched, so it is unknown whether the key exists.
@@ -116,8 +115,8 @@ impl KeyCache {
     /// An unknown id causes one fetch, which all concurrent lookups share.
     /// There is no such fetch within ten seconds of another fetch.
     pub(super) async fn find(&self, kid: &str) -> Lookup {
-        if let Some(key) = self.shared.known(kid) {
-            return Lookup::Found(key);
+        if let Some((key, keys)) = self.shared.known(kid) {
+            return Lookup::Found(key, keys);
         }
         let shared = Arc::clone(&self.shared);
         // The fetch runs in its own task, so that a cancelled request does not
@@ -129,7 +128,7 @@ impl KeyCache {
             self.shared.refresh(REFRESH_EVERY);
         }
         match self.shared.known(kid) {
-            Some(key) => Lookup::Found(key),
+            Some((key, keys)) => Lookup::Found(key, keys),
             None if worked => Lookup::Unknown,
             None => Lookup::Unavailable,
         }
@@ -163,9 +162,10 @@ impl KeyCacheState {
         });
     }
 
-    fn known(&self, kid: &str) -> Option<DecodingKey> {
+    fn known(&self, kid: &str) -> Option<(DecodingKey, Weak<Keys>)> {
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
-        keys.get(kid).cloned()
+        let key = keys.get(kid)?.clone();
+        Some((key, Arc::downgrade(&keys)))
     }
 
     /// Fetches the keys, unless the last fetch began less than `cool_down` ago.

@@ -3,7 +3,7 @@
 //! tokens it accepts.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use super::key_cache::Lookup;
 use super::rejection::{TokenRejection, kind, shown_issuer, shown_name};
+use super::verified_tokens::{Keys, VerifiedTokens};
 use super::{Caller, Issuers, KeyCache};
 use crate::clock::Clock;
 
@@ -67,6 +68,8 @@ pub struct CognitoVerifier {
     issuers: Arc<[VerifiedIssuer]>,
     clients: HashSet<String>,
     token_use: TokenUse,
+    verified: VerifiedTokens,
+    clock: Clock,
 }
 
 /// A trusted issuer with its own keys.
@@ -119,19 +122,28 @@ impl CognitoVerifier {
                 validation: validation(&issuer.name),
             }
         });
+        let clock = Clock::system();
         Self {
             issuers: issuers.collect(),
             clients,
             token_use,
+            verified: VerifiedTokens::new(clock.clone()),
+            clock,
         }
     }
 
     /// Verifies a token and returns its caller.
+    ///
+    /// The result is cached until the token expires or its issuer's keys are
+    /// fetched again.
     pub async fn verify(&self, token: &str) -> Result<Caller, TokenError> {
         if token.len() > LONGEST_TOKEN {
             return Err(TokenError::TooLong);
         }
-        self.checked(token).await.map_err(|error| match error {
+        if let Some(caller) = self.verified.find(token, self.clock.now()) {
+            return Ok(caller);
+        }
+        let (caller, keys) = self.checked(token).await.map_err(|error| match error {
             NotVerified::KeysUnavailable => TokenError::KeysUnavailable,
             NotVerified::Rejected(TokenRejection {
                 check,
@@ -141,25 +153,29 @@ impl CognitoVerifier {
                 tracing::debug!(check, expected, found, "a token was rejected");
                 TokenError::Invalid
             }
-        })
+        })?;
+        self.verified.insert(token, &caller, keys);
+        Ok(caller)
     }
 
-    async fn checked(&self, token: &str) -> Result<Caller, NotVerified> {
+    /// Returns the caller, and the key set that contains the token's key.
+    async fn checked(&self, token: &str) -> Result<(Caller, Weak<Keys>), NotVerified> {
         let Unverified { kid, claims } = unverified(token)?;
         let issuer = self.issuer(&claims["iss"])?;
-        let key = issuer.key(kid).await?;
+        let (key, keys) = issuer.key(kid).await?;
         let verified = decode::<Claims>(token, &key, &issuer.validation).map_err(|error| {
-            TokenRejection::of(error.kind(), &claims, Clock::system().now().timestamp())
+            TokenRejection::of(error.kind(), &claims, self.clock.now().timestamp())
         })?;
         let verified = verified.claims;
         if verified.sub.is_empty() {
             return Err(TokenRejection::new("sub", "a string", "an empty string").into());
         }
         self.check_client(&verified)?;
-        Ok(Caller::SignedIn {
+        let caller = Caller::SignedIn {
             sub: verified.sub,
             expires_at: end(verified.exp),
-        })
+        };
+        Ok((caller, keys))
     }
 
     fn issuer(&self, name: &Value) -> Result<&VerifiedIssuer, TokenRejection> {
@@ -207,9 +223,9 @@ impl CognitoVerifier {
 }
 
 impl VerifiedIssuer {
-    async fn key(&self, kid: String) -> Result<DecodingKey, NotVerified> {
+    async fn key(&self, kid: String) -> Result<(DecodingKey, Weak<Keys>), NotVerified> {
         match self.keys.find(&kid).await {
-            Lookup::Found(key) => Ok(key),
+            Lookup::Found(key, keys) => Ok((key, keys)),
             Lookup::Unknown => {
                 let expected = format!("a key of {}", self.name);
                 Err(TokenRejection::new("kid", expected, shown_name(&kid.into())).into())

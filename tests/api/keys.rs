@@ -86,11 +86,15 @@ fn set_of(keys: &[&SigningKey]) -> Value {
 }
 
 fn claims() -> Value {
-    let now = cruddur::clock::Clock::system().now().timestamp();
+    let now = now();
     json!({
         "sub": "sub-luu", "iss": ISSUER, "client_id": CLIENT_ID, "token_use": "access",
         "iat": now, "exp": now + 600,
     })
+}
+
+fn now() -> i64 {
+    cruddur::clock::Clock::system().now().timestamp()
 }
 
 fn token(key: &SigningKey) -> String {
@@ -129,6 +133,76 @@ async fn rotated_key_is_accepted_without_a_restart() {
         2,
         "none in the ten seconds after the first"
     );
+}
+
+#[tokio::test]
+async fn verified_token_is_rejected_once_its_key_is_removed() {
+    let (old, new) = (key(), key());
+    let served = KeySet::start(Some(set_of(&[&old]))).await;
+    let verifier = served.verifier();
+    let token_of_old = token(&old);
+    for _ in 0..2 {
+        let caller = verifier.verify(&token_of_old).await;
+        caller.expect("the old key");
+    }
+
+    served.set(Some(set_of(&[&new])));
+    until_taken(&verifier, &token(&new)).await;
+    let rejected = verifier.verify(&token_of_old).await;
+    assert_eq!(rejected, Err(TokenError::Invalid));
+}
+
+#[tokio::test]
+async fn verified_token_is_rejected_once_it_expires() {
+    let key = key();
+    let served = KeySet::start(Some(set_of(&[&key]))).await;
+    let verifier = served.verifier();
+    verifier.verify(&token(&key)).await.expect("a known key");
+    let mut claims = claims();
+    let expires_at = now() + 5;
+    claims["exp"] = json!(expires_at);
+    let token = key.sign(&claims).expect("a token");
+    verifier.verify(&token).await.expect("it has not expired");
+
+    let rejected = async {
+        loop {
+            let begin = now();
+            if verifier.verify(&token).await.is_err() {
+                break;
+            }
+            assert!(begin < expires_at, "it was accepted after it expired");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let rejected = tokio::time::timeout(PATIENCE, rejected).await;
+    rejected.expect("it expires");
+    assert!(now() >= expires_at, "it was rejected before it expired");
+}
+
+#[tokio::test]
+async fn changed_token_is_rejected_after_the_original_was_verified() {
+    let (key, other) = (key(), key());
+    let served = KeySet::start(Some(set_of(&[&key, &other]))).await;
+    let verifier = served.verifier();
+    let original = token(&key);
+    verifier.verify(&original).await.expect("a known key");
+
+    let part = |token: &str, index| token.split('.').nth(index).unwrap_or_default().to_owned();
+    let mut claims = claims();
+    claims["sub"] = json!("sub-unamused");
+    let of_other_user = key.sign(&claims).expect("a token");
+    let of_other_key = token(&other);
+    let [header, body, signature] = [0, 1, 2].map(|index| part(&original, index));
+    for changed in [
+        format!("{header}.{}.{signature}", part(&of_other_user, 1)),
+        format!("{header}.{body}.{}", part(&of_other_key, 2)),
+        format!("{}.{body}.{signature}", part(&of_other_key, 0)),
+        format!("{header}.{body}."),
+    ] {
+        let rejected = verifier.verify(&changed).await;
+        assert_eq!(rejected, Err(TokenError::Invalid), "{changed}");
+    }
+    verifier.verify(&original).await.expect("a known key");
 }
 
 #[tokio::test]
