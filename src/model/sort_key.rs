@@ -59,20 +59,7 @@ impl SortKey {
 
     /// Parses a key in any format that the table may contain.
     pub fn parse(text: &str) -> Result<Self, UnreadableTime> {
-        let begin = text.as_bytes().get(..5).unwrap_or_default();
-        let four_digits =
-            begin.iter().take(4).all(u8::is_ascii_digit) && begin.last() == Some(&b'-');
-        if text.len() > LONGEST || !four_digits {
-            return Err(UnreadableTime(text.to_owned()));
-        }
-        let created_at = DateTime::parse_from_rfc3339(text)
-            .map(|time| time.to_utc())
-            .or_else(|_| text.parse::<NaiveDateTime>().map(|time| time.and_utc()))
-            .map_err(|_| UnreadableTime(text.to_owned()))?;
-        Ok(Self {
-            text: text.to_owned(),
-            created_at,
-        })
+        Self::try_from(text.to_owned())
     }
 
     /// Returns the key exactly as stored.
@@ -126,7 +113,19 @@ impl TryFrom<String> for SortKey {
     type Error = UnreadableTime;
 
     fn try_from(text: String) -> Result<Self, UnreadableTime> {
-        Self::parse(&text)
+        let begin = text.as_bytes().get(..5).unwrap_or_default();
+        let four_digits =
+            begin.iter().take(4).all(u8::is_ascii_digit) && begin.last() == Some(&b'-');
+        if text.len() > LONGEST || !four_digits {
+            return Err(UnreadableTime(text));
+        }
+        let created_at = DateTime::parse_from_rfc3339(&text)
+            .map(|time| time.to_utc())
+            .or_else(|_| text.parse::<NaiveDateTime>().map(|time| time.and_utc()));
+        match created_at {
+            Ok(created_at) => Ok(Self { text, created_at }),
+            Err(_) => Err(UnreadableTime(text)),
+        }
     }
 }
 

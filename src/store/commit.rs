@@ -3,16 +3,14 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::config::http::HttpResponse;
-use aws_sdk_dynamodb::config::retry::RetryConfig;
-use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::delete_item::builders::DeleteItemFluentBuilder;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
     AttributeValue, CancellationReason, Delete, Put, ReturnValuesOnConditionCheckFailure,
     TransactWriteItem, Update,
 };
 
-use super::dynamo::ATTEMPT_TIMEOUT;
 use super::error::{Fault, fault, is_busy};
 use super::items::{self, Item, Key};
 use super::pacer::{self, Units};
@@ -231,26 +229,18 @@ impl MessageStore {
         actions: Vec<TransactWriteItem>,
         token: Option<&str>,
     ) -> Result<(), SdkError<TransactWriteItemsError, HttpResponse>> {
-        let once = aws_sdk_dynamodb::config::Builder::new()
-            .retry_config(RetryConfig::disabled())
-            .timeout_config(
-                TimeoutConfig::builder()
-                    .operation_timeout(ATTEMPT_TIMEOUT)
-                    .build(),
-            );
         let call = self
-            .client
+            .client_without_retries
             .transact_write_items()
             .set_client_request_token(token.map(str::to_owned))
             .set_transact_items(Some(actions));
-        let send = || {
-            let call = call.clone().customize();
-            call.config_override(once.clone()).send()
-        };
         match self.pacer() {
             // A throttled transaction was not applied.
-            Some(pacer) => Box::pin(pacer.send(Units::Write, send, is_throttled)).await?,
-            None => Box::pin(send()).await?,
+            Some(pacer) => {
+                let send = || call.clone().send();
+                Box::pin(pacer.send(Units::Write, send, is_throttled)).await?
+            }
+            None => Box::pin(call.send()).await?,
         };
         Ok(())
     }
@@ -299,7 +289,10 @@ impl MessageStore {
             .set_key(Some(Key::group_row(row).into_attributes()))
             .condition_expression(OWN_OR_NONE)
             .set_expression_attribute_values(Some(named(row.own(group))));
-        match self.send(Units::Write, || call.clone().send()).await {
+        match self
+            .send(Units::Write, call, DeleteItemFluentBuilder::send)
+            .await
+        {
             Ok(_) => Ok(()),
             Err(SdkError::ServiceError(error))
                 if error.err().is_conditional_check_failed_exception() =>

@@ -16,7 +16,7 @@ use crate::http_url::shown;
 /// Timeout for opening a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Timeout of one attempt of a call.
-pub(super) const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Timeout of a call with all its attempts.
 const CALL_TIMEOUT: Duration = Duration::from_secs(7);
 
@@ -172,6 +172,21 @@ pub(super) fn impatient(config: SdkConfig) -> SdkConfig {
         .timeout_config(timeouts.build())
         .retry_config(retries)
         .build()
+}
+
+/// Returns a client that sends each call once and waits for one attempt, for
+/// callers that decide whether an attempt may be repeated.
+pub(super) fn without_retries(client: &Client) -> Client {
+    let config = client.config();
+    let timeouts = config.timeout_config().map(TimeoutConfig::to_builder);
+    let timeouts = timeouts
+        .unwrap_or_default()
+        .operation_timeout(ATTEMPT_TIMEOUT);
+    let config = config
+        .to_builder()
+        .retry_config(RetryConfig::disabled())
+        .timeout_config(timeouts.build());
+    Client::from_conf(config.build())
 }
 
 /// Creates a client with long timeouts and many retries, for operators'

@@ -8,6 +8,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use serde::de::value::MapDeserializer;
+use serde::de::{DeserializeOwned, IntoDeserializer};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -148,6 +150,25 @@ pub(super) fn kind(item: &Item) -> ItemKind {
     }
 }
 
+/// Deserializes an item. Its attributes are moved one by one, without the
+/// second map that `serde_dynamo::from_item` would build of them.
+fn from_item<T: DeserializeOwned>(item: Item) -> Result<T, serde_dynamo::Error> {
+    let attributes = item.into_iter();
+    let attributes = attributes.map(|(name, value)| (name, Attribute(value)));
+    T::deserialize(MapDeserializer::new(attributes))
+}
+
+/// The value of an attribute.
+struct Attribute(AttributeValue);
+
+impl IntoDeserializer<'_, serde_dynamo::Error> for Attribute {
+    type Deserializer = serde_dynamo::Deserializer;
+
+    fn into_deserializer(self) -> Self::Deserializer {
+        serde_dynamo::Deserializer::from_attribute_value(self.0.into())
+    }
+}
+
 fn is_heads_marker(item: &Item) -> bool {
     let key = |name| item.get(name).and_then(|value| value.as_s().ok());
     let key = key("pk").zip(key("sk"));
@@ -175,7 +196,7 @@ pub(super) fn stored(item: Item) -> Result<Stored, Unreadable> {
         ItemKind::GroupRow => Stored::GroupRow(found_row(item)?),
         ItemKind::Head => Stored::Head(group(&item)?, head_record(item)?),
         ItemKind::Sent => {
-            serde_dynamo::from_item::<_, SentItem>(item)?;
+            from_item::<SentItem>(item)?;
             Stored::Sent
         }
         ItemKind::HeadsMarker => Stored::HeadsMarker,
@@ -217,11 +238,11 @@ pub(super) fn message_item(message: &Message) -> Result<Item, serde_dynamo::Erro
 }
 
 pub(super) fn message(group_id: MessageGroupId, item: Item) -> Result<Message, Unreadable> {
-    let item: MessageItem = serde_dynamo::from_item(item)?;
+    let item: MessageItem = from_item(item)?;
     Ok(Message {
         id: item.message_uuid,
         group_id,
-        key: SortKey::parse(&item.sk)?,
+        key: SortKey::try_from(item.sk)?,
         accepted_at: item.accepted_at,
         seq: item.seq,
         body: item.message,
@@ -242,7 +263,7 @@ pub(super) fn message(group_id: MessageGroupId, item: Item) -> Result<Message, U
 struct GroupRowItem {
     pk: String,
     sk: String,
-    message_group_uuid: MessageGroupId,
+    message_group_uuid: String,
     message: String,
     user_uuid: UserId,
     user_handle: String,
@@ -265,7 +286,7 @@ pub(super) fn group_row_item(
     serde_dynamo::to_item(GroupRowItem {
         pk,
         sk,
-        message_group_uuid: newest.group_id,
+        message_group_uuid: newest.group_id.to_string(),
         message: newest.body.clone(),
         user_uuid: row.other_user.id,
         user_handle: row.other_user.handle.clone(),
@@ -291,14 +312,14 @@ pub(super) fn found_row_of_pair(mut item: Item) -> Result<FoundRow, Unreadable> 
 }
 
 pub(super) fn found_row(item: Item) -> Result<FoundRow, Unreadable> {
-    let group = item.get("message_group_uuid");
-    let group = group.and_then(|group| group.as_s().ok()).cloned();
-    let row: GroupRowItem = serde_dynamo::from_item(item)?;
-    let owner = row
-        .pk
-        .strip_prefix("GRP#")
-        .and_then(|owner| owner.parse().ok());
-    let owner = owner.ok_or(Unreadable::Contents("its owner is no uuid"))?;
+    let row: GroupRowItem = from_item(item)?;
+    let uuid = |text: &str| Uuid::try_parse(text).ok();
+    let owner_text = row.pk.strip_prefix("GRP#").unwrap_or_default();
+    let owner = uuid(owner_text).ok_or(Unreadable::Contents("its owner is no uuid"))?;
+    let group = uuid(&row.message_group_uuid);
+    let group = group.ok_or(Unreadable::Contents("its group is no uuid"))?;
+    let is_canonical =
+        is_canonical(owner_text, owner) && is_canonical(&row.message_group_uuid, group);
     let preview = row
         .message_uuid
         .zip(row.sender_uuid)
@@ -308,16 +329,10 @@ pub(super) fn found_row(item: Item) -> Result<FoundRow, Unreadable> {
             accepted_at: row.accepted_at,
             seq: row.seq,
         });
-    let stored = StoredUuids {
-        pk: row.pk,
-        group: group.unwrap_or_default(),
-    };
-    let is_canonical =
-        stored.pk == group_partition(owner) && stored.group == row.message_group_uuid.to_string();
     Ok(FoundRow {
-        owner,
-        group_id: row.message_group_uuid,
-        key: SortKey::parse(&row.sk)?,
+        owner: UserId(owner),
+        group_id: MessageGroupId(group),
+        key: SortKey::try_from(row.sk)?,
         other_user: User {
             id: row.user_uuid,
             handle: row.user_handle,
@@ -326,8 +341,17 @@ pub(super) fn found_row(item: Item) -> Result<FoundRow, Unreadable> {
         body: row.message,
         preview,
         unread_count: row.unread_count,
-        stored: (!is_canonical).then_some(stored),
+        stored: (!is_canonical).then_some(StoredUuids {
+            pk: row.pk,
+            group: row.message_group_uuid,
+        }),
     })
+}
+
+/// Returns whether a uuid is stored in the form in which this service writes
+/// uuids.
+fn is_canonical(text: &str, uuid: Uuid) -> bool {
+    *uuid.hyphenated().encode_lower(&mut Uuid::encode_buffer()) == *text
 }
 
 /// The head of a group, with the key `HEAD#<group>`, `HEAD`.
@@ -360,10 +384,10 @@ pub(super) fn alias_item(
 
 pub(super) fn head_record(item: Item) -> Result<HeadRecord, Unreadable> {
     if item.contains_key("alias_of") {
-        let alias: AliasItem = serde_dynamo::from_item(item)?;
+        let alias: AliasItem = from_item(item)?;
         return Ok(HeadRecord::AliasOf(alias.alias_of));
     }
-    let head: HeadItem = serde_dynamo::from_item(item)?;
+    let head: HeadItem = from_item(item)?;
     let [one, other] = head.participants[..] else {
         return Err(Unreadable::Contents("a group has two participants"));
     };
@@ -373,7 +397,7 @@ pub(super) fn head_record(item: Item) -> Result<HeadRecord, Unreadable> {
     Ok(HeadRecord::Head(Head {
         version: head.version,
         participants: [UserId(one), UserId(other)],
-        last_message_key: SortKey::parse(&head.last_message_at)?,
+        last_message_key: SortKey::try_from(head.last_message_at)?,
         message_count: head.message_count,
         read_counts: head
             .read_counts
@@ -435,11 +459,11 @@ pub(super) fn sent_item(sent: &Sent) -> Result<Item, serde_dynamo::Error> {
 }
 
 pub(super) fn sent(key: SentKey, item: Item) -> Result<Sent, Unreadable> {
-    let item: SentItem = serde_dynamo::from_item(item)?;
+    let item: SentItem = from_item(item)?;
     Ok(Sent {
         key,
         group_id: item.group_uuid,
-        message_key: SortKey::parse(&item.created_at)?,
+        message_key: SortKey::try_from(item.created_at)?,
         message_id: item.message_uuid,
         input_digest: item.input_digest,
         expires_at: item.expires_at,

@@ -3,10 +3,12 @@
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, Select};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use super::commit::RowKey;
+use super::dynamo::without_retries;
 use super::error::StoreError;
 use super::holes::has_hole;
 use super::items::{self, Key};
@@ -58,6 +60,8 @@ impl Newest {
 #[derive(Clone, Debug)]
 pub struct MessageStore {
     pub(super) client: Client,
+    /// The same client without retries, for transactions.
+    pub(super) client_without_retries: Client,
     pub(super) table: String,
     meter: Meter,
 }
@@ -82,8 +86,10 @@ impl MessageStore {
     }
 
     fn with_meter(client: &Client, meter: Meter, table: String) -> Self {
+        let client = meter.attach(client);
         Self {
-            client: meter.attach(client),
+            client_without_retries: without_retries(&client),
+            client,
             table,
             meter,
         }
@@ -104,10 +110,11 @@ impl MessageStore {
     ///
     /// With a pacer, the call waits until the pacer permits it, and is retried
     /// as long as DynamoDB throttles it.
-    pub(super) async fn send<T, E, F>(
+    pub(super) async fn send<C: Clone, T, E, F>(
         &self,
         units: Units,
-        call: impl Fn() -> F,
+        call: C,
+        send: impl Fn(C) -> F,
     ) -> Result<T, SdkError<E, HttpResponse>>
     where
         SdkError<E, HttpResponse>: ProvideErrorMetadata,
@@ -115,8 +122,11 @@ impl MessageStore {
     {
         // The SDK's futures are large, and a caller may make several calls.
         match self.pacer() {
-            Some(pacer) => Box::pin(pacer.send(units, call, pacer::by_code)).await,
-            None => Box::pin(call()).await,
+            Some(pacer) => {
+                let send = || send(call.clone());
+                Box::pin(pacer.send(units, send, pacer::by_code)).await
+            }
+            None => Box::pin(send(call)).await,
         }
     }
 
@@ -291,7 +301,9 @@ impl MessageStore {
                 .scan_index_forward(false)
                 .consistent_read(consistency == Consistency::Strong)
                 .set_exclusive_start_key(from);
-            let page = self.send(Units::Read, || query.clone().send()).await?;
+            let page = self
+                .send(Units::Read, query, QueryFluentBuilder::send)
+                .await?;
             count += u32::try_from(page.count).unwrap_or(0);
             from = page.last_evaluated_key;
             if count >= most || from.is_none() {
@@ -330,10 +342,16 @@ impl MessageStore {
         rows: Vec<FoundRow>,
         consistency: Consistency,
     ) -> Result<Vec<MessageGroup>, StoreError> {
-        let groups = stream::iter(rows).map(|row| async {
-            if let Some(newest) = row.previewed(owner) {
-                return Ok(Some(row.with_newest(newest)));
-            }
+        let groups = rows.into_iter().map(|row| row.into_previewed(owner));
+        let groups: Vec<_> = groups.collect();
+        if groups.iter().all(Result::is_ok) {
+            return Ok(groups.into_iter().flatten().collect());
+        }
+        let groups = stream::iter(groups).map(|group| async {
+            let row = match group {
+                Ok(group) => return Ok(Some(group)),
+                Err(row) => row,
+            };
             let newest = self.newest_message(row.group_id, consistency).await?;
             if newest.is_none() {
                 tracing::warn!(group = %row.group_id, "a row's group has no message: it is left out");

@@ -1,6 +1,9 @@
 //! The rows that two users share, and the marker of a table in which these rows
 //! need not be searched.
 
+use aws_sdk_dynamodb::operation::delete_item::builders::DeleteItemFluentBuilder;
+use aws_sdk_dynamodb::operation::put_item::builders::PutItemFluentBuilder;
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::items::{self, Item, Key};
@@ -77,7 +80,9 @@ impl MessageStore {
                 .scan_index_forward(false)
                 .consistent_read(true)
                 .set_exclusive_start_key(from);
-            let page = self.send(Units::Read, || query.clone().send()).await?;
+            let page = self
+                .send(Units::Read, query, QueryFluentBuilder::send)
+                .await?;
             let found = page.items.unwrap_or_default().into_iter();
             let found = found.filter_map(|item| readable(item, items::found_row_of_pair));
             rows.extend(found.filter(|row| row.other_user.id == other));
@@ -107,7 +112,8 @@ impl MessageStore {
         let item = Some(Key::heads_marker().into_attributes());
         let put = self.client.put_item().table_name(&self.table);
         let put = put.set_item(item);
-        self.send(Units::Write, || put.clone().send()).await?;
+        self.send(Units::Write, put, PutItemFluentBuilder::send)
+            .await?;
         Ok(())
     }
 
@@ -116,7 +122,8 @@ impl MessageStore {
         let key = Some(Key::heads_marker().into_attributes());
         let delete = self.client.delete_item().table_name(&self.table);
         let delete = delete.set_key(key);
-        self.send(Units::Write, || delete.clone().send()).await?;
+        self.send(Units::Write, delete, DeleteItemFluentBuilder::send)
+            .await?;
         Ok(())
     }
 }

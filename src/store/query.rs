@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::get_item::builders::GetItemFluentBuilder;
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::operation::transact_get_items::TransactGetItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, Get, TransactGetItem};
 
@@ -203,10 +205,12 @@ impl MessageStore {
             .client
             .transact_get_items()
             .set_transact_items(Some(gets));
-        let send = || call.clone().send();
         let found = match self.pacer() {
-            Some(pacer) => Box::pin(pacer.send(Units::Read, send, is_throttled)).await,
-            None => Box::pin(send()).await,
+            Some(pacer) => {
+                let send = || call.clone().send();
+                Box::pin(pacer.send(Units::Read, send, is_throttled)).await
+            }
+            None => Box::pin(call.send()).await,
         };
         let found = found.map_err(TogetherError::from)?;
         let found = found.responses.unwrap_or_default();
@@ -238,7 +242,9 @@ impl MessageStore {
             .table_name(&self.table)
             .set_key(Some(key.into_attributes()))
             .consistent_read(consistency == Consistency::Strong);
-        let found = self.send(Units::Read, || call.clone().send()).await?;
+        let found = self
+            .send(Units::Read, call, GetItemFluentBuilder::send)
+            .await?;
         Ok(found.item)
     }
 
@@ -270,7 +276,9 @@ impl MessageStore {
                 .consistent_read(consistency == Consistency::Strong)
                 .set_limit(i32::try_from(missing).ok())
                 .set_exclusive_start_key(from);
-            let page = self.send(Units::Read, || query.clone().send()).await?;
+            let page = self
+                .send(Units::Read, query, QueryFluentBuilder::send)
+                .await?;
             let inside = page.items.unwrap_or_default().into_iter().filter(|item| {
                 let key = item.get("sk").and_then(|key| key.as_s().ok());
                 key.is_some_and(|key| range.contains(key))

@@ -55,25 +55,31 @@ impl FoundRow {
         }
     }
 
-    /// Returns the newest message according to the preview only. `owner` is the
-    /// owner of the row.
+    /// Returns the group as the owner sees it, with the newest message
+    /// according to the preview only. `owner` is the owner of the row.
     ///
-    /// Returns `None` if a third user sent the message, which the original
-    /// allowed: the row has no copy of that user's names.
-    pub(super) fn previewed(&self, owner: &User) -> Option<Message> {
-        let preview = self.preview.as_ref()?;
-        let sender = [&self.other_user, owner]
-            .into_iter()
-            .find(|user| user.id == preview.sender_id)?;
-        Some(Message {
+    /// Returns the row unchanged if it has no preview, or if a third user sent
+    /// the message, which the original allowed: the row has no copy of that
+    /// user's names.
+    pub(super) fn into_previewed(mut self, owner: &User) -> Result<MessageGroup, Box<Self>> {
+        let sender = self.preview.as_ref().and_then(|preview| {
+            let users = [&self.other_user, owner];
+            let mut users = users.into_iter();
+            users.find(|user| user.id == preview.sender_id).cloned()
+        });
+        let (Some(preview), Some(sender)) = (&self.preview, sender) else {
+            return Err(Box::new(self));
+        };
+        let newest = Message {
             id: preview.message_id,
             group_id: self.group_id,
             key: self.key.clone(),
             accepted_at: preview.accepted_at,
             seq: preview.seq,
-            body: self.body.clone(),
-            sender: sender.clone(),
-        })
+            sender,
+            body: std::mem::take(&mut self.body),
+        };
+        Ok(self.with_newest(newest))
     }
 
     /// Returns the group as the owner sees it, with its newest message.

@@ -1,5 +1,6 @@
 //! Reads of all items of the table, of every kind.
 
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -165,7 +166,9 @@ impl MessageStore {
             .consistent_read(consistency == Consistency::Strong)
             .set_limit(self.page_limit(None))
             .set_exclusive_start_key(from.map(ScanPosition::into_attributes));
-        let page = self.send(Units::Read, || query.clone().send()).await?;
+        let page = self
+            .send(Units::Read, query, QueryFluentBuilder::send)
+            .await?;
         Ok(ScanPage::of(page.items, page.last_evaluated_key.as_ref()))
     }
 
