@@ -8,7 +8,9 @@
 //! 2 N; the difference is what N requests cost, without the start. DynamoDB is a
 //! replay in place of the SDK's HTTP client, users are in the cache, and requests
 //! enter at the router, so HTTP/1.1 and sockets are not counted on either side.
-//! A ratio above the one in `ceilings.json` fails the run.
+//! The last line compares W1 with and without the log, as `serve` writes it
+//! without a collector of traces. A ratio above the one in `ceilings.json` fails
+//! the run.
 
 mod dynamodb;
 mod floor;
@@ -21,6 +23,7 @@ use std::process::{Command, ExitCode};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
+use cruddur::telemetry::{self, Verbosity};
 use tower::ServiceExt;
 
 /// Requests of the shorter of two runs.
@@ -48,15 +51,23 @@ fn compare() -> Result<ExitCode, AnyError> {
     let ceilings: BTreeMap<String, f64> = serde_json::from_str(CEILINGS)?;
     let sign_in = sign_in::SignIn::start()?;
     let mut exceeded = false;
+    let mut compare = |name: &str, count: f64, base: f64| -> Result<(), AnyError> {
+        let ratio = count / base;
+        let ceiling = *ceilings.get(name).ok_or("a line has no ceiling")?;
+        println!("{name:<24}{count:>13.0}{base:>13.0}{ratio:>8.2}{ceiling:>9.2}");
+        exceeded |= ratio > ceiling;
+        Ok(())
+    };
     println!("instructions per request      cruddur        floor   ratio  ceiling");
     for workload in WORKLOADS {
         let cruddur = instructions(&sign_in, "cruddur", workload)?;
         let floor = instructions(&sign_in, "floor", workload)?;
-        let ratio = cruddur / floor;
-        let ceiling = *ceilings.get(workload).ok_or("a workload has no ceiling")?;
-        println!("{workload:<24}{cruddur:>13.0}{floor:>13.0}{ratio:>8.2}{ceiling:>9.2}");
-        exceeded |= ratio > ceiling;
+        compare(workload, cruddur, floor)?;
     }
+    println!("                             with log  without log   ratio  ceiling");
+    let with_log = instructions(&sign_in, "cruddur-with-log", "W1")?;
+    let without_log = instructions(&sign_in, "cruddur", "W1")?;
+    compare("W1 log", with_log, without_log)?;
     if exceeded {
         println!("a ratio is above its ceiling in benches/instructions/ceilings.json");
         return Ok(ExitCode::FAILURE);
@@ -92,15 +103,21 @@ fn run(server: &str, workload: &str, requests: u64) -> Result<(), AnyError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
+    if server == "cruddur-with-log" {
+        let _running = telemetry::start(Verbosity {
+            log: "info",
+            server: true,
+        });
+    }
     runtime.block_on(async {
         let router = match server {
-            "cruddur" => service::router().await?,
-            _ => floor::router(),
+            "floor" => floor::router(),
+            _ => service::router().await?,
         };
         for number in 0..WARM_UP + requests {
             let request = match server {
-                "cruddur" => service::request(workload, number)?,
-                _ => floor::request(workload, number)?,
+                "floor" => floor::request(workload, number)?,
+                _ => service::request(workload, number)?,
             };
             let sent = send(&router, request).await;
             // The first requests may run out of time: under valgrind they take seconds.
