@@ -2,7 +2,7 @@
 //! and cached between requests.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use dataloader::BatchFn;
@@ -61,15 +61,15 @@ impl Directory {
     }
 
     pub(super) fn loader(&self) -> UserLoader {
-        let expected = Arc::<Mutex<HashSet<UserId>>>::default();
+        let users = RequestUsers::default();
         let batch = UserBatch {
             directory: self.clone(),
-            expected: Arc::clone(&expected),
+            users: users.clone(),
         };
         UserLoader {
             directory: self.clone(),
             loader: BatchLoader::new(batch),
-            expected,
+            users,
         }
     }
 
@@ -180,15 +180,33 @@ impl Directory {
     }
 }
 
+/// The users of one request.
+#[derive(Clone, Default)]
+struct RequestUsers(Arc<Mutex<KnownUsers>>);
+
+#[derive(Default)]
+struct KnownUsers {
+    /// Users that are found without a lookup in the directory's cache, which
+    /// costs more than this map.
+    found: HashMap<UserId, Arc<User>>,
+    /// Users to read with the next batch.
+    expected: HashSet<UserId>,
+}
+
+impl RequestUsers {
+    fn lock(&self) -> MutexGuard<'_, KnownUsers> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 struct UserBatch {
     directory: Directory,
-    expected: Arc<Mutex<HashSet<UserId>>>,
+    users: RequestUsers,
 }
 
 impl BatchFn<UserKey, Found> for UserBatch {
     async fn load(&mut self, keys: &[UserKey]) -> HashMap<UserKey, Found> {
-        let expected =
-            std::mem::take(&mut *self.expected.lock().unwrap_or_else(PoisonError::into_inner));
+        let expected = std::mem::take(&mut self.users.lock().expected);
         let keys = keys
             .iter()
             .cloned()
@@ -202,13 +220,21 @@ impl BatchFn<UserKey, Found> for UserBatch {
 pub struct UserLoader {
     directory: Directory,
     loader: BatchLoader<UserKey, Found, UserBatch>,
-    expected: Arc<Mutex<HashSet<UserId>>>,
+    users: RequestUsers,
 }
 
 impl UserLoader {
     /// Returns the user with this uuid.
     pub async fn find_by_id(&self, id: UserId) -> Result<Option<Arc<User>>, MessagingError> {
-        self.find(UserKey::Id(id)).await
+        let found = self.users.lock().found.get(&id).cloned();
+        if found.is_some() {
+            return Ok(found);
+        }
+        let found = self.find(UserKey::Id(id)).await?;
+        if let Some(user) = &found {
+            self.prime(Arc::clone(user));
+        }
+        Ok(found)
     }
 
     /// Returns the user with this handle. The comparison is exact.
@@ -227,22 +253,26 @@ impl UserLoader {
     /// the directory's cache are read as part of the next batch, if there is
     /// one.
     pub fn expect(&self, ids: impl IntoIterator<Item = UserId>) {
-        let unknown = ids
-            .into_iter()
-            .filter(|id| self.directory.fresh(&UserKey::Id(*id)).is_none());
-        self.expected
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .extend(unknown);
+        let mut users = self.users.lock();
+        for id in ids {
+            if users.found.contains_key(&id) {
+                continue;
+            }
+            match self.directory.fresh(&UserKey::Id(id)) {
+                Some(user) => {
+                    users.found.insert(id, user);
+                }
+                None => {
+                    users.expected.insert(id);
+                }
+            }
+        }
     }
 
     /// Adds a user that is already known, so that the request does not look it
     /// up.
-    pub(super) async fn prime(&self, user: Arc<User>) {
-        let key = UserKey::Id(user.id);
-        if self.directory.fresh(&key).is_none() {
-            self.loader.prime(key, Ok(Some(user))).await;
-        }
+    pub(super) fn prime(&self, user: Arc<User>) {
+        self.users.lock().found.insert(user.id, user);
     }
 
     async fn find(&self, key: UserKey) -> Result<Option<Arc<User>>, MessagingError> {
@@ -299,7 +329,7 @@ mod tests {
         );
 
         loader.expect([user.id, UserId(Uuid::from_u128(2))]);
-        let expected = loader.expected.lock().expect("no panic").clone();
+        let expected = std::mem::take(&mut loader.users.lock().expected);
         assert_eq!(expected, HashSet::from([UserId(Uuid::from_u128(2))]));
     }
 }

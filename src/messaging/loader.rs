@@ -55,9 +55,4 @@ where
         }
         self.loader.try_load(key).await.ok()
     }
-
-    /// Caches a value that is already known.
-    pub async fn prime(&self, key: K, value: V) {
-        self.loader.prime(key, value).await;
-    }
 }

@@ -32,7 +32,7 @@ impl Messaging {
         let Some(user) = users.find_by_cognito_id(sub).await? else {
             return Ok(None);
         };
-        users.prime(Arc::clone(&user)).await;
+        users.prime(Arc::clone(&user));
         Ok(Some(Viewer { user }))
     }
 }
