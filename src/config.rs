@@ -435,6 +435,9 @@ pub struct ApiArgs {
     pub drain_seconds: u64,
     #[command(flatten)]
     bounds: BoundsArgs,
+    /// The limits of an operation.
+    #[command(flatten)]
+    pub limits: Limits,
 }
 
 /// The server's limits.
@@ -465,47 +468,15 @@ pub struct BoundsArgs {
     /// 1013, or get 429
     #[arg(long, env = "CRUDDUR_MAX_SOCKETS_PER_USER", default_value_t = Bounds::default().sockets_per_user, value_name = "N", value_parser = at_least_one())]
     max_sockets_per_user: usize,
-    /// Maximum size of a document in bytes
-    #[arg(long, env = "CRUDDUR_MAX_DOCUMENT_BYTES", default_value_t = Limits::default().document_bytes, value_name = "N", value_parser = at_least_one())]
-    max_document_bytes: usize,
-    /// Maximum number of tokens in a document
-    #[arg(long, env = "CRUDDUR_MAX_TOKENS", default_value_t = Limits::default().tokens, value_name = "N", value_parser = at_least_one())]
-    max_tokens: usize,
-    /// Maximum number of selections in an operation, with its fragments expanded
-    #[arg(long, env = "CRUDDUR_MAX_SELECTIONS", default_value_t = Limits::default().selections, value_name = "N", value_parser = at_least_one())]
-    max_selections: usize,
-    /// Maximum number of aliases in an operation, with its fragments expanded
-    #[arg(long, env = "CRUDDUR_MAX_ALIASES", default_value_t = Limits::default().aliases, value_name = "N", value_parser = at_least_one())]
-    max_aliases: usize,
-    /// Maximum number of root fields in an operation
-    #[arg(long, env = "CRUDDUR_MAX_ROOT_FIELDS", default_value_t = Limits::default().root_fields, value_name = "N", value_parser = at_least_one())]
-    max_root_fields: usize,
-    /// Maximum nesting depth of fields
-    #[arg(long, env = "CRUDDUR_MAX_DEPTH", default_value_t = Limits::default().depth, value_name = "N", value_parser = at_least_one())]
-    max_depth: usize,
-    /// Maximum nesting depth of fields below `__schema` and `__type`
-    #[arg(long, env = "CRUDDUR_MAX_INTROSPECTION_DEPTH", default_value_t = Limits::default().introspection_depth, value_name = "N", value_parser = at_least_one())]
-    max_introspection_depth: usize,
-    /// Maximum size of an operation's response in bytes, calculated with messages of maximum length
-    #[arg(long, env = "CRUDDUR_MAX_ANSWER_BYTES", default_value_t = Limits::default().answer_bytes, value_name = "N", value_parser = at_least_one())]
-    max_answer_bytes: usize,
-    /// Maximum number of objects in an operation's response
-    #[arg(long, env = "CRUDDUR_MAX_NODES", default_value_t = Limits::default().nodes, value_name = "N", value_parser = at_least_one())]
-    max_nodes: usize,
     /// Maximum number of messages that one caller can send per second, including group lookups that
     /// read all rows of two users; 0 disables the limit
-    #[arg(
-        long,
-        env = "CRUDDUR_SEND_RATE",
-        default_value_t = 10,
-        value_name = "N"
-    )]
+    #[arg(long, env = "CRUDDUR_SEND_RATE", default_value_t = SendRate::PER_SECOND, value_name = "N")]
     send_rate: u32,
     /// Maximum number of messages and such lookups that one caller can send in a burst
     #[arg(
         long,
         env = "CRUDDUR_SEND_BURST",
-        default_value_t = 50,
+        default_value_t = SendRate::BURST,
         value_name = "N",
         value_parser = clap::value_parser!(u32).range(1..)
     )]
@@ -523,22 +494,6 @@ fn at_least_one() -> clap::builder::RangedU64ValueParser<usize> {
 }
 
 impl ApiArgs {
-    /// Returns the limits of an operation.
-    #[must_use]
-    pub fn limits(&self) -> Limits {
-        Limits {
-            document_bytes: self.bounds.max_document_bytes,
-            tokens: self.bounds.max_tokens,
-            selections: self.bounds.max_selections,
-            aliases: self.bounds.max_aliases,
-            root_fields: self.bounds.max_root_fields,
-            depth: self.bounds.max_depth,
-            introspection_depth: self.bounds.max_introspection_depth,
-            nodes: self.bounds.max_nodes,
-            answer_bytes: self.bounds.max_answer_bytes,
-        }
-    }
-
     /// Returns how GraphiQL is served.
     #[must_use]
     pub fn graphiql(&self) -> Graphiql {

@@ -23,8 +23,8 @@ pub mod demo;
 pub mod dev;
 pub mod engine;
 pub mod environment;
-
 pub mod http_url;
+mod limit_args;
 pub mod loopback;
 pub mod messaging;
 pub mod model;

@@ -146,7 +146,7 @@ impl DevArgs {
                 any_localhost: true,
                 ..Origins::default()
             },
-            send_rate: SendRate::new(10, 50),
+            send_rate: SendRate::default(),
             bounds: Bounds::default(),
         };
         Ok(Ready {

@@ -9,47 +9,31 @@ use apollo_compiler::ast::{Definition, Document, Selection};
 
 use super::cost::ResponseSize;
 use super::document_size::{DocumentSize, MAX_LEVELS, SizeCounter};
+use crate::limit_args::limit_args;
 
-/// The limits of an operation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Maximum size of a document in bytes.
-    pub document_bytes: usize,
-    /// Maximum number of tokens of a document.
-    pub tokens: usize,
-    /// Maximum number of selections of an operation, with its fragments
-    /// expanded.
-    pub selections: usize,
-    /// Maximum number of aliases of an operation, with its fragments expanded.
-    pub aliases: usize,
-    /// Maximum number of root fields of an operation, with its fragments
-    /// expanded.
-    pub root_fields: usize,
-    /// Maximum nesting depth of fields.
-    pub depth: usize,
-    /// Maximum nesting depth of fields below `__schema` and `__type`.
-    pub introspection_depth: usize,
-    /// Maximum number of objects of a response, calculated from the requested
-    /// page sizes.
-    pub nodes: usize,
-    /// Maximum size of a response in bytes, calculated with messages of maximum
-    /// length.
-    pub answer_bytes: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            document_bytes: 32 * 1024,
-            tokens: 4000,
-            selections: 1000,
-            aliases: 30,
-            root_fields: 20,
-            depth: 10,
-            introspection_depth: 20,
-            nodes: 5000,
-            answer_bytes: 16 * 1024 * 1024,
-        }
+limit_args! {
+    /// The limits of an operation.
+    pub struct Limits {
+        /// Maximum size of a document in bytes
+        document_bytes: "max-document-bytes", "CRUDDUR_MAX_DOCUMENT_BYTES", 32 * 1024;
+        /// Maximum number of tokens in a document
+        tokens: "max-tokens", "CRUDDUR_MAX_TOKENS", 4000;
+        /// Maximum number of selections in an operation, with its fragments expanded
+        selections: "max-selections", "CRUDDUR_MAX_SELECTIONS", 1000;
+        /// Maximum number of aliases in an operation, with its fragments expanded
+        aliases: "max-aliases", "CRUDDUR_MAX_ALIASES", 30;
+        /// Maximum number of root fields in an operation, with its fragments expanded
+        root_fields: "max-root-fields", "CRUDDUR_MAX_ROOT_FIELDS", 20;
+        /// Maximum nesting depth of fields
+        depth: "max-depth", "CRUDDUR_MAX_DEPTH", 10;
+        /// Maximum nesting depth of fields below `__schema` and `__type`
+        introspection_depth: "max-introspection-depth", "CRUDDUR_MAX_INTROSPECTION_DEPTH", 20;
+        /// Maximum size of an operation's response in bytes, calculated with messages of maximum
+        /// length
+        answer_bytes: "max-answer-bytes", "CRUDDUR_MAX_ANSWER_BYTES", 16 * 1024 * 1024;
+        /// Maximum number of objects in an operation's response, calculated from the requested
+        /// page sizes
+        nodes: "max-nodes", "CRUDDUR_MAX_NODES", 5000;
     }
 }
 

@@ -28,7 +28,18 @@ struct Limiter {
     taken: AtomicU32,
 }
 
+impl Default for SendRate {
+    fn default() -> Self {
+        Self::new(Self::PER_SECOND, Self::BURST)
+    }
+}
+
 impl SendRate {
+    /// The default rate in messages per second.
+    pub const PER_SECOND: u32 = 10;
+    /// The default number of messages in a burst.
+    pub const BURST: u32 = 50;
+
     /// Creates a rate limit. A rate of 0 disables it.
     #[must_use]
     pub fn new(a_second: u32, burst: u32) -> Self {
