@@ -1,4 +1,4 @@
-//! The report itself: it finds what is wrong with a table.
+//! The report itself: it counts damage of a table.
 
 use std::collections::HashMap;
 
@@ -26,7 +26,7 @@ async fn delete(client: &Client, item: &Item) {
     delete.send().await.expect("it is gone");
 }
 
-/// Three messages and two rows: those of the group to which a writer wrote.
+/// Returns a group with three messages and two rows.
 fn group(found: &Found, writer: usize) -> ([Item; 3], [Item; 2]) {
     let by = format!("of writer {writer}");
     let mut groups = found.messages.iter();
@@ -50,9 +50,9 @@ async fn report_counts_each_kind_of_damage() {
     let client = checker::client(&cruddur.dynamo.url);
     let found = checker::read(&client).await;
 
-    // The first message is gone, which makes two numbers wrong.
+    // Without the first message, two numbers are wrong.
     delete(&client, &group(&found, 0).0[0]).await;
-    // One is there twice, as if it had been sent twice.
+    // One message is stored twice, as if it had been sent twice.
     let mut twin = group(&found, 1).0[1].clone();
     twin.remove("seq");
     let place = [
@@ -63,13 +63,13 @@ async fn report_counts_each_kind_of_damage() {
         ("message_uuid", AttributeValue::S("another".to_owned())),
     ];
     put(&client, twin, &place).await;
-    // The first and the second have changed places.
+    // The first and the second message are swapped.
     let ([first, second, _], _) = group(&found, 2);
     for (item, other) in [(&first, &second), (&second, &first)] {
         let changes = ["message", "message_uuid"].map(|name| (name, other[name].clone()));
         put(&client, item.clone(), &changes).await;
     }
-    // A preview, an unread count, and no row at all.
+    // A wrong preview, a wrong unread count, and a missing row.
     let (_, [row, _]) = group(&found, 3);
     let stale = AttributeValue::S("stale".to_owned());
     put(&client, row, &[("message", stale)]).await;

@@ -1,9 +1,9 @@
-//! Those who follow messages while instances, connections and Redis come and
-//! go: each has to see every message of their groups once and in order.
+//! Subscriptions while instances, connections and Redis fail: each must deliver
+//! every message of its groups once and in order.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use chrono::{TimeDelta, Utc};
@@ -24,13 +24,22 @@ const CREATED: &str = "subscription($group: UUID, $after: String) {
         messageEdge { node { uuid messageGroup { uuid } } }
     }
 }";
-/// How many users there are, in a ring: each writes with both neighbours.
+/// Number of users, in a ring: each has a group with both neighbours.
 const USERS: usize = 20;
 const SUBSCRIBERS: usize = 200;
-/// For how long the last messages may be on their way.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// Timeout of every wait: far longer than the wait takes on a busy machine.
+const PATIENCE: Duration = Duration::from_mins(3);
 
-/// Somebody who follows all of a user's groups, or one.
+/// What the test reads of a subscriber while it runs.
+#[derive(Default)]
+struct Progress {
+    /// Group → uuid of the newest message that was received.
+    newest: Mutex<HashMap<String, String>>,
+    /// Number of connections that have ended.
+    cuts: AtomicUsize,
+}
+
+/// A subscriber to all groups of a user, or to one group.
 struct Subscriber {
     handle: String,
     token: String,
@@ -38,12 +47,12 @@ struct Subscriber {
     urls: [String; 2],
     /// Group → uuids of messages, in the order in which they came.
     seen: BTreeMap<String, Vec<String>>,
+    progress: Arc<Progress>,
     after: Option<String>,
-    cuts: usize,
 }
 
 impl Subscriber {
-    /// Follows until told to stop, and comes back whenever it is cut off.
+    /// Follows until `stop` is set, and resumes after each disconnect.
     async fn follow(mut self, awake: &AtomicUsize, stop: &AtomicBool) -> Self {
         let mut begun = false;
         while !stop.load(Ordering::Relaxed) {
@@ -61,13 +70,13 @@ impl Subscriber {
                     break;
                 }
                 self.take(&message["payload"]["data"]["messageCreated"]);
-                // Both groups of a user who follows all.
+                // A subscriber to all groups of a user has two groups.
                 if !begun && (self.group.is_some() || self.seen.len() == 2) {
                     begun = true;
                     awake.fetch_add(1, Ordering::Relaxed);
                 }
             }
-            self.cuts += 1;
+            self.progress.cuts.fetch_add(1, Ordering::Relaxed);
         }
         self
     }
@@ -77,13 +86,13 @@ impl Subscriber {
         self.after = Some(text(&event["cursor"]));
         let message = &event["messageEdge"]["node"];
         let group = text(&message["messageGroup"]["uuid"]);
-        self.seen
-            .entry(group)
-            .or_default()
-            .push(text(&message["uuid"]));
+        let uuid = text(&message["uuid"]);
+        let mut newest = self.progress.newest.lock().expect("no panic");
+        newest.insert(group.clone(), uuid.clone());
+        self.seen.entry(group).or_default().push(uuid);
     }
 
-    /// What is wrong with what was seen, beside what there is.
+    /// Counts the differences between the received and the stored messages.
     fn wrong(&self, there: &HashMap<String, Vec<String>>, real: &HashMap<String, usize>) -> Wrong {
         let mut wrong = Wrong::default();
         for (group, seen) in &self.seen {
@@ -96,13 +105,13 @@ impl Subscriber {
             let mut sorted = seen.clone();
             sorted.sort();
             sorted.dedup();
-            wrong.doubled += seen.len() - sorted.len();
+            wrong.duplicated += seen.len() - sorted.len();
             wrong.lost += expected.iter().filter(|uuid| !seen.contains(uuid)).count();
             wrong.foreign += seen.iter().filter(|uuid| !all.contains(uuid)).count();
             if seen != expected {
                 wrong.out_of_order += 1;
             }
-            // What was sent once everybody was awake has to be there.
+            // All messages must be received that were sent after every subscription was active.
             wrong.lost += first.unwrap_or(usize::MAX).saturating_sub(real[group]);
         }
         let groups = if self.group.is_some() { 1 } else { 2 };
@@ -114,16 +123,16 @@ impl Subscriber {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Wrong {
     lost: usize,
-    doubled: usize,
+    duplicated: usize,
     out_of_order: usize,
-    /// Of groups that are not theirs, or of none.
+    /// Messages of other groups, or of none.
     foreign: usize,
 }
 
 impl Wrong {
     fn add(&mut self, other: &Self) {
         self.lost += other.lost;
-        self.doubled += other.doubled;
+        self.duplicated += other.duplicated;
         self.out_of_order += other.out_of_order;
         self.foreign += other.foreign;
     }
@@ -133,7 +142,7 @@ fn handle(number: usize) -> String {
     format!("user-{}", number % USERS)
 }
 
-/// A server whose clock is off.
+/// Settings of a server whose clock is off.
 fn skewed(redis: &Redis, off: TimeDelta) -> Setup {
     #[expect(clippy::disallowed_methods, reason = "this is an instance's own clock")]
     let clock = Clock::new(move || Utc::now() + off);
@@ -144,8 +153,8 @@ fn skewed(redis: &Redis, off: TimeDelta) -> Setup {
     }
 }
 
-/// A group of two users as the original kept it, with a message that is stamped
-/// an hour and a half ahead.
+/// Writes a group of two users as the original did, with a message whose key is 90 minutes
+/// ahead of the clock.
 async fn plant_original(cruddur: &Cruddur, one: &str, other: &str) {
     #[expect(clippy::disallowed_methods, reason = "the original's own clock")]
     let ahead = Utc::now() + TimeDelta::minutes(90);
@@ -165,7 +174,7 @@ async fn plant_original(cruddur: &Cruddur, one: &str, other: &str) {
     original.row(&group, 1, &sk, body).await;
 }
 
-/// Group → uuids of its messages, in their order.
+/// Returns the uuids of the messages of each group, in order.
 async fn messages(cruddur: &Cruddur) -> HashMap<String, Vec<String>> {
     let found = checker::read(&checker::client(&cruddur.dynamo.url)).await;
     found.check_adopted();
@@ -176,7 +185,7 @@ async fn messages(cruddur: &Cruddur) -> HashMap<String, Vec<String>> {
         .collect()
 }
 
-/// Sends a message in each group until everybody who follows has heard of one.
+/// Sends a message in each group until every subscriber has received one.
 async fn wake(cruddur: &Cruddur, awake: &AtomicUsize, everybody: usize) {
     let began = Instant::now();
     for round in 0.. {
@@ -192,8 +201,37 @@ async fn wake(cruddur: &Cruddur, awake: &AtomicUsize, everybody: usize) {
         tokio::time::sleep(Duration::from_millis(500)).await;
         assert!(
             began.elapsed() < PATIENCE,
-            "{awake:?} of {everybody} hear something"
+            "{awake:?} of {everybody} subscribers are active"
         );
+    }
+}
+
+/// Waits until a condition holds for every subscriber.
+async fn until_all(progress: &[Arc<Progress>], holds: impl Fn(&Progress) -> bool) {
+    let began = Instant::now();
+    while !progress.iter().all(|progress| holds(progress)) {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert!(began.elapsed() < PATIENCE, "a subscriber has stopped");
+    }
+}
+
+/// Waits until each subscriber has received the newest message of each of its groups, and has
+/// resumed after that.
+async fn until_complete(progress: &[Arc<Progress>], messages: &HashMap<String, Vec<String>>) {
+    let newest_received = |progress: &Progress| {
+        let newest = progress.newest.lock().expect("no panic");
+        let mut groups = newest.iter();
+        groups.all(|(group, uuid)| messages[group].last() == Some(uuid))
+    };
+    until_all(progress, newest_received).await;
+    // Each subscriber resumes once more, so that a message that is delivered twice is counted.
+    let cuts = |progress: &Progress| progress.cuts.load(Ordering::Relaxed);
+    let resumed: Vec<usize> = progress.iter().map(|one| cuts(one) + 2).collect();
+    for (progress, until) in progress.iter().zip(resumed) {
+        until_all(std::slice::from_ref(progress), |progress| {
+            cuts(progress) >= until
+        })
+        .await;
     }
 }
 
@@ -213,10 +251,10 @@ async fn subscribers_receive_every_message_once_despite_crashes_and_disconnects(
     let redis_url = [("REDIS_URL", redis.url.clone())];
     let mut publisher = Server::start_with(&cruddur, redis_url.to_vec()).await;
 
-    // The groups are there before anybody follows one of them.
+    // The groups must exist before anyone subscribes to one of them.
     let (awake, stop) = (Arc::<AtomicUsize>::default(), Arc::<AtomicBool>::default());
     wake(&cruddur, &awake, 0).await;
-    let mut following = Vec::new();
+    let (mut following, mut progress) = (Vec::new(), Vec::new());
     for number in 0..SUBSCRIBERS {
         let (user, other) = (handle(number), handle(number + 1));
         let group = match number / USERS % 3 {
@@ -229,9 +267,10 @@ async fn subscribers_receive_every_message_once_despite_crashes_and_disconnects(
             group,
             urls: [cruddur.url.clone(), behind.clone()],
             seen: BTreeMap::new(),
+            progress: Arc::default(),
             after: None,
-            cuts: 0,
         };
+        progress.push(Arc::clone(&subscriber.progress));
         let (awake, stop) = (Arc::clone(&awake), Arc::clone(&stop));
         following.push(tokio::spawn(async move {
             subscriber.follow(&awake, &stop).await
@@ -255,7 +294,7 @@ async fn subscribers_receive_every_message_once_despite_crashes_and_disconnects(
             if round == 2 {
                 redis.kill().await;
             }
-            // What it commits from now on it does not live to publish.
+            // The server commits further transactions, but is killed before it publishes them.
             cruddur.dynamo.set_faults(Faults {
                 lost_after: 100,
                 ..Faults::default()
@@ -274,8 +313,7 @@ async fn subscribers_receive_every_message_once_despite_crashes_and_disconnects(
     assert!(sent.iter().all(|sent| sent.acknowledged.is_some()));
 
     let there = messages(&cruddur).await;
-    // What no hint tells is found within half a minute and a little.
-    tokio::time::sleep(Duration::from_secs(40)).await;
+    until_complete(&progress, &there).await;
     stop.store(true, Ordering::Relaxed);
     let (mut wrong, mut events, mut cuts) = (Wrong::default(), 0, 0);
     for subscriber in join_all(following).await {
@@ -286,7 +324,7 @@ async fn subscribers_receive_every_message_once_despite_crashes_and_disconnects(
         }
         wrong.add(&own);
         events += subscriber.seen.values().map(Vec::len).sum::<usize>();
-        cuts += subscriber.cuts;
+        cuts += subscriber.progress.cuts.load(Ordering::Relaxed);
     }
     println!(
         "{SUBSCRIBERS} subscribers, {} messages of which {} under load, {events} events, {cuts} connections: {wrong:?}",

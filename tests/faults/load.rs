@@ -1,4 +1,4 @@
-//! Writers who send until they are acknowledged.
+//! Writers that send each message until it is acknowledged.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,32 +12,32 @@ use serde_json::{Value, json};
 use crate::harness::random::draw;
 use crate::harness::{CREATE, Cruddur};
 
-/// For how long a writer goes on with one message.
+/// Time after which a writer gives up a message.
 const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A message that a writer has sent.
 #[derive(Clone, Debug)]
-pub struct Sent {
+pub struct SentMessage {
     pub body: String,
     pub began: Instant,
-    /// Its uuid, and when that was told.
+    /// Its uuid, and the time of the acknowledgement.
     pub acknowledged: Option<(String, Instant)>,
-    /// How often it was sent.
+    /// Number of attempts.
     pub attempts: u32,
 }
 
-/// Who writes what to whom.
+/// The writers and their messages.
 #[derive(Clone)]
 pub struct Load {
-    /// Servers, of which each attempt takes another.
+    /// Servers. Each attempt uses a different one.
     pub urls: Arc<Mutex<Vec<String>>>,
     pub pairs: Vec<[String; 2]>,
-    /// Uuids of the pairs' groups, where they are known: half of the messages
-    /// go to the group instead of the receiver.
+    /// Uuids of the pairs' groups, if known: half of the messages are sent to
+    /// the group instead of the receiver.
     pub groups: Vec<String>,
     pub writers: usize,
     pub messages: usize,
-    /// How long each writer and reader rests between two requests.
+    /// Pause of each writer and reader between two requests.
     pub pause: Duration,
     pub stop: Arc<AtomicBool>,
 }
@@ -60,13 +60,13 @@ impl Load {
         }
     }
 
-    /// Runs to its end.
-    pub async fn run(&self, cruddur: &Cruddur) -> Vec<Sent> {
+    /// Sends all messages.
+    pub async fn run(&self, cruddur: &Cruddur) -> Vec<SentMessage> {
         let writers = (0..self.writers).map(|writer| self.write(cruddur, writer));
         join_all(writers).await.concat()
     }
 
-    /// One of the servers.
+    /// Returns one of the servers.
     pub fn one_url(&self) -> String {
         let urls = self.urls.lock().expect("no panic");
         urls[draw(|random| random.usize(..urls.len()))].clone()
@@ -76,7 +76,7 @@ impl Load {
         tokio::time::sleep(self.pause.mul_f64(2.0 * draw(fastrand::Rng::f64))).await;
     }
 
-    async fn write(&self, cruddur: &Cruddur, writer: usize) -> Vec<Sent> {
+    async fn write(&self, cruddur: &Cruddur, writer: usize) -> Vec<SentMessage> {
         let client = reqwest::Client::builder()
             .timeout(Duration::from_secs(15))
             .build()
@@ -104,11 +104,17 @@ impl Load {
         sent
     }
 
-    /// Sends a message with a key, again and again until it is acknowledged.
-    async fn send(&self, client: &reqwest::Client, token: &str, to: Value, body: String) -> Sent {
+    /// Sends a message with an idempotency key until it is acknowledged.
+    async fn send(
+        &self,
+        client: &reqwest::Client,
+        token: &str,
+        to: Value,
+        body: String,
+    ) -> SentMessage {
         let input = json!({ "to": to, "body": body, "idempotencyKey": body });
         let request = json!({ "query": CREATE, "variables": { "input": input } });
-        let mut sent = Sent {
+        let mut sent = SentMessage {
             body,
             began: Instant::now(),
             acknowledged: None,
@@ -128,12 +134,13 @@ impl Load {
     }
 }
 
-/// The uuid of a message, if the answer says that it is there.
+/// Returns the uuid of the message if the response acknowledges it.
 async fn acknowledged(request: reqwest::RequestBuilder) -> Option<String> {
     let answer: Value = request.send().await.ok()?.json().await.ok()?;
     let created = &answer["data"]["createMessage"];
     let uuid = created["messageEdge"]["node"]["uuid"].as_str();
-    // A refusal would be a fault of ours: nothing here may be refused.
+    // No message of this load is invalid, so a rejection is an error of the
+    // server.
     assert!(
         created.is_null() || uuid.is_some(),
         "a message is refused: {answer}"
@@ -141,13 +148,13 @@ async fn acknowledged(request: reqwest::RequestBuilder) -> Option<String> {
     Some(uuid?.to_owned())
 }
 
-/// Makes so many pairs of users.
+/// Creates pairs of users.
 pub async fn pairs(cruddur: &Cruddur, count: usize) -> Vec<[String; 2]> {
     let pair = |number| [format!("left-{number}"), format!("right-{number}")];
     make(cruddur, (0..count).map(pair).collect()).await
 }
 
-/// The same, where one user is in all of them.
+/// Creates pairs of users that all contain the same user.
 pub async fn star(cruddur: &Cruddur, count: usize) -> Vec<[String; 2]> {
     let pair = |number| ["hub".to_owned(), format!("right-{number}")];
     make(cruddur, (0..count).map(pair).collect()).await

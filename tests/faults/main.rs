@@ -1,6 +1,5 @@
-//! Messages under load while something goes wrong: every acknowledged one has
-//! to be there once and in order, whatever dies, hangs, throttles or repeats
-//! itself. Each test prints what it counted.
+//! Messages under load while processes and stores fail: every acknowledged
+//! message must be stored once and in order. Each test prints its counts.
 
 #[allow(
     dead_code,

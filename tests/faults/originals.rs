@@ -1,4 +1,4 @@
-//! A table of the original's kind, whose groups get their heads under load.
+//! A table of the original, whose groups get their heads under load.
 
 use chrono::{SecondsFormat, TimeDelta};
 use cruddur::clock::Clock;
@@ -13,12 +13,13 @@ use crate::load::{Load, star};
 use crate::server::Server;
 use crate::sight::write_and_read;
 
-/// How far ahead of the clock the original's seed wrote.
+/// How far the original's seed was ahead of the clock.
 const AHEAD: TimeDelta = TimeDelta::minutes(103);
 const GROUPS: usize = 20;
 const GROUP: &str = "query($group: UUID!) { messageGroup(uuid: $group) { uuid } }";
 
-/// Keys as the original's programs wrote them, up to 103 minutes ahead.
+/// Keys as the original's programs wrote them, up to 103 minutes ahead of the
+/// clock.
 fn times() -> Vec<String> {
     let now = Clock::system().now();
     let minutes = |minutes| now - TimeDelta::minutes(minutes);
@@ -34,8 +35,8 @@ fn times() -> Vec<String> {
     ]
 }
 
-/// A group of each pair, in turns with nothing wrong, an old key alone, doubled
-/// rows, a row that is missing, and a preview that is stale.
+/// Writes a group of each pair, by turns correct, with an old key only, with
+/// duplicate rows, with a missing row, and with a stale preview.
 async fn originals(cruddur: &Cruddur, pairs: &[[String; 2]]) -> Vec<OriginalGroup> {
     let original = Original::new(checker::client(&cruddur.dynamo.url));
     let mut groups = Vec::new();
@@ -71,8 +72,8 @@ async fn user(cruddur: &Cruddur, handle: &str) -> User {
     found.expect("users").pop().expect("a user")
 }
 
-/// The original's messages are all there, in the order of their keys and in
-/// front of what was written since.
+/// Checks that the original's messages are complete, in the order of their keys
+/// and before all later messages.
 fn check(found: &Found, originals: &[OriginalGroup]) {
     for group in originals {
         let mut expected = group.messages.clone();

@@ -1,4 +1,4 @@
-//! A PostgreSQL that goes and comes back.
+//! A PostgreSQL that crashes and restarts.
 
 use std::time::{Duration, Instant};
 
@@ -10,12 +10,10 @@ use crate::load::{Load, pairs};
 use crate::report::Report;
 use crate::server::Server;
 
-/// How soon a server has to be well again after PostgreSQL is, on a busy
-/// machine.
+/// Time in which a server must recover after PostgreSQL, on a busy machine.
 const RECOVERS_WITHIN: Duration = Duration::from_secs(15);
 
-/// The process of a PostgreSQL, which is killed as `pg_ctl stop -m immediate`
-/// does it.
+/// A PostgreSQL process. It is killed like by `pg_ctl stop -m immediate`.
 async fn stop_immediately(data: &DataDir) {
     let mut folders = std::fs::read_dir(data.path().join("postgres")).expect("a cluster");
     let pid = folders.find_map(|entry| {
@@ -32,7 +30,7 @@ async fn stop_immediately(data: &DataDir) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres_outage_under_load_is_survived() {
-    // One that stays when its server goes.
+    // The data directory remains when the server stops.
     let folder = std::env::temp_dir().join(format!("cruddur-faults-{}", uuid::Uuid::new_v4()));
     let data = DataDir::open(&folder).expect("a directory");
     let postgres = Postgres::start(&data, 0).expect("a PostgreSQL");
@@ -59,7 +57,8 @@ async fn postgres_outage_under_load_is_survived() {
 
     let (sent, postgres) = tokio::join!(load.run(&cruddur), outages);
 
-    // Somebody whom the server has never seen, without a restart of it.
+    // A user that is not in the server's cache, without a restart of the
+    // server.
     let viewer = "{ viewer { handle } }";
     let began = Instant::now();
     while cruddur

@@ -1,4 +1,4 @@
-//! Those who page through groups and messages while others write.
+//! Readers that page through groups and messages during writes.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
@@ -22,39 +22,39 @@ const MESSAGES: &str =
     }
 }";
 
-/// What a reader was shown of a group, one page after the other.
+/// The pages of a group that a reader got.
 struct Walk {
     group: String,
     /// Uuids of messages, oldest first.
     shown: Vec<String>,
-    /// Whether there was nothing in front of them.
+    /// Whether they include the first message of the group.
     from_the_first: bool,
 }
 
-/// What all readers were shown.
+/// The pages that all readers got.
 #[derive(Default)]
 pub struct Seen {
     walks: Vec<Walk>,
-    /// Lists of groups.
+    /// Number of lists of groups.
     pub lists: usize,
-    /// Groups that were in a list twice.
-    doubled: usize,
-    /// Groups that were in a list, and in neither of the next two.
+    /// Number of groups that were in a list twice.
+    duplicates: usize,
+    /// Number of groups that were in a list, but not in the next two.
     vanished: usize,
 }
 
-/// Counts of what readers may never be shown.
+/// Counts of errors that readers must never see.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Misled {
-    /// What was shown where a message was left out in between, or in front: its
-    /// places in the group.
+    /// The positions of pages in which a message is missing in between or at
+    /// the start.
     pub holes: Vec<Vec<usize>>,
-    pub doubled_groups: usize,
+    pub duplicate_groups: usize,
     pub vanished_groups: usize,
 }
 
 impl Seen {
-    /// Reads as one user after the other, until the load is over.
+    /// Reads as each user in turn, until the load has ended.
     pub async fn while_written(cruddur: &Cruddur, load: &Load, readers: &[String]) -> Self {
         let readers = readers
             .iter()
@@ -64,7 +64,7 @@ impl Seen {
         for part in join_all(readers).await {
             seen.walks.extend(part.walks);
             seen.lists += part.lists;
-            seen.doubled += part.doubled;
+            seen.duplicates += part.duplicates;
             seen.vanished += part.vanished;
         }
         seen
@@ -74,7 +74,7 @@ impl Seen {
         self.walks.len()
     }
 
-    /// Compares it with what is in the table in the end.
+    /// Compares the pages with the final table.
     pub fn misled(&self, found: &Found) -> Misled {
         let mut places: HashMap<&str, HashMap<&str, usize>> = HashMap::new();
         for (group, messages) in &found.messages {
@@ -98,21 +98,21 @@ impl Seen {
         };
         Misled {
             holes: self.walks.iter().filter_map(hole).collect(),
-            doubled_groups: self.doubled,
+            duplicate_groups: self.duplicates,
             vanished_groups: self.vanished,
         }
     }
 }
 
-/// One user who reads.
+/// A user that reads.
 struct Reader<'a> {
     cruddur: &'a Cruddur,
     load: &'a Load,
     handle: &'a str,
-    /// How many messages make a page: another number for each reader, so that
-    /// no two ask the same.
+    /// Page size, different for each reader, so that no two readers send the
+    /// same request.
     page: usize,
-    /// Groups of the last list, and of the one before.
+    /// Groups of the last list and of the one before.
     known: [HashSet<String>; 2],
     seen: Seen,
 }
@@ -144,7 +144,7 @@ impl<'a> Reader<'a> {
         self.seen
     }
 
-    /// An answer's field, if there was an answer.
+    /// Returns a field of the response, if there is a response.
     async fn ask(&self, document: &str, variables: Value) -> Option<Value> {
         let url = format!("{}/graphql", self.load.one_url());
         let token = self.cruddur.token(self.handle);
@@ -156,7 +156,7 @@ impl<'a> Reader<'a> {
     }
 
     async fn list(&mut self) -> Vec<String> {
-        // All that a test has.
+        // All groups of a test.
         let first = 60 + self.page;
         let Some(answer) = self.ask(GROUPS, json!({ "first": first })).await else {
             return Vec::new();
@@ -167,7 +167,7 @@ impl<'a> Reader<'a> {
         let now: HashSet<String> = uuids.iter().cloned().collect();
         let [last, before] = &self.known;
         self.seen.lists += 1;
-        self.seen.doubled += uuids.len() - now.len();
+        self.seen.duplicates += uuids.len() - now.len();
         self.seen.vanished += before
             .iter()
             .filter(|group| !last.contains(*group) && !now.contains(*group))
@@ -177,7 +177,7 @@ impl<'a> Reader<'a> {
         uuids
     }
 
-    /// From the newest message back to the first.
+    /// Pages from the newest message back to the first.
     async fn walk_back(&mut self, group: &str) {
         let mut shown = Vec::new();
         let mut before = Value::Null;
@@ -195,7 +195,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// From some messages before the newest on, as a client does that comes back.
+    /// Pages forward from some messages before the newest, like a client that
+    /// resumes.
     async fn catch_up(&mut self, group: &str) {
         let asked = json!({ "group": group, "last": self.page });
         let Some(mut page) = self.ask(MESSAGES, asked).await else {

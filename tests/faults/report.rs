@@ -1,16 +1,16 @@
-//! What became of all messages, by a reading of the table that knows nothing
-//! of the code that wrote it.
+//! Compares the sent messages with the table, which it reads independently of
+//! the code that wrote it.
 
 use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use crate::harness::checker::{self, number, text};
-use crate::load::Sent;
+use crate::load::SentMessage;
 
 type Item = HashMap<String, AttributeValue>;
 
-/// Counts. All but the first four have to be zero.
+/// Counts. All except the first four must be zero.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Report {
     pub sent: usize,
@@ -26,8 +26,8 @@ pub struct Report {
 }
 
 impl Report {
-    /// Reads the table that stands behind an address.
-    pub async fn read(dynamodb_url: &str, sent: &[Sent]) -> Self {
+    /// Reads the table at an address.
+    pub async fn read(dynamodb_url: &str, sent: &[SentMessage]) -> Self {
         let found = checker::read(&checker::client(dynamodb_url)).await;
         let mut report = Self {
             sent: sent.len(),
@@ -47,20 +47,20 @@ impl Report {
         report
     }
 
-    /// How much is wrong.
+    /// Returns the number of errors.
     pub fn wrong(&self) -> usize {
         let messages = self.lost + self.duplicated + self.out_of_order + self.holes;
         messages + self.wrong_previews + self.wrong_unread_counts
     }
 
-    /// Prints it, and fails unless nothing is wrong.
+    /// Prints the report. Panics if it contains errors.
     pub fn judge(&self, what: &str) {
         println!("{what}: {self:?}");
         assert_eq!(self.wrong(), 0, "{what}: {self:?}");
         assert_eq!(self.acknowledged, self.sent, "{what}: {self:?}");
     }
 
-    fn count_messages(&mut self, groups: &BTreeMap<String, Vec<Item>>, sent: &[Sent]) {
+    fn count_messages(&mut self, groups: &BTreeMap<String, Vec<Item>>, sent: &[SentMessage]) {
         let mut places: HashMap<&str, Vec<(&str, &str, &str)>> = HashMap::new();
         for (group, messages) in groups {
             for item in messages {
@@ -68,7 +68,7 @@ impl Report {
                 places.entry(text(item, "message")).or_default().push(place);
             }
         }
-        let mut in_order: BTreeMap<&str, Vec<(&Sent, &str)>> = BTreeMap::new();
+        let mut in_order: BTreeMap<&str, Vec<(&SentMessage, &str)>> = BTreeMap::new();
         for sent in sent {
             let there = places
                 .get(sent.body.as_str())
@@ -110,7 +110,8 @@ impl Report {
         self.wrong_previews += rows.len().abs_diff(2);
         self.wrong_previews += rows.iter().filter(|row| !shows_newest(row)).count();
         for (owner, row) in rows {
-            // Whoever sends has read all that was there; the original's are read.
+            // A sender has read all earlier messages. The original's messages
+            // count as read.
             let unread = messages
                 .iter()
                 .rev()

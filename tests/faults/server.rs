@@ -6,10 +6,10 @@ use tokio::process::Child;
 
 use crate::harness::{Cruddur, cruddur, free_port, signal, with_stores};
 
-/// Longer than it takes to start on a busy machine.
+/// Timeout for the server to start, far longer than it takes on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A process, always at the same address.
+/// A `cruddur serve` process that keeps its address.
 pub struct Server {
     pub url: String,
     port: u16,
@@ -22,7 +22,7 @@ impl Server {
         Self::start_with(cruddur, Vec::new()).await
     }
 
-    /// With more settings than those of a test's stores.
+    /// Starts a server with further settings.
     pub async fn start_with(cruddur: &Cruddur, settings: Vec<(&'static str, String)>) -> Self {
         let port = free_port();
         let server = Self {
@@ -35,20 +35,20 @@ impl Server {
         server
     }
 
-    /// Kills it, whatever it is about, and starts it again.
+    /// Kills the server at any time, and starts it again.
     pub async fn kill(&mut self, cruddur: &Cruddur) {
         self.child.kill().await.expect("it is killed");
         self.child = spawn(cruddur, self.port, &self.settings);
     }
 
-    /// Freezes it for a while.
+    /// Freezes the process for some time.
     pub async fn freeze(&self, time: Duration) {
         signal(&self.child, "STOP").await;
         tokio::time::sleep(time).await;
         signal(&self.child, "CONT").await;
     }
 
-    /// How much memory it uses, where the system says so.
+    /// Returns the memory of the process, if the system reports it.
     pub fn resident_kilobytes(&self) -> Option<u64> {
         let status = format!("/proc/{}/status", self.child.id()?);
         let status = std::fs::read_to_string(status).ok()?;

@@ -1,4 +1,4 @@
-//! A DynamoDB that shows less than there is, or shows it late.
+//! A DynamoDB that shows items late or not at all.
 
 use std::sync::atomic::Ordering;
 
@@ -8,7 +8,7 @@ use crate::readers::{Misled, Seen};
 use crate::report::Report;
 use crate::server::Server;
 
-/// Lets people write and others read until all is written.
+/// Runs writers and readers until all messages are sent.
 pub async fn write_and_read(cruddur: &Cruddur, load: &Load, readers: &[String]) -> Report {
     let writes = async {
         let sent = load.run(cruddur).await;

@@ -1,4 +1,4 @@
-//! A DynamoDB that is slow, throttled or silent.
+//! A DynamoDB that is slow, throttled or unresponsive.
 
 use std::time::{Duration, Instant};
 
@@ -10,8 +10,7 @@ use crate::load::{Load, pairs};
 use crate::report::Report;
 use crate::server::Server;
 
-/// How soon a server has to be well again after its stores are, on a busy
-/// machine.
+/// Time in which a server must recover after its stores, on a busy machine.
 const RECOVERS_WITHIN: Duration = Duration::from_secs(10);
 
 async fn send(cruddur: &Cruddur, server: &Server, pair: &[String; 2], body: &str) -> Value {
@@ -21,7 +20,7 @@ async fn send(cruddur: &Cruddur, server: &Server, pair: &[String; 2], body: &str
     asked.await
 }
 
-/// Waits until a message gets through, and says how long that took.
+/// Waits until a message succeeds, and returns how long that took.
 async fn recovers(cruddur: &Cruddur, server: &Server, pair: &[String; 2]) -> Duration {
     let began = Instant::now();
     let body = format!("after {}", draw(|random| random.u64(..)));

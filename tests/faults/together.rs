@@ -1,4 +1,4 @@
-//! Those who write at the same time.
+//! Concurrent writers.
 
 use futures_util::future::join_all;
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! What is unread, while people write and read at the same time.
+//! Unread counts during concurrent writes and reads.
 
 use std::collections::HashMap;
 
@@ -19,7 +19,7 @@ const NEWEST: &str = "query($handle: String!) {
 const UNREAD: &str =
     "{ unreadMessageGroupCount messageGroups { edges { node { uuid unreadCount } } } }";
 
-/// A person at one end of a group, on one of the servers.
+/// A participant of a group, on one of the servers.
 struct Person<'a> {
     cruddur: &'a Cruddur,
     url: &'a str,
@@ -28,8 +28,8 @@ struct Person<'a> {
 }
 
 impl Person<'_> {
-    /// Writes and reads for a while; the uuids of messages up to which they have
-    /// read.
+    /// Writes and reads for some time. Returns the uuids of the messages up to
+    /// which the user has read.
     async fn write_and_read(&self, number: usize) -> Vec<(String, String)> {
         let mut read = Vec::new();
         for round in 0..6 {

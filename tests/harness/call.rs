@@ -1,4 +1,4 @@
-//! Calls of DynamoDB, as far as a proxy reads them.
+//! The parts of a DynamoDB call that a proxy reads.
 
 use axum::body::Bytes;
 use axum::http::HeaderMap;
@@ -7,7 +7,7 @@ use serde_json::Value;
 /// Partition and sort key.
 pub(super) type Key = (String, String);
 
-/// A call on its way.
+/// A call from the server to DynamoDB.
 #[derive(Clone)]
 pub(super) struct Call {
     pub name: String,
@@ -15,11 +15,11 @@ pub(super) struct Call {
     pub body: Bytes,
 }
 
-/// What a transaction does to messages and rows.
+/// The changes of a transaction to messages and rows.
 pub(super) struct Transaction {
-    /// Whose head it is about.
+    /// The group of the head that it updates.
     pub group: Option<String>,
-    /// What is put, and what is deleted.
+    /// The items that it puts, and the keys that it deletes.
     pub pieces: Vec<(Key, Option<Value>)>,
 }
 
@@ -70,7 +70,7 @@ impl Transaction {
             return;
         };
         match pk.split_once('#') {
-            // An alias is no group's head.
+            // An alias is not the head of a group.
             Some(("HEAD", group)) if !alias(put) => self.group = Some(group.to_owned()),
             Some(("MSG" | "GRP", _)) => {
                 let item = put.get("Item").cloned();

@@ -1,4 +1,5 @@
-//! A provisioned table's capacity: a token bucket for reads and one for writes.
+//! The capacity of a provisioned table: a token bucket for reads and one for
+//! writes.
 
 use std::sync::Mutex;
 use std::time::Instant;
@@ -7,15 +8,16 @@ use serde_json::Value;
 
 use super::call::Call;
 
-/// How many units a second a table has.
+/// Capacity of a table in units per second.
 #[derive(Clone, Copy, Debug)]
 pub struct Units {
     pub read: f64,
     pub write: f64,
 }
 
-/// A bucket of a second's units. A call passes while there are any, whatever it
-/// costs, and the next ones wait until it is paid.
+/// A bucket with the units of one second. A call passes if the bucket is not
+/// empty, whatever the call costs. Later calls are throttled until the cost is
+/// covered.
 struct Bucket {
     rate: f64,
     tokens: f64,
@@ -23,14 +25,14 @@ struct Bucket {
     consumed: f64,
 }
 
-/// What the calls consume, and which of them are throttled.
+/// Counts the units that calls consume, and throttles calls.
 #[derive(Default)]
 pub(super) struct Capacity {
     buckets: Mutex<Option<[Bucket; 2]>>,
     throttled: Mutex<usize>,
 }
 
-/// Which bucket a call takes from, if it takes from one.
+/// Returns the bucket of a call, if it consumes units.
 fn bucket(call: &Call) -> Option<usize> {
     match call.name.as_str() {
         "Query" | "Scan" | "GetItem" | "TransactGetItems" => Some(0),
@@ -64,7 +66,7 @@ impl Capacity {
         *self.throttled.lock().expect("no panic")
     }
 
-    /// Whether a call exceeds the capacity.
+    /// Returns whether a call exceeds the capacity.
     pub fn exceeds(&self, call: &Call) -> bool {
         let mut buckets = self.buckets.lock().expect("no panic");
         let (Some(buckets), Some(number)) = (buckets.as_mut(), bucket(call)) else {
@@ -79,12 +81,12 @@ impl Capacity {
         exceeds
     }
 
-    /// Whether answers have to be looked at.
+    /// Returns whether a capacity is set, so that responses must be read.
     pub fn is_limited(&self) -> bool {
         self.buckets.lock().expect("no panic").is_some()
     }
 
-    /// Pays for a call by what its answer says.
+    /// Deducts the consumed units that the response to a call contains.
     pub fn pay(&self, call: &Call, answer: &Value) {
         let mut buckets = self.buckets.lock().expect("no panic");
         let (Some(buckets), Some(number)) = (buckets.as_mut(), bucket(call)) else {

@@ -1,5 +1,5 @@
-//! An independent reading of the table: knows the items from their
-//! description, not from the project's code.
+//! Reads the table independently of the project's code: the items are known
+//! only from their description.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -10,7 +10,7 @@ use super::TABLE;
 
 type Item = HashMap<String, AttributeValue>;
 
-/// What a table holds, sorted by kind.
+/// The contents of a table by kind.
 #[derive(Debug, Default)]
 pub struct Found {
     /// Group → messages, by key.
@@ -19,8 +19,9 @@ pub struct Found {
     pub rows: BTreeMap<String, Vec<(String, Item)>>,
     /// Group → head.
     pub heads: BTreeMap<String, Item>,
-    pub sents: usize,
-    /// Whether the table is marked as having a head for each group.
+    pub idempotency_records: usize,
+    /// Whether the table contains the marker, which states that each group has
+    /// a head.
     pub is_marked: bool,
 }
 
@@ -38,7 +39,7 @@ pub fn number(item: &Item, name: &str) -> u64 {
     value.parse().expect("a number")
 }
 
-/// A client that goes straight to a DynamoDB.
+/// Creates a client that connects directly to DynamoDB.
 pub fn client(url: &str) -> Client {
     let config = aws_sdk_dynamodb::Config::builder()
         .behavior_version(aws_sdk_dynamodb::config::BehaviorVersion::latest())
@@ -51,7 +52,7 @@ pub fn client(url: &str) -> Client {
     Client::from_conf(config)
 }
 
-/// The numbers of messages, 0 where there is none.
+/// Returns the `seq` of each message, or 0 if it has none.
 fn numbers(messages: &[Item]) -> Vec<u64> {
     let seq = |message: &Item| message.contains_key("seq").then(|| number(message, "seq"));
     messages
@@ -86,7 +87,7 @@ fn sort(found: &mut Found, item: Item) {
     let pk = text(&item, "pk").to_owned();
     let (kind, id) = pk.split_once('#').expect("a kind");
     match kind {
-        // What cannot be read counts as nothing.
+        // Unreadable messages are ignored.
         "MSG" | "GRP" if !item.contains_key("message") => {}
         "MSG" => {
             let messages = found.messages.entry(id.to_owned()).or_default();
@@ -102,7 +103,7 @@ fn sort(found: &mut Found, item: Item) {
                 .push((id.to_owned(), item));
         }
         "HEAD" => drop(found.heads.insert(id.to_owned(), item)),
-        "SENT" => found.sents += 1,
+        "SENT" => found.idempotency_records += 1,
         "TABLE" => {
             assert_eq!((id, text(&item, "sk")), ("HEADS", "TABLE"));
             assert!(!item.contains_key("message_group_uuid"));
@@ -113,9 +114,9 @@ fn sort(found: &mut Found, item: Item) {
 }
 
 impl Found {
-    /// The invariant: each participant has exactly one row, at the head's last
-    /// key, with the newest message's text and the right unread count; `seq`
-    /// is 1, 2, 3, … in the order of the keys.
+    /// Checks the invariants: each participant has exactly one row, at the
+    /// head's last key, with the newest message's text and the correct unread
+    /// count; `seq` is 1, 2, 3, … in the order of the keys.
     pub fn check(&self) {
         self.check_adopted();
         for (group, messages) in &self.messages {
@@ -127,8 +128,9 @@ impl Found {
         }
     }
 
-    /// The same where groups were written before there were heads: their first
-    /// messages have no numbers, and some items cannot be read.
+    /// Checks the invariants of a table in which groups are older than their
+    /// heads: their first messages have no `seq`, and some items are
+    /// unreadable.
     pub fn check_adopted(&self) {
         for (group, head) in &self.heads {
             if head.contains_key("alias_of") {
@@ -196,7 +198,7 @@ impl Found {
                 newest.get("accepted_at"),
                 "the time of the newest message in the row of {owner}"
             );
-            // The original's messages have none.
+            // Messages of the original have no `seq`.
             let seq = newest.get("seq").map_or(0, |_| number(newest, "seq"));
             assert_eq!(number(row, "seq"), seq);
             let read: u64 = read_counts[owner]

@@ -1,4 +1,4 @@
-//! A database of its own for each test, dropped after it.
+//! Creates a database for each test, and drops it after the test.
 
 use std::sync::OnceLock;
 
@@ -8,10 +8,11 @@ use cruddur::store::create_database;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
 
-/// One private PostgreSQL for all tests. It goes when the process goes.
+/// The PostgreSQL server for all tests of the process. It stops with the
+/// process.
 static POSTGRES: OnceLock<(Postgres, DataDir)> = OnceLock::new();
 
-/// Address of the server for all tests, with the name of a database in it.
+/// Returns the URL of a database on the server for all tests.
 fn server_url(database: &str) -> String {
     if let Some((_, given)) = database_url_of_environment() {
         let mut url = reqwest::Url::parse(&given).expect("an address");
@@ -32,9 +33,9 @@ pub struct Database {
 }
 
 enum Kind {
-    /// Somebody else's to drop.
+    /// A database that another component drops.
     Given,
-    /// By name, on the server for all tests.
+    /// A database on the server for all tests, by name.
     Shared(String),
 }
 
@@ -51,7 +52,7 @@ impl Database {
         database
     }
 
-    /// One on a server that a test starts and stops itself.
+    /// A database on a server that the test starts and stops.
     pub async fn at(url: String) -> Self {
         create_database(&url)
             .await
@@ -69,7 +70,7 @@ impl Drop for Database {
             return;
         };
         let (url, name) = (server_url("postgres"), name.clone());
-        // A runtime of its own: the test's may be ending.
+        // A separate runtime, because the test's runtime may be shutting down.
         let dropped = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()

@@ -1,5 +1,7 @@
-//! Stands between a server and its DynamoDB and counts the calls.
+//! A proxy between a server and DynamoDB. It counts, delays, rejects, loses and
+//! reorders calls; `tests/README.md` lists its functions.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,7 +12,8 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
-use tokio::sync::{OwnedRwLockWriteGuard, RwLock};
+use tokio::sync::{Notify, OwnedRwLockWriteGuard, RwLock};
+use tokio::time::timeout;
 
 use super::call::Call;
 use super::capacity::{Capacity, Units};
@@ -20,14 +23,17 @@ use super::lagging_index::LaggingIndex;
 use super::overtaken::{Arrived, Overtaken};
 use super::random::draw;
 
-/// When a transaction is lost.
+/// Timeout of every wait: far longer than the wait takes on a busy machine.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// How a transaction is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loss {
-    /// It never gets to the store.
+    /// It is not executed.
     Before,
-    /// It is in the table, and nobody is told.
+    /// It is executed, but its response is lost.
     After,
-    /// Not this one.
+    /// It is not lost.
     None,
 }
 
@@ -36,20 +42,23 @@ pub struct DynamoProxy {
     target: String,
     http: reqwest::Client,
     calls: Mutex<Vec<String>>,
-    /// How many of the next transactions get no proper answer, and when.
+    /// Notified of each call.
+    noted: Notify,
+    /// The losses of the next transactions, the next one last.
     losses: Mutex<Vec<Loss>>,
     faults: Mutex<Faults>,
     half_seen: HalfSeen,
     index: LaggingIndex,
     overtaken: Overtaken,
     capacity: Capacity,
-    /// Whether transactions are acknowledged and forgotten.
+    /// Whether writes are acknowledged without being executed.
     forgets: AtomicBool,
-    /// The status that everything is answered with, unless it is 0.
+    /// The status of the response to every call, unless it is 0.
     failing: AtomicU16,
-    /// What transactions go through.
+    /// Locked while transactions are held.
     gate: Arc<RwLock<()>>,
-    /// DynamoDB Local keeps the tables of each account apart.
+    /// The account that signs calls. DynamoDB Local separates tables by
+    /// account.
     account: String,
 }
 
@@ -64,6 +73,7 @@ impl DynamoProxy {
             target,
             http: reqwest::Client::new(),
             calls: Mutex::default(),
+            noted: Notify::default(),
             losses: Mutex::default(),
             faults: Mutex::default(),
             half_seen: HalfSeen::default(),
@@ -82,15 +92,15 @@ impl DynamoProxy {
         proxy
     }
 
-    /// Answers the next transactions with a 500, in this order: each of them
-    /// before it is carried on, or after.
+    /// Loses the next transactions, in this order. Each gets a response with
+    /// status 500, before or after it is executed.
     pub fn lose(&self, losses: &[Loss]) {
         let mut next: Vec<Loss> = losses.to_vec();
         next.reverse();
         *self.losses.lock().expect("no panic") = next;
     }
 
-    /// From now on calls go wrong as often as this says.
+    /// Sets the rates of random faults.
     pub fn set_faults(&self, faults: Faults) {
         *self.faults.lock().expect("no panic") = faults;
     }
@@ -99,73 +109,79 @@ impl DynamoProxy {
         *self.faults.lock().expect("no panic")
     }
 
-    /// How many queries saw a transaction half.
+    /// Returns the number of queries that saw only a part of a transaction.
     pub fn half_seen(&self) -> usize {
         self.half_seen.wrong()
     }
 
-    /// How many answers of the index were old.
+    /// Returns the number of stale responses of the index.
     pub fn old_index_answers(&self) -> usize {
         self.index.wrong()
     }
 
-    /// What became of the transactions that were overtaken.
+    /// Returns the results of overtaken transactions.
     pub fn overtaken(&self) -> Arrived {
         self.overtaken.arrived()
     }
 
-    /// From now on the table has so many units a second; what exceeds them is
-    /// throttled.
+    /// Sets the capacity of the table. Calls above it are throttled.
     pub fn set_capacity(&self, units: Units) {
         self.capacity.set(units);
     }
 
-    /// What was consumed since the capacity was set.
+    /// Returns the units consumed since the capacity was set.
     pub fn consumed(&self) -> Units {
         self.capacity.consumed()
     }
 
-    /// How many calls exceeded the capacity.
+    /// Returns the number of calls that exceeded the capacity.
     pub fn throttled(&self) -> usize {
         self.capacity.throttled()
     }
 
-    /// Whether writes are acknowledged and not carried out.
+    /// Sets whether writes are acknowledged without being executed.
     pub fn forget_writes(&self, forgets: bool) {
         self.forgets.store(forgets, Ordering::SeqCst);
     }
 
-    /// Answers everything with this status, until it is 0.
+    /// Sets the status of the response to every call. 0 executes calls again.
     pub fn fail(&self, status: u16) {
         self.failing.store(status, Ordering::SeqCst);
     }
 
-    /// Lets no transaction through until what this gives is dropped.
+    /// Holds all transactions until the returned guard is dropped.
     pub async fn hold(&self) -> OwnedRwLockWriteGuard<()> {
         Arc::clone(&self.gate).write_owned().await
     }
 
-    /// Waits until so many more transactions have got here.
+    /// Waits for `count` further transactions.
     pub async fn transactions(&self, count: usize) {
         for _ in 0..count {
             self.called("TransactWriteItems").await;
         }
     }
 
-    /// Waits for a call, and forgets those until then.
+    /// Waits for a call, and removes it and all earlier calls from the list.
     pub async fn called(&self, name: &str) {
-        loop {
-            let place = {
-                let mut calls = self.calls.lock().expect("no panic");
-                let place = calls.iter().position(|call| call == name);
-                calls.drain(..place.map_or(0, |place| place + 1));
-                place
-            };
-            if place.is_some() {
-                return;
+        let found = async {
+            loop {
+                let mut noted = pin!(self.noted.notified());
+                noted.as_mut().enable();
+                if self.take_call(name) {
+                    return;
+                }
+                noted.await;
             }
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        };
+        let found = timeout(PATIENCE, found).await;
+        found.unwrap_or_else(|_| panic!("no call of {name}"));
+    }
+
+    fn take_call(&self, name: &str) -> bool {
+        let mut calls = self.calls.lock().expect("no panic");
+        let place = calls.iter().position(|call| call == name);
+        calls.drain(..place.map_or(0, |place| place + 1));
+        place.is_some()
     }
 
     fn next_loss(&self, call: &Call) -> Option<Loss> {
@@ -178,6 +194,7 @@ impl DynamoProxy {
         let strong = if call.is_strong() { " strong" } else { "" };
         let name = format!("{}{strong}", call.name);
         self.calls.lock().expect("no panic").push(name);
+        self.noted.notify_waiters();
     }
 
     fn as_own_account(&self, authorization: &HeaderValue) -> String {
@@ -191,7 +208,7 @@ impl DynamoProxy {
         }
     }
 
-    /// The calls since this was last asked, in order of their names.
+    /// Returns the calls since the last call of this function, ordered by name.
     pub fn calls(&self) -> Vec<String> {
         let mut calls = std::mem::take(&mut *self.calls.lock().expect("no panic"));
         calls.sort();
@@ -227,11 +244,11 @@ async fn forward(
         Some(Loss::After) => Fate::LostAfter,
         Some(Loss::None) | None => proxy.faults().fate(call.writes()),
     };
-    proxy.meet(fate, call).await
+    proxy.apply(fate, call).await
 }
 
-/// What is told of a call that was carried out.
-async fn told(fate: Fate, answer: Response) -> Response {
+/// Changes the response to an executed call.
+async fn altered(fate: Fate, answer: Response) -> Response {
     match fate {
         Fate::LostAfter => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         Fate::Cut => "{\"Cons".into_response(),
@@ -243,7 +260,7 @@ async fn told(fate: Fate, answer: Response) -> Response {
     }
 }
 
-/// A refusal of DynamoDB's.
+/// Creates an error response of DynamoDB.
 fn refused(kind: &str, reasons: &[&str]) -> Response {
     let kind = format!("com.amazonaws.dynamodb.v20120810#{kind}");
     let reasons: Vec<_> = reasons
@@ -255,7 +272,7 @@ fn refused(kind: &str, reasons: &[&str]) -> Response {
     (StatusCode::BAD_REQUEST, body.to_string()).into_response()
 }
 
-/// What DynamoDB says to a call that exceeds the capacity.
+/// Creates the response to a call that exceeds the capacity.
 fn throttled(call: &Call) -> Response {
     let by_item = ["None", "ProvisionedThroughputExceeded"];
     if call.name.starts_with("Transact") && fastrand::bool() {
@@ -265,8 +282,8 @@ fn throttled(call: &Call) -> Response {
 }
 
 impl DynamoProxy {
-    /// Lets a call meet its fate.
-    async fn meet(self: Arc<Self>, fate: Fate, call: Call) -> Response {
+    /// Executes a call, or applies its fault.
+    async fn apply(self: Arc<Self>, fate: Fate, call: Call) -> Response {
         match fate {
             Fate::Throttled => return refused("ThrottlingException", &[]),
             Fate::Conflict => {
@@ -282,12 +299,13 @@ impl DynamoProxy {
             }
             Fate::Overtaken => self.overtaken.hold(call),
             Fate::Answered | Fate::LostAfter | Fate::Cut | Fate::HalfSeen | Fate::Slow => {
-                // Carried out whether or not somebody still waits.
+                // Spawned, so that it is executed even if the client
+                // disconnects.
                 let half_seen = fate == Fate::HalfSeen;
                 let carried_out =
                     tokio::spawn(async move { self.carry_out(&call, half_seen).await });
                 let answer = carried_out.await.expect("no panic");
-                return told(fate, answer).await;
+                return altered(fate, answer).await;
             }
         }
         StatusCode::INTERNAL_SERVER_ERROR.into_response()
@@ -312,7 +330,7 @@ impl DynamoProxy {
         answer
     }
 
-    /// What follows when a transaction is in the table.
+    /// Updates the simulated views after an executed transaction.
     async fn carried_out(self: &Arc<Self>, call: &Call, half_seen: bool) {
         let transaction = call.transaction();
         self.index.moved(&transaction);
@@ -329,7 +347,8 @@ impl DynamoProxy {
         });
     }
 
-    /// The answer to a query, as transactions are seen half and the index lags.
+    /// Changes the response to a query: shows transactions partially, and makes
+    /// the index lag.
     async fn as_seen(&self, call: &Call, answer: Response) -> Response {
         let status = answer.status();
         let body = axum::body::to_bytes(answer.into_body(), usize::MAX).await;

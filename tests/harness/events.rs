@@ -1,17 +1,17 @@
-//! What comes by server-sent events.
+//! A client for server-sent events.
 
 use serde_json::Value;
 
 use super::Cruddur;
 
-/// What comes by server-sent events: kinds and data, as far as they have come.
+/// The received events: type and data.
 pub struct Events {
     pub answer: reqwest::Response,
     buffer: String,
 }
 
 impl Events {
-    /// Asks for events alone, with an id for the log.
+    /// Sends a request that accepts only events, with a request id.
     pub async fn open(cruddur: &Cruddur, url: &str, id: &str, handle: &str, body: &Value) -> Self {
         let request = cruddur
             .http
@@ -25,7 +25,7 @@ impl Events {
         Self { answer, buffer }
     }
 
-    /// The next event, unless there are no more.
+    /// Returns the next event, or `None` at the end of the stream.
     pub async fn next(&mut self) -> Option<(String, Value)> {
         loop {
             if let Some((event, rest)) = self.buffer.split_once("\n\n") {
@@ -38,7 +38,7 @@ impl Events {
                 let kind = line("event:").map(str::to_owned);
                 let data = line("data:").and_then(|data| serde_json::from_str(data).ok());
                 self.buffer = rest.to_string();
-                // What is none keeps the connection alive.
+                // Comments keep the connection alive.
                 if let Some(kind) = kind {
                     return Some((kind, data.unwrap_or_default()));
                 }

@@ -1,40 +1,40 @@
-//! What can go wrong between a server and its DynamoDB.
+//! Random faults between a server and DynamoDB.
 
 use super::random::draw;
 
-/// How often, of a hundred calls, something goes wrong.
+/// The rates of faults in percent of the calls.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Faults {
     /// Writes and reads that are throttled.
     pub throttled: u8,
-    /// Calls that are never answered.
+    /// Calls without a response.
     pub hangs: u8,
-    /// Writes that are carried out and never told of.
+    /// Writes that are executed, but whose response is lost.
     pub lost_after: u8,
-    /// Writes that never get there.
+    /// Writes that are lost before they are executed.
     pub lost_before: u8,
-    /// Writes whose answer breaks off.
+    /// Writes whose response is truncated.
     pub cut: u8,
     /// Transactions that conflict with another.
     pub conflict: u8,
-    /// Writes that nobody is told of, and that get there a second later.
+    /// Writes whose response is lost and that are executed a second later.
     pub late: u8,
-    /// Writes that nobody is told of, and that get there once the next one of
-    /// their group has been carried out.
+    /// Writes whose response is lost and that are executed after the next write
+    /// of the same group.
     pub overtaken: u8,
-    /// Transactions that are seen item by item until they are answered.
+    /// Transactions whose items become visible one by one before the response.
     pub half_seen: u8,
-    /// Reads that are answered with a 500.
+    /// Reads with an error response (status 500).
     pub failed_reads: u8,
-    /// Reads whose answer breaks off.
+    /// Reads whose response is truncated.
     pub cut_reads: u8,
-    /// Reads whose answer takes its time.
+    /// Reads whose response is slow.
     pub slow_reads: u8,
-    /// Whether the index shows rows later than the table does.
+    /// Whether the index lags behind the table.
     pub index_lags: bool,
 }
 
-/// What becomes of a call.
+/// The fault of a call, if any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     Answered,
@@ -51,7 +51,7 @@ pub(super) enum Fate {
 }
 
 impl Faults {
-    /// What becomes of the next call, by the dice.
+    /// Draws the fault of the next call.
     pub(super) fn fate(self, writes: bool) -> Fate {
         let of_all = [(self.throttled, Fate::Throttled), (self.hangs, Fate::Hangs)];
         let of_writes = [

@@ -1,5 +1,5 @@
-//! Transactions that are seen item by item: what DynamoDB allows a `Query`
-//! until the transaction has been answered.
+//! Transactions that become visible item by item, which DynamoDB allows for a
+//! `Query` until the transaction has returned.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Mutex;
@@ -11,27 +11,27 @@ use serde_json::Value;
 use super::call::{Call, Key, Transaction, key_of};
 use super::random::draw;
 
-/// For how long an answer stays right however often it is asked for: the SDK
-/// asks again as well.
+/// Period in which a repeated query gets the same response, because the SDK
+/// retries.
 const ONCE_MORE: Duration = Duration::from_secs(1);
 
-/// What is not seen as it is.
+/// The differences between the table and what queries see.
 #[derive(Default)]
 pub(super) struct HalfSeen {
     sight: Mutex<Sight>,
-    /// How many answers were not as the table is.
+    /// Number of responses that differ from the table.
     wrong: AtomicUsize,
 }
 
 #[derive(Default)]
 struct Sight {
-    /// What is there and not shown yet.
+    /// Items that exist but are not visible yet.
     hidden: HashSet<Key>,
-    /// What is gone and still shown.
+    /// Items that are deleted but still visible.
     still_shown: HashMap<Key, Value>,
-    /// Rows as they were put.
+    /// Rows by key, as they were put.
     rows: HashMap<Key, Value>,
-    /// What was answered wrongly, and when: not again when it is asked once more.
+    /// Queries that got a different response, and when; not again for a retry.
     asked: HashMap<String, Instant>,
 }
 
@@ -40,10 +40,10 @@ impl HalfSeen {
         self.wrong.load(Ordering::Relaxed)
     }
 
-    /// Shows a transaction that was carried out piece by piece.
+    /// Makes the items of an executed transaction visible one by one.
     pub async fn show(&self, transaction: Transaction) {
         let mut pieces = transaction.pieces;
-        // The newest message first, or in any order.
+        // Either the newest message first, or in random order.
         pieces.reverse();
         if draw(fastrand::Rng::bool) {
             draw(|random| random.shuffle(&mut pieces));
@@ -55,7 +55,7 @@ impl HalfSeen {
         }
     }
 
-    /// Turns the answer to a `Query` into one of what is shown.
+    /// Changes the response to a `Query` to the visible items.
     pub fn look(&self, call: &Call, answer: &mut Value) {
         let query = call.json();
         let asked = in_order(&query);
@@ -97,7 +97,7 @@ impl Sight {
         self.still_shown.remove(key);
     }
 
-    /// The items that are shown, of those that are there and those that are gone.
+    /// Returns the visible items.
     fn items(&self, query: &Value, there: &[Value], more_behind: Option<&Value>) -> Vec<Value> {
         let descending = query["ScanIndexForward"] == false;
         let order = |item: &Value| key_of(item).map(|(_, sk)| sk);
@@ -117,7 +117,8 @@ impl Sight {
     }
 }
 
-/// A query as text, in one order: the SDK writes its values in any.
+/// Returns a query as text in a canonical order, because the SDK writes its
+/// values in any order.
 fn in_order(query: &Value) -> String {
     match query {
         Value::Object(members) => {
@@ -135,7 +136,7 @@ fn value<'a>(query: &'a Value, name: &str) -> Option<&'a str> {
     query["ExpressionAttributeValues"][name]["S"].as_str()
 }
 
-/// Whether a key is within a query's bounds; those that it names are outside.
+/// Returns whether a key is within the bounds of a query, which are exclusive.
 fn inside(query: &Value, sk: &str) -> bool {
     let start = query["ExclusiveStartKey"]["sk"]["S"].as_str();
     let descending = query["ScanIndexForward"] == false;

@@ -1,5 +1,5 @@
-//! An index that lags: what it answers may be as old as a second, and a row
-//! that has moved may be gone from it and not be there again.
+//! An index that lags behind the table: its responses may be up to a second
+//! old, and a row that moves may be missing at both keys.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -11,16 +11,16 @@ use serde_json::{Value, json};
 use super::call::{Call, Transaction};
 use super::random::draw;
 
-/// By how much it lags at most.
+/// Maximum lag.
 const LAG: Duration = Duration::from_secs(1);
-/// For how long an answer of its is under way.
+/// Duration of a response.
 const UNDER_WAY: Duration = Duration::from_millis(500);
 
-/// When the rows of each group have moved.
+/// Times at which the rows of each group have moved.
 #[derive(Default)]
 pub(super) struct LaggingIndex {
     moved: Mutex<HashMap<String, Instant>>,
-    /// How many answers were not as the table is.
+    /// Number of responses that differ from the table.
     wrong: AtomicUsize,
 }
 
@@ -29,7 +29,7 @@ impl LaggingIndex {
         self.wrong.load(Ordering::Relaxed)
     }
 
-    /// A transaction was carried out.
+    /// Records an executed transaction.
     pub fn moved(&self, transaction: &Transaction) {
         let rows = transaction.pieces.iter().filter_map(|(_, item)| {
             let group = item.as_ref()?["message_group_uuid"]["S"].as_str()?;
@@ -38,7 +38,7 @@ impl LaggingIndex {
         self.moved.lock().expect("no panic").extend(rows);
     }
 
-    /// Makes an answer, which was right when the query came, an old one.
+    /// Changes a response to an older state of the index.
     pub async fn age(&self, call: &Call, answer: &mut Value) {
         tokio::time::sleep(UNDER_WAY).await;
         let query = call.json();

@@ -1,5 +1,5 @@
-//! One whole Cruddur for each test: its own DynamoDB, its own database, its own
-//! issuer, served on a port of its own.
+//! Starts a complete system for each test: its own DynamoDB table, database,
+//! issuer and server.
 
 mod call;
 mod capacity;
@@ -55,15 +55,15 @@ pub use serving::Serving;
 pub use socket::{OURS, Socket};
 
 pub const TABLE: &str = "cruddur-messages";
-/// How many connections to Postgres a server has.
+/// Number of connections to Postgres of a server.
 pub const DATABASE_CONNECTIONS: u32 = 4;
-/// How long a connection to Postgres is waited for.
+/// Timeout for a connection to Postgres.
 pub const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How a test wants its Cruddur.
+/// The settings of a test's system.
 pub struct Setup {
     pub introspection: Introspection,
-    /// How long users are cached.
+    /// Time for which users are cached.
     pub users_fresh_for: Duration,
     pub token_use: TokenUse,
     pub clock: Clock,
@@ -71,10 +71,10 @@ pub struct Setup {
     pub bounds: Bounds,
     pub graphiql: Graphiql,
     pub documents: Documents,
-    /// Whether the table is marked as having a head for each group, as one is that
-    /// `schema-load` has created. The original's is not.
+    /// Whether the table contains the marker, like a table that `schema-load`
+    /// creates. The original's table does not contain it.
     pub marked: bool,
-    /// Between this server and others.
+    /// URL of the Redis server that connects this server to others.
     pub redis_url: Option<String>,
 }
 
@@ -103,7 +103,7 @@ impl Default for Setup {
     }
 }
 
-/// The stores and the issuer, and servers over them.
+/// The stores, the issuer, and servers that use them.
 pub struct Cruddur {
     pub url: String,
     pub issuer: Issuer,
@@ -126,7 +126,7 @@ pub async fn start_with(setup: Setup) -> Cruddur {
     Box::pin(start_on(Database::create().await, setup)).await
 }
 
-/// On a database that is there already.
+/// Starts a system on an existing database.
 pub async fn start_on(database: Database, setup: Setup) -> Cruddur {
     let postgres = PostgresProxy::start(&database.url).await;
     let (dynamodb, dynamodb_url) = dynamodb();
@@ -191,8 +191,8 @@ pub async fn start_on(database: Database, setup: Setup) -> Cruddur {
     }
 }
 
-/// The DynamoDB that the environment names, such as DynamoDB Local, or else an
-/// embedded one of the test's own.
+/// Returns the DynamoDB that the environment names, such as DynamoDB Local, or
+/// else starts an embedded one.
 fn dynamodb() -> (Option<DynamoDb>, String) {
     let named = endpoint_of_environment(AwsService::DynamoDb).expect("an address");
     if let Some(endpoint) = named {
@@ -222,17 +222,18 @@ async fn listen_until(
 }
 
 impl Cruddur {
-    /// What the server is made of.
+    /// Returns the components of the server.
     pub fn app(&self) -> &App {
         &self.app
     }
 
-    /// Another server over the same stores, with nothing in memory in common.
+    /// Starts another server on the same stores that shares no memory with the
+    /// first.
     pub async fn second_server(&self, setup: Setup) -> String {
         listen(self.second_app(setup)).await
     }
 
-    /// The same, until it is told to stop.
+    /// Starts another server that runs until `shutdown` resolves.
     pub async fn server_until(
         &self,
         setup: Setup,
@@ -254,7 +255,7 @@ impl Cruddur {
         }
     }
 
-    /// Makes users, whose Cognito ids are `sub-<handle>`.
+    /// Creates users with the Cognito ids `sub-<handle>`.
     pub async fn users<const N: usize>(&self, handles: [&str; N]) -> [User; N] {
         let new = handles.map(|handle| NewUser {
             handle: handle.to_owned(),
@@ -275,8 +276,8 @@ impl Cruddur {
         users.try_into().expect("a user for each handle")
     }
 
-    /// Writes a conversation whose n-th message is "message n", by both in
-    /// turns, a minute apart.
+    /// Writes messages "message 1", "message 2", …, one minute apart, by both
+    /// users alternately.
     pub async fn seed(&self, pair: [&User; 2], start: &str, count: u32) {
         let start: chrono::DateTime<chrono::Utc> = start.parse().expect("a time");
         let messages: Vec<SeededMessage> = (0..count)
@@ -292,7 +293,7 @@ impl Cruddur {
             .expect("a conversation");
     }
 
-    /// A user who is signed in.
+    /// Returns the viewer of a user.
     pub async fn viewer(&self, handle: &str) -> Viewer {
         let users = self.messaging.user_loader();
         let viewer = self
@@ -308,9 +309,9 @@ impl Cruddur {
             .expect("a token")
     }
 
-    /// What a user gets for a document.
-    /// Whether the DynamoDB is the embedded one, whose pages are a megabyte as
-    /// AWS's are. DynamoDB Local counts it after filter and projection.
+    /// Returns whether the DynamoDB is the embedded one, whose pages have one
+    /// megabyte before filter and projection, like those of AWS. DynamoDB Local
+    /// measures pages after filter and projection.
     pub fn has_embedded_dynamodb(&self) -> bool {
         self.dynamodb.is_some()
     }
@@ -324,7 +325,7 @@ impl Cruddur {
         self.post(url, handle, &body).await
     }
 
-    /// What a user gets for one of a document's operations.
+    /// Sends a document as a user, and executes one of its operations.
     pub async fn ask_for(&self, handle: &str, document: &str, operation: &str) -> Value {
         let body = json!({ "query": document, "operationName": operation });
         self.post(&self.url, handle, &body).await
@@ -341,20 +342,20 @@ impl Cruddur {
         answer.json().await.expect("JSON")
     }
 
-    /// The same, where nothing may be wrong: the data.
+    /// Sends a document that must succeed, and returns its data.
     pub async fn data(&self, handle: &str, document: &str, variables: Value) -> Value {
         let mut answer = self.ask(handle, document, variables).await;
         assert_eq!(answer.get("errors"), None, "{document}");
         answer["data"].take()
     }
 
-    /// Sends a message to a handle; the result of the mutation.
+    /// Sends a message to a handle. Returns the result of the mutation.
     pub async fn send(&self, from: &str, to: &str, body: &str) -> Value {
         let input = json!({ "input": { "to": { "receiverHandle": to }, "body": body } });
         self.data(from, CREATE, input).await["createMessage"].take()
     }
 
-    /// Uuid of the group that two users have.
+    /// Returns the uuid of the group of two users.
     pub async fn group_uuid(&self, handle: &str, other: &str) -> String {
         let document =
             "query($handle: String!) { user(handle: $handle) { messageGroup { uuid } } }";
@@ -383,7 +384,7 @@ pub const CREATE: &str = "
         }
     }";
 
-/// The bodies of a connection's messages.
+/// Returns the bodies of a connection's messages.
 pub fn bodies(connection: &Value) -> Vec<&str> {
     let edges = connection["edges"].as_array().expect("edges");
     edges
@@ -392,7 +393,7 @@ pub fn bodies(connection: &Value) -> Vec<&str> {
         .collect()
 }
 
-/// "message 3", "message 4", … as the seeded conversations have them.
+/// Returns "message 3", "message 4", … for the given numbers.
 pub fn numbered(numbers: impl IntoIterator<Item = u32>) -> Vec<String> {
     numbers
         .into_iter()

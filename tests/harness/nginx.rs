@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-/// Debian has it where only root's PATH looks.
+/// On Debian, nginx is in a folder that is only on root's PATH.
 const PROGRAMS: [&str; 2] = ["nginx", "/usr/sbin/nginx"];
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -20,9 +20,9 @@ pub struct Nginx {
 }
 
 impl Nginx {
-    /// Starts one with this configuration of its `http` block, in which `LISTEN`
-    /// stands for its own address and `UPSTREAM` for the server's. `None` on a
-    /// machine that has none, unless `CRUDDUR_TEST_NGINX=required`.
+    /// Starts nginx with a configuration of its `http` block, in which `LISTEN`
+    /// is replaced by its own address and `UPSTREAM` by the server's. Returns
+    /// `None` if nginx is not installed, unless `CRUDDUR_TEST_NGINX=required`.
     pub async fn start(upstream: &str, http: &str) -> Option<Self> {
         let port = super::free_port();
         let address = format!("127.0.0.1:{port}");
@@ -63,13 +63,13 @@ impl Nginx {
     }
 }
 
-/// One process, with everything that it writes in a folder of its own.
+/// A single process that writes all its files to one folder.
 fn configuration(folder: &TempDir, http: &str) -> String {
     let folder = folder.path().display();
     let kinds = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
     let temporary = kinds.map(|kind| format!("{kind}_temp_path {folder}/{kind};\n"));
-    // As root, it gives its folders to another user unless it is told a user,
-    // whom a user namespace may not have.
+    // As root, nginx gives its folders to another user by default, who may not
+    // exist in a user namespace.
     format!(
         "user root;\ndaemon off;\nmaster_process off;\npid {folder}/pid;\nerror_log stderr crit;\nevents {{}}\n\
          http {{\naccess_log off;\n{}{http}\n}}\n",

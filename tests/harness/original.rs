@@ -1,4 +1,5 @@
-//! A table as the original's services and scripts wrote it, with their faults.
+//! Writes a table as the original's services and scripts did, with their
+//! errors.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -7,16 +8,16 @@ use uuid::Uuid;
 
 use super::TABLE;
 
-/// A group of the original's: a random uuid, no head, no numbers.
+/// A group of the original: a random uuid, no head, no numbers.
 #[derive(Clone, Debug)]
 pub struct OriginalGroup {
     pub uuid: Uuid,
     pub pair: [User; 2],
-    /// Keys as stored, and texts, in the order in which they were written.
+    /// Keys as stored, and texts, in the order of writing.
     pub messages: Vec<(String, String)>,
 }
 
-/// Writes with plain `PutItem`s, as the original did.
+/// Writes with `PutItem`, as the original did.
 pub struct Original {
     client: Client,
 }
@@ -34,8 +35,8 @@ impl Original {
         Self { client }
     }
 
-    /// A whole conversation: each message, and a row for each of the two at
-    /// the newest.
+    /// Writes a complete group: each message, and a row for each user at the
+    /// newest message.
     pub async fn conversation(&self, pair: [&User; 2], times: &[&str]) -> OriginalGroup {
         let mut group = OriginalGroup {
             uuid: Uuid::new_v4(),
@@ -53,7 +54,7 @@ impl Original {
         group
     }
 
-    /// `MSG#<group>`: a message of one of the two.
+    /// Writes a message of one of the two users to `MSG#<group>`.
     pub async fn message(&self, group: &mut OriginalGroup, sender: usize, time: &str, body: &str) {
         let sender = &group.pair[sender];
         self.put([
@@ -69,7 +70,8 @@ impl Original {
         group.messages.push((time.to_owned(), body.to_owned()));
     }
 
-    /// `GRP#<owner>`: the row of one of the two, with any preview.
+    /// Writes the row of one of the two users to `GRP#<owner>`, with any
+    /// preview.
     pub async fn row(&self, group: &OriginalGroup, owner: usize, time: &str, preview: &str) {
         let (owner, other) = (&group.pair[owner], &group.pair[1 - owner]);
         self.put([
@@ -95,7 +97,7 @@ impl Original {
             .expect("a deleted row");
     }
 
-    /// Something that is none of the original's items.
+    /// Writes an item that the original does not write.
     pub async fn put<const N: usize>(&self, attributes: [(&str, AttributeValue); N]) {
         let item = attributes.map(|(name, value)| (name.to_owned(), value));
         self.client

@@ -1,24 +1,24 @@
-//! Transactions that get to the store only when a later one of the same group
-//! has been carried out.
+//! Transactions that are executed only after a later transaction of the same
+//! group.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
 
 use super::call::Call;
 
-/// What is on its way, by group.
+/// Delayed transactions by group.
 #[derive(Default)]
 pub(super) struct Overtaken {
     held: Mutex<HashMap<String, Vec<Call>>>,
     arrived: Mutex<Arrived>,
 }
 
-/// What became of those that were overtaken.
+/// Results of overtaken transactions.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Arrived {
-    /// Their condition did not hold any more.
+    /// Rejected, because the condition no longer held.
     pub refused: usize,
-    /// The store knew their token: they were what had overtaken them.
+    /// Accepted without effect, because the idempotency token was already used.
     pub repeated: usize,
 }
 
@@ -33,13 +33,13 @@ impl Overtaken {
         held.entry(group).or_default().push(call);
     }
 
-    /// Those that a transaction has overtaken.
+    /// Returns the transactions that a transaction has overtaken.
     pub fn by(&self, group: Option<&str>) -> Vec<Call> {
         let mut held = self.held.lock().expect("no panic");
         held.remove(group.unwrap_or_default()).unwrap_or_default()
     }
 
-    /// One has arrived.
+    /// Counts an executed transaction.
     pub fn count(&self, taken: bool) {
         let mut arrived = self.arrived.lock().expect("no panic");
         if taken {

@@ -9,21 +9,21 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
 pub struct PgBouncer {
-    /// The database's address, through it.
+    /// URL of the database through `PgBouncer`.
     pub url: String,
     _child: Child,
     _folder: tempfile::TempDir,
 }
 
 impl PgBouncer {
-    /// Starts one in transaction mode before a database, with two connections to
-    /// it; `None` on a machine that has no `PgBouncer`, unless
+    /// Starts `PgBouncer` in transaction mode with two connections to a database.
+    /// Returns `None` if it is not installed, unless
     /// `CRUDDUR_TEST_PGBOUNCER=required`.
     pub async fn start(database_url: &str) -> Option<Self> {
         Self::start_in(database_url, "transaction", 2).await
     }
 
-    /// The same in another mode, or with another number of connections.
+    /// Starts `PgBouncer` in another mode, or with another number of connections.
     pub async fn start_in(database_url: &str, mode: &str, pool_size: u32) -> Option<Self> {
         let Some(program) = find() else {
             let required =
@@ -51,7 +51,7 @@ impl PgBouncer {
     }
 }
 
-/// Where Debian puts it is not on every user's PATH.
+/// On Debian, `PgBouncer` is in a folder that is not on every user's PATH.
 fn find() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
@@ -80,7 +80,7 @@ fn write_settings(folder: &Path, server: &reqwest::Url, port: u16, mode: &str, p
     std::fs::write(folder.join("pgbouncer.ini"), settings).expect("a file");
 }
 
-/// It refuses to run as root.
+/// Runs `PgBouncer` as another user, because it refuses to run as root.
 fn spawn(program: &Path, folder: &Path) -> Child {
     let mut command = Command::new(program);
     if geteuid() == Uid::from_raw(0) {
@@ -98,7 +98,7 @@ fn spawn(program: &Path, folder: &Path) -> Child {
         {
             command.uid(uid).gid(gid);
         } else {
-            // A user namespace without other users.
+            // This is a user namespace without other users.
             command = Command::new("unshare");
             command.args(["--user", "--map-user=1000", "--map-group=1000", "--"]);
             command.arg(program);

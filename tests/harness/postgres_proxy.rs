@@ -1,5 +1,5 @@
-//! Stands between a server and its PostgreSQL, counts the statements that are
-//! executed, and can cut the line.
+//! A proxy between a server and PostgreSQL. It counts executed statements, and
+//! can interrupt all connections.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -42,12 +42,13 @@ impl PostgresProxy {
         proxy
     }
 
-    /// How many statements were executed since this was last asked.
+    /// Returns the number of statements executed since the last call of this
+    /// function.
     pub fn statements(&self) -> usize {
         self.statements.swap(0, Ordering::SeqCst)
     }
 
-    /// Cuts all connections, and every new one, until it is restored.
+    /// Interrupts all connections, including new ones, until `cut(false)`.
     pub fn cut(&self, cut: bool) {
         self.cut.send_replace(cut);
     }
@@ -61,7 +62,7 @@ async fn carry(proxy: Arc<PostgresProxy>, client: TcpStream, host: String) {
     let Ok(server) = TcpStream::connect(host).await else {
         return;
     };
-    // Small messages go out at once.
+    // Small messages are sent without delay.
     if client
         .set_nodelay(true)
         .and(server.set_nodelay(true))
@@ -78,8 +79,8 @@ async fn carry(proxy: Arc<PostgresProxy>, client: TcpStream, host: String) {
     }
 }
 
-/// Carries the client's messages (PostgreSQL's protocol, 55.7): a start-up
-/// message without a type, then a byte of type and a length for each.
+/// Forwards the client's messages (PostgreSQL protocol, 55.7): a start-up
+/// message without a type, then messages with a type byte and a length.
 async fn requests(
     proxy: &PostgresProxy,
     client: OwnedReadHalf,

@@ -1,4 +1,4 @@
-//! The program as a process.
+//! Runs the program as a process.
 
 use std::fs::File;
 use std::net::TcpListener;
@@ -23,7 +23,8 @@ pub fn cruddur(arguments: &[&str]) -> Command {
     command
 }
 
-/// The one that was built with the tests; for an example, the one beside it.
+/// Returns the program that was built with the tests, or for an example, the
+/// one in the same folder.
 fn program() -> PathBuf {
     if let Some(program) = option_env!("CARGO_BIN_EXE_cruddur") {
         return program.into();
@@ -42,7 +43,7 @@ pub async fn signal(child: &Child, name: &str) {
     assert!(sent.expect("kill runs").success());
 }
 
-/// The settings with which a command finds a test's stores.
+/// Sets the environment variables with which a command finds a test's stores.
 pub fn with_stores(command: &mut Command, cruddur: &Cruddur) {
     command
         .env("AWS_ENDPOINT_URL_DYNAMODB", &cruddur.dynamo.url)
@@ -57,11 +58,12 @@ pub fn with_stores(command: &mut Command, cruddur: &Cruddur) {
         .env("CRUDDUR_DRAIN_SECONDS", "0");
 }
 
-/// The locks of the ports that this process has chosen.
+/// Locks of the ports that this process has chosen.
 static PORTS: Mutex<Vec<File>> = Mutex::new(Vec::new());
 
-/// A port that no other test gets while this process lives, also while the
-/// server on it is down. It is below those that the system gives to clients.
+/// Returns a port that no other test gets while this process lives, even while
+/// the server on it is stopped. It is below the ports that the system assigns
+/// to clients.
 pub fn free_port() -> u16 {
     let folder = std::env::temp_dir().join("cruddur-test-ports");
     std::fs::create_dir_all(&folder).expect("a folder for the locks of ports");

@@ -1,26 +1,25 @@
-//! The random numbers of tests: the same on every run.
+//! The random numbers of tests, the same on every run.
 //!
-//! `CRUDDUR_TEST_SEED` draws others and `CRUDDUR_TEST_CASES` sets how many cases
-//! a random test has, as `.ci/run` does. An input that fails there becomes a
-//! case of its test.
+//! `CRUDDUR_TEST_SEED` sets another seed, and `CRUDDUR_TEST_CASES` the number of cases of a random
+//! test, as in `.ci/run`. An input that fails there is added to its test as a fixed case.
 
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 use proptest::test_runner::{Config, RngSeed};
 
-/// The seed of tests that are given none.
+/// The default seed.
 const USUAL_SEED: u64 = 20_261_127;
 
-/// The generator of everything that is drawn outside of a property.
+/// The generator of all random values outside of properties.
 static GENERATOR: LazyLock<Mutex<fastrand::Rng>> =
     LazyLock::new(|| Mutex::new(fastrand::Rng::with_seed(seed().unwrap_or(USUAL_SEED))));
 
-/// The seed that the environment sets.
+/// Returns the seed from the environment.
 pub fn seed() -> Option<u64> {
     setting("CRUDDUR_TEST_SEED")
 }
 
-/// How many cases a random test has, if the environment says so.
+/// Returns the number of cases of a random test, if the environment sets it.
 pub fn cases() -> Option<u32> {
     setting("CRUDDUR_TEST_CASES")
 }
@@ -31,8 +30,8 @@ fn setting<T: std::str::FromStr>(name: &str) -> Option<T> {
     Some(number.unwrap_or_else(|| panic!("{name} is not a number: {text:?}")))
 }
 
-/// How properties are tested. Nothing is written beside the sources: an input
-/// that fails is printed.
+/// The configuration of properties. Failing inputs are printed, not written to
+/// files.
 pub fn config() -> Config {
     let usual = Config::default();
     Config {

@@ -1,4 +1,4 @@
-//! A real Redis, for what instances tell each other.
+//! A real Redis, for hints between instances.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
-/// Longer than it takes to start on a busy machine.
+/// Timeout for Redis to start, far longer than it takes on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 pub struct Redis {
@@ -16,7 +16,7 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// Starts one; `None` on a machine that has none, unless
+    /// Starts Redis. Returns `None` if it is not installed, unless
     /// `CRUDDUR_TEST_REDIS=required`.
     pub async fn start() -> Option<Self> {
         let port = super::free_port();
@@ -32,12 +32,12 @@ impl Redis {
         Some(redis)
     }
 
-    /// Kills it. What was subscribed to is gone.
+    /// Kills Redis. All its subscriptions are lost.
     pub async fn kill(&mut self) {
         self.child.kill().await.expect("it is killed");
     }
 
-    /// Starts it again, at the same address.
+    /// Starts Redis again at the same address.
     pub async fn restart(&mut self) {
         self.child = spawn(self.port).expect("it ran before");
         self.ready().await;

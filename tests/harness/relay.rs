@@ -1,4 +1,4 @@
-//! Carries connections from an address of its own to another, byte by byte.
+//! Forwards connections from its own address to another, byte by byte.
 
 use std::net::SocketAddr;
 
@@ -14,7 +14,7 @@ pub async fn relay(listen: &str, target: String) -> SocketAddr {
             let target = target.clone();
             tokio::spawn(async move {
                 if let Ok(mut server) = TcpStream::connect(target).await {
-                    // Either end may close it.
+                    // Either end may close the connection.
                     let _ = copy_bidirectional(&mut client, &mut server).await;
                 }
             });

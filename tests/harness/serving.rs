@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::{Cruddur, cruddur, signal, with_stores};
 
-/// Longer than anything that is waited for.
+/// Timeout of every wait: far longer than the wait takes on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 pub struct Serving {
@@ -21,11 +21,21 @@ pub struct Serving {
 }
 
 impl Serving {
-    /// Serves a test's stores with more options.
+    /// Starts a server on a test's stores, with further options.
     pub async fn start(stores: &Cruddur, options: &[&str]) -> Self {
+        Self::start_with(stores, options, &[]).await
+    }
+
+    /// Starts a server with further options and environment variables.
+    pub async fn start_with(
+        stores: &Cruddur,
+        options: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Self {
         let mut command = cruddur(&["serve"]);
         with_stores(&mut command, stores);
-        command.args(options).stderr(Stdio::piped());
+        command.args(options).envs(variables.iter().copied());
+        command.stderr(Stdio::piped());
         let mut child = command.spawn().expect("it runs");
         let mut read = BufReader::new(child.stderr.take().expect("a pipe")).lines();
         let lines = Arc::<Mutex<Vec<Value>>>::default();
@@ -45,32 +55,38 @@ impl Serving {
         serving
     }
 
-    /// The address that a line of the log has.
+    /// Returns the URL with the address in a line of the log.
     pub async fn address(&self, message: &str) -> String {
         let line = self.line(message).await;
         let address = line["address"].as_str().expect("an address");
         format!("http://{address}")
     }
 
-    /// The first line whose message begins like this, once it is there.
+    /// Waits for a line whose message begins with `message`.
     pub async fn line(&self, message: &str) -> Value {
-        let is_it = |line: &Value| {
+        self.line_that(|line| {
             let found = line["message"].as_str();
             found.is_some_and(|found| found.starts_with(message))
-        };
+        })
+        .await
+    }
+
+    /// Waits for the first line that `matches` accepts.
+    pub async fn line_that(&self, matches: impl Fn(&Value) -> bool) -> Value {
         let found = async {
             loop {
-                match self.lines().into_iter().find(is_it) {
+                match self.lines().into_iter().find(&matches) {
                     Some(line) => return line,
                     None => tokio::time::sleep(Duration::from_millis(5)).await,
                 }
             }
         };
         let found = timeout(PATIENCE, found).await;
-        found.unwrap_or_else(|_| panic!("no line {message:?} in {:#?}", self.lines()))
+        found.unwrap_or_else(|_| panic!("no such line in {:#?}", self.lines()))
     }
 
-    fn lines(&self) -> Vec<Value> {
+    /// Returns all lines so far.
+    pub fn lines(&self) -> Vec<Value> {
         self.lines.lock().expect("no panic").clone()
     }
 
@@ -78,7 +94,7 @@ impl Serving {
         signal(&self.child, name).await;
     }
 
-    /// How it ends.
+    /// Waits for the end of the process.
     pub async fn ended(&mut self) -> ExitStatus {
         let ended = timeout(PATIENCE, self.child.wait()).await;
         ended.expect("it ends in time").expect("an end")

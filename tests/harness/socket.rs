@@ -1,4 +1,5 @@
-//! The other end of a WebSocket: `graphql-transport-ws`, word for word.
+//! A WebSocket client of `graphql-transport-ws` that sends and checks each
+//! message.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -12,18 +13,18 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::Role;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-/// Longer than anything that is waited for.
+/// Timeout of every wait: far longer than the wait takes on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(1);
 pub const OURS: (&str, &str) = ("Sec-WebSocket-Protocol", "graphql-transport-ws");
 
 pub struct Socket {
     stream: WebSocketStream<TcpStream>,
-    /// The handshake's answer.
+    /// The response to the handshake.
     pub head: String,
 }
 
 impl Socket {
-    /// Connects as a user, who is let in.
+    /// Connects as a user, and waits for the acknowledgement.
     pub async fn connect(url: &str, token: &str) -> Self {
         let mut socket = Self::open(url).await;
         socket.init(token).await;
@@ -31,7 +32,7 @@ impl Socket {
         socket
     }
 
-    /// The same, while servers come and go.
+    /// Connects as a user; fails if the server is not available.
     pub async fn try_connect(url: &str, token: &str) -> Result<Self, String> {
         let mut socket = Self::open_with(url, &[OURS]).await?;
         socket.init(token).await;
@@ -41,8 +42,8 @@ impl Socket {
         }
     }
 
-    /// The next message that comes before a time, unless the connection ends or
-    /// it is time to stop.
+    /// Returns the next message before a time, or `None` at the end of the
+    /// connection or if the test stops.
     pub async fn message_until(&mut self, cut: Instant, stop: &AtomicBool) -> Option<Value> {
         while Instant::now() < cut && !stop.load(Ordering::Relaxed) {
             match timeout(Duration::from_millis(100), self.stream.next()).await {
@@ -54,12 +55,13 @@ impl Socket {
         None
     }
 
-    /// Connects, and says nothing yet.
+    /// Connects without sending `connection_init`.
     pub async fn open(url: &str) -> Self {
         Self::open_with(url, &[OURS]).await.expect("a socket")
     }
 
-    /// Connects with these headers; or the answer that there is no socket.
+    /// Connects with these headers. Returns the response if the handshake is
+    /// rejected.
     pub async fn open_with(url: &str, headers: &[(&str, &str)]) -> Result<Self, String> {
         let address = url.strip_prefix("http://").expect("an address");
         let mut stream = TcpStream::connect(address).await.expect("a connection");
@@ -101,7 +103,7 @@ impl Socket {
         self.send(Message::text(message.to_string())).await;
     }
 
-    /// Sends anything, if the server still takes it.
+    /// Sends any frame, if the server still accepts it.
     pub async fn send(&mut self, message: Message) {
         let _ = self.try_send(message).await;
     }
@@ -111,7 +113,7 @@ impl Socket {
         sent.expect("it is taken in time")
     }
 
-    /// The next message of the protocol.
+    /// Returns the next message of the protocol.
     pub async fn message(&mut self) -> Value {
         match self.said().await {
             Some(Message::Text(text)) => serde_json::from_str(&text).expect("JSON"),
@@ -119,7 +121,7 @@ impl Socket {
         }
     }
 
-    /// Code and reason of the close frame, which comes next.
+    /// Returns code and reason of the close frame, which must come next.
     pub async fn closed(&mut self) -> (u16, String) {
         match self.said().await {
             Some(Message::Close(Some(frame))) => (frame.code.into(), frame.reason.to_string()),
@@ -127,7 +129,7 @@ impl Socket {
         }
     }
 
-    /// The next frame that is no ping, however many of them come.
+    /// Returns the next frame other than pings.
     async fn said(&mut self) -> Option<Message> {
         let said = async {
             loop {
@@ -140,19 +142,19 @@ impl Socket {
         timeout(PATIENCE, said).await.expect("something in time")
     }
 
-    /// The next frame, unless the connection is gone.
+    /// Returns the next frame, or `None` at the end of the connection.
     pub async fn frame(&mut self) -> Option<Message> {
         let next = timeout(PATIENCE, self.stream.next()).await;
         next.expect("something in time").and_then(Result::ok)
     }
 
-    /// The next frame, whenever that comes.
+    /// Returns the next frame, without a timeout.
     pub async fn frame_at_last(&mut self) -> Option<Message> {
         self.stream.next().await.and_then(Result::ok)
     }
 
-    /// Whether what is said next is the answer to a ping: that nothing else was
-    /// said, and that the socket lives.
+    /// Returns whether the next message is the response to a ping, so that no
+    /// other message was sent and the socket is open.
     pub async fn is_quiet(&mut self) -> bool {
         let payload = json!({ "are you": "there" });
         self.say(json!({ "type": "ping", "payload": payload }))
@@ -160,7 +162,7 @@ impl Socket {
         self.message().await == json!({ "type": "pong", "payload": payload })
     }
 
-    /// What an operation answers, to its end.
+    /// Returns the response to an operation that completes.
     pub async fn ask(&mut self, id: &str, document: &str, variables: Value) -> Value {
         self.subscribe(id, document, variables).await;
         let answer = self.message().await;
@@ -171,13 +173,13 @@ impl Socket {
         answer
     }
 
-    /// The connection below, to be read from by nobody.
+    /// Returns the underlying connection, from which the test does not read.
     pub fn connection(&self) -> &TcpStream {
         self.stream.get_ref()
     }
 }
 
-/// The head of an answer, and no byte more.
+/// Reads the head of a response, and no further byte.
 async fn head(stream: &mut TcpStream) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
