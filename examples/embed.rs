@@ -1,11 +1,10 @@
-//! The API as one route of another axum application, served by
-//! `async-graphql-axum`.
+//! The API as one route of another axum application, served by `async-graphql-axum`.
 //!
-//! The application decides who the viewer is and gives each request a
-//! [`Session`]; the API's engine is an executor of async-graphql like any other.
+//! The application decides who the viewer is, and adds a [`Session`] to each request. The API's
+//! engine is an async-graphql executor like any other.
 //!
-//! `cargo run --example embed` serves it over an embedded DynamoDB and a private
-//! PostgreSQL, and prints a request.
+//! `cargo run --example embed` serves it with an embedded DynamoDB and a private PostgreSQL, and
+//! prints a request.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -29,10 +28,10 @@ use cruddur::store::{
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
-/// How long a request may take.
+/// Deadline of a request.
 const TIME_LIMIT: Duration = Duration::from_secs(10);
 
-/// What the application serves the API from.
+/// The components of the API.
 #[derive(Clone)]
 pub struct Application {
     /// The schema.
@@ -45,7 +44,7 @@ pub struct Application {
     pub send_rate: SendRate,
 }
 
-/// The application's routes: one of its own, and the API.
+/// The application's routes: a page of its own, and the API.
 pub fn routes(application: Application) -> Router {
     Router::new()
         .route("/", get(async || "an application with direct messages\n"))
@@ -64,7 +63,7 @@ async fn graphql(
 }
 
 impl Application {
-    /// The session of a request, by its bearer token.
+    /// Returns the session of a request from its bearer token.
     async fn session(&self, headers: &HeaderMap) -> Result<Session, StatusCode> {
         let authorization = headers
             .get(AUTHORIZATION)
@@ -121,7 +120,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(axum::serve(listener, routes(application)).await?)
 }
 
-/// A database with one user.
+/// Creates a database with one user.
 async fn users(url: &str) -> Result<UserStore, Box<dyn std::error::Error>> {
     create_database(url).await?;
     let pool = PoolSettings {

@@ -1,7 +1,7 @@
-//! What hostile documents and bodies cost a server: time of each, and how far
-//! the server's memory rises (Linux): `cargo run --release --example hostile`.
-//! Each is sent to a server with the usual limits, to one that takes any number
-//! of bytes, and to one that takes any number of tokens as well.
+//! Measures the cost of hostile documents and bodies: their duration, and the
+//! increase of the server's memory (Linux): `cargo run --release --example
+//! hostile`. Each is sent to a server with the default limits, to one without a
+//! limit of bytes, and to one without a limit of tokens as well.
 //!
 //! Build the program first: `cargo build --release`.
 
@@ -19,12 +19,12 @@ use tokio::net::TcpStream;
 
 type Failure = Box<dyn std::error::Error>;
 
-/// A process that ends with this.
+/// A process that ends when this is dropped.
 struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may already have ended.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -55,7 +55,7 @@ const SETTINGS: [(&str, &[&str]); 3] = [
     ),
 ];
 
-/// A server over the stores of a `cruddur dev`.
+/// Starts a server with the stores of a `cruddur dev`.
 fn serve(
     program: &Path,
     places: &Value,
@@ -75,23 +75,23 @@ fn serve(
     Ok(Running(child))
 }
 
-/// A line of a process' status, in kilobytes.
+/// Returns a line of a process's status, in kilobytes.
 fn memory(server: &Running, name: &str) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.0.id())).ok()?;
     let line = status.lines().find(|line| line.starts_with(name))?;
     line.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// What a server is sent, to the last byte.
-enum Sent {
-    /// A document, as JSON.
+/// A request to a server.
+enum HostileRequest {
+    /// A document, sent as JSON.
     Document(String),
-    /// A head, and a body that may be none.
+    /// A raw head, and a body that may be empty.
     Raw(String, Vec<u8>),
 }
 
-/// Bodies that lie, do not end, or are too large.
-fn bodies() -> Vec<(&'static str, Sent)> {
+/// Bodies with a wrong length, without an end, or of excessive size.
+fn bodies() -> Vec<(&'static str, HostileRequest)> {
     let spaces = vec![b' '; 20_000_000];
     let mut chunks = Vec::new();
     while chunks.len() < 20_000_000 {
@@ -101,31 +101,34 @@ fn bodies() -> Vec<(&'static str, Sent)> {
     }
     let of_length = |length: usize| format!("Content-Length: {length}");
     vec![
-        ("a body of 20 MB", Sent::Raw(of_length(20_000_000), spaces)),
+        (
+            "a body of 20 MB",
+            HostileRequest::Raw(of_length(20_000_000), spaces),
+        ),
         (
             "20 MB said, nothing sent",
-            Sent::Raw(of_length(20_000_000), Vec::new()),
+            HostileRequest::Raw(of_length(20_000_000), Vec::new()),
         ),
         (
             "1 kB said, a byte sent",
-            Sent::Raw(of_length(1000), b"{".to_vec()),
+            HostileRequest::Raw(of_length(1000), b"{".to_vec()),
         ),
         (
             "chunks without an end",
-            Sent::Raw("Transfer-Encoding: chunked".to_owned(), chunks),
+            HostileRequest::Raw("Transfer-Encoding: chunked".to_owned(), chunks),
         ),
     ]
 }
 
-/// The code or the status of an answer.
+/// Returns the code or the status of a response.
 async fn ask(
     http: &reqwest::Client,
     address: &str,
     token: &str,
-    sent: &Sent,
+    sent: &HostileRequest,
 ) -> Result<String, Failure> {
     match sent {
-        Sent::Document(document) => {
+        HostileRequest::Document(document) => {
             let request = http
                 .post(format!("http://{address}/graphql"))
                 .bearer_auth(token)
@@ -134,14 +137,14 @@ async fn ask(
             let code = answer["errors"][0]["extensions"]["code"].as_str();
             Ok(code.unwrap_or("answered").to_owned())
         }
-        Sent::Raw(length, body) => {
+        HostileRequest::Raw(length, body) => {
             let head = format!(
                 "POST /graphql HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\
                  Content-Type: application/json\r\n{length}\r\n\r\n"
             );
             let (mut read, mut write) = TcpStream::connect(address).await?.into_split();
             let body = [head.as_bytes(), body].concat();
-            // It may be turned away before it is through.
+            // The server may reject the request before it is complete.
             let sending = tokio::spawn(async move {
                 let _ = write.write_all(&body).await;
                 write
@@ -171,11 +174,12 @@ async fn main() -> Result<(), Failure> {
     BufReader::new(out).read_line(&mut line)?;
     let places: Value = serde_json::from_str(&line)?;
     let token = places["tokens"]["luu"].as_str().unwrap_or_default();
-    let ordinary =
-        Sent::Document("{ messageGroups { edges { node { lastMessage { body } } } } }".to_owned());
+    let ordinary = HostileRequest::Document(
+        "{ messageGroups { edges { node { lastMessage { body } } } } }".to_owned(),
+    );
     let mut all = vec![("an ordinary query", ordinary)];
     let documents = hostile::hostile().into_iter();
-    all.extend(documents.map(|(name, document)| (name, Sent::Document(document))));
+    all.extend(documents.map(|(name, document)| (name, HostileRequest::Document(document))));
     all.extend(bodies());
 
     let http = reqwest::Client::new();
@@ -189,7 +193,7 @@ async fn main() -> Result<(), Failure> {
         }
         println!("\n{name}");
         for (name, sent) in &all {
-            // Five: the peak is that of what is sent from now on.
+            // Writing 5 resets the peak of the memory.
             std::fs::write(format!("/proc/{}/clear_refs", server.0.id()), "5")?;
             let before = memory(&server, "VmRSS").unwrap_or(0);
             let began = Instant::now();
@@ -197,8 +201,8 @@ async fn main() -> Result<(), Failure> {
             let took = began.elapsed();
             let peak = memory(&server, "VmHWM").unwrap_or(0);
             let length = match sent {
-                Sent::Document(document) => document.len(),
-                Sent::Raw(_, body) => body.len(),
+                HostileRequest::Document(document) => document.len(),
+                HostileRequest::Raw(_, body) => body.len(),
             };
             println!(
                 "{name:<26} {length:>9} bytes  {took:>10.2?}  +{:>6} kB  {answer}",

@@ -1,7 +1,5 @@
-//! Thousands who follow their messages on one server: how much memory each of
-//! them takes, and how long after the sender's answer a message is there.
-//!
-//! `cargo build --release && cargo run --release --example live -- --subscriptions 5000`
+//! Thousands of subscriptions on one server: the memory of each, and the time from the sender's
+//! response to the delivery of a message.
 
 #[allow(
     dead_code,
@@ -27,23 +25,23 @@ use harness::{CREATE, Cruddur, Socket, start};
 use server::Server;
 
 const CREATED: &str = "subscription { messageCreated { messageEdge { node { body } } } }";
-/// How many subscriptions each user has, on a socket each.
+/// Number of subscriptions of each user, each on its own socket.
 const OF_EACH: usize = 5;
 
 #[derive(Parser)]
 struct Options {
-    /// How many there are
+    /// Number of subscriptions
     #[arg(long, default_value_t = 5000)]
     subscriptions: usize,
-    /// Messages a second
+    /// Messages per second
     #[arg(long, default_value_t = 100)]
     rate: u32,
-    /// For how long they are sent
+    /// Duration in seconds
     #[arg(long, default_value_t = 30)]
     seconds: u64,
 }
 
-/// When a message came, for each of those who follow.
+/// The times of delivery of a message to its subscribers.
 type Arrivals = Arc<Mutex<HashMap<String, Vec<Instant>>>>;
 
 #[tokio::main]
@@ -55,7 +53,7 @@ async fn main() {
     let server = Server::start(&cruddur).await;
     let users = options.subscriptions / OF_EACH;
     make_users(&cruddur, users).await;
-    // What a connection to the stores takes is there before it is counted.
+    // Connections to the stores are open before the memory is measured.
     cruddur
         .ask_at(&server.url, "user-0", "{ viewer { handle } }", json!({}))
         .await;
@@ -96,7 +94,7 @@ async fn make_users(cruddur: &Cruddur, count: usize) {
     cruddur.users.create_missing(&users).await.expect("users");
 }
 
-/// Reads for ever, as clients do, and answers pings by that.
+/// Reads until the connection ends, like a client. Reading also answers pings.
 async fn read(mut socket: Socket, arrivals: Arrivals) {
     loop {
         match socket.frame_at_last().await {
@@ -116,7 +114,8 @@ async fn read(mut socket: Socket, arrivals: Arrivals) {
     }
 }
 
-/// When each message was answered. A hundred pairs write in turn.
+/// Returns the time of the response to each message. A hundred pairs of users
+/// send in turn.
 async fn send(
     cruddur: &Cruddur,
     server: &Server,
@@ -161,7 +160,7 @@ fn report(answers: &HashMap<String, Instant>, arrivals: &HashMap<String, Vec<Ins
     for (body, answered) in answers {
         let came = arrivals.get(body).map_or(&[][..], Vec::as_slice);
         missing += 2 * OF_EACH - came.len();
-        // Some are there before the sender has the answer.
+        // Some are delivered before the sender gets the response.
         let delay = |came: &Instant| {
             came.saturating_duration_since(*answered).as_secs_f64()
                 - answered.saturating_duration_since(*came).as_secs_f64()

@@ -1,5 +1,5 @@
-//! How fast `cruddur scan` reads a large table beside a bare loop over the SDK,
-//! and how its memory grows (Linux): `cargo run --release --example scan -- 200000`.
+//! Compares the speed of `cruddur scan` on a large table with a simple loop over the SDK, and
+//! measures its memory (Linux): `cargo run --release --example scan -- 200000`.
 //!
 //! Build the program first: `cargo build --release`.
 
@@ -13,7 +13,7 @@ use cruddur::dev::DynamoDb;
 use cruddur::store::{DynamoTarget, MessageStore, NewTable, connect_dynamo};
 
 const TABLE: &str = "cruddur-messages";
-/// How many items are written at a time, at most.
+/// Maximum number of items that are written at a time.
 const BATCH: u32 = 25;
 
 type Failure = Box<dyn std::error::Error>;
@@ -24,7 +24,7 @@ async fn client(url: &str) -> Client {
     connect_dynamo(&DynamoTarget::Endpoint { url, loopback }).await
 }
 
-/// Messages of groups of 100.
+/// Writes messages in groups of 100.
 async fn fill(client: &Client, count: u32) -> Result<(), Failure> {
     for first in (0..count).step_by(BATCH as usize) {
         let puts = (first..(first + BATCH).min(count)).map(|number| {
@@ -51,7 +51,7 @@ async fn fill(client: &Client, count: u32) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A loop over the SDK that does nothing with what it reads.
+/// A loop over the SDK that discards its items.
 async fn bare(url: &str) -> Result<(), Failure> {
     let pages = client(url).await.scan().table_name(TABLE).into_paginator();
     let mut items = pages.items().send();
@@ -66,7 +66,7 @@ fn memory(process: &Child) -> Option<u64> {
     line.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// Runs a program to its end: how long it took, and its memory on the way.
+/// Runs a program. Returns its duration and its maximum memory.
 fn measure(command: &mut Command) -> Result<(Duration, Vec<u64>), Failure> {
     let began = Instant::now();
     let mut process = command

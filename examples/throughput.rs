@@ -1,6 +1,5 @@
-//! Messages a second into one group and into a hundred, by writers that each wait
-//! for their answer, beside a bare SDK loop that does the same transactions one
-//! by one.
+//! Messages per second into one group and into a hundred groups, by writers that wait for each
+//! response, compared with a simple SDK loop that sends the same transactions one by one.
 //!
 //! `cargo run --release --example throughput -- [seconds per line]`
 
@@ -22,7 +21,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 const TABLE: &str = "throughput";
-/// How many groups there are at most, each of two users.
+/// Maximum number of groups, each of two users.
 const GROUPS: usize = 100;
 
 #[tokio::main]
@@ -56,7 +55,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Two users for each group.
+/// Creates two users for each group.
 fn people() -> Vec<NewUser> {
     let handles = (0..GROUPS).flat_map(|group| [format!("one-{group}"), format!("other-{group}")]);
     let new = handles.map(|handle| NewUser {
@@ -68,7 +67,8 @@ fn people() -> Vec<NewUser> {
     new.collect()
 }
 
-/// A fresh DynamoDB, since the embedded one slows down with its transactions.
+/// Starts a new DynamoDB, because the embedded one slows down with its
+/// transactions.
 async fn fresh() -> Result<(DynamoDb, MessageStore), Box<dyn std::error::Error>> {
     let dynamodb = DynamoDb::start(None, 0)?;
     let target = DynamoTarget::Endpoint {
@@ -131,9 +131,9 @@ async fn through_messaging(
     Ok(written.load(Ordering::Relaxed) as f64 / began.elapsed().as_secs_f64())
 }
 
-/// What writes messages of one group with nothing but the SDK: the transaction
-/// that puts a message, moves the head on from its version, and replaces both
-/// rows, one after the other.
+/// Writes messages of one group with the SDK only: the transaction puts a
+/// message, updates the head from its version, and replaces both rows, one
+/// after the other.
 struct BareLoop {
     client: aws_sdk_dynamodb::Client,
     group: String,

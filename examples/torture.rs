@@ -1,13 +1,13 @@
-//! Messages under load for as long as one likes, while servers are killed and
-//! frozen and their DynamoDB throttles, loses answers and repeats itself.
+//! Messages under load for any duration, while servers are killed and frozen, and DynamoDB
+//! throttles, loses responses and repeats calls.
 //!
 //! `cargo build --release && cargo run --release --example torture -- --minutes 5`
 //!
-//! Prints what it counted after each round of half a minute, how much memory
-//! the servers use, and at the end whether anything was wrong.
+//! Prints its counts and the memory of the servers after each round of half a minute, and at the
+//! end whether there were errors.
 //!
-//! With `--steady` nothing goes wrong: people write and read at a modest pace on
-//! one server, whose memory is printed every half a minute.
+//! With `--steady`, there are no faults: users write and read at a moderate rate on one server,
+//! whose memory is printed every half a minute.
 
 #[allow(
     dead_code,
@@ -39,17 +39,17 @@ use server::Server;
 
 const ROUND: Duration = Duration::from_secs(30);
 
-/// What goes wrong.
+/// The faults.
 #[derive(Parser)]
 struct Options {
-    /// How long it goes on
+    /// Duration in minutes
     #[arg(long, default_value_t = 5)]
     minutes: u64,
-    /// Whether servers are killed and frozen, and calls go wrong; else it is
-    /// load alone
+    /// Whether servers are killed and frozen, and calls fail; otherwise there
+    /// is only load
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
     faults: bool,
-    /// Load alone, on one server, with readers
+    /// Only load, on one server, with readers
     #[arg(long)]
     steady: bool,
 }
@@ -71,8 +71,8 @@ async fn main() {
     assert_eq!(wrong, 0, "something is wrong");
 }
 
-/// Two servers over new stores, since an embedded DynamoDB gets slower with all
-/// that it remembers.
+/// Starts two servers with new stores, because an embedded DynamoDB slows down
+/// with its contents.
 async fn round(cruddur: &Cruddur, faults: bool) -> Report {
     let mut servers = [Server::start(cruddur).await, Server::start(cruddur).await];
     let urls = servers.iter().map(|server| server.url.clone()).collect();
@@ -97,13 +97,13 @@ async fn round(cruddur: &Cruddur, faults: bool) -> Report {
     let (sent, ()) = tokio::join!(load.run(cruddur), trouble);
     let memory = servers.each_ref().map(Server::resident_kilobytes);
     println!("        memory of the servers: {memory:?} kB");
-    // What is late is there by then.
+    // Late calls are executed by then.
     tokio::time::sleep(Duration::from_secs(2)).await;
     Report::read(&cruddur.dynamo.url, &sent).await
 }
 
-/// People who write and read for so long, and what that does to the memory of
-/// their server.
+/// Runs writers and readers for some time, and prints the memory of their
+/// server.
 async fn steady(minutes: u64) {
     let cruddur = start().await;
     let server = Server::start(&cruddur).await;

@@ -1,5 +1,5 @@
-//! A simulated DynamoDB in place of the SDK's HTTP client: each operation has a
-//! prepared response, so that its own work is next to nothing.
+//! A simulated DynamoDB that replaces the SDK's HTTP client: each operation has
+//! a prepared response, so that its own cost is minimal.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,10 +14,10 @@ use aws_smithy_types::body::SdkBody;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// Users beside the viewer, each with one group with the viewer.
+/// Number of users besides the viewer. Each has one group with the viewer.
 pub const OTHERS: u128 = 21;
 
-/// The user with a number; the viewer is number 0.
+/// Returns the user with a number. The viewer is number 0.
 pub fn user(number: u128) -> Uuid {
     Uuid::from_u128(0x6f25_ee5f_8b49_4dc6_8a52_0000_0000_0000 + number)
 }
@@ -30,7 +30,7 @@ pub fn display_name(number: u128) -> String {
     format!("User Number {number:05}")
 }
 
-/// The viewer's group with another user.
+/// Returns the viewer's group with another user.
 pub fn group(other: u128) -> Uuid {
     Uuid::from_u128(0x1c2b_3a49_5867_4786_9504_0000_0000_0000 + other)
 }
@@ -144,7 +144,7 @@ impl HttpConnector for Replay {
         let response = self.respond(&request);
         let status = 200.try_into();
         HttpConnectorFuture::new(async move {
-            // As over a socket, no response is there at once.
+            // As with a socket, no response is ready immediately.
             tokio::task::yield_now().await;
             let status = status.map_err(|error| ConnectorError::other(Box::new(error), None))?;
             Ok(HttpResponse::new(status, SdkBody::from(response)))

@@ -1,16 +1,14 @@
-//! What a request costs in instructions, counted by valgrind, and how many times
-//! the floor's: the same calls to DynamoDB by axum and the AWS SDK alone. Counts
-//! do not depend on what else the machine does.
+//! The cost of a request in instructions, counted by valgrind, and its ratio to the floor's: the
+//! same calls to DynamoDB by axum and the AWS SDK only. The counts do not depend on other load of
+//! the machine.
 //!
 //! `cargo bench --bench instructions --no-default-features`
 //!
-//! Each workload runs in a process of its own, once with N requests and once with
-//! 2 N; the difference is what N requests cost, without the start. DynamoDB is a
-//! replay in place of the SDK's HTTP client, users are in the cache, and requests
-//! enter at the router, so HTTP/1.1 and sockets are not counted on either side.
-//! The last line compares W1 with and without the log, as `serve` writes it
-//! without a collector of traces. A ratio above the one in `ceilings.json` fails
-//! the run.
+//! Each workload runs in its own process, once with N requests and once with 2 N. The difference is
+//! the cost of N requests without the start. A replay replaces the SDK's HTTP client for DynamoDB,
+//! users are cached, and requests enter at the router, so neither side includes HTTP/1.1 and
+//! sockets. The last line compares W1 with and without the log, as `serve` writes it without a
+//! collector of traces. A ratio above the one in `ceilings.json` fails the run.
 
 mod dynamodb;
 mod floor;
@@ -75,7 +73,7 @@ fn compare() -> Result<ExitCode, AnyError> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Instructions of one request of a workload on a server.
+/// Returns the instructions of one request of a workload on a server.
 fn instructions(sign_in: &sign_in::SignIn, server: &str, workload: &str) -> Result<f64, AnyError> {
     let count = |requests: u64| -> Result<f64, AnyError> {
         let run = Command::new("valgrind")
@@ -120,7 +118,8 @@ fn run(server: &str, workload: &str, requests: u64) -> Result<(), AnyError> {
                 _ => service::request(workload, number)?,
             };
             let sent = send(&router, request).await;
-            // The first requests may run out of time: under valgrind they take seconds.
+            // The first requests may exceed their deadline: under valgrind they
+            // take seconds.
             if number >= WARM_UP {
                 sent?;
             }

@@ -1,4 +1,4 @@
-//! `cruddur` as `serve` builds it, over the simulated DynamoDB.
+//! `cruddur` as `serve` builds it, with the simulated DynamoDB.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -29,7 +29,7 @@ const W3: &str = "mutation($g:UUID!,$b:String!){createMessage(input:{to:{message
     ...on CreateMessageSuccess{message:messageEdge{node{uuid body createdAt}} \
     messageGroup:messageGroupEdge{node{uuid lastMessageAt}}}}}";
 
-/// A request of a workload.
+/// Returns a request of a workload.
 pub fn request(workload: &str, number: u64) -> Result<Request<Body>, AnyError> {
     let asked = match workload {
         "W1" => json!({ "query": W1, "variables": {} }),
@@ -46,7 +46,7 @@ pub fn request(workload: &str, number: u64) -> Result<Request<Body>, AnyError> {
     Ok(request.body(Body::from(asked.to_string()))?)
 }
 
-/// The service's routes.
+/// Returns the routes of the service.
 pub async fn router() -> Result<Router, AnyError> {
     let target = DynamoTarget::Endpoint {
         url: "http://127.0.0.1:8000".to_owned(),
@@ -56,7 +56,7 @@ pub async fn router() -> Result<Router, AnyError> {
     let replayed = client.config().to_builder().http_client(Replay::new());
     let client = Client::from_conf(replayed.build());
     let messages = MessageStore::new(client, "cruddur-messages".to_owned());
-    // All users are in the cache.
+    // All users are cached.
     let users = UserStore::nowhere();
     let directory = Directory::new(users.clone(), Duration::from_hours(24));
     for number in 0..=OTHERS {

@@ -1,5 +1,5 @@
-//! A key, its key set over HTTP, and the viewer's token. All of it is in the
-//! process that starts the runs, which find it in their environment.
+//! A key, its key set over HTTP, and the viewer's token. The process that
+//! starts the runs passes them to the runs in the environment.
 
 use cruddur::clock::Clock;
 use std::io::{Read, Write};
@@ -24,14 +24,14 @@ const KEY_SET_URL: &str = "BENCH_KEY_SET_URL";
 const TOKEN: &str = "BENCH_TOKEN";
 const VALID_FOR: TimeDelta = TimeDelta::hours(12);
 
-/// Where the key set is, and a token that it verifies.
+/// The URL of the key set, and a token that it verifies.
 pub struct SignIn {
     url: String,
     token: String,
 }
 
 impl SignIn {
-    /// Makes a key and serves its public half until the process ends.
+    /// Generates a key, and serves its public part until the process ends.
     pub fn start() -> Result<Self, AnyError> {
         let pair = KeyPair::generate(KeySize::Rsa2048)?;
         let public = pair.public_key();
@@ -50,7 +50,7 @@ impl SignIn {
         Ok(Self { url, token })
     }
 
-    /// What a run finds in its environment.
+    /// Returns the environment variables of a run.
     pub fn environment(&self) -> [(&'static str, &str); 2] {
         [(KEY_SET_URL, &self.url), (TOKEN, &self.token)]
     }
@@ -65,7 +65,7 @@ fn serve(listener: &TcpListener, key_set: &Value) {
              connection: close\r\n\r\n{body}",
             body.len()
         );
-        // A client that went away fails its own run.
+        // A disconnected client fails only its own run.
         let _ = connection.read(&mut [0; 4096]);
         let _ = connection.write_all(answer.as_bytes());
     }
@@ -97,12 +97,12 @@ fn sign(pair: &KeyPair) -> Result<String, AnyError> {
     Ok(format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature)))
 }
 
-/// Where the key set of this run is.
+/// Returns the URL of the key set of this run.
 pub fn key_set_url() -> Result<String, AnyError> {
     Ok(std::env::var(KEY_SET_URL)?)
 }
 
-/// The token of this run.
+/// Returns the token of this run.
 pub fn token() -> Result<String, AnyError> {
     Ok(std::env::var(TOKEN)?)
 }

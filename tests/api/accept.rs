@@ -1,4 +1,5 @@
-//! `Accept` as clients send it, whether it is in the header's grammar or not.
+//! `Accept` headers as clients send them, including ones that violate the
+//! grammar.
 
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use serde_json::json;

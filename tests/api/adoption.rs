@@ -1,4 +1,5 @@
-//! The original's groups: read at once, adopted at their first write.
+//! The original's groups: readable immediately, and adopted at their first
+//! write.
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -7,7 +8,7 @@ use crate::harness::checker::{self, Found, text};
 use crate::harness::{CREATE, Cruddur, bodies, start};
 use crate::original::{Original, OriginalGroup};
 
-/// Every form of a time that the original wrote, in the order of the text.
+/// Every format of a time that the original wrote, in the order of the texts.
 pub const FORMS: [&str; 7] = [
     "2023-03-01T10:00:00",
     "2023-03-01T10:00:00+00:00",
@@ -59,8 +60,8 @@ async fn send_to(cruddur: &Cruddur, handle: &str, group: &OriginalGroup, body: &
         .take()
 }
 
-/// Fifty groups of luu's with every fault that the original left behind. The
-/// faults go round, so each is there several times.
+/// Fifty groups of luu with all errors that the original caused, each several
+/// times.
 pub async fn fifty(cruddur: &Cruddur) -> Vec<OriginalGroup> {
     let original = Original::new(checker::client(&cruddur.dynamo.url));
     let [luu] = cruddur.users(["luu"]).await;
@@ -75,7 +76,7 @@ pub async fn fifty(cruddur: &Cruddur) -> Vec<OriginalGroup> {
         let mut group = original.conversation([&luu, &other], &times).await;
         let (newest, _) = group.messages.last().expect("a message").clone();
         match number % 10 {
-            // In the future: a seed that ran ahead.
+            // In the future: the clock of a seed was ahead.
             0 => {
                 original
                     .message(
@@ -86,7 +87,8 @@ pub async fn fifty(cruddur: &Cruddur) -> Vec<OriginalGroup> {
                     )
                     .await;
             }
-            // Doubled rows: the stream function died between put and delete.
+            // Duplicate rows: the stream function crashed between put and
+            // delete.
             1 => {
                 original
                     .row(&group, 0, "2022-01-01T00:00:00+00:00", "old")
@@ -95,7 +97,7 @@ pub async fn fifty(cruddur: &Cruddur) -> Vec<OriginalGroup> {
                     .row(&group, 1, "2022-01-01T00:00:00+00:00", "old")
                     .await;
             }
-            // More doubled rows than go in one transaction.
+            // More duplicate rows than fit into one transaction.
             2 => {
                 for minute in 0..30 {
                     original
@@ -108,10 +110,10 @@ pub async fn fifty(cruddur: &Cruddur) -> Vec<OriginalGroup> {
                         .await;
                 }
             }
-            // The viewer's row is missing, or the other's.
+            // The row of the viewer or of the other user is missing.
             3 => original.delete_row(&group, 0, &newest).await,
             4 => original.delete_row(&group, 1, &newest).await,
-            // A stale preview at a stale place, and a filler.
+            // A stale preview at an old key, and another message.
             5 => {
                 original
                     .message(&mut group, 1, "2024-06-01T00:00:00+00:00", "not previewed")
@@ -122,7 +124,7 @@ pub async fn fifty(cruddur: &Cruddur) -> Vec<OriginalGroup> {
                     .row(&group, 0, &newest, "this is a filler message")
                     .await;
             }
-            // Something that cannot be read, among the messages and the rows.
+            // Unreadable items among the messages and the rows.
             7 => {
                 let broken = |pk: String, sk: &str| {
                     [
@@ -146,7 +148,7 @@ pub async fn fifty(cruddur: &Cruddur) -> Vec<OriginalGroup> {
                     ))
                     .await;
             }
-            // A row that took the place of another group's.
+            // A row that replaced the row of another group.
             9 => {
                 let before: &OriginalGroup = &groups[number - 1];
                 let (taken, _) = before.messages.last().expect("a message");
@@ -169,7 +171,7 @@ async fn original_groups_are_readable_in_the_order_of_their_keys() {
         let found = shown
             .iter()
             .find(|shown| shown["uuid"] == group.uuid.to_string());
-        // The viewer's own row is missing in two of ten.
+        // The viewer's row is missing in two of ten groups.
         assert_eq!(
             found.is_some(),
             ![3, 8].contains(&(number % 10)),
@@ -229,7 +231,7 @@ async fn adoption_of_a_group_takes_one_write_and_keeps_the_invariant() {
     let cruddur = start().await;
     let originals = fifty(&cruddur).await;
     let before = read(&cruddur).await;
-    // What cannot be read stays where it is, and is not counted.
+    // Unreadable items stay unchanged and are not counted.
     for (number, group) in originals.iter().enumerate() {
         let other = format!("u{number}");
         let created = match number % 4 {
@@ -244,7 +246,7 @@ async fn adoption_of_a_group_takes_one_write_and_keeps_the_invariant() {
             group.uuid.to_string(),
             "group {number}: {created}"
         );
-        // By the pair as well, from now on without looking at rows.
+        // The pair's uuid also finds the group, now without reading rows.
         let again = cruddur.send("luu", &other, "again").await;
         assert_eq!(
             again["messageEdge"]["node"]["messageGroup"]["uuid"],

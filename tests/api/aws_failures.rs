@@ -1,5 +1,5 @@
-//! What AWS answers, or does not, and how the commands report it: in one line,
-//! in a user's terms.
+//! How the commands report responses and failures of AWS: on one line, in
+//! users' terms.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -20,7 +20,7 @@ use crate::harness::{Cruddur, Database, cruddur, start, with_stores};
 const JSON: &str = "application/x-amz-json-1.0";
 const POOL: &str = "eu-central-1_Ab12Cd34E";
 
-/// Texts of the SDK that help nobody who does not work on it.
+/// Texts of the SDK that only its developers understand.
 const INTERNALS: [&str; 14] = [
     "interceptor",
     "dispatch failure",
@@ -38,8 +38,8 @@ const INTERNALS: [&str; 14] = [
     "\\n",
 ];
 
-/// A server in the place of AWS, which gives these answers in turn, the last one
-/// for ever.
+/// A server that replaces AWS and returns these responses in turn. It repeats
+/// the last one.
 struct StandIn {
     url: String,
     answers: Mutex<VecDeque<(u16, &'static str, String)>>,
@@ -99,7 +99,7 @@ fn page(users: &[(&str, &str, Option<&str>)], next: Option<&str>) -> (u16, &'sta
     (200, JSON, page.to_string())
 }
 
-/// A command without any of this machine's AWS settings.
+/// Returns a command without this machine's AWS settings.
 fn without_aws(arguments: &[&str]) -> Command {
     let mut command = cruddur(arguments);
     command
@@ -209,7 +209,7 @@ async fn commands_before_the_migration_report_that_migrate_is_needed() {
         let mut command = without_aws(arguments);
         with_stores(&mut command, &stores);
         command
-            // DynamoDB Local keeps the tables of each region apart.
+            // DynamoDB Local separates tables by region.
             .env("AWS_REGION", "us-east-1")
             .env("DATABASE_URL", &empty.url)
             .env("AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER", &pool.url);
@@ -293,7 +293,7 @@ async fn unreachable_endpoints_are_reported_in_plain_words() {
     cruddur: DynamoDB at https://untrusted is not available: the server's TLS certificate is not accepted: its issuer is not trusted. Start it, or select another with --endpoint-url, AWS_ENDPOINT_URL or --prod.
     ");
 
-    // The rest of the line is the system's.
+    // The rest of the line comes from the operating system.
     let url = "http://dynamodb.invalid";
     let mut command = without_aws(&["scan", "--endpoint-url", url]);
     command.envs([("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b")]);
@@ -406,8 +406,8 @@ async fn credentials_that_cannot_be_loaded_are_reported_in_plain_words() {
     "#);
 }
 
-/// The line in which a command says why it failed, after those that say what it
-/// does. No line has anything of the SDK's insides.
+/// Returns the line with the error of a command, after the lines that state its
+/// actions. No line may contain internal terms of the SDK.
 fn last_line(said: &str) -> String {
     for internal in INTERNALS {
         assert!(!said.contains(internal), "{internal}: {said}");
@@ -419,7 +419,7 @@ fn last_line(said: &str) -> String {
         .replace(" (os error 61)", "")
 }
 
-/// A server whose certificate nobody has signed but itself.
+/// Starts a server with a self-signed certificate.
 async fn untrusted_tls() -> (String, tokio::task::JoinHandle<()>) {
     use rustls::pki_types::PrivateKeyDer;
 
@@ -438,7 +438,7 @@ async fn untrusted_tls() -> (String, tokio::task::JoinHandle<()>) {
     let port = listener.local_addr().expect("an address").port();
     let server = tokio::spawn(async move {
         while let Ok((connection, _)) = listener.accept().await {
-            // The client ends the handshake.
+            // The client aborts the handshake.
             let _ = acceptor.accept(connection).await;
         }
     });

@@ -1,4 +1,4 @@
-//! `check`: every kind of damage is found and repaired, and nothing is lost.
+//! `check`: every kind of damage is found and repaired, and no message is lost.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::harness::checker::{self, Found, text};
 use crate::harness::{CREATE, Cruddur, TABLE, cruddur, numbered, start, with_stores};
 use crate::original::Original;
 
-/// Runs `check`: exit code, and the lines.
+/// Runs `check`. Returns the exit code and the lines.
 pub async fn check(cruddur_: &Cruddur, arguments: &[&str]) -> (i32, Vec<Value>) {
     let mut command = cruddur(&[&["check"], arguments].concat());
     with_stores(&mut command, cruddur_);
@@ -21,13 +21,13 @@ pub async fn check(cruddur_: &Cruddur, arguments: &[&str]) -> (i32, Vec<Value>) 
     let lines = out
         .lines()
         .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{out}{said}")));
-    // With --repair, what became of each finding alone.
+    // With --repair, only the lines with the results of repairs.
     let repair = arguments.contains(&"--repair");
     let wanted = |line: &Value| line.get("repaired").is_some() == repair;
     (code, lines.filter(wanted).collect())
 }
 
-/// How many findings there are of each kind.
+/// Returns the number of findings of each kind.
 pub fn kinds(lines: &[Value]) -> BTreeMap<&str, usize> {
     let mut kinds = BTreeMap::new();
     for line in lines {
@@ -42,7 +42,7 @@ pub async fn read(cruddur: &Cruddur) -> Found {
     checker::read(&checker::client(&cruddur.dynamo.url)).await
 }
 
-/// The texts of each group, in the order of their keys.
+/// Returns the texts of each group, in the order of their keys.
 pub fn texts(found: &Found) -> BTreeMap<String, Vec<String>> {
     let groups = found.messages.iter();
     groups
@@ -65,7 +65,8 @@ async fn check_repair_adopts_all_groups_of_the_original_and_loses_nothing() {
     assert!(read(&cruddur).await.heads.is_empty(), "it only looked");
 
     let (code, repaired) = check(&cruddur, &["--repair"]).await;
-    // What cannot be known stays: keys of 2031, and items without contents.
+    // Items whose correct state is unknown stay: keys of 2031, and items
+    // without contents.
     assert_eq!(code, 1);
     for line in &repaired {
         let kind = line["kind"].as_str().expect("a kind");
@@ -97,7 +98,7 @@ async fn check_repair_adopts_all_groups_of_the_original_and_loses_nothing() {
     read(&cruddur).await.check_adopted();
 }
 
-/// A table to damage by hand: a group of luu's with everybody.
+/// A table to be damaged: luu has a group with each other user.
 struct Damaged {
     cruddur: Cruddur,
     client: Client,
@@ -123,7 +124,7 @@ impl Damaged {
         }
     }
 
-    /// A new group of five messages with a user.
+    /// Creates a group of five messages with a user.
     async fn group(&self, handle: &str) -> Group {
         let [other] = self.cruddur.users([handle]).await;
         self.cruddur
@@ -188,7 +189,7 @@ impl Damaged {
             .expect("an item");
     }
 
-    /// Keys of a group's messages.
+    /// Returns the keys of a group's messages.
     async fn keys(&self, group: &Group) -> Vec<String> {
         let found = read(&self.cruddur).await;
         let messages = found.messages[&group.id.to_string()].iter();
@@ -198,7 +199,7 @@ impl Damaged {
     }
 }
 
-/// A group with a name, by which its other user is called too.
+/// A group, with the name of its other user.
 struct Group {
     id: MessageGroupId,
     other: UserId,
@@ -213,7 +214,7 @@ const GROUPS: [&str; 13] = [
     "orphan", "lost", "whole",
 ];
 
-/// Every kind of damage, each to a group of its own.
+/// Creates every kind of damage, each in its own group.
 async fn damage(table: &Damaged, groups: &BTreeMap<&str, Group>) {
     let number = |number: u32| AttributeValue::N(number.to_string());
     let luus = format!("GRP#{}", table.luu.id);
@@ -336,7 +337,7 @@ async fn adoption_of_two_groups_with_the_same_newest_microsecond_succeeds() {
     let cruddur = start().await;
     let original = Original::new(checker::client(&cruddur.dynamo.url));
     let [luu, one, other] = cruddur.users(["luu", "one", "other"]).await;
-    // The second row takes the place of the first.
+    // The second row replaces the first.
     original.conversation([&luu, &one], &FORMS[..3]).await;
     original.conversation([&luu, &other], &FORMS[..3]).await;
     let before = texts(&read(&cruddur).await);
@@ -417,7 +418,8 @@ async fn renumbering_messages_keeps_read_messages_read() {
     found.check();
     let head = &found.heads[&group.id.to_string()];
     let counts = head["read_counts"].as_m().expect("counts");
-    // luu had read all but the last, the other the first one alone.
+    // luu has read all messages except the last, and the other user only the
+    // first.
     assert_eq!(counts[&luus], read(3));
     assert_eq!(counts[&group.other.to_string()], read(1));
 }

@@ -1,4 +1,4 @@
-//! Findings of `check` that are accepted, and those that a missing head hides.
+//! Accepted findings of `check`, and findings that a missing head hides.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,7 +16,7 @@ const TIMES: [&str; 2] = [
     "2024-03-01T10:01:00.000000+00:00",
 ];
 
-/// A message of a group that nobody can reach: three users have written to it.
+/// Writes a message of an unreachable group: three users have written to it.
 async fn unreachable(cruddur: &Cruddur, original: &Original) {
     let group = Uuid::new_v4();
     let senders = cruddur.users(["luu", "tove", "quill"]).await;
@@ -40,7 +40,7 @@ async fn future(original: &Original, group: &mut OriginalGroup) {
     original.message(group, 0, time, "from the future").await;
 }
 
-/// What the original leaves behind and nothing repairs.
+/// Writes items of the original that cannot be repaired.
 async fn left_behind(cruddur: &Cruddur) -> Original {
     let original = Original::new(checker::client(&cruddur.dynamo.url));
     let [luu, tove] = cruddur.users(["luu", "tove"]).await;
@@ -87,7 +87,7 @@ async fn accepted_findings_do_not_fail_the_next_run_and_new_ones_do() {
     let repair = [&["--repair"][..], &accept].concat();
     assert_eq!(check(&cruddur, &repair).await, (0, Vec::new()));
 
-    // The same kind, at another group.
+    // The same kind of finding in another group.
     unreachable(&cruddur, &original).await;
     let (code, found) = check(&cruddur, &accept).await;
     assert_eq!(code, 1);
@@ -98,7 +98,7 @@ async fn accepted_findings_do_not_fail_the_next_run_and_new_ones_do() {
     assert_eq!(new.len(), 1);
     assert_eq!(new[0]["kind"], "unreachable-messages");
 
-    // Both files may be one: what was accepted stays so.
+    // Both options may name the same file: accepted findings stay accepted.
     let write = with_file("--write-accepted", &file);
     check(&cruddur, &[&accept[..], &write].concat()).await;
     assert_eq!(check(&cruddur, &accept).await.0, 0);
@@ -152,7 +152,7 @@ async fn missing_head_reports_the_findings_that_it_hides() {
     for time in ["2022-01-01T00:00:00+00:00", "2022-01-02T00:00:00+00:00"] {
         original.row(&doubled, 0, time, "old").await;
     }
-    // Two rows of a user cannot have the same time.
+    // Two rows of a user cannot have the same key.
     let on = |day: &str| TIMES.map(|time| time.replace("03-01", day));
     let times = on("03-02");
     let times = times.each_ref().map(String::as_str);

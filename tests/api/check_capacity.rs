@@ -1,5 +1,5 @@
-//! `check` on a table whose capacity does not suffice: throttling, limits, and
-//! runs that are killed.
+//! `check` on a table with insufficient capacity: throttling, limits, and
+//! killed runs.
 
 use std::process::Stdio;
 use std::time::Instant;
@@ -15,7 +15,7 @@ use crate::commands::{PATIENCE, run};
 use crate::harness::{Cruddur, TABLE, Units, checker, cruddur, start, with_stores};
 use crate::original::Original;
 
-/// Groups of the original's, of one user with each of the others: seven
+/// Creates groups of the original, of one user with each other user: seven
 /// messages, two rows, and no head.
 async fn originals(cruddur: &Cruddur, groups: usize) {
     let original = Original::new(checker::client(&cruddur.dynamo.url));
@@ -50,7 +50,7 @@ async fn items(client: &Client) -> Vec<Item> {
     }
 }
 
-/// All items in one order, sets in one order too.
+/// Returns all items in a canonical order, including the elements of sets.
 async fn sorted(client: &Client) -> Vec<String> {
     let in_order = |item: Item| {
         let mut attributes: Vec<String> = item
@@ -75,7 +75,7 @@ async fn sorted(client: &Client) -> Vec<String> {
     items
 }
 
-/// A table with the same items as another.
+/// Creates a table with the same items as another.
 async fn copy(of: &Cruddur) -> Cruddur {
     let copy = start().await;
     let client = checker::client(&copy.dynamo.url);
@@ -138,7 +138,7 @@ async fn read_units_limit_what_a_command_consumes() {
         let took = began.elapsed().as_secs_f64();
 
         assert!(consumed > 3.0, "{command:?}: {consumed} units, {said}");
-        // What is under way together at the beginning is not waited for.
+        // The first concurrent calls are not limited.
         let allowed = 15.0 * took + 15.0;
         assert!(
             consumed < allowed,
@@ -194,7 +194,7 @@ async fn killed_repair_resumes_where_it_stopped_and_ends_in_the_identical_table(
             .spawn()
             .expect("it runs");
         let mut said = BufReader::new(process.stderr.take().expect("a pipe"));
-        // It is killed at some transaction of its, and each time at a later one.
+        // Each run is killed at a later transaction than the one before.
         let writes = 5 + kills * 3;
         let until = timeout(PATIENCE, killed.dynamo.transactions(writes));
         let ended = tokio::select! {

@@ -1,4 +1,4 @@
-//! `check` and the marker of the table; groups that are ahead of the clock.
+//! `check`, the marker of the table, and groups that are ahead of the clock.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +33,8 @@ async fn conversation(cruddur: &Cruddur, handle: &str, times: &[&str]) -> Origin
     original(cruddur).conversation([&luu, &other], times).await
 }
 
-/// The calls by which luu finds the group with another user, and its uuid.
+/// Returns the calls with which luu finds the group with another user, and its
+/// uuid.
 async fn found(cruddur: &Cruddur, handle: &str) -> (Vec<String>, Value) {
     cruddur.dynamo.calls();
     let mut data = cruddur.data("luu", WITH, json!({ "handle": handle })).await;
@@ -63,7 +64,7 @@ async fn check_repair_writes_the_marker_when_each_group_has_a_head() {
 
     assert!(read(&cruddur).await.is_marked);
     assert_eq!(check(&cruddur, &[]).await, (0, Vec::new()));
-    // With the marker, which is read once.
+    // With the marker, which is read only once.
     let (calls, none) = found(&cruddur, "oddvar").await;
     assert_eq!(
         (calls, none),
@@ -119,7 +120,7 @@ async fn check_repair_removes_the_marker_if_a_group_has_no_head() {
     let cruddur = marked().await;
     let mut group = conversation(&cruddur, "tove", &FORMS[..3]).await;
     let [quill] = cruddur.users(["quill"]).await;
-    // A third user's row: who takes part is not known.
+    // A third user's row: the participants are unknown.
     group.pair[1] = quill;
     original(&cruddur).row(&group, 1, FORMS[2], "whose?").await;
 
@@ -220,7 +221,7 @@ async fn future_key_reports_a_group_once_with_how_far_it_is_ahead() {
             assert!(detail.contains(&group.messages.last().expect("a message").0));
         }
     }
-    // What is accepted stays so when the group has a newer message.
+    // The finding stays accepted when the group has a newer message.
     for (group, _) in &groups {
         let input = json!({ "to": { "messageGroupUuid": group.uuid }, "body": "newer" });
         cruddur.data("luu", CREATE, json!({ "input": input })).await;

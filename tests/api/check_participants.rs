@@ -1,5 +1,5 @@
-//! `check --repair` where the original let anyone write anywhere, where uuids are
-//! stored in other forms, and where a repair does not get into the table.
+//! `check --repair` of groups in which third users have written, of uuids in other notations, and
+//! of repairs that are not visible afterwards.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ const LATER: &str = "2024-03-01T11:00:00.000000+00:00";
 const GROUPS: &str =
     "{ messageGroups { edges { node { uuid lastMessage { body sender { handle } } } } } }";
 
-/// luu's conversation with tove, as the original wrote it.
+/// Writes luu's group with tove as the original did.
 async fn conversation(cruddur: &Cruddur) -> (Original, [User; 3], OriginalGroup) {
     let original = Original::new(checker::client(&cruddur.dynamo.url));
     let users = cruddur.users(["luu", "tove", "quill"]).await;
@@ -30,7 +30,7 @@ async fn conversation(cruddur: &Cruddur) -> (Original, [User; 3], OriginalGroup)
     (original, users, group)
 }
 
-/// A message of somebody who takes no part.
+/// Writes a message of a user who is not a participant.
 async fn foreign_message(original: &Original, group: &OriginalGroup, sender: &User, time: &str) {
     original
         .put([
@@ -67,7 +67,7 @@ async fn participants_are_those_of_the_rows_even_if_a_third_user_wrote_last() {
     let mut participants = head["participants"].as_ss().expect("participants").clone();
     participants.sort();
     assert_eq!(participants, expected);
-    // The list names the sender, whom no row has a copy of.
+    // The list names the sender, because no row has a copy of that user.
     for handle in ["luu", "tove"] {
         let data = cruddur.data(handle, GROUPS, json!({})).await;
         let shown = &data["messageGroups"]["edges"][0]["node"]["lastMessage"];
@@ -105,7 +105,7 @@ async fn repair_of_a_group_with_a_foreign_message_uses_its_rows() {
     assert!(rows.iter().any(|(owner, _)| *owner == luu.id.to_string()));
 }
 
-/// A row of the group, whose uuids are stored in a form of their own.
+/// Writes a row of the group with uuids in another notation.
 async fn row(original: &Original, [pk, sk]: [&str; 2], group: &str, other: &User) {
     original
         .put([
@@ -120,7 +120,7 @@ async fn row(original: &Original, [pk, sk]: [&str; 2], group: &str, other: &User
         .await;
 }
 
-/// Every item's key and group.
+/// Returns the key and the group of each item.
 async fn rows_of(cruddur: &Cruddur) -> Vec<String> {
     let mut command = crate::harness::cruddur(&["scan"]);
     with_stores(&mut command, cruddur);
@@ -161,7 +161,7 @@ async fn duplicate_rows_are_deleted_in_any_notation_of_their_uuids() {
             ([&toves, old], &bare, &luu),
             ([&luus_capitals, old], &canonical, &tove),
             ([&luus_capitals, TIMES[2]], &canonical, &tove),
-            // The row that counts, by its place.
+            // The key of the row that remains.
             ([&toves, TIMES[2]], &capitals, &luu),
         ] {
             row(&original, [pk, sk], group, other).await;
@@ -217,7 +217,7 @@ async fn uuid_in_capitals_is_reported_and_its_messages_are_kept() {
 async fn repair_that_is_not_visible_afterwards_is_reported_as_not_repaired() {
     let cruddur = start().await;
     let (original, [luu, tove, quill], group) = conversation(&cruddur).await;
-    // A group with a head, and a stranger's row in it.
+    // A group with a head, and a row of a third user.
     let headed = original.conversation([&luu, &quill], &TIMES[..2]).await;
     assert_eq!(check(&cruddur, &["--repair"]).await.0, 0);
     row(
@@ -270,14 +270,14 @@ async fn repair_that_is_not_visible_afterwards_is_reported_as_not_repaired() {
     assert_eq!(check(&cruddur, &[]).await, (0, Vec::new()));
 }
 
-/// A group whose items are damaged: its uuid, its owners, its newest key.
+/// A damaged group: its uuid, the owners of its rows, its newest key.
 struct Target {
     group: String,
     owners: [String; 2],
     newest: String,
 }
 
-/// Damages some heads and rows, as the seed says. Messages stay as they are.
+/// Damages random heads and rows. Messages do not change.
 async fn damage(cruddur: &Cruddur, targets: &[Target], rng: &mut fastrand::Rng) {
     let client = checker::client(&cruddur.dynamo.url);
     for _ in 0..rng.usize(3..9) {
@@ -294,7 +294,7 @@ async fn damage(cruddur: &Cruddur, targets: &[Target], rng: &mut fastrand::Rng) 
             .key("sk", string(&sk))
             .send()
             .await;
-        // It may be damaged already.
+        // It may already be damaged.
         let Some(mut item) = found.expect("an answer").item else {
             continue;
         };

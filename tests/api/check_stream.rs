@@ -1,5 +1,5 @@
-//! Commands on a table with a stream, behind which the original's function may
-//! be.
+//! Commands on a table with a stream, which the original's function may
+//! process.
 
 use aws_sdk_dynamodb::types::{StreamSpecification, StreamViewType};
 use serde_json::Value;
@@ -54,7 +54,7 @@ async fn stream_is_rejected_by_every_command_that_writes_and_compared_by_schema_
         let (code, _, said) = ran(&stores, &[command, &["--allow-stream"]].concat()).await;
         assert_eq!(code, 0, "{command:?}: {said}");
     }
-    // Nothing is written without --repair.
+    // Without --repair, nothing is written.
     assert_eq!(ran(&stores, &["check"]).await.0, 0);
     assert_eq!(ran(&stores, &["schema-load", "--allow-stream"]).await.0, 0);
     let mut allowed = cruddur(&["check", "--repair"]);

@@ -1,4 +1,4 @@
-//! The commands, as processes.
+//! The commands as processes.
 
 use std::path::Path;
 use std::process::{Output, Stdio};
@@ -15,10 +15,10 @@ use crate::harness::{
     CREATE, TABLE, bodies, checker, cruddur, free_port, signal, start, with_stores,
 };
 
-/// How long a command may take to get ready or to end.
+/// Timeout for a command to start or to end.
 pub const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Runs a command to its end: exit code, standard output, standard error.
+/// Runs a command. Returns exit code, standard output and standard error.
 pub async fn run(command: &mut Command) -> (i32, String, String) {
     let output = command
         .stdout(Stdio::piped())
@@ -40,7 +40,7 @@ pub async fn run(command: &mut Command) -> (i32, String, String) {
     )
 }
 
-/// A `cruddur dev` that is ready.
+/// A `cruddur dev` that has printed its addresses.
 struct Dev {
     process: Child,
     places: Value,
@@ -90,13 +90,13 @@ impl Dev {
         answer["data"].take()
     }
 
-    /// Nothing listens any more where something did.
+    /// Waits until an address accepts no connections.
     async fn is_gone(&self) {
         for place in ["graphql", "dynamodb", "database_url", "issuer"] {
             let url = self.places[place].as_str().expect("an address");
             let url = reqwest::Url::parse(url).expect("an address");
             let address = ("127.0.0.1", url.port().expect("a port"));
-            // PostgreSQL is told to stop by its guard, a moment after a kill.
+            // After a kill, the guard stops PostgreSQL after a moment.
             let gone = async {
                 while tokio::net::TcpStream::connect(address).await.is_ok() {
                     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -207,7 +207,8 @@ async fn dev_data_dir_keeps_data_after_a_restart_and_after_a_kill() {
             .await
             .expect("it ends")
             .expect("an end");
-        // After a kill all is started again at once, while PostgreSQL still stops.
+        // After a kill, everything is started again immediately, while
+        // PostgreSQL is still stopping.
         if end != "KILL" {
             dev.is_gone().await;
         }
@@ -351,7 +352,7 @@ async fn serve_is_healthy_and_stops_at_a_signal() {
 #[tokio::test]
 async fn invalid_settings_are_named_in_one_line_with_the_remedy() {
     let unreachable = "postgres://postgres:secret@127.0.0.1:1/cruddur";
-    let mut told = Vec::new();
+    let mut errors = Vec::new();
     for (arguments, variables) in [
         (
             &["dev"][..],
@@ -393,13 +394,13 @@ async fn invalid_settings_are_named_in_one_line_with_the_remedy() {
         assert!(code == 1 || code == 2, "{code}: {said}");
         assert_eq!((out.as_str(), said.lines().count()), ("", 1), "{said}");
         assert!(!said.contains("secret"), "{said}");
-        // The number is the system's own.
-        told.push(
+        // The error number depends on the operating system.
+        errors.push(
             said.replace(" (os error 111)", "")
                 .replace(" (os error 61)", ""),
         );
     }
-    insta::assert_snapshot!(told.concat(), @r"
+    insta::assert_snapshot!(errors.concat(), @r"
     cruddur: DATABASE_URL points to another machine (db.example.com), to which `cruddur dev` would write demo data: unset it, or set it to an address of localhost
     cruddur: DATABASE_URL is not an address like postgres://user:password@host:5432/database: it does not begin with postgres:// or postgresql://
     cruddur: AWS_ENDPOINT_URL_DYNAMODB points to another machine (https://dynamodb.eu-central-1.amazonaws.com), to which `cruddur dev` would write demo data: unset it, or set it to an address of localhost
@@ -510,7 +511,7 @@ async fn sigterm_under_load_completes_all_requests_sent_before_it() {
     let is_stopping = AtomicBool::new(false);
     let loads = (0..16).map(async |_| {
         let mut answered = 0_usize;
-        // Until nobody takes connections any more.
+        // Waits until connections are refused.
         loop {
             let was_stopping = is_stopping.load(Ordering::SeqCst);
             match send(answered).await {

@@ -1,4 +1,4 @@
-//! Many who write at once.
+//! Concurrent writers.
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -151,7 +151,7 @@ async fn cancelled_request_does_not_cancel_messages_of_other_requests() {
 
     let acknowledged: Vec<&str> = sent.iter().flatten().map(created).collect();
     assert!(acknowledged.len() >= 20);
-    // Let what is queued be written.
+    // Releases the queued messages.
     cruddur.send("luu", "unamused", "last").await;
     let found = checker::read(&checker::client(&cruddur.dynamo.url)).await;
     found.check();
@@ -177,7 +177,7 @@ async fn lost_responses_of_a_message_store_it_once() {
         &[Loss::None, Loss::After, Loss::Before],
     ];
 
-    // The first of them makes the group.
+    // The first message creates the group.
     for (number, losses) in losses.iter().enumerate() {
         cruddur.dynamo.lose(losses);
         let alone = cruddur

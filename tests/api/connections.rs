@@ -1,5 +1,4 @@
-//! Connections: how many there may be, for how long they are waited for, and
-//! what becomes of them when the server stops.
+//! Connections: their number, their timeouts, and the shutdown of the server.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +15,7 @@ use crate::pressure::counter;
 const VIEWER: &str = "{ viewer { handle } }";
 const HALF_A_HEAD: &[u8] = b"POST /graphql HTTP/1.1\r\nHost: localhost\r\n";
 const HEALTH: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
-/// Longer than anything here takes.
+/// Timeout of every wait: far longer than the wait takes on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 pub async fn with_bounds(bounds: Bounds) -> Cruddur {
@@ -34,14 +33,14 @@ async fn connect(url: &str) -> TcpStream {
     TcpStream::connect(address).await.expect("a connection")
 }
 
-/// What a path answers on a connection of its own.
+/// Returns the response of a path on a new connection.
 async fn status(cruddur: &Cruddur, path: &str) -> StatusCode {
     let client = reqwest::Client::new();
     let answer = client.get(format!("{}{path}", cruddur.url)).send().await;
     answer.expect("an answer").status()
 }
 
-/// Waits until there is a place for another connection.
+/// Waits until the server accepts another connection.
 async fn place_is_free(cruddur: &Cruddur) {
     let began = Instant::now();
     while status(cruddur, "/readyz").await != StatusCode::OK {
@@ -53,11 +52,11 @@ async fn place_is_free(cruddur: &Cruddur) {
 async fn closed(stream: &mut TcpStream) {
     let mut bytes = Vec::new();
     let end = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut bytes)).await;
-    // Closed, or reset: both are an end.
+    // The connection is closed or reset.
     let _ = end.expect("it is closed");
 }
 
-/// Asks for the health on a connection that stays open.
+/// Requests the health check on a connection that stays open.
 async fn ask_health(stream: &mut TcpStream) {
     stream.write_all(HEALTH).await.expect("sent");
     let mut answer = Vec::new();
@@ -70,7 +69,7 @@ async fn ask_health(stream: &mut TcpStream) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_connections_do_not_delay_other_connections() {
     let cruddur = with_bounds(Bounds {
-        // Nobody is cut before the end, however slow the machine.
+        // No connection is closed before the end, even on a slow machine.
         head_within: Duration::from_mins(1),
         ..Bounds::default()
     })
@@ -94,7 +93,7 @@ async fn slow_connections_do_not_delay_other_connections() {
 
     let mut latencies = Vec::new();
     for _ in 0..50 {
-        // The heads come byte by byte.
+        // The heads are sent byte by byte.
         for stream in open.iter_mut().skip(1).step_by(3) {
             stream.write_all(b"x").await.expect("it is open");
         }
@@ -109,7 +108,8 @@ async fn slow_connections_do_not_delay_other_connections() {
         latencies[25],
         latencies[49]
     );
-    // All of them were there all the time: bodies for as long as a request has.
+    // All connections stayed open: the timeout for a body is that of the
+    // request.
     for (number, stream) in open.iter().enumerate() {
         let mut answer = [0; 12];
         match stream.try_read(&mut answer) {
@@ -167,7 +167,7 @@ async fn connections_above_the_limit_are_rejected_at_once_with_503() {
     let busy = StatusCode::SERVICE_UNAVAILABLE;
     assert_eq!(status(&cruddur, "/graphql").await, busy);
     assert!(counter("cruddur_connections_turned_away_total") > turned_away);
-    // A server that has enough to do is alive all the same.
+    // A server at its limit is still alive.
     assert_eq!(status(&cruddur, "/healthz").await, StatusCode::OK);
     ask_health(&mut first).await;
     drop(first);
@@ -192,7 +192,7 @@ async fn request_head_timeout_closes_incomplete_heads_and_not_idle_connections()
 
     let drops = async {
         let mut drip = connect(&cruddur.url).await;
-        // One byte after the other is no head either.
+        // A head that is sent byte by byte also times out.
         while drip.write_all(b"x").await.is_ok() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -216,11 +216,11 @@ async fn unread_response_closes_the_connection_after_the_write_timeout() {
     .await;
     let mut deaf = connect(&cruddur.url).await;
     let asked = HEALTH.repeat(1000);
-    // Until nothing fits in between any more, or the server has had enough.
+    // Writes until all buffers are full, or the server closes the connection.
     while let Ok(Ok(())) = tokio::time::timeout(PATIENCE, deaf.write_all(&asked)).await {}
     place_is_free(&cruddur).await;
 
-    // Nor who reads a little now and then.
+    // A client that reads slowly is disconnected as well.
     let (mut answers, mut questions) = connect(&cruddur.url).await.into_split();
     let asking = tokio::spawn(async move { while questions.write_all(&asked).await.is_ok() {} });
     let mut some = [0; 512];

@@ -1,5 +1,4 @@
-//! Cross-origin requests as browsers make them: the preflight, and the origin
-//! that it is for.
+//! Cross-origin requests as browsers send them: the preflight and the origin.
 
 use reqwest::{Method, Response};
 
@@ -25,7 +24,7 @@ fn header(response: &Response, name: &str) -> Option<String> {
     Some(value.to_str().expect("text").to_ascii_lowercase())
 }
 
-/// Whether a browser would send a request with these headers.
+/// Returns whether a browser would send a request with these headers.
 async fn is_allowed(cruddur: &Cruddur, url: &str, origin: &str, headers: &str) -> bool {
     let response = preflight(cruddur, url, origin, headers).await;
     let allowed_origin = header(&response, "access-control-allow-origin");
@@ -88,14 +87,14 @@ async fn cors_origins_of_web_views_and_more_headers_are_settings() {
         let allowed = is_allowed(&stores, &serving.url, origin, headers).await;
         assert_eq!(allowed, expected, "{origin}");
     }
-    // The same pages may open WebSockets.
+    // The same origins may open WebSockets.
     for (origin, status) in [("tauri://localhost", 101), ("capacitor://other", 403)] {
         let headers = [OURS, ("Origin", origin)];
         let opened = Socket::open_with(&serving.url, &headers).await;
         let head = opened.map_or_else(|head| head, |socket| socket.head);
         assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
     }
-    // The API has no cookies.
+    // The API uses no cookies.
     let response = preflight(&stores, &serving.url, "https://app.example", "x-tenant").await;
     assert_eq!(header(&response, "access-control-allow-credentials"), None);
 }

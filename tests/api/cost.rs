@@ -1,11 +1,11 @@
-//! What each request costs: real calls, counted on the wire.
+//! The cost of each request: calls and statements that proxies count.
 
 use serde_json::{Value, json};
 
 use crate::harness::{CREATE, Cruddur, Setup, start_with};
 
-/// A Cruddur that caches no users, so that every look-up shows, over a table as
-/// `schema-load` creates it.
+/// Starts a system that caches no users, so that every lookup counts, on a
+/// table as `schema-load` creates it.
 async fn uncached() -> Cruddur {
     uncached_on(true).await
 }
@@ -17,7 +17,7 @@ async fn uncached_on(marked: bool) -> Cruddur {
         ..Setup::default()
     })
     .await;
-    // Keys are fetched before anything is counted.
+    // The issuer's keys are fetched before the calls are counted.
     cruddur.users(["luu", "unamused"]).await;
     cruddur
         .data("luu", "{ viewer { handle } }", json!({}))
@@ -27,7 +27,8 @@ async fn uncached_on(marked: bool) -> Cruddur {
     cruddur
 }
 
-/// Calls of DynamoDB, and statements of Postgres beyond the caller's look-up.
+/// Calls of DynamoDB, and statements of Postgres except the lookup of the
+/// caller.
 async fn cost(cruddur: &Cruddur, document: &str, variables: Value) -> (Vec<String>, usize) {
     cruddur.dynamo.calls();
     cruddur.postgres.statements();
@@ -128,7 +129,7 @@ async fn cost_of_a_single_group_is_two_reads() {
         (repeat("GetItem strong", 1), 0)
     );
     let by_user = format!("{{ user(handle: \"unamused\") {{ messageGroup {fields} }} }}");
-    // The user by handle, then by uuid: known from the first look-up.
+    // The user is found by handle. The lookup by uuid uses the cached result.
     assert_eq!(
         cost(&cruddur, &by_user, json!({})).await.0,
         repeat("GetItem strong", 2)
@@ -142,7 +143,7 @@ async fn cost_of_a_message_is_one_transaction_and_a_read_of_an_uncached_group() 
 
     let input = json!({ "input": { "to": { "receiverHandle": "unamused" }, "body": "hello" } });
     let new_group = cost(&cruddur, CREATE, input.clone()).await;
-    // The head, and the marker of the table, which is read once a minute.
+    // The head, and the marker of the table, which is read once per minute.
     let mut calls = repeat("GetItem strong", 2);
     calls.extend(repeat("TransactWriteItems", 1));
     assert_eq!(new_group.0, calls);

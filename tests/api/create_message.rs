@@ -183,7 +183,7 @@ async fn idempotency_key_with_the_same_input_creates_one_message() {
     );
     let found = checker::read(&checker::client(&cruddur.dynamo.url)).await;
     found.check();
-    assert_eq!(found.sents, 2);
+    assert_eq!(found.idempotency_records, 2);
     let bodies: Vec<_> = found
         .messages
         .values()

@@ -36,7 +36,7 @@ fn time(value: &Value) -> DateTime<Utc> {
     text.parse().expect("a time")
 }
 
-/// Every time that an answer holds.
+/// Returns every time in a response.
 fn times(answer: &Value) -> Vec<&Value> {
     match answer {
         Value::Object(members) => members
@@ -51,8 +51,8 @@ fn times(answer: &Value) -> Vec<&Value> {
     }
 }
 
-/// Forms in which the original's keys are ahead: its seed, another offset, a
-/// broken key.
+/// Formats in which the original's keys are ahead of the clock: its seed,
+/// another offset, a malformed key.
 fn ahead() -> [(&'static str, String); 3] {
     let now = Clock::system().now();
     let in_india = now + TimeDelta::minutes(330);
@@ -76,8 +76,8 @@ fn ahead() -> [(&'static str, String); 3] {
     ]
 }
 
-/// A group of the original's between luu and another user, whose newest key is
-/// this one.
+/// Writes a group of the original between luu and another user with this newest
+/// key.
 async fn group(cruddur: &Cruddur, handle: &str, newest: &str) -> OriginalGroup {
     let original = Original::new(checker::client(&cruddur.dynamo.url));
     let [luu, other] = cruddur.users(["luu", handle]).await;
@@ -97,7 +97,7 @@ async fn newest_cursor(cruddur: &Cruddur, group: &OriginalGroup) -> Value {
     read.await["messages"]["edges"][0]["cursor"].take()
 }
 
-/// What a command prints as JSON.
+/// Returns the JSON that a command prints.
 async fn printed(cruddur_: &Cruddur, arguments: &[&str]) -> Value {
     let mut command = cruddur(&[arguments, &["--json"]].concat());
     with_stores(&mut command, cruddur_);
@@ -131,7 +131,7 @@ async fn created_at_is_the_time_of_acceptance_if_the_newest_key_is_ahead() {
             let variables = json!({ "group": group.uuid, "id": created["id"], "handle": name });
             let read = cruddur.data("luu", EVERYWHERE, variables).await;
             let mut found: Vec<Value> = times(&read).into_iter().cloned().collect();
-            // The list has the groups before it as well, which end otherwise.
+            // The list also contains earlier groups, with other times.
             found.retain(|time| time == accepted);
             assert!(found.len() >= 14, "{name}: {accepted} in {read}");
             assert_eq!(
@@ -143,13 +143,13 @@ async fn created_at_is_the_time_of_acceptance_if_the_newest_key_is_ahead() {
             let elsewhere = cruddur
                 .ask_at(&second, "luu", CREATE, input(&group, &body))
                 .await;
-            let told = event(&mut socket, "messageCreated").await;
-            // Another server has heard of nothing, and reads the table.
+            let delivered = event(&mut socket, "messageCreated").await;
+            // Another server has received no hint, and reads the table.
             let mut resumed = Socket::connect(&second, &cruddur.token(name)).await;
             let variables = json!({ "group": group.uuid, "after": newest });
             resumed.subscribe("resumed", CREATED, variables).await;
             let read_again = event(&mut resumed, "messageCreated").await;
-            for answer in [&sent, &again, &elsewhere, &told, &read_again] {
+            for answer in [&sent, &again, &elsewhere, &delivered, &read_again] {
                 let times = times(answer);
                 assert!(times.len() >= 2, "{answer}");
                 assert!(
@@ -224,7 +224,8 @@ async fn created_at_is_not_stored_if_the_key_contains_it() {
     })
     .await;
     cruddur.users(["luu", "unamused"]).await;
-    // In one microsecond by this clock: each key is one further ahead.
+    // All in the same microsecond of this clock: each key is one microsecond
+    // later.
     for body in ["one", "two", "three"] {
         cruddur.send("luu", "unamused", body).await;
     }

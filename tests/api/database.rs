@@ -1,5 +1,5 @@
-//! The database of users in production: passwords that change, shapes that
-//! change, servers that start late, versions that go back.
+//! The users' database in production: rotated passwords, changed schemas,
+//! servers that start late, older versions.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -28,7 +28,7 @@ async fn execute(pool: &PgPool, sql: &str) {
     executed.await.expect("executed");
 }
 
-/// A `cruddur serve` with more settings than those of a test's stores.
+/// A `cruddur serve` with further settings.
 struct Serve {
     url: String,
     child: Child,
@@ -56,7 +56,7 @@ impl Serve {
         serve
     }
 
-    /// The next line of the log with this text.
+    /// Waits for the next line of the log with this text.
     async fn says(&mut self, text: &str) -> String {
         timeout(PATIENCE, next_line(&mut self.log, text))
             .await
@@ -98,7 +98,7 @@ fn write_password(gets: &Gets, file: &Path, role: &str, password: &str) {
         Gets::PasswordFile => format!("{password}\n"),
         _ => format!("# rotated\n*:*:*:other:wrong\n127.0.0.1:*:*:{role}:{password}\n"),
     };
-    // As those do it who rotate: a new file in the old one's place.
+    // Like programs that rotate passwords: replaces the file by a new one.
     let new = file.with_extension("new");
     std::fs::write(&new, text).expect("a file");
     std::fs::rename(new, file).expect("a file in place");
@@ -186,7 +186,8 @@ async fn revoked_privileges_cause_unavailable_until_they_are_granted_again() {
         cruddur.data("luu", VIEWER, json!({})).await["viewer"]["handle"],
         "luu"
     );
-    // Nobody but the owner and superusers reads it, and this role is neither.
+    // Only the owner and superusers can read the table, and this role is
+    // neither.
     let role = format!("app_{}", uuid::Uuid::new_v4().simple());
     let create = format!(
         "CREATE ROLE {role} LOGIN PASSWORD 'password'; GRANT SELECT ON public.users, _sqlx_migrations TO {role}"
@@ -249,7 +250,7 @@ async fn prepared_statement_that_is_missing_is_prepared_again_without_an_error()
     let admin = PgPool::connect(&cruddur.database.url)
         .await
         .expect("a connection");
-    // Whoever looks for users loses all statements, as by a pooler's DISCARD.
+    // A query of users deallocates all statements, like a pooler's DISCARD.
     execute(
         &admin,
         "CREATE FUNCTION public.forget() RETURNS int LANGUAGE plpgsql AS
@@ -272,7 +273,8 @@ async fn prepared_statement_that_is_missing_is_prepared_again_without_an_error()
             let found = users.users_by_handle(&["luu".to_owned()]).await;
             assert_eq!(found.expect("users").len(), 1);
         }
-        // It follows that a pooler is in between, unless an operator knows better.
+        // The server concludes that there is a pooler, unless an operator has
+        // set the mode.
         let expected = given.unwrap_or(Pooling::Transaction);
         assert_eq!(database.pooling(), expected);
     }
@@ -307,8 +309,8 @@ async fn migrate_waits_for_a_database_that_starts_late_and_logs_it() {
     );
 }
 
-/// Answers the first connections as a server does that is starting up, and
-/// passes the others on.
+/// Responds to the first connections like a server that is starting up, and
+/// forwards later ones.
 fn starting_server(target: &str, mut rejections: usize) -> String {
     let mut url = reqwest::Url::parse(target).expect("an address");
     let server = ("127.0.0.1", url.port().expect("a port"));
@@ -333,7 +335,7 @@ fn starting_server(target: &str, mut rejections: usize) -> String {
             let length = u32::try_from(fields.len() + 4).expect("a length");
             let message = [b"E".as_slice(), &length.to_be_bytes(), fields].concat();
             if read.is_ok() {
-                // The client may be gone.
+                // The client may have disconnected.
                 let _ = client.write_all(&message).await;
             }
         }

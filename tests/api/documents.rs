@@ -1,5 +1,5 @@
-//! Documents that are named and not sent: Apollo's automatic persisted queries,
-//! and trusted documents.
+//! Documents selected by an id: Apollo's automatic persisted queries, and
+//! trusted documents.
 
 use cruddur::schema::{Api, Introspection, Limits};
 use cruddur::server::Documents;
@@ -36,7 +36,7 @@ async fn with_documents(documents: Documents, introspection: Introspection) -> C
     cruddur
 }
 
-/// Status and answer.
+/// Returns status and response.
 async fn ask(cruddur: &Cruddur, body: &Value) -> (u16, Value) {
     let url = format!("{}/graphql", cruddur.url);
     let request = cruddur.http.request(Method::POST, url);
@@ -96,7 +96,7 @@ async fn persisted_query_is_stored_only_under_its_own_hash() {
     let broken = "query {";
     let sent = json!({ "query": broken, "extensions": persisted(&sha256(broken)) });
     ask(&cruddur, &sent).await;
-    // Nor does somebody who is nobody here have anything kept.
+    // Documents of callers who are not users are not stored either.
     let schema = "{ __schema { queryType { name } } }";
     let sent = json!({ "query": schema, "extensions": persisted(&sha256(schema)) });
     let anonymous = cruddur.http.post(format!("{}/graphql", cruddur.url));
@@ -129,11 +129,11 @@ async fn trusted_documents_exclude_all_others_before_parsing() {
     assert_eq!(ask(&cruddur, &by_id).await, (200, user));
     let by_hash = json!({ "extensions": persisted("viewer-1") });
     assert_eq!(ask(&cruddur, &by_hash).await, (200, luu.clone()));
-    // A text beside the id of a trusted document is not looked at.
+    // A document next to the id of a trusted document is ignored.
     let both = json!({ "documentId": "viewer-1", "query": "{" });
     assert_eq!(ask(&cruddur, &both).await, (200, luu));
 
-    for (body, told) in [
+    for (body, expected) in [
         (json!({ "query": VIEWER }), "Only trusted documents"),
         (
             json!({ "query": "{ not a document" }),
@@ -152,7 +152,7 @@ async fn trusted_documents_exclude_all_others_before_parsing() {
         let refused = ask(&cruddur, &body).await;
         let (status, code, message) = refusal(&refused);
         assert_eq!((status, code), (400, "PERSISTED_QUERY_NOT_FOUND"), "{body}");
-        assert!(message.starts_with(told), "{message}");
+        assert!(message.starts_with(expected), "{message}");
     }
 }
 
@@ -164,7 +164,7 @@ fn trusted_documents_manifest_has_a_known_format_and_executable_documents() {
         "operations": [{ "id": "1", "name": "Viewer", "type": "query", "body": VIEWER }],
     });
     assert!(trusted(&apollo).is_ok());
-    for (manifest, told) in [
+    for (manifest, expected) in [
         (json!(["{ viewer { handle } }"]), "it is not a manifest"),
         (json!({ "1": { "text": VIEWER } }), "it is not a manifest"),
         (json!({}), "it has no documents"),
@@ -194,6 +194,6 @@ fn trusted_documents_manifest_has_a_known_format_and_executable_documents() {
         ),
     ] {
         let refused = trusted(&manifest).expect_err("no manifest");
-        assert!(refused.starts_with(told), "{refused}");
+        assert!(refused.starts_with(expected), "{refused}");
     }
 }

@@ -1,4 +1,4 @@
-//! SIGTERM behind a load balancer: the server is not ready any more, and serves
+//! SIGTERM behind a load balancer: the server is not ready, and serves requests
 //! until the drain period ends.
 
 use std::time::{Duration, Instant};
@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use crate::harness::{Cruddur, Serving, Socket, start};
 
 const VIEWER: &str = "{ viewer { handle } }";
-/// How long requests in flight and spans have, in seconds.
+/// Time for requests in flight and for spans, in seconds.
 const AFTER_DRAIN: u64 = 25 + 3;
 
-/// Status and body of a path, on a connection of its own.
+/// Returns status and body of a path, on a new connection.
 async fn get(url: &str, path: &str) -> (u16, String) {
     let response = reqwest::Client::new().get(format!("{url}{path}")).send();
     let response = response.await.expect("a response");

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::harness::{Cruddur, start};
 use example::{Application, routes};
 
-/// Serves the application of the example over the stores of a test.
+/// Serves the application of the example with the stores of a test.
 async fn application(cruddur: &Cruddur) -> String {
     let app = cruddur.app();
     let application = Application {

@@ -1,4 +1,4 @@
-//! What a client is told when a request is wrong.
+//! Error responses to invalid requests.
 
 use serde_json::{Value, json};
 
@@ -21,7 +21,7 @@ async fn conversation() -> (Cruddur, String, String) {
     (cruddur, one, other)
 }
 
-/// Code and message of an answer's first error.
+/// Returns code and message of the first error of a response.
 fn error(answer: &Value) -> (String, String) {
     let errors = answer["errors"]
         .as_array()
@@ -37,7 +37,7 @@ fn error(answer: &Value) -> (String, String) {
 async fn invalid_argument_is_named_with_the_remedy() {
     let (cruddur, group, _) = conversation().await;
 
-    let mut told = Vec::new();
+    let mut errors = Vec::new();
     for document in [
         "{ messageGroups(first: -1) { edges { cursor } } }".to_owned(),
         "{ messageGroups(last: 101) { edges { cursor } } }".to_owned(),
@@ -52,9 +52,9 @@ async fn invalid_argument_is_named_with_the_remedy() {
         "{ messages(messageGroupUuid: \"42\") { edges { cursor } } }".to_owned(),
         "{ messageGroup(uuid: \"{5ae290ed-55d1-47a0-bc6d-fe2bc2700399}\") { uuid } }".to_owned(),
     ] {
-        told.push(error(&cruddur.ask("luu", &document, json!({})).await));
+        errors.push(error(&cruddur.ask("luu", &document, json!({})).await));
     }
-    insta::assert_debug_snapshot!(told, @r#"
+    insta::assert_debug_snapshot!(errors, @r#"
     [
         (
             "BAD_USER_INPUT",
@@ -161,7 +161,7 @@ async fn cursor_is_valid_only_for_its_own_connection() {
 async fn invalid_document_has_a_code_and_no_data() {
     let (cruddur, ..) = conversation().await;
 
-    let mut told = Vec::new();
+    let mut errors = Vec::new();
     for document in [
         "",
         "{ viewer { handle }",
@@ -175,9 +175,9 @@ async fn invalid_document_has_a_code_and_no_data() {
     ] {
         let answer = cruddur.ask("luu", document, json!({})).await;
         assert_eq!(answer.get("data"), None, "{document}");
-        told.push(error(&answer));
+        errors.push(error(&answer));
     }
-    insta::assert_debug_snapshot!(told, @r#"
+    insta::assert_debug_snapshot!(errors, @r#"
     [
         (
             "GRAPHQL_PARSE_FAILED",
@@ -463,7 +463,7 @@ async fn fragments_that_double_are_rejected_before_they_are_expanded() {
     });
     let links: Vec<String> = links.collect();
     let links = links.join(" ");
-    // Also where nothing is at the end of them.
+    // Even if the last fragment is empty.
     for end in ["__typename", "...nowhere"] {
         let document = format!("{{ ...f0 }} {links} fragment f22 on Query {{ {end} }}");
 

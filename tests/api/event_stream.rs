@@ -1,4 +1,4 @@
-//! Subscriptions, and all else, by server-sent events.
+//! Subscriptions and other operations by server-sent events.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ async fn server_sent_events_deliver_the_same_as_a_websocket() {
     assert_eq!(headers["x-accel-buffering"], "no");
     assert_eq!(headers["cache-control"], "no-store, no-transform");
 
-    // The head of the answer comes when it has begun to be executed.
+    // The response head is sent when the execution has started.
     let mut seen = Vec::new();
     while seen.is_empty() {
         cruddur.send("luu", "unamused", "hello").await;

@@ -1,4 +1,4 @@
-//! GraphiQL's files; `tests/browser` opens them.
+//! GraphiQL's files. `tests/browser` tests the page.
 
 use cruddur::server::Graphiql;
 use reqwest::Response;
@@ -28,8 +28,8 @@ async fn graphiql_page_refers_only_to_served_files() {
     .await;
     let page = get(&cruddur, "/graphiql").await;
     if page.status() == 501 {
-        let told = page.text().await.expect("a sentence");
-        assert!(told.contains("Node.js"), "{told}");
+        let text = page.text().await.expect("a sentence");
+        assert!(text.contains("Node.js"), "{text}");
         println!("left out: this program was built without GraphiQL");
         return;
     }

@@ -1,5 +1,5 @@
-//! The marker of a table in which each group has a head: what it saves, and what
-//! is read without it.
+//! The marker, which states that each group has a head: the calls that it saves, and the calls
+//! without it.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::original::Original;
 
 const WITH: &str = "query($handle: String!) { user(handle: $handle) { messageGroup { uuid } } }";
 
-/// A Cruddur whose users are known already, so that only DynamoDB is asked.
+/// Starts a system whose users are cached, so that only DynamoDB is called.
 async fn cruddur_with(setup: Setup) -> Cruddur {
     let cruddur = start_with(setup).await;
     cruddur.users(["luu", "unamused", "tove"]).await;
@@ -38,7 +38,7 @@ fn string(value: impl Into<String>) -> AttributeValue {
     AttributeValue::S(value.into())
 }
 
-/// Gives a user rows of so many groups, each with another user.
+/// Writes rows of `count` groups of a user, each with another user.
 async fn rows(client: &Client, owner: &User, count: u32) {
     let row = |number: u32| {
         let uuid = || string(uuid::Uuid::new_v4().to_string());
@@ -84,14 +84,14 @@ async fn put(
     }
 }
 
-/// The calls that a document makes.
+/// Returns the calls that a document causes.
 async fn calls(cruddur: &Cruddur, document: &str, variables: Value) -> Vec<String> {
     cruddur.dynamo.calls();
     cruddur.data("luu", document, variables).await;
     cruddur.dynamo.calls()
 }
 
-/// Fifteen times the same, as one document.
+/// One document with the same selection fifteen times.
 fn fifteen(handles: [&str; 15]) -> String {
     let fields = handles.iter().enumerate().map(|(number, handle)| {
         format!("a{number}: user(handle: \"{handle}\") {{ messageGroup {{ uuid }} }}\n")
@@ -113,7 +113,7 @@ async fn marker_makes_the_lookup_of_a_users_group_cost_one_read() {
         costs.push(calls(&cruddur, WITH, unamused.clone()).await);
         costs.push(calls(&cruddur, &fifteen(["unamused"; 15]), json!({})).await);
     }
-    // The marker is read by the first alone.
+    // Only the first reads the marker.
     assert_eq!(costs.remove(0), [head[0]; 2]);
     assert!(costs.iter().all(|calls| *calls == head), "{costs:?}");
 
@@ -123,7 +123,7 @@ async fn marker_makes_the_lookup_of_a_users_group_cost_one_read() {
     let with_group = calls(&cruddur, WITH, unamused).await;
     assert_eq!(with_group, ["GetItem strong"; 2]);
 
-    // By an alias, as one of the original's groups has it.
+    // By an alias, like one of the original's groups.
     let original = Original::new(checker::client(&cruddur.dynamo.url));
     let group = original.conversation([&luu, &tove], &FORMS[..2]).await;
     let input = json!({ "to": { "messageGroupUuid": group.uuid }, "body": "adopted" });
@@ -141,7 +141,8 @@ async fn missing_marker_reads_the_rows_of_a_pair_once_per_request() {
     rows(&checker::client(&cruddur.dynamo.url), &luu, 2000).await;
 
     let once = calls(&cruddur, WITH, json!({ "handle": "unamused" })).await;
-    // The pair's head, the marker, and all rows of both, a page each megabyte.
+    // The pair's head, the marker, and all rows of both users, one page per
+    // megabyte.
     assert_eq!(once[..2], ["GetItem strong"; 2]);
     let has_pages = once.len() > 4 || !cruddur.has_embedded_dynamodb();
     assert!(has_pages, "luu's rows have several pages: {once:?}");
@@ -149,7 +150,7 @@ async fn missing_marker_reads_the_rows_of_a_pair_once_per_request() {
     let same = calls(&cruddur, &fifteen(["unamused"; 15]), json!({})).await;
     assert_eq!(same, once, "fifteen aliases of one pair");
 
-    // The absence of a marker is not cached.
+    // The absence of the marker is not cached.
     cruddur.messages.put_heads_marker().await.expect("a marker");
     let marked = calls(&cruddur, WITH, json!({ "handle": "unamused" })).await;
     assert_eq!(marked, ["GetItem strong"; 2]);
@@ -165,8 +166,8 @@ async fn missing_head_reads_the_rows_of_the_pair_once_per_message() {
     let input = json!({ "input": { "to": { "receiverHandle": "unamused" }, "body": "hello" } });
     let calls = calls(&cruddur, CREATE, input).await;
 
-    // Heads of the pair's uuid and of the group, and the marker; the rows of both
-    // and the newest message.
+    // The heads of the pair's uuid and of the group, the marker, the rows of
+    // both users, and the newest message.
     let mut expected = vec!["GetItem strong"; 3];
     expected.extend(["Query strong"; 3]);
     expected.push("TransactWriteItems");
@@ -235,7 +236,7 @@ async fn rate_limit_counts_a_lookup_that_reads_rows_as_a_message() {
     let answer = cruddur.ask("luu", &fifteen(handles), json!({})).await;
 
     let errors = answer["errors"].as_array().expect("errors");
-    // Tokens come back meanwhile, one a second.
+    // One token per second is added meanwhile.
     assert!((1..=10).contains(&errors.len()), "{errors:?}");
     for error in errors {
         assert_eq!(error["extensions"]["code"], "RATE_LIMITED", "{error}");
@@ -249,7 +250,8 @@ async fn rate_limit_counts_a_lookup_that_reads_rows_as_a_message() {
     let is_limited = |answer: &Value| answer["errors"][0]["extensions"]["code"] == "RATE_LIMITED";
     assert!(sent.iter().any(is_limited), "{sent:?}");
 
-    // Somebody else has a bucket of their own, and a marked table needs none.
+    // Another caller has another bucket, and a table with the marker needs no
+    // token.
     let other = cruddur.ask("tove", WITH, json!({ "handle": "luu" })).await;
     assert_eq!(other.get("errors"), None, "{other}");
     cruddur.messages.put_heads_marker().await.expect("a marker");
@@ -276,7 +278,7 @@ async fn too_many_rows_of_a_user_are_an_error_only_without_the_marker() {
         ]
         .into()
     };
-    // Two of them are a page.
+    // Two of them fill a page.
     put(&client, (0..99).map(huge), 4).await;
 
     cruddur.dynamo.calls();

@@ -1,10 +1,10 @@
 //! Documents of attackers, for the tests and for the example that measures
-//! what they cost.
+//! their cost.
 
 const VIEWER: &str = "{ viewer { handle } }";
 
-/// Documents that cost a server more than they are worth, unless it looks
-/// before it works.
+/// Documents that are expensive, unless the server checks them before it
+/// processes them.
 pub fn hostile() -> Vec<(&'static str, String)> {
     let many =
         |count: usize, one: &dyn Fn(usize) -> String| (0..count).map(one).collect::<String>();

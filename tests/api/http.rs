@@ -1,5 +1,5 @@
-//! GraphQL over HTTP, beyond what the audits of `graphql-http` look at: what is
-//! turned away, and at what cost.
+//! GraphQL over HTTP, beyond the audits of `graphql-http`: rejected requests
+//! and their cost.
 
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,7 @@ async fn people() -> Cruddur {
     cruddur
 }
 
-/// A request of luu's.
+/// Creates a request of luu.
 fn request(cruddur: &Cruddur, method: Method) -> reqwest::RequestBuilder {
     let url = format!("{}/graphql", cruddur.url);
     cruddur
@@ -33,7 +33,7 @@ fn request(cruddur: &Cruddur, method: Method) -> reqwest::RequestBuilder {
         .bearer_auth(cruddur.token("luu"))
 }
 
-/// Status, and code of the first error.
+/// Returns the status, and the code of the first error.
 async fn refused(response: Response) -> (u16, String) {
     let status = response.status().as_u16();
     let answer: Value = response.json().await.expect("JSON");
@@ -93,7 +93,7 @@ async fn mutation_is_executed_only_by_post_with_json() {
         assert_eq!(sent.headers()[ALLOW], "GET, HEAD, POST");
         assert_eq!(refused(sent).await.0, 405);
     }
-    // A page of another origin is not even told that it may try.
+    // The preflight of another origin fails.
     let preflight = cruddur
         .http
         .request(Method::OPTIONS, format!("{}/graphql", cruddur.url))
@@ -183,7 +183,7 @@ async fn limits_reject_an_operation_and_name_the_maximum() {
         let (status, code) = refused(sent).await;
         slowest = slowest.max(began.elapsed());
         let expected = match name {
-            // Larger than a body may be.
+            // Larger than the maximum body.
             "a comment" | "levels" | "operations" | "aliases" | "duplicate fields"
             | "unused variables" => (413, "BAD_REQUEST"),
             "no tokens" => (200, "GRAPHQL_PARSE_FAILED"),
@@ -191,7 +191,7 @@ async fn limits_reject_an_operation_and_name_the_maximum() {
         };
         assert_eq!((status, code.as_str()), expected, "{name}");
     }
-    // The same where bodies may be larger.
+    // The same with a larger maximum body.
     let second = cruddur
         .second_server(Setup {
             bounds: Bounds {
@@ -221,7 +221,8 @@ async fn limits_reject_an_operation_and_name_the_maximum() {
     println!("the slowest took {slowest:?}");
 }
 
-/// What a raw connection answers, until it is closed or nothing comes.
+/// Returns the bytes of a response on a raw connection, until it is closed or
+/// no byte arrives.
 async fn raw(cruddur: &Cruddur, head: &str, body: &[u8]) -> String {
     let address = cruddur.url.strip_prefix("http://").expect("an address");
     let mut stream = TcpStream::connect(address).await.expect("a connection");
@@ -230,7 +231,7 @@ async fn raw(cruddur: &Cruddur, head: &str, body: &[u8]) -> String {
         "{head}\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n\r\n"
     );
     stream.write_all(head.as_bytes()).await.expect("sent");
-    // It may be turned away before it is through.
+    // The server may reject the request before it is complete.
     let _ = stream.write_all(body).await;
     let mut answer = vec![0; 64 * 1024];
     let read = tokio::time::timeout(Duration::from_mins(1), stream.read(&mut answer)).await;
@@ -238,7 +239,7 @@ async fn raw(cruddur: &Cruddur, head: &str, body: &[u8]) -> String {
     String::from_utf8_lossy(&answer[..length]).into_owned()
 }
 
-/// The client goes on sending after the response, and reads only then.
+/// The client continues to send after the response, and only then reads.
 #[tokio::test]
 async fn response_before_the_end_of_a_body_is_not_lost_by_a_reset() {
     let cruddur = people().await;
@@ -250,7 +251,8 @@ async fn response_before_the_end_of_a_body_is_not_lost_by_a_reset() {
              Authorization: Bearer {token}\r\nContent-Length: 1000000\r\n\r\n"
         );
         stream.write_all(head.as_bytes()).await.expect("a head");
-        // The response is there, and the server has no more to read of the request.
+        // The response has arrived, and the server reads nothing more of the
+        // request.
         stream.readable().await.expect("a response");
         for _ in 0..10 {
             stream
@@ -279,7 +281,7 @@ async fn body_that_is_too_large_or_shorter_than_declared_is_rejected_without_wai
         let head = format!("{post}\r\nContent-Length: 20000000");
         let answer = raw(&cruddur, &head, sent).await;
         assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
-        // A body that is waited for takes the ten seconds of a request.
+        // A wait for the body would take the ten seconds of a request.
         assert!(
             began.elapsed() < Duration::from_secs(9),
             "it was waited for"
@@ -300,7 +302,7 @@ async fn body_that_is_too_large_or_shorter_than_declared_is_rejected_without_wai
     let chunked = format!("{post}\r\nTransfer-Encoding: chunked");
     let answer = raw(&cruddur, &chunked, &endless).await;
     assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
-    // Promises more than it sends.
+    // The declared length is larger than the body.
     let lying = format!("{post}\r\nContent-Length: 1000");
     let answer = raw(&cruddur, &lying, b"{\"query\":").await;
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
@@ -375,7 +377,7 @@ async fn invalid_request_is_rejected_before_any_execution() {
 #[tokio::test]
 async fn limits_apply_to_unexecuted_operations_and_to_copied_variables() {
     let cruddur = people().await;
-    // All operations are validated, not only the one that is executed.
+    // All operations are validated, not only the executed one.
     let fragments = (0..14).map(|number| {
         let next = number + 1;
         format!(
@@ -389,7 +391,7 @@ async fn limits_apply_to_unexecuted_operations_and_to_copied_variables() {
          fragment b14 on __Type{{name}}fragment d14 on __Type{{name}}",
         fragments.join("")
     );
-    // A large variable that stands in many places.
+    // A large variable that is used many times.
     let users = (0..20).map(|number| format!("u{number}: user(handle: $v) {{ uuid }}"));
     let users: Vec<String> = users.collect();
     let copied = format!("query($v: String!) {{ {} }}", users.join(" "));
@@ -418,7 +420,7 @@ async fn unauthenticated_requests_get_401_even_if_malformed() {
     }
 }
 
-/// What a POST of these bytes is answered.
+/// Returns the response to a POST of these bytes.
 async fn posted(cruddur: &Cruddur, body: Vec<u8>) -> (u16, Value) {
     let request = request(cruddur, Method::POST).header(CONTENT_TYPE, "application/json");
     let answer = request.body(body).send().await.expect("an answer");

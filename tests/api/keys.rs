@@ -1,4 +1,4 @@
-//! The keys of an issuer: fetched over HTTP, rotated, away.
+//! The keys of an issuer: fetched over HTTP, rotated, unavailable.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,7 +16,7 @@ use cruddur::dev::{CLIENT_ID, SigningKey};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-/// A key set over HTTP, which can change and fail.
+/// A key set over HTTP that can change and fail.
 struct KeySet {
     url: String,
     keys: Arc<Mutex<Option<Value>>>,
@@ -60,7 +60,7 @@ impl KeySet {
     }
 }
 
-/// A verifier of the tokens of issuers, each with its key set.
+/// Creates a verifier of issuers, each with its own key set.
 fn verifier(issuers: &[(&str, &KeySet)]) -> CognitoVerifier {
     let (names, urls): (Vec<_>, Vec<_>) = issuers
         .iter()
@@ -73,7 +73,7 @@ fn verifier(issuers: &[(&str, &KeySet)]) -> CognitoVerifier {
 }
 
 const ISSUER: &str = "https://issuer.example";
-/// Longer than a fetch waits for the one before it, on a busy machine.
+/// Longer than the minimum time between two fetches, on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 fn key() -> SigningKey {
@@ -107,7 +107,7 @@ fn token_of(issuer: &str, key: &SigningKey) -> String {
     key.sign(&claims).expect("a token")
 }
 
-/// Offers a token again and again, as a client does.
+/// Sends a token repeatedly, like a client.
 async fn until_taken(verifier: &CognitoVerifier, token: &str) {
     let offered = async {
         while verifier.verify(token).await.is_err() {
@@ -214,8 +214,8 @@ async fn unknown_keys_cause_one_fetch_and_a_failed_fetch_keeps_the_keys() {
     assert_eq!(served.fetches(), 1);
     served.set(None);
 
-    // Their signatures are never looked at, and to sign them would take longer
-    // than the ten seconds.
+    // The signatures are not checked, and signing would take longer than the
+    // ten seconds.
     let good = token(&known);
     let (_, rest) = good.split_once('.').expect("a token");
     let strange = (0..1000).map(|number| {
@@ -245,7 +245,7 @@ async fn unknown_keys_cause_one_fetch_and_a_failed_fetch_keeps_the_keys() {
     };
     let cool = tokio::time::timeout(PATIENCE, cool).await;
     cool.expect("the keys are fetched again");
-    // That one has failed, so that nobody can tell any more.
+    // The fetch failed, so it is unknown whether the key exists.
     assert_eq!(flood().await, ["Err(KeysUnavailable)"]);
     assert_eq!(served.fetches(), 2, "one after that");
     verifier.verify(&token(&known)).await.expect("a known key");
@@ -263,7 +263,7 @@ async fn keys_that_are_unavailable_at_startup_are_fetched_later() {
     served.set(Some(set_of(&[&key])));
     until_taken(&verifier, &token).await;
 
-    // And once they are known, nobody needs the issuer.
+    // When the keys are cached, the issuer is not needed.
     served.set(None);
     verifier.verify(&token).await.expect("a known key");
 }

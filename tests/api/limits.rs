@@ -1,5 +1,5 @@
-//! What a document costs before anything of it is executed, in memory that is
-//! allocated: that is a measure of work as well, and the same on every machine.
+//! The cost of a document before its execution in allocated memory, which also
+//! measures work and is the same on every machine.
 
 use allocation_counter::{AllocationInfo, measure};
 use cruddur::schema::{Api, GraphqlRequest, Introspection, Limits};
@@ -9,7 +9,7 @@ use crate::harness::random;
 use crate::hostile::hostile;
 use crate::properties::document;
 
-/// What becomes of a document, and what that has cost.
+/// Returns the result of a document, and its cost.
 fn looked_at(limits: Limits, document: &str) -> (String, AllocationInfo) {
     let api = Api::new(Introspection::Authenticated, limits);
     let request = GraphqlRequest {
@@ -79,7 +79,7 @@ fn limits_each_reject_their_document_at_a_bounded_cost() {
     "#);
 }
 
-/// Each kind of token, and characters that are none.
+/// Each kind of token, and characters that are no tokens.
 const TOKENS: [&str; 28] = [
     "!",
     "$",
@@ -111,7 +111,7 @@ const TOKENS: [&str; 28] = [
     "\"",
 ];
 
-/// Where a document is when it goes wrong.
+/// Documents before the first invalid token.
 const PLACES: [&str; 14] = [
     "",
     "{ ",
@@ -129,7 +129,7 @@ const PLACES: [&str; 14] = [
     "fragment ",
 ];
 
-/// The most bytes that a document may hold at a time while it is looked at.
+/// Maximum allocated memory of a document at a time, in bytes.
 const MOST_BYTES: u64 = 2_000_000;
 
 #[test]
@@ -139,7 +139,7 @@ fn syntax_errors_have_a_bounded_cost_for_every_token() {
         .iter()
         .flat_map(|place| TOKENS.map(|token| (place, token)))
     {
-        // As many as the limit of tokens admits, in a document of 32 kB.
+        // As many as the limit of tokens allows in a document of 32 kB.
         for count in [3_900, 32_000 / (token.len() + 1)] {
             let document = format!("{place}{}", format!("{token} ").repeat(count));
             let (said, cost) = looked_at(limits, &document);
@@ -151,7 +151,7 @@ fn syntax_errors_have_a_bounded_cost_for_every_token() {
             );
         }
     }
-    // An error at each level of nesting, each with the whole text.
+    // An error at each nesting level, each with the whole text.
     let text = "x".repeat(31_000);
     for open in ["{a", "{a(b:{c:{d:", "{a(b:[[[["] {
         let document = format!("{}\"{text}\"", open.repeat(150 / open.len()));

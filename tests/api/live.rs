@@ -1,4 +1,4 @@
-//! Subscriptions: what happens, as it happens.
+//! Subscriptions: new messages and changed groups.
 
 use std::time::Duration;
 
@@ -52,7 +52,7 @@ pub async fn settle(socket: &mut Socket) {
     }
 }
 
-/// The next event's field of a subscription.
+/// Waits for the next event of a subscription, and returns a field of it.
 pub async fn event(socket: &mut Socket, field: &str) -> Value {
     let mut message = socket.message().await;
     assert_eq!(message["type"], "next", "{message}");
@@ -158,7 +158,7 @@ async fn resume_with_a_cursor_misses_no_message() {
     cruddur.send("luu", "unamused", "now").await;
     assert_eq!(bodies(&mut socket, 1).await, ["now"]);
 
-    // In one group an edge's own cursor says where to go on.
+    // In one group, the cursor of an edge can be used to resume.
     let group = cruddur.group_uuid("luu", "unamused").await;
     let after = json!({ "group": group, "after": first["messageEdge"]["cursor"] });
     let mut socket = Socket::connect(&cruddur.url, &cruddur.token("unamused")).await;
@@ -187,15 +187,15 @@ async fn resume_works_after_every_event_of_several_groups() {
         seen.push(arrival(&mut socket).await);
     }
 
-    for told in 0..6 {
+    for delivered in 0..6 {
         let mut again = Socket::connect(&cruddur.url, &cruddur.token("luu")).await;
-        let after = json!({ "after": seen[told]["cursor"] });
+        let after = json!({ "after": seen[delivered]["cursor"] });
         again.subscribe("live", CREATED, after).await;
-        let mut rest = bodies(&mut again, 5 - told).await;
+        let mut rest = bodies(&mut again, 5 - delivered).await;
         rest.sort();
-        let mut expected: Vec<_> = seen[told + 1..].iter().map(body).collect();
+        let mut expected: Vec<_> = seen[delivered + 1..].iter().map(body).collect();
         expected.sort_unstable();
-        assert_eq!(rest, expected, "behind {told}");
+        assert_eq!(rest, expected, "after event {delivered}");
         assert!(again.is_quiet().await);
     }
 }
@@ -329,7 +329,8 @@ async fn clock_that_is_behind_loses_no_event() {
     let send = json!({ "input": { "to": { "receiverHandle": "unamused" }, "body": "from another instance" } });
     cruddur.ask_at(&second, "luu", CREATE, send).await;
 
-    // Without a bus between the two the next message brings the one before.
+    // Without a bus between the servers, the next message reveals the one
+    // before.
     cruddur.send("luu", "unamused", "from this one").await;
 
     assert_eq!(
@@ -350,7 +351,7 @@ async fn slow_subscriber_is_dropped_and_can_resume() {
     let mut slow = follow(None).await;
     let mut quick = follow(None).await;
 
-    // More than wait for somebody who takes nothing.
+    // More than the capacity of a subscriber's queue.
     for number in 0..300 {
         cruddur.send("luu", "unamused", &format!("{number}")).await;
         let arrival = quick.next().await.expect("more").expect("a message");
@@ -360,7 +361,7 @@ async fn slow_subscriber_is_dropped_and_can_resume() {
     let mut seen = 0;
     let mut after = None;
     let ended = loop {
-        match slow.next().await.expect("an end that is told") {
+        match slow.next().await.expect("an error") {
             Ok(arrival) => {
                 assert_eq!(arrival.message.body, format!("{seen}"));
                 seen += 1;
@@ -421,9 +422,9 @@ async fn message_sent_during_the_start_of_a_subscription_is_delivered() {
         let (follower, ()) = tokio::join!(cruddur.messaging.follow(&viewer, followed), send);
 
         let arrivals = follower.expect("it begins").arrivals().take(bodies.len());
-        let told = arrivals.map(|arrival| arrival.expect("a message").message.body);
-        let told = timeout(Duration::from_mins(1), told.collect::<Vec<_>>()).await;
-        assert_eq!(told.expect("all of them"), bodies);
+        let delivered = arrivals.map(|arrival| arrival.expect("a message").message.body);
+        let delivered = timeout(Duration::from_mins(1), delivered.collect::<Vec<_>>()).await;
+        assert_eq!(delivered.expect("all of them"), bodies);
     }
 }
 
@@ -450,7 +451,7 @@ async fn redis_connects_instances_and_messages_of_its_outage_are_delivered_after
     assert_eq!(bodies(&mut socket, 1).await, ["by Redis"]);
 
     redis.kill().await;
-    // Neither waits for it nor fails.
+    // The request neither waits for Redis nor fails.
     send("while it is away").await;
     redis.restart().await;
     assert_eq!(bodies(&mut socket, 1).await, ["while it is away"]);

@@ -1,5 +1,5 @@
-//! The API over HTTP, and the commands as processes: against an embedded
-//! DynamoDB, a real PostgreSQL and the local token issuer.
+//! Tests of the API over HTTP, and of the commands as processes, with an
+//! embedded DynamoDB, a real PostgreSQL and the local token issuer.
 
 #[allow(
     dead_code,

@@ -1,10 +1,10 @@
-//! Whoever takes no part in a group learns nothing of it.
+//! Non-participants learn nothing of a group.
 
 use serde_json::{Value, json};
 
 use crate::harness::{CREATE, start};
 
-/// The whole answer, byte for byte.
+/// Returns the complete response, byte for byte.
 async fn bytes(
     cruddur: &crate::harness::Cruddur,
     handle: &str,
@@ -71,7 +71,7 @@ async fn non_participant_gets_the_same_bytes_as_for_a_group_that_does_not_exist(
             json!({ "input": { "to": { "messageGroupUuid": absent }, "body": "let me in" } }),
         ),
     ] {
-        // Twice, since the second time the participants are remembered.
+        // Twice, because the second request uses the cached participants.
         for _ in 0..2 {
             let for_real = bytes(&cruddur, "stranger", document, with_real.clone()).await;
             let for_absent = bytes(&cruddur, "stranger", document, with_absent.clone()).await;

@@ -29,7 +29,7 @@ async fn groups(cruddur: &Cruddur, handle: &str, page: Value) -> Value {
     cruddur.data(handle, GROUPS, page).await["messageGroups"].take()
 }
 
-/// luu writes to a, b, c, d and e, in this order.
+/// Sends messages of luu to a, b, c, d and e, in this order.
 async fn five_groups() -> Cruddur {
     let cruddur = start().await;
     cruddur.users(["luu", "a", "b", "c", "d", "e"]).await;

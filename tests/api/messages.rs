@@ -13,7 +13,7 @@ const MESSAGES: &str = "
         }
     }";
 
-/// A conversation of 50 messages that runs over the end of a year.
+/// Creates a group with 50 messages across the end of a year.
 async fn conversation() -> (Cruddur, String) {
     let cruddur = start().await;
     let [luu, unamused] = cruddur.users(["luu", "unamused"]).await;

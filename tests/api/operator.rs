@@ -1,4 +1,4 @@
-//! The operators' commands, as processes.
+//! The operators' commands as processes.
 
 use std::process::Stdio;
 
@@ -11,7 +11,8 @@ use tokio::time::timeout;
 use crate::commands::{PATIENCE, run};
 use crate::harness::{Cruddur, TABLE, checker, cruddur, numbered, signal, start, with_stores};
 
-/// Runs a command that has to work: standard output, standard error.
+/// Runs a command that must succeed. Returns standard output and standard
+/// error.
 async fn ran(stores: &Cruddur, arguments: &[&str]) -> (String, String) {
     let (code, out, said) = tried(stores, arguments).await;
     assert_eq!(code, 0, "{arguments:?}: {said}");
@@ -25,7 +26,7 @@ async fn tried(stores: &Cruddur, arguments: &[&str]) -> (i32, String, String) {
     (code, out, without_addresses(&said))
 }
 
-/// Standard error without the lines that name the stores in use.
+/// Returns standard error without the lines that name the stores.
 fn without_addresses(said: &str) -> String {
     let names_stores = |line: &&str| {
         let starts = ["DynamoDB at ", "Postgres database ", "Cognito at "];
@@ -45,8 +46,8 @@ fn bodies(messages: &Value) -> Vec<String> {
     bodies.collect()
 }
 
-/// luu's groups: 30 messages with unamused across the end of a year, 3 with
-/// tove.
+/// Creates luu's groups: 30 messages with unamused across the end of a year,
+/// and 3 with tove.
 async fn stores() -> Cruddur {
     let cruddur = start().await;
     let [luu, unamused, tove] = cruddur.users(["luu", "unamused", "tove"]).await;
@@ -274,7 +275,8 @@ async fn names_that_look_alike_are_printed_differently_by_every_command() {
     }
 }
 
-/// Runs a command on a terminal of so many columns: what it printed there.
+/// Runs a command on a terminal with this number of columns. Returns its
+/// output.
 async fn on_terminal(
     stores: &Cruddur,
     columns: u16,
@@ -296,12 +298,12 @@ async fn on_terminal(
         .stdout(Stdio::from(terminal.slave))
         .stderr(Stdio::null());
     let mut process = command.spawn().expect("it runs");
-    // The terminal ends with the last process that has it open.
+    // The terminal ends when the last process closes it.
     drop(command);
     let mut master = std::fs::File::from(terminal.master);
     let read = tokio::task::spawn_blocking(move || {
         let mut printed = Vec::new();
-        // Linux reports the end of a terminal as an error.
+        // On Linux, the end of a terminal is an error.
         let _ = std::io::Read::read_to_end(&mut master, &mut printed);
         String::from_utf8(printed).expect("UTF-8")
     });
@@ -343,7 +345,7 @@ async fn columns_adapt_to_narrow_terminals() {
             printed.contains(&uuid) && printed.contains("tove"),
             "{printed}"
         );
-        // Names of the columns and one row, on as many lines each.
+        // The column names and one row, each on several lines.
         let lines = match columns {
             40 => 6,
             60 | 80 => 4,
@@ -353,7 +355,7 @@ async fn columns_adapt_to_narrow_terminals() {
     }
     let given = on_terminal(&stores, 120, Some("60"), &list).await;
     assert_eq!(given.lines().count(), 4, "{given}");
-    // A pipe gets everything, on one line.
+    // A pipe receives each row on one line.
     let (out, _) = ran(&stores, &list).await;
     assert!(out.lines().count() == 1 && out.contains(&text), "{out}");
 }
@@ -362,7 +364,7 @@ async fn columns_adapt_to_narrow_terminals() {
 async fn scan_prints_every_item_of_every_page_once() {
     let stores = start().await;
     let client = checker::client(&stores.dynamo.url);
-    // A page has a megabyte.
+    // A page has one megabyte.
     let filler = "x".repeat(100_000);
     let strange = [
         (
@@ -416,7 +418,7 @@ async fn scan_prints_every_item_of_every_page_once() {
     assert_eq!(out.lines().count(), 8);
     assert_eq!(last["summary"]["items"], json!({ "messages": 7 }));
 
-    // A reader that has seen enough.
+    // The reader closes the pipe.
     let mut command = cruddur(&["scan"]);
     with_stores(&mut command, &stores);
     let mut scanning = command
@@ -542,7 +544,7 @@ async fn schema_load_sets_the_billing_mode_and_reports_differences() {
 async fn invalid_input_is_reported_in_one_line_with_the_remedy() {
     let stores = start().await;
     stores.users(["luu", "tove"]).await;
-    let mut told = String::new();
+    let mut errors = String::new();
     for arguments in [
         &["list-conversations", "nobody"][..],
         &["list-conversations", "luu", "--table", "another"],
@@ -584,14 +586,14 @@ async fn invalid_input_is_reported_in_one_line_with_the_remedy() {
             ("", 1),
             "{arguments:?}: {said}"
         );
-        told.push_str(
+        errors.push_str(
             &said
                 .replace(&stores.dynamo.url, "http://here")
                 .replace(" (os error 111)", "")
                 .replace(" (os error 61)", ""),
         );
     }
-    insta::assert_snapshot!(told, @r#"
+    insta::assert_snapshot!(errors, @r#"
     cruddur: no user in public.users has the handle "nobody"; handles are case-sensitive
     cruddur: there is no table another at http://here: create it with `cruddur schema-load`, or select another with --table
     cruddur: --from is after --to: nothing is in between

@@ -1,12 +1,12 @@
-//! The IAM policies in `deploy/` allow what the code calls, and nothing else.
+//! The IAM policies in `deploy/` allow exactly the calls of the code.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_json::Value;
 
-/// Calls of the SDK, and the actions that they need. What is inside of a
-/// transaction needs the action that it stands for.
+/// SDK calls and the actions that they need. Operations in a transaction need
+/// the actions of the single operations.
 const CALLS: [(&str, &str); 15] = [
     (".get_item()", "dynamodb:GetItem"),
     (".query()", "dynamodb:Query"),
@@ -25,7 +25,7 @@ const CALLS: [(&str, &str); 15] = [
     ("Delete::builder()", "dynamodb:DeleteItem"),
 ];
 
-/// What only operators' commands call.
+/// The calls that only operators' commands make.
 const OPERATING: [&str; 6] = [
     "CreateTable",
     "DeleteTable",
@@ -38,7 +38,7 @@ const OPERATING: [&str; 6] = [
 fn called() -> BTreeSet<String> {
     let store = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store");
     let files = std::fs::read_dir(store).expect("the stores").flatten();
-    // What is in folders of its own is for tests.
+    // Subfolders are for tests.
     let files = files.filter(|file| file.path().is_file());
     let sources: Vec<String> = files
         .map(|file| std::fs::read_to_string(file.path()).expect("a source"))
@@ -61,7 +61,7 @@ fn allowed(policy: &str) -> BTreeSet<String> {
 #[test]
 fn iam_policies_allow_exactly_the_calls_that_are_made() {
     let mut needed = called();
-    // Reading transactions read items.
+    // Read transactions need GetItem.
     needed.insert("dynamodb:GetItem".to_owned());
     assert_eq!(
         allowed(include_str!("../../deploy/iam-operate.json")),

@@ -22,9 +22,9 @@ async fn pgbouncer_in_transaction_mode_serves_many_connections_by_two() {
     let cruddur = start_on(database, setup).await;
     cruddur.users(["luu", "unamused", "tove"]).await;
     cruddur.send("luu", "unamused", "by a pooler").await;
-    // Other instances, whose connections get the same two of the server's.
+    // Other instances, which share the pooler's two connections.
     let others = join_all((0..3).map(async |_| {
-        // A hundred queries wait for two connections, on a busy machine.
+        // A hundred queries share two connections on a busy machine.
         let patient = PoolSettings {
             acquire_timeout: Duration::from_mins(1),
             ..PoolSettings::default()
@@ -76,7 +76,7 @@ async fn pooler_in_transaction_mode_is_distinguished_from_a_server() {
     for (mode, size, expected) in [
         ("session", 10, Pooling::Session),
         ("transaction", 1, Pooling::Transaction),
-        // There is no second connection to compare with.
+        // There is no second connection for the comparison.
         ("session", 1, Pooling::Transaction),
     ] {
         let other = PgBouncer::start_in(&direct.url, mode, size).await;

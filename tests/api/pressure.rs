@@ -1,4 +1,4 @@
-//! Too much at once, and stores that keep everybody waiting.
+//! Overload, and stores that hang.
 
 use std::time::{Duration, Instant};
 
@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 use crate::harness::{CREATE, Cruddur, Faults, checker, start};
 
 const GROUPS: &str = "{ messageGroups { edges { cursor } } }";
-/// How many messages may wait for one group.
+/// Capacity of the queue of a group.
 const QUEUE: usize = 256;
-/// How many are sent beyond them.
+/// Number of messages sent beyond it.
 const TOO_MANY: usize = 40;
 
-/// A counter of this process's, which other tests only add to.
+/// Returns a counter of this process. Other tests can only increase it.
 pub fn counter(name: &str) -> f64 {
     let metrics = metrics::render();
     let value = metrics.lines().find_map(|line| line.strip_prefix(name));
@@ -23,7 +23,7 @@ pub fn counter(name: &str) -> f64 {
         .unwrap_or(0.0)
 }
 
-/// luu and unamused, who have written to each other.
+/// Starts a system with a group of luu and unamused.
 async fn people() -> Cruddur {
     let cruddur = start().await;
     cruddur.users(["luu", "unamused"]).await;
@@ -51,7 +51,7 @@ async fn queue_of_256_messages_rejects_more_as_not_applied() {
     cruddur.dynamo.calls();
     let being_written = send(&cruddur, "being written");
     let many = async {
-        // From here on the group's task takes no more.
+        // The group's task now accepts no more messages.
         cruddur.dynamo.transactions(1).await;
         let sends = (0..QUEUE + TOO_MANY).map(|_| send(&cruddur, "one of many"));
         let mut sends: FuturesUnordered<_> = sends.collect();
@@ -88,7 +88,7 @@ async fn deadline_of_ten_seconds_ends_every_request_to_a_store_that_hangs() {
         hangs: 100,
         ..Faults::default()
     });
-    // One after the other, and each would wait for the whole time.
+    // Sequential, and each would wait for the whole time.
     let three = "mutation($input: CreateMessageInput!) {
         a: createMessage(input: $input) { __typename }
         b: createMessage(input: $input) { __typename }
@@ -104,7 +104,7 @@ async fn deadline_of_ten_seconds_ends_every_request_to_a_store_that_hangs() {
     );
     let took = began.elapsed();
 
-    // Half as long again as the request's limit, for a busy machine.
+    // One and a half times the request's limit, for a busy machine.
     assert!(took < Duration::from_secs(15), "{took:?}");
     assert_eq!(outcome(&written), ("UNAVAILABLE", "UNKNOWN"), "{written}");
     assert_eq!(outcome(&read).0, "UNAVAILABLE", "{read}");
@@ -150,6 +150,6 @@ async fn throttled_calls_are_counted_in_the_metrics() {
     let answer = cruddur.ask("luu", GROUPS, json!({})).await;
 
     assert_eq!(outcome(&answer).0, "UNAVAILABLE", "{answer}");
-    // The SDK tries three times.
+    // The SDK makes three attempts.
     assert!(counter(name) - before >= 3.0);
 }

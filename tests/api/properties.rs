@@ -1,4 +1,4 @@
-//! Whatever is sent: an answer that says what is wrong, and never a fault.
+//! Any input gets a valid response, and never an internal error.
 
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 
 use crate::harness::{Cruddur, random, start};
 
-/// Pieces of documents, of which some fit together.
+/// Parts of documents, some of which fit together.
 const PIECES: [&str; 48] = [
     "{",
     "}",
@@ -68,7 +68,7 @@ const VALID: [&str; 5] = [
     "mutation($i: CreateMessageInput!) { createMessage(input: $i) { ... on Problem { message } } }",
 ];
 
-/// Fragments that spread each other in any way, some in circles.
+/// Fragments that spread each other in any way, also in cycles.
 fn fragments() -> impl Strategy<Value = String> {
     let spreads = prop::collection::vec(0..25_usize, 0..4);
     let fragments = prop::collection::vec(spreads, 1..25);
@@ -85,8 +85,8 @@ fn fragments() -> impl Strategy<Value = String> {
     })
 }
 
-/// A document: of pieces, or a valid one of which something is missing or
-/// doubled, or anything.
+/// A document: of parts, or a valid one with a part removed or duplicated, or
+/// any text.
 pub fn document() -> impl Strategy<Value = String> {
     let pieces = prop::collection::vec(prop::sample::select(&PIECES[..]), 0..60);
     let damaged = (
@@ -128,11 +128,10 @@ fn json_value() -> impl Strategy<Value = Value> {
     })
 }
 
-/// What nothing here is answered with: two people without messages, and a
-/// schema.
+/// Starts a server with two users without messages.
 const LARGEST_ANSWER: usize = 2_000_000;
 
-/// Runs a property against one server, 256 times by default.
+/// Runs a property on one server, 256 times by default.
 async fn holds<S: Strategy>(
     strategy: S,
     check: impl Fn(&Cruddur, S::Value) -> Result<(), TestCaseError>,
@@ -147,7 +146,7 @@ async fn holds<S: Strategy>(
     }
 }
 
-/// Sends a body, and looks at what every answer has to be like.
+/// Sends a body, and checks the rules that apply to every response.
 fn sent(cruddur: &Cruddur, content_type: &str, body: Vec<u8>) -> Result<(), TestCaseError> {
     let request = cruddur
         .http
@@ -211,7 +210,7 @@ async fn random_documents_with_random_variables_get_a_response() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn random_query_strings_get_a_response_in_each_media_type() {
     let requests = (
-        // As long as a head may be.
+        // The maximum length of a head.
         document().prop_filter("short", |document| document.len() < 5_000),
         prop::option::of(".{0,40}"),
         prop::option::of(".{0,9}"),

@@ -1,5 +1,5 @@
-//! Behind a real nginx: what passes without any configuration, and with the one
-//! in docs/operations.md.
+//! Requests through a real nginx, with the default configuration and with the
+//! one in docs/operations.md.
 
 use std::future::Future;
 use std::time::Duration;
@@ -10,14 +10,14 @@ use tokio::time::timeout;
 use crate::harness::{Cruddur, Events, Nginx, OURS, Socket, start};
 
 const PATIENCE: Duration = Duration::from_secs(20);
-/// What nginx does unless told otherwise.
+/// The default configuration of nginx.
 const DEFAULTS: &str = "server { listen LISTEN; location / { proxy_pass http://UPSTREAM; } }";
-/// The same over HTTP/1.1.
+/// The default configuration with HTTP/1.1.
 const NEWER: &str =
     "server { listen LISTEN; location / { proxy_pass http://UPSTREAM; proxy_http_version 1.1; } }";
 const VIEWER: &str = "{ viewer { handle } }";
 
-/// The configuration in the manual.
+/// The documented configuration.
 fn documented() -> String {
     let manual = include_str!("../../docs/operations.md");
     let (_, block) = manual.split_once("```nginx\n").expect("a block");
@@ -42,7 +42,7 @@ async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
     done.unwrap_or_else(|_| panic!("{what} did not come"))
 }
 
-/// Whether events come through while the subscription goes on.
+/// Returns whether events arrive while the subscription is active.
 async fn events_pass(cruddur: &Cruddur, http: &str) {
     let Some(nginx) = Nginx::start(&cruddur.url, http).await else {
         return;
@@ -54,7 +54,7 @@ async fn events_pass(cruddur: &Cruddur, http: &str) {
     let mut events = in_time("the head", opened).await;
     assert_eq!(events.answer.headers()["content-type"], "text/event-stream");
 
-    // Nothing says when a subscription has begun.
+    // No message states that a subscription has started.
     let event = async {
         loop {
             cruddur.send("luu", "unamused", "hello").await;
@@ -86,7 +86,7 @@ async fn websocket_passes_through_nginx_as_documented() {
     let Some(nginx) = Nginx::start(&cruddur.url, &documented()).await else {
         return;
     };
-    // A page of the host that the proxy has.
+    // A page of the proxy's host.
     let headers = [OURS, ("Origin", nginx.url.as_str())];
     let mut socket = Socket::open_with(&nginx.url, &headers)
         .await

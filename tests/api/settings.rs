@@ -1,4 +1,4 @@
-//! Settings, as processes get them: by environment and by option.
+//! Settings of processes: environment variables and options.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -12,10 +12,10 @@ use tokio::time::timeout;
 use crate::commands::{PATIENCE, run};
 use crate::harness::{Cruddur, TABLE, cruddur, free_port, relay, signal, start, with_stores};
 
-/// A `cruddur serve` with settings of a test's own, and its log until it serves.
+/// A `cruddur serve` with settings, and its log until it serves.
 struct ConfiguredServer {
     process: Child,
-    /// What it has logged until then.
+    /// The log until then.
     log: Vec<String>,
     url: String,
     _lines: Lines<BufReader<ChildStderr>>,
@@ -59,7 +59,7 @@ fn serve(stores: &Cruddur, arguments: &[&str]) -> Command {
     command
 }
 
-/// A command that finds a test's stores only by what the test says.
+/// Returns a command that finds a test's stores only by the given settings.
 fn bare(stores: &Cruddur, arguments: &[&str]) -> Command {
     let mut command = cruddur(arguments);
     with_stores(&mut command, stores);
@@ -257,7 +257,7 @@ async fn endpoint_in_a_container_network_requires_allow_remote() {
     let stores = start().await;
     let dynamo = reqwest::Url::parse(&stores.dynamo.url).expect("an address");
     let target = format!("127.0.0.1:{}", dynamo.port().expect("a port"));
-    // The name exists only behind this proxy.
+    // Only this proxy resolves the name.
     let proxy = format!("http://{}", relay("127.0.0.1:0", target).await);
     let there = |arguments: &[&str]| {
         let mut command = bare(&stores, arguments);
@@ -301,7 +301,7 @@ async fn endpoint_in_a_container_network_requires_allow_remote() {
     assert!(out.contains("deletion  not protected"), "{out}");
 }
 
-/// Variables that the program or one of its libraries reads.
+/// Variables that the program or its libraries read.
 const READ: [&str; 36] = [
     "ALL_PROXY",
     "AWS_ACCESS_KEY_ID",
@@ -552,7 +552,7 @@ async fn unsupported_setting_of_opentelemetry_is_logged_at_startup() {
 #[tokio::test]
 async fn healthcheck_finds_the_address_that_was_given_to_serve_as_an_option() {
     let stores = start().await;
-    // What an image sets, and where nothing listens.
+    // A variable that an image sets. No server listens there.
     let variable = format!("0.0.0.0:{}", free_port());
     for listen in ["127.0.0.1:0", "0.0.0.0:0", "[::]:0", "[::1]:0"] {
         let folder = tempfile::tempdir().expect("a directory");
@@ -573,7 +573,7 @@ async fn healthcheck_finds_the_address_that_was_given_to_serve_as_an_option() {
         let mut serving = ConfiguredServer::start(&mut command).await;
         let (code, _, said) = healthy(None).await;
         assert_eq!(code, 0, "{listen}: {said}");
-        // In another environment it is another server that is meant.
+        // Another environment means another server.
         assert_eq!(healthy(Some("127.0.0.1:1")).await.0, 1);
 
         let mut second = serve(&stores, &["--listen", listen]);

@@ -1,4 +1,4 @@
-//! Who gets in, and who does not.
+//! Authentication: accepted and rejected tokens.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Cruddur, Setup, Socket, start, start_with};
 
-/// Status and body of a request with these `Authorization` headers.
+/// Returns status and body of a request with these `Authorization` headers.
 async fn answer(cruddur: &Cruddur, headers: &[String], document: &str) -> (u16, Value) {
     let mut request = cruddur.http.post(format!("{}/graphql", cruddur.url));
     for header in headers {
@@ -122,7 +122,7 @@ async fn invalid_token_is_rejected_with_401_and_the_same_message() {
             key.sign_under(&header, &claims).expect("a token")
         }),
     );
-    // One bit of the signature, at many places.
+    // One bit of the signature is changed, at many positions.
     bad.extend((0..20).map(|place| {
         let mut bytes = URL_SAFE_NO_PAD.decode(signature).expect("base64");
         let at = place * bytes.len() / 20;
@@ -159,7 +159,7 @@ async fn invalid_token_is_rejected_with_401_and_the_same_message() {
     assert_eq!((status, code(&refused)), (401, "UNAUTHENTICATED"));
 }
 
-/// Tokens that are signed well, and whose claims are not what they should be.
+/// Tokens with a valid signature and invalid claims.
 fn bad_claims(cruddur: &Cruddur, good: &Value) -> Vec<String> {
     let now = cruddur::clock::Clock::system().now().timestamp();
     let far = u64::MAX;
@@ -197,7 +197,7 @@ fn bad_claims(cruddur: &Cruddur, good: &Value) -> Vec<String> {
     signed.collect()
 }
 
-/// Tokens whose claims and signature are good, and whose headers are not.
+/// Tokens with valid claims and a valid signature, and invalid headers.
 fn bad_headers(cruddur: &Cruddur, claims: &Value) -> Vec<String> {
     let key = cruddur.issuer.key();
     let kid = &key.jwk()["kid"];
@@ -226,7 +226,7 @@ fn bad_headers(cruddur: &Cruddur, claims: &Value) -> Vec<String> {
     signed.chain(by_the_public_key(key.jwk(), claims)).collect()
 }
 
-/// Tokens of those who take what everybody knows for a secret that is shared.
+/// Tokens that are signed with public information as a shared secret.
 fn by_the_public_key(jwk: &Value, claims: &Value) -> Vec<String> {
     let modulus = jwk["n"].as_str().expect("a modulus");
     let secrets = [
@@ -408,7 +408,7 @@ async fn authorization_without_bearer_is_rejected_with_a_description() {
     }
 }
 
-/// A valid token of about so many bytes, of a user in many groups.
+/// Creates a valid token of about this length, of a user in many groups.
 fn token_of_length(cruddur: &Cruddur, length: usize) -> String {
     let mut claims = cruddur.issuer.claims("sub-luu");
     let groups = (0..length * 3 / 4 / 40).map(|number| format!("group-{number:030}"));

@@ -1,4 +1,4 @@
-//! The table: how it is made and compared, and health over both stores.
+//! The table: its creation and comparison, and the health of both stores.
 
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, KeySchemaElement, KeyType, ProvisionedThroughput, ScalarAttributeType,

@@ -1,4 +1,4 @@
-//! The original's `public.users`, taken over by the migration.
+//! The migration of the original's `public.users`.
 
 use cruddur::dev::{DataDir, Postgres};
 use cruddur::store::{DatabaseError, Migrated, PoolSettings, UserStore, connect_database};
@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, PgPool, Row};
 
 use crate::harness::Database;
 
-/// The original's table, as its `schema.sql` makes it, with some users.
+/// Creates the original's table, as its `schema.sql` does, with some users.
 const ORIGINAL: &str = "
     CREATE TABLE public.users (
         uuid uuid DEFAULT gen_random_uuid() PRIMARY KEY,
@@ -30,7 +30,8 @@ const ORIGINAL: &str = "
     INSERT INTO public.activities (user_uuid, message) SELECT uuid, 'hello' FROM public.users;
 ";
 
-/// The original's database, with a connection for the test's own statements.
+/// Creates the original's database. Returns a connection for statements of the
+/// test.
 async fn original() -> (Database, PgPool) {
     let database = Database::create().await;
     let pool = fill(&database.url).await;
@@ -40,7 +41,7 @@ async fn original() -> (Database, PgPool) {
 async fn fill(url: &str) -> PgPool {
     let options = PgPoolOptions::new().max_connections(1);
     let pool = options.connect(url).await.expect("a database");
-    // A client whose zone is not the database's.
+    // The client's time zone differs from the database's.
     sqlx::raw_sql("SET timezone = 'America/New_York'")
         .execute(&pool)
         .await
@@ -180,7 +181,7 @@ async fn migration_names_users_without_a_handle_by_uuid() {
     }
 }
 
-/// When luu came, as the database has it: 2023-03-01 10:00 in some zone.
+/// Creation time of luu in the database: 2023-03-01 10:00 in some time zone.
 const LUU_CAME: &str =
     "SELECT (created_at AT TIME ZONE 'UTC')::text FROM public.users WHERE handle = 'luu'";
 
@@ -201,7 +202,7 @@ async fn migration_reads_created_at_in_the_time_zone_of_the_database_or_role() {
         let (database, pool) = original().await;
         let name = &rows(&pool, "SELECT current_database()::text").await[0];
         execute(&pool, &setting.replace("{database}", name)).await;
-        // By the original's default, in a session that sets no zone of its own.
+        // Set by the original's default, in a session that sets no time zone.
         let now = format!(
             "SET timezone = '{zone}'; INSERT INTO public.users (display_name, handle, email, cognito_user_id) VALUES ('Now', 'now', '', 'sub-now')"
         );
@@ -242,7 +243,7 @@ async fn migration_reads_created_at_in_the_time_zone_of_the_server() {
         tokio::task::yield_now().await;
     }
 
-    // A role that may not read the server's configuration.
+    // A role that cannot read the server's configuration.
     let by_app = database.url.replace("postgres:password@", "app:password@");
     let refused = migrate(&by_app, None).await.expect_err("two zones");
     assert!(

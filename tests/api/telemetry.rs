@@ -1,7 +1,6 @@
-//! What a server tells of itself: its log, its metrics, its traces; and what it
-//! must not tell.
+//! Telemetry of a server: its log, its metrics and its traces, and the data
+//! that they must not contain.
 
-use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,18 +9,16 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::routing::post;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::Child;
 use tokio::time::timeout;
 
 use cruddur::dev::{Issuer, SigningKey};
 
-use crate::commands::{PATIENCE, run};
+use crate::commands::run;
 use crate::harness::{
-    CREATE, Cruddur, Events, Loss, OURS, Socket, cruddur, signal, start, with_stores,
+    CREATE, Cruddur, Events, Loss, OURS, Serving, Socket, cruddur, start, with_stores,
 };
 
-/// What may be found nowhere.
+/// Texts that must not occur in telemetry.
 const BODY: &str = "xylophone body";
 const HANDLE: &str = "xylophone-handle";
 const OTHER: &str = "xylophone-other";
@@ -29,7 +26,7 @@ const KEY: &str = "xylophone-key";
 const TEXT: &str = "xylophone";
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
-/// Takes traces, as a collector does.
+/// Receives traces, like a collector.
 #[derive(Clone, Default)]
 struct Collector(Arc<Mutex<Vec<u8>>>);
 
@@ -60,11 +57,10 @@ impl Collector {
     }
 }
 
-/// A `cruddur serve` whose log is read.
+/// A `cruddur serve` with metrics and traces.
 struct Serve {
     stores: Cruddur,
-    process: Child,
-    lines: Arc<Mutex<Vec<Value>>>,
+    server: Serving,
     url: String,
     metrics: String,
     collector: Collector,
@@ -74,72 +70,41 @@ impl Serve {
     async fn start() -> Self {
         let stores = start().await;
         let (collector, endpoint) = Collector::start().await;
-        let mut command = cruddur(&["serve", "--metrics-listen", "127.0.0.1:0"]);
-        with_stores(&mut command, &stores);
-        let mut process = command
-            .env("DATABASE_URL", &stores.postgres.url)
-            .env("CRUDDUR_USER_CACHE_SECONDS", "0")
-            .env("RUST_LOG", "debug")
-            .env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
-            .env("OTEL_BSP_SCHEDULE_DELAY", "100")
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("it runs");
-        let mut read = BufReader::new(process.stderr.take().expect("a pipe")).lines();
-        let lines = Arc::<Mutex<Vec<Value>>>::default();
-        let kept = Arc::clone(&lines);
-        tokio::spawn(async move {
-            while let Ok(Some(line)) = read.next_line().await {
-                let line = serde_json::from_str(&line).unwrap_or(Value::String(line));
-                kept.lock().expect("no panic").push(line);
-            }
-        });
-        let mut serve = Self {
+        let variables = [
+            ("DATABASE_URL", &*stores.postgres.url),
+            ("CRUDDUR_USER_CACHE_SECONDS", "0"),
+            ("RUST_LOG", "debug"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint),
+            ("OTEL_BSP_SCHEDULE_DELAY", "100"),
+        ];
+        let options = ["--metrics-listen", "127.0.0.1:0"];
+        let server = Serving::start_with(&stores, &options, &variables).await;
+        let metrics = format!("{}/metrics", server.address("metrics").await);
+        Self {
+            url: format!("{}/graphql", server.url),
             stores,
-            process,
-            lines,
-            url: String::new(),
-            metrics: String::new(),
+            server,
+            metrics,
             collector,
-        };
-        serve.metrics = format!("http://{}/metrics", serve.address("metrics").await);
-        serve.url = format!("http://{}/graphql", serve.address("serving").await);
-        serve
+        }
     }
 
-    /// The address in a line.
-    async fn address(&self, message: &str) -> String {
-        let line = self.line(|line| line["message"] == message).await;
-        line["address"].as_str().expect("an address").to_owned()
-    }
-
-    /// The first line that is one, once it is there.
-    async fn line(&self, is_it: impl Fn(&Value) -> bool) -> Value {
-        let found = async {
-            loop {
-                let found = self.lines().into_iter().find(&is_it);
-                match found {
-                    Some(line) => return line,
-                    None => tokio::time::sleep(Duration::from_millis(5)).await,
-                }
-            }
-        };
-        let found = timeout(PATIENCE, found).await;
-        found.unwrap_or_else(|_| panic!("no such line in {:#?}", self.lines()))
+    async fn line(&self, matches: impl Fn(&Value) -> bool) -> Value {
+        self.server.line_that(matches).await
     }
 
     fn lines(&self) -> Vec<Value> {
-        self.lines.lock().expect("no panic").clone()
+        self.server.lines()
     }
 
-    /// All that was logged of a request.
+    /// Returns all lines of a request.
     fn lines_of(&self, id: &str) -> Vec<Value> {
         let mut lines = self.lines();
         lines.retain(|line| ids(line).any(|of| of == id));
         lines
     }
 
-    /// What a request gets, which is known by an id.
+    /// Sends a request with an id, and returns the response.
     async fn ask(&self, id: &str, token: &str, body: &Value) -> Value {
         let request = self
             .stores
@@ -165,7 +130,7 @@ impl Serve {
         answer.expect("an answer").text().await.expect("a text")
     }
 
-    /// The value of a metric, which is none where there is no such line.
+    /// Returns the value of a metric, or `None` if there is no such line.
     async fn metric(&self, name: &str) -> Option<f64> {
         let text = self.metrics().await;
         let line = text.lines().find_map(|line| line.strip_prefix(name));
@@ -173,13 +138,12 @@ impl Serve {
     }
 
     async fn stop(&mut self) {
-        signal(&self.process, "TERM").await;
-        let ended = timeout(PATIENCE, self.process.wait()).await;
-        let ended = ended.expect("it stops").expect("an end");
-        assert!(ended.success());
+        self.server.signal("TERM").await;
+        assert!(self.server.ended().await.success());
     }
 
-    /// Requests of all kinds, each with a secret in it: ok, refused, failed.
+    /// Sends requests of all kinds, each with a secret: successful, rejected
+    /// and failed ones.
     async fn ask_everything(&self) {
         self.stores.users([HANDLE, OTHER]).await;
         let token = self.stores.token(HANDLE);
@@ -240,7 +204,7 @@ impl Serve {
         self.stores.postgres.cut(false);
     }
 
-    /// Requests over a socket, which is known by an id.
+    /// Sends requests over a socket with an id.
     async fn ask_over_a_socket(&self, id: &str) -> Socket {
         let url = self.url.trim_end_matches("/graphql");
         let headers = [OURS, ("x-request-id", id)];
@@ -259,7 +223,7 @@ impl Serve {
     }
 }
 
-/// The ids of the requests that a line is of.
+/// Returns the ids of the requests to which a line belongs.
 fn ids(line: &Value) -> impl Iterator<Item = &str> {
     let spans = line["spans"].as_array().into_iter().flatten();
     spans.filter_map(|span| span["id"].as_str())
@@ -270,7 +234,7 @@ async fn access_log_has_one_line_per_request_with_outcome_and_cost() {
     let serve = Serve::start().await;
     serve.ask_everything().await;
 
-    let mut told = Vec::new();
+    let mut found = Vec::new();
     for id in [
         "ok",
         "sent",
@@ -300,7 +264,7 @@ async fn access_log_has_one_line_per_request_with_outcome_and_cost() {
                 .as_f64()
                 .is_some_and(|taken| taken > 0.0)
         );
-        told.push(format!(
+        found.push(format!(
             "{id}: {} {} {} {}, {} and {} calls",
             line["operation"].as_str().unwrap_or("?"),
             line["name"].as_str().unwrap_or("-"),
@@ -310,7 +274,7 @@ async fn access_log_has_one_line_per_request_with_outcome_and_cost() {
             line["sql_queries"],
         ));
     }
-    insta::assert_snapshot!(told.join("\n"), @"
+    insta::assert_snapshot!(found.join("\n"), @"
     ok: query Who 200 ok, 0 and 2 calls
     sent: mutation - 200 ok, 5 and 2 calls
     sent-again: mutation - 200 ok, 5 and 2 calls
@@ -330,7 +294,7 @@ async fn access_log_has_one_line_per_request_with_outcome_and_cost() {
     let sent = serve
         .line(|line| line["message"] == "answered" && ids(line).eq(["sent"]))
         .await;
-    // Six items, each of which DynamoDB counts twice and DynamoDB Local once.
+    // Six items. DynamoDB counts each twice, and DynamoDB Local once.
     assert!(
         sent["write_units"]
             .as_f64()
@@ -354,14 +318,14 @@ async fn access_log_has_one_line_per_socket_and_per_operation_over_it() {
     socket.say(json!({ "type": TEXT })).await;
     assert_eq!(socket.closed().await.0, 4400);
 
-    let mut told = Vec::new();
+    let mut found = Vec::new();
     for id in ["socket/1", "socket/2", "socket/3", "socket/4"] {
         let answered = |line: &Value| line["message"] == "answered" && ids(line).eq([id]);
         let line = serve.line(answered).await;
         let [operation, name, outcome] = ["operation", "name", "outcome"].map(|name| &line[name]);
-        told.push(format!("{operation} {name} {outcome}"));
+        found.push(format!("{operation} {name} {outcome}"));
     }
-    insta::assert_snapshot!(told.join("\n"), @r#"
+    insta::assert_snapshot!(found.join("\n"), @r#"
     "mutation" null "ok"
     "query" "Who" "ok"
     "query" null "GRAPHQL_VALIDATION_FAILED"
@@ -386,7 +350,7 @@ async fn access_log_has_one_line_per_ended_event_stream() {
     let document = json!({ "query": "subscription { messageCreated { cursor } }" });
     let mut events = Events::open(&serve.stores, &serve.url, "events", HANDLE, &document).await;
     let mut sent = 0;
-    // Nothing tells when it has begun.
+    // No message states that it has started.
     loop {
         sent += 1;
         let key = format!("{KEY}-{sent}");
@@ -402,8 +366,8 @@ async fn access_log_has_one_line_per_ended_event_stream() {
     let line = serve
         .line(|line| line["message"] == "answered" && ids(line).eq(["events"]))
         .await;
-    let told = [&line["operation"], &line["outcome"], &line["status"]];
-    assert_eq!(told, [&json!("subscription"), &json!("ok"), &json!(200)]);
+    let found = [&line["operation"], &line["outcome"], &line["status"]];
+    assert_eq!(found, [&json!("subscription"), &json!("ok"), &json!(200)]);
     let counted = serve.metric("cruddur_subscription_events_total").await;
     assert_eq!(line["events"].as_f64(), counted);
     assert!(counted.is_some_and(|events| events >= 1.0), "{line}");
@@ -476,13 +440,13 @@ async fn logs_metrics_and_spans_contain_no_user_data() {
     serve.stop().await;
     serve.line(|line| line["message"] == "stopped").await;
 
-    let mut told: Vec<String> = serve.lines().iter().map(Value::to_string).collect();
-    told.extend(metrics.lines().map(str::to_owned));
+    let mut texts: Vec<String> = serve.lines().iter().map(Value::to_string).collect();
+    texts.extend(metrics.lines().map(str::to_owned));
     let leaks = |secret: &str| {
-        let told = told
+        let found = texts
             .iter()
             .filter(|line| line.to_lowercase().contains(secret));
-        told.cloned().collect::<Vec<String>>()
+        found.cloned().collect::<Vec<String>>()
     };
     for secret in [TEXT, &signature.to_lowercase(), "bearer ey"] {
         let leaks = leaks(secret);
@@ -612,7 +576,7 @@ async fn trace_contains_the_spans_of_a_request_and_its_calls() {
     let trace: Vec<u8> = (0..16)
         .map(|at| u8::from_str_radix(&TRACE[2 * at..2 * at + 2], 16).expect("hex"))
         .collect();
-    // Requests and their calls: all of them in the trace.
+    // Requests and their calls: all are part of the trace.
     let requests = serve.collector.count(b"/graphql");
     let calls = serve.collector.count(b"db.system.name");
     assert!(requests >= 14 && calls >= 40, "{requests} {calls}");
@@ -632,8 +596,8 @@ async fn trace_contains_the_spans_of_a_request_and_its_calls() {
     }
 }
 
-/// Rejected tokens: the check that each fails, and the beginnings of what is
-/// expected and found.
+/// Rejected tokens: the failed check, and the first words of the expected and
+/// the actual value.
 fn rejected_tokens(issuer: &Issuer) -> Vec<(String, &'static str, String, &'static str)> {
     let good = issuer.claims(&format!("sub-{HANDLE}"));
     let with = |name: &str, value: Value| {

@@ -1,11 +1,11 @@
-//! Postgres over TLS, as RDS wants it.
+//! Postgres over TLS, as RDS requires it.
 
 use cruddur::dev::{DataDir, Postgres};
 use cruddur::store::{PoolSettings, connect_database, create_database};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use sqlx::{AssertSqlSafe, PgPool};
 
-/// A certificate authority, and a certificate and key of it for `localhost`.
+/// A certificate authority, and its certificate and key for `localhost`.
 struct Certificates {
     authority: String,
     certificate: String,
@@ -30,7 +30,7 @@ fn certificates() -> Certificates {
     }
 }
 
-/// Has the server write a file of its own, which nobody else may read.
+/// Makes the server write a file that only its user can read.
 async fn write(server: &PgPool, name: &str, pem: &str) {
     let copy = format!(
         "COPY (SELECT regexp_split_to_table('{}', E'\\n')) TO PROGRAM 'umask 077; cat > {name}'",
@@ -42,7 +42,7 @@ async fn write(server: &PgPool, name: &str, pem: &str) {
         .expect("a file");
 }
 
-/// A PostgreSQL that speaks TLS.
+/// Starts a PostgreSQL with TLS.
 async fn with_tls(data: &DataDir, certificates: &Certificates) -> Postgres {
     let postgres = Postgres::start(data, 0).unwrap_or_else(|error| panic!("{error}"));
     create_database(&postgres.url("tls"))

@@ -1,4 +1,4 @@
-//! What the viewer has not read, and that it was read.
+//! Unread counts and marks as read.
 
 use serde_json::{Value, json};
 
@@ -21,7 +21,8 @@ async fn mark(cruddur: &Cruddur, handle: &str, group: &str, up_to: &Value) -> Va
     cruddur.ask(handle, MARK, input).await
 }
 
-/// How many groups a user has not read, and how much of each.
+/// Returns the number of a user's groups with unread messages, and the number
+/// of messages in each.
 async fn unread(cruddur: &Cruddur, handle: &str) -> (u64, Vec<(String, u64)>) {
     let data = cruddur.data(handle, UNREAD, json!({})).await;
     let mut counts = Vec::new();
@@ -69,7 +70,7 @@ async fn unread_messages_become_read_by_a_mark_or_a_reply() {
             "unreadMessageGroupCount": 2,
         })
     );
-    // What was read stays read.
+    // Read messages stay read.
     let marked = mark(&cruddur, "unamused", &group, cursor(&sent[0])).await;
     let marked = &marked["data"]["markMessageGroupRead"];
     assert_eq!(marked["messageGroup"]["unreadCount"], 1);

@@ -1,4 +1,4 @@
-//! Users: their look-ups, and what is served while Postgres is away.
+//! Lookups of users, and requests while Postgres is unavailable.
 
 use serde_json::json;
 

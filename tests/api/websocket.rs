@@ -1,5 +1,5 @@
-//! GraphQL over WebSocket: each rule of `graphql-transport-ws`, and what the
-//! server adds to them.
+//! GraphQL over WebSocket: each rule of `graphql-transport-ws`, and the rules
+//! that the server adds.
 
 mod bounds;
 mod callers;
@@ -18,7 +18,7 @@ use crate::harness::{CREATE, Cruddur, Setup, Socket, start, start_with};
 
 const VIEWER: &str = "{ viewer { handle } }";
 const CREATED: &str = "subscription { messageCreated { cursor } }";
-/// A limit that ends what breaks it, and that a busy machine keeps.
+/// A time limit that only an error exceeds, even on a busy machine.
 const SHORT: Duration = Duration::from_millis(1500);
 
 async fn with_bounds(bounds: Bounds) -> Cruddur {
@@ -35,7 +35,7 @@ async fn luu(cruddur: &Cruddur) -> Socket {
     Socket::connect(&cruddur.url, &cruddur.token("luu")).await
 }
 
-/// One whose user there is, and a socket of theirs.
+/// Starts a system with a user, and connects a socket of the user.
 async fn signed_in() -> (Cruddur, Socket) {
     let cruddur = with_bounds(Bounds::default()).await;
     let socket = luu(&cruddur).await;
@@ -46,7 +46,7 @@ fn hello(to: &str) -> Value {
     json!({ "input": { "to": { "receiverHandle": to }, "body": "hello" } })
 }
 
-/// What a message makes the server say at last.
+/// Returns the last response to a message.
 async fn closed_by(cruddur: &Cruddur, message: Message) -> (u16, String) {
     let mut socket = luu(cruddur).await;
     socket.send(message).await;
@@ -118,7 +118,7 @@ async fn connection_init_twice_closes_the_socket() {
     socket.init(&cruddur.token("luu")).await;
     assert_eq!(why(&socket.closed().await), too_many);
 
-    // Nor again while the first is looked into.
+    // Nor a second time while the first is being verified.
     let mut hasty = Socket::open(&cruddur.url).await;
     hasty.init(&cruddur.token("luu")).await;
     hasty.init(&cruddur.token("luu")).await;
@@ -210,7 +210,7 @@ async fn complete_from_the_client_ends_an_operation() {
     let again = socket.ask("1", VIEWER, json!({})).await;
     drop(held);
     assert_eq!(again["payload"]["data"]["viewer"]["handle"], "luu");
-    // What was under way is carried out, and not told of.
+    // The running operation completes, but its result is not sent.
     let document = "{ messageGroups { edges { cursor } } }";
     let groups = async || cruddur.data("luu", document, json!({})).await;
     while groups().await["messageGroups"]["edges"] == json!([]) {}

@@ -1,4 +1,4 @@
-// GraphiQL as somebody meets it who opens `dev`, and behind `serve`.
+// GraphiQL as served by `dev`, and by `serve`.
 //
 // Usage: node graphiql.mjs <cruddur program> [file for a picture]
 import assert from "node:assert/strict";
@@ -10,7 +10,7 @@ import { startDev } from "../http/dev.mjs";
 const [program, picture] = process.argv.slice(2);
 const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 
-// A page in which anything from elsewhere, and any error of the console, is a failure.
+// Opens a page. A request to another origin and any console error is a failure.
 async function openPage(browser, url) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 } });
   const page = await context.newPage();
@@ -28,7 +28,7 @@ async function openPage(browser, url) {
     return route.abort();
   });
   page.on("console", (message) => {
-    // Some of what goes wrong is told as a warning only.
+    // Some errors are reported only as warnings.
     const isError = message.type() === "error" || /Error|resolve/.test(message.text());
     if (isError) faults.push(message.text());
   });
@@ -45,7 +45,7 @@ async function openPage(browser, url) {
   await page.goto(url);
   await page.locator(".graphiql-query-editor .view-line").first().waitFor();
   const ready = Math.round(performance.now() - began);
-  // What is still asked for is nobody's any more.
+  // Pending requests are discarded.
   const close = async () => {
     await context.unrouteAll({ behavior: "ignoreErrors" });
     await context.close();
@@ -62,7 +62,7 @@ const execute = async (page) => {
 };
 const tab = (page, name) => page.locator(".graphiql-tab-button").getByText(name, { exact: true }).click();
 
-// Nothing of a token is left behind where another page, or a look over the shoulder, could find it.
+// Checks that no token is stored or visible anywhere.
 async function assertNoToken(page, tokens) {
   const kept = await page.evaluate(async () =>
     JSON.stringify([
@@ -81,7 +81,7 @@ async function assertNoToken(page, tokens) {
   assert.ok(kept.endsWith(",[],[]]"), `databases or caches are kept: ${kept}`);
 }
 
-// Says something as somebody, without a browser.
+// Sends a message as a user, without a browser.
 async function say(places, handle, receiverHandle, body) {
   const query = `mutation ($input: CreateMessageInput!) {
     createMessage(input: $input) { ... on CreateMessageSuccess { messageEdge { node { uuid } } } }
@@ -95,9 +95,9 @@ async function say(places, handle, receiverHandle, body) {
   return data.createMessage.messageEdge.node.uuid;
 }
 
-// Subscribes in the tab that is open; resolves once it has begun.
+// Subscribes in the open tab. Resolves when the subscription has started.
 async function subscribe(page) {
-  // Listened to from its first moment: it may say this before anybody asks.
+  // Registered immediately, because the message may be sent at once.
   const asked = new Promise((resolve) =>
     page.once("websocket", (socket) =>
       socket.on("framesent", ({ payload }) => {
@@ -108,12 +108,12 @@ async function subscribe(page) {
   await page.locator("button.graphiql-execute-button").click();
   const socket = await asked;
   assert.ok(!socket.url().includes("eyJ"), "a token is in the address");
-  // Nothing tells when it has begun.
+  // No message states that it has started.
   await page.waitForTimeout(1000);
   return socket;
 }
 
-// Unamused is signed in, and hears luu; then luu is, and hears unamused.
+// As unamused, receives messages of luu; then as luu, messages of unamused.
 async function liveInGraphiql(page, places) {
   const shown = (text) => page.locator(".graphiql-response", { hasText: text }).waitFor();
   const isRunning = page.getByRole("button", { name: "Stop query" });
@@ -138,10 +138,10 @@ async function liveInGraphiql(page, places) {
   await tab(page, "Messages");
 }
 
-// What the browser says by itself of an answer.
+// The message that the browser logs for a response.
 const reported = (status, text) => `Failed to load resource: the server responded with a status of ${status} (${text})`;
 
-// Who is shown is who is signed in, also where that takes long or fails.
+// The displayed user is the current user, even if sign-in is slow or fails.
 async function switchThatFails(page, faults, answers) {
   const select = page.locator(".cruddur-session select");
   const before = await select.inputValue();
@@ -159,11 +159,11 @@ async function switchThatFails(page, faults, answers) {
     await route.continue();
   }, { times: 1 });
   await select.selectOption("tove");
-  assert.ok(await select.isDisabled(), "nobody else is chosen meanwhile");
+  assert.ok(await select.isDisabled(), "no other user can be selected meanwhile");
   const answered = page.waitForResponse((response) => response.request().postData()?.includes("query Messages("));
   goOn();
   const { data } = await (await answered).json();
-  // The example is of a group of hers, in which luu has just written to her.
+  // The example uses a group of tove, in which luu has just sent a message.
   assert.equal(data.messages.edges.at(-1).node.sender.handle, "luu");
   await page.waitForFunction(() => !document.querySelector(".cruddur-session select").disabled);
   assert.equal(await select.inputValue(), "tove");
@@ -205,7 +205,7 @@ async function signedInByDev(browser, places) {
   assert.equal(data.createMessage.messageGroupEdge.node.otherUser.displayName, "Tove Lind");
   await page.locator(".graphiql-response", { hasText: "Tove" }).waitFor();
 
-  // Somebody else does not say it as well.
+  // A mutation is not sent again as another user.
   let sent = 0;
   page.on("request", (request) => {
     if (request.postData()?.includes("mutation")) sent += 1;
@@ -216,7 +216,7 @@ async function signedInByDev(browser, places) {
   await page.waitForTimeout(500);
   assert.equal(sent, 0, "a switch of users sends no mutation");
 
-  // The other side of the same group, with what has just been written.
+  // The other participant of the same group, with the new message.
   await tab(page, "Messages");
   const answered = page.waitForResponse((response) => response.request().postData()?.includes("query Messages("));
   await page.locator(".cruddur-session select").selectOption("unamused");
@@ -228,7 +228,7 @@ async function signedInByDev(browser, places) {
 
   await liveInGraphiql(page, places);
 
-  // A token that is not good any more is renewed, and nobody notices.
+  // An expired token is renewed transparently.
   const graphql = (url) => url.pathname === "/graphql";
   const expired = { status: 401, contentType: "application/json", body: '{"errors": [{"message": "expired"}]}' };
   answers.set("/graphql", expired);
@@ -289,21 +289,21 @@ async function serve(places) {
   throw new Error("serve does not serve");
 }
 
-async function withATokenOfOnesOwn(browser, places) {
+async function withAnEnteredToken(browser, places) {
   const { url, stop } = await serve(places);
   try {
     const { page, faults, close } = await openPage(browser, url);
-    // Until there is a token nobody is told the schema: that is what the browser reports here.
+    // Without a token, introspection is rejected, which the browser logs.
     const expected = reported(401, "Unauthorized");
     assert.ok(faults.splice(0).every((fault) => fault === expected), faults.join("\n"));
     await page.getByLabel("Access token").fill("no’token");
     await page.getByRole("button", { name: "Use" }).click();
-    await page.getByRole("alert").getByText("nothing but ASCII").waitFor();
+    await page.getByRole("alert").getByText("only ASCII").waitFor();
     await page.getByLabel("Access token").fill("nobodys");
     await page.getByRole("button", { name: "Use" }).click();
     await tab(page, "MessageCreated");
     await page.locator("button.graphiql-execute-button").click();
-    await page.locator(".graphiql-response", { hasText: "Sign in, and run it again" }).waitFor();
+    await page.locator(".graphiql-response", { hasText: "Sign in, and run the subscription again" }).waitFor();
     assert.deepEqual(faults.splice(0).filter((fault) => fault !== expected), []);
     await page.getByLabel("Access token").fill(places.tokens.mirabel);
     await page.getByRole("button", { name: "Use" }).click();
@@ -338,7 +338,7 @@ const browser = await chromium.launch({
 try {
   const ready = await signedInByDev(browser, places);
   console.log(`GraphiQL of dev: ready to type ${ready} ms after the request`);
-  await withATokenOfOnesOwn(browser, places);
+  await withAnEnteredToken(browser, places);
   console.log("GraphiQL of serve: with a token of one's own");
 } finally {
   await browser.close();

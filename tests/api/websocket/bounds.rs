@@ -1,4 +1,4 @@
-//! How much a socket may have of the server, and how it ends.
+//! Limits of a socket, and how it ends.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -48,7 +48,7 @@ async fn message_above_the_size_limit_closes_the_socket() {
 async fn heartbeat_without_a_pong_closes_the_socket() {
     let cruddur = with_bounds(Bounds {
         ping_every: SHORT,
-        // A socket is not between two requests.
+        // A socket is never between two requests.
         idle_for: SHORT,
         head_within: SHORT,
         ..Bounds::default()
@@ -56,7 +56,7 @@ async fn heartbeat_without_a_pong_closes_the_socket() {
     .await;
     let mut alive = luu(&cruddur).await;
     for _ in 0..5 {
-        // Reading answers it.
+        // Reading from the socket sends the pong.
         let ping = alive.frame().await.expect("a frame");
         assert!(matches!(ping, Message::Ping(_)), "{ping:?}");
     }
@@ -180,7 +180,7 @@ async fn subscriptions_per_socket_are_limited() {
     let queries = socket.ask("query", VIEWER, json!({})).await;
     assert_eq!(queries["type"], "next");
 
-    // The place of one that is over is free at once.
+    // A completed operation frees its slot immediately.
     let over = if one_too_many["id"] == "1" { "2" } else { "1" };
     for _ in 0..50 {
         socket.complete(over).await;
@@ -190,13 +190,14 @@ async fn subscriptions_per_socket_are_limited() {
         let answer = socket.ask("query", VIEWER, json!({})).await;
         assert_eq!(answer["type"], "next", "{answer}");
     }
-    // The last of them may be about to begin; the other hears everything.
+    // The last subscription may still be starting; the other receives all
+    // events.
     let mut heard = HashSet::new();
     while heard.len() < 2 {
         cruddur.send("unamused", "luu", "hello").await;
-        let told = socket.message().await;
-        assert_eq!(told["type"], "next", "{told}");
-        heard.insert(told["id"].to_string());
+        let event = socket.message().await;
+        assert_eq!(event["type"], "next", "{event}");
+        heard.insert(event["id"].to_string());
     }
 }
 
@@ -213,7 +214,7 @@ async fn shutdown_ends_subscriptions_without_a_complete_message() {
     assert!(socket.is_quiet().await);
 
     stop.send(()).expect("it serves");
-    // A client that was told of its end would not come back for it.
+    // A client that receives `complete` would not reconnect.
     assert_eq!(why(&socket.closed().await), (1001, "Going away"));
     socket.frame().await;
     let stopped = served.await.expect("no panic").expect("an end");
@@ -284,7 +285,7 @@ async fn shutdown_completes_operations_and_then_closes_the_socket() {
     assert_eq!(created, "CreateMessageSuccess", "{answer}");
     assert_eq!(busy.message().await["type"], "complete");
     assert_eq!(why(&busy.closed().await), going);
-    // The peer says it too.
+    // The peer sends a close frame as well.
     let (_, _, _) = tokio::join!(idle.frame(), new.frame(), busy.frame());
     let stopped = tokio::time::timeout(Duration::from_mins(1), served).await;
     let stopped = stopped.expect("it stops").expect("no panic");

@@ -1,4 +1,4 @@
-//! Who may open a socket, and as whom.
+//! Authentication and origins of sockets.
 
 use cruddur::clock::Clock;
 use cruddur::schema::Introspection;

@@ -1,4 +1,4 @@
-//! How the ends of connections are counted.
+//! Metrics of ended connections.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::harness::{Serving, Socket, start};
 const PATIENCE: Duration = Duration::from_secs(30);
 const METRIC: &str = "cruddur_socket_closes_total";
 
-/// The counts of ends, once there are so many.
+/// Returns the counts of ended connections, when there are `count`.
 async fn ends(metrics: &str, count: u32) -> Vec<(String, u32)> {
     let counted = async {
         loop {
@@ -41,7 +41,7 @@ async fn end_without_a_close_frame_counts_as_gone() {
     let token = stores.token("luu");
     let url = &serving.url;
 
-    // The connection is closed before and after signing in.
+    // The connection is closed before and after authentication.
     drop(Socket::open(url).await);
     let mut idle = Socket::connect(url, &token).await;
     assert_eq!(idle.ask("1", VIEWER, json!({})).await["type"], "next");
@@ -51,7 +51,7 @@ async fn end_without_a_close_frame_counts_as_gone() {
     let sent = half.connection().try_write(&[0x81, 0xfe, 0x10]);
     assert_eq!(sent.expect("sent"), 3);
     drop(half);
-    // With something unread, which the system answers with a reset.
+    // With unread data, so that the system resets the connection.
     let mut reset = Socket::open(url).await;
     reset.init(&token).await;
     reset.connection().readable().await.expect("readable");

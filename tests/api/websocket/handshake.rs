@@ -1,5 +1,4 @@
-//! The request that opens a socket, as proxies and clients other than browsers
-//! send it.
+//! The handshake request of proxies and of clients other than browsers.
 
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use crate::harness::{OURS, Serving, Socket, start};
 const PATIENCE: Duration = Duration::from_secs(30);
 const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
 
-/// The head of the response to a request with these lines.
+/// Returns the head of the response to a request with these lines.
 async fn open(url: &str, version: &str, lines: &[&str]) -> String {
     let address = url.strip_prefix("http://").expect("an address");
     let mut stream = TcpStream::connect(address).await.expect("a connection");

@@ -1,5 +1,5 @@
-//! Invalid messages: those that name an operation end that operation, and only
-//! input that is no message of the protocol ends the socket.
+//! Invalid messages. A message with an operation id ends that operation. Only
+//! input that is not a message of the protocol ends the socket.
 
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -41,7 +41,7 @@ fn payloads() -> Vec<String> {
         format!(r#"{{{query},"variables":{{"body":"\ude00\ud83d"}}}}"#),
         format!(r#"{{{query},"variables":{{"first":1e999}}}}"#),
         format!(r#"{{{query},"variables":{{"deep":{deep}}}}}"#),
-        // More than --max-body-bytes.
+        // Larger than --max-body-bytes.
         format!(
             r#"{{{query},"variables":{{"body":"{}"}}}}"#,
             "x".repeat(200 * 1024)
@@ -50,7 +50,7 @@ fn payloads() -> Vec<String> {
     payloads
 }
 
-/// The next message of an operation.
+/// Waits for the next message of an operation.
 async fn message_of(socket: &mut Socket, id: &str) -> Value {
     loop {
         let message = socket.message().await;
@@ -60,7 +60,7 @@ async fn message_of(socket: &mut Socket, id: &str) -> Value {
     }
 }
 
-/// Subscribes, and sends until the subscription has begun.
+/// Subscribes, and sends messages until the subscription is active.
 async fn follow(cruddur: &Cruddur, socket: &mut Socket) {
     socket.subscribe("live", CREATED, json!({})).await;
     loop {
@@ -90,7 +90,7 @@ async fn invalid_operation_gets_an_error_and_the_socket_stays_open() {
     let error = message_of(&mut socket, "bad").await;
     assert_eq!(codes(&error), ["BAD_REQUEST"]);
 
-    // The id is free, and the subscription lives.
+    // The id is free, and the subscription is active.
     socket.subscribe("bad", VIEWER, json!({})).await;
     assert_eq!(message_of(&mut socket, "bad").await["type"], "next");
     cruddur.send("unamused", "luu", "still there").await;

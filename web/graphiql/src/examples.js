@@ -1,6 +1,6 @@
 const NONE = "00000000-0000-0000-0000-000000000000";
 
-// What the tabs hold at first: the six things that one does with messages.
+// The initial tabs: the six operations of a chat app.
 export const examples = ({
   uuid: messageGroupUuid = NONE,
   cursor = "the cursor of a message's edge",
@@ -23,8 +23,8 @@ query MessageGroups {
 `,
   },
   {
-    query: `# The newest messages of a group, oldest to newest.
-# For those before them, ask with before: the startCursor of this page.
+    query: `# The newest messages of a group, oldest first.
+# To load earlier messages, set before to the startCursor of this page.
 query Messages($messageGroupUuid: UUID!, $before: String) {
   messages(messageGroupUuid: $messageGroupUuid, last: 20, before: $before) {
     edges {
@@ -38,7 +38,7 @@ query Messages($messageGroupUuid: UUID!, $before: String) {
     variables: JSON.stringify({ messageGroupUuid }, null, 2),
   },
   {
-    query: `# A message to a group that is there already.
+    query: `# Sends a message to an existing group.
 mutation CreateMessageInGroup($messageGroupUuid: UUID!, $body: String!) {
   createMessage(input: {to: {messageGroupUuid: $messageGroupUuid}, body: $body}) {
     ... on CreateMessageSuccess {
@@ -51,7 +51,7 @@ mutation CreateMessageInGroup($messageGroupUuid: UUID!, $body: String!) {
     variables: JSON.stringify({ messageGroupUuid, body: "Hello from GraphiQL" }, null, 2),
   },
   {
-    query: `# A message to somebody, whether or not you have written to each other before.
+    query: `# Sends a message to a user, in the existing group or in a new one.
 mutation CreateMessageTo($receiverHandle: String!, $body: String!) {
   createMessage(input: {to: {receiverHandle: $receiverHandle}, body: $body}) {
     ... on CreateMessageSuccess {
@@ -64,8 +64,8 @@ mutation CreateMessageTo($receiverHandle: String!, $body: String!) {
     variables: JSON.stringify({ receiverHandle, body: "Hello, we have not met" }, null, 2),
   },
   {
-    query: `# New messages as they come, of all groups. Run it, and write as somebody else in a second window.
-# With after: the last event's cursor, it goes on where it was.
+    query: `# New messages of all groups. Run it, and send a message as another user in a second window.
+# To resume, set after to the cursor of the last event.
 subscription MessageCreated($after: String) {
   messageCreated(after: $after) {
     cursor
@@ -76,7 +76,7 @@ subscription MessageCreated($after: String) {
 `,
   },
   {
-    query: `# The messages of a group count as read, up to the one with this cursor.
+    query: `# Marks the messages of a group as read, up to the message with this cursor.
 mutation MarkMessageGroupRead($messageGroupUuid: UUID!, $upTo: String!) {
   markMessageGroupRead(input: {messageGroupUuid: $messageGroupUuid, upTo: $upTo}) {
     ... on MarkMessageGroupReadSuccess {

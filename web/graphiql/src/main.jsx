@@ -1,4 +1,4 @@
-// GraphiQL, signed in.
+// GraphiQL with authentication.
 import "./workers.js";
 import "graphiql/style.css";
 import "./page.css";
@@ -10,7 +10,7 @@ import { createRoot } from "react-dom/client";
 import { examples } from "./examples.js";
 import { fetcher, newestMessageGroup, people, signInAs, setToken } from "./session.js";
 
-// Tabs and history live as long as the page: what is in them may be a secret.
+// Tabs and history are kept only in memory, because they may contain secrets.
 function memory() {
   const kept = new Map();
   return {
@@ -24,8 +24,8 @@ function memory() {
   };
 }
 
-// Whether a document can be executed without changing anything.
-function onlyAsks(document) {
+// Returns whether a document contains only queries.
+function onlyQueries(document) {
   try {
     return parse(document).definitions.every(({ operation = "query" }) => operation === "query");
   } catch {
@@ -33,12 +33,12 @@ function onlyAsks(document) {
   }
 }
 
-// Variables that fit whom one is signed in as, for the examples that nobody has edited.
+// Sets variables for the current user in examples that have not been edited.
 function useFittingVariables(first) {
   const queryEditor = useGraphiQL((state) => state.queryEditor);
   const variableEditor = useGraphiQL((state) => state.variableEditor);
   const activeTabIndex = useGraphiQL((state) => state.activeTabIndex);
-  // By document, all that it was given, the last at the end.
+  // Document → all variables that were set for it, the last one at the end.
   const given = useRef(new Map(examples(first).map(({ query, variables }) => [query, [variables]])));
   const fit = () => {
     const known = given.current.get(queryEditor?.getValue());
@@ -51,16 +51,16 @@ function useFittingVariables(first) {
   };
 }
 
-// The other whom the example of a first message goes to.
+// Returns the receiver in the example of a first message.
 const receiver = (who) => (who === "tove" ? "luu" : "tove");
 
-// A switch between the demo users, which shows the other side at once, and sends nothing in their name.
+// Selects the demo user. Queries run again as the new user; mutations do not.
 function Switch({ handles, newest }) {
   const { run } = useGraphiQLActions();
   const queryEditor = useGraphiQL((state) => state.queryEditor);
   const fitVariables = useFittingVariables(newest);
   const [who, setWho] = useState(handles[0]);
-  // Somebody who is being signed in as; else it is the one before.
+  // The user whose sign-in is in progress.
   const [chosen, setChosen] = useState(null);
   const [failed, setFailed] = useState("");
   const change = async ({ target: { value } }) => {
@@ -70,7 +70,7 @@ function Switch({ handles, newest }) {
       if (!(await signInAs(value))) return;
       setWho(value);
       fitVariables({ ...(await newestMessageGroup()), receiver: receiver(value) });
-      if (onlyAsks(queryEditor?.getValue() ?? "")) run();
+      if (onlyQueries(queryEditor?.getValue() ?? "")) run();
     } catch (error) {
       setFailed(error.message);
     }
@@ -89,7 +89,7 @@ function Switch({ handles, newest }) {
   );
 }
 
-// A field for a token.
+// An input field for a token.
 function Token() {
   const { introspect } = useGraphiQLActions();
   const fitVariables = useFittingVariables();
@@ -110,7 +110,7 @@ function Token() {
     <form className="cruddur-session" onSubmit={submit}>
       <label>
         Access token
-        <input name="token" type="password" autoComplete="off" placeholder="of Cognito" />
+        <input name="token" type="password" autoComplete="off" placeholder="from Cognito" />
       </label>
       <button type="submit">Use</button>
       <span role="alert">{failed}</span>
@@ -140,5 +140,5 @@ try {
   const newest = handles.length ? await newestMessageGroup() : undefined;
   createRoot(root).render(<Page handles={handles} newest={newest} />);
 } catch (error) {
-  root.firstElementChild.textContent = `GraphiQL cannot sign in: ${error.message}`;
+  root.firstElementChild.textContent = `Sign-in failed: ${error.message}`;
 }

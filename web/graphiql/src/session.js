@@ -1,4 +1,4 @@
-// Whom one is signed in as, and the token, which is kept here and nowhere else.
+// The current user and the token, which is stored only here.
 import { createGraphiQLFetcher } from "@graphiql/toolkit";
 import { parse } from "graphql";
 import { createClient } from "graphql-ws";
@@ -8,10 +8,10 @@ const graphql = new URL("graphql", document.baseURI).href;
 
 let token = "";
 let handle = null;
-// How many times somebody was chosen.
+// Number of times that a user was selected.
 let choices = 0;
 
-// Who can be signed in as without a password: the demo users of `dev`, nobody elsewhere.
+// Returns the demo users of `dev`, for whom no password is needed. Other servers have none.
 export async function people() {
   const response = await fetch(new URL("people", session));
   return response.ok ? response.json() : [];
@@ -28,7 +28,7 @@ async function tokenOf(someone) {
   return answer.access_token;
 }
 
-// Signs in as somebody; says whether nobody else was chosen in the meantime.
+// Signs in as a user. Returns false if another user was selected meanwhile.
 export async function signInAs(someone) {
   const choice = (choices += 1);
   const given = await tokenOf(someone);
@@ -39,7 +39,7 @@ export async function signInAs(someone) {
   return true;
 }
 
-// A new token of somebody's, if they are the one who is still signed in.
+// Gets a new token of a user, if that user is still signed in.
 async function renew(someone) {
   const given = await tokenOf(someone);
   if (someone !== handle) return undefined;
@@ -49,7 +49,7 @@ async function renew(someone) {
 
 export function setToken(text) {
   const given = text.trim().replace(/^bearer\s+/i, "");
-  if (/[^\x21-\x7e]/.test(given)) throw new Error("A token has no spaces, and nothing but ASCII.");
+  if (/[^\x21-\x7e]/.test(given)) throw new Error("A token contains only ASCII characters and no spaces.");
   hangUp();
   token = given;
 }
@@ -57,19 +57,19 @@ export function setToken(text) {
 async function signed(url, options) {
   const send = (given) => {
     const headers = new Headers(options.headers);
-    // One that is written in the headers editor comes first.
+    // A token in the headers editor takes precedence.
     if (given && !headers.has("authorization")) headers.set("authorization", `Bearer ${given}`);
     return fetch(url, { ...options, headers });
   };
   const sender = handle;
   const response = await send(token);
   if (response.status !== 401 || !sender) return response;
-  // What one has asked is not asked again as another.
+  // A request is not repeated as another user.
   const renewed = await renew(sender);
   return renewed ? send(renewed) : response;
 }
 
-// The socket is there while something is subscribed to. What was given away is not taken back: it is told when it ends.
+// The socket is open while there are subscriptions. It is not reconnected: a subscription reports its end.
 const dial = () =>
   createClient({
     url: graphql.replace(/^http/, "ws"),
@@ -78,7 +78,7 @@ const dial = () =>
   });
 let socket = dial();
 
-// Somebody else gets a socket of their own, and hears nothing that was meant for the one before.
+// Another user gets a new socket, and receives no events of the previous user.
 function hangUp() {
   socket.dispose().catch(() => {});
   socket = dial();
@@ -88,7 +88,7 @@ const NOT_SIGNED_IN = [4401, 4403];
 
 function subscribe(payload, sink, subscriber = handle) {
   let over = false;
-  // As an answer: the page leaves what is thrown uncaught.
+  // Sent as a result, because the page does not catch errors.
   const fail = (errors) => {
     sink.next({ errors });
     sink.complete();
@@ -117,14 +117,14 @@ function subscribe(payload, sink, subscriber = handle) {
 }
 
 function ended({ code, reason }) {
-  if (NOT_SIGNED_IN.includes(code)) return [{ message: "The token is not good, or not any more. Sign in, and run it again." }];
-  const why = code ? `${code} ${reason}`.trim() : "there is no connection";
-  return [{ message: `The subscription has ended: ${why}. Run it again; with \`after\` it goes on where it was.` }];
+  if (NOT_SIGNED_IN.includes(code)) return [{ message: "The token is invalid or has expired. Sign in, and run the subscription again." }];
+  const why = code ? `${code} ${reason}`.trim() : "the connection was lost";
+  return [{ message: `The subscription has ended: ${why}. Run it again, with \`after\` to resume.` }];
 }
 
 const send = createGraphiQLFetcher({ url: graphql, fetch: signed, wsClient: { subscribe } });
 
-// A moment after a tab was changed GraphiQL still names the operation, and the document, of the one before.
+// Shortly after a change of the tab, GraphiQL still passes the operation name and the document of the previous tab.
 export function fetcher(params, options) {
   const documentAST = parsed(params.query);
   const operations = documentAST?.definitions.filter(({ kind }) => kind === "OperationDefinition") ?? [];
@@ -134,7 +134,7 @@ export function fetcher(params, options) {
   return send({ ...params, operationName }, { ...options, documentAST });
 }
 
-// Nothing, where it cannot be parsed: the server says why.
+// Returns undefined if the document cannot be parsed. The server reports the error.
 function parsed(query) {
   try {
     return parse(query);
@@ -143,7 +143,7 @@ function parsed(query) {
   }
 }
 
-// The newest message group of whom one is signed in as: its uuid, the cursor of its newest message, and the other's handle.
+// Returns the newest message group of the current user: its uuid, the cursor of its newest message, and the other user's handle.
 export async function newestMessageGroup() {
   const response = await signed(graphql, {
     method: "POST",

@@ -1,4 +1,4 @@
-// Where the editor finds its workers: files beside this one.
+// The URLs of the editor's workers, which are files in this folder.
 const places = { editorWorkerService: EDITOR_WORKER, json: JSON_WORKER, graphql: GRAPHQL_WORKER };
 
 globalThis.MonacoEnvironment = {
