@@ -19,7 +19,7 @@ use axum::routing::{get, post};
 use cruddur::auth::{Caller, CognitoVerifier, Issuers, TokenUse};
 use cruddur::clock::Clock;
 use cruddur::dev::{CLIENT_ID, DataDir, DynamoDb, Issuer, Postgres, SigningKey};
-use cruddur::messaging::{Bus, Directory, Messaging};
+use cruddur::messaging::{Bus, Directory, Messaging, Viewer};
 use cruddur::schema::{Api, Introspection, Limits, SendRate, Session};
 use cruddur::store::{
     DynamoTarget, MessageStore, NewTable, NewUser, PoolSettings, UserStore, connect_database,
@@ -74,8 +74,8 @@ impl Application {
         let Ok(Caller::SignedIn { sub, .. }) = caller else {
             return Err(StatusCode::UNAUTHORIZED);
         };
-        let users = self.messaging.user_loader();
-        let viewer = self.messaging.viewer(&users, &sub).await;
+        let users = self.messaging.directory.loader();
+        let viewer = Viewer::find(&users, &sub).await;
         let viewer = viewer.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
         let viewer = viewer.ok_or(StatusCode::FORBIDDEN)?;
         Ok(Session::new(

@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::error::BuildError;
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem, Update};
 use cruddur::clock::Clock;
 use cruddur::dev::{DataDir, DynamoDb, Postgres};
-use cruddur::messaging::{Bus, Destination, Directory, Messaging, NewMessage};
+use cruddur::messaging::{Bus, Destination, Directory, Messaging, NewMessage, Viewer};
 use cruddur::model::{MessageBody, MessageId};
 use cruddur::store::{
     DynamoTarget, MessageStore, NewTable, NewUser, PoolSettings, UserStore, connect_database,
@@ -100,8 +100,8 @@ async fn through_messaging(
                 _ => (format!("sub-other-{group}"), format!("one-{group}")),
             };
             tokio::spawn(async move {
-                let loader = messaging.user_loader();
-                let Ok(Some(viewer)) = messaging.viewer(&loader, &from).await else {
+                let loader = messaging.directory.loader();
+                let Ok(Some(viewer)) = Viewer::find(&loader, &from).await else {
                     return;
                 };
                 while began.elapsed() < span {
@@ -114,6 +114,7 @@ async fn through_messaging(
                     let deadline = Instant::now() + Duration::from_secs(10);
                     let new = new.expect("no key");
                     match messaging
+                        .writer
                         .create_message(&viewer, &loader, new, deadline)
                         .await
                     {

@@ -60,7 +60,10 @@ pub async fn seed(
     for (handles, text) in CONVERSATIONS {
         let [one, other] = find_pair(users, handles).await?;
         let messages = conversation(text, now - BEFORE);
-        seeded.push((handles, messaging.seed([&one, &other], &messages).await?));
+        seeded.push((
+            handles,
+            messaging.seeder.seed([&one, &other], &messages).await?,
+        ));
     }
     Ok(seeded)
 }
@@ -73,6 +76,7 @@ pub async fn seed_between(
     now: DateTime<Utc>,
 ) -> Result<Seeding, SeedError> {
     messaging
+        .seeder
         .seed(pair, &conversation(LIGHTHOUSE, now - BEFORE))
         .await
 }
@@ -96,7 +100,7 @@ async fn find_pair(users: &UserStore, handles: [&str; 2]) -> Result<[User; 2], S
     let mut found = users.users_by_handle(&handles.map(str::to_owned)).await?;
     found.sort_by_key(|user| user.handle != handles[0]);
     <[User; 2]>::try_from(found).map_err(|_| {
-        StoreError::refused(
+        StoreError::rejected(
             crate::store::Service::Postgres,
             "a demo user was deleted during seeding",
         )

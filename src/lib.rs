@@ -15,6 +15,7 @@
 //! Start reading at [`messaging`]. The commands are in [`cli`], and their settings in [`config`].
 
 pub mod auth;
+mod backoff;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -7,6 +7,7 @@ mod accepted_at;
 mod body;
 mod head;
 mod page;
+mod participants;
 mod sort_key;
 
 use std::fmt;
@@ -20,6 +21,7 @@ pub use accepted_at::AcceptedAt;
 pub use body::{InvalidMessageBody, MessageBody};
 pub use head::{Head, HeadRecord};
 pub use page::{End, Page, PageRequest, Place};
+pub use participants::Participants;
 pub use sort_key::{SortKey, UnreadableTime};
 
 macro_rules! uuid_newtype {
@@ -135,9 +137,9 @@ impl Message {
 
     /// Returns the position directly before the message.
     #[must_use]
-    pub fn place_in_front(&self) -> Place {
+    pub fn place_before(&self) -> Place {
         Place {
-            key: SortKey::in_front_of(self.key.created_at()),
+            key: SortKey::before(self.key.created_at()),
             seq: self.seq.saturating_sub(1),
         }
     }

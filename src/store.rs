@@ -1,22 +1,28 @@
 //! The data stores: messages in DynamoDB, users in Postgres, and the Cognito
 //! user pool.
 //!
-//! Only this module uses the AWS SDK and `sqlx`. `items` builds every key
-//! string. Each access pattern is one method of [`MessageStore`] or
+//! Only this module uses the AWS SDK and `sqlx`. `keys` builds every key string.
+//! Each access pattern is one method of [`MessageStore`] or
 //! [`UserStore`], whose documentation states its key, order and cost.
 
+mod cause;
 mod commit;
 mod connect;
 mod credentials;
 mod database;
+mod database_error;
 mod database_pool;
 mod database_url;
 mod dynamo;
 mod endpoint;
 mod error;
-mod holes;
+mod fault;
+mod gaps;
+
 mod items;
+mod keys;
 mod mark;
+mod message_store;
 mod messages;
 mod meter;
 mod migrations;
@@ -26,23 +32,26 @@ mod pacer;
 mod pairs;
 mod password;
 mod query;
+mod records;
 mod repair;
-mod rows;
 mod scan;
 mod sdk_error;
 #[cfg(test)]
 pub(crate) mod simulated;
 mod sql_error;
 mod table;
+mod transaction;
+mod units;
 mod user_pool;
 mod users;
 
-pub use commit::{Commit, GroupRow, Outcome, Refusal, RowKey, Sent, SentKey};
+pub use cause::Cause;
+pub use commit::Commit;
 pub use credentials::NoCredentials;
 pub use database::{
-    DatabaseError, PoolSettings, connect_database, create_database, remote_database_host,
-    shown_database,
+    PoolSettings, connect_database, create_database, remote_database_host, shown_database,
 };
+pub use database_error::DatabaseError;
 pub use database_pool::{DatabasePool, Pooling};
 pub use database_url::InvalidDatabaseUrl;
 pub use dynamo::{
@@ -50,17 +59,21 @@ pub use dynamo::{
     connect_dynamo_patiently, dynamo_address,
 };
 pub use endpoint::{AwsService, EndpointUrl, InvalidAwsSetting, endpoint_of_environment};
-pub use error::{Reason, Service, StoreError};
-pub use items::Stored;
+pub use error::{StoreError, UnreadableItem};
+pub use fault::{Reason, Service};
+pub use keys::{IdempotencyKey, ItemKind, RowKey};
 pub use mark::ReadMark;
-pub use messages::{Consistency, MessageStore, Newest};
-pub use meter::{Cost, Echo};
+pub use message_store::{Consistency, MessageStore};
+pub use messages::Newest;
+pub use meter::Echo;
 pub use migrations::{DatabaseState, Migrated, database_state, migrate, require_current};
 pub use pacer::{Pacer, Throttling};
 pub use password::PasswordFileError;
+pub use records::{FoundRow, GroupRow, IdempotencyRecord, Preview, Stored};
 pub use repair::{GroupAtOnce, Move, Repair};
-pub use rows::{FoundRow, Preview};
-pub use scan::{ItemKind, ScanPage, ScanPosition, ScannedItem, Segment};
+pub use scan::{ScanPage, ScanPosition, ScannedItem, Segment};
 pub use table::{Billing, NewTable, TableDescription, TableError, TableStatus};
+pub use transaction::{Outcome, Refusal};
+pub use units::Cost;
 pub use user_pool::{PoolUser, UserPool};
 pub use users::{CognitoIds, NewUser, PoolNames, UserStore};

@@ -180,7 +180,7 @@ async fn follow(
 ) -> Result<(), CliError> {
     let mut stop = pin!(stop()?);
     let mut last = last.unwrap_or_else(|| Place {
-        key: SortKey::in_front_of(DateTime::UNIX_EPOCH),
+        key: SortKey::before(DateTime::UNIX_EPOCH),
         seq: 0,
     });
     let mut waits = 0;
@@ -190,7 +190,7 @@ async fn follow(
             () = sleep(EVERY) => {}
         }
         let messages = &session.messages;
-        let found = messages.messages_behind(group, &last.key, PAGE).await?;
+        let found = messages.messages_after(group, &last.key, PAGE).await?;
         let is_any = !found.is_empty();
         let new = if waits < MOST_WAITS {
             without_hole(found, last.seq)

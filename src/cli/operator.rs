@@ -188,7 +188,7 @@ impl OperatorSession {
             }) => CliError::Failed(format!(
                 "DynamoDB at {place} is not available: {cause}. Start it, or select another with --endpoint-url, AWS_ENDPOINT_URL or --prod."
             )),
-            Some(StoreError::Refused {
+            Some(StoreError::Rejected {
                 service: Service::DynamoDb,
                 reason: Reason::NotFound,
                 ..

@@ -152,7 +152,7 @@ fn name(kind: ItemKind) -> &'static str {
         ItemKind::Message => "messages",
         ItemKind::GroupRow => "group rows",
         ItemKind::Head => "heads",
-        ItemKind::Sent => "sent",
+        ItemKind::IdempotencyRecord => "sent",
         ItemKind::HeadsMarker => "markers",
         ItemKind::Unknown => "unknown",
     }

@@ -116,7 +116,7 @@ impl SeedArgs {
 fn in_words((pair, seeding): &Seeded) -> String {
     let result = match seeding {
         Seeding::Written(count) => format!("{count} messages written"),
-        Seeding::LeftAlone => "unchanged".to_owned(),
+        Seeding::Unchanged => "unchanged".to_owned(),
     };
     let [one, other] = pair.each_ref().map(|handle| text::name(handle));
     format!("{one} and {other}: {result}\n")
@@ -125,7 +125,7 @@ fn in_words((pair, seeding): &Seeded) -> String {
 fn as_json((pair, seeding): &Seeded) -> Value {
     let written = match seeding {
         Seeding::Written(count) => *count,
-        Seeding::LeftAlone => 0,
+        Seeding::Unchanged => 0,
     };
     json!({ "between": pair, "messagesWritten": written })
 }

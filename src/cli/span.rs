@@ -62,7 +62,7 @@ impl SpanArgs {
         }
         Ok([from, to].map(|moment| {
             moment.map(|Moment(time)| Place {
-                key: SortKey::in_front_of(time),
+                key: SortKey::before(time),
                 seq: 0,
             })
         }))

@@ -88,13 +88,13 @@ impl Inspector {
             Err(cause) => {
                 let remedy = Remedy::Unknown("what it was to say is not known");
                 let kind = FindingKind::UnreadableItem;
-                Ok(vec![Found::new(kind, None, cause, remedy)])
+                Ok(vec![Found::new(kind, None, cause.to_string(), remedy)])
             }
             Ok(Stored::Message(message)) => self.message(&message).await,
             Ok(Stored::GroupRow(row)) => self.row(&row).await,
             Ok(Stored::Head(group, HeadRecord::Head(_))) => self.whole_or_head(group).await,
             Ok(Stored::Head(group, HeadRecord::AliasOf(other))) => self.alias(group, other).await,
-            Ok(Stored::Sent | Stored::HeadsMarker) => Ok(Vec::new()),
+            Ok(Stored::IdempotencyRecord | Stored::HeadsMarker) => Ok(Vec::new()),
         };
         let found = match found {
             // An unreadable head is reported when the scan reaches the head
@@ -223,7 +223,7 @@ impl Inspector {
         };
         match self.messages.find_head(group).await? {
             Some(HeadRecord::Head(head)) if !head.participants.contains(&row.owner) => {
-                let [one, other] = head.participants;
+                let [one, other] = *head.participants;
                 let detail = format!("{one} and {other} take part");
                 let remedy = Remedy::StrangersRow(group, key);
                 finding(FindingKind::StrangersRow, detail, remedy);

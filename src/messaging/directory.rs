@@ -17,7 +17,7 @@ use crate::store::{StoreError, UserStore};
 const CAPACITY: u64 = 50_000;
 /// How long after the last read from Postgres a caller is served from the cache
 /// while Postgres is unavailable.
-const CALLER_STAYS_KNOWN: Duration = Duration::from_mins(10);
+const CALLER_CACHED_FOR: Duration = Duration::from_mins(10);
 
 /// The key of a user lookup.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -28,19 +28,19 @@ enum UserKey {
 }
 
 #[derive(Clone, Debug)]
-struct Known {
+struct CachedUser {
     user: Arc<User>,
     read_at: Instant,
 }
 
-type Found = Result<Option<Arc<User>>, Arc<StoreError>>;
+type LookupResult = Result<Option<Arc<User>>, Arc<StoreError>>;
 
 /// The user directory, with a cache that all requests share. Absence is never
 /// cached.
 #[derive(Clone, Debug)]
 pub struct Directory {
     users: UserStore,
-    cache: Cache<UserKey, Known>,
+    cache: Cache<UserKey, CachedUser>,
     fresh_for: Duration,
 }
 
@@ -51,7 +51,7 @@ impl Directory {
     pub fn new(users: UserStore, fresh_for: Duration) -> Self {
         let cache = Cache::builder()
             .max_capacity(CAPACITY)
-            .time_to_live(CALLER_STAYS_KNOWN.max(fresh_for))
+            .time_to_live(CALLER_CACHED_FOR.max(fresh_for))
             .build();
         Self {
             users,
@@ -60,7 +60,9 @@ impl Directory {
         }
     }
 
-    pub(super) fn loader(&self) -> UserLoader {
+    /// Returns a loader of users for one request.
+    #[must_use]
+    pub fn loader(&self) -> UserLoader {
         let users = RequestUsers::default();
         let batch = UserBatch {
             directory: self.clone(),
@@ -77,24 +79,24 @@ impl Directory {
     /// of the user's tokens.
     pub fn insert(&self, sub: &str, user: User) {
         let user = Arc::new(user);
-        self.remember(UserKey::Id(user.id), &user);
-        self.remember(UserKey::CognitoId(sub.to_owned()), &user);
+        self.cache_user(UserKey::Id(user.id), &user);
+        self.cache_user(UserKey::CognitoId(sub.to_owned()), &user);
     }
 
     fn fresh(&self, key: &UserKey) -> Option<Arc<User>> {
-        let known = self.cache.get(key)?;
-        (known.read_at.elapsed() < self.fresh_for).then_some(known.user)
+        let cached = self.cache.get(key)?;
+        (cached.read_at.elapsed() < self.fresh_for).then_some(cached.user)
     }
 
-    fn remember(&self, key: UserKey, user: &Arc<User>) {
-        let known = Known {
+    fn cache_user(&self, key: UserKey, user: &Arc<User>) {
+        let cached = CachedUser {
             user: Arc::clone(user),
             read_at: Instant::now(),
         };
-        self.cache.insert(key, known);
+        self.cache.insert(key, cached);
     }
 
-    async fn load(&self, keys: HashSet<UserKey>) -> HashMap<UserKey, Found> {
+    async fn load(&self, keys: HashSet<UserKey>) -> HashMap<UserKey, LookupResult> {
         let mut found = HashMap::new();
         let (mut ids, mut handles, mut subs) = (Vec::new(), Vec::new(), Vec::new());
         for key in keys {
@@ -139,18 +141,18 @@ impl Directory {
 
     fn add(
         &self,
-        found: &mut HashMap<UserKey, Found>,
-        asked: impl Iterator<Item = UserKey>,
+        found: &mut HashMap<UserKey, LookupResult>,
+        keys: impl Iterator<Item = UserKey>,
         read: Result<HashMap<UserKey, User>, StoreError>,
     ) {
         match read {
             Ok(mut users) => {
-                for key in asked {
+                for key in keys {
                     let user = users.remove(&key).map(Arc::new);
                     if let Some(user) = &user {
                         let id = UserKey::Id(user.id);
-                        self.remember(key.clone(), user);
-                        self.remember(id.clone(), user);
+                        self.cache_user(key.clone(), user);
+                        self.cache_user(id.clone(), user);
                         found.insert(id, Ok(Some(Arc::clone(user))));
                     } else {
                         // A deleted user must not be served from the cache
@@ -162,9 +164,9 @@ impl Directory {
             }
             Err(error) => {
                 let error = Arc::new(error);
-                found.extend(asked.map(|key| {
-                    let answer = self.while_away(&key).ok_or_else(|| Arc::clone(&error));
-                    (key, answer.map(Some))
+                found.extend(keys.map(|key| {
+                    let caller = self.cached_caller(&key).ok_or_else(|| Arc::clone(&error));
+                    (key, caller.map(Some))
                 }));
             }
         }
@@ -172,9 +174,9 @@ impl Directory {
 
     /// Returns the cached user if Postgres is unavailable and the lookup is for
     /// a caller. Other lookups fail.
-    fn while_away(&self, key: &UserKey) -> Option<Arc<User>> {
+    fn cached_caller(&self, key: &UserKey) -> Option<Arc<User>> {
         match key {
-            UserKey::CognitoId(_) => self.cache.get(key).map(|known| known.user),
+            UserKey::CognitoId(_) => self.cache.get(key).map(|cached| cached.user),
             UserKey::Id(_) | UserKey::Handle(_) => None,
         }
     }
@@ -204,8 +206,8 @@ struct UserBatch {
     users: RequestUsers,
 }
 
-impl BatchFn<UserKey, Found> for UserBatch {
-    async fn load(&mut self, keys: &[UserKey]) -> HashMap<UserKey, Found> {
+impl BatchFn<UserKey, LookupResult> for UserBatch {
+    async fn load(&mut self, keys: &[UserKey]) -> HashMap<UserKey, LookupResult> {
         let expected = std::mem::take(&mut self.users.lock().expected);
         let keys = keys
             .iter()
@@ -219,7 +221,7 @@ impl BatchFn<UserKey, Found> for UserBatch {
 /// is read twice. Users in the directory's cache are returned without a batch.
 pub struct UserLoader {
     directory: Directory,
-    loader: BatchLoader<UserKey, Found, UserBatch>,
+    loader: BatchLoader<UserKey, LookupResult, UserBatch>,
     users: RequestUsers,
 }
 
@@ -279,21 +281,14 @@ impl UserLoader {
         if let Some(user) = self.directory.fresh(&key) {
             return Ok(Some(user));
         }
-        // Boxed: it is large, and most users are found above.
+        // Boxed because it is large and most users are found above.
         match Box::pin(self.loader.load(key)).await {
-            Some(found) => found.map_err(shared),
+            Some(found) => found.map_err(Into::into),
             None => Err(MessagingError::unavailable(
                 None,
                 "each batch of users was dropped with the field that read it",
             )),
         }
-    }
-}
-
-fn shared(error: Arc<StoreError>) -> MessagingError {
-    match &*error {
-        StoreError::Unavailable { .. } => MessagingError::unavailable(None, &error.to_string()),
-        StoreError::Refused { .. } | StoreError::Unreadable { .. } => MessagingError::Fault(error),
     }
 }
 

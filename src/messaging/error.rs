@@ -34,13 +34,15 @@ pub enum MessagingError {
         outcome: Option<WriteOutcome>,
         /// Cause, for the log.
         cause: Arc<str>,
+        /// The error of the store, if a store caused this one.
+        source: Option<Arc<StoreError>>,
     },
     /// The idempotency key was already used with another input.
     #[error("the idempotency key was used for another input")]
     IdempotencyKeyReused,
     /// A failure that a retry does not resolve.
     #[error(transparent)]
-    Fault(#[from] Arc<StoreError>),
+    Fault(Arc<StoreError>),
 }
 
 impl MessagingError {
@@ -49,33 +51,35 @@ impl MessagingError {
             retry_after: RETRY_AFTER,
             outcome,
             cause: cause.into(),
+            source: None,
         }
     }
 
     /// Sets the outcome of an unavailable write that has none yet.
-    pub(super) fn with_outcome(self, outcome: WriteOutcome) -> Self {
-        match self {
-            Self::Unavailable {
-                retry_after,
+    pub(super) fn with_outcome(mut self, known: WriteOutcome) -> Self {
+        if let Self::Unavailable { outcome, .. } = &mut self {
+            outcome.get_or_insert(known);
+        }
+        self
+    }
+}
+
+impl From<Arc<StoreError>> for MessagingError {
+    fn from(error: Arc<StoreError>) -> Self {
+        match &*error {
+            StoreError::Unavailable { .. } => Self::Unavailable {
+                retry_after: RETRY_AFTER,
                 outcome: None,
-                cause,
-            } => Self::Unavailable {
-                retry_after,
-                outcome: Some(outcome),
-                cause,
+                cause: error.to_string().into(),
+                source: Some(error),
             },
-            other => other,
+            StoreError::Rejected { .. } | StoreError::Unreadable { .. } => Self::Fault(error),
         }
     }
 }
 
 impl From<StoreError> for MessagingError {
     fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Unavailable { .. } => Self::unavailable(None, &error.to_string()),
-            StoreError::Refused { .. } | StoreError::Unreadable { .. } => {
-                Self::Fault(Arc::new(error))
-            }
-        }
+        Arc::new(error).into()
     }
 }

@@ -7,54 +7,63 @@
 //! at intervals, because a writer may crash between its commit and its hint.
 
 mod bus;
+mod contiguous;
+mod error;
+mod event;
 mod follower;
 mod hint;
+mod local_bus;
 mod positions;
 mod redis;
-mod rows;
-mod run;
+mod resync;
 mod updates;
 
 pub use bus::Bus;
-pub use follower::{Arrival, Follower};
+pub use error::LiveError;
+pub use follower::{Arrival, Follow, Follower};
 pub(super) use hint::Hint;
 pub use positions::Positions;
 pub use redis::InvalidRedisUrl;
 pub use updates::{Update, Updates};
 
-use super::MessagingError;
-use crate::model::{MessageGroupId, Place};
+use super::reader::Reader;
+use super::viewer::Viewer;
+use crate::clock::Clock;
+use crate::store::MessageStore;
+use resync::Sources;
 
-/// Why a subscription ends.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum LiveError {
-    /// The group does not exist, or the viewer is not a participant.
-    #[error("no such message group")]
-    NoSuchGroup,
-    /// The client reads too slowly, or a message is missing although it should
-    /// be readable by now. The client can resume from the last event's cursor.
-    #[error("the subscription fell behind: {0}")]
-    Behind(&'static str),
-    /// More groups were active than a cursor can hold. The client cannot resume
-    /// from its cursor and must reload its groups.
-    #[error("too many groups to go on from a cursor")]
-    Resync,
-    /// A store is unavailable, or a read failed.
-    #[error(transparent)]
-    Messaging(#[from] MessagingError),
-}
-
-impl From<crate::store::StoreError> for LiveError {
-    fn from(error: crate::store::StoreError) -> Self {
-        Self::Messaging(error.into())
-    }
-}
-
-/// The groups to follow, and the start position.
+/// Follows a viewer's groups.
 #[derive(Clone, Debug)]
-pub enum Follow {
-    /// All groups of the viewer: from now on, or from the given positions.
-    All(Option<Positions>),
-    /// One group: from now on, or after the given message.
-    Group(MessageGroupId, Option<Place>),
+pub struct Live(Sources);
+
+impl Live {
+    pub(super) fn new(reader: Reader, messages: MessageStore, clock: Clock, bus: Bus) -> Self {
+        Self(Sources {
+            reader,
+            messages,
+            clock,
+            bus,
+        })
+    }
+
+    /// Follows new messages.
+    ///
+    /// Without a start position, the subscription delivers every message that
+    /// is committed after the call begins, and every message whose hint arrives
+    /// after it begins. If another instance commits a message and its hint is
+    /// lost, the message is delivered only if it is committed after the call
+    /// returns.
+    ///
+    /// One group costs one `GetItem`. All groups cost two `Query`s of the rows
+    /// that are newer than 15 minutes.
+    pub async fn follow(&self, viewer: &Viewer, follow: Follow) -> Result<Follower, LiveError> {
+        Follower::start(self.0.clone(), viewer, follow).await
+    }
+
+    /// Follows the state of the viewer's groups. If hints can be lost, this
+    /// costs two `Query`s of the rows that are newer than 15 minutes; otherwise
+    /// nothing.
+    pub async fn follow_groups(&self, viewer: &Viewer) -> Result<Updates, LiveError> {
+        Updates::start(self.0.clone(), viewer).await
+    }
 }

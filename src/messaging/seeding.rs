@@ -3,10 +3,10 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::Messaging;
-use super::plan::{Draft, GroupState, MOST_MESSAGES};
+use super::heads_marker::HeadsMarker;
+use super::writer::{Draft, GroupState, MOST_MESSAGES};
 use crate::model::{HeadRecord, MessageBody, MessageGroupId, MessageId, User};
-use crate::store::{Outcome, Refusal, StoreError};
+use crate::store::{MessageStore, Outcome, Refusal, StoreError};
 
 /// One message of a message group to be seeded.
 #[derive(Clone, Debug)]
@@ -27,7 +27,7 @@ pub enum Seeding {
     Written(usize),
     /// The message group was left unchanged: it already contains all messages,
     /// or it contains other messages.
-    LeftAlone,
+    Unchanged,
 }
 
 /// Why a message group could not be seeded.
@@ -37,11 +37,22 @@ pub enum SeedError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// Another writer wrote to the group at the same time.
-    #[error("the message group {0} was written to at the same time: run it again")]
-    Disturbed(MessageGroupId),
+    #[error("the message group {0} was written to at the same time; run the command again")]
+    Conflict(MessageGroupId),
 }
 
-impl Messaging {
+/// Writes predefined message groups.
+#[derive(Clone, Debug)]
+pub struct Seeder {
+    messages: MessageStore,
+    marker: HeadsMarker,
+}
+
+impl Seeder {
+    pub(super) fn new(messages: MessageStore, marker: HeadsMarker) -> Self {
+        Self { messages, marker }
+    }
+
     /// Writes the messages of a group between two users, up to 25 in each
     /// transaction. An earlier, interrupted run is continued. A group with any
     /// other content is left unchanged.
@@ -56,13 +67,13 @@ impl Messaging {
             .map(|(number, message)| draft(group, pair, number, message))
             .collect();
         let mut state = match self.messages.find_head(group).await? {
-            None if self.has_rows(pair).await? => return Ok(Seeding::LeftAlone),
+            None if self.has_rows(pair).await? => return Ok(Seeding::Unchanged),
             None => GroupState::default(),
             Some(HeadRecord::Head(head)) => GroupState::of_head(head),
-            Some(HeadRecord::AliasOf(_)) => return Ok(Seeding::LeftAlone),
+            Some(HeadRecord::AliasOf(_)) => return Ok(Seeding::Unchanged),
         };
         let Some(missing) = self.missing(group, &state, &drafts).await? else {
-            return Ok(Seeding::LeftAlone);
+            return Ok(Seeding::Unchanged);
         };
         for some in missing.chunks(MOST_MESSAGES) {
             state = self.seed_some(group, state, some).await?;
@@ -118,12 +129,12 @@ impl Messaging {
                 .unwrap_or_default();
             let commit = state
                 .plan(group, drafts, now)
-                .ok_or(SeedError::Disturbed(group))?;
+                .ok_or(SeedError::Conflict(group))?;
             match self.messages.commit(&commit).await {
                 Outcome::Applied => return Ok(GroupState::of_head(commit.head)),
                 Outcome::Unknown(cause) => return Err(cause.into()),
                 Outcome::Refused(refusals) if refusals.is_empty() => {
-                    return Err(SeedError::Disturbed(group));
+                    return Err(SeedError::Conflict(group));
                 }
                 Outcome::Refused(refusals) => {
                     for refusal in refusals {
@@ -132,7 +143,7 @@ impl Messaging {
                             Refusal::Busy(cause) | Refusal::Invalid(cause) => {
                                 return Err(cause.into());
                             }
-                            _ => return Err(SeedError::Disturbed(group)),
+                            _ => return Err(SeedError::Conflict(group)),
                         }
                     }
                 }
@@ -155,6 +166,6 @@ fn draft(group: MessageGroupId, pair: [&User; 2], number: u64, message: &SeededM
         sender: sender.clone(),
         receiver: receiver.clone(),
         at: Some(message.at),
-        once: None,
+        idempotency: None,
     }
 }

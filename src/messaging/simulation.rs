@@ -18,15 +18,13 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
-use super::marking::Mark;
-use super::plan::{Draft, Once};
-use super::queue::{Known, Written};
+use super::writer::{Draft, GroupSnapshot, IdempotentInput, Mark, WriteResult};
 use super::{Bus, Directory, Messaging, MessagingError, WriteOutcome};
 use crate::clock::Clock;
 use crate::model::{MessageBody, MessageGroupId, MessageId, User, UserId};
 use crate::random;
 use crate::store::simulated::{Faults, Simulated, Wire};
-use crate::store::{MessageStore, SentKey, UserStore};
+use crate::store::{IdempotencyKey, MessageStore, UserStore};
 use table::Checked;
 
 /// Default number of runs.
@@ -172,10 +170,10 @@ impl World {
         let mark = Mark {
             reader,
             seq,
-            known: None,
+            head: None,
             deadline,
         };
-        let mark = instance.messaging.writers.mark(group, mark);
+        let mark = instance.messaging.writer.registry.mark(group, mark);
         let acknowledged = tokio::select! {
             marked = mark => marked.is_ok(),
             () = instance.died.notified() => false,
@@ -221,8 +219,8 @@ impl World {
             sender: sender.clone(),
             receiver: receiver.clone(),
             at: None,
-            once: sending.keyed.then(|| Once {
-                key: SentKey {
+            idempotency: sending.keyed.then(|| IdempotentInput {
+                key: IdempotencyKey {
                     sender: sender.id,
                     idempotency_key: sending.body.clone(),
                 },
@@ -232,9 +230,12 @@ impl World {
         let instance = self.instance().await;
         let deadline = Instant::now() + DEADLINES[self.one_of(DEADLINES.len())];
         let id = draft.id;
-        let written = instance
-            .messaging
-            .write(sending.group, draft, Known::default(), deadline);
+        let written = instance.messaging.writer.write(
+            sending.group,
+            draft,
+            GroupSnapshot::default(),
+            deadline,
+        );
         // Some clients disconnect before they receive a response.
         let patience = match self.dynamo.dice(10) {
             0 => Duration::from_micros(self.dynamo.dice(200_000)),
@@ -242,7 +243,7 @@ impl World {
         };
         tokio::select! {
             written = timeout(patience, written) => match written {
-                Ok(Ok(Written::Created(created))) => {
+                Ok(Ok(WriteResult::Created(created))) => {
                     // With an idempotency key, an earlier request may have
                     // written the message.
                     assert!(sending.keyed || created.message.id == id);
@@ -250,9 +251,9 @@ impl World {
                     self.written.lock().expect("no panic").push(place);
                     Fate::Acknowledged(created.message.id, Instant::now())
                 }
-                Ok(Ok(Written::SentBefore(sent))) => Fate::Acknowledged(sent.message_id, Instant::now()),
+                Ok(Ok(WriteResult::Repeated(record))) => Fate::Acknowledged(record.message_id, Instant::now()),
                 Ok(
-                    Ok(Written::KeptIn(_))
+                    Ok(WriteResult::Redirected(_))
                     | Err(MessagingError::Unavailable {
                         outcome: Some(WriteOutcome::NotApplied),
                         ..

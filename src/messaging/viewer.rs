@@ -3,36 +3,31 @@
 
 use std::sync::Arc;
 
-use super::{Messaging, MessagingError, UserLoader};
+use super::MessagingError;
+use super::directory::UserLoader;
 use crate::model::User;
 
-/// A signed-in user. Only [`Messaging::viewer`] creates one.
+/// A signed-in user. Only [`Viewer::find`] creates one.
 #[derive(Clone, Debug)]
 pub struct Viewer {
     user: Arc<User>,
 }
 
 impl Viewer {
-    /// Returns the user.
-    #[must_use]
-    pub fn user(&self) -> &Arc<User> {
-        &self.user
-    }
-}
-
-impl Messaging {
     /// Returns the viewer for the `sub` of a token; `None` if Postgres has no
     /// such user. This costs at most one SQL statement. Absence is never
     /// cached.
-    pub async fn viewer(
-        &self,
-        users: &UserLoader,
-        sub: &str,
-    ) -> Result<Option<Viewer>, MessagingError> {
+    pub async fn find(users: &UserLoader, sub: &str) -> Result<Option<Self>, MessagingError> {
         let Some(user) = users.find_by_cognito_id(sub).await? else {
             return Ok(None);
         };
         users.prime(Arc::clone(&user));
-        Ok(Some(Viewer { user }))
+        Ok(Some(Self { user }))
+    }
+
+    /// Returns the user.
+    #[must_use]
+    pub fn user(&self) -> &Arc<User> {
+        &self.user
     }
 }

@@ -1,429 +1,303 @@
-//! The task that writes one group's messages. It collects the queued messages,
-//! plans a transaction, sends it and determines its outcome.
+//! Creates messages, patterns C (in a group) and D (to a receiver), and marks
+//! groups as read.
 //!
-//! All attempts on one version of the head exclude each other. An unknown
-//! outcome is therefore resolved by reading the head. While the version is
-//! unchanged, the attempt may still be applied, and the same attempt can be
-//! sent again. After the version has changed, either the attempt's first
-//! message is in the table, or the attempt can never be applied.
+//! Each group that is being written to has its own task (`registry`). The task
+//! plans transactions (`plan`), sends them, determines their outcome (`write`)
+//! and publishes what it committed.
 
-use std::collections::VecDeque;
+mod adopt;
+mod batch;
+mod job;
+mod mark;
+mod new_message;
+mod plan;
+mod registry;
+mod write;
+
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::sync::mpsc;
-use tokio::time::{sleep, timeout};
-use tracing::Instrument;
+use tokio::time::Instant;
 
-use super::MessagingError;
-use super::adoption::{Headless, headless};
-use super::batch::Batch;
-use super::heads_marker::HeadsMarker;
-use super::live::{Bus, Hint};
-use super::marking::QueuedMark;
-use super::plan::{GroupState, MOST_MESSAGES};
-use super::queue::{Job, OtherGroup, Work, Writers, Written};
-use crate::clock::Clock;
-use crate::model::{HeadRecord, MessageGroupId};
-use crate::store::{Commit, MessageStore, Outcome, Refusal, StoreError};
-use crate::telemetry::metrics::{self, Present, Thing};
-use crate::telemetry::{Origin, work_for, write_span};
+use super::directory::UserLoader;
+use super::reader::Reader;
+use super::{MessagingError, Viewer, WriteOutcome};
+use crate::model::{Head, Message, MessageGroup, MessageGroupId, User};
+use crate::store::IdempotencyRecord;
+use job::Creation;
+pub(super) use job::{GroupSnapshot, Mark, WriteResult};
+pub use new_message::{Destination, InvalidIdempotencyKey, NewMessage};
+#[cfg(test)]
+pub(super) use plan::IdempotentInput;
+pub(super) use plan::{Draft, GroupState, MOST_MESSAGES};
+pub(super) use registry::Registry;
 
-/// How long an idle task waits for the next entry before it ends.
-const IDLE: Duration = Duration::from_mins(1);
-
-/// Number of reads, and the interval between them, that look for an attempt
-/// whose outcome is still unknown. Together they cover the time by which a call
-/// can be delayed.
-const LOOKS_FOR_LATE: usize = 10;
-const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
-
-/// Writes one group's messages.
-pub(super) struct Writer {
-    pub(super) group: MessageGroupId,
-    pub(super) messages: MessageStore,
-    marker: HeadsMarker,
-    clock: Clock,
-    pub(super) bus: Bus,
-    /// State of the group after the last write. It is correct unless another
-    /// instance has written since.
-    pub(super) state: Option<GroupState>,
-    /// Collected messages that must be written in a later transaction.
-    deferred: VecDeque<Job>,
-    /// Marks that were queued behind collected messages.
-    marks: VecDeque<Box<QueuedMark>>,
+/// A message that is in the table, and the updated group as the viewer sees it.
+#[derive(Clone, Debug)]
+pub struct CreatedMessage {
+    /// The message.
+    pub message: Message,
+    /// The group, with this message or a newer one as its last message.
+    pub group: MessageGroup,
 }
 
-/// The known state of a group before a write.
-enum State {
-    Known(GroupState),
-    KeptIn(OtherGroup),
+/// Why a message was not created.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum CreateMessageError {
+    /// The group does not exist, or the viewer is not a participant.
+    #[error("no such message group")]
+    MessageGroupNotFound,
+    /// No user has this handle.
+    #[error("no such receiver")]
+    ReceiverNotFound,
+    /// The receiver is the viewer.
+    #[error("users cannot send messages to themselves")]
+    CannotMessageYourself,
+    /// Any error that does not concern the input.
+    #[error(transparent)]
+    Messaging(#[from] MessagingError),
+}
+
+/// The group and the receiver of a message.
+struct Address {
+    group: MessageGroupId,
+    receiver: User,
+    /// The group's head, if it had to be read.
+    head: Option<Head>,
+}
+
+/// Result of marking a group as read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Marked {
+    /// Only messages after the given message are unread.
+    Done,
+    /// The group does not exist, or the viewer is not a participant.
+    MessageGroupNotFound,
+}
+
+/// Creates messages and marks groups as read.
+#[derive(Clone, Debug)]
+pub struct Writer {
+    reader: Reader,
+    pub(super) registry: Arc<Registry>,
 }
 
 impl Writer {
-    pub fn new(
+    pub(super) fn new(reader: Reader, registry: Registry) -> Self {
+        let registry = Arc::new(registry);
+        Self { reader, registry }
+    }
+
+    /// Marks the viewer's messages in a group as read, up to a message's `seq`.
+    /// Messages that are already read stay read.
+    ///
+    /// This costs one `GetItem`, and one transaction of two items if there is
+    /// something to change. A mark is processed after the messages that are
+    /// queued for the same group.
+    pub async fn mark_message_group_read(
+        &self,
+        viewer: &Viewer,
         group: MessageGroupId,
-        messages: MessageStore,
-        marker: HeadsMarker,
-        clock: Clock,
-        bus: Bus,
-    ) -> Self {
-        Self {
+        seq: u64,
+        deadline: Instant,
+    ) -> Result<Marked, MessagingError> {
+        let found = self.reader.find_other_participant(viewer, group);
+        let found = tokio::time::timeout_at(deadline, found).await;
+        let found = found.unwrap_or_else(|_| {
+            let cause = "the deadline passed before the group was read";
+            Err(MessagingError::unavailable(None, cause))
+        });
+        let not_applied = |error: MessagingError| error.with_outcome(WriteOutcome::NotApplied);
+        let Some((_, head)) = found.map_err(not_applied)? else {
+            return Ok(Marked::MessageGroupNotFound);
+        };
+        let reader = viewer.user().id;
+        let mark = Mark {
+            reader,
+            seq,
+            head,
+            deadline,
+        };
+        self.registry.mark(group, mark).await?;
+        Ok(Marked::Done)
+    }
+
+    /// Creates a message, or returns the message that the idempotency key
+    /// created.
+    ///
+    /// Without contention, this costs one transaction and at most one
+    /// `GetItem`. It returns by `deadline`; an error then states whether the
+    /// message may still be written.
+    pub async fn create_message(
+        &self,
+        viewer: &Viewer,
+        users: &UserLoader,
+        new: NewMessage,
+        deadline: Instant,
+    ) -> Result<CreatedMessage, CreateMessageError> {
+        let addressed =
+            tokio::time::timeout_at(deadline, self.address(viewer, users, &new.destination));
+        let address = addressed.await.unwrap_or_else(|_| {
+            let cause = "the deadline passed before the message was queued";
+            Err(MessagingError::unavailable(Some(WriteOutcome::NotApplied), cause).into())
+        })?;
+        let sender = viewer.user();
+        let draft = Draft {
+            id: new.id,
+            idempotency: new.idempotency(sender.id),
+            body: new.body,
+            sender: User::clone(sender),
+            receiver: address.receiver.clone(),
+            at: None,
+        };
+        let snapshot = GroupSnapshot {
+            head: address.head,
+            ..GroupSnapshot::default()
+        };
+        match self.write(address.group, draft, snapshot, deadline).await? {
+            WriteResult::Created(created) => {
+                Ok(created_message(viewer, address.receiver, *created))
+            }
+            WriteResult::Repeated(record) => {
+                // Boxed because it is large and most messages are not repeated.
+                let found = Box::pin(self.repeated(viewer, &record));
+                let unknown = |error: MessagingError| error.with_outcome(WriteOutcome::Unknown);
+                let found = tokio::time::timeout_at(deadline, found)
+                    .await
+                    .unwrap_or_else(|_| {
+                        Err(MessagingError::unavailable(None, "the deadline has passed"))
+                    });
+                Ok(found.map_err(unknown)?)
+            }
+            WriteResult::Redirected(_) => {
+                let outcome = Some(WriteOutcome::NotApplied);
+                Err(MessagingError::unavailable(
+                    outcome,
+                    "the group has another uuid since this request began",
+                )
+                .into())
+            }
+        }
+    }
+
+    /// Writes to a group, or to the group that contains the pair's messages.
+    pub(super) async fn write(
+        &self,
+        group: MessageGroupId,
+        draft: Draft,
+        snapshot: GroupSnapshot,
+        deadline: Instant,
+    ) -> Result<WriteResult, MessagingError> {
+        let first = self
+            .registry
+            .write(group, draft.clone(), snapshot, deadline);
+        match first.await? {
+            WriteResult::Redirected(alias) => {
+                let snapshot = GroupSnapshot {
+                    head: None,
+                    missing_alias: alias.missing,
+                    rows: alias.rows,
+                };
+                let second = self.registry.write(alias.group, draft, snapshot, deadline);
+                second.await
+            }
+            result => Ok(result),
+        }
+    }
+
+    /// Returns the group and the receiver of a destination.
+    async fn address(
+        &self,
+        viewer: &Viewer,
+        users: &UserLoader,
+        destination: &Destination,
+    ) -> Result<Address, CreateMessageError> {
+        let not_applied = |error: MessagingError| error.with_outcome(WriteOutcome::NotApplied);
+        match destination {
+            Destination::MessageGroup(group) => {
+                let address = self.address_of(viewer, users, *group).await;
+                let address = address.map_err(not_applied)?;
+                address.ok_or(CreateMessageError::MessageGroupNotFound)
+            }
+            Destination::Receiver(handle) => {
+                let receiver = users.find_by_handle(handle).await.map_err(not_applied)?;
+                let receiver = receiver.ok_or(CreateMessageError::ReceiverNotFound)?;
+                if receiver.id == viewer.user().id {
+                    return Err(CreateMessageError::CannotMessageYourself);
+                }
+                Ok(Address {
+                    group: MessageGroupId::of_pair(viewer.user().id, receiver.id),
+                    receiver: Arc::unwrap_or_clone(receiver),
+                    head: None,
+                })
+            }
+        }
+    }
+
+    /// Returns one of the viewer's groups with the other participant. If the
+    /// other participant is not found in Postgres, or Postgres is unavailable,
+    /// the copy in the viewer's row is used.
+    async fn address_of(
+        &self,
+        viewer: &Viewer,
+        users: &UserLoader,
+        group: MessageGroupId,
+    ) -> Result<Option<Address>, MessagingError> {
+        let Some((other, head)) = self.reader.find_other_participant(viewer, group).await? else {
+            return Ok(None);
+        };
+        let receiver = match users.find_by_id(other).await {
+            Ok(Some(user)) => Some(Arc::unwrap_or_clone(user)),
+            Ok(None) | Err(MessagingError::Unavailable { .. }) => {
+                self.reader.copy_of_other_user(viewer, group).await?
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(receiver.map(|receiver| Address {
             group,
-            messages,
-            marker,
-            clock,
-            bus,
-            state: None,
-            deferred: VecDeque::new(),
-            marks: VecDeque::new(),
-        }
+            receiver,
+            head,
+        }))
     }
 
-    /// Runs until the queue has been empty for the idle time.
-    pub async fn run(mut self, mut queue: mpsc::Receiver<Work>, writers: Arc<Writers>) {
-        let _counted = Present::new(Thing::GroupTask);
-        while let Some(work) = self.next(&mut queue, &writers).await {
-            match work {
-                Work::Message(first) => {
-                    let jobs = self.gather(*first, &mut queue);
-                    self.write_for_requests(jobs).await;
-                }
-                Work::Mark(mark) => self.mark_for_request(*mark).await,
-            }
-            // A batch whose deadline has passed does not wait for anything, so
-            // the loop must yield here.
-            tokio::task::yield_now().await;
+    /// Returns the message that an idempotency key created, with the current
+    /// state of its group.
+    async fn repeated(
+        &self,
+        viewer: &Viewer,
+        record: &IdempotencyRecord,
+    ) -> Result<CreatedMessage, MessagingError> {
+        let (message, group) = tokio::try_join!(
+            self.reader.find_message(
+                viewer,
+                record.group_id,
+                &record.message_key,
+                record.message_id
+            ),
+            self.reader.find_message_group(viewer, record.group_id),
+        )?;
+        match (message, group) {
+            (Some(message), Some(group)) => Ok(CreatedMessage { message, group }),
+            _ => Err(MessagingError::unavailable(
+                None,
+                "the message of an idempotency record is not there",
+            )),
         }
-    }
-
-    async fn next(&mut self, queue: &mut mpsc::Receiver<Work>, writers: &Writers) -> Option<Work> {
-        if let Some(mark) = self.marks.pop_front() {
-            return Some(Work::Mark(mark));
-        }
-        if let Some(job) = self.deferred.pop_front() {
-            return Some(Work::Message(Box::new(job)));
-        }
-        loop {
-            match timeout(IDLE, queue.recv()).await {
-                Ok(work) => return work,
-                Err(_) if writers.retire(self.group, queue) => return None,
-                Err(_) => {}
-            }
-        }
-    }
-
-    /// Returns the next waiting message; marks before it in the queue are kept
-    /// for later.
-    fn waiting(&mut self, queue: &mut mpsc::Receiver<Work>) -> Option<Job> {
-        if let Some(job) = self.deferred.pop_front() {
-            return Some(job);
-        }
-        loop {
-            match queue.try_recv().ok()? {
-                Work::Message(job) => return Some(*job),
-                Work::Mark(mark) => self.marks.push_back(mark),
-            }
-        }
-    }
-
-    /// Collects the waiting messages. Two messages with the same idempotency
-    /// key and input are merged into one.
-    fn gather(&mut self, first: Job, queue: &mut mpsc::Receiver<Work>) -> Vec<Job> {
-        let mut jobs = vec![first];
-        let mut later = VecDeque::new();
-        while !jobs[0].alone && jobs.len() + later.len() < MOST_MESSAGES {
-            let Some(job) = self.waiting(queue) else {
-                break;
-            };
-            match jobs.iter_mut().find(|earlier| same_key(earlier, &job)) {
-                Some(earlier) if earlier.draft.once == job.draft.once => earlier.join(job),
-                Some(_) => later.push_back(job),
-                None if job.alone => later.push_back(job),
-                None => jobs.push(job),
-            }
-        }
-        later.append(&mut self.deferred);
-        self.deferred = later;
-        jobs
-    }
-
-    /// Writes the collected messages, with the log and trace context of the
-    /// waiting requests.
-    async fn write_for_requests(&mut self, jobs: Vec<Job>) {
-        let origins: Vec<Origin> = jobs.iter().flat_map(|job| &job.origins).cloned().collect();
-        let first = origins.first().map(Origin::id);
-        let log = tracing::error_span!("write", id = first, group = %self.group);
-        let trace = write_span(&self.group, &origins);
-        let write = Box::pin(self.write(Batch::new(jobs))).instrument(trace);
-        work_for(origins, write).instrument(log).await;
-    }
-
-    /// Writes a batch, or replies why it could not be written.
-    async fn write(&mut self, mut batch: Batch) {
-        while batch.goes_on() {
-            let state = match self.current_state(&mut batch).await {
-                Ok(State::Known(state)) => state,
-                Ok(State::KeptIn(group)) => return batch.answer_all(&Ok(Written::KeptIn(group))),
-                Err(error) => match batch.fail_or_pause(error).await {
-                    Some(goes_on) => {
-                        batch = goes_on;
-                        continue;
-                    }
-                    None => return,
-                },
-            };
-            if let Err(error) = self.settle(&mut batch, &state).await {
-                match batch.fail_or_pause(error).await {
-                    Some(goes_on) => batch = goes_on,
-                    None => return,
-                }
-                continue;
-            }
-            if !batch.attempt() {
-                // No request waits. Unresolved attempts can be left, because
-                // later writes have a condition on the version.
-                break;
-            }
-            let Some(commit) = batch.commit(self.group, &state, self.clock.now()) else {
-                return batch.answer_all(&Err(self.end_of_time()));
-            };
-            let outcome = self.messages.commit(&commit).await;
-            count(&outcome);
-            match outcome {
-                Outcome::Applied => {
-                    metrics::transaction_applied(commit.messages.len());
-                    tracing::debug!(messages = commit.messages.len(), "written");
-                    self.applied(&mut batch, &commit).await;
-                    self.state = Some(GroupState::of_head(commit.head));
-                }
-                Outcome::Unknown(cause) => {
-                    tracing::warn!(%cause, "nobody knows what came of a write: it is settled");
-                    batch.unsettled(commit);
-                    batch.pause().await;
-                }
-                Outcome::Refused(refusals) => {
-                    self.state = self.refused(&mut batch, state, refusals).await;
-                }
-            }
-        }
-        self.tell_if_applied(std::mem::take(&mut batch.unsettled));
-        batch.expire();
-    }
-
-    /// Watches attempts that may still be applied although no request waits for
-    /// them, and publishes each one that is applied.
-    fn tell_if_applied(&self, unsettled: Vec<Commit>) {
-        let group = self.group;
-        for commit in unsettled {
-            let (messages, bus) = (self.messages.clone(), self.bus.clone());
-            tokio::spawn(async move {
-                for _ in 0..LOOKS_FOR_LATE {
-                    sleep(BETWEEN_LOOKS).await;
-                    let key = &commit.messages[0].key;
-                    let Ok((version, found)) = messages.find_version_and_message(group, key).await
-                    else {
-                        continue;
-                    };
-                    if found.is_some_and(|found| found.id == commit.messages[0].id) {
-                        return bus.publish(hint(group, &commit));
-                    }
-                    if version != commit.expected_version {
-                        return;
-                    }
-                }
-            });
-        }
-    }
-
-    /// Returns the known state of the group. It is read if it is not cached.
-    async fn current_state(&mut self, batch: &mut Batch) -> Result<State, StoreError> {
-        let remembered = self.state.take().or_else(|| batch.given_state());
-        let mut state = match remembered {
-            Some(state) => state,
-            None => match self.messages.find_head(self.group).await? {
-                Some(HeadRecord::Head(head)) => GroupState::of_head(head),
-                Some(HeadRecord::AliasOf(id)) => {
-                    return Ok(State::KeptIn(OtherGroup {
-                        id,
-                        alias: None,
-                        rows: None,
-                    }));
-                }
-                None => match self.headless(batch).await? {
-                    Headless::State(state) => state,
-                    Headless::KeptIn(group) => return Ok(State::KeptIn(group)),
-                },
-            },
-        };
-        state.alias = state.alias.or(batch.alias);
-        Ok(State::Known(state))
-    }
-
-    /// Returns the state of a group without a head. Without a message to write,
-    /// nothing is read.
-    async fn headless(&self, batch: &mut Batch) -> Result<Headless, StoreError> {
-        let Some((draft, rows)) = batch.draft_and_rows() else {
-            return Ok(Headless::State(GroupState::default()));
-        };
-        headless(&self.messages, &self.marker, self.group, draft, rows).await
-    }
-
-    /// Resolves the unknown outcomes of attempts on earlier versions of the
-    /// head. Head and message are read in one transaction, because separate
-    /// reads can see a half-applied transaction.
-    async fn settle(&self, batch: &mut Batch, state: &GroupState) -> Result<(), StoreError> {
-        while let Some(commit) = batch.unsettled.last() {
-            if commit.expected_version == state.version() {
-                return Ok(());
-            }
-            let first = &commit.messages[0];
-            let found = self
-                .messages
-                .find_version_and_message(self.group, &first.key)
-                .await?;
-            let (version, message) = found;
-            let applied = message.is_some_and(|message| message.id == first.id);
-            if !applied && version == commit.expected_version {
-                return Ok(());
-            }
-            if let Some(commit) = batch.unsettled.pop() {
-                if applied {
-                    self.applied(batch, &commit).await;
-                } else if batch.unsettled.is_empty() {
-                    batch.not_applied();
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Completes an applied transaction: publishes it, replies to its requests
-    /// and deletes surplus rows.
-    async fn applied(&self, batch: &mut Batch, commit: &Commit) {
-        self.bus.publish(hint(self.group, commit));
-        batch.applied(commit);
-        self.delete_surplus(commit).await;
-    }
-
-    /// Deletes the rows that exceeded the limit of an applied transaction.
-    async fn delete_surplus(&self, commit: &Commit) {
-        for row in &commit.surplus_rows {
-            if let Err(cause) = self.messages.delete_row(self.group, row).await {
-                tracing::warn!(%cause, "a doubled row stays");
-            }
-        }
-    }
-
-    /// Updates the batch after a rejected attempt. Returns the known state of
-    /// the group, if there is one.
-    async fn refused(
-        &mut self,
-        batch: &mut Batch,
-        mut state: GroupState,
-        refusals: Vec<Refusal>,
-    ) -> Option<GroupState> {
-        if batch.unsettled.is_empty() {
-            batch.not_applied();
-        }
-        let mut known = true;
-        let mut busy = refusals.is_empty() || !batch.unsettled.is_empty();
-        for refusal in refusals {
-            match refusal {
-                Refusal::KeyUsed(sent) => batch.key_used(&sent),
-                Refusal::HeadMoved(Some(HeadRecord::Head(head))) => {
-                    state = GroupState::of_head(head);
-                }
-                Refusal::HeadMoved(_) => known = false,
-                Refusal::AliasTaken => {
-                    batch.alias = None;
-                    state.alias = None;
-                }
-                Refusal::MessageKeyTaken(key) | Refusal::RowKeyTaken(key) => state.taken.push(key),
-                Refusal::OldRowForeign(row) => state.old_rows.retain(|old| *old != row),
-                Refusal::Busy(cause) => {
-                    tracing::debug!(%cause, "a write was put off");
-                    busy = true;
-                }
-                Refusal::Invalid(cause) => busy |= self.invalid(batch, cause),
-            }
-        }
-        if busy {
-            batch.pause().await;
-        }
-        known.then_some(state)
-    }
-
-    /// Handles a transaction that the store rejects as invalid. The messages of
-    /// a shared transaction are tried one by one. A single message receives the
-    /// error, unless the outcome of an earlier attempt must be resolved first.
-    /// Returns true if the batch must be tried again.
-    fn invalid(&mut self, batch: &mut Batch, cause: StoreError) -> bool {
-        if !batch.unsettled.is_empty() {
-            return true;
-        }
-        tracing::error!(%cause, messages = batch.jobs.len(), "a write was refused");
-        let single = batch.jobs.len() == 1;
-        let error = MessagingError::from(cause);
-        for mut job in batch.jobs.drain(..).rev() {
-            if single {
-                job.answer(&Err(error.clone()));
-            } else {
-                job.alone = true;
-                self.deferred.push_front(job);
-            }
-        }
-        false
-    }
-
-    fn end_of_time(&self) -> MessagingError {
-        let cause = StoreError::Unreadable {
-            key: self.group.to_string(),
-            cause: "the group's newest key is at the end of time".to_owned(),
-        };
-        cause.into()
     }
 }
 
-fn hint(group: MessageGroupId, commit: &Commit) -> Hint {
-    Hint {
-        group,
-        head: commit.head.clone(),
-        messages: commit.messages.clone(),
-        reader: None,
-    }
-}
-
-/// Counts an attempt, and each reason for a retry.
-pub(super) fn count(outcome: &Outcome) {
-    metrics::write_attempt(match outcome {
-        Outcome::Applied => "applied",
-        Outcome::Refused(_) => "refused",
-        Outcome::Unknown(_) => "unknown",
-    });
-    match outcome {
-        Outcome::Applied => {}
-        Outcome::Refused(refusals) => refusals.iter().map(reason).for_each(metrics::write_retry),
-        Outcome::Unknown(_) => metrics::write_retry("unknown"),
-    }
-}
-
-fn reason(refusal: &Refusal) -> &'static str {
-    match refusal {
-        Refusal::HeadMoved(_) => "head_moved",
-        Refusal::MessageKeyTaken(_) => "message_key_taken",
-        Refusal::RowKeyTaken(_) => "row_key_taken",
-        Refusal::OldRowForeign(_) => "old_row_foreign",
-        Refusal::AliasTaken => "alias_taken",
-        Refusal::KeyUsed(_) => "idempotency_key_used",
-        Refusal::Busy(_) => "busy",
-        Refusal::Invalid(_) => "invalid",
-    }
-}
-
-fn same_key(one: &Job, other: &Job) -> bool {
-    match (&one.draft.once, &other.draft.once) {
-        (Some(one), Some(other)) => one.key == other.key,
-        _ => false,
-    }
+fn created_message(viewer: &Viewer, receiver: User, created: Creation) -> CreatedMessage {
+    let Creation {
+        message,
+        newest,
+        head,
+    } = created;
+    let group = MessageGroup {
+        id: message.group_id,
+        other_user_id: receiver.id,
+        other_user: Some(receiver),
+        key: newest.key.clone(),
+        unread_count: head.unread_count(viewer.user().id),
+        last_message: newest,
+    };
+    CreatedMessage { message, group }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{SortKey, UserId};
+use super::{Participants, SortKey, UserId};
 
 /// The state of a message group as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,8 +12,8 @@ pub struct Head {
     /// Version for optimistic locking. Every writer of the head or of the
     /// group's rows increases it by one.
     pub version: u64,
-    /// The two participants. They never change.
-    pub participants: [UserId; 2],
+    /// The two participants.
+    pub participants: Participants,
     /// Key of the newest message, and of both participants' rows.
     pub last_message_key: SortKey,
     /// Number of messages in the group, which equals the newest message's

@@ -43,7 +43,7 @@ impl SortKey {
     /// Returns a position, as text, before the keys of all times from `time`
     /// on, in every format, and after the keys of all earlier times.
     #[must_use]
-    pub fn in_front_of(time: DateTime<Utc>) -> Self {
+    pub fn before(time: DateTime<Utc>) -> Self {
         let text = time.format("%Y-%m-%dT%H:%M:%S%.f").to_string();
         let mut text = text.trim_end_matches('0').to_owned();
         // The last text that sorts before all texts with this prefix.
@@ -210,7 +210,7 @@ mod tests {
                 ["2026-11-22T06:29:00.5", "2026-11-22T06:29:00.500000+00:00"],
             ),
         ] {
-            let place = SortKey::in_front_of(time.parse().expect("a time"));
+            let place = SortKey::before(time.parse().expect("a time"));
             assert!(earlier.iter().all(|text| key(text) < place), "{time}");
             assert!(others.iter().all(|text| key(text) > place), "{time}");
         }

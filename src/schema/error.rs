@@ -119,7 +119,7 @@ pub enum ApiError {
     /// read again.
     Resync,
     /// The viewer is not a participant of the group to subscribe to.
-    NoSuchGroup,
+    MessageGroupNotFound,
     /// A temporary failure.
     Unavailable {
         /// Time until the request should be retried.
@@ -139,6 +139,7 @@ impl From<MessagingError> for ApiError {
                 retry_after,
                 outcome,
                 cause,
+                ..
             } => {
                 tracing::warn!(%cause, ?outcome, "temporary failure of a request");
                 Self::Unavailable {
@@ -157,7 +158,7 @@ impl From<MessagingError> for ApiError {
 impl From<LiveError> for ApiError {
     fn from(error: LiveError) -> Self {
         match error {
-            LiveError::NoSuchGroup => Self::NoSuchGroup,
+            LiveError::MessageGroupNotFound => Self::MessageGroupNotFound,
             LiveError::Behind(why) => {
                 tracing::info!(why, "subscription closed because it fell behind");
                 Self::Behind
@@ -193,7 +194,7 @@ impl From<ApiError> for Error {
                 Code::Resync,
                 "Too many groups were active to resume from this cursor. Refetch the groups and subscribe without `after`.",
             ),
-            ApiError::NoSuchGroup => coded(
+            ApiError::MessageGroupNotFound => coded(
                 Code::BadUserInput,
                 "You have no message group with this `messageGroupUuid`.",
             ),

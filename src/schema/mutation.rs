@@ -101,9 +101,11 @@ impl Mutation {
         let new = NewMessage::new(id, input.to.into(), body, input.idempotency_key)
             .map_err(|invalid| ApiError::BadUserInput(format!("`idempotencyKey`: {invalid}.")))?;
         let users = session.users();
-        let created = session
-            .messaging()
-            .create_message(viewer, &users, new, session.deadline());
+        let created =
+            session
+                .messaging()
+                .writer
+                .create_message(viewer, &users, new, session.deadline());
         let created = Box::pin(created).await;
         session.forget_groups();
         result(viewer.user().id, created).map(InOrder)
@@ -125,7 +127,7 @@ impl Mutation {
             let message = "`upTo` is not a cursor of a message in this group. Take one from an edge's `cursor`.";
             ApiError::BadUserInput(message.to_owned())
         })?;
-        let marked = session.messaging().mark_message_group_read(
+        let marked = session.messaging().writer.mark_message_group_read(
             viewer,
             group,
             up_to.seq,
@@ -135,7 +137,7 @@ impl Mutation {
         session.forget_groups();
         Ok(InOrder(match marked {
             Marked::Done => MarkMessageGroupReadSuccess(group).into(),
-            Marked::NoSuchGroup => MessageGroupNotFound::default().into(),
+            Marked::MessageGroupNotFound => MessageGroupNotFound::default().into(),
         }))
     }
 }

@@ -48,6 +48,7 @@ impl PairBatch {
         let viewer = self.viewer.as_ref().ok_or(ApiError::Unauthenticated)?;
         let found = match self
             .messaging
+            .reader
             .find_message_group_with(viewer, other)
             .await?
         {
@@ -58,7 +59,10 @@ impl PairBatch {
                     .map_err(|retry_after| ApiError::RateLimited { retry_after })?;
                 let permit = self.row_reads.acquire().await;
                 let _permit = permit.map_err(|_| ApiError::Internal)?;
-                let found = self.messaging.find_message_group_by_rows(viewer, other);
+                let found = self
+                    .messaging
+                    .reader
+                    .find_message_group_by_rows(viewer, other);
                 found.await?.map(Arc::new)
             }
         };

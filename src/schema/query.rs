@@ -82,7 +82,7 @@ impl Query {
         let owner = viewer.user().id;
         let args = PageArgs::new(first, after, last, before);
         let request = args.into_request(End::First, |cursor| cursor.place_among(owner))?;
-        let page = session.messaging().message_groups(viewer, &request);
+        let page = session.messaging().reader.message_groups(viewer, &request);
         // Boxed: its future is large, and the futures of fields are moved.
         let page = Box::pin(page).await?;
         session
@@ -132,6 +132,7 @@ impl Query {
         let request = PageArgs::new(first, after, last, before).of_messages(group)?;
         let page = session
             .messaging()
+            .reader
             .messages(session.viewer()?, group, &request);
         let page = Box::pin(page).await?;
         Ok(page.map(|page| InOrder(MessageConnection::of(&page, None))))
@@ -165,7 +166,10 @@ impl Query {
                 found.map(|group| Node::MessageGroup(MessageGroup::alone(group)))
             }
             Some(GlobalId::Message(group, key, id)) => {
-                let found = session.messaging().find_message(viewer, group, &key, id);
+                let found = session
+                    .messaging()
+                    .reader
+                    .find_message(viewer, group, &key, id);
                 let found = Box::pin(found).await?;
                 found.map(|message| Node::Message(Message::new(message, None)))
             }

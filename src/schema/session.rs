@@ -69,7 +69,7 @@ pub(super) struct Renewal {
 
 impl Renewal {
     pub fn renew(&self) {
-        let users = Arc::new(self.messaging.user_loader());
+        let users = Arc::new(self.messaging.directory.loader());
         let viewer = self.viewer.as_ref();
         let loaders = Loaders::new(&self.messaging, viewer, &self.rate, users);
         *self.loaders.lock().unwrap_or_else(PoisonError::into_inner) = loaders;
@@ -152,7 +152,10 @@ impl Session {
         freshness: Freshness,
     ) -> Result<u32, ApiError> {
         let viewer = self.viewer()?;
-        let count = self.messaging.unread_message_group_count(viewer, freshness);
+        let count = self
+            .messaging
+            .reader
+            .unread_message_group_count(viewer, freshness);
         Ok(Box::pin(count).await?)
     }
 
@@ -215,7 +218,7 @@ impl BatchFn<MessageGroupId, FoundGroup> for GroupBatch {
         };
         let found = ids
             .iter()
-            .map(|id| self.messaging.find_message_group(viewer, *id));
+            .map(|id| self.messaging.reader.find_message_group(viewer, *id));
         let found = join_all(found)
             .await
             .into_iter()

@@ -45,7 +45,7 @@ impl Subscription {
         let owner = viewer.user().id;
         let group = message_group_uuid.map(|uuid| MessageGroupId(uuid.0));
         let follow = follow(owner, group, after.and_then(|after| after.0))?;
-        let follower = Box::pin(session.messaging().follow(viewer, follow)).await?;
+        let follower = Box::pin(session.messaging().live.follow(viewer, follow)).await?;
         Ok(events(
             session.renewal(),
             follower.arrivals(),
@@ -66,7 +66,7 @@ impl Subscription {
     > {
         let session = Session::of(ctx)?;
         let viewer = session.viewer()?;
-        let updates = session.messaging().follow_groups(viewer).await?;
+        let updates = session.messaging().live.follow_groups(viewer).await?;
         let changes = updates.changes();
         Ok(events(
             session.renewal(),

@@ -100,8 +100,8 @@ pub(super) fn nobody() -> Refused {
 }
 
 /// Returns the user with the `sub` of the token, or the rejection if there is no such user.
-pub(super) async fn viewer(app: &App, users: &UserLoader, sub: &str) -> Result<Viewer, Refused> {
-    match app.messaging.viewer(users, sub).await {
+pub(super) async fn viewer(users: &UserLoader, sub: &str) -> Result<Viewer, Refused> {
+    match Viewer::find(users, sub).await {
         Ok(Some(viewer)) => Ok(viewer),
         Ok(None) => {
             let message = "You are signed in, but have no user here yet.";

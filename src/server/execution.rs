@@ -51,12 +51,12 @@ impl App {
         parsed: &Parsed,
         deadline: Instant,
     ) -> Result<Session, Refused> {
-        let users = self.messaging.user_loader();
+        let users = self.messaging.directory.loader();
         let viewer = match caller {
             Caller::Anonymous if self.api.is_public(&parsed.operation) => None,
             Caller::Anonymous => return Err(nobody()),
             Caller::SignedIn { sub, .. } => {
-                let found = timeout_at(deadline, viewer(self, &users, sub)).await;
+                let found = timeout_at(deadline, viewer(&users, sub)).await;
                 Some(found.unwrap_or_else(|_| Err(Refused::too_late()))?)
             }
         };

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use sqlx::postgres::PgConnectOptions;
 
-use super::DatabaseError;
+use super::database_error::DatabaseError;
 use super::database_url::{DatabaseUrl, InvalidDatabaseUrl};
 use super::password::{PasswordFileError, PasswordSource};
 

@@ -8,6 +8,7 @@ use aws_credential_types::provider::ProvideCredentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_types::os_shim_internal::{Env, Fs};
 
+use super::cause::Cause;
 use super::sdk_error::{causes, credentials_cause};
 
 /// AWS cannot be called because credentials or the region are missing.
@@ -37,10 +38,10 @@ pub enum NoCredentials {
     },
     /// The profile files cannot be read.
     #[error("the AWS profiles cannot be read: {0}")]
-    ProfileFiles(String),
+    ProfileFiles(#[source] Cause),
     /// Profiles refer to each other in a cycle.
-    #[error("the AWS profiles {} refer to each other in a circle", .0.join(", "))]
-    Circle(Vec<String>),
+    #[error("the AWS profiles {} refer to each other in a cycle", .0.join(", "))]
+    Cycle(Vec<String>),
     /// The profile signs in with `aws login`.
     #[error(
         "the AWS profile {profile:?} signs in with `aws login`, which is not supported directly: add a profile with \
@@ -62,7 +63,7 @@ pub enum NoCredentials {
     },
     /// Credentials are configured, but cannot be loaded.
     #[error("{0}")]
-    Failed(String),
+    Failed(#[source] Cause),
     /// No region is configured.
     #[error("no AWS region was found: set AWS_REGION, or a region in the profile")]
     Region,
@@ -78,7 +79,7 @@ pub(super) async fn find_credentials(config: &SdkConfig) -> Result<(), NoCredent
         .ok_or(NoCredentials::Missing)?;
     match provider.provide_credentials().await {
         Ok(_) => Ok(()),
-        Err(error) => Err(explain(&error).await),
+        Err(error) => Err(explain(error).await),
     }
 }
 
@@ -90,18 +91,21 @@ pub(super) async fn find_credentials(config: &SdkConfig) -> Result<(), NoCredent
     clippy::default_trait_access,
     reason = "the type is of a crate that is used through aws-config only"
 )]
-async fn explain(error: &CredentialsError) -> NoCredentials {
+async fn explain(error: CredentialsError) -> NoCredentials {
     let profiles = profile::load(&Fs::real(), &Env::real(), &Default::default(), None).await;
-    let found = match &profiles {
-        Ok(profiles) => wrong_with(profiles, error),
-        Err(error) => Some(NoCredentials::ProfileFiles(causes(error))),
+    let found = match profiles {
+        Ok(profiles) => wrong_with(&profiles, &error),
+        Err(error) => {
+            let cause = Cause::new(causes(&error), error);
+            Some(NoCredentials::ProfileFiles(cause))
+        }
     };
     match (found, error) {
         (Some(found), _) => found,
         (None, CredentialsError::CredentialsNotLoaded(_)) => {
             half_a_key().unwrap_or(NoCredentials::Missing)
         }
-        (None, error) => NoCredentials::Failed(credentials_cause(error)),
+        (None, error) => NoCredentials::Failed(Cause::new(credentials_cause(&error), error)),
     }
 }
 
@@ -128,7 +132,7 @@ fn wrong_with(profiles: &ProfileSet, error: &CredentialsError) -> Option<NoCrede
     let mut seen: Vec<String> = Vec::new();
     loop {
         if seen.iter().any(|earlier| *earlier == name) {
-            return Some(NoCredentials::Circle(seen));
+            return Some(NoCredentials::Cycle(seen));
         }
         seen.push(name.clone().into_owned());
         let Some(profile) = profiles.get_profile(&name) else {

@@ -6,13 +6,12 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
-use uuid::Uuid;
 
 use super::connect::ConnectSource;
+use super::database_error::DatabaseError;
 use super::database_pool::{DatabasePool, Pooling, detect_pooling};
-use super::database_url::{InvalidDatabaseUrl, check_file};
-use super::password::PasswordFileError;
-use super::sql_error::{describe, may_be_starting};
+use super::database_url::check_file;
+use super::sql_error::describe;
 use crate::loopback::is_loopback_host;
 
 /// Timeout for the connection with which a database is created.
@@ -39,76 +38,6 @@ impl Default for PoolSettings {
             acquire_timeout: Duration::from_secs(3),
             password_file: None,
             pooling: None,
-        }
-    }
-}
-
-/// The reason for which the database cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum DatabaseError {
-    /// The connection string is not valid.
-    #[error("DATABASE_URL is not an address like postgres://user:password@host:5432/database: {0}")]
-    Address(#[from] InvalidDatabaseUrl),
-    /// A file with a certificate, key or password cannot be used.
-    #[error("{name}: the file {} cannot be used: {cause}", file.display())]
-    File {
-        /// The parameter or variable with the path of the file.
-        name: &'static str,
-        /// Path of the file.
-        file: PathBuf,
-        /// The problem with the file.
-        cause: String,
-    },
-    /// The password cannot be read.
-    #[error(transparent)]
-    PasswordFile(#[from] PasswordFileError),
-    /// The server cannot be reached, or rejected the connection.
-    #[error("no connection to the database {database} at {host}: {}", describe(.cause))]
-    Connect {
-        /// Host and port.
-        host: String,
-        /// Name of the database.
-        database: String,
-        /// Whether the server is reached by a Unix socket.
-        by_socket: bool,
-        /// The error of the driver.
-        cause: sqlx::Error,
-    },
-    /// A migration was rejected and rolled back completely.
-    #[error("the database could not be migrated: {0}")]
-    Migrate(String),
-    /// The migration cannot continue because these users have no handle.
-    #[error(
-        "the database could not be migrated: users without a handle: {}: give each of them one in public.users, then \
-         migrate again",
-        .0.iter().map(Uuid::to_string).collect::<Vec<_>>().join(", ")
-    )]
-    NoHandle(Vec<Uuid>),
-    /// The time zone of the original's timestamps is ambiguous.
-    #[error(
-        "the database could not be migrated: public.users.created_at has no time zone, and this user may not read the \
-         server's default: it is {0} or UTC. Name it with --created-at-time-zone"
-    )]
-    UnknownTimeZone(String),
-    /// These migrations are not applied.
-    #[error("the database lacks {}: bring it up to date with `cruddur migrate`", .0.join(", "))]
-    Behind(Vec<String>),
-    /// The server was reached, but a query failed.
-    #[error("Postgres: {}", describe(.0))]
-    Query(#[from] sqlx::Error),
-}
-
-impl DatabaseError {
-    /// Returns whether the database may still be starting, so that waiting may
-    /// help.
-    #[must_use]
-    pub fn may_be_starting(&self) -> bool {
-        match self {
-            Self::Connect {
-                cause, by_socket, ..
-            } => may_be_starting(cause, *by_socket),
-            Self::Query(cause) => may_be_starting(cause, false),
-            _ => false,
         }
     }
 }

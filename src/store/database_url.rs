@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use reqwest::Url;
 use sqlx::postgres::PgSslMode;
 
+use super::cause::Cause;
 use super::sdk_error::causes;
 
 /// Supported parameters.
@@ -323,8 +324,8 @@ fn ipv6(url: &str) -> Option<String> {
 /// variable requires.
 ///
 /// Returns a description of the problem as the error.
-pub(super) fn check_file(name: &str, file: &Path) -> Result<(), String> {
-    let pem = std::fs::read(file).map_err(|cause| causes(&cause))?;
+pub(super) fn check_file(name: &str, file: &Path) -> Result<(), Cause> {
+    let pem = std::fs::read(file).map_err(|error| Cause::new(causes(&error), error))?;
     if name.to_ascii_lowercase().ends_with("passfile") {
         return Ok(());
     }
@@ -336,7 +337,7 @@ pub(super) fn check_file(name: &str, file: &Path) -> Result<(), String> {
     let is_there = String::from_utf8_lossy(&pem).contains(label);
     is_there
         .then_some(())
-        .ok_or_else(|| format!("it holds no {kind} in PEM format"))
+        .ok_or_else(|| Cause::text(format!("it has no {kind} in PEM format")))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::path::Path;
 use aws_config::{BehaviorVersion, Region};
 use aws_types::service_config::ServiceConfigKey;
 
+use super::cause::Cause;
 use super::sdk_error::causes;
 use crate::http_url::{InvalidHttpUrl, parse_http_url};
 use crate::loopback::is_loopback;
@@ -82,7 +83,8 @@ pub enum InvalidAwsSetting {
         /// Path of the file.
         file: String,
         /// The problem with the file.
-        cause: String,
+        #[source]
+        cause: Cause,
     },
 }
 
@@ -156,7 +158,8 @@ fn check_files() -> Result<(), InvalidAwsSetting> {
         let Some(file) = var_os(variable).filter(|file| !file.is_empty()) else {
             continue;
         };
-        let checked = std::fs::read(Path::new(&file)).map_err(|error| causes(&error));
+        let checked = std::fs::read(Path::new(&file));
+        let checked = checked.map_err(|error| Cause::new(causes(&error), error));
         let checked = checked.and_then(|_| match variable {
             CERTIFICATES => check_certificates(),
             _ => Ok(()),
@@ -176,7 +179,9 @@ fn check_files() -> Result<(), InvalidAwsSetting> {
 /// Checks that the certificates are usable.
 ///
 /// HTTP clients trust these certificates and cannot be created without any.
-fn check_certificates() -> Result<(), String> {
+fn check_certificates() -> Result<(), Cause> {
     let client = reqwest::Client::builder().build();
-    client.map(drop).map_err(|error| causes(&error))
+    client
+        .map(drop)
+        .map_err(|error| Cause::new(causes(&error), error))
 }

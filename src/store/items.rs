@@ -1,11 +1,10 @@
-//! The items of the table: all key strings, and the conversion between stored
-//! items and model types.
+//! Conversion between the table's items and their contents.
 //!
 //! Messages and group rows keep the original's attributes, byte for byte.
 //! Heads, aliases, idempotency records and the marker never have the attribute
 //! `message_group_uuid`, because they would then be in the index.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::de::value::MapDeserializer;
@@ -13,142 +12,13 @@ use serde::de::{DeserializeOwned, IntoDeserializer};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::commit::{GroupRow, RowKey, Sent, SentKey, StoredUuids};
-use super::error::StoreError;
-use super::rows::{FoundRow, Preview};
-use super::scan::ItemKind;
+use super::error::UnreadableItem;
+use super::keys::{GROUP_ROWS, IdempotencyKey, Item, ItemKind, Key, RowKey, StoredUuids, kind};
+use super::records::{FoundRow, GroupRow, IdempotencyRecord, Preview, Stored};
 use crate::model::{
-    AcceptedAt, Head, HeadRecord, Message, MessageGroupId, MessageId, SortKey, UnreadableTime,
-    User, UserId,
+    AcceptedAt, Head, HeadRecord, Message, MessageGroupId, MessageId, Participants, SortKey, User,
+    UserId,
 };
-
-pub(super) type Item = HashMap<String, AttributeValue>;
-
-/// Key of the marker item.
-///
-/// The marker means that the group of every row has a head, and that the uuid
-/// of every pair leads to the pair's group. It has no other attributes.
-const MARKER: (&str, &str) = ("TABLE#HEADS", "TABLE");
-
-/// Primary key of an item.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Key {
-    pub pk: String,
-    pub sk: String,
-}
-
-impl Key {
-    pub fn message(group: MessageGroupId, key: &SortKey) -> Self {
-        Self::new(message_partition(group), key.as_str())
-    }
-
-    pub fn group_row(row: &RowKey) -> Self {
-        let stored = row.stored.as_ref();
-        let pk = stored.map_or_else(|| group_partition(row.owner), |stored| stored.pk.clone());
-        Self::new(pk, row.key.as_str())
-    }
-
-    pub fn head(group: MessageGroupId) -> Self {
-        Self::new(format!("HEAD#{group}"), "HEAD")
-    }
-
-    pub fn sent(key: &SentKey) -> Self {
-        Self::new(
-            format!("SENT#{}#{}", key.sender, key.idempotency_key),
-            "SENT",
-        )
-    }
-
-    /// Returns the key of the marker item, the only item about the table
-    /// itself.
-    pub fn heads_marker() -> Self {
-        Self::new(MARKER.0.to_owned(), MARKER.1)
-    }
-
-    fn new(pk: String, sk: &str) -> Self {
-        let sk = sk.to_owned();
-        Self { pk, sk }
-    }
-
-    pub fn into_attributes(self) -> Item {
-        let Self { pk, sk } = self;
-        Item::from([
-            ("pk".to_owned(), AttributeValue::S(pk)),
-            ("sk".to_owned(), AttributeValue::S(sk)),
-        ])
-    }
-}
-
-pub(super) fn message_partition(group: MessageGroupId) -> String {
-    format!("MSG#{group}")
-}
-
-pub(super) fn group_partition(owner: UserId) -> String {
-    format!("GRP#{owner}")
-}
-
-/// Returns the key of an item as text, for a log line about an unreadable item.
-pub(super) fn key_of(item: &Item) -> String {
-    let part = |name| {
-        item.get(name)
-            .and_then(|value| value.as_s().ok())
-            .map_or("?", String::as_str)
-    };
-    format!("{} {}", part("pk"), part("sk"))
-}
-
-/// Returns the key of an idempotency record as text for the log, without the
-/// client's idempotency key.
-pub(super) fn place_of_sent(key: &SentKey) -> String {
-    format!("SENT#{}#…", key.sender)
-}
-
-/// The reason for which an item cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Unreadable {
-    #[error(transparent)]
-    Shape(#[from] serde_dynamo::Error),
-    #[error(transparent)]
-    Time(#[from] UnreadableTime),
-    #[error("{0}")]
-    Contents(&'static str),
-}
-
-impl Unreadable {
-    pub fn at(self, key: String) -> StoreError {
-        let cause = self.to_string();
-        StoreError::Unreadable { key, cause }
-    }
-}
-
-/// The contents of an item of any kind.
-#[derive(Clone, Debug)]
-pub enum Stored {
-    /// A message.
-    Message(Message),
-    /// A participant's row.
-    GroupRow(FoundRow),
-    /// The head of a group, or the alias at the same key.
-    Head(MessageGroupId, HeadRecord),
-    /// An idempotency record.
-    Sent,
-    /// The marker that every group of the table has a head.
-    HeadsMarker,
-}
-
-/// Returns the kind of an item according to its partition key.
-pub(super) fn kind(item: &Item) -> ItemKind {
-    let partition = item.get("pk").and_then(|pk| pk.as_s().ok());
-    let kind = partition.and_then(|partition| partition.split_once('#'));
-    match kind {
-        Some(("MSG", _)) => ItemKind::Message,
-        Some(("GRP", _)) => ItemKind::GroupRow,
-        Some(("HEAD", _)) => ItemKind::Head,
-        Some(("SENT", _)) => ItemKind::Sent,
-        Some(("TABLE", _)) if is_heads_marker(item) => ItemKind::HeadsMarker,
-        _ => ItemKind::Unknown,
-    }
-}
 
 /// Deserializes an item. Its attributes are moved one by one, without the
 /// second map that `serde_dynamo::from_item` would build of them.
@@ -169,23 +39,19 @@ impl IntoDeserializer<'_, serde_dynamo::Error> for Attribute {
     }
 }
 
-fn is_heads_marker(item: &Item) -> bool {
-    let key = |name| item.get(name).and_then(|value| value.as_s().ok());
-    let key = key("pk").zip(key("sk"));
-    key.is_some_and(|(pk, sk)| (pk.as_str(), sk.as_str()) == MARKER)
-}
-
-pub(super) fn stored(item: Item) -> Result<Stored, Unreadable> {
+pub(super) fn stored(item: Item) -> Result<Stored, UnreadableItem> {
     let group = |item: &Item| {
         let partition = item.get("pk").and_then(|pk| pk.as_s().ok());
         let group = partition.and_then(|partition| partition.split_once('#'));
-        let (_, text) = group.ok_or(Unreadable::Contents("its group is no uuid"))?;
+        let (_, text) = group.ok_or(UnreadableItem::Contents(
+            "the group in its key is not a uuid",
+        ))?;
         let group: MessageGroupId = text
             .parse()
-            .map_err(|_| Unreadable::Contents("its group is no uuid"))?;
+            .map_err(|_| UnreadableItem::Contents("the group in its key is not a uuid"))?;
         // DynamoDB compares texts, so no query reads such a partition.
         if group.to_string() != text {
-            return Err(Unreadable::Contents(
+            return Err(UnreadableItem::Contents(
                 "the uuid in its key is not in lower case with hyphens, so no reader finds it",
             ));
         }
@@ -195,12 +61,16 @@ pub(super) fn stored(item: Item) -> Result<Stored, Unreadable> {
         ItemKind::Message => Stored::Message(message(group(&item)?, item)?),
         ItemKind::GroupRow => Stored::GroupRow(found_row(item)?),
         ItemKind::Head => Stored::Head(group(&item)?, head_record(item)?),
-        ItemKind::Sent => {
-            from_item::<SentItem>(item)?;
-            Stored::Sent
+        ItemKind::IdempotencyRecord => {
+            from_item::<IdempotencyItem>(item)?;
+            Stored::IdempotencyRecord
         }
         ItemKind::HeadsMarker => Stored::HeadsMarker,
-        ItemKind::Unknown => return Err(Unreadable::Contents("it is none of ours")),
+        ItemKind::Unknown => {
+            return Err(UnreadableItem::Contents(
+                "this program does not write such items",
+            ));
+        }
     })
 }
 
@@ -237,7 +107,7 @@ pub(super) fn message_item(message: &Message) -> Result<Item, serde_dynamo::Erro
     })
 }
 
-pub(super) fn message(group_id: MessageGroupId, item: Item) -> Result<Message, Unreadable> {
+pub(super) fn message(group_id: MessageGroupId, item: Item) -> Result<Message, UnreadableItem> {
     let item: MessageItem = from_item(item)?;
     Ok(Message {
         id: item.message_uuid,
@@ -305,19 +175,21 @@ pub(super) const PAIR_ATTRIBUTES: &str =
     "pk, sk, message_group_uuid, user_uuid, user_handle, user_display_name, unread_count";
 
 /// Converts a row of which only [`PAIR_ATTRIBUTES`] were read.
-pub(super) fn found_row_of_pair(mut item: Item) -> Result<FoundRow, Unreadable> {
+pub(super) fn found_row_of_pair(mut item: Item) -> Result<FoundRow, UnreadableItem> {
     let text = || AttributeValue::S(String::new());
     item.entry("message".to_owned()).or_insert_with(text);
     found_row(item)
 }
 
-pub(super) fn found_row(item: Item) -> Result<FoundRow, Unreadable> {
+pub(super) fn found_row(item: Item) -> Result<FoundRow, UnreadableItem> {
     let row: GroupRowItem = from_item(item)?;
     let uuid = |text: &str| Uuid::try_parse(text).ok();
-    let owner_text = row.pk.strip_prefix("GRP#").unwrap_or_default();
-    let owner = uuid(owner_text).ok_or(Unreadable::Contents("its owner is no uuid"))?;
+    let owner_text = row.pk.strip_prefix(GROUP_ROWS).unwrap_or_default();
+    let owner = uuid(owner_text).ok_or(UnreadableItem::Contents(
+        "the owner in its key is not a uuid",
+    ))?;
     let group = uuid(&row.message_group_uuid);
-    let group = group.ok_or(Unreadable::Contents("its group is no uuid"))?;
+    let group = group.ok_or(UnreadableItem::Contents("its group is not a uuid"))?;
     let is_canonical =
         is_canonical(owner_text, owner) && is_canonical(&row.message_group_uuid, group);
     let preview = row
@@ -382,21 +254,21 @@ pub(super) fn alias_item(
     serde_dynamo::to_item(AliasItem { pk, sk, alias_of })
 }
 
-pub(super) fn head_record(item: Item) -> Result<HeadRecord, Unreadable> {
+pub(super) fn head_record(item: Item) -> Result<HeadRecord, UnreadableItem> {
     if item.contains_key("alias_of") {
         let alias: AliasItem = from_item(item)?;
         return Ok(HeadRecord::AliasOf(alias.alias_of));
     }
     let head: HeadItem = from_item(item)?;
     let [one, other] = head.participants[..] else {
-        return Err(Unreadable::Contents("a group has two participants"));
+        return Err(UnreadableItem::Contents("a group has two participants"));
     };
     if one == other {
-        return Err(Unreadable::Contents("a group has two participants"));
+        return Err(UnreadableItem::Contents("a group has two participants"));
     }
     Ok(HeadRecord::Head(Head {
         version: head.version,
-        participants: [UserId(one), UserId(other)],
+        participants: Participants([UserId(one), UserId(other)]),
         last_message_key: SortKey::try_from(head.last_message_at)?,
         message_count: head.message_count,
         read_counts: head
@@ -435,7 +307,7 @@ pub(super) fn head_values(head: &Head) -> Item {
 
 /// An idempotency record, with the key `SENT#<sender>#<key>`, `SENT`.
 #[derive(Serialize, Deserialize)]
-struct SentItem {
+struct IdempotencyItem {
     pk: String,
     sk: String,
     group_uuid: MessageGroupId,
@@ -445,22 +317,25 @@ struct SentItem {
     expires_at: i64,
 }
 
-pub(super) fn sent_item(sent: &Sent) -> Result<Item, serde_dynamo::Error> {
-    let Key { pk, sk } = Key::sent(&sent.key);
-    serde_dynamo::to_item(SentItem {
+pub(super) fn idempotency_item(record: &IdempotencyRecord) -> Result<Item, serde_dynamo::Error> {
+    let Key { pk, sk } = Key::idempotency_record(&record.key);
+    serde_dynamo::to_item(IdempotencyItem {
         pk,
         sk,
-        group_uuid: sent.group_id,
-        created_at: sent.message_key.as_str().to_owned(),
-        message_uuid: sent.message_id,
-        input_digest: sent.input_digest.clone(),
-        expires_at: sent.expires_at,
+        group_uuid: record.group_id,
+        created_at: record.message_key.as_str().to_owned(),
+        message_uuid: record.message_id,
+        input_digest: record.input_digest.clone(),
+        expires_at: record.expires_at,
     })
 }
 
-pub(super) fn sent(key: SentKey, item: Item) -> Result<Sent, Unreadable> {
-    let item: SentItem = from_item(item)?;
-    Ok(Sent {
+pub(super) fn idempotency_record(
+    key: IdempotencyKey,
+    item: Item,
+) -> Result<IdempotencyRecord, UnreadableItem> {
+    let item: IdempotencyItem = from_item(item)?;
+    Ok(IdempotencyRecord {
         key,
         group_id: item.group_uuid,
         message_key: SortKey::try_from(item.created_at)?,

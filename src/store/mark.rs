@@ -2,8 +2,8 @@
 
 use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
 
-use super::commit::{Outcome, Role, RowKey, invalid};
-use super::items::Key;
+use super::keys::{Key, RowKey};
+use super::transaction::{Outcome, Role, invalid};
 use super::{MessageStore, StoreError};
 use crate::model::{Head, MessageGroupId, UserId};
 

@@ -1,21 +1,16 @@
 //! Message groups and messages: the read operations of the table.
 
-use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::http::HttpResponse;
-use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, Select};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
-use super::commit::RowKey;
-use super::dynamo::without_retries;
-use super::error::StoreError;
-use super::holes::has_hole;
-use super::items::{self, Key};
-use super::meter::{Cost, Echo, Meter};
-use super::pacer::{self, Pacer, Units};
+use super::gaps::has_gap;
+use super::items;
+use super::keys::{self, Key, RowKey};
 use super::query::{Range, readable};
-use super::rows::FoundRow;
+use super::records::FoundRow;
+use super::units::Units;
+use super::{Consistency, MessageStore, StoreError};
 use crate::model::{
     HeadRecord, Message, MessageGroup, MessageGroupId, Page, PageRequest, SortKey, User, UserId,
 };
@@ -29,107 +24,24 @@ const MOST_ROWS: usize = 100;
 /// groups.
 const MOST_COUNTED_PAGES: usize = 5;
 
-/// The consistency of a read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Consistency {
-    /// The read sees everything that was acknowledged before it began.
-    Strong,
-    /// The read may miss about the last second of writes. It costs half as
-    /// much.
-    Eventual,
-}
-
 /// The newest item of a group's messages.
 #[derive(Clone, Debug, Default)]
 pub struct Newest {
     /// The newest message that is readable.
     pub message: Option<Message>,
     /// Whether an unreadable message is newer.
-    pub unreadable_behind: bool,
+    pub unreadable_after: bool,
 }
 
 impl Newest {
     /// Returns whether the group has no messages, readable or not.
     #[must_use]
     pub fn is_absent(&self) -> bool {
-        self.message.is_none() && !self.unreadable_behind
+        self.message.is_none() && !self.unreadable_after
     }
-}
-
-/// The DynamoDB table of message groups and messages.
-#[derive(Clone, Debug)]
-pub struct MessageStore {
-    pub(super) client: Client,
-    /// The same client without retries, for transactions.
-    pub(super) client_without_retries: Client,
-    pub(super) table: String,
-    meter: Meter,
 }
 
 impl MessageStore {
-    /// Creates a store from a client and the name of a table.
-    #[must_use]
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "it is not to be used beside the store, uncounted"
-    )]
-    pub fn new(client: Client, table: String) -> Self {
-        Self::with_meter(&client, Meter::new(table.clone(), None, None), table)
-    }
-
-    /// Creates a store for an operator's command: `pacer` delays its calls, and
-    /// `echo` receives every response.
-    #[must_use]
-    pub fn paced(client: &Client, table: String, echo: Option<Echo>, pacer: Pacer) -> Self {
-        let meter = Meter::new(table.clone(), echo, Some(pacer));
-        Self::with_meter(client, meter, table)
-    }
-
-    fn with_meter(client: &Client, meter: Meter, table: String) -> Self {
-        let client = meter.attach(client);
-        Self {
-            client_without_retries: without_retries(&client),
-            client,
-            table,
-            meter,
-        }
-    }
-
-    /// Returns the cost of all calls so far, including those of clones.
-    #[must_use]
-    pub fn cost(&self) -> Cost {
-        self.meter.cost()
-    }
-
-    /// Returns the pacer that delays the calls, if there is one.
-    pub(super) fn pacer(&self) -> Option<&Pacer> {
-        self.meter.pacer()
-    }
-
-    /// Sends a call.
-    ///
-    /// With a pacer, the call waits until the pacer permits it, and is retried
-    /// as long as DynamoDB throttles it.
-    pub(super) async fn send<C: Clone, T, E, F>(
-        &self,
-        units: Units,
-        call: C,
-        send: impl Fn(C) -> F,
-    ) -> Result<T, SdkError<E, HttpResponse>>
-    where
-        SdkError<E, HttpResponse>: ProvideErrorMetadata,
-        F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
-    {
-        // The SDK's futures are large, and a caller may make several calls.
-        match self.pacer() {
-            Some(pacer) => {
-                let send = || send(call.clone());
-                Box::pin(pacer.send(units, send, pacer::by_code)).await
-            }
-            None => Box::pin(send(call)).await,
-        }
-    }
-
     /// Pattern A: a page of one group's messages, oldest to newest.
     ///
     /// One `Query` on `MSG#<group>` by `sk`, without a filter, so the cost
@@ -149,7 +61,7 @@ impl MessageStore {
             })
         };
         let mut messages = read().await?;
-        if has_hole(request, &messages) {
+        if has_gap(request, &messages) {
             messages = read().await?;
         }
         Ok(Page::of_read(request, messages))
@@ -161,7 +73,7 @@ impl MessageStore {
         group: MessageGroupId,
         consistency: Consistency,
     ) -> Result<Option<Message>, StoreError> {
-        let all = Range::whole(items::message_partition(group));
+        let all = Range::whole(keys::message_partition(group));
         self.newest_in(group, &all, consistency).await
     }
 
@@ -182,18 +94,18 @@ impl MessageStore {
     /// Strongly consistent: one `Query` for one item, and a second one if the
     /// newest message is unreadable.
     pub async fn newest(&self, group: MessageGroupId) -> Result<Newest, StoreError> {
-        let all = Range::whole(items::message_partition(group));
+        let all = Range::whole(keys::message_partition(group));
         let read_item = |item| Ok(items::message(group, item).ok());
         let found = self.read(&all, 1, Consistency::Strong, read_item).await?;
         Ok(match found.into_iter().next() {
             None => Newest::default(),
             Some(Some(message)) => Newest {
                 message: Some(message),
-                unreadable_behind: false,
+                unreadable_after: false,
             },
             Some(None) => Newest {
                 message: self.newest_message(group, Consistency::Strong).await?,
-                unreadable_behind: true,
+                unreadable_after: true,
             },
         })
     }
@@ -220,7 +132,7 @@ impl MessageStore {
                 .read(&range, missing, consistency, items::found_row)
                 .await?;
             let goes_on = rows.len() == missing;
-            range.begin_behind(rows.last().map(|row| row.key.clone()));
+            range.begin_after(rows.last().map(|row| row.key.clone()));
             for group in self.complete(owner, rows, consistency).await? {
                 keep_newest(&mut groups, group);
             }
@@ -235,13 +147,13 @@ impl MessageStore {
     ///
     /// Strongly consistent: one `Query`. `None` represents an unreadable
     /// message.
-    pub async fn messages_behind(
+    pub async fn messages_after(
         &self,
         group: MessageGroupId,
         key: &SortKey,
         limit: usize,
     ) -> Result<Vec<Option<Message>>, StoreError> {
-        let range = Range::above(items::message_partition(group), key);
+        let range = Range::above(keys::message_partition(group), key);
         self.read(&range, limit, Consistency::Strong, |item| {
             Ok(readable(item, |item| items::message(group, item)))
         })
@@ -251,24 +163,24 @@ impl MessageStore {
     /// Returns the newest message of a group before a key.
     ///
     /// Strongly consistent: one `Query` for one item.
-    pub async fn newest_in_front_of(
+    pub async fn newest_before(
         &self,
         group: MessageGroupId,
         key: &SortKey,
     ) -> Result<Option<Message>, StoreError> {
-        let range = Range::below(items::message_partition(group), key);
+        let range = Range::below(keys::message_partition(group), key);
         self.newest_in(group, &range, Consistency::Strong).await
     }
 
     /// Returns a user's rows after a key, in ascending order of the keys.
     ///
     /// Strongly consistent: one `Query` for each megabyte.
-    pub async fn rows_behind(
+    pub async fn rows_after(
         &self,
         owner: UserId,
         key: &SortKey,
     ) -> Result<Vec<FoundRow>, StoreError> {
-        let range = Range::above(items::group_partition(owner), key);
+        let range = Range::above(keys::group_partition(owner), key);
         self.read(&range, usize::MAX, Consistency::Strong, items::found_row)
             .await
     }
@@ -295,7 +207,7 @@ impl MessageStore {
                 .filter_expression("unread_count > :none")
                 .expression_attribute_values(
                     ":partition",
-                    AttributeValue::S(items::group_partition(owner)),
+                    AttributeValue::S(keys::group_partition(owner)),
                 )
                 .expression_attribute_values(":none", AttributeValue::N("0".to_owned()))
                 .scan_index_forward(false)
@@ -354,7 +266,7 @@ impl MessageStore {
             };
             let newest = self.newest_message(row.group_id, consistency).await?;
             if newest.is_none() {
-                tracing::warn!(group = %row.group_id, "a row's group has no message: it is left out");
+                tracing::warn!(group = %row.group_id, "the group of a row has no message; the row was skipped");
             }
             Ok(newest.map(|newest| row.with_newest(newest)))
         });
@@ -427,7 +339,7 @@ impl MessageStore {
         let keys = [Key::head(group), Key::group_row(row)];
         let [head, row] = self.find_together(keys).await?;
         let head = head.map(|head| {
-            let key = items::key_of(&head);
+            let key = keys::key_of(&head);
             items::head_record(head).map_err(|cause| cause.at(key))
         });
         Ok((
@@ -455,7 +367,7 @@ impl MessageStore {
         let Some(item) = self.find_as(Key::head(group), consistency).await? else {
             return Ok(None);
         };
-        let key = items::key_of(&item);
+        let key = keys::key_of(&item);
         items::head_record(item)
             .map(Some)
             .map_err(|cause| cause.at(key))

@@ -9,24 +9,17 @@ use aws_sdk_dynamodb::config::interceptors::{
     BeforeSerializationInterceptorContextMut, BeforeTransmitInterceptorContextRef,
     FinalizerInterceptorContextRef,
 };
+use aws_sdk_dynamodb::config::retry::{ClassifyRetry, RetryAction};
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::BoxError;
+use aws_smithy_runtime_api::client::interceptors::context::InterceptorContext;
+use aws_smithy_runtime_api::client::retries::classifiers::RetryClassifierPriority;
 use aws_smithy_types::config_bag::{Storable, StoreReplace};
 
 use super::operations::{THROTTLED, ask_for_cost, cost_of, operation, result, units_of};
-use super::pacer::{LeaveThrottled, Pacer};
+use super::pacer::Pacer;
+use super::units::Cost;
 use crate::telemetry::DynamoCall;
-
-/// The cost of calls in DynamoDB's capacity units.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Cost {
-    /// Number of calls that received a response.
-    pub calls: u64,
-    /// Read units.
-    pub read_units: f64,
-    /// Write units.
-    pub write_units: f64,
-}
 
 /// A function that receives the bytes of each response.
 pub type Echo = Box<dyn Fn(&[u8]) + Send + Sync>;
@@ -185,5 +178,33 @@ impl Intercept for Meter {
             call.end(result, spent.read_units, spent.write_units);
         }
         Ok(())
+    }
+}
+
+/// Disables the SDK's retries of throttled calls.
+///
+/// The pacer retries them, for all calls together and without a maximum number
+/// of attempts.
+#[derive(Debug)]
+pub(super) struct LeaveThrottled;
+
+impl ClassifyRetry for LeaveThrottled {
+    fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
+        let status = context
+            .response()
+            .map(|response| response.status().as_u16());
+        match context.output_or_error() {
+            Some(Err(error)) if result(error, status) == THROTTLED => RetryAction::RetryForbidden,
+            _ => RetryAction::NoActionIndicated,
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        "LeaveThrottled"
+    }
+
+    fn priority(&self) -> RetryClassifierPriority {
+        // The first classifier that forbids a retry decides.
+        RetryClassifierPriority::run_before(RetryClassifierPriority::http_status_code_classifier())
     }
 }

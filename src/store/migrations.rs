@@ -8,10 +8,10 @@ use sqlx::postgres::PgArguments;
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
+use super::DatabaseError;
 use super::database_pool::DatabasePool;
 use super::original_time_zone::find_time_zone;
 use super::sql_error::is_missing_table;
-use super::{DatabaseError, sql_error};
 
 static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
     let mut migrations = sqlx::migrate!();
@@ -219,7 +219,7 @@ impl From<MigrateError> for DatabaseError {
     fn from(error: MigrateError) -> Self {
         match error {
             MigrateError::Execute(cause) => Self::Query(cause),
-            error => Self::Migrate(sql_error::describe_migration(&error)),
+            error => Self::Migrate(error),
         }
     }
 }

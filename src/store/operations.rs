@@ -21,9 +21,8 @@ use aws_sdk_dynamodb::types::{CancellationReason, ConsumedCapacity, ReturnConsum
 use aws_smithy_runtime_api::client::interceptors::context::{Error, Input, Output};
 use aws_smithy_runtime_api::client::orchestrator::OrchestratorError;
 
-use super::Cost;
-use super::error::{refused, worst};
-use super::pacer::Units;
+use super::fault::{refused, worst};
+use super::units::{Cost, Units};
 
 /// The result of a call that exceeded the table's capacity.
 pub(super) const THROTTLED: &str = "throttled";

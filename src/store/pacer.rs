@@ -8,19 +8,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::config::http::HttpResponse;
-use aws_sdk_dynamodb::config::retry::{ClassifyRetry, RetryAction};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::CancellationReason;
-use aws_smithy_runtime_api::client::interceptors::context::InterceptorContext;
-use aws_smithy_runtime_api::client::retries::classifiers::RetryClassifierPriority;
 use tokio::time::Instant;
 
-use super::error::is_throttled;
-use super::operations;
+use super::fault::is_throttled;
+use super::units::Units;
+use crate::backoff::Backoff;
 
-/// Backoff after the first throttled call, and maximum backoff.
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// Backoff after the first throttled call, and maximum backoff. Each delay is
+/// at least 60% of these, so that paused calls keep some distance.
+const FIRST_DELAY: Duration = Duration::from_micros(312_500);
+const LONGEST_DELAY: Duration = Duration::from_millis(12_500);
 /// Factors by which the rate is multiplied at the first throttled call, and at
 /// each later one.
 const FIRST_CUT: f64 = 0.5;
@@ -36,13 +35,6 @@ const MEASURED: Duration = Duration::from_secs(5);
 /// The value is a low estimate, so that a page costs less than the units of one
 /// second.
 const ITEMS_PER_UNIT: f64 = 10.0;
-
-/// The kind of capacity units that a call consumes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Units {
-    Read,
-    Write,
-}
 
 /// The throttling that a pacer has observed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,8 +65,8 @@ struct Lane {
     free_at: Instant,
     /// End of the backoff after a throttled call.
     paused_until: Instant,
-    /// Duration of the last backoff. Zero if a call has succeeded since.
-    pause: Duration,
+    /// Begins again when a call succeeds.
+    backoff: Backoff,
     /// Average number of units that a call consumes.
     estimate: f64,
     measured_since: Instant,
@@ -195,7 +187,7 @@ impl Lane {
             allowed: None,
             free_at: now,
             paused_until: now,
-            pause: Duration::ZERO,
+            backoff: Backoff::new(FIRST_DELAY, LONGEST_DELAY, 0.6),
             estimate: 1.0,
             measured_since: now,
             measured: 0.0,
@@ -238,7 +230,7 @@ impl Lane {
     }
 
     fn consumed(&mut self, units: f64, now: Instant) {
-        self.pause = Duration::ZERO;
+        self.backoff.reset();
         self.estimate = 0.8 * self.estimate + 0.2 * units;
         if now.duration_since(self.measured_since) > MEASURED {
             self.measured_since = now;
@@ -268,39 +260,7 @@ impl Lane {
             Some(allowed) => allowed * CUT,
         };
         self.allowed = Some(slower.max(LOWEST_RATE));
-        self.pause = (self.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
-        let pause = self.pause.mul_f64(0.75 + fastrand::f64() / 2.0);
-        self.paused_until = now + pause;
-    }
-}
-
-/// Disables the SDK's retries of throttled calls.
-///
-/// The pacer retries them, for all calls together and without a maximum number
-/// of attempts.
-#[derive(Debug)]
-pub(super) struct LeaveThrottled;
-
-impl ClassifyRetry for LeaveThrottled {
-    fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
-        let status = context
-            .response()
-            .map(|response| response.status().as_u16());
-        match context.output_or_error() {
-            Some(Err(error)) if operations::result(error, status) == operations::THROTTLED => {
-                RetryAction::RetryForbidden
-            }
-            _ => RetryAction::NoActionIndicated,
-        }
-    }
-
-    fn name(&self) -> &'static str {
-        "LeaveThrottled"
-    }
-
-    fn priority(&self) -> RetryClassifierPriority {
-        // The first classifier that forbids a retry decides.
-        RetryClassifierPriority::run_before(RetryClassifierPriority::http_status_code_classifier())
+        self.paused_until = now + self.backoff.next_delay();
     }
 }
 

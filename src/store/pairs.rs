@@ -6,10 +6,11 @@ use aws_sdk_dynamodb::operation::put_item::builders::PutItemFluentBuilder;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use super::items::{self, Item, Key};
-use super::pacer::Units;
+use super::items;
+use super::keys::{self, Item, Key};
 use super::query::readable;
-use super::rows::FoundRow;
+use super::records::FoundRow;
+use super::units::Units;
 use super::{MessageStore, Service, StoreError};
 use crate::model::UserId;
 
@@ -96,7 +97,7 @@ impl MessageStore {
              for each group: run `cruddur check --repair`",
             self.table
         );
-        Err(StoreError::refused(Service::DynamoDb, cause))
+        Err(StoreError::rejected(Service::DynamoDb, cause))
     }
 
     /// Returns whether the table has the marker: the group of every row has a
@@ -132,7 +133,7 @@ fn values(owner: UserId, other: UserId) -> Item {
     let other = other.to_string();
     let capitals = other.to_uppercase();
     let values = [
-        (":partition", items::group_partition(owner)),
+        (":partition", keys::group_partition(owner)),
         (":other", other),
         (":capitals", capitals),
     ];

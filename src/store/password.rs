@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use sqlx::postgres::PgConnectOptions;
 
+use super::cause::Cause;
+
 /// The source of the password.
 #[derive(Clone, Debug)]
 pub(super) enum PasswordSource {
@@ -86,19 +88,25 @@ impl PasswordSource {
 #[error("the password file {} {cause}", .file.display())]
 pub struct PasswordFileError {
     file: PathBuf,
-    cause: String,
+    #[source]
+    cause: Cause,
+}
+
+fn unreadable(file: &Path, error: io::Error) -> PasswordFileError {
+    PasswordFileError {
+        file: file.to_owned(),
+        cause: Cause::new(format!("cannot be read: {error}"), error),
+    }
 }
 
 fn read_password(file: &Path) -> Result<String, PasswordFileError> {
-    let failed = |cause: String| PasswordFileError {
-        file: file.to_owned(),
-        cause,
-    };
-    let text =
-        fs::read_to_string(file).map_err(|error| failed(format!("cannot be read: {error}")))?;
+    let text = fs::read_to_string(file).map_err(|error| unreadable(file, error))?;
     // Editors and `echo` end a file with a line break.
     match text.trim_end_matches(['\n', '\r']) {
-        "" => Err(failed("is empty".to_owned())),
+        "" => Err(PasswordFileError {
+            file: file.to_owned(),
+            cause: Cause::text("is empty"),
+        }),
         text => Ok(password_of_secret(text).unwrap_or_else(|| text.to_owned())),
     }
 }
@@ -128,12 +136,7 @@ fn find_password(
     let text = match fs::read_to_string(file) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => {
-            return Err(PasswordFileError {
-                file: file.to_owned(),
-                cause: format!("cannot be read: {error}"),
-            });
-        }
+        Err(error) => return Err(unreadable(file, error)),
     };
     Ok(text.lines().find_map(|line| password_in(line, options)))
 }

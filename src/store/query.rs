@@ -9,17 +9,20 @@ use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::operation::transact_get_items::TransactGetItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, Get, TransactGetItem};
 
-use super::error::{Service, StoreError};
-use super::items::{self, Item, Key};
-use super::pacer::{self, Units};
-use super::table::INDEX;
-use super::{Consistency, MessageStore};
+use super::keys::{self, INDEX, Item, Key};
+use super::pacer;
+use super::units::Units;
+use super::{Consistency, MessageStore, Service, StoreError, UnreadableItem};
+use crate::backoff::Backoff;
 use crate::model::{End, MessageGroupId, PageRequest, Place, SortKey, UserId};
 
 /// Maximum number of attempts to read items in one transaction while a write
-/// transaction conflicts with it, and the base of the backoff between them.
+/// transaction conflicts with it, and the bounds of the delays between them.
+/// Together they take at most 310 ms, longer than any conflict that is not
+/// followed by another one.
 const READ_ATTEMPTS: u32 = 6;
-const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
+const FIRST_DELAY: Duration = Duration::from_millis(10);
+const LONGEST_DELAY: Duration = Duration::from_millis(160);
 
 /// A range of keys in one partition. Both bounds are exclusive.
 pub(super) struct Range {
@@ -44,7 +47,7 @@ impl Range {
 
     /// Creates a range of all rows of a user, newest first.
     pub fn of_owner(owner: UserId) -> Self {
-        Self::whole(items::group_partition(owner))
+        Self::whole(keys::group_partition(owner))
     }
 
     /// Creates a range of all rows of a group, from the index, newest first.
@@ -62,7 +65,7 @@ impl Range {
             above: key_of(request.after.as_ref()),
             below: key_of(request.before.as_ref()),
             ascending: request.end == End::First,
-            ..Self::whole(items::message_partition(group))
+            ..Self::whole(keys::message_partition(group))
         }
     }
 
@@ -98,7 +101,7 @@ impl Range {
     /// order.
     ///
     /// Without a key, the range does not change.
-    pub fn begin_behind(&mut self, key: Option<SortKey>) {
+    pub fn begin_after(&mut self, key: Option<SortKey>) {
         let begin = if self.ascending {
             &mut self.above
         } else {
@@ -166,12 +169,10 @@ impl MessageStore {
         &self,
         keys: [Key; N],
     ) -> Result<[Option<Item>; N], StoreError> {
-        for attempt in 1..READ_ATTEMPTS {
+        let mut backoff = Backoff::new(FIRST_DELAY, LONGEST_DELAY, 0.0);
+        for _ in 1..READ_ATTEMPTS {
             match self.find_together_once(keys.clone()).await {
-                Err(TogetherError::Cancelled) => {
-                    let most = SHORTEST_PAUSE * 2_u32.pow(attempt);
-                    tokio::time::sleep(most.mul_f64(fastrand::f64())).await;
-                }
+                Err(TogetherError::Cancelled) => backoff.wait().await,
                 Err(TogetherError::Store(error)) => return Err(error),
                 Ok(found) => return Ok(found),
             }
@@ -180,7 +181,7 @@ impl MessageStore {
             .await
             .map_err(|error| match error {
                 TogetherError::Cancelled => {
-                    StoreError::unavailable(Service::DynamoDb, "another transaction is under way")
+                    StoreError::unavailable(Service::DynamoDb, "another transaction is in progress")
                 }
                 TogetherError::Store(error) => error,
             })
@@ -197,7 +198,7 @@ impl MessageStore {
                 .set_key(Some(key.into_attributes()))
                 .build()
                 .map_err(|cause| {
-                    TogetherError::Store(StoreError::refused(Service::DynamoDb, cause))
+                    TogetherError::Store(StoreError::rejected(Service::DynamoDb, cause))
                 })?;
             gets.push(TransactGetItem::builder().get(get).build());
         }
@@ -220,7 +221,7 @@ impl MessageStore {
         <[Option<Item>; N]>::try_from(items).map_err(|_| {
             TogetherError::Store(StoreError::unavailable(
                 Service::DynamoDb,
-                "an answer was incomplete",
+                "a response was incomplete",
             ))
         })
     }
@@ -254,7 +255,7 @@ impl MessageStore {
         range: &Range,
         wanted: usize,
         consistency: Consistency,
-        read_item: impl Fn(Item) -> Result<T, items::Unreadable>,
+        read_item: impl Fn(Item) -> Result<T, UnreadableItem>,
     ) -> Result<Vec<T>, StoreError> {
         let mut found = Vec::new();
         if range.is_empty() {
@@ -328,12 +329,10 @@ impl From<SdkError<TransactGetItemsError, HttpResponse>> for TogetherError {
 /// unreadable.
 pub(super) fn readable<T>(
     item: Item,
-    read_item: impl Fn(Item) -> Result<T, items::Unreadable>,
+    read_item: impl Fn(Item) -> Result<T, UnreadableItem>,
 ) -> Option<T> {
-    let key = items::key_of(&item);
+    let key = keys::key_of(&item);
     read_item(item)
-        .inspect_err(
-            |cause| tracing::warn!(key, %cause, "an item cannot be read and is passed over"),
-        )
+        .inspect_err(|cause| tracing::warn!(key, %cause, "an item is unreadable and was skipped"))
         .ok()
 }

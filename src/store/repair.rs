@@ -2,11 +2,12 @@
 
 use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, Delete, TransactWriteItem, Update};
 
-use super::commit::{OWN_OR_NONE, Role, invalid, own};
-use super::items::{self, Item, Key};
+use super::items;
+use super::keys::{Item, Key, RowKey, own};
 use super::query::readable;
-use super::rows::FoundRow;
-use super::{GroupRow, MessageStore, Outcome, RowKey, StoreError};
+use super::records::{FoundRow, GroupRow};
+use super::transaction::{OWN_OR_NONE, Outcome, Role, invalid};
+use super::{MessageStore, StoreError};
 use crate::model::{Head, HeadRecord, Message, MessageGroupId, SortKey};
 
 /// The repaired head and rows of a group, according to the group's messages.

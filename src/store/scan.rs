@@ -7,10 +7,13 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value};
 
-use super::items::{self, Item, Stored};
-use super::pacer::{Pacer, Units, by_code};
+use super::items;
+use super::keys::{self, Item, ItemKind};
+use super::pacer::{Pacer, by_code};
 use super::query::Range;
-use super::{Consistency, MessageStore, StoreError};
+use super::records::Stored;
+use super::units::Units;
+use super::{Consistency, MessageStore, StoreError, UnreadableItem};
 use crate::model::MessageGroupId;
 
 /// Maximum number of rows of one group that are read. A group should have two.
@@ -50,7 +53,7 @@ impl ScanPosition {
 
     fn into_attributes(self) -> Item {
         let Self { pk, sk } = self;
-        items::Key { pk, sk }.into_attributes()
+        keys::Key { pk, sk }.into_attributes()
     }
 }
 
@@ -58,40 +61,22 @@ impl ScanPosition {
 #[derive(Clone, Debug)]
 pub struct ScannedItem(pub(super) Item);
 
-/// The kind of an item, according to its key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ItemKind {
-    /// A message.
-    Message,
-    /// A participant's row of a group.
-    GroupRow,
-    /// The head of a group, or an alias.
-    Head,
-    /// An idempotency record.
-    Sent,
-    /// The marker that every group of the table has a head.
-    HeadsMarker,
-    /// An item that this program does not write.
-    Unknown,
-}
-
 impl ScannedItem {
     /// Returns the kind of the item.
     #[must_use]
     pub fn kind(&self) -> ItemKind {
-        items::kind(&self.0)
+        keys::kind(&self.0)
     }
 
     /// Returns the key of the item as text.
     #[must_use]
     pub fn key(&self) -> String {
-        items::key_of(&self.0)
+        keys::key_of(&self.0)
     }
 
-    /// Converts the item. The error is a description of why the item is
-    /// unreadable.
-    pub fn read(self) -> Result<Stored, String> {
-        items::stored(self.0).map_err(|cause| cause.to_string())
+    /// Converts the item.
+    pub fn read(self) -> Result<Stored, UnreadableItem> {
+        items::stored(self.0)
     }
 
     /// Returns the attributes as plain JSON.
@@ -156,7 +141,7 @@ impl MessageStore {
         from: Option<ScanPosition>,
         consistency: Consistency,
     ) -> Result<ScanPage, StoreError> {
-        let partition = AttributeValue::S(items::message_partition(group));
+        let partition = AttributeValue::S(keys::message_partition(group));
         let query = self
             .client
             .query()

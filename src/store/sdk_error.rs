@@ -15,7 +15,7 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::error::ErrorMetadata;
 use rustls::CertificateError;
 
-use super::error::{Reason, Service};
+use super::fault::{Reason, Service, is_throttled};
 
 /// Texts that only name the level of the SDK at which a cause was passed on.
 ///
@@ -203,7 +203,7 @@ fn reason(code: &str, status: u16) -> Reason {
         | "MissingAuthenticationToken"
         | "MissingAuthenticationTokenException"
         | "UnrecognizedClientException" => Reason::Credentials,
-        code if super::error::is_throttled(code) => Reason::Throttled,
+        code if is_throttled(code) => Reason::Throttled,
         _ if status >= 500 => Reason::Unavailable,
         _ => Reason::Other,
     }

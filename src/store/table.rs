@@ -10,10 +10,9 @@ use aws_sdk_dynamodb::types::{
     TableStatus as State, TimeToLiveSpecification, TimeToLiveStatus,
 };
 
+use super::keys::INDEX;
 use super::{MessageStore, Service, StoreError};
 
-/// The name of the index on the rows of a group.
-pub(super) const INDEX: &str = "message-group-sk-index";
 /// The time-to-live attribute, by which DynamoDB deletes expired items.
 const EXPIRY: &str = "expires_at";
 /// Maximum time until a new table is active, or a deleted table no longer
@@ -112,7 +111,7 @@ impl MessageStore {
     pub async fn ping(&self) -> Result<(), StoreError> {
         match self.find_table().await? {
             Some(_) => Ok(()),
-            None => Err(StoreError::refused(
+            None => Err(StoreError::rejected(
                 Service::DynamoDb,
                 format!("there is no table {}", self.table),
             )),
@@ -227,7 +226,7 @@ impl MessageStore {
             .enabled(true)
             .attribute_name(EXPIRY)
             .build()
-            .map_err(refused)?;
+            .map_err(rejected)?;
         self.client
             .update_time_to_live()
             .table_name(&self.table)
@@ -399,7 +398,7 @@ fn throughput() -> Result<ProvisionedThroughput, StoreError> {
         .read_capacity_units(PROVISIONED)
         .write_capacity_units(PROVISIONED)
         .build()
-        .map_err(refused)
+        .map_err(rejected)
 }
 
 fn attribute_definitions() -> Result<Vec<AttributeDefinition>, StoreError> {
@@ -410,7 +409,7 @@ fn attribute_definitions() -> Result<Vec<AttributeDefinition>, StoreError> {
                 .attribute_name(name)
                 .attribute_type(ScalarAttributeType::S)
                 .build()
-                .map_err(refused)
+                .map_err(rejected)
         })
         .collect()
 }
@@ -423,7 +422,7 @@ fn key_schema(hash: &str, range: &str) -> Result<Vec<KeySchemaElement>, StoreErr
                 .attribute_name(name)
                 .key_type(kind)
                 .build()
-                .map_err(refused)
+                .map_err(rejected)
         })
         .collect()
 }
@@ -439,9 +438,9 @@ fn index(throughput: Option<ProvisionedThroughput>) -> Result<GlobalSecondaryInd
         )
         .set_provisioned_throughput(throughput)
         .build()
-        .map_err(refused)
+        .map_err(rejected)
 }
 
-fn refused(cause: impl std::fmt::Display) -> StoreError {
-    StoreError::refused(Service::DynamoDb, cause)
+fn rejected(cause: impl std::fmt::Display) -> StoreError {
+    StoreError::rejected(Service::DynamoDb, cause)
 }

@@ -7,7 +7,8 @@ use aws_sdk_cognitoidentityprovider::operation::list_users::ListUsersOutput;
 use super::credentials::{NoCredentials, find_credentials};
 use super::dynamo::{impatient, on_loopback, patient};
 use super::endpoint::{AwsService, InvalidAwsSetting, configured_endpoint};
-use super::error::{Reason, Service, StoreError};
+use super::error::StoreError;
+use super::fault::{Reason, Service};
 use crate::http_url::shown;
 
 /// Maximum number of users on a page.
@@ -116,7 +117,7 @@ impl UserPool {
             .set_pagination_token(from)
             .send()
             .await;
-        page.map_err(|error| StoreError::of_sdk(Service::Cognito, &error))
+        page.map_err(|error| StoreError::of_sdk(Service::Cognito, error))
     }
 }
 

@@ -132,7 +132,7 @@ impl UserStore {
         let query = Box::pin(async { Ok(self.database.fetch(sql, arguments?).await?) });
         postgres_query(name, query, |error| match error {
             StoreError::Unavailable { .. } => "unavailable",
-            StoreError::Refused { .. } | StoreError::Unreadable { .. } => "refused",
+            StoreError::Rejected { .. } | StoreError::Unreadable { .. } => "refused",
         })
         .await
     }

@@ -262,9 +262,9 @@ async fn aws_error_responses_are_reported_in_plain_words() {
         reported.push_str(&last_line(&said).replace(&stand_in.url, "http://there"));
     }
     insta::assert_snapshot!(reported, @r"
-    cruddur: DynamoDB refused a call: AccessDeniedException: User: arn:aws:iam::123456789012:user/luu is not authorized to perform: dynamodb:DescribeTable
-    cruddur: DynamoDB refused a call: ExpiredTokenException: The security token included in the request is expired. Sign in again, for example with `aws sso login`.
-    cruddur: DynamoDB refused a call: UnrecognizedClientException: The security token included in the request is invalid. Check the access key, and that the region is one of its account.
+    cruddur: DynamoDB rejected a call: AccessDeniedException: User: arn:aws:iam::123456789012:user/luu is not authorized to perform: dynamodb:DescribeTable
+    cruddur: DynamoDB rejected a call: ExpiredTokenException: The security token included in the request is expired. Sign in again, for example with `aws sso login`.
+    cruddur: DynamoDB rejected a call: UnrecognizedClientException: The security token included in the request is invalid. Check the access key, and that the region is one of its account.
     cruddur: DynamoDB is not available: the response (HTTP status 502, text/html) is not one of DynamoDB's: a proxy or another server sent it
     cruddur: DynamoDB is not available: the response (HTTP status 403, text/html) is not one of DynamoDB's: a proxy or another server sent it
     cruddur: DynamoDB is not available: the response (HTTP status 200, text/html) is not one of DynamoDB's: a proxy or another server sent it
@@ -399,7 +399,7 @@ async fn credentials_that_cannot_be_loaded_are_reported_in_plain_words() {
     sso: cruddur: the AWS credentials could not be loaded: failed to load the cached SSO token. Sign in with `aws sso login --profile one`.
     process fails: cruddur: the AWS credentials could not be loaded: Error retrieving credentials: external process exited with code exit status: 3. Stderr: no such vault
     process prints no JSON: cruddur: the AWS credentials could not be loaded: Error retrieving credentials from external process, could not parse response: invalid JSON in response: Error at offset 0: unexpected token 's'. Expected one of '{', '[', '"', 'null', 'true', 'false', <number>
-    loop: cruddur: the AWS profiles one, two refer to each other in a circle
+    loop: cruddur: the AWS profiles one, two refer to each other in a cycle
     half a key: cruddur: no AWS credentials were found: AWS_ACCESS_KEY_ID is set, but AWS_SECRET_ACCESS_KEY is not
     no such region: cruddur: the AWS region "eu west" is not the name of a region, such as eu-central-1
     no region: cruddur: no AWS region was found: set AWS_REGION, or a region in the profile

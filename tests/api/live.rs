@@ -345,7 +345,7 @@ async fn slow_subscriber_is_dropped_and_can_resume() {
     let [luu, unamused] = cruddur.users(["luu", "unamused"]).await;
     let viewer = cruddur.viewer("unamused").await;
     let follow = async |after| {
-        let follower = cruddur.messaging.follow(&viewer, Follow::All(after));
+        let follower = cruddur.messaging.live.follow(&viewer, Follow::All(after));
         Box::pin(follower.await.expect("it begins").arrivals())
     };
     let mut slow = follow(None).await;
@@ -419,7 +419,7 @@ async fn message_sent_during_the_start_of_a_subscription_is_delivered() {
             }
         };
 
-        let (follower, ()) = tokio::join!(cruddur.messaging.follow(&viewer, followed), send);
+        let (follower, ()) = tokio::join!(cruddur.messaging.live.follow(&viewer, followed), send);
 
         let arrivals = follower.expect("it begins").arrivals().take(bodies.len());
         let delivered = arrivals.map(|arrival| arrival.expect("a message").message.body);

@@ -288,6 +288,7 @@ impl Cruddur {
             })
             .collect();
         self.messaging
+            .seeder
             .seed(pair, &messages)
             .await
             .expect("a conversation");
@@ -295,11 +296,8 @@ impl Cruddur {
 
     /// Returns the viewer of a user.
     pub async fn viewer(&self, handle: &str) -> Viewer {
-        let users = self.messaging.user_loader();
-        let viewer = self
-            .messaging
-            .viewer(&users, &format!("sub-{handle}"))
-            .await;
+        let users = self.messaging.directory.loader();
+        let viewer = Viewer::find(&users, &format!("sub-{handle}")).await;
         viewer.expect("Postgres").expect("a user")
     }
 

@@ -3,23 +3,23 @@
 use std::time::Duration;
 
 use super::finding::Unmended;
+use crate::backoff::Backoff;
 use crate::model::{Head, Message, MessageGroupId, SortKey};
 use crate::store::{Outcome, Refusal, RowKey};
 
-/// The first and the longest pause between attempts while the store is
+/// The first and the longest delay between attempts while the store is
 /// throttling.
-const PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const FIRST_DELAY: Duration = Duration::from_millis(50);
+const LONGEST_DELAY: Duration = Duration::from_secs(5);
 
 /// Facts that earlier attempts have established.
-#[derive(Default)]
 pub(super) struct Learned {
     /// Keys at which another group has a row.
     pub taken: Vec<SortKey>,
     /// Rows that belong to another group.
     pub foreign: Vec<RowKey>,
     pub alias_taken: bool,
-    pause: Duration,
+    backoff: Backoff,
     /// Why the store throttled the last attempt; `None` if it did not.
     pub throttled: Option<String>,
 }
@@ -47,6 +47,16 @@ pub(super) struct Written {
 }
 
 impl Learned {
+    pub fn new() -> Self {
+        Self {
+            taken: Vec::new(),
+            foreign: Vec::new(),
+            alias_taken: false,
+            backoff: Backoff::new(FIRST_DELAY, LONGEST_DELAY, 0.5),
+            throttled: None,
+        }
+    }
+
     /// Records the facts that follow from the outcome of an attempt, and
     /// returns its result.
     pub fn learn(&mut self, outcome: Outcome, written: Written) -> Attempt {
@@ -72,14 +82,12 @@ impl Learned {
         Attempt::Again
     }
 
-    pub async fn pause(&mut self) {
-        let most = (self.pause * 2).clamp(PAUSE, LONGEST_PAUSE);
-        self.pause = if self.throttled.is_some() {
-            most
-        } else {
-            PAUSE
-        };
-        tokio::time::sleep(self.pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+    /// Waits before the next attempt. Only throttling makes the delays longer.
+    pub async fn wait(&mut self) {
+        if self.throttled.is_none() {
+            self.backoff.reset();
+        }
+        self.backoff.wait().await;
     }
 
     pub fn out_of_attempts(self) -> Unmended {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::attempt::Learned;
 use super::finding::Unmended;
 use super::numbers::Numbers;
-use crate::model::{Head, Message, MessageGroupId, SortKey, User, UserId};
+use crate::model::{Head, Message, MessageGroupId, Participants, SortKey, User, UserId};
 use crate::store::{FoundRow, GroupRow, Move, Repair, RowKey};
 
 /// Maximum number of old rows that the transaction deletes.
@@ -18,7 +18,7 @@ pub(super) struct Damaged {
     pub head: Option<Head>,
     pub newest: Message,
     pub numbers: Numbers,
-    pub participants: [UserId; 2],
+    pub participants: Participants,
     pub rows: Vec<FoundRow>,
     pub alias: Option<MessageGroupId>,
 }

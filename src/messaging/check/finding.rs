@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::model::{MessageGroupId, UserId};
+use crate::model::{MessageGroupId, Participants};
 use crate::store::{RowKey, ScannedItem};
 
 /// The kinds of problems that a check reports.
@@ -195,7 +195,7 @@ pub(super) enum Remedy {
     /// Delete a row whose group has neither a head nor messages.
     Row(MessageGroupId, RowKey),
     /// Write an alias of the pair's newest group under the pair's uuid.
-    MissingAlias(MessageGroupId, [UserId; 2]),
+    MissingAlias(MessageGroupId, Participants),
     /// Delete an alias whose group has neither a head nor messages.
     Alias(MessageGroupId, MessageGroupId),
 }

@@ -3,7 +3,7 @@
 use super::finding::{FindingKind, Found, Remedy};
 use super::numbers::Numbers;
 use super::{ATTEMPTS, Inspector, PAUSE};
-use crate::model::{Head, HeadRecord, Message, MessageGroupId, UserId};
+use crate::model::{Head, HeadRecord, Message, MessageGroupId, Participants, UserId};
 use crate::store::{FoundRow, GroupAtOnce, Newest, StoreError};
 
 /// A group as read while no write changed it.
@@ -41,14 +41,14 @@ impl Inspector {
             }
         };
         let Some(message) = newest.message else {
-            if newest.unreadable_behind {
+            if newest.unreadable_after {
                 return Ok(Vec::new());
             }
             let detail = format!("it counts {} messages", head.message_count);
             let kind = FindingKind::HeadWithoutMessages;
             return Ok(vec![found(kind, detail, whole())]);
         };
-        let unreadable_behind = newest.unreadable_behind;
+        let unreadable_after = newest.unreadable_after;
         let newest = message;
         let is_stranger = !head.participants.contains(&newest.sender.id);
         if is_stranger && !self.rows_confirm(group, &head, &at_once).await? {
@@ -57,7 +57,7 @@ impl Inspector {
             return Ok(vec![found(FindingKind::WrongHead, detail, remedy)]);
         }
         if let Some(detail) = wrong_head(&head, &newest) {
-            let remedy = if unreadable_behind {
+            let remedy = if unreadable_after {
                 Remedy::Unknown("a newer message cannot be read")
             } else {
                 whole()
@@ -134,13 +134,9 @@ impl Inspector {
 /// The original allowed any user to write to a group, so a message from a third
 /// user does not prove that the head is wrong; a row that shows a third user
 /// does.
-pub(super) fn confirms(rows: &[FoundRow], participants: [UserId; 2]) -> bool {
-    let [one, other] = participants;
+pub(super) fn confirms(rows: &[FoundRow], participants: Participants) -> bool {
     let of_participants = || rows.iter().filter(|row| participants.contains(&row.owner));
-    let names_the_other = |row: &FoundRow| {
-        let expected = if row.owner == one { other } else { one };
-        row.other_user.id == expected
-    };
+    let names_the_other = |row: &FoundRow| participants.other(row.owner) == Some(row.other_user.id);
     of_participants().next().is_some() && of_participants().all(names_the_other)
 }
 
@@ -158,7 +154,7 @@ pub(super) fn wrong_head(head: &Head, newest: &Message) -> Option<String> {
         ));
     }
     let readers: Vec<&UserId> = head.read_counts.keys().collect();
-    let mut participants = head.participants;
+    let mut participants = *head.participants;
     participants.sort();
     if !readers.into_iter().eq(&participants) {
         return Some("it does not count what each participant has read".to_owned());
@@ -173,8 +169,7 @@ pub(super) fn stale(row: &FoundRow, head: &Head, newest: &Message) -> Option<Str
     if !row.row_key().is_canonical() {
         return Some("its uuids are not in lower case with hyphens".to_owned());
     }
-    let other = head.participants.iter().find(|user| **user != row.owner);
-    if other != Some(&row.other_user.id) {
+    if head.participants.other(row.owner) != Some(row.other_user.id) {
         return Some(format!("it names {} as the other", row.other_user.id));
     }
     let shows_it = row.preview.as_ref().is_some_and(|shown| {

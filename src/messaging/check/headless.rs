@@ -62,9 +62,7 @@ fn of_row(
 }
 
 fn missing(group: MessageGroupId, rows: &[Row]) -> Vec<Found> {
-    let named = rows
-        .iter()
-        .flat_map(|(row, _)| [row.owner, row.other_user.id]);
+    let named = rows.iter().flat_map(|(row, _)| *row.participants());
     let Some(participants) = two(named.collect::<BTreeSet<UserId>>()) else {
         return Vec::new();
     };

@@ -42,7 +42,7 @@ impl Inspector {
         group: MessageGroupId,
         head: &Head,
     ) -> Result<Option<Found>, StoreError> {
-        let [one, other] = head.participants;
+        let [one, other] = *head.participants;
         let pair = MessageGroupId::of_pair(one, other);
         if group == pair {
             return Ok(None);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{Message, MessageGroupId, SortKey, User, UserId};
+use crate::model::{Message, MessageGroupId, Participants, SortKey, User, UserId};
 use crate::store::{Consistency, MessageStore, ScanPosition, StoreError, Stored};
 
 /// Maximum number of senders that are recorded; a group should have two.
@@ -46,7 +46,7 @@ impl Numbers {
     }
 
     /// Returns the two senders; `None` if the messages do not have exactly two.
-    pub fn pair(&self) -> Option<[UserId; 2]> {
+    pub fn pair(&self) -> Option<Participants> {
         two(self.senders.keys().copied().collect())
     }
 
@@ -122,6 +122,7 @@ impl Walk {
 }
 
 /// Returns the members of a set that has exactly two.
-pub(super) fn two(users: BTreeSet<UserId>) -> Option<[UserId; 2]> {
-    <[UserId; 2]>::try_from(users.into_iter().collect::<Vec<_>>()).ok()
+pub(super) fn two(users: BTreeSet<UserId>) -> Option<Participants> {
+    let users = <[UserId; 2]>::try_from(users.into_iter().collect::<Vec<_>>());
+    users.ok().map(Participants)
 }

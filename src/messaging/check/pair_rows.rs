@@ -5,7 +5,7 @@ use std::sync::Arc;
 use moka::sync::Cache;
 use tokio::sync::Mutex;
 
-use crate::model::UserId;
+use crate::model::{Participants, UserId};
 use crate::store::{FoundRow, MessageStore, StoreError};
 
 /// Maximum number of cached rows of all users together, at a few hundred bytes
@@ -45,8 +45,9 @@ impl PairRows {
     pub async fn read(
         &self,
         messages: &MessageStore,
-        [one, other]: [UserId; 2],
+        participants: Participants,
     ) -> Result<Vec<FoundRow>, StoreError> {
+        let [one, other] = *participants;
         let (ones, others) = tokio::try_join!(self.of(messages, one), self.of(messages, other))?;
         let ones = ones.iter().filter(|row| row.other_user.id == other);
         let others = others.iter().filter(|row| row.other_user.id == one);
@@ -56,8 +57,8 @@ impl PairRows {
     }
 
     /// Removes two users' rows from the cache, so that they are read again.
-    pub fn forget(&self, users: [UserId; 2]) {
-        for user in users {
+    pub fn forget(&self, users: Participants) {
+        for user in *users {
             self.rows.invalidate(&user);
         }
     }

@@ -13,7 +13,7 @@ use super::finding::{FindingKind, Unmended};
 use super::head::confirms;
 use super::numbers::{Numbers, Renumbered, Walk, two};
 use super::pair_rows::PairRows;
-use crate::model::{Head, HeadRecord, Message, MessageGroupId, User, UserId};
+use crate::model::{Head, HeadRecord, Message, MessageGroupId, Participants, User, UserId};
 use crate::store::{
     Consistency, FoundRow, MessageStore, Newest, Outcome, RowKey, StoreError, UserStore,
 };
@@ -52,7 +52,7 @@ impl Repairer {
         known: Option<&RowKey>,
         kind: FindingKind,
     ) -> Result<Result<(), Unmended>, StoreError> {
-        let mut learned = Learned::default();
+        let mut learned = Learned::new();
         for _ in 0..ATTEMPTS {
             let attempt = Box::pin(self.attempt(group, known, kind, &mut learned));
             match attempt.await? {
@@ -65,7 +65,7 @@ impl Repairer {
                     return Ok(is_visible.then_some(()).ok_or(Unmended::NotVisible));
                 }
                 Attempt::Failed(why) => return Ok(Err(why)),
-                Attempt::Again => learned.pause().await,
+                Attempt::Again => learned.wait().await,
             }
         }
         Ok(Err(learned.out_of_attempts()))
@@ -87,18 +87,18 @@ impl Repairer {
         };
         let Newest {
             message,
-            unreadable_behind,
+            unreadable_after,
         } = self.messages.newest(group).await?;
         let rows = self.rows(group, head.as_ref(), known).await?;
         let Some(newest) = message else {
             return match head {
-                _ if unreadable_behind => Ok(guess(UNREADABLE)),
+                _ if unreadable_after => Ok(guess(UNREADABLE)),
                 // Another writer or repair has changed the group.
                 None => Ok(Attempt::Failed(Unmended::Busy)),
                 Some(head) => self.delete_empty(group, &head, &rows, learned).await,
             };
         };
-        if unreadable_behind && kind == FindingKind::WrongHead {
+        if unreadable_after && kind == FindingKind::WrongHead {
             return Ok(guess(UNREADABLE));
         }
         let numbers = Numbers::read(&self.messages, group, u64::MAX).await?;
@@ -128,7 +128,7 @@ impl Repairer {
             Err(why) => return Ok(Attempt::Failed(why)),
         };
         let mut others = Vec::with_capacity(2);
-        for owner in damaged.participants {
+        for owner in *damaged.participants {
             let Some(other) = self.other_user(owner, &damaged).await? else {
                 return Ok(guess(
                     "the name of a participant is not known, and Postgres does not tell",
@@ -201,7 +201,7 @@ impl Repairer {
             .find_message(group, &newest.key)
             .await?
             .is_some();
-        for owner in head.participants {
+        for owner in *head.participants {
             let row = RowKey::of_head(head, owner);
             let found = self.messages.find_row_at(&row).await?;
             rows_are_there &= found.is_some_and(|found| {
@@ -240,7 +240,7 @@ impl Repairer {
             .filter(|row| !learned.foreign.contains(row))
             .take(MOST_NUMBERS)
             .collect();
-        let [one, other] = head.participants;
+        let [one, other] = *head.participants;
         let pair = MessageGroupId::of_pair(one, other);
         let alias = match self.messages.find_head(pair).await? {
             Some(HeadRecord::AliasOf(of)) if of == group => Some(pair),
@@ -319,9 +319,9 @@ impl Repairer {
             rows.extend(self.messages.find_row_at(&row).await?);
         }
         if head.is_none()
-            && let Some([one, other]) = pair_of(&rows)
+            && let Some(pair) = pair_of(&rows)
         {
-            rows.extend(self.pair_rows.read(&self.messages, [one, other]).await?);
+            rows.extend(self.pair_rows.read(&self.messages, pair).await?);
         }
         rows.retain(|row| row.group_id == group);
         rows.sort_by(|one, other| (&other.key, other.owner).cmp(&(&one.key, one.owner)));
@@ -376,13 +376,14 @@ impl Repairer {
     async fn alias(
         &self,
         group: MessageGroupId,
-        [one, other]: [UserId; 2],
+        participants: Participants,
     ) -> Result<Option<MessageGroupId>, StoreError> {
+        let [one, other] = *participants;
         let pair = MessageGroupId::of_pair(one, other);
         if pair == group || self.messages.find_head(pair).await?.is_some() {
             return Ok(None);
         }
-        let rows = self.pair_rows.read(&self.messages, [one, other]).await?;
+        let rows = self.pair_rows.read(&self.messages, participants).await?;
         let newest = rows.first().map(|row| row.group_id);
         Ok(newest.is_none_or(|newest| newest == group).then_some(pair))
     }
@@ -394,8 +395,9 @@ impl Repairer {
         owner: UserId,
         damaged: &Damaged,
     ) -> Result<Option<User>, StoreError> {
-        let [one, other] = damaged.participants;
-        let other = if owner == one { other } else { one };
+        let Some(other) = damaged.participants.other(owner) else {
+            return Ok(None);
+        };
         let in_row = damaged
             .rows
             .iter()
@@ -433,7 +435,7 @@ impl Repairer {
         if !self.messages.newest(group).await?.is_absent() {
             return Ok(Err(Unmended::Busy));
         }
-        let mut learned = Learned::default();
+        let mut learned = Learned::new();
         for _ in 0..ATTEMPTS {
             let outcome = self.messages.delete_headless_row(group, row).await;
             match learned.learn(outcome, Written::default()) {
@@ -442,7 +444,7 @@ impl Repairer {
                 // The group now has a head, or the row belongs to another
                 // group.
                 Attempt::Again if learned.throttled.is_none() => return Ok(Err(Unmended::Busy)),
-                Attempt::Again => learned.pause().await,
+                Attempt::Again => learned.wait().await,
             }
         }
         Ok(Err(learned.out_of_attempts()))
@@ -452,20 +454,21 @@ impl Repairer {
     pub async fn write_alias(
         &self,
         pair: MessageGroupId,
-        [one, other]: [UserId; 2],
+        participants: Participants,
     ) -> Result<Result<(), Unmended>, StoreError> {
+        let [one, other] = *participants;
         let rows = self.messages.rows_of_pair(one, other).await?;
         let Some(newest) = rows.first().map(|row| row.group_id) else {
             return Ok(Err(Unmended::WouldBeAGuess(
                 "neither of the two has a row of a group of theirs",
             )));
         };
-        let mut learned = Learned::default();
+        let mut learned = Learned::new();
         for _ in 0..ATTEMPTS {
             let outcome = self.messages.put_alias(pair, newest).await;
             match learned.learn(outcome, Written::default()) {
                 Attempt::Failed(why) => return Ok(Err(why)),
-                Attempt::Again if !learned.alias_taken => learned.pause().await,
+                Attempt::Again if !learned.alias_taken => learned.wait().await,
                 // The alias exists, written here or by another writer.
                 Attempt::Done(_) | Attempt::Again => {
                     let is_there = self.messages.find_head(pair).await?.is_some();
@@ -486,16 +489,14 @@ impl Repairer {
             return Ok(Err(Unmended::Busy));
         }
         let outcome = self.messages.delete_alias(alias, of).await;
-        Ok(
-            match Learned::default().learn(outcome, Written::default()) {
-                Attempt::Done(_) if self.messages.find_head(alias).await?.is_some() => {
-                    Err(Unmended::NotVisible)
-                }
-                Attempt::Done(_) => Ok(()),
-                Attempt::Failed(why) => Err(why),
-                Attempt::Again => Err(Unmended::Busy),
-            },
-        )
+        Ok(match Learned::new().learn(outcome, Written::default()) {
+            Attempt::Done(_) if self.messages.find_head(alias).await?.is_some() => {
+                Err(Unmended::NotVisible)
+            }
+            Attempt::Done(_) => Ok(()),
+            Attempt::Failed(why) => Err(why),
+            Attempt::Again => Err(Unmended::Busy),
+        })
     }
 
     /// Returns success if a deleted row is absent.
@@ -511,7 +512,7 @@ impl Repairer {
 
 /// Returns the two users that are owner or other user in all rows; `None` if
 /// the rows name more or fewer users.
-fn pair_of(rows: &[FoundRow]) -> Option<[UserId; 2]> {
-    let users = rows.iter().flat_map(|row| [row.owner, row.other_user.id]);
+fn pair_of(rows: &[FoundRow]) -> Option<Participants> {
+    let users = rows.iter().flat_map(|row| *row.participants());
     two(users.collect::<BTreeSet<_>>())
 }

@@ -9,26 +9,29 @@ use chrono::{DateTime, Utc};
 use futures_util::{Stream, stream};
 use tokio::time::{Instant, sleep_until};
 
-use super::bus::{Listener, News};
+use super::contiguous::Contiguous;
+use super::error::LiveError;
+use super::event::{BusEvent, RowsSnapshot};
 use super::hint::Hint;
+use super::local_bus::Listener;
 use super::positions::{Positions, floor};
-use super::rows::Look;
-use super::run::Run;
-use super::{Follow, LiveError};
-use crate::messaging::reading::head_as_seen;
-use crate::messaging::{Messaging, Viewer};
+use super::resync::Sources;
+use crate::backoff::Backoff;
+use crate::messaging::view::group_of_head;
+use crate::messaging::viewer::Viewer;
 use crate::model::{Message, MessageGroup, MessageGroupId, Place, SortKey};
 
-/// Page size when messages are read to catch up.
+/// Page size when messages are read to catch up: about 100 KB.
 const PAGE: usize = 100;
 /// Maximum number of messages that are ready for delivery. Later messages are
 /// read from the table when these have been delivered.
 const MOST_READY: usize = 256;
-/// How long a message may be missing while a later one is readable.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// The first delay before the table is queried again for a missing message.
-/// Each further delay is twice as long.
-const FIRST_PAUSE: Duration = Duration::from_millis(25);
+/// How long a message may be missing while a later one is readable. A write is
+/// visible within its request's deadline, which is as long.
+const MISSING_FOR: Duration = Duration::from_secs(10);
+/// The first delay before the table is queried again for a missing message. Each
+/// further delay is twice as long.
+const FIRST_DELAY: Duration = Duration::from_millis(25);
 
 /// A new message, as delivered to a subscription.
 #[derive(Clone, Debug)]
@@ -45,19 +48,19 @@ pub struct Arrival {
 
 /// A group that has messages that must be read from the table.
 #[derive(Debug)]
-struct Behind {
+struct CatchUp {
     group: MessageGroupId,
     /// `seq` of the newest known message.
     seq: u64,
     /// When a message was first found missing; `None` if none is missing.
     since: Option<Instant>,
-    pause: Duration,
+    backoff: Backoff,
     next: Instant,
 }
 
 /// Follows the messages of one group, or of all groups of a viewer.
 pub struct Follower {
-    messaging: Messaging,
+    sources: Sources,
     viewer: Viewer,
     only: Option<MessageGroupId>,
     listener: Listener,
@@ -68,37 +71,40 @@ pub struct Follower {
     /// ready for delivery.
     reached: HashMap<MessageGroupId, Place>,
     /// Position in each group of the newest message that was delivered.
-    told: HashMap<MessageGroupId, Place>,
-    /// Time up to which the positions in `told` are complete.
+    delivered: HashMap<MessageGroupId, Place>,
+    /// Time up to which the positions in `delivered` are complete.
     as_of: DateTime<Utc>,
     /// The value of `as_of` after all known messages have been delivered.
     as_of_next: DateTime<Utc>,
     ready: VecDeque<(Message, Arc<MessageGroup>)>,
-    behind: Vec<Behind>,
+    behind: Vec<CatchUp>,
 }
 
-impl Messaging {
-    /// Follows new messages.
-    ///
-    /// Without a start position, the subscription delivers every message that
-    /// is committed after the call begins, and every message whose hint arrives
-    /// after it begins. If another instance commits a message and its hint is
-    /// lost, the message is delivered only if it is committed after the call
-    /// returns.
-    ///
-    /// One group costs one `GetItem`. All groups cost two `Query`s of the rows
-    /// that are newer than 15 minutes.
-    pub async fn follow(&self, viewer: &Viewer, follow: Follow) -> Result<Follower, LiveError> {
-        let listener = self.listen(viewer.user().id).await;
-        let now = self.clock.now();
-        let mut follower = Follower {
-            messaging: self.clone(),
+/// The groups to follow, and the start position.
+#[derive(Clone, Debug)]
+pub enum Follow {
+    /// All groups of the viewer: from now on, or from the given positions.
+    All(Option<Positions>),
+    /// One group: from now on, or after the given message.
+    Group(MessageGroupId, Option<Place>),
+}
+
+impl Follower {
+    pub(super) async fn start(
+        sources: Sources,
+        viewer: &Viewer,
+        follow: Follow,
+    ) -> Result<Self, LiveError> {
+        let listener = sources.listen(viewer.user().id).await;
+        let now = sources.clock.now();
+        let mut follower = Self {
+            sources,
             viewer: viewer.clone(),
             only: None,
             listener,
             floor: floor(now),
             reached: HashMap::new(),
-            told: HashMap::new(),
+            delivered: HashMap::new(),
             as_of: now,
             as_of_next: now,
             ready: VecDeque::new(),
@@ -106,17 +112,15 @@ impl Messaging {
         };
         let is_new = matches!(follow, Follow::All(None) | Follow::Group(_, None));
         match follow {
-            Follow::Group(group, after) => follower.begin_in(group, after).await?,
+            Follow::Group(group, after) => follower.begin_in_group(group, after).await?,
             Follow::All(after) => follower.begin(after).await?,
         }
         if is_new {
-            follower.take_what_waits();
+            follower.take_waiting_hints();
         }
         Ok(follower)
     }
-}
 
-impl Follower {
     /// Returns the stream of new messages. The stream ends after its first
     /// error.
     pub fn arrivals(self) -> impl Stream<Item = Result<Arrival, LiveError>> {
@@ -125,14 +129,18 @@ impl Follower {
         })
     }
 
-    async fn begin_in(
+    async fn begin_in_group(
         &mut self,
         group: MessageGroupId,
         after: Option<Place>,
     ) -> Result<(), LiveError> {
         self.only = Some(group);
-        let newest = self.messaging.newest_place(&self.viewer, group).await?;
-        let newest = newest.ok_or(LiveError::NoSuchGroup)?;
+        let newest = self
+            .sources
+            .reader
+            .newest_place(&self.viewer, group)
+            .await?;
+        let newest = newest.ok_or(LiveError::MessageGroupNotFound)?;
         let begin = after.unwrap_or_else(|| newest.clone());
         if begin.key < newest.key {
             self.fall_behind(group, newest.seq);
@@ -149,18 +157,18 @@ impl Follower {
             self.reached = after.known.ok_or(LiveError::Resync)?;
         }
         let user = self.viewer.user().id;
-        let rows = self.messaging.seen_behind(user, &self.floor).await?;
+        let rows = self.sources.rows_after(user, &self.floor).await?;
         if resumed {
             if rows.len() > Positions::MOST {
                 return Err(LiveError::Resync);
             }
-            self.told.clone_from(&self.reached);
-            self.take_look(&Look {
+            self.delivered.clone_from(&self.reached);
+            self.take_rows(&RowsSnapshot {
                 as_of: self.as_of_next,
                 rows,
             });
         } else {
-            let positions = rows.into_iter().map(|seen| (seen.group, seen.place));
+            let positions = rows.into_iter().map(|row| (row.group, row.place));
             self.reached = positions.collect();
         }
         Ok(())
@@ -168,50 +176,50 @@ impl Follower {
 
     /// Processes the hints that arrived while the positions were read. Their
     /// messages are new even if the positions already include them.
-    fn take_what_waits(&mut self) {
-        let waiting = self.listener.waiting();
-        for news in &waiting {
-            if let News::Hint(hint) = news
+    fn take_waiting_hints(&mut self) {
+        let waiting = self.listener.take_all();
+        for event in &waiting {
+            if let BusEvent::Hint(hint) = event
                 && let Some(first) = hint.messages.first()
                 && let Some(reached) = self.reached.get_mut(&hint.group)
                 && first.seq <= reached.seq
             {
-                *reached = first.place_in_front();
+                *reached = first.place_before();
             }
         }
-        self.told.clone_from(&self.reached);
-        for news in &waiting {
-            self.take(news);
+        self.delivered.clone_from(&self.reached);
+        for event in &waiting {
+            self.take(event);
         }
     }
 
     async fn next(&mut self) -> Result<Arrival, LiveError> {
         loop {
             if let Some((message, group)) = self.ready.pop_front() {
-                return Ok(self.tell(message, group));
+                return Ok(self.deliver(message, group));
             }
             let due = self.behind.iter().map(|behind| behind.next).min();
             tokio::select! {
-                news = self.listener.next() => match news {
-                    Some(news) => self.take(&news),
-                    None => return Err(LiveError::Behind("its reader is too slow")),
+                event = self.listener.next() => match event {
+                    Some(event) => self.take(&event),
+                    None => return Err(LiveError::Behind("the client reads too slowly")),
                 },
                 () = until(due) => self.catch_up().await?,
             }
         }
     }
 
-    fn take(&mut self, news: &News) {
-        match news {
-            News::Hint(hint) => {
+    fn take(&mut self, event: &BusEvent) {
+        match event {
+            BusEvent::Hint(hint) => {
                 // `as_of_next` is set only if no further event waits, because
                 // this event may have waited for a long time.
-                if !self.messaging.bus.is_lossy() && self.listener.has_heard_all() {
-                    self.as_of_next = self.messaging.clock.now();
+                if !self.sources.bus.is_lossy() && self.listener.is_empty() {
+                    self.as_of_next = self.sources.clock.now();
                 }
                 self.take_hint(hint);
             }
-            News::Look(look) => self.take_look(look),
+            BusEvent::Rows(rows) => self.take_rows(rows),
         }
     }
 
@@ -222,7 +230,7 @@ impl Follower {
         let Some(newest) = hint.messages.last().filter(|_| self.follows(hint.group)) else {
             return;
         };
-        let Some(group) = head_as_seen(&self.viewer, &hint.head, newest.clone()) else {
+        let Some(group) = group_of_head(&self.viewer, &hint.head, newest.clone()) else {
             return;
         };
         if self.behind.iter().any(|behind| behind.group == hint.group) {
@@ -246,13 +254,13 @@ impl Follower {
         }
     }
 
-    fn take_look(&mut self, look: &Look) {
-        self.as_of_next = look.as_of;
-        for seen in &look.rows {
-            let reached = self.reached.get(&seen.group);
-            let is_behind = reached.is_none_or(|reached| reached.seq < seen.place.seq);
-            if is_behind && self.follows(seen.group) {
-                self.fall_behind(seen.group, seen.place.seq);
+    fn take_rows(&mut self, snapshot: &RowsSnapshot) {
+        self.as_of_next = snapshot.as_of;
+        for row in &snapshot.rows {
+            let reached = self.reached.get(&row.group);
+            let is_behind = reached.is_none_or(|reached| reached.seq < row.place.seq);
+            if is_behind && self.follows(row.group) {
+                self.fall_behind(row.group, row.place.seq);
             }
         }
     }
@@ -266,13 +274,13 @@ impl Follower {
         self.ready.push_back((message, Arc::clone(group)));
     }
 
-    fn tell(&mut self, message: Message, group: Arc<MessageGroup>) -> Arrival {
+    fn deliver(&mut self, message: Message, group: Arc<MessageGroup>) -> Arrival {
         let positions = self.only.is_none().then(|| {
-            self.told.insert(message.group_id, message.place());
+            self.delivered.insert(message.group_id, message.place());
             if self.ready.is_empty() && self.behind.is_empty() {
                 self.as_of = self.as_of_next;
             }
-            Positions::newest_of(self.as_of, &self.told)
+            Positions::newest_of(self.as_of, &self.delivered)
         });
         Arrival {
             message,
@@ -288,34 +296,35 @@ impl Follower {
             return;
         }
         let now = Instant::now();
-        self.behind.push(Behind {
+        self.behind.push(CatchUp {
             group,
             seq,
             since: None,
-            pause: FIRST_PAUSE,
+            backoff: Backoff::new(FIRST_DELAY, MISSING_FOR, 1.0),
             next: now,
         });
     }
 
     /// Reads the next messages of the group whose next read is due first.
     async fn catch_up(&mut self) -> Result<(), LiveError> {
-        let places = self.behind.iter().enumerate();
-        let Some((place, _)) = places.min_by_key(|(_, behind)| behind.next) else {
+        let groups = self.behind.iter().enumerate();
+        let Some((index, _)) = groups.min_by_key(|(_, behind)| behind.next) else {
             return Ok(());
         };
-        let (id, seq) = (self.behind[place].group, self.behind[place].seq);
+        let (id, seq) = (self.behind[index].group, self.behind[index].seq);
         let reached = self.reached_in(id).await?;
-        let store = &self.messaging.messages;
-        let page = store.messages_behind(id, &reached.key, PAGE).await?;
+        let store = &self.sources.messages;
+        let page = store.messages_after(id, &reached.key, PAGE).await?;
         let is_full = page.len() == PAGE;
-        let was_missing = self.behind[place].since.is_some();
-        let run = Run::behind(&reached, page, was_missing);
-        let is_whole = !run.has_hole && !is_full && run.reaches >= seq;
-        let found_some = !run.messages.is_empty();
+        let was_missing = self.behind[index].since.is_some();
+        let found = Contiguous::after(&reached, page, was_missing);
+        let is_complete = !found.has_gap && !is_full && found.reaches >= seq;
+        let found_some = !found.messages.is_empty();
         if found_some {
-            let group = self.messaging.find_message_group(&self.viewer, id).await?;
-            let group = Arc::new(group.ok_or(LiveError::NoSuchGroup)?);
-            for message in run.messages {
+            let reader = &self.sources.reader;
+            let group = reader.find_message_group(&self.viewer, id).await?;
+            let group = Arc::new(group.ok_or(LiveError::MessageGroupNotFound)?);
+            for message in found.messages {
                 // The original's messages are old, even if their keys are in
                 // the future.
                 if message.seq == 0 && self.only.is_none() {
@@ -325,17 +334,17 @@ impl Follower {
                 }
             }
         }
-        let behind = &mut self.behind[place];
+        let behind = &mut self.behind[index];
         let now = Instant::now();
-        if is_whole {
-            self.behind.swap_remove(place);
+        if is_complete {
+            self.behind.swap_remove(index);
         } else if found_some {
-            (behind.since, behind.next, behind.pause) = (None, now, FIRST_PAUSE);
-        } else if now.duration_since(*behind.since.get_or_insert(now)) >= PATIENCE {
+            (behind.since, behind.next) = (None, now);
+            behind.backoff.reset();
+        } else if now.duration_since(*behind.since.get_or_insert(now)) >= MISSING_FOR {
             return Err(LiveError::Behind("a message is missing"));
         } else {
-            behind.next = now + behind.pause;
-            behind.pause *= 2;
+            behind.next = now + behind.backoff.next_delay();
         }
         Ok(())
     }
@@ -346,8 +355,8 @@ impl Follower {
         if let Some(reached) = self.reached.get(&group) {
             return Ok(reached.clone());
         }
-        let store = &self.messaging.messages;
-        let newest = store.newest_in_front_of(group, &self.floor).await?;
+        let store = &self.sources.messages;
+        let newest = store.newest_before(group, &self.floor).await?;
         let reached = newest.map_or_else(
             || Place {
                 seq: 0,

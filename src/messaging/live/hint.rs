@@ -6,7 +6,7 @@ use crate::model::{Head, Message, MessageGroupId, UserId};
 
 /// A commit in a group: new messages, or a mark as read.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(in crate::messaging) struct Hint {
+pub struct Hint {
     pub group: MessageGroupId,
     /// The head after the commit.
     pub head: Head,

@@ -9,7 +9,7 @@ use crate::model::{MessageGroupId, Place, SortKey};
 /// Maximum delay between a message's time and the moment when it becomes
 /// visible. It exceeds the sum of a request's deadline, the clock skew and the
 /// validity of a request signature.
-pub(super) const LATEST: TimeDelta = TimeDelta::minutes(15);
+pub(super) const VISIBILITY_DELAY: TimeDelta = TimeDelta::minutes(15);
 
 /// Position in each of a user's groups, as of a time. All messages up to a
 /// group's position have been delivered. A group without a position had no
@@ -34,9 +34,14 @@ impl Positions {
 
     /// Keeps the positions that are after the floor; older ones are not needed
     /// to resume.
-    pub(super) fn newest_of(as_of: DateTime<Utc>, told: &HashMap<MessageGroupId, Place>) -> Self {
+    pub(super) fn newest_of(
+        as_of: DateTime<Utc>,
+        delivered: &HashMap<MessageGroupId, Place>,
+    ) -> Self {
         let floor = floor(as_of);
-        let newest = told.iter().filter(|(_, position)| position.key > floor);
+        let newest = delivered
+            .iter()
+            .filter(|(_, position)| position.key > floor);
         let known: HashMap<_, _> = newest
             .map(|(group, position)| (*group, position.clone()))
             .collect();
@@ -49,7 +54,7 @@ impl Positions {
 
 /// Returns the key before all messages that a read at `time` may miss.
 pub(super) fn floor(time: DateTime<Utc>) -> SortKey {
-    SortKey::in_front_of(time - LATEST)
+    SortKey::before(time - VISIBILITY_DELAY)
 }
 
 #[cfg(test)]
@@ -58,7 +63,7 @@ mod tests {
 
     use super::*;
 
-    fn told(count: usize, key: &str) -> HashMap<MessageGroupId, Place> {
+    fn positions(count: usize, key: &str) -> HashMap<MessageGroupId, Place> {
         let key = SortKey::parse(key).expect("a time");
         let position = Place { seq: 1, key };
         let groups = (0..count).map(|number| MessageGroupId(Uuid::from_u128(number as u128)));
@@ -69,18 +74,27 @@ mod tests {
     fn positions_of_old_messages_and_of_too_many_groups_are_not_kept() {
         let as_of = "2026-11-22T06:29:00Z".parse().expect("a time");
 
-        let kept = |told| {
-            Positions::newest_of(as_of, &told)
+        let kept = |delivered| {
+            Positions::newest_of(as_of, &delivered)
                 .known
                 .map(|known| known.len())
         };
 
-        assert_eq!(kept(told(3, "2026-11-22T06:14:01.000000+00:00")), Some(3));
-        assert_eq!(kept(told(3, "2026-11-22T06:13:59.000000+00:00")), Some(0));
         assert_eq!(
-            kept(told(256, "2026-11-22T06:28:00.000000+00:00")),
+            kept(positions(3, "2026-11-22T06:14:01.000000+00:00")),
+            Some(3)
+        );
+        assert_eq!(
+            kept(positions(3, "2026-11-22T06:13:59.000000+00:00")),
+            Some(0)
+        );
+        assert_eq!(
+            kept(positions(256, "2026-11-22T06:28:00.000000+00:00")),
             Some(256)
         );
-        assert_eq!(kept(told(257, "2026-11-22T06:28:00.000000+00:00")), None);
+        assert_eq!(
+            kept(positions(257, "2026-11-22T06:28:00.000000+00:00")),
+            None
+        );
     }
 }

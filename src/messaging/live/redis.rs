@@ -9,23 +9,29 @@ use redis::aio::{ConnectionManager, ConnectionManagerConfig, PubSub, PubSubSink}
 use redis::{Client, RedisError};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
-use super::bus::{Hub, News};
+use super::event::BusEvent;
 use super::hint::Hint;
+use super::local_bus::LocalBus;
+use crate::backoff::Backoff;
 use crate::model::UserId;
 use crate::telemetry::metrics;
 
 /// Maximum number of hints that wait to be published. Further hints are lost.
 const MOST_WAITING: usize = 1024;
 /// Timeout of each call to Redis.
-const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
+const CALL_TIMEOUT: Duration = Duration::from_secs(1);
 /// Interval between two pings of the subscriber's connection.
-const PING_EVERY: Duration = Duration::from_secs(5);
-/// The shortest and the longest delay before a reconnect.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const PING_INTERVAL: Duration = Duration::from_secs(5);
+/// The bounds of the first and the longest delay before the subscriber
+/// reconnects. A connection that lasted longer than the longest delay resets it.
+const FIRST_DELAY: Duration = Duration::from_millis(100);
+const LONGEST_DELAY: Duration = Duration::from_secs(5);
+/// The longest delay before the publisher reconnects. It is short because hints
+/// are lost in the meantime.
+const PUBLISHER_DELAY: Duration = Duration::from_millis(500);
 
 /// An invalid Redis URL. The message contains no part of the URL, because that
 /// part may be a password.
@@ -41,8 +47,18 @@ pub enum InvalidRedisUrl {
     )]
     Reserved,
     /// Any other error.
-    #[error("it is not an address like redis://localhost:6379 or rediss://user:password@host: {0}")]
+    #[error(
+        "it is not an address like redis://localhost:6379 or rediss://user:password@host: {}",
+        without_kind(.0)
+    )]
     Other(#[from] RedisError),
+}
+
+/// Returns the text of an error without the name of its kind, which the text of
+/// the Redis client ends with.
+fn without_kind(error: &RedisError) -> String {
+    let kind = format!(" - {:?}", error.kind());
+    error.to_string().replace(&kind, "")
 }
 
 /// Checks the parts that a password with an unencoded reserved character can
@@ -80,20 +96,20 @@ struct Published<H> {
 #[derive(Clone, Debug)]
 pub(super) struct Redis {
     hints: mpsc::Sender<Arc<Hint>>,
-    wanted: mpsc::UnboundedSender<Wanted>,
+    requests: mpsc::UnboundedSender<ChannelRequest>,
     connections: watch::Receiver<u64>,
 }
 
 /// A user whose channel is to be subscribed to, and the sender of the
 /// acknowledgement.
-type Wanted = (UserId, oneshot::Sender<()>);
+type ChannelRequest = (UserId, oneshot::Sender<()>);
 
 impl Redis {
-    pub fn start(url: &str, table: &str, hub: &Arc<Hub>) -> Result<Self, InvalidRedisUrl> {
+    pub fn start(url: &str, table: &str, local: &Arc<LocalBus>) -> Result<Self, InvalidRedisUrl> {
         check(url)?;
         let client = Client::open(url)?;
         let (hints, published) = mpsc::channel(MOST_WAITING);
-        let (wanted, asked) = mpsc::unbounded_channel();
+        let (requests, requested) = mpsc::unbounded_channel();
         let (connected, connections) = watch::channel(0);
         let channels = Channels {
             prefix: format!("{table}:user:"),
@@ -102,14 +118,14 @@ impl Redis {
         let subscriber = Subscriber {
             client: client.clone(),
             channels: channels.clone(),
-            hub: Arc::downgrade(hub),
+            local: Arc::downgrade(local),
             connected,
         };
-        tokio::spawn(subscriber.run(asked));
+        tokio::spawn(subscriber.run(requested));
         tokio::spawn(publish(client, channels, published));
         Ok(Self {
             hints,
-            wanted,
+            requests,
             connections,
         })
     }
@@ -122,14 +138,14 @@ impl Redis {
     }
 
     /// Waits until a user's channel is subscribed to, for at most
-    /// `ANSWERS_WITHIN`. Missed hints are compensated for by reading the user's
+    /// `CALL_TIMEOUT`. Missed hints are compensated for by reading the user's
     /// rows.
     pub async fn listen(&self, user: UserId) {
         let (subscribed, acknowledged) = oneshot::channel();
-        if self.wanted.send((user, subscribed)).is_ok() {
+        if self.requests.send((user, subscribed)).is_ok() {
             // Without an acknowledgement, the next connection triggers a read
             // of the rows.
-            let _ = timeout(ANSWERS_WITHIN, acknowledged).await;
+            let _ = timeout(CALL_TIMEOUT, acknowledged).await;
         }
     }
 
@@ -161,12 +177,12 @@ impl Channels {
 /// Publishes queued hints, one after another.
 async fn publish(client: Client, channels: Channels, mut hints: mpsc::Receiver<Arc<Hint>>) {
     let config = ConnectionManagerConfig::new()
-        .set_connection_timeout(Some(ANSWERS_WITHIN))
-        .set_response_timeout(Some(ANSWERS_WITHIN))
-        .set_max_delay(SHORTEST_PAUSE * 10);
+        .set_connection_timeout(Some(CALL_TIMEOUT))
+        .set_response_timeout(Some(CALL_TIMEOUT))
+        .set_max_delay(PUBLISHER_DELAY);
     let mut redis = match ConnectionManager::new_lazy_with_config(client, config) {
         Ok(redis) => redis,
-        Err(cause) => return tracing::error!(%cause, "nothing can be published"),
+        Err(cause) => return tracing::error!(%cause, "hints cannot be published to Redis"),
     };
     while let Some(hint) = hints.recv().await {
         let from = channels.instance;
@@ -184,7 +200,7 @@ async fn publish(client: Client, channels: Channels, mut hints: mpsc::Receiver<A
         }
         if let Err(cause) = published {
             metrics::hint_lost();
-            tracing::warn!(%cause, "a hint was not published");
+            tracing::warn!(%cause, "a hint was not published to Redis");
         }
     }
 }
@@ -193,33 +209,32 @@ async fn publish(client: Client, channels: Channels, mut hints: mpsc::Receiver<A
 struct Subscriber {
     client: Client,
     channels: Channels,
-    hub: Weak<Hub>,
+    local: Weak<LocalBus>,
     connected: watch::Sender<u64>,
 }
 
 impl Subscriber {
-    async fn run(self, mut wanted: mpsc::UnboundedReceiver<Wanted>) {
-        let mut pause = SHORTEST_PAUSE;
-        while self.hub.strong_count() > 0 {
-            match timeout(ANSWERS_WITHIN, self.client.get_async_pubsub()).await {
+    async fn run(self, mut requests: mpsc::UnboundedReceiver<ChannelRequest>) {
+        let mut backoff = Backoff::new(FIRST_DELAY, LONGEST_DELAY, 0.5);
+        while self.local.strong_count() > 0 {
+            match timeout(CALL_TIMEOUT, self.client.get_async_pubsub()).await {
                 Ok(Ok(connection)) => {
                     let began = Instant::now();
-                    let Err(cause) = self.listen(connection, &mut wanted).await else {
+                    let Err(cause) = self.listen(connection, &mut requests).await else {
                         return;
                     };
-                    tracing::warn!(%cause, "the connection to Redis is lost");
-                    if began.elapsed() > LONGEST_PAUSE {
-                        pause = SHORTEST_PAUSE;
+                    tracing::warn!(%cause, "the connection to Redis was lost; reconnecting");
+                    if began.elapsed() > LONGEST_DELAY {
+                        backoff.reset();
                     }
                 }
-                Ok(Err(cause)) => tracing::warn!(%cause, "Redis cannot be reached"),
-                Err(_) => tracing::warn!("Redis does not answer"),
+                Ok(Err(cause)) => tracing::warn!(%cause, "Redis is unreachable"),
+                Err(_) => tracing::warn!("Redis did not respond in time"),
             }
-            pause = (pause * 2).min(LONGEST_PAUSE);
             // The next connection subscribes to the channels of all listeners,
             // including the channels requested here.
-            while wanted.try_recv().is_ok() {}
-            sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+            while requests.try_recv().is_ok() {}
+            backoff.wait().await;
         }
     }
 
@@ -228,27 +243,27 @@ impl Subscriber {
     async fn listen(
         &self,
         connection: PubSub,
-        wanted: &mut mpsc::UnboundedReceiver<Wanted>,
-    ) -> Result<(), Lost> {
+        requests: &mut mpsc::UnboundedReceiver<ChannelRequest>,
+    ) -> Result<(), ConnectionLost> {
         let (mut sink, mut messages) = connection.split();
         let users = self
-            .hub
+            .local
             .upgrade()
-            .map(|hub| hub.users())
+            .map(|local| local.users())
             .unwrap_or_default();
         for some in users.chunks(1000) {
             let channels: Vec<String> = some.iter().map(|user| self.channels.of(*user)).collect();
             in_time(sink.subscribe(channels)).await?;
         }
         self.connected.send_modify(|connections| *connections += 1);
-        let mut ping = tokio::time::interval(PING_EVERY);
+        let mut ping = tokio::time::interval(PING_INTERVAL);
         loop {
             tokio::select! {
                 message = messages.next() => match message {
                     Some(message) => self.deliver(&message, &mut sink).await?,
-                    None => return Err(Lost::Closed),
+                    None => return Err(ConnectionLost::Closed),
                 },
-                wish = wanted.recv() => match wish {
+                request = requests.recv() => match request {
                     Some((user, subscribed)) => {
                         in_time(sink.subscribe(self.channels.of(user))).await?;
                         // The send fails if the listener no longer waits for
@@ -264,18 +279,22 @@ impl Subscriber {
 
     /// Delivers a hint to a user's listeners. Unsubscribes from the channel if
     /// the user has no listener.
-    async fn deliver(&self, message: &redis::Msg, sink: &mut PubSubSink) -> Result<(), Lost> {
+    async fn deliver(
+        &self,
+        message: &redis::Msg,
+        sink: &mut PubSubSink,
+    ) -> Result<(), ConnectionLost> {
         let channel = message.get_channel_name();
-        let Some((hub, user)) = self.hub.upgrade().zip(self.channels.user(channel)) else {
+        let Some((local, user)) = self.local.upgrade().zip(self.channels.user(channel)) else {
             return Ok(());
         };
-        if !hub.has(user) {
+        if !local.has(user) {
             return in_time(sink.unsubscribe(channel)).await;
         }
         match serde_json::from_slice::<Published<Hint>>(message.get_payload_bytes()) {
             Ok(published) if published.from == self.channels.instance => {}
-            Ok(published) => hub.tell(user, &News::Hint(Arc::new(published.hint))),
-            Err(cause) => tracing::warn!(%cause, "a hint cannot be read"),
+            Ok(published) => local.publish(user, &BusEvent::Hint(Arc::new(published.hint))),
+            Err(cause) => tracing::warn!(%cause, "a hint from Redis is unreadable"),
         }
         Ok(())
     }
@@ -283,19 +302,21 @@ impl Subscriber {
 
 /// Why a connection was closed.
 #[derive(Debug, thiserror::Error)]
-enum Lost {
-    #[error("it was closed")]
+enum ConnectionLost {
+    #[error("the server closed it")]
     Closed,
-    #[error("no answer in time")]
-    Silent,
+    #[error("no response in time")]
+    Timeout,
     #[error(transparent)]
     Redis(#[from] RedisError),
 }
 
-async fn in_time<T>(asked: impl Future<Output = Result<T, RedisError>>) -> Result<T, Lost> {
-    Ok(timeout(ANSWERS_WITHIN, asked)
+async fn in_time<T>(
+    call: impl Future<Output = Result<T, RedisError>>,
+) -> Result<T, ConnectionLost> {
+    Ok(timeout(CALL_TIMEOUT, call)
         .await
-        .map_err(|_| Lost::Silent)??)
+        .map_err(|_| ConnectionLost::Timeout)??)
 }
 
 #[cfg(test)]

@@ -5,13 +5,14 @@ use std::collections::{HashMap, VecDeque};
 
 use futures_util::{Stream, stream};
 
-use super::LiveError;
-use super::bus::{Listener, News};
+use super::error::LiveError;
+use super::event::{BusEvent, RowState, RowsSnapshot};
 use super::hint::Hint;
+use super::local_bus::Listener;
 use super::positions::floor;
-use super::rows::{Look, Seen};
-use crate::messaging::reading::head_as_seen;
-use crate::messaging::{Messaging, Viewer};
+use super::resync::Sources;
+use crate::messaging::view::group_of_head;
+use crate::messaging::viewer::Viewer;
 use crate::model::{MessageGroup, MessageGroupId};
 
 /// A group after a change.
@@ -25,7 +26,7 @@ pub struct Update {
 
 /// State of a group at its last update.
 #[derive(Clone, Copy, Debug, Default)]
-struct State {
+struct GroupAtUpdate {
     version: u64,
     seq: u64,
     unread_count: u64,
@@ -34,52 +35,49 @@ struct State {
 /// Follows the state of a viewer's groups. Several successive changes may be
 /// combined into one update with the last state.
 pub struct Updates {
-    messaging: Messaging,
+    sources: Sources,
     viewer: Viewer,
     listener: Listener,
-    states: HashMap<MessageGroupId, State>,
+    states: HashMap<MessageGroupId, GroupAtUpdate>,
     /// Groups that have changed and whose state must be read.
     changed: VecDeque<MessageGroupId>,
 }
 
-impl Messaging {
-    /// Follows the state of the viewer's groups. If hints can be lost, this
-    /// costs two `Query`s of the rows that are newer than 15 minutes; otherwise
-    /// nothing.
-    pub async fn follow_groups(&self, viewer: &Viewer) -> Result<Updates, LiveError> {
-        let user = viewer.user().id;
-        let listener = self.listen(user).await;
-        let mut updates = Updates {
-            messaging: self.clone(),
-            viewer: viewer.clone(),
-            listener,
-            states: HashMap::new(),
-            changed: VecDeque::new(),
-        };
-        if self.bus.is_lossy() {
-            let rows = self.seen_behind(user, &floor(self.clock.now())).await?;
-            let states = rows.into_iter().map(|seen| (seen.group, State::of(&seen)));
-            updates.states = states.collect();
-        }
-        Ok(updates)
-    }
-}
-
-impl State {
-    fn of(seen: &Seen) -> Self {
+impl GroupAtUpdate {
+    fn of(row: &RowState) -> Self {
         Self {
             version: 0,
-            seq: seen.place.seq,
-            unread_count: seen.unread_count,
+            seq: row.place.seq,
+            unread_count: row.unread_count,
         }
     }
 
-    fn shows(self, seen: &Seen) -> bool {
-        (self.seq, self.unread_count) == (seen.place.seq, seen.unread_count)
+    fn is_same(self, row: &RowState) -> bool {
+        (self.seq, self.unread_count) == (row.place.seq, row.unread_count)
     }
 }
 
 impl Updates {
+    pub(super) async fn start(sources: Sources, viewer: &Viewer) -> Result<Self, LiveError> {
+        let user = viewer.user().id;
+        let listener = sources.listen(user).await;
+        let states = if sources.bus.is_lossy() {
+            let floor = floor(sources.clock.now());
+            let rows = sources.rows_after(user, &floor).await?.into_iter();
+            rows.map(|row| (row.group, GroupAtUpdate::of(&row)))
+                .collect()
+        } else {
+            HashMap::new()
+        };
+        Ok(Self {
+            sources,
+            viewer: viewer.clone(),
+            listener,
+            states,
+            changed: VecDeque::new(),
+        })
+    }
+
     /// Returns the stream of updates. The stream ends after its first error.
     pub fn changes(self) -> impl Stream<Item = Result<Update, LiveError>> {
         stream::try_unfold(self, async |mut updates| {
@@ -90,14 +88,15 @@ impl Updates {
     async fn next(&mut self) -> Result<Update, LiveError> {
         loop {
             let update = if let Some(id) = self.changed.pop_front() {
-                let found = self.messaging.find_at_version(&self.viewer, id).await?;
-                found.and_then(|(version, group)| self.tell(version, group))
+                let reader = &self.sources.reader;
+                let found = reader.find_at_version(&self.viewer, id).await?;
+                found.and_then(|(version, group)| self.update(version, group))
             } else {
                 match self.listener.next().await {
-                    None => return Err(LiveError::Behind("its reader is too slow")),
-                    Some(News::Hint(hint)) => self.take_hint(&hint),
-                    Some(News::Look(look)) => {
-                        self.take_look(&look);
+                    None => return Err(LiveError::Behind("the client reads too slowly")),
+                    Some(BusEvent::Hint(hint)) => self.take_hint(&hint),
+                    Some(BusEvent::Rows(rows)) => {
+                        self.take_rows(&rows);
                         None
                     }
                 }
@@ -113,16 +112,16 @@ impl Updates {
             self.has_changed(hint.group);
             return None;
         };
-        let group = head_as_seen(&self.viewer, &hint.head, newest.clone())?;
+        let group = group_of_head(&self.viewer, &hint.head, newest.clone())?;
         let version = hint.head.version_for(self.viewer.user().id);
-        self.tell(version, group)
+        self.update(version, group)
     }
 
-    fn take_look(&mut self, look: &Look) {
-        for seen in &look.rows {
-            let known = self.states.get(&seen.group);
-            if !known.is_some_and(|state| state.shows(seen)) {
-                self.has_changed(seen.group);
+    fn take_rows(&mut self, snapshot: &RowsSnapshot) {
+        for row in &snapshot.rows {
+            let state = self.states.get(&row.group);
+            if !state.is_some_and(|state| state.is_same(row)) {
+                self.has_changed(row.group);
             }
         }
     }
@@ -135,12 +134,12 @@ impl Updates {
 
     /// Returns an update, unless the same or a later version was already
     /// reported.
-    fn tell(&mut self, version: u64, group: MessageGroup) -> Option<Update> {
+    fn update(&mut self, version: u64, group: MessageGroup) -> Option<Update> {
         let state = self.states.entry(group.id).or_default();
         if version <= state.version {
             return None;
         }
-        *state = State {
+        *state = GroupAtUpdate {
             version,
             seq: group.last_message.seq,
             unread_count: group.unread_count,

@@ -38,6 +38,7 @@ impl MessageGroup {
         }
         let kept = session
             .messaging()
+            .reader
             .copy_of_other_user(session.viewer()?, self.group.id);
         // Boxed, like each call of a store in a resolver: all fields' futures
         // are as large as the largest one, and futures are moved.
@@ -97,6 +98,7 @@ impl MessageGroup {
         let _permit = session.read_permit().await?;
         let page = session
             .messaging()
+            .reader
             .messages_of(&self.group, &request, self.messages);
         let page = Box::pin(page).await?;
         Ok(InOrder(MessageConnection::of(&page, Some(&self.group))))

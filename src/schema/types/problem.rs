@@ -76,6 +76,7 @@ impl MarkMessageGroupReadSuccess {
         let session = Session::of(ctx)?;
         let found = session
             .messaging()
+            .reader
             .find_message_group(session.viewer()?, self.0)
             .await?;
         // The viewer is a participant of the marked group, and participants

@@ -54,8 +54,8 @@ async fn user(app: &App, crowd: &Crowd, given: &str) -> Result<Guest, Close> {
     let Caller::SignedIn { sub, .. } = &caller else {
         return Err(Close::Forbidden);
     };
-    let users = app.messaging.user_loader();
-    let viewer = viewer(app, &users, sub).await;
+    let users = app.messaging.directory.loader();
+    let viewer = viewer(&users, sub).await;
     let viewer = viewer.map_err(|refused| closed(refused.code()))?;
     let most = app.bounds.sockets_per_user;
     let place = crowd.enter(viewer.user().id, most);

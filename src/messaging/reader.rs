@@ -4,17 +4,29 @@
 //! For a group that does not exist and for a group of other users, the result
 //! is the same: `None`.
 
-use super::{Messaging, MessagingError, Viewer};
+use std::time::Duration;
+
+use moka::sync::Cache;
+
+use super::heads_marker::HeadsMarker;
+use super::view::{group_of_head, group_of_row};
+use super::{MessagingError, Viewer};
 use crate::model::{
     End, Head, HeadRecord, Message, MessageGroup, MessageGroupId, MessageId, Page, PageRequest,
-    Place, SortKey, User, UserId,
+    Participants, Place, SortKey, User, UserId,
 };
-use crate::store::{Consistency, FoundRow};
+use crate::store::{Consistency, FoundRow, MessageStore};
 
-/// How often a group is read if it changes during the read.
-const TRIES: usize = 3;
+/// Number of reads of a group that changes during each of them. One more read is
+/// rarely needed, because a write takes longer than a read.
+const ATTEMPTS: usize = 3;
 
-/// Maximum count of groups with unread messages.
+/// Size and time to idle of the cache of groups' participants. Participants
+/// never change; the absence of a group is never cached.
+const CACHED_GROUPS: u64 = 100_000;
+const CACHED_FOR: Duration = Duration::from_hours(1);
+
+/// Maximum count of groups with unread messages, as stated in the schema.
 const MOST_UNREAD: u32 = 100;
 
 /// How recent the result of a read must be.
@@ -34,12 +46,12 @@ pub enum PairLookup {
     Done(Option<Box<MessageGroup>>),
     /// The table has no heads marker, so the pair may have one of the
     /// original's groups. It can be found with
-    /// [`find_message_group_by_rows`](Messaging::find_message_group_by_rows).
+    /// [`find_message_group_by_rows`](Reader::find_message_group_by_rows).
     NeedsRows,
 }
 
 /// One of the viewer's groups, before its newest message is read.
-enum Found {
+enum FoundGroup {
     /// The group has a head.
     Headed(Head),
     /// The original wrote the group, which has no head. The row is the
@@ -47,7 +59,27 @@ enum Found {
     Headless(FoundRow),
 }
 
-impl Messaging {
+/// Reads groups and messages.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    messages: MessageStore,
+    marker: HeadsMarker,
+    participants: Cache<MessageGroupId, Participants>,
+}
+
+impl Reader {
+    pub(super) fn new(messages: MessageStore, marker: HeadsMarker) -> Self {
+        let participants = Cache::builder()
+            .max_capacity(CACHED_GROUPS)
+            .time_to_idle(CACHED_FOR)
+            .build();
+        Self {
+            messages,
+            marker,
+            participants,
+        }
+    }
+
     /// Pattern B: a page of the viewer's message groups, most recently active
     /// first.
     ///
@@ -81,11 +113,11 @@ impl Messaging {
         group: MessageGroupId,
         request: &PageRequest,
     ) -> Result<Option<Page<Message>>, MessagingError> {
-        let (takes_part, page) = tokio::join!(
-            self.takes_part(viewer, group),
+        let (is_participant, page) = tokio::join!(
+            self.is_participant(viewer, group),
             self.messages.messages(group, request, consistency(request)),
         );
-        Ok(if takes_part? { Some(page?) } else { None })
+        Ok(if is_participant? { Some(page?) } else { None })
     }
 
     /// Returns a page of messages of a group that was already returned to the
@@ -137,11 +169,11 @@ impl Messaging {
     ) -> Result<Option<Place>, MessagingError> {
         Ok(match self.find_for(viewer, group).await? {
             None => None,
-            Some(Found::Headed(head)) => Some(Place {
+            Some(FoundGroup::Headed(head)) => Some(Place {
                 key: head.last_message_key,
                 seq: head.message_count,
             }),
-            Some(Found::Headless(_)) => {
+            Some(FoundGroup::Headless(_)) => {
                 let newest = self.messages.newest_message(group, Consistency::Strong);
                 newest.await?.map(|newest| newest.place())
             }
@@ -165,7 +197,7 @@ impl Messaging {
         let pair = MessageGroupId::of_pair(me, other);
         let found = match self.messages.find_head(pair).await? {
             Some(HeadRecord::Head(head)) => {
-                let found = Some(Found::Headed(head));
+                let found = Some(FoundGroup::Headed(head));
                 let found = self.with_newest(viewer, pair, found).await?;
                 found.map(|(_, group)| group)
             }
@@ -219,11 +251,11 @@ impl Messaging {
         key: &SortKey,
         id: MessageId,
     ) -> Result<Option<Message>, MessagingError> {
-        let (takes_part, message) = tokio::join!(
-            self.takes_part(viewer, group),
+        let (is_participant, message) = tokio::join!(
+            self.is_participant(viewer, group),
             self.messages.find_message(group, key)
         );
-        if !takes_part? {
+        if !is_participant? {
             return Ok(None);
         }
         Ok(message?.filter(|message| message.id == id))
@@ -237,13 +269,13 @@ impl Messaging {
         viewer: &Viewer,
         group: MessageGroupId,
     ) -> Result<Option<User>, MessagingError> {
-        for _ in 0..TRIES {
+        for _ in 0..ATTEMPTS {
             let head = match self.find_for(viewer, group).await? {
-                Some(Found::Headed(head)) => head,
-                Some(Found::Headless(row)) if row.owner == viewer.user().id => {
+                Some(FoundGroup::Headed(head)) => head,
+                Some(FoundGroup::Headless(row)) if row.owner == viewer.user().id => {
                     return Ok(Some(row.other_user));
                 }
-                Some(Found::Headless(_)) | None => return Ok(None),
+                Some(FoundGroup::Headless(_)) | None => return Ok(None),
             };
             let row = self
                 .messages
@@ -265,18 +297,21 @@ impl Messaging {
     ) -> Result<Option<(UserId, Option<Head>)>, MessagingError> {
         let me = viewer.user().id;
         if let Some(participants) = self.participants.get(&group) {
-            return Ok(other_of(participants, me).map(|other| (other, None)));
+            return Ok(participants.other(me).map(|other| (other, None)));
         }
         Ok(match self.find_for(viewer, group).await? {
             None => None,
-            Some(Found::Headed(head)) => {
-                other_of(head.participants, me).map(|other| (other, Some(head)))
+            Some(FoundGroup::Headed(head)) => {
+                head.participants.other(me).map(|other| (other, Some(head)))
             }
-            Some(Found::Headless(row)) => other_in(&row, me).map(|other| (other, None)),
+            Some(FoundGroup::Headless(row)) => {
+                let other = row.participants().other(me);
+                other.map(|other| (other, None))
+            }
         })
     }
 
-    async fn takes_part(
+    async fn is_participant(
         &self,
         viewer: &Viewer,
         group: MessageGroupId,
@@ -295,14 +330,14 @@ impl Messaging {
         &self,
         viewer: &Viewer,
         group: MessageGroupId,
-    ) -> Result<Option<Found>, MessagingError> {
+    ) -> Result<Option<FoundGroup>, MessagingError> {
         let me = viewer.user().id;
         for _ in 0..2 {
             match self.messages.find_head(group).await? {
                 Some(HeadRecord::Head(head)) => {
                     self.participants.insert(group, head.participants);
-                    let mine = other_of(head.participants, me).is_some();
-                    return Ok(mine.then_some(Found::Headed(head)));
+                    let is_mine = head.participants.contains(&me);
+                    return Ok(is_mine.then_some(FoundGroup::Headed(head)));
                 }
                 Some(HeadRecord::AliasOf(_)) => return Ok(None),
                 None => {}
@@ -312,7 +347,7 @@ impl Messaging {
                 rows.into_iter().partition(|row| row.owner == me);
             let theirs = others.into_iter().filter(|row| row.other_user.id == me);
             if let Some(row) = newest_row(mine.into_iter()).or_else(|| newest_row(theirs)) {
-                return Ok(Some(Found::Headless(row)));
+                return Ok(Some(FoundGroup::Headless(row)));
             }
         }
         Ok(None)
@@ -325,28 +360,28 @@ impl Messaging {
         &self,
         viewer: &Viewer,
         group: MessageGroupId,
-        mut found: Option<Found>,
+        mut found: Option<FoundGroup>,
     ) -> Result<Option<(u64, MessageGroup)>, MessagingError> {
         let mut version = None;
-        for _ in 0..TRIES {
+        for _ in 0..ATTEMPTS {
             match found {
                 None => return Ok(None),
-                Some(Found::Headless(row)) => {
+                Some(FoundGroup::Headless(row)) => {
                     let newest = self
                         .messages
                         .newest_message(group, Consistency::Strong)
                         .await?;
-                    let seen = newest.and_then(|newest| row_as_seen(viewer, row, newest));
+                    let seen = newest.and_then(|newest| group_of_row(viewer, row, newest));
                     return Ok(seen.map(|group| (0, group)));
                 }
-                Some(Found::Headed(head)) => {
+                Some(FoundGroup::Headed(head)) => {
                     let newest = self
                         .messages
                         .find_message(group, &head.last_message_key)
                         .await?;
                     version = Some(head.version);
                     if let Some(newest) = newest {
-                        let seen = head_as_seen(viewer, &head, newest);
+                        let seen = group_of_head(viewer, &head, newest);
                         let version = head.version_for(viewer.user().id);
                         return Ok(seen.map(|group| (version, group)));
                     }
@@ -356,16 +391,16 @@ impl Messaging {
         }
         match found {
             // The head has not changed: the item at its key cannot be read.
-            Some(Found::Headed(head)) if version == Some(head.version) => {
+            Some(FoundGroup::Headed(head)) if version == Some(head.version) => {
                 let consistency = Consistency::Strong;
                 let newest = self.messages.newest_message(group, consistency).await?;
-                let seen = newest.and_then(|newest| head_as_seen(viewer, &head, newest));
+                let seen = newest.and_then(|newest| group_of_head(viewer, &head, newest));
                 let version = head.version_for(viewer.user().id);
                 Ok(seen.map(|group| (version, group)))
             }
             _ => Err(MessagingError::unavailable(
                 None,
-                "a head's newest message is not there",
+                "the newest message of a head is not there",
             )),
         }
     }
@@ -385,48 +420,4 @@ fn consistency(request: &PageRequest) -> Consistency {
 
 fn newest_row(rows: impl Iterator<Item = FoundRow>) -> Option<FoundRow> {
     rows.max_by(|one, other| one.key.cmp(&other.key))
-}
-
-/// Returns the participant who is not `me`; `None` if `me` is not a
-/// participant.
-fn other_of(participants: [UserId; 2], me: UserId) -> Option<UserId> {
-    match participants {
-        [one, other] | [other, one] if one == me => Some(other),
-        _ => None,
-    }
-}
-
-/// Returns the participant of a row who is not `me`; `None` if `me` is not a
-/// participant.
-fn other_in(row: &FoundRow, me: UserId) -> Option<UserId> {
-    other_of([row.owner, row.other_user.id], me)
-}
-
-pub(super) fn head_as_seen(viewer: &Viewer, head: &Head, newest: Message) -> Option<MessageGroup> {
-    let other_user_id = other_of(head.participants, viewer.user().id)?;
-    Some(MessageGroup {
-        id: newest.group_id,
-        other_user_id,
-        other_user: Some(newest.sender.clone()).filter(|sender| sender.id == other_user_id),
-        key: newest.key.clone(),
-        unread_count: head.unread_count(viewer.user().id),
-        last_message: newest,
-    })
-}
-
-/// Returns a group without a head as the viewer sees it. If only the other
-/// participant's row exists, the group has the key of that row.
-fn row_as_seen(viewer: &Viewer, row: FoundRow, newest: Message) -> Option<MessageGroup> {
-    let me = viewer.user().id;
-    let other_user_id = other_in(&row, me)?;
-    let by_sender = Some(newest.sender.clone()).filter(|sender| sender.id == other_user_id);
-    let by_row = (row.owner == me).then_some(row.other_user);
-    Some(MessageGroup {
-        id: row.group_id,
-        other_user_id,
-        other_user: by_row.or(by_sender),
-        key: row.key,
-        unread_count: 0,
-        last_message: newest,
-    })
 }

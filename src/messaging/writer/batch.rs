@@ -5,17 +5,22 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
-use super::pauses::Pauses;
+use super::job::{Creation, Job, Reply, Requester, WriteResult};
 use super::plan::{Draft, GroupState};
-use super::queue::{Creation, Job, Reply, Requester, Written};
-use super::{MessagingError, WriteOutcome};
+use crate::backoff::Backoff;
+use crate::messaging::{MessagingError, WriteOutcome};
 use crate::model::{MessageGroupId, MessageId};
-use crate::store::{Commit, FoundRow, Sent, StoreError};
+use crate::store::{Commit, FoundRow, IdempotencyRecord, StoreError};
 use crate::telemetry::metrics;
 
+/// Bounds of the delays between attempts: the first is about the duration of a
+/// transaction, and the longest leaves about 40 attempts within a request's
+/// deadline.
+const FIRST_DELAY: Duration = Duration::from_millis(5);
+const LONGEST_DELAY: Duration = Duration::from_millis(250);
 /// How long, from the start of the batch, an attempt with an unknown outcome is
 /// resolved even if no request waits for it.
-const SETTLE_FOR: Duration = Duration::from_secs(30);
+const RESOLVE_FOR: Duration = Duration::from_secs(30);
 
 /// Messages to be written in one transaction.
 pub(super) struct Batch {
@@ -25,22 +30,23 @@ pub(super) struct Batch {
     pub alias: Option<MessageGroupId>,
     /// Attempts whose outcome is unknown. At most one attempt on each version
     /// can apply.
-    pub unsettled: Vec<Commit>,
+    pub unresolved: Vec<Commit>,
     /// The pair's rows, read once if the group has no head.
     rows: Option<Vec<FoundRow>>,
-    pauses: Pauses,
+    backoff: Backoff,
     began: Instant,
 }
 
 impl Batch {
     pub fn new(mut jobs: Vec<Job>) -> Self {
-        let aliases = jobs.iter_mut().filter_map(|job| job.known.alias.take());
+        let aliases = jobs.iter_mut();
+        let aliases = aliases.filter_map(|job| job.snapshot.missing_alias.take());
         Self {
             alias: aliases.last(),
             jobs,
-            unsettled: Vec::new(),
+            unresolved: Vec::new(),
             rows: None,
-            pauses: Pauses::default(),
+            backoff: write_backoff(),
             began: Instant::now(),
         }
     }
@@ -48,19 +54,20 @@ impl Batch {
     /// Returns whether there is work left: a request is still within its
     /// deadline, or an attempt has an unknown outcome and the time limit for
     /// resolving it has not passed.
-    pub fn goes_on(&self) -> bool {
-        let settling = !self.unsettled.is_empty() && self.began.elapsed() < SETTLE_FOR;
-        settling || self.jobs.iter().any(in_time)
+    pub fn has_work(&self) -> bool {
+        let is_resolving = !self.unresolved.is_empty() && self.began.elapsed() < RESOLVE_FOR;
+        is_resolving || self.jobs.iter().any(in_time)
     }
 
     /// Takes the newest head that a request has read. Returns `None` while the
     /// outcome of an attempt is unknown, because such a head was read before
     /// the attempt.
-    pub fn given_state(&mut self) -> Option<GroupState> {
-        let heads = self.jobs.iter_mut().filter_map(|job| job.known.head.take());
+    pub fn state_of_requests(&mut self) -> Option<GroupState> {
+        let jobs = self.jobs.iter_mut();
+        let heads = jobs.filter_map(|job| job.snapshot.head.take());
         let newest = heads.max_by_key(|head| head.version);
         newest
-            .filter(|_| self.unsettled.is_empty())
+            .filter(|_| self.unresolved.is_empty())
             .map(GroupState::of_head)
     }
 
@@ -68,7 +75,7 @@ impl Batch {
     /// read.
     pub fn draft_and_rows(&mut self) -> Option<(&Draft, &mut Option<Vec<FoundRow>>)> {
         let mut given = self.jobs.iter_mut();
-        let given = given.find_map(|job| job.known.rows.take());
+        let given = given.find_map(|job| job.snapshot.rows.take());
         self.rows = self.rows.take().or(given);
         let first = self.jobs.first()?;
         Some((&first.draft, &mut self.rows))
@@ -100,7 +107,7 @@ impl Batch {
         now: DateTime<Utc>,
     ) -> Option<Commit> {
         let ids = || self.jobs.iter().map(|job| job.draft.id);
-        let again = self.unsettled.last();
+        let again = self.unresolved.last();
         let again = again.filter(|commit| ids_of(commit).eq(ids()) && state.allows(commit));
         if let Some(commit) = again {
             return Some(commit.clone());
@@ -109,31 +116,31 @@ impl Batch {
         state.plan(group, &drafts, now)
     }
 
-    pub fn unsettled(&mut self, commit: Commit) {
+    pub fn add_unresolved(&mut self, commit: Commit) {
         if self
-            .unsettled
+            .unresolved
             .iter()
             .all(|earlier| earlier.token != commit.token)
         {
-            self.unsettled.push(commit);
+            self.unresolved.push(commit);
         }
     }
 
     /// Records that a transaction was applied: all of its messages are in the
     /// table, and no other attempt on its version can be applied.
     pub fn applied(&mut self, commit: &Commit) {
-        self.unsettled.clear();
+        self.unresolved.clear();
         let Some(newest) = commit.messages.last() else {
             return;
         };
         for message in &commit.messages {
-            let reply = Ok(Written::Created(Box::new(Creation {
+            let reply = Ok(WriteResult::Created(Box::new(Creation {
                 message: message.clone(),
                 newest: newest.clone(),
                 head: commit.head.clone(),
             })));
             for job in self.jobs.extract_if(.., |job| job.draft.id == message.id) {
-                job.answer(&reply);
+                job.reply(&reply);
             }
         }
         self.not_applied();
@@ -143,54 +150,52 @@ impl Batch {
     /// earlier attempt can still write one of them.
     pub fn not_applied(&mut self) {
         for requester in self.jobs.iter().flat_map(|job| &job.requesters) {
-            requester.progress.refused();
+            requester.progress.rejected();
         }
     }
 
     /// Replies to the requests whose idempotency key already has an idempotency
     /// record.
-    pub fn key_used(&mut self, sent: &Sent) {
+    pub fn key_used(&mut self, record: &IdempotencyRecord) {
         let uses = |job: &mut Job| {
-            job.draft
-                .once
-                .as_ref()
-                .is_some_and(|once| once.key == sent.key)
+            let input = job.draft.idempotency.as_ref();
+            input.is_some_and(|input| input.key == record.key)
         };
         for job in self.jobs.extract_if(.., uses) {
-            let once = job.draft.once.as_ref();
-            let same = once.is_some_and(|once| once.input_digest == sent.input_digest);
+            let input = job.draft.idempotency.as_ref();
+            let same = input.is_some_and(|input| input.input_digest == record.input_digest);
             let reply = if same {
-                Ok(Written::SentBefore(sent.clone()))
+                Ok(WriteResult::Repeated(record.clone()))
             } else {
                 Err(MessagingError::IdempotencyKeyReused)
             };
-            job.answer(&reply);
+            job.reply(&reply);
         }
     }
 
     /// Handles a failed read: waits before a retry if a retry may succeed or
     /// the outcome of an attempt is unknown; otherwise replies with the error
     /// to all requests.
-    pub async fn fail_or_pause(mut self, error: StoreError) -> Option<Self> {
+    pub async fn fail_or_wait(mut self, error: StoreError) -> Option<Self> {
         let retryable = matches!(error, StoreError::Unavailable { .. });
-        if retryable || !self.unsettled.is_empty() {
+        if retryable || !self.unresolved.is_empty() {
             metrics::write_retry("unreadable");
-            tracing::warn!(%error, "a group could not be read before a write");
-            self.pause().await;
+            tracing::warn!(%error, "the group could not be read before a write; retrying");
+            self.backoff.wait().await;
             return Some(self);
         }
-        self.answer_all(&Err(error.into()));
+        self.reply_to_all(&Err(error.into()));
         None
     }
 
-    /// Waits for the next backoff interval before a retry.
-    pub async fn pause(&mut self) {
-        self.pauses.next().await;
+    /// Waits before a retry.
+    pub async fn wait(&mut self) {
+        self.backoff.wait().await;
     }
 
-    pub fn answer_all(self, reply: &Reply) {
+    pub fn reply_to_all(self, reply: &Reply) {
         for job in self.jobs {
-            job.answer(reply);
+            job.reply(reply);
         }
     }
 
@@ -198,11 +203,17 @@ impl Batch {
     pub fn expire(self) {
         for requester in self.jobs.into_iter().flat_map(|job| job.requesters) {
             let outcome: WriteOutcome = requester.progress.give_up();
-            let error = MessagingError::unavailable(Some(outcome), "the request's time ran out");
+            let error = MessagingError::unavailable(Some(outcome), "the deadline has passed");
             // The send fails if the request no longer waits for its reply.
             let _ = requester.reply.send(Err(error));
         }
     }
+}
+
+/// Returns the backoff between attempts at a write. It has full jitter, because
+/// the instances that write to a group conflict with each other.
+pub(super) fn write_backoff() -> Backoff {
+    Backoff::new(FIRST_DELAY, LONGEST_DELAY, 0.0)
 }
 
 fn in_time(job: &Job) -> bool {

@@ -6,9 +6,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 use crate::model::{
-    AcceptedAt, Head, Message, MessageBody, MessageGroupId, MessageId, SortKey, User, UserId,
+    AcceptedAt, Head, Message, MessageBody, MessageGroupId, MessageId, Participants, SortKey, User,
+    UserId,
 };
-use crate::store::{Commit, GroupRow, RowKey, Sent, SentKey};
+use crate::store::{Commit, GroupRow, IdempotencyKey, IdempotencyRecord, RowKey};
 
 /// Lifetime of an idempotency record.
 const KEY_LIFETIME: TimeDelta = TimeDelta::hours(24);
@@ -16,7 +17,7 @@ const KEY_LIFETIME: TimeDelta = TimeDelta::hours(24);
 /// Maximum number of messages in one transaction. DynamoDB allows 100 actions:
 /// 4 are for the head, the alias and the new rows, and each message may have an
 /// idempotency record.
-pub(super) const MOST_MESSAGES: usize = 25;
+pub const MOST_MESSAGES: usize = 25;
 
 /// Maximum number of old rows that the transaction deletes. There are two,
 /// unless a group without a head has duplicate rows.
@@ -24,26 +25,26 @@ const MOST_OLD_ROWS: usize = 20;
 
 /// A message to be written.
 #[derive(Clone, Debug)]
-pub(super) struct Draft {
+pub struct Draft {
     pub id: MessageId,
     pub body: MessageBody,
     pub sender: User,
     pub receiver: User,
     /// The earliest time of creation; `None` for the current time.
     pub at: Option<DateTime<Utc>>,
-    pub once: Option<Once>,
+    pub idempotency: Option<IdempotentInput>,
 }
 
 /// An idempotency key with the digest of the input that it was used with.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Once {
-    pub key: SentKey,
+pub struct IdempotentInput {
+    pub key: IdempotencyKey,
     pub input_digest: String,
 }
 
 /// The known state of a group before a write.
 #[derive(Clone, Debug, Default)]
-pub(super) struct GroupState {
+pub struct GroupState {
     /// The head; `None` if the group has none yet.
     pub head: Option<Head>,
     /// Keys that must sort before the key of the next message.
@@ -108,7 +109,7 @@ impl GroupState {
             .clone()
             .unwrap_or_else(|| empty_head(participants, now));
         let mut messages: Vec<Message> = Vec::with_capacity(drafts.len());
-        let mut sents = Vec::new();
+        let mut records = Vec::new();
         for draft in drafts {
             let taken = messages
                 .last()
@@ -120,12 +121,8 @@ impl GroupState {
             head.message_count += 1;
             head.last_message_key = key.clone();
             head.read_counts.insert(draft.sender.id, head.message_count);
-            sents.extend(
-                draft
-                    .once
-                    .clone()
-                    .map(|once| sent(once, group, draft.id, &key, now)),
-            );
+            let input = draft.idempotency.clone();
+            records.extend(input.map(|input| record(input, group, draft.id, &key, now)));
             messages.push(message(draft, group, key, accepted, head.message_count));
         }
         head.version += 1;
@@ -139,19 +136,19 @@ impl GroupState {
             now: now.timestamp(),
             head,
             messages,
-            sents,
+            idempotency_records: records,
         })
     }
 
-    fn participants(&self, draft: &Draft) -> [UserId; 2] {
+    fn participants(&self, draft: &Draft) -> Participants {
         match &self.head {
             Some(head) => head.participants,
-            None => [draft.sender.id, draft.receiver.id],
+            None => Participants([draft.sender.id, draft.receiver.id]),
         }
     }
 }
 
-fn empty_head(participants: [UserId; 2], now: DateTime<Utc>) -> Head {
+fn empty_head(participants: Participants, now: DateTime<Utc>) -> Head {
     Head {
         version: 0,
         participants,
@@ -179,19 +176,19 @@ fn message(
     }
 }
 
-fn sent(
-    once: Once,
+fn record(
+    input: IdempotentInput,
     group_id: MessageGroupId,
     message_id: MessageId,
     key: &SortKey,
     now: DateTime<Utc>,
-) -> Sent {
-    Sent {
-        key: once.key,
+) -> IdempotencyRecord {
+    IdempotencyRecord {
+        key: input.key,
         group_id,
         message_key: key.clone(),
         message_id,
-        input_digest: once.input_digest,
+        input_digest: input.input_digest,
         expires_at: (now + KEY_LIFETIME).timestamp(),
     }
 }
@@ -231,7 +228,7 @@ mod tests {
             sender: sender.clone(),
             receiver: receiver.clone(),
             at: None,
-            once: None,
+            idempotency: None,
         }
     }
 

@@ -8,7 +8,7 @@ use crate::model::{End, Message, PageRequest, Place};
 ///
 /// The original's messages have no numbers and precede all messages that have
 /// one.
-pub(super) fn has_hole(request: &PageRequest, messages: &[Message]) -> bool {
+pub(super) fn has_gap(request: &PageRequest, messages: &[Message]) -> bool {
     let oldest = request.after.as_ref().map_or(Some(0), known_number);
     let newest = request.before.as_ref().and_then(known_number);
     let (begin, end) = match request.end {
@@ -69,7 +69,7 @@ mod tests {
             before: before.map(place),
         };
         let read: Vec<Message> = read.iter().copied().map(message).collect();
-        has_hole(&request, &read)
+        has_gap(&request, &read)
     }
 
     #[test]

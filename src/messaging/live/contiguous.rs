@@ -1,47 +1,47 @@
-//! Selects the messages of a page that can be delivered without a gap.
+//! Selects the messages of a page that follow a position without a gap.
 
 use crate::model::{Message, Place};
 
 /// Messages that follow a position without a gap.
 #[derive(Debug, Default)]
-pub(super) struct Run {
+pub(super) struct Contiguous {
     pub messages: Vec<Message>,
     /// The `seq` up to which all messages are delivered or skipped as
     /// unreadable.
     pub reaches: u64,
     /// Whether a `seq` is missing after these messages.
-    pub has_hole: bool,
+    pub has_gap: bool,
 }
 
-impl Run {
+impl Contiguous {
     /// Selects the messages of a page that follow `from` without a gap. The
     /// original's messages precede all others and have no `seq`. If a message
     /// was already missing at the previous read, an item that cannot be read
     /// counts as the missing message.
-    pub fn behind(from: &Place, page: Vec<Option<Message>>, was_missing: bool) -> Self {
-        let mut run = Self {
+    pub fn after(from: &Place, page: Vec<Option<Message>>, was_missing: bool) -> Self {
+        let mut found = Self {
             reaches: from.seq,
             ..Self::default()
         };
         for message in page {
             let Some(message) = message else {
-                run.reaches = run.reaches.saturating_add(u64::from(was_missing));
+                found.reaches = found.reaches.saturating_add(u64::from(was_missing));
                 continue;
             };
-            let read = run.messages.last().map_or(from.seq, |last| last.seq);
+            let read = found.messages.last().map_or(from.seq, |last| last.seq);
             let follows = if message.seq == 0 {
                 read == 0
             } else {
-                read < message.seq && message.seq <= run.reaches.saturating_add(1)
+                read < message.seq && message.seq <= found.reaches.saturating_add(1)
             };
             if !follows {
-                run.has_hole = true;
+                found.has_gap = true;
                 break;
             }
-            run.reaches = message.seq;
-            run.messages.push(message);
+            found.reaches = message.seq;
+            found.messages.push(message);
         }
-        run
+        found
     }
 }
 
@@ -70,20 +70,20 @@ mod tests {
 
     /// Selects from a page of `seq`s; 1000 represents an item that cannot be
     /// read.
-    fn run(from: u64, page: &[u64], was_missing: bool) -> (Vec<u64>, u64, bool) {
+    fn select(from: u64, page: &[u64], was_missing: bool) -> (Vec<u64>, u64, bool) {
         let from = Place {
             seq: from,
             key: message(0).key,
         };
         let page = page.iter().map(|seq| (*seq != 1000).then(|| message(*seq)));
-        let run = Run::behind(&from, page.collect(), was_missing);
-        let numbers = run.messages.iter().map(|message| message.seq);
-        (numbers.collect(), run.reaches, run.has_hole)
+        let found = Contiguous::after(&from, page.collect(), was_missing);
+        let numbers = found.messages.iter().map(|message| message.seq);
+        (numbers.collect(), found.reaches, found.has_gap)
     }
 
     #[test]
-    fn what_is_told_has_no_hole() {
-        for (from, page, told, reaches, has_hole) in [
+    fn delivered_messages_have_no_gap() {
+        for (from, page, delivered, reaches, has_gap) in [
             (0, vec![], vec![], 0, false),
             (6, vec![7, 8, 9], vec![7, 8, 9], 9, false),
             (6, vec![8], vec![], 6, true),
@@ -92,22 +92,26 @@ mod tests {
             (0, vec![0, 2], vec![0], 0, true),
         ] {
             for was_missing in [false, true] {
-                let run = run(from, &page, was_missing);
-                assert_eq!(run, (told.clone(), reaches, has_hole), "{from} {page:?}");
+                let found = select(from, &page, was_missing);
+                assert_eq!(
+                    found,
+                    (delivered.clone(), reaches, has_gap),
+                    "{from} {page:?}"
+                );
             }
         }
     }
 
     #[test]
-    fn what_cannot_be_read_is_passed_over_once_a_message_has_been_missing() {
-        for (from, page, told, reaches, has_hole) in [
+    fn unreadable_message_is_skipped_at_the_second_read() {
+        for (from, page, delivered, reaches, has_gap) in [
             (6, vec![1000, 8], vec![8], 8, false),
             (6, vec![7, 1000], vec![7], 8, false),
             (6, vec![1000, 9], vec![], 7, true),
         ] {
-            let run = run(from, &page, true);
-            assert_eq!(run, (told, reaches, has_hole), "{from} {page:?}");
+            let found = select(from, &page, true);
+            assert_eq!(found, (delivered, reaches, has_gap), "{from} {page:?}");
         }
-        assert_eq!(run(6, &[1000, 8], false), (vec![], 6, true));
+        assert_eq!(select(6, &[1000, 8], false), (vec![], 6, true));
     }
 }

@@ -1,9 +1,55 @@
-//! Participants' rows, as read from the table.
+//! The contents of the table's items, without their representation in DynamoDB.
 
-use super::commit::{RowKey, StoredUuids};
+use super::keys::{IdempotencyKey, RowKey, StoredUuids};
 use crate::model::{
-    AcceptedAt, Message, MessageGroup, MessageGroupId, MessageId, SortKey, User, UserId,
+    AcceptedAt, HeadRecord, Message, MessageGroup, MessageGroupId, MessageId, Participants,
+    SortKey, User, UserId,
 };
+
+/// The contents of an item of any kind.
+#[derive(Clone, Debug)]
+pub enum Stored {
+    /// A message.
+    Message(Message),
+    /// A participant's row.
+    GroupRow(FoundRow),
+    /// The head of a group, or the alias at the same key.
+    Head(MessageGroupId, HeadRecord),
+    /// An idempotency record.
+    IdempotencyRecord,
+    /// The marker that every group of the table has a head.
+    HeadsMarker,
+}
+
+/// A participant's row of a group, without the preview of the newest message.
+#[derive(Clone, Debug)]
+pub struct GroupRow {
+    /// The user to whom the row belongs.
+    pub owner: UserId,
+    /// The other participant, whose handle and display name are copied into the
+    /// row.
+    pub other_user: User,
+    /// Number of messages that the owner has not read.
+    pub unread_count: u64,
+}
+
+/// An idempotency record: the message that was sent under an idempotency key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdempotencyRecord {
+    /// The idempotency key.
+    pub key: IdempotencyKey,
+    /// The group of the message.
+    pub group_id: MessageGroupId,
+    /// The sort key of the message in the group.
+    pub message_key: SortKey,
+    /// The uuid of the message.
+    pub message_id: MessageId,
+    /// Digest of the client's input.
+    pub input_digest: String,
+    /// Time in epoch seconds from which the key can be used for another
+    /// message.
+    pub expires_at: i64,
+}
 
 /// A participant's row of a group.
 #[derive(Clone, Debug)]
@@ -45,6 +91,12 @@ pub struct Preview {
 }
 
 impl FoundRow {
+    /// Returns the two users that the row names.
+    #[must_use]
+    pub fn participants(&self) -> Participants {
+        Participants([self.owner, self.other_user.id])
+    }
+
     /// Returns the key of the row in the table.
     #[must_use]
     pub fn row_key(&self) -> RowKey {

@@ -1,9 +1,9 @@
 //! Groups without a head: new groups, and groups that the original wrote, which
 //! their first write adopts.
 
-use super::heads_marker::HeadsMarker;
+use super::job::GroupAlias;
 use super::plan::{Draft, GroupState};
-use super::queue::OtherGroup;
+use crate::messaging::heads_marker::HeadsMarker;
 use crate::model::{MessageGroupId, SortKey};
 use crate::store::{Consistency, FoundRow, MessageStore, StoreError};
 
@@ -12,7 +12,7 @@ pub(super) enum Headless {
     /// The state on which the first write of the group is planned.
     State(GroupState),
     /// The pair's messages are in another group.
-    KeptIn(OtherGroup),
+    Redirected(GroupAlias),
 }
 
 /// Reads the rows of both users with strongly consistent queries; the newest
@@ -43,9 +43,9 @@ pub(super) async fn headless(
     };
     let own: Vec<&FoundRow> = rows.iter().filter(|row| row.group_id == group).collect();
     if own.is_empty() && group == pair {
-        return Ok(Headless::KeptIn(OtherGroup {
-            id: newest,
-            alias: Some(pair),
+        return Ok(Headless::Redirected(GroupAlias {
+            group: newest,
+            missing: Some(pair),
             rows: Some(rows.clone()),
         }));
     }

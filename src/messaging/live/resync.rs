@@ -1,0 +1,101 @@
+//! Reads of a user's rows, which find messages whose hint was lost.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::bus::{Bus, Resync};
+use super::event::{RowState, RowsSnapshot};
+use super::local_bus::Listener;
+use super::positions::floor;
+use crate::clock::Clock;
+use crate::messaging::reader::Reader;
+use crate::model::{SortKey, UserId};
+use crate::store::{MessageStore, StoreError};
+
+/// Delay between the two reads of the rows. A row that moves from one key to
+/// another can be missed at both keys in one read, but not in two reads this
+/// far apart.
+const BETWEEN_READS: Duration = Duration::from_millis(50);
+/// Interval between reads of a user's rows if hints can be lost: the longest
+/// delay of a message whose writer crashed before it published the hint.
+const INTERVAL: Duration = Duration::from_secs(30);
+/// Period over which the reads of all users' rows are spread after hints were
+/// lost.
+const SPREAD: Duration = Duration::from_secs(2);
+/// Delay before the next read after a failed one.
+const RETRY_DELAY: Duration = Duration::from_secs(2);
+
+/// Resolves when hints may have been lost, after a random delay that spreads
+/// the users' reads.
+async fn hints_were_lost(resync: &mut Resync) {
+    if resync.hints_lost.changed().await.is_err() {
+        tracing::error!("the subscriber of Redis has ended");
+        return std::future::pending().await;
+    }
+    sleep(SPREAD.mul_f64(fastrand::f64())).await;
+    resync.hints_lost.mark_unchanged();
+}
+
+/// What subscriptions read and listen to.
+#[derive(Clone, Debug)]
+pub(super) struct Sources {
+    pub reader: Reader,
+    pub messages: MessageStore,
+    pub clock: Clock,
+    pub bus: Bus,
+}
+
+impl Sources {
+    /// Subscribes to a user's events, from the moment when this function
+    /// returns.
+    pub async fn listen(&self, user: UserId) -> Listener {
+        let run = |resync| self.clone().resync(user, resync);
+        self.bus.listen(user, run).await
+    }
+
+    /// Reads a user's rows after a key. Because a single read may miss a row
+    /// that moves, this runs two strongly consistent `Query`s on `GRP#<user>`.
+    pub async fn rows_after(
+        &self,
+        user: UserId,
+        key: &SortKey,
+    ) -> Result<Vec<RowState>, StoreError> {
+        let mut rows = self.messages.rows_after(user, key).await?;
+        sleep(BETWEEN_READS).await;
+        rows.extend(self.messages.rows_after(user, key).await?);
+        // The newest row of each group is inserted last and wins.
+        rows.sort_by(|one, other| one.key.cmp(&other.key));
+        let newest: HashMap<_, _> = rows
+            .into_iter()
+            .map(|row| (row.group_id, RowState::from(row)))
+            .collect();
+        Ok(newest.into_values().collect())
+    }
+
+    /// Reads a user's rows at intervals, and whenever hints may have been lost.
+    async fn resync(self, user: UserId, mut resync: Resync) {
+        let mut as_of = self.clock.now();
+        resync.hints_lost.mark_unchanged();
+        let mut delay = INTERVAL;
+        loop {
+            tokio::select! {
+                () = hints_were_lost(&mut resync) => {}
+                () = sleep(delay.mul_f64(0.75 + fastrand::f64() / 2.0)) => {}
+            }
+            let now = self.clock.now();
+            match self.rows_after(user, &floor(as_of)).await {
+                Ok(rows) => {
+                    as_of = now;
+                    delay = INTERVAL;
+                    resync.publish(RowsSnapshot { as_of, rows });
+                }
+                Err(cause) => {
+                    delay = RETRY_DELAY;
+                    tracing::warn!(%cause, "the rows of a subscribed user could not be read");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! Causes of errors.
+
+use std::error::Error;
+use std::fmt;
+
+/// The cause of an error: one line of text for operators, and the error of the
+/// library if there is one.
+#[derive(Debug)]
+pub struct Cause {
+    text: String,
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl Cause {
+    pub(super) fn new(text: String, source: impl Error + Send + Sync + 'static) -> Self {
+        let source: Option<Box<dyn Error + Send + Sync>> = Some(Box::new(source));
+        Self { text, source }
+    }
+
+    pub(super) fn text(text: impl fmt::Display) -> Self {
+        let (text, source) = (text.to_string(), None);
+        Self { text, source }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Error for Cause {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}

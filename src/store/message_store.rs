@@ -1,0 +1,95 @@
+//! The client of the DynamoDB table of message groups and messages.
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::http::HttpResponse;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+
+use super::dynamo::without_retries;
+use super::meter::{Echo, Meter};
+use super::pacer::{self, Pacer};
+use super::units::{Cost, Units};
+
+/// The consistency of a read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Consistency {
+    /// The read sees everything that was acknowledged before it began.
+    Strong,
+    /// The read may miss about the last second of writes. It costs half as
+    /// much.
+    Eventual,
+}
+
+/// The DynamoDB table of message groups and messages.
+#[derive(Clone, Debug)]
+pub struct MessageStore {
+    pub(super) client: Client,
+    /// The same client without retries, for transactions.
+    pub(super) client_without_retries: Client,
+    pub(super) table: String,
+    meter: Meter,
+}
+
+impl MessageStore {
+    /// Creates a store from a client and the name of a table.
+    #[must_use]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "it is not to be used beside the store, uncounted"
+    )]
+    pub fn new(client: Client, table: String) -> Self {
+        Self::with_meter(&client, Meter::new(table.clone(), None, None), table)
+    }
+
+    /// Creates a store for an operator's command: `pacer` delays its calls, and
+    /// `echo` receives every response.
+    #[must_use]
+    pub fn paced(client: &Client, table: String, echo: Option<Echo>, pacer: Pacer) -> Self {
+        let meter = Meter::new(table.clone(), echo, Some(pacer));
+        Self::with_meter(client, meter, table)
+    }
+
+    fn with_meter(client: &Client, meter: Meter, table: String) -> Self {
+        let client = meter.attach(client);
+        Self {
+            client_without_retries: without_retries(&client),
+            client,
+            table,
+            meter,
+        }
+    }
+
+    /// Returns the cost of all calls so far, including those of clones.
+    #[must_use]
+    pub fn cost(&self) -> Cost {
+        self.meter.cost()
+    }
+
+    /// Returns the pacer that delays the calls, if there is one.
+    pub(super) fn pacer(&self) -> Option<&Pacer> {
+        self.meter.pacer()
+    }
+
+    /// Sends a call.
+    ///
+    /// With a pacer, the call waits until the pacer permits it, and is retried
+    /// as long as DynamoDB throttles it.
+    pub(super) async fn send<C: Clone, T, E, F>(
+        &self,
+        units: Units,
+        call: C,
+        send: impl Fn(C) -> F,
+    ) -> Result<T, SdkError<E, HttpResponse>>
+    where
+        SdkError<E, HttpResponse>: ProvideErrorMetadata,
+        F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    {
+        // The SDK's futures are large, and a caller may make several calls.
+        match self.pacer() {
+            Some(pacer) => {
+                let send = || send(call.clone());
+                Box::pin(pacer.send(units, send, pacer::by_code)).await
+            }
+            None => Box::pin(send(call)).await,
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! Transactions: their actions, how they are sent, and their results.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::config::http::HttpResponse;
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{
+    AttributeValue, CancellationReason, Delete, Put, ReturnValuesOnConditionCheckFailure,
+    TransactWriteItem, Update,
+};
+
+use super::fault::{Fault, fault, is_busy};
+use super::items;
+use super::keys::{self, IdempotencyKey, Item, Key, RowKey};
+use super::pacer;
+use super::records::IdempotencyRecord;
+use super::units::Units;
+use super::{MessageStore, StoreError};
+use crate::model::{Head, HeadRecord, MessageGroupId, SortKey};
+
+/// Condition for deleting or replacing a row: no item has the key, or the item
+/// is a row of the same group.
+pub(super) const OWN_OR_NONE: &str = "attribute_not_exists(pk) OR message_group_uuid = :group";
+
+/// Result of a transaction.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The transaction was applied completely.
+    Applied,
+    /// The transaction was not applied and never will be.
+    Refused(Vec<Refusal>),
+    /// The result is unknown: the transaction was applied, may still be
+    /// applied, or failed.
+    Unknown(StoreError),
+}
+
+/// One reason for which a transaction was rejected.
+#[derive(Debug)]
+pub enum Refusal {
+    /// The head does not have the expected version. Contains the stored head,
+    /// if it could be read.
+    HeadMoved(Option<HeadRecord>),
+    /// Another message of the group has this key.
+    MessageKeyTaken(SortKey),
+    /// Another row of a participant has this key.
+    RowKeyTaken(SortKey),
+    /// The item at the key of an old row belongs to another group, or does not
+    /// exist.
+    OldRowForeign(RowKey),
+    /// The alias exists already, or its uuid is the id of a group.
+    AliasTaken,
+    /// The idempotency key was used for this message.
+    KeyUsed(IdempotencyRecord),
+    /// The transaction conflicted with another one or was throttled. A retry
+    /// may succeed.
+    Busy(StoreError),
+    /// The store will never accept the transaction.
+    Invalid(StoreError),
+}
+
+/// The purpose of an action in a transaction, from which the rejection of the
+/// action is interpreted.
+pub(super) enum Role {
+    Message(SortKey),
+    Head,
+    NewRow(SortKey),
+    OldRow(RowKey),
+    Alias,
+    IdempotencyRecord(IdempotencyKey),
+}
+
+impl MessageStore {
+    /// Sends a transaction once, if its actions could be built.
+    ///
+    /// Without `token`, the SDK generates the client request token.
+    pub(super) async fn send_made(
+        &self,
+        actions: Result<Vec<(Role, TransactWriteItem)>, StoreError>,
+        token: Option<&str>,
+    ) -> Outcome {
+        let (roles, actions) = match actions {
+            Ok(actions) => actions.into_iter().unzip::<_, _, Vec<_>, Vec<_>>(),
+            Err(cause) => return Outcome::Refused(vec![Refusal::Invalid(cause)]),
+        };
+        match self.send_once(actions, token).await {
+            Ok(()) => Outcome::Applied,
+            Err(error) => outcome(error, roles),
+        }
+    }
+
+    /// Sends a transaction without the SDK's retries.
+    async fn send_once(
+        &self,
+        actions: Vec<TransactWriteItem>,
+        token: Option<&str>,
+    ) -> Result<(), SdkError<TransactWriteItemsError, HttpResponse>> {
+        let call = self
+            .client_without_retries
+            .transact_write_items()
+            .set_client_request_token(token.map(str::to_owned))
+            .set_transact_items(Some(actions));
+        // Boxed because the SDK's futures are large.
+        match self.pacer() {
+            // A throttled transaction was not applied.
+            Some(pacer) => {
+                let send = || call.clone().send();
+                Box::pin(pacer.send(Units::Write, send, is_throttled)).await?
+            }
+            None => Box::pin(call.send()).await?,
+        };
+        Ok(())
+    }
+
+    pub(super) fn update_head(
+        &self,
+        group: MessageGroupId,
+        head: &Head,
+        expected_version: u64,
+    ) -> Result<TransactWriteItem, StoreError> {
+        let mut values = items::head_values(head);
+        let condition = if expected_version == 0 {
+            "attribute_not_exists(pk)"
+        } else {
+            let expected = AttributeValue::N(expected_version.to_string());
+            values.insert(":expected".to_owned(), expected);
+            "#version = :expected"
+        };
+        let update = Update::builder()
+            .table_name(&self.table)
+            .set_key(Some(Key::head(group).into_attributes()))
+            .update_expression(
+                "SET #version = :version, participants = :participants, last_message_at = :last_message_at, \
+                 message_count = :message_count, read_counts = :read_counts",
+            )
+            .condition_expression(condition)
+            .expression_attribute_names("#version", "version")
+            .set_expression_attribute_values(Some(values))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .build()
+            .map_err(invalid)?;
+        Ok(TransactWriteItem::builder().update(update).build())
+    }
+
+    pub(super) fn put_new(&self, item: Item) -> Result<TransactWriteItem, StoreError> {
+        self.put_if(item, "attribute_not_exists(pk)", None)
+    }
+
+    /// Builds an action that puts an item under a condition with at most one
+    /// value.
+    pub(super) fn put_if(
+        &self,
+        item: Item,
+        condition: &str,
+        value: Option<(&str, AttributeValue)>,
+    ) -> Result<TransactWriteItem, StoreError> {
+        let put = Put::builder()
+            .table_name(&self.table)
+            .set_item(Some(item))
+            .condition_expression(condition)
+            .set_expression_attribute_values(value.map(named))
+            .build()
+            .map_err(invalid)?;
+        Ok(TransactWriteItem::builder().put(put).build())
+    }
+
+    /// Builds an action that deletes an item under a condition with at most one
+    /// value.
+    pub(super) fn delete_if(
+        &self,
+        key: Key,
+        condition: &str,
+        value: Option<(&str, AttributeValue)>,
+    ) -> Result<TransactWriteItem, StoreError> {
+        let delete = Delete::builder()
+            .table_name(&self.table)
+            .set_key(Some(key.into_attributes()))
+            .condition_expression(condition)
+            .set_expression_attribute_values(value.map(named))
+            .build()
+            .map_err(invalid)?;
+        Ok(TransactWriteItem::builder().delete(delete).build())
+    }
+
+    pub(super) fn delete_old(
+        &self,
+        group: MessageGroupId,
+        row: &RowKey,
+    ) -> Result<TransactWriteItem, StoreError> {
+        self.delete_if(Key::group_row(row), OWN_OR_NONE, Some(row.own(group)))
+    }
+}
+
+pub(super) fn named((name, value): (&str, AttributeValue)) -> HashMap<String, AttributeValue> {
+    [(name.to_owned(), value)].into()
+}
+
+pub(super) fn invalid(cause: impl std::fmt::Display) -> StoreError {
+    StoreError::rejected(super::Service::DynamoDb, cause)
+}
+
+fn outcome(error: SdkError<TransactWriteItemsError, HttpResponse>, roles: Vec<Role>) -> Outcome {
+    let fault = fault(&error);
+    if let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) =
+        error.as_service_error()
+    {
+        let reasons = roles.into_iter().zip(cancelled.cancellation_reasons());
+        return Outcome::Refused(reasons.filter_map(refusal_of).collect());
+    }
+    let error = StoreError::from(error);
+    match fault {
+        Fault::Busy => Outcome::Refused(vec![Refusal::Busy(error)]),
+        Fault::Rejected => Outcome::Refused(vec![Refusal::Invalid(error)]),
+        Fault::Unknown => Outcome::Unknown(error),
+    }
+}
+
+/// Returns whether a transaction was throttled, as a whole or for one of its
+/// items.
+fn is_throttled(error: &SdkError<TransactWriteItemsError, HttpResponse>) -> bool {
+    let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) =
+        error.as_service_error()
+    else {
+        return pacer::by_code(error);
+    };
+    pacer::by_reason(cancelled.cancellation_reasons())
+}
+
+fn refusal_of((role, reason): (Role, &CancellationReason)) -> Option<Refusal> {
+    let code = reason.code().unwrap_or("None");
+    let cause = reason.message().unwrap_or(code);
+    match code {
+        "None" => None,
+        "ConditionalCheckFailed" => Some(condition_failed(role, reason.item.clone())),
+        code if is_busy(code) => Some(Refusal::Busy(StoreError::unavailable(
+            super::Service::DynamoDb,
+            format!("{code}: {cause}"),
+        ))),
+        _ => Some(Refusal::Invalid(invalid(format!("{code}: {cause}")))),
+    }
+}
+
+fn condition_failed(role: Role, found: Option<HashMap<String, AttributeValue>>) -> Refusal {
+    match role {
+        Role::Message(key) => Refusal::MessageKeyTaken(key),
+        Role::NewRow(key) => Refusal::RowKeyTaken(key),
+        Role::Alias => Refusal::AliasTaken,
+        Role::OldRow(row) => Refusal::OldRowForeign(row),
+        Role::Head => Refusal::HeadMoved(found.and_then(|item| items::head_record(item).ok())),
+        Role::IdempotencyRecord(key) => {
+            let found = found.unwrap_or_default();
+            let stored_at = keys::idempotency_key_text(&key);
+            match items::idempotency_record(key, found) {
+                Ok(record) => Refusal::KeyUsed(record),
+                Err(cause) => Refusal::Invalid(cause.at(stored_at)),
+            }
+        }
+    }
+}
