@@ -35,16 +35,12 @@ pub struct PageInfo {
 
 impl PageInfo {
     /// Creates the information about a page from the cursors of its edges.
-    pub(super) fn of<'a, T>(
-        page: &Page<T>,
-        mut cursors: impl DoubleEndedIterator<Item = &'a str>,
-    ) -> Self {
-        let start = cursors.next();
+    pub(super) fn of<T>(page: &Page<T>, cursor: impl Fn(&T) -> String) -> Self {
         Self {
             has_previous_page: page.has_previous,
             has_next_page: page.has_next,
-            start_cursor: start.map(str::to_owned),
-            end_cursor: cursors.next_back().or(start).map(str::to_owned),
+            start_cursor: page.items.first().map(&cursor),
+            end_cursor: page.items.last().map(&cursor),
         }
     }
 }

@@ -88,7 +88,7 @@ impl Query {
         session
             .users()
             .expect(page.items.iter().map(|group| group.other_user_id));
-        Ok(InOrder(MessageGroupConnection::of(owner, &page)))
+        Ok(InOrder(MessageGroupConnection::of(owner, page)))
     }
 
     /// One of the viewer's message groups. Null if the group does not exist or
@@ -135,7 +135,7 @@ impl Query {
             .reader
             .messages(session.viewer()?, group, &request);
         let page = Box::pin(page).await?;
-        Ok(page.map(|page| InOrder(MessageConnection::of(&page, None))))
+        Ok(page.map(|page| InOrder(MessageConnection::of(page, None))))
     }
 
     /// Number of the viewer's message groups that have unread messages. The

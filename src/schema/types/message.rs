@@ -19,17 +19,17 @@ use crate::schema::session::Session;
 impl Message {
     /// The global ID of the message.
     pub async fn id(&self) -> ID {
-        GlobalId::of_message(&self.message).into()
+        GlobalId::of_message(self.message()).into()
     }
 
     /// The UUID of the message.
     async fn uuid(&self) -> Uuid {
-        Uuid(self.message.id.0)
+        Uuid(self.message().id.0)
     }
 
     /// The text of the message, exactly as sent: 1 to 1024 Unicode characters.
     async fn body(&self) -> &str {
-        &self.message.body
+        &self.message().body
     }
 
     /// The time at which the server accepted the message.
@@ -38,13 +38,13 @@ impl Message {
     /// group has a time ahead of the clock, a new message is still placed after
     /// it.
     async fn created_at(&self) -> DateTime {
-        DateTime(self.message.created_at())
+        DateTime(self.message().created_at())
     }
 
     /// The user who sent the message. If the user no longer exists, the handle
     /// and display name stored with the message are returned.
     async fn sender(&self, ctx: &Context<'_>) -> Result<InOrder<User>, ApiError> {
-        let copy = &self.message.sender;
+        let copy = &self.message().sender;
         let found = Session::of(ctx)?.user_or_copy(copy.id, Some(copy)).await?;
         let user = found.unwrap_or_else(|| Arc::new(copy.clone()));
         Ok(InOrder(User(user)))
@@ -52,11 +52,11 @@ impl Message {
 
     /// The message group that contains the message.
     async fn message_group(&self, ctx: &Context<'_>) -> Result<InOrder<MessageGroup>, ApiError> {
-        if let Some(group) = &self.group {
+        if let Some(group) = self.group() {
             return Ok(InOrder(MessageGroup::alone(Arc::clone(group))));
         }
         let found = Session::of(ctx)?
-            .find_message_group(self.message.group_id)
+            .find_message_group(self.message().group_id)
             .await?;
         // A viewer who can read the message is a participant of its group, and
         // participants never change.
@@ -66,20 +66,28 @@ impl Message {
 }
 
 /// An edge of a `MessageConnection`.
-#[derive(SimpleObject)]
 pub struct MessageEdge {
-    /// Opaque cursor of this edge, for `after` or `before`.
-    cursor: String,
-    /// The message.
     node: InOrder<Message>,
 }
 
 impl MessageEdge {
     pub fn of(message: model::Message, group: Option<Arc<model::MessageGroup>>) -> Self {
-        Self {
-            cursor: MessageCursor::of(&message).encode(),
-            node: InOrder(Message::new(message, group)),
-        }
+        let node = InOrder(Message::new(message, group));
+        Self { node }
+    }
+}
+
+/// An edge of a `MessageConnection`.
+#[Object]
+impl MessageEdge {
+    /// Opaque cursor of this edge, for `after` or `before`.
+    async fn cursor(&self) -> String {
+        MessageCursor::of(self.node.0.message()).encode()
+    }
+
+    /// The message.
+    async fn node(&self) -> &InOrder<Message> {
+        &self.node
     }
 }
 
@@ -93,16 +101,13 @@ pub struct MessageConnection {
 }
 
 impl MessageConnection {
-    pub fn of(page: &Page<model::Message>, group: Option<&Arc<model::MessageGroup>>) -> Self {
-        let edge =
-            |message: &model::Message| InOrder(MessageEdge::of(message.clone(), group.cloned()));
-        let edges: Vec<_> = page.items.iter().map(edge).collect();
+    pub fn of(page: Page<model::Message>, group: Option<&Arc<model::MessageGroup>>) -> Self {
+        let page_info = PageInfo::of(&page, |message| MessageCursor::of(message).encode());
+        let edges = page.items.into_iter();
+        let edges = edges.map(|message| InOrder(MessageEdge::of(message, group.cloned())));
         Self {
-            page_info: InOrder(PageInfo::of(
-                page,
-                edges.iter().map(|edge| edge.0.cursor.as_str()),
-            )),
-            edges: List(edges),
+            edges: List(edges.collect()),
+            page_info: InOrder(page_info),
         }
     }
 }

@@ -51,8 +51,7 @@ impl MessageGroup {
 
     /// The newest message of the group.
     async fn last_message(&self) -> InOrder<Message> {
-        let group = Some(Arc::clone(&self.group));
-        InOrder(Message::new(self.group.last_message.clone(), group))
+        InOrder(Message::newest_of(Arc::clone(&self.group)))
     }
 
     /// The time at which the server accepted the newest message: its
@@ -101,7 +100,7 @@ impl MessageGroup {
             .reader
             .messages_of(&self.group, &request, self.messages);
         let page = Box::pin(page).await?;
-        Ok(InOrder(MessageConnection::of(&page, Some(&self.group))))
+        Ok(InOrder(MessageConnection::of(page, Some(&self.group))))
     }
 }
 
@@ -114,22 +113,31 @@ fn nameless(id: UserId) -> model::User {
 }
 
 /// An edge of a `MessageGroupConnection`.
-#[derive(SimpleObject)]
 pub struct MessageGroupEdge {
-    /// Opaque cursor of this edge, for `after` or `before`. It changes with
-    /// every message in the group.
-    cursor: String,
-    /// The message group.
+    owner: UserId,
     node: InOrder<MessageGroup>,
 }
 
 impl MessageGroupEdge {
     /// Creates the edge of a group that was requested on its own.
     pub fn alone(owner: UserId, group: Arc<model::MessageGroup>) -> Self {
-        Self {
-            cursor: MessageGroupCursor::of(owner, &group).encode(),
-            node: InOrder(MessageGroup::alone(group)),
-        }
+        let node = InOrder(MessageGroup::alone(group));
+        Self { owner, node }
+    }
+}
+
+/// An edge of a `MessageGroupConnection`.
+#[Object]
+impl MessageGroupEdge {
+    /// Opaque cursor of this edge, for `after` or `before`. It changes with
+    /// every message in the group.
+    async fn cursor(&self) -> String {
+        MessageGroupCursor::of(self.owner, &self.node.0.group).encode()
+    }
+
+    /// The message group.
+    async fn node(&self) -> &InOrder<MessageGroup> {
+        &self.node
     }
 }
 
@@ -143,20 +151,15 @@ pub struct MessageGroupConnection {
 }
 
 impl MessageGroupConnection {
-    pub fn of(owner: UserId, page: &Page<model::MessageGroup>) -> Self {
-        let edge = |group: &model::MessageGroup| {
-            InOrder(MessageGroupEdge {
-                cursor: MessageGroupCursor::of(owner, group).encode(),
-                node: InOrder(MessageGroup::listed(group.clone().into())),
-            })
-        };
-        let edges: Vec<_> = page.items.iter().map(edge).collect();
+    pub fn of(owner: UserId, page: Page<model::MessageGroup>) -> Self {
+        let page_info = PageInfo::of(&page, |group| MessageGroupCursor::of(owner, group).encode());
+        let edges = page.items.into_iter().map(|group| {
+            let node = InOrder(MessageGroup::listed(Arc::new(group)));
+            InOrder(MessageGroupEdge { owner, node })
+        });
         Self {
-            page_info: InOrder(PageInfo::of(
-                page,
-                edges.iter().map(|edge| edge.0.cursor.as_str()),
-            )),
-            edges: List(edges),
+            edges: List(edges.collect()),
+            page_info: InOrder(page_info),
         }
     }
 }

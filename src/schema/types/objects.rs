@@ -10,15 +10,39 @@ use crate::schema::paging::PAGE;
 
 /// Wraps a message, and its group if it was read already.
 pub struct Message {
+    source: MessageSource,
+}
+
+enum MessageSource {
     // Boxed, because it is part of the variants of result types.
-    pub(super) message: Box<model::Message>,
-    pub(super) group: Option<Arc<model::MessageGroup>>,
+    Single(Box<model::Message>, Option<Arc<model::MessageGroup>>),
+    NewestOf(Arc<model::MessageGroup>),
 }
 
 impl Message {
     pub fn new(message: model::Message, group: Option<Arc<model::MessageGroup>>) -> Self {
-        let message = Box::new(message);
-        Self { message, group }
+        let source = MessageSource::Single(Box::new(message), group);
+        Self { source }
+    }
+
+    /// Wraps the newest message of a group.
+    pub(super) fn newest_of(group: Arc<model::MessageGroup>) -> Self {
+        let source = MessageSource::NewestOf(group);
+        Self { source }
+    }
+
+    pub(super) fn message(&self) -> &model::Message {
+        match &self.source {
+            MessageSource::Single(message, _) => message,
+            MessageSource::NewestOf(group) => &group.last_message,
+        }
+    }
+
+    pub(super) fn group(&self) -> Option<&Arc<model::MessageGroup>> {
+        match &self.source {
+            MessageSource::Single(_, group) => group.as_ref(),
+            MessageSource::NewestOf(group) => Some(group),
+        }
     }
 
     /// A character of a body takes up to six bytes in JSON.
