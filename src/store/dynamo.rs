@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
+use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
 use aws_sdk_dynamodb::Client;
@@ -171,6 +172,9 @@ pub(super) fn impatient(config: SdkConfig) -> SdkConfig {
         .into_builder()
         .timeout_config(timeouts.build())
         .retry_config(retries)
+        // It would end a stream that stalls for five seconds. An attempt ends
+        // earlier.
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .build()
 }
 
