@@ -86,6 +86,7 @@ struct Rules {
     costs: Vec<FieldCost>,
     check_scalar: CheckScalar,
     introspection: bool,
+    resolved_first: Option<&'static str>,
     is_cacheable: fn(&Data) -> bool,
 }
 
@@ -96,6 +97,7 @@ pub struct EngineBuilder<Q, M, S> {
     costs: Vec<FieldCost>,
     check_scalar: CheckScalar,
     introspection: bool,
+    resolved_first: Option<&'static str>,
     is_cacheable: fn(&Data) -> bool,
 }
 
@@ -116,6 +118,14 @@ where
     #[must_use]
     pub fn costs(mut self, costs: &[FieldCost]) -> Self {
         self.costs.extend(costs);
+        self
+    }
+
+    /// Resolves this field of the query's root before the operation's other
+    /// fields, wherever it is in the document.
+    #[must_use]
+    pub fn resolve_first(mut self, field: &'static str) -> Self {
+        self.resolved_first = Some(field);
         self
     }
 
@@ -166,6 +176,7 @@ where
             costs: self.costs,
             check_scalar: self.check_scalar,
             introspection: self.introspection,
+            resolved_first: self.resolved_first,
             is_cacheable: self.is_cacheable,
         };
         Engine {
@@ -191,6 +202,7 @@ where
             costs: Vec::new(),
             check_scalar: |_, _, _| Ok(()),
             introspection: true,
+            resolved_first: None,
             is_cacheable: |_| false,
         }
     }
@@ -286,8 +298,11 @@ where
 
     async fn run(&self, prepared: &Prepared, request: Request) -> Response {
         let request = build_request(prepared, root_selections(prepared), request);
-        let root = Arc::clone(&prepared.lowered.root);
-        let response = self.schema.execute(request.data(RootSelection(root))).await;
+        let selection = RootSelection {
+            fields: Arc::clone(&prepared.lowered.root),
+            first: self.rules.resolved_first,
+        };
+        let response = self.schema.execute(request.data(selection)).await;
         complete(prepared, response)
     }
 

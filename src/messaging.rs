@@ -24,7 +24,7 @@ pub use check::{Finding, FindingKind, Inspector, Unmended};
 pub use directory::{Directory, UserLoader};
 pub use error::{MessagingError, WriteOutcome};
 pub use live::{
-    Arrival, Bus, Follow, Follower, InvalidRedisUrl, Live, LiveError, Positions, Update, Updates,
+    Arrival, Bus, Follow, Follower, InvalidRedisUrl, Live, LiveError, Positions, Updates,
 };
 pub use loader::BatchLoader;
 pub use reader::{Freshness, PairLookup, Reader};

@@ -13,7 +13,7 @@ mod sort_key;
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -135,11 +135,12 @@ impl Message {
         }
     }
 
-    /// Returns the position directly before the message.
+    /// Returns the position directly before a message that has a `seq`.
     #[must_use]
     pub fn place_before(&self) -> Place {
         Place {
-            key: SortKey::before(self.key.created_at()),
+            // A key as a message has it, because cursors contain it. Times have microseconds.
+            key: SortKey::at(self.key.created_at() - TimeDelta::microseconds(1)),
             seq: self.seq.saturating_sub(1),
         }
     }
@@ -162,6 +163,9 @@ pub struct MessageGroup {
     pub last_message: Message,
     /// Number of messages that the viewer has not read.
     pub unread_count: u64,
+    /// Version of the group for the viewer, as in [`Head::version_for`]. It is 0
+    /// without a head.
+    pub version: u64,
 }
 
 #[cfg(test)]

@@ -36,6 +36,19 @@ impl Query {
         List(vec![Some(InOrder(A(0))), None, Some(InOrder(A(2)))])
     }
 
+    async fn snapshot(&self, ctx: &Context<'_>) -> &str {
+        for _ in 0..3 {
+            yield_now().await;
+        }
+        log(ctx, "snapshot");
+        "taken"
+    }
+
+    async fn after_snapshot(&self, ctx: &Context<'_>) -> &str {
+        log(ctx, "after");
+        "read"
+    }
+
     async fn node(&self, b: Option<bool>) -> Option<InOrder<Node>> {
         Some(InOrder(match b {
             Some(true) => Node::B(B { id: 3, size: 7 }),
@@ -167,6 +180,7 @@ fn engine() -> TestEngine {
     };
     Engine::build(Query, Mutation, Events)
         .costs(&[page])
+        .resolve_first("snapshot")
         .finish()
 }
 
@@ -198,6 +212,25 @@ async fn response(engine: &TestEngine, query: &str, variables: Json) -> String {
         })
         .collect();
     serde_json::to_string(&response.data).expect("JSON") + &errors.concat()
+}
+
+#[tokio::test]
+async fn field_that_is_resolved_first_precedes_the_others_in_time_and_not_in_the_response() {
+    let engine = engine();
+    let executed = Log::default();
+    let query = "{ a: afterSnapshot snapshot b: afterSnapshot again: snapshot __typename }";
+    let prepared = prepared(&engine, query, json!({})).expect("a valid operation");
+
+    let response = engine
+        .execute_prepared(prepared, Arc::clone(&executed))
+        .await;
+
+    assert_eq!(
+        serde_json::to_string(&response.data).expect("JSON"),
+        r#"{"a":"read","snapshot":"taken","b":"read","again":"taken","__typename":"Query"}"#
+    );
+    let executed = executed.lock().expect("no panic");
+    assert_eq!(*executed, ["snapshot", "snapshot", "after", "after"]);
 }
 
 #[tokio::test]

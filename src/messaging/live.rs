@@ -24,7 +24,7 @@ pub use follower::{Arrival, Follow, Follower};
 pub(super) use hint::Hint;
 pub use positions::Positions;
 pub use redis::InvalidRedisUrl;
-pub use updates::{Update, Updates};
+pub use updates::Updates;
 
 use super::reader::Reader;
 use super::viewer::Viewer;
@@ -58,6 +58,16 @@ impl Live {
     /// that are newer than 15 minutes.
     pub async fn follow(&self, viewer: &Viewer, follow: Follow) -> Result<Follower, LiveError> {
         Follower::start(self.0.clone(), viewer, follow).await
+    }
+
+    /// Returns the positions from which a subscription to all groups delivers
+    /// every message that is committed after the call begins, with the same
+    /// exception as [`follow`](Self::follow). Reads that begin after the call
+    /// contain every other message. This costs two `Query`s of the rows that
+    /// are newer than 15 minutes.
+    pub async fn positions(&self, viewer: &Viewer) -> Result<Positions, LiveError> {
+        let follower = self.follow(viewer, Follow::All(None)).await?;
+        Ok(follower.positions())
     }
 
     /// Follows the state of the viewer's groups. If hints can be lost, this

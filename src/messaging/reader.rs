@@ -145,17 +145,6 @@ impl Reader {
         viewer: &Viewer,
         group: MessageGroupId,
     ) -> Result<Option<MessageGroup>, MessagingError> {
-        let found = self.find_at_version(viewer, group).await?;
-        Ok(found.map(|(_, group)| group))
-    }
-
-    /// Returns one of the viewer's groups with its version for the viewer,
-    /// which is 0 without a head.
-    pub(super) async fn find_at_version(
-        &self,
-        viewer: &Viewer,
-        group: MessageGroupId,
-    ) -> Result<Option<(u64, MessageGroup)>, MessagingError> {
         let found = self.find_for(viewer, group).await?;
         self.with_newest(viewer, group, found).await
     }
@@ -198,8 +187,7 @@ impl Reader {
         let found = match self.messages.find_head(pair).await? {
             Some(HeadRecord::Head(head)) => {
                 let found = Some(FoundGroup::Headed(head));
-                let found = self.with_newest(viewer, pair, found).await?;
-                found.map(|(_, group)| group)
+                self.with_newest(viewer, pair, found).await?
             }
             Some(HeadRecord::AliasOf(group)) => self.find_message_group(viewer, group).await?,
             None if self.marker.is_present().await? => None,
@@ -353,15 +341,14 @@ impl Reader {
         Ok(None)
     }
 
-    /// Returns a group with its newest message, and its version for the viewer.
-    /// If that message is missing, the head has changed since it was read, and
+    /// Returns a group with its newest message. If that message is missing, the head has changed since it was read, and
     /// both are read again.
     async fn with_newest(
         &self,
         viewer: &Viewer,
         group: MessageGroupId,
         mut found: Option<FoundGroup>,
-    ) -> Result<Option<(u64, MessageGroup)>, MessagingError> {
+    ) -> Result<Option<MessageGroup>, MessagingError> {
         let mut version = None;
         for _ in 0..ATTEMPTS {
             match found {
@@ -371,8 +358,7 @@ impl Reader {
                         .messages
                         .newest_message(group, Consistency::Strong)
                         .await?;
-                    let seen = newest.and_then(|newest| group_of_row(viewer, row, newest));
-                    return Ok(seen.map(|group| (0, group)));
+                    return Ok(newest.and_then(|newest| group_of_row(viewer, row, newest)));
                 }
                 Some(FoundGroup::Headed(head)) => {
                     let newest = self
@@ -381,9 +367,7 @@ impl Reader {
                         .await?;
                     version = Some(head.version);
                     if let Some(newest) = newest {
-                        let seen = group_of_head(viewer, &head, newest);
-                        let version = head.version_for(viewer.user().id);
-                        return Ok(seen.map(|group| (version, group)));
+                        return Ok(group_of_head(viewer, &head, newest));
                     }
                 }
             }
@@ -394,9 +378,7 @@ impl Reader {
             Some(FoundGroup::Headed(head)) if version == Some(head.version) => {
                 let consistency = Consistency::Strong;
                 let newest = self.messages.newest_message(group, consistency).await?;
-                let seen = newest.and_then(|newest| group_of_head(viewer, &head, newest));
-                let version = head.version_for(viewer.user().id);
-                Ok(seen.map(|group| (version, group)))
+                Ok(newest.and_then(|newest| group_of_head(viewer, &head, newest)))
             }
             _ => Err(MessagingError::unavailable(
                 None,

@@ -14,6 +14,7 @@ pub(super) fn group_of_head(viewer: &Viewer, head: &Head, newest: Message) -> Op
         other_user: Some(newest.sender.clone()).filter(|sender| sender.id == other_user_id),
         key: newest.key.clone(),
         unread_count: head.unread_count(viewer.user().id),
+        version: head.version_for(viewer.user().id),
         last_message: newest,
     })
 }
@@ -35,6 +36,7 @@ pub(super) fn group_of_row(
         other_user: by_row.or(by_sender),
         key: row.key,
         unread_count: 0,
+        version: 0,
         last_message: newest,
     })
 }

@@ -297,6 +297,7 @@ fn created_message(viewer: &Viewer, receiver: User, created: Creation) -> Create
         other_user: Some(receiver),
         key: newest.key.clone(),
         unread_count: head.unread_count(viewer.user().id),
+        version: head.version_for(viewer.user().id),
         last_message: newest,
     };
     CreatedMessage { message, group }

@@ -39,6 +39,7 @@ impl Api {
             .costs(Query::COSTS)
             .costs(MessageGroup::COSTS)
             .costs(Message::COSTS)
+            .resolve_first(Query::FIRST)
             .check_scalars(check_scalar)
             .cache_documents_of(is_signed_in)
             .register::<Node>()

@@ -67,6 +67,12 @@ pub trait Cursor: Sized + Send + Sync {
     fn decode(text: &str) -> Option<Self>;
 }
 
+impl EventCursor {
+    /// Maximum length: base64 of the header and of the most groups, each with a
+    /// key of 40 bytes.
+    pub const MOST_BYTES: usize = (27 + Positions::MOST * (16 + 8 + 1 + 40)) * 4 / 3 + 2;
+}
+
 /// The first byte of a cursor identifies its connection.
 const MESSAGE: u8 = b'm';
 const MESSAGE_GROUP: u8 = b'g';

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use async_graphql::{Context, Object};
 
-use super::cursor::{CursorArgument, MessageCursor, MessageGroupCursor};
+use super::cursor::{Cursor, CursorArgument, EventCursor, MessageCursor, MessageGroupCursor};
 use super::error::ApiError;
 use super::global_id::{GlobalId, IdArgument};
 use super::paging::{PAGE, PageArgs};
 use super::scalars::Uuid;
 use super::session::Session;
 use super::types::{Message, MessageConnection, MessageGroup, MessageGroupConnection, Node, User};
-use crate::engine::{FieldCost, InOrder};
+use crate::engine::{DeclaredCost, FieldCost, InOrder};
 use crate::messaging::Freshness;
 use crate::model::{End, MessageGroupId};
 
@@ -19,8 +19,17 @@ use crate::model::{End, MessageGroupId};
 pub struct Query;
 
 impl Query {
-    /// The page sizes of its connections.
+    /// The field that is resolved before all others, so that messages which
+    /// other fields do not contain are newer than this cursor.
+    pub(super) const FIRST: &str = "eventCursor";
+
+    /// The page sizes of its connections, and the size of its cursor.
     pub(super) const COSTS: &[FieldCost] = &[
+        FieldCost {
+            ty: "Query",
+            field: Self::FIRST,
+            cost: DeclaredCost::Bytes(EventCursor::MOST_BYTES),
+        },
         FieldCost {
             ty: "Query",
             field: "messageGroups",
@@ -143,6 +152,23 @@ impl Query {
     async fn unread_message_group_count(&self, ctx: &Context<'_>) -> Result<u32, ApiError> {
         let session = Session::of(ctx)?;
         session.unread_message_group_count(Freshness::MayLag).await
+    }
+
+    /// Cursor from which `messageCreated(after:)`, without `messageGroupUuid`,
+    /// delivers every message that is committed after this query begins.
+    ///
+    /// It is resolved before the other fields of the operation, so that a list in the
+    /// same response contains every message that the subscription does not deliver.
+    /// Messages that are committed while the query runs may be in both; a
+    /// `Message.id` identifies them.
+    ///
+    /// If more than 256 groups have had messages in the last 15 minutes, a
+    /// subscription from this cursor is rejected with `RESYNC`.
+    async fn event_cursor(&self, ctx: &Context<'_>) -> Result<String, ApiError> {
+        let session = Session::of(ctx)?;
+        let owner = session.viewer()?.user().id;
+        let positions = Box::pin(session.positions()).await?;
+        Ok(EventCursor { owner, positions }.encode())
     }
 
     /// The object with the given global ID. Null if the object does not exist

@@ -5,13 +5,15 @@ use dataloader::BatchFn;
 use futures_util::future::join_all;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use super::error::ApiError;
 use super::pair_loader::{PairBatch, PairLoader};
 use super::rate::SendRate;
-use crate::messaging::{BatchLoader, Freshness, Messaging, MessagingError, UserLoader, Viewer};
+use crate::messaging::{
+    BatchLoader, Freshness, Messaging, MessagingError, Positions, UserLoader, Viewer,
+};
 use crate::model::{MessageGroup, MessageGroupId, User, UserId};
 
 /// Maximum number of a request's nested reads at a time.
@@ -26,6 +28,7 @@ pub struct Session {
     viewer: Option<Viewer>,
     loaders: Arc<Mutex<Loaders>>,
     reads: Semaphore,
+    positions: OnceCell<Positions>,
     rate: SendRate,
     deadline: Instant,
 }
@@ -93,6 +96,7 @@ impl Session {
             viewer,
             loaders: Arc::new(Mutex::new(loaders)),
             reads: Semaphore::new(READS_AT_ONCE),
+            positions: OnceCell::new(),
             rate,
             deadline,
         }
@@ -157,6 +161,16 @@ impl Session {
             .reader
             .unread_message_group_count(viewer, freshness);
         Ok(Box::pin(count).await?)
+    }
+
+    /// The positions in the viewer's groups at the beginning of the request, read
+    /// once a request.
+    pub(super) async fn positions(&self) -> Result<Positions, ApiError> {
+        let viewer = self.viewer()?;
+        let positions = self
+            .positions
+            .get_or_try_init(|| self.messaging.live.positions(viewer));
+        Ok(positions.await?.clone())
     }
 
     pub(super) fn rate(&self) -> &SendRate {

@@ -144,6 +144,14 @@ impl FoundRow {
             key: self.key,
             last_message,
             unread_count: self.unread_count,
+            version: self.preview.map_or(0, |preview| {
+                // The message count plus the count of read messages, as in
+                // `Head::version_for`.
+                preview
+                    .seq
+                    .saturating_mul(2)
+                    .saturating_sub(self.unread_count)
+            }),
         }
     }
 }

@@ -137,6 +137,17 @@ async fn cost_of_a_single_group_is_two_reads() {
 }
 
 #[tokio::test]
+async fn event_cursor_costs_two_queries_once_a_request() {
+    let cruddur = uncached().await;
+
+    let document = "{ one: eventCursor other: eventCursor }";
+    assert_eq!(
+        cost(&cruddur, document, json!({})).await,
+        (repeat("Query strong", 2), 0)
+    );
+}
+
+#[tokio::test]
 async fn cost_of_a_message_is_one_transaction_and_a_read_of_an_uncached_group() {
     let cruddur = uncached().await;
     let [luu, unamused] = cruddur.users(["luu", "unamused"]).await;

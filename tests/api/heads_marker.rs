@@ -63,7 +63,8 @@ async fn rows(client: &Client, owner: &User, count: u32) {
     put(client, (0..count).map(row), 25).await;
 }
 
-async fn put(
+/// Writes items, so many in one call.
+pub async fn put(
     client: &Client,
     items: impl Iterator<Item = std::collections::HashMap<String, AttributeValue>>,
     at_once: usize,

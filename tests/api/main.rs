@@ -31,6 +31,7 @@ mod documents;
 mod drain;
 mod embed;
 mod errors;
+mod event_cursor;
 mod event_stream;
 mod graphiql;
 mod heads_marker;

@@ -160,3 +160,60 @@ async fn mark_as_read_waits_for_earlier_messages_of_the_group() {
     let marked = &marked["data"]["markMessageGroupRead"]["messageGroup"];
     assert_eq!(marked["unreadCount"], 1);
 }
+
+/// A user's versions of their only group, on each path that returns it.
+async fn versions(cruddur: &Cruddur, handle: &str, other: &str) -> Vec<Value> {
+    let listed = "{ messageGroups { edges { node { id uuid version } } } }";
+    let listed = cruddur.data(handle, listed, json!({})).await;
+    let listed = &listed["messageGroups"]["edges"][0]["node"];
+    let alone = "query($id: ID!, $uuid: UUID!, $other: String!) {
+        node(id: $id) { ... on MessageGroup { version } }
+        messageGroup(uuid: $uuid) { version lastMessage { messageGroup { version } } }
+        user(handle: $other) { messageGroup { version } }
+    }";
+    let variables = json!({ "id": listed["id"], "uuid": listed["uuid"], "other": other });
+    let alone = cruddur.data(handle, alone, variables).await;
+    let group = &alone["messageGroup"];
+    vec![
+        listed["version"].clone(),
+        alone["node"]["version"].clone(),
+        group["version"].clone(),
+        group["lastMessage"]["messageGroup"]["version"].clone(),
+        alone["user"]["messageGroup"]["version"].clone(),
+    ]
+}
+
+#[tokio::test]
+async fn group_version_is_the_same_on_every_path_and_increases_with_each_change() {
+    let cruddur = start().await;
+    cruddur.users(["luu", "unamused"]).await;
+    let send = async |from: &str, to: &str| {
+        let document = "mutation($input: CreateMessageInput!) { createMessage(input: $input) {
+            ... on CreateMessageSuccess { messageEdge { cursor } messageGroupEdge { node { uuid version } } }
+        } }";
+        let input = json!({ "input": { "to": { "receiverHandle": to }, "body": "hello" } });
+        cruddur.data(from, document, input).await["createMessage"].take()
+    };
+    let created = send("luu", "unamused").await;
+    let group = &created["messageGroupEdge"]["node"];
+
+    // One message, which its sender has read.
+    assert_eq!(group["version"], 2);
+    assert_eq!(versions(&cruddur, "luu", "unamused").await, [2; 5]);
+    assert_eq!(versions(&cruddur, "unamused", "luu").await, [1; 5]);
+
+    let mark =
+        "mutation($input: MarkMessageGroupReadInput!) { markMessageGroupRead(input: $input) {
+        ... on MarkMessageGroupReadSuccess { messageGroup { version } }
+    } }";
+    let input = json!({ "input": { "messageGroupUuid": group["uuid"], "upTo": created["messageEdge"]["cursor"] } });
+    let marked = cruddur.data("unamused", mark, input).await;
+    let marked = &marked["markMessageGroupRead"]["messageGroup"];
+    assert_eq!(marked["version"], 2);
+    assert_eq!(versions(&cruddur, "unamused", "luu").await, [2; 5]);
+    assert_eq!(versions(&cruddur, "luu", "unamused").await, [2; 5]);
+
+    send("luu", "unamused").await;
+    assert_eq!(versions(&cruddur, "unamused", "luu").await, [3; 5]);
+    assert_eq!(versions(&cruddur, "luu", "unamused").await, [4; 5]);
+}

@@ -15,15 +15,6 @@ use crate::messaging::view::group_of_head;
 use crate::messaging::viewer::Viewer;
 use crate::model::{MessageGroup, MessageGroupId};
 
-/// A group after a change.
-#[derive(Clone, Debug)]
-pub struct Update {
-    /// Increases with each change of the group that concerns the viewer.
-    pub version: u64,
-    /// The group.
-    pub group: MessageGroup,
-}
-
 /// State of a group at its last update.
 #[derive(Clone, Copy, Debug, Default)]
 struct GroupAtUpdate {
@@ -79,18 +70,18 @@ impl Updates {
     }
 
     /// Returns the stream of updates. The stream ends after its first error.
-    pub fn changes(self) -> impl Stream<Item = Result<Update, LiveError>> {
+    pub fn changes(self) -> impl Stream<Item = Result<MessageGroup, LiveError>> {
         stream::try_unfold(self, async |mut updates| {
             Ok(Some((updates.next().await?, updates)))
         })
     }
 
-    async fn next(&mut self) -> Result<Update, LiveError> {
+    async fn next(&mut self) -> Result<MessageGroup, LiveError> {
         loop {
             let update = if let Some(id) = self.changed.pop_front() {
                 let reader = &self.sources.reader;
-                let found = reader.find_at_version(&self.viewer, id).await?;
-                found.and_then(|(version, group)| self.update(version, group))
+                let found = reader.find_message_group(&self.viewer, id).await?;
+                found.and_then(|group| self.update(group))
             } else {
                 match self.listener.next().await {
                     None => return Err(LiveError::Behind("the client reads too slowly")),
@@ -107,14 +98,13 @@ impl Updates {
         }
     }
 
-    fn take_hint(&mut self, hint: &Hint) -> Option<Update> {
+    fn take_hint(&mut self, hint: &Hint) -> Option<MessageGroup> {
         let Some(newest) = hint.messages.last() else {
             self.has_changed(hint.group);
             return None;
         };
         let group = group_of_head(&self.viewer, &hint.head, newest.clone())?;
-        let version = hint.head.version_for(self.viewer.user().id);
-        self.update(version, group)
+        self.update(group)
     }
 
     fn take_rows(&mut self, snapshot: &RowsSnapshot) {
@@ -132,18 +122,18 @@ impl Updates {
         }
     }
 
-    /// Returns an update, unless the same or a later version was already
+    /// Returns the group, unless the same or a later version was already
     /// reported.
-    fn update(&mut self, version: u64, group: MessageGroup) -> Option<Update> {
+    fn update(&mut self, group: MessageGroup) -> Option<MessageGroup> {
         let state = self.states.entry(group.id).or_default();
-        if version <= state.version {
+        if group.version <= state.version {
             return None;
         }
         *state = GroupAtUpdate {
-            version,
+            version: group.version,
             seq: group.last_message.seq,
             unread_count: group.unread_count,
         };
-        Some(Update { version, group })
+        Some(group)
     }
 }

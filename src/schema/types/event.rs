@@ -6,8 +6,8 @@ use async_graphql::{Context, Object};
 
 use super::{MessageEdge, MessageGroup, MessageGroupEdge};
 use crate::engine::InOrder;
-use crate::messaging::{Arrival, Freshness, Update};
-use crate::model::UserId;
+use crate::messaging::{Arrival, Freshness};
+use crate::model::{self, UserId};
 use crate::schema::cursor::{Cursor, EventCursor, MessageCursor};
 use crate::schema::error::ApiError;
 use crate::schema::session::Session;
@@ -57,33 +57,25 @@ impl MessageCreatedEvent {
 }
 
 /// Wraps a group that changed.
-pub struct MessageGroupUpdatedEvent {
-    version: u64,
-    group: Arc<crate::model::MessageGroup>,
-}
+pub struct MessageGroupUpdatedEvent(Arc<model::MessageGroup>);
 
 impl MessageGroupUpdatedEvent {
-    pub fn new(update: Update) -> Self {
-        Self {
-            version: update.version,
-            group: Arc::new(update.group),
-        }
+    pub fn new(group: model::MessageGroup) -> Self {
+        Self(Arc::new(group))
     }
 }
 
 /// Event of `messageGroupUpdated`: one of the viewer's message groups changed.
 #[Object]
 impl MessageGroupUpdatedEvent {
-    /// Version of the group. It increases with every change of the group.
-    /// Events may arrive out of order: of two events of the same group, the one
-    /// with the larger version is newer.
+    /// The `version` of the group.
     async fn version(&self) -> u64 {
-        self.version
+        self.0.version
     }
 
     /// The updated group.
     async fn message_group(&self) -> InOrder<MessageGroup> {
-        InOrder(MessageGroup::alone(Arc::clone(&self.group)))
+        InOrder(MessageGroup::alone(Arc::clone(&self.0)))
     }
 
     /// Number of the viewer's message groups that have unread messages. The

@@ -71,6 +71,16 @@ impl MessageGroup {
         self.group.unread_count
     }
 
+    /// Version of the group for the viewer. It increases with each change of
+    /// the newest message or of `unreadCount`, and every field that returns the
+    /// group returns it with the same version.
+    ///
+    /// Of two responses with the same group, the one with the larger version is
+    /// newer, whatever order they arrive in. A cache keeps the newer one.
+    async fn version(&self) -> u64 {
+        self.group.version
+    }
+
     /// The messages of the group, oldest first. Returns the last 20 messages if
     /// no argument is given.
     ///
