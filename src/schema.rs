@@ -20,6 +20,6 @@ mod types;
 pub use api::{Api, Introspection};
 pub use error::{ApiError, Code, refusal, timed_out, was_executed};
 pub use rate::SendRate;
-pub use session::Session;
+pub use session::{BeforeEvent, Session};
 
 pub use crate::engine::{GraphqlRequest, Limits, Operation, Prepared};

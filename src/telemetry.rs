@@ -18,7 +18,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
 
 pub use call::{DynamoCall, postgres_query};
-pub use origin::{Origin, Spent, work_for};
+pub use origin::{RequestCost, RequestOrigin, work_for};
 pub use traces::{describe, fail, request_span, write_span};
 
 use otlp::{OtlpSettings, otlp_settings};

@@ -2,7 +2,7 @@
 
 use async_graphql::Context;
 use dataloader::BatchFn;
-use futures_util::future::join_all;
+use futures_util::future::{BoxFuture, join_all};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
@@ -21,6 +21,10 @@ const READS_AT_ONCE: usize = 16;
 
 type FoundGroup = Result<Option<Arc<MessageGroup>>, MessagingError>;
 
+/// Called before the fields of a subscription's event are resolved, for example to reserve memory
+/// for its response.
+pub type BeforeEvent = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
+
 /// The context of one request: the viewer, and loaders that cache what the
 /// request has read.
 pub struct Session {
@@ -31,6 +35,7 @@ pub struct Session {
     positions: OnceCell<Positions>,
     rate: SendRate,
     deadline: Instant,
+    before_event: Option<BeforeEvent>,
 }
 
 /// Loaders, which cache their results.
@@ -68,10 +73,14 @@ pub(super) struct Renewal {
     viewer: Option<Viewer>,
     rate: SendRate,
     loaders: Arc<Mutex<Loaders>>,
+    before_event: Option<BeforeEvent>,
 }
 
 impl Renewal {
-    pub fn renew(&self) {
+    pub async fn renew(&self) {
+        if let Some(before_event) = &self.before_event {
+            before_event().await;
+        }
         let users = Arc::new(self.messaging.directory.loader());
         let viewer = self.viewer.as_ref();
         let loaders = Loaders::new(&self.messaging, viewer, &self.rate, users);
@@ -99,7 +108,15 @@ impl Session {
             positions: OnceCell::new(),
             rate,
             deadline,
+            before_event: None,
         }
+    }
+
+    /// Sets a function that is called before each event of a subscription.
+    #[must_use]
+    pub fn before_each_event(mut self, before_event: BeforeEvent) -> Self {
+        self.before_event = Some(before_event);
+        self
     }
 
     /// Returns the session of a resolver's request.
@@ -137,6 +154,7 @@ impl Session {
             viewer: self.viewer.clone(),
             rate: self.rate.clone(),
             loaders: Arc::clone(&self.loaders),
+            before_event: self.before_event.clone(),
         }
     }
 

@@ -1,5 +1,7 @@
 //! The subscription root.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, Subscription as GraphqlSubscription};
 use futures_util::{Stream, StreamExt};
 
@@ -83,10 +85,14 @@ fn events<T, E>(
     come: impl Stream<Item = Result<T, LiveError>>,
     event: impl Fn(T) -> E,
 ) -> impl Stream<Item = Result<InOrder<E>, ApiError>> {
-    come.map(move |come| {
-        renewal.renew();
-        come.map(|come| InOrder(event(come)))
-            .map_err(ApiError::from)
+    let renewal = Arc::new(renewal);
+    come.then(move |come| {
+        let renewal = Arc::clone(&renewal);
+        let event = come.map(|come| InOrder(event(come)));
+        async move {
+            renewal.renew().await;
+            event.map_err(ApiError::from)
+        }
     })
 }
 

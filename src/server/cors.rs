@@ -8,6 +8,7 @@ use axum::http::{HeaderName, HeaderValue, Method};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::origin::Origin;
+use super::request_id::REQUEST_ID;
 
 /// How long a browser may cache the response to a preflight request.
 const PREFLIGHT_MAX_AGE: Duration = Duration::from_hours(1);
@@ -141,7 +142,7 @@ impl Origins {
             }))
             .allow_methods([Method::GET, Method::POST])
             .allow_headers(headers)
-            .expose_headers([super::REQUEST_ID.clone(), RETRY_AFTER, WWW_AUTHENTICATE])
+            .expose_headers([REQUEST_ID.clone(), RETRY_AFTER, WWW_AUTHENTICATE])
             .max_age(PREFLIGHT_MAX_AGE)
     }
 }

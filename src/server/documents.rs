@@ -9,11 +9,11 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::json::{InvalidJson, parse_json};
-use super::received::{Received, plain_id};
+use super::request::{RequestParameters, plain_id};
 use crate::schema::{Api, Code, GraphqlRequest, refusal};
 
 /// Maximum number of automatic persisted queries that are cached.
-const MOST_KEPT: u64 = 1000;
+const MAX_CACHED: u64 = 1000;
 
 /// The error message that clients of automatic persisted queries expect for an unknown hash.
 const NOT_FOUND: &str = "PersistedQueryNotFound";
@@ -33,10 +33,10 @@ impl Default for Documents {
     fn default() -> Self {
         // A client requests a document again soon after it has sent it, so the cache always admits
         // the newest document.
-        let kept = Cache::builder()
-            .max_capacity(MOST_KEPT)
+        let cache = Cache::builder()
+            .max_capacity(MAX_CACHED)
             .eviction_policy(EvictionPolicy::lru());
-        Self::Automatic(kept.build())
+        Self::Automatic(cache.build())
     }
 }
 
@@ -84,7 +84,7 @@ struct ManifestOperation {
 }
 
 /// A document to cache, with the id that identifies it from now on.
-pub(super) type ToKeep = (String, Arc<str>);
+pub(super) type DocumentToCache = (String, Arc<str>);
 
 impl Documents {
     /// Reads the documents of a manifest. Each must be valid, and within the limits for all values
@@ -125,28 +125,28 @@ impl Documents {
     /// it is parsed.
     pub(super) fn find(
         &self,
-        received: Received,
-    ) -> Result<(GraphqlRequest, Option<ToKeep>), Box<async_graphql::Response>> {
-        let Received {
+        parameters: RequestParameters,
+    ) -> Result<(GraphqlRequest, Option<DocumentToCache>), Box<async_graphql::Response>> {
+        let RequestParameters {
             query,
             id,
             operation_name,
             variables,
-        } = received;
+        } = parameters;
         let not_found = |message: &str| Box::new(refusal(Code::PersistedQueryNotFound, message));
-        let mut keep = None;
+        let mut to_cache = None;
         let query = match (self, id, query) {
             (Self::Trusted(trusted), Some(id), _) => {
                 let document = trusted.get(&id).ok_or_else(|| not_found(NOT_FOUND))?;
                 String::from(&**document)
             }
             (Self::Trusted(_), None, _) => {
-                let message = "Only trusted documents are served here: send the id of one as \
+                let message = "This server executes only trusted documents: send the id of one as \
                     `documentId` or `extensions.persistedQuery.sha256Hash`.";
                 return Err(not_found(message));
             }
-            (Self::Automatic(kept), Some(id), None) => {
-                let document = kept.get(&id).ok_or_else(|| not_found(NOT_FOUND))?;
+            (Self::Automatic(cache), Some(id), None) => {
+                let document = cache.get(&id).ok_or_else(|| not_found(NOT_FOUND))?;
                 String::from(&*document)
             }
             (Self::Automatic(_), Some(id), Some(query)) => {
@@ -155,7 +155,7 @@ impl Documents {
                         lower-case hexadecimal digits.";
                     return Err(Box::new(refusal(Code::BadRequest, message)));
                 }
-                keep = Some((id, Arc::from(query.as_str())));
+                to_cache = Some((id, Arc::from(query.as_str())));
                 query
             }
             (Self::Automatic(_), None, query) => query.unwrap_or_default(),
@@ -165,12 +165,12 @@ impl Documents {
             operation_name,
             variables,
         };
-        Ok((request, keep))
+        Ok((request, to_cache))
     }
 
-    pub(super) fn keep(&self, (id, document): ToKeep) {
-        if let Self::Automatic(kept) = self {
-            kept.insert(id, document);
+    pub(super) fn cache(&self, (id, document): DocumentToCache) {
+        if let Self::Automatic(cache) = self {
+            cache.insert(id, document);
         }
     }
 }
@@ -184,18 +184,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_newest_documents_are_kept_and_no_more_than_a_thousand() {
+    fn persisted_query_cache_keeps_the_newest_thousand_documents() {
         let documents = Documents::default();
         let id = |number: u32| format!("{number}");
         for number in 0..1300 {
-            documents.keep((id(number), Arc::from("{ viewer { handle } }")));
+            documents.cache((id(number), Arc::from("{ viewer { handle } }")));
         }
 
-        let Documents::Automatic(kept) = documents else {
-            panic!("they are kept by themselves");
+        let Documents::Automatic(cache) = documents else {
+            panic!("the default is automatic persisted queries");
         };
-        kept.run_pending_tasks();
-        assert_eq!(kept.entry_count(), MOST_KEPT);
-        assert!((300..1300).all(|number| kept.contains_key(&id(number))));
+        cache.run_pending_tasks();
+        assert_eq!(cache.entry_count(), MAX_CACHED);
+        assert!((300..1300).all(|number| cache.contains_key(&id(number))));
     }
 }

@@ -14,9 +14,8 @@ use axum::routing::get;
 use axum::{Json, Router};
 use flate2::read::GzDecoder;
 
-use super::App;
-use super::accept::accepts;
-use super::graphql_http::no_such_path;
+use super::negotiate::accepts;
+use super::rejection::not_found;
 
 /// Name and gzip-compressed bytes of each file that `build.rs` has bundled.
 const FILES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/graphiql_files.rs"));
@@ -29,8 +28,8 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; worker-src 'self'; 
     style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-const LEFT_OUT: &str = "GraphiQL was left out when this program was built: \
-    build it again with Node.js 20 or newer installed and without CRUDDUR_GRAPHIQL=skip.\n";
+const NOT_BUILT: &str = "This program was built without GraphiQL: \
+    build it again with Node.js 20 or newer and without CRUDDUR_GRAPHIQL=skip.\n";
 
 /// Whether GraphiQL is served, and how its user signs in.
 #[derive(Clone, Debug, Default)]
@@ -46,7 +45,7 @@ pub enum Graphiql {
 }
 
 impl Graphiql {
-    pub(super) fn routes(self) -> Router<App> {
+    pub(super) fn routes<S: Clone + Send + Sync + 'static>(self) -> Router<S> {
         let page = Router::new()
             .route("/graphiql", get(page))
             .route("/graphiql/", get(async || Redirect::permanent("/graphiql")))
@@ -63,21 +62,21 @@ impl Graphiql {
 
 async fn page(headers: HeaderMap) -> Response {
     match find(PAGE) {
-        Some(bytes) => answer(PAGE, bytes, &headers),
-        None => (StatusCode::NOT_IMPLEMENTED, LEFT_OUT).into_response(),
+        Some(bytes) => file_response(PAGE, bytes, &headers),
+        None => (StatusCode::NOT_IMPLEMENTED, NOT_BUILT).into_response(),
     }
 }
 
 async fn file(Path(name): Path<String>, headers: HeaderMap) -> Response {
     // The page is served only at its own path, because its links are relative.
     let Some(bytes) = find(&name).filter(|_| name != PAGE) else {
-        return no_such_path().await.into_response();
+        return not_found().await.into_response();
     };
-    let mut response = answer(&name, bytes, &headers);
-    let changes_with_its_bytes = name.contains('-');
-    if changes_with_its_bytes {
-        let forever = HeaderValue::from_static("public, max-age=31536000, immutable");
-        response.headers_mut().insert(CACHE_CONTROL, forever);
+    let mut response = file_response(&name, bytes, &headers);
+    let name_contains_hash = name.contains('-');
+    if name_contains_hash {
+        let immutable = HeaderValue::from_static("public, max-age=31536000, immutable");
+        response.headers_mut().insert(CACHE_CONTROL, immutable);
     }
     response
 }
@@ -88,21 +87,21 @@ fn find(name: &str) -> Option<&'static [u8]> {
     Some(bytes)
 }
 
-fn answer(name: &str, compressed: &'static [u8], headers: &HeaderMap) -> Response {
-    let headers_of_all = [
+fn file_response(name: &str, compressed: &'static [u8], headers: &HeaderMap) -> Response {
+    let common_headers = [
         (CONTENT_TYPE, content_type(name)),
         (CONTENT_SECURITY_POLICY, POLICY),
         (REFERRER_POLICY, "no-referrer"),
         (VARY, "accept-encoding"),
     ];
     if accepts(headers, &ACCEPT_ENCODING, "gzip") {
-        return (headers_of_all, [(CONTENT_ENCODING, "gzip")], compressed).into_response();
+        return (common_headers, [(CONTENT_ENCODING, "gzip")], compressed).into_response();
     }
     let mut bytes = Vec::new();
     match GzDecoder::new(compressed).read_to_end(&mut bytes) {
-        Ok(_) => (headers_of_all, bytes).into_response(),
+        Ok(_) => (common_headers, bytes).into_response(),
         Err(cause) => {
-            tracing::error!(%cause, name, "a file of GraphiQL is broken");
+            tracing::error!(%cause, name, "decompressing a file of GraphiQL failed");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }
@@ -123,8 +122,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_compressed_is_for_those_who_take_it() {
-        for (accepted, takes) in [
+    fn gzip_is_sent_only_to_clients_that_accept_it() {
+        for (accepted, expected) in [
             ("gzip, deflate, br", true),
             ("br;q=1.0, GZIP;q=0.5", true),
             ("gzip;q=0, identity", false),
@@ -135,7 +134,7 @@ mod tests {
             let headers = HeaderMap::from_iter([(ACCEPT_ENCODING, value)]);
             assert_eq!(
                 accepts(&headers, &ACCEPT_ENCODING, "gzip"),
-                takes,
+                expected,
                 "{accepted}"
             );
         }

@@ -11,7 +11,6 @@ use serde::Serialize;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
-use super::App;
 use crate::store::{MessageStore, StoreError, UserStore};
 
 /// Timeout of a check.
@@ -112,8 +111,8 @@ pub(super) async fn alive() -> &'static str {
 
 /// `/readyz`: the state of each store, with status 503 unless all stores respond; or that the
 /// server is draining.
-pub(super) async fn ready(State(app): State<App>) -> (StatusCode, Json<Readiness>) {
-    let readiness = app.health.readiness().await;
+pub(super) async fn ready(State(health): State<Arc<Health>>) -> (StatusCode, Json<Readiness>) {
+    let readiness = health.readiness().await;
     let status = match readiness {
         Readiness::Stores(Report {
             dynamodb: true,

@@ -1,34 +1,32 @@
 //! GraphQL over WebSocket: the `graphql-transport-ws` subprotocol of
 //! <https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md>.
 //!
-//! This module upgrades a connection to a WebSocket. `socket` manages its lifecycle, `operations`
-//! runs its operations, and only `writer` writes to it.
+//! This module upgrades a connection to a WebSocket. `socket` manages its lifecycle, `connection`
+//! handles the client's messages, `operations` runs its operations, and only `writer` writes to it.
 
+mod authenticate;
 mod close;
-mod conversation;
-mod crowd;
+mod connection;
 mod handshake;
 mod operation;
 mod operations;
 mod protocol;
-mod sign_in;
 mod socket;
 mod writer;
 
-use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::header::AUTHORIZATION;
 use axum::response::{IntoResponse, Response};
 use tracing::Instrument;
 
-pub(super) use crowd::{Crowd, Seat};
 pub(super) use handshake::is_websocket;
 
-use super::load::Load;
-use super::refused::Refused;
-use super::serve::Lease;
-use super::{App, request_id};
-use socket::{Opened, live};
+use super::listener::ConnectionGuard;
+use super::rejection::Rejection;
+use super::request_id::request_id;
+use super::state::ServerState;
+use connection::Handshake;
+use socket::serve_socket;
 
 /// The WebSocket subprotocol.
 const SUBPROTOCOL: &str = "graphql-transport-ws";
@@ -39,37 +37,30 @@ const READ_BUFFER: usize = 4 * 1024;
 /// that is larger than a body ends its operation; only a message larger than this multiple closes
 /// the WebSocket. The multiple is small because every WebSocket can have one partly read message in
 /// memory.
-const READ_AT_MOST: usize = 4;
+const MAX_READ_BODIES: usize = 4;
 
 /// Upgrades a connection to a WebSocket.
-pub(super) async fn open(
-    State(app): State<App>,
-    Extension(load): Extension<Load>,
-    Extension(crowd): Extension<Crowd>,
-    request: Request,
-) -> Response {
+pub(super) async fn upgrade(State(state): State<ServerState>, request: Request) -> Response {
     let (mut parts, _) = request.into_parts();
-    let upgrade = match handshake::accept(&app, &mut parts).await {
+    let upgrade = match handshake::accept(&state.app, &mut parts).await {
         Ok(upgrade) => upgrade,
         Err(rejection) => return rejection,
     };
-    let Some(lease) = parts.extensions.remove::<Lease>() else {
-        return Refused::internal().into_response();
+    let Some(guard) = parts.extensions.remove::<ConnectionGuard>() else {
+        return Rejection::internal().into_response();
     };
-    let opened = Opened {
-        request_id: request_id(&parts.headers),
+    let max_bytes = state.app.bounds.body_bytes.saturating_mul(MAX_READ_BODIES);
+    let handshake = Handshake {
+        request_id: request_id(&parts.headers).to_owned(),
         authorization: parts.headers.get(AUTHORIZATION).cloned(),
-        app,
-        load,
-        crowd,
-        lease,
+        state,
+        guard,
     };
-    let largest = opened.app.bounds.body_bytes.saturating_mul(READ_AT_MOST);
     let span = tracing::Span::current();
     upgrade
         .protocols([SUBPROTOCOL])
         .read_buffer_size(READ_BUFFER)
-        .max_message_size(largest)
-        .max_frame_size(largest)
-        .on_upgrade(|socket| live(socket, opened).instrument(span))
+        .max_message_size(max_bytes)
+        .max_frame_size(max_bytes)
+        .on_upgrade(|socket| serve_socket(socket, handshake).instrument(span))
 }

@@ -3,7 +3,7 @@
 use tokio::time::Instant;
 use tracing::{Instrument, Span};
 
-use super::origin::{Spent, charge};
+use super::origin::{RequestCost, charge};
 use super::{metrics, traces};
 
 /// Result of a call that was dropped before it ended.
@@ -34,7 +34,7 @@ impl DynamoCall {
     pub fn end(mut self, result: &'static str, read_units: f64, write_units: f64) {
         metrics::dynamodb_units(read_units, write_units);
         self.record(result);
-        charge(Spent {
+        charge(RequestCost {
             dynamodb_calls: 1,
             sql_queries: 0,
             read_units,
@@ -73,9 +73,9 @@ pub async fn postgres_query<T, E>(
     if result != "ok" {
         traces::fail(&span, result);
     }
-    charge(Spent {
+    charge(RequestCost {
         sql_queries: 1,
-        ..Spent::default()
+        ..RequestCost::default()
     });
     answer
 }

@@ -93,13 +93,13 @@ pub fn transaction_applied(messages: usize) {
 }
 
 /// Counts a message that was rejected because its group's queue was full.
-pub fn message_turned_away() {
-    METRICS.writes.messages_turned_away.inc();
+pub fn message_rejected() {
+    METRICS.writes.messages_rejected.inc();
 }
 
 /// Counts a subscriber that was disconnected because it read too slowly.
-pub fn listener_let_go() {
-    METRICS.live.listeners_let_go.inc();
+pub fn subscriber_dropped() {
+    METRICS.live.subscribers_dropped.inc();
 }
 
 /// Counts a hint for other instances that could not be published.
@@ -108,8 +108,13 @@ pub fn hint_lost() {
 }
 
 /// Counts a connection that was rejected because there were too many.
-pub fn connection_turned_away() {
-    METRICS.requests.connections_turned_away.inc();
+pub fn connection_rejected() {
+    METRICS.requests.connections_rejected.inc();
+}
+
+/// Records that this many more bytes, or fewer if negative, are reserved for responses.
+pub fn response_memory_changed(bytes: i64) {
+    METRICS.requests.response_memory.inc_by(bytes);
 }
 
 /// Counts a fetch of the key set, by result.
@@ -120,7 +125,7 @@ pub fn key_fetch(worked: bool) {
 
 /// A kind of object whose current number is a gauge.
 #[derive(Clone, Copy, Debug)]
-pub enum Thing {
+pub enum GaugeKind {
     /// A GraphQL request in progress.
     Request,
     /// An open connection.
@@ -137,24 +142,24 @@ pub enum Thing {
 
 /// An object that is counted by a gauge until this is dropped.
 #[derive(Debug)]
-pub struct Present(Thing);
+pub struct GaugeGuard(GaugeKind);
 
-impl Present {
-    /// Increments the gauge of `thing`.
+impl GaugeGuard {
+    /// Increments the gauge of this kind.
     #[must_use]
-    pub fn new(thing: Thing) -> Self {
-        thing.gauge().inc();
-        Self(thing)
+    pub fn new(kind: GaugeKind) -> Self {
+        kind.gauge().inc();
+        Self(kind)
     }
 }
 
-impl Drop for Present {
+impl Drop for GaugeGuard {
     fn drop(&mut self) {
         self.0.gauge().dec();
     }
 }
 
-impl Thing {
+impl GaugeKind {
     fn gauge(self) -> &'static Gauge {
         match self {
             Self::Request => &METRICS.requests.in_flight,

@@ -7,12 +7,12 @@ use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 tokio::task_local! {
-    static ORIGINS: Arc<[Origin]>;
+    static ORIGINS: Arc<[RequestOrigin]>;
 }
 
 /// The cost of calls to the stores.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Spent {
+pub struct RequestCost {
     /// Number of attempts of DynamoDB calls.
     pub dynamodb_calls: u64,
     /// Number of Postgres queries.
@@ -25,20 +25,20 @@ pub struct Spent {
 
 /// A request on whose behalf work is done. Cheap to clone; clones share their cost.
 #[derive(Clone, Debug)]
-pub struct Origin {
+pub struct RequestOrigin {
     id: Arc<str>,
     span: SpanContext,
-    spent: Arc<Mutex<Spent>>,
+    cost: Arc<Mutex<RequestCost>>,
 }
 
-impl Origin {
+impl RequestOrigin {
     /// Creates the origin of a request from its id and its trace span.
     #[must_use]
     pub fn new(id: &str, span: &Span) -> Self {
         Self {
             id: id.into(),
             span: span.context().span().span_context().clone(),
-            spent: Arc::default(),
+            cost: Arc::default(),
         }
     }
 
@@ -57,8 +57,8 @@ impl Origin {
 
     /// Returns the cost so far.
     #[must_use]
-    pub fn spent(&self) -> Spent {
-        *self.spent.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn cost(&self) -> RequestCost {
+        *self.cost.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns the request's span in its trace.
@@ -69,7 +69,10 @@ impl Origin {
 
 /// Runs `work` on behalf of these requests. The full number of calls is charged to each request,
 /// because each waits for all of them; the units are divided among the requests.
-pub async fn work_for<T>(origins: impl Into<Arc<[Origin]>>, work: impl Future<Output = T>) -> T {
+pub async fn work_for<T>(
+    origins: impl Into<Arc<[RequestOrigin]>>,
+    work: impl Future<Output = T>,
+) -> T {
     ORIGINS.scope(origins.into(), work).await
 }
 
@@ -87,15 +90,15 @@ pub(super) fn is_for_request() -> bool {
     clippy::cast_precision_loss,
     reason = "as many as share a transaction, or a few more"
 )]
-pub(super) fn charge(cost: Spent) {
-    let charge = |origins: &Arc<[Origin]>| {
+pub(super) fn charge(cost: RequestCost) {
+    let charge = |origins: &Arc<[RequestOrigin]>| {
         let parts = origins.len() as f64;
         for origin in origins.iter() {
-            let mut spent = origin.spent.lock().unwrap_or_else(PoisonError::into_inner);
-            spent.dynamodb_calls += cost.dynamodb_calls;
-            spent.sql_queries += cost.sql_queries;
-            spent.read_units += cost.read_units / parts;
-            spent.write_units += cost.write_units / parts;
+            let mut total = origin.cost.lock().unwrap_or_else(PoisonError::into_inner);
+            total.dynamodb_calls += cost.dynamodb_calls;
+            total.sql_queries += cost.sql_queries;
+            total.read_units += cost.read_units / parts;
+            total.write_units += cost.write_units / parts;
         }
     };
     // Operator commands have no requests.

@@ -19,7 +19,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::origin::{Origin, is_for_request};
+use super::origin::{RequestOrigin, is_for_request};
 
 /// The target of trace spans.
 pub(super) const TARGET: &str = "otel";
@@ -90,7 +90,7 @@ pub fn request_span<'a>(id: &str, header: &'a dyn Fn(&str) -> Option<&'a str>) -
 
 /// Creates the span of a group task's write for these requests. It belongs to the trace of the
 /// first request, with a link to each of the others.
-pub fn write_span(group: &impl std::fmt::Display, origins: &[Origin]) -> Span {
+pub fn write_span(group: &impl std::fmt::Display, origins: &[RequestOrigin]) -> Span {
     let Some((first, others)) = origins.split_first() else {
         return Span::none();
     };

@@ -134,14 +134,17 @@ async fn trusted_documents_exclude_all_others_before_parsing() {
     assert_eq!(ask(&cruddur, &both).await, (200, luu));
 
     for (body, expected) in [
-        (json!({ "query": VIEWER }), "Only trusted documents"),
+        (
+            json!({ "query": VIEWER }),
+            "This server executes only trusted documents",
+        ),
         (
             json!({ "query": "{ not a document" }),
-            "Only trusted documents",
+            "This server executes only trusted documents",
         ),
         (
             json!({ "query": "{ __schema { queryType { name } } }" }),
-            "Only trusted documents",
+            "This server executes only trusted documents",
         ),
         (json!({ "documentId": "another" }), "PersistedQueryNotFound"),
         (

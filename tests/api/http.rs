@@ -494,8 +494,7 @@ async fn invalid_json_error_contains_position_and_expected_syntax() {
             (status, &error["extensions"]["code"]),
             (400, &json!("BAD_REQUEST"))
         );
-        let expected =
-            format!("This is not a GraphQL request: the body is not valid JSON: {problem}.");
+        let expected = format!("Invalid GraphQL request: the body is not valid JSON: {problem}.");
         assert_eq!(error["message"], expected);
     }
     let mut socket = Socket::connect(&cruddur.url, &cruddur.token("luu")).await;

@@ -49,6 +49,7 @@ mod pooler;
 mod pressure;
 mod properties;
 mod proxies;
+mod response_memory;
 mod schema;
 mod settings;
 mod sign_in;

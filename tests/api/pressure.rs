@@ -46,7 +46,7 @@ fn outcome(answer: &Value) -> (&str, &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn queue_of_256_messages_rejects_more_as_not_applied() {
     let cruddur = people().await;
-    let turned_away = counter("cruddur_messages_turned_away_total");
+    let rejected = counter("cruddur_messages_rejected_total");
     let held = cruddur.dynamo.hold().await;
     cruddur.dynamo.calls();
     let being_written = send(&cruddur, "being written");
@@ -78,7 +78,7 @@ async fn queue_of_256_messages_rejects_more_as_not_applied() {
     found.check();
     let written: usize = found.messages.values().map(Vec::len).sum();
     assert_eq!(written, 2 + QUEUE);
-    assert!(counter("cruddur_messages_turned_away_total") - turned_away >= 40.0);
+    assert!(counter("cruddur_messages_rejected_total") - rejected >= 40.0);
 }
 
 #[tokio::test]

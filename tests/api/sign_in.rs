@@ -445,6 +445,6 @@ async fn token_above_the_size_limit_is_rejected_with_431_or_4403() {
 
     let mut socket = Socket::open(&cruddur.url).await;
     socket.init(&token).await;
-    let reason = "A token has at most 32768 bytes".to_owned();
+    let reason = "The token exceeds the limit of 32768 bytes".to_owned();
     assert_eq!(socket.closed().await, (4403, reason));
 }

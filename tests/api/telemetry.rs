@@ -331,8 +331,7 @@ async fn access_log_has_one_line_per_socket_and_per_operation_over_it() {
     "query" null "GRAPHQL_VALIDATION_FAILED"
     "none" null "GRAPHQL_PARSE_FAILED"
     "#);
-    let closed =
-        |line: &Value| line["message"] == "a socket was closed" && ids(line).eq(["socket"]);
+    let closed = |line: &Value| line["message"] == "WebSocket closed" && ids(line).eq(["socket"]);
     let line = serve.line(closed).await;
     assert_eq!(
         (&line["code"], &line["operations"]),

@@ -149,7 +149,7 @@ async fn invalid_message_closes_the_socket_with_a_reason() {
             "Unknown `type`: \"start\"",
         ),
         (json!({ "id": "1" }), "`type` is missing"),
-        (json!([]), "A message is a JSON object"),
+        (json!([]), "A message must be a JSON object"),
         (
             json!({ "type": "subscribe", "payload": { "query": VIEWER } }),
             "`id` is missing",
@@ -160,7 +160,7 @@ async fn invalid_message_closes_the_socket_with_a_reason() {
         ),
         (
             json!({ "type": "subscribe", "id": 1, "payload": { "query": VIEWER } }),
-            "`id` is a text",
+            "`id` must be a string",
         ),
         (json!({ "type": "complete" }), "`id` is missing"),
     ] {
@@ -175,7 +175,7 @@ async fn invalid_message_closes_the_socket_with_a_reason() {
     assert_eq!(code, 4400);
     assert!(reason.starts_with("Unknown `type`: \"ü"), "{reason}");
     let close = closed_by(&cruddur, Message::binary("{}")).await;
-    assert_eq!(why(&close), (4400, "A message is a text"));
+    assert_eq!(why(&close), (4400, "A message must be text, not binary"));
 }
 
 #[tokio::test]

@@ -32,6 +32,14 @@ impl Socket {
         socket
     }
 
+    /// Connects as a user over a connection that is open.
+    pub async fn connect_over(stream: TcpStream, token: &str) -> Self {
+        let mut socket = Self::open_over(stream, &[OURS]).await.expect("a socket");
+        socket.init(token).await;
+        assert_eq!(socket.message().await, json!({ "type": "connection_ack" }));
+        socket
+    }
+
     /// Connects as a user; fails if the server is not available.
     pub async fn try_connect(url: &str, token: &str) -> Result<Self, String> {
         let mut socket = Self::open_with(url, &[OURS]).await?;
@@ -64,7 +72,12 @@ impl Socket {
     /// rejected.
     pub async fn open_with(url: &str, headers: &[(&str, &str)]) -> Result<Self, String> {
         let address = url.strip_prefix("http://").expect("an address");
-        let mut stream = TcpStream::connect(address).await.expect("a connection");
+        let stream = TcpStream::connect(address).await.expect("a connection");
+        Self::open_over(stream, headers).await
+    }
+
+    async fn open_over(mut stream: TcpStream, headers: &[(&str, &str)]) -> Result<Self, String> {
+        let address = stream.peer_addr().expect("an address");
         let headers = headers
             .iter()
             .map(|(name, value)| format!("{name}: {value}\r\n"));

@@ -50,7 +50,7 @@ impl LocalBus {
             user.listeners.retain(|_, listener| {
                 let is_sent = listener.try_send(event.clone()).is_ok();
                 if !is_sent {
-                    metrics::listener_let_go();
+                    metrics::subscriber_dropped();
                 }
                 is_sent
             });

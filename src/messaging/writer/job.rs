@@ -9,8 +9,8 @@ use super::plan::Draft;
 use crate::messaging::{MessagingError, WriteOutcome};
 use crate::model::{Head, Message, MessageGroupId, UserId};
 use crate::store::{FoundRow, IdempotencyRecord};
-use crate::telemetry::Origin;
-use crate::telemetry::metrics::Present;
+use crate::telemetry::RequestOrigin;
+use crate::telemetry::metrics::GaugeGuard;
 
 /// Result of a message in the queue of a group.
 #[derive(Clone, Debug)]
@@ -137,9 +137,9 @@ pub(super) struct Job {
     /// transaction with it was rejected as invalid.
     pub alone: bool,
     /// The requests that the message is written for.
-    pub origins: Vec<Origin>,
+    pub origins: Vec<RequestOrigin>,
     /// Counts this message in the gauge of waiting messages.
-    pub _waiting: Present,
+    pub _waiting: GaugeGuard,
 }
 
 impl Job {
@@ -186,7 +186,7 @@ pub(super) struct QueuedMark {
     pub mark: Mark,
     pub reply: oneshot::Sender<Result<(), MessagingError>>,
     /// The request that waits for the mark.
-    pub origin: Option<Origin>,
+    pub origin: Option<RequestOrigin>,
 }
 
 /// An entry in the queue of a group.

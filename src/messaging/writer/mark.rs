@@ -13,7 +13,7 @@ use crate::messaging::live::Hint;
 use crate::messaging::{MessagingError, WriteOutcome};
 use crate::model::{Head, HeadRecord, UserId};
 use crate::store::{Outcome, ReadMark, Refusal, StoreError};
-use crate::telemetry::{Origin, work_for};
+use crate::telemetry::{RequestOrigin, work_for};
 
 /// State of the attempts at one mark.
 struct MarkAttempts {
@@ -27,7 +27,7 @@ struct MarkAttempts {
 impl GroupWriter {
     /// Processes a mark, with the log and trace context of its request.
     pub async fn mark_for_request(&mut self, queued: QueuedMark) {
-        let id = queued.origin.as_ref().map(Origin::id);
+        let id = queued.origin.as_ref().map(RequestOrigin::id);
         let log = tracing::error_span!("mark", id, group = %self.group);
         // Boxed because it is large and lives as long as the group's task.
         let marked = Box::pin(self.mark(queued.mark)).instrument(log);

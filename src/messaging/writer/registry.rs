@@ -18,8 +18,8 @@ use crate::messaging::live::Bus;
 use crate::messaging::{MessagingError, WriteOutcome};
 use crate::model::MessageGroupId;
 use crate::store::MessageStore;
-use crate::telemetry::Origin;
-use crate::telemetry::metrics::{self, Present, Thing};
+use crate::telemetry::RequestOrigin;
+use crate::telemetry::metrics::{self, GaugeGuard, GaugeKind};
 
 /// Maximum number of entries in the queue of a group. At 25 messages in each
 /// transaction, a full queue is written within about a second.
@@ -72,11 +72,11 @@ impl Registry {
             requesters: vec![requester],
             snapshot,
             alone: false,
-            origins: Origin::current().into_iter().collect(),
-            _waiting: Present::new(Thing::Message),
+            origins: RequestOrigin::current().into_iter().collect(),
+            _waiting: GaugeGuard::new(GaugeKind::Message),
         };
         self.enqueue(group, Work::Message(Box::new(job)))
-            .inspect_err(|_full| metrics::message_turned_away())?;
+            .inspect_err(|_full| metrics::message_rejected())?;
         match tokio::time::timeout_at(deadline, result).await {
             Ok(Ok(reply)) => reply,
             Ok(Err(_)) => Err(MessagingError::unavailable(
@@ -102,7 +102,7 @@ impl Registry {
         let queued = QueuedMark {
             mark,
             reply,
-            origin: Origin::current(),
+            origin: RequestOrigin::current(),
         };
         self.enqueue(group, Work::Mark(Box::new(queued)))?;
         match tokio::time::timeout_at(deadline, result).await {
@@ -182,7 +182,7 @@ struct GroupTask {
 impl GroupTask {
     /// Runs until the queue has been empty for the idle time.
     async fn run(mut self) {
-        let _counted = Present::new(Thing::GroupTask);
+        let _counted = GaugeGuard::new(GaugeKind::GroupTask);
         while let Some(work) = self.next().await {
             match work {
                 Work::Message(first) => {

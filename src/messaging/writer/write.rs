@@ -23,7 +23,7 @@ use crate::messaging::live::{Bus, Hint};
 use crate::model::{HeadRecord, MessageGroupId};
 use crate::store::{Commit, MessageStore, Outcome, Refusal, StoreError, UnreadableItem};
 use crate::telemetry::metrics;
-use crate::telemetry::{Origin, work_for, write_span};
+use crate::telemetry::{RequestOrigin, work_for, write_span};
 
 /// Number of reads, and the interval between them, that look for an attempt
 /// whose outcome is still unknown. Together they cover the time by which a call
@@ -54,8 +54,9 @@ impl GroupWriter {
     /// waiting requests. Returns the messages that must be written one by one,
     /// because the transaction was rejected as invalid.
     pub async fn write_for_requests(&mut self, jobs: Vec<Job>) -> Vec<Job> {
-        let origins: Vec<Origin> = jobs.iter().flat_map(|job| &job.origins).cloned().collect();
-        let first = origins.first().map(Origin::id);
+        let origins: Vec<RequestOrigin> =
+            jobs.iter().flat_map(|job| &job.origins).cloned().collect();
+        let first = origins.first().map(RequestOrigin::id);
         let log = tracing::error_span!("write", id = first, group = %self.group);
         let trace = write_span(&self.group, &origins);
         // Boxed because it is large and lives as long as the group's task.

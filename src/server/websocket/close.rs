@@ -8,9 +8,9 @@ use crate::auth::LONGEST_TOKEN;
 
 /// Maximum size of a close reason in bytes: a close frame has at most 125 bytes, of which the code
 /// takes two.
-const LONGEST_REASON: usize = 123;
+const MAX_REASON_BYTES: usize = 123;
 /// Maximum number of bytes of a client's operation id that a reason quotes.
-const LONGEST_QUOTE: usize = 80;
+const MAX_QUOTED_BYTES: usize = 80;
 
 /// Why a WebSocket is closed, or that it already is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub(super) enum Close {
     /// The client requested another subprotocol.
     NotAcceptable,
     /// The client did not send `connection_init` in time.
-    TooLate,
+    InitialisationTimeout,
     /// An operation with this id is already in progress.
     SubscriberExists(String),
     /// The client sent `connection_init` more than once.
@@ -59,7 +59,7 @@ impl Close {
 
     /// Returns the close frame to send, or `None` if the connection is already closed or lost.
     pub fn frame(&self) -> Option<CloseFrame> {
-        let reason = shortened(&self.reason(), LONGEST_REASON).into_owned();
+        let reason = truncate(&self.reason(), MAX_REASON_BYTES).into_owned();
         Some(CloseFrame {
             code: self.code()?,
             reason: reason.into(),
@@ -84,7 +84,7 @@ impl Close {
             Self::Unauthorized | Self::TokenExpired => "4401",
             Self::Forbidden | Self::NotBearer | Self::TokenTooLong => "4403",
             Self::NotAcceptable => "4406",
-            Self::TooLate => "4408",
+            Self::InitialisationTimeout => "4408",
             Self::SubscriberExists(_) => "4409",
             Self::TooManyInitialisations => "4429",
         }
@@ -94,20 +94,22 @@ impl Close {
         match self {
             Self::ByClient | Self::Gone => "".into(),
             Self::GoingAway => "Going away".into(),
-            Self::NotWebSocket => "Not the WebSocket protocol".into(),
-            Self::NotUtf8 => "Text is UTF-8".into(),
-            Self::TooLarge(most) => format!("A message has at most {most} bytes").into(),
+            Self::NotWebSocket => "WebSocket protocol error".into(),
+            Self::NotUtf8 => "Text must be UTF-8".into(),
+            Self::TooLarge(most) => format!("A message exceeds the limit of {most} bytes").into(),
             Self::TryAgain(why) => (*why).into(),
             Self::BadRequest(why) => why.clone(),
             Self::Unauthorized => "Unauthorized".into(),
             Self::TokenExpired => "Token expired".into(),
             Self::Forbidden => "Forbidden".into(),
             Self::NotBearer => "Authorization is not `Bearer <token>`".into(),
-            Self::TokenTooLong => format!("A token has at most {LONGEST_TOKEN} bytes").into(),
+            Self::TokenTooLong => {
+                format!("The token exceeds the limit of {LONGEST_TOKEN} bytes").into()
+            }
             Self::NotAcceptable => "Subprotocol not acceptable".into(),
-            Self::TooLate => "Connection initialisation timeout".into(),
+            Self::InitialisationTimeout => "Connection initialisation timeout".into(),
             Self::SubscriberExists(id) => {
-                let id = shortened(id, LONGEST_QUOTE);
+                let id = truncate(id, MAX_QUOTED_BYTES);
                 format!("Subscriber for {id} already exists").into()
             }
             Self::TooManyInitialisations => "Too many initialisation requests".into(),
@@ -116,7 +118,7 @@ impl Close {
 }
 
 /// Truncates a text to at most `most` bytes.
-fn shortened(text: &str, most: usize) -> Cow<'_, str> {
+fn truncate(text: &str, most: usize) -> Cow<'_, str> {
     if text.len() <= most {
         return text.into();
     }
@@ -129,14 +131,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reason_fits_into_its_frame_whatever_it_quotes() {
+    fn close_reason_fits_into_its_frame_whatever_it_quotes() {
         for text in ["x".repeat(500), "ü".repeat(500), "🦀".repeat(500)] {
             for close in [
                 Close::bad(text.clone()),
                 Close::SubscriberExists(text.clone()),
             ] {
                 let reason = close.frame().expect("a frame").reason;
-                assert!(reason.len() <= LONGEST_REASON, "{reason}");
+                assert!(reason.len() <= MAX_REASON_BYTES, "{reason}");
             }
             let reason = Close::SubscriberExists(text).frame().expect("one").reason;
             assert!(reason.ends_with("… already exists"), "{reason}");

@@ -12,20 +12,20 @@ use tokio::time::timeout;
 
 use crate::auth::Caller;
 use crate::schema::Code;
-use crate::server::App;
-use crate::server::caller::{CallerError, caller};
-use crate::server::execution::REQUEST_DEADLINE;
+use crate::server::authenticate::{CallerError, authenticate};
+use crate::server::execute::REQUEST_TIMEOUT;
 use crate::server::origin::Origin;
-use crate::server::refused::Refused;
+use crate::server::rejection::Rejection;
+use crate::server::state::App;
 
 /// The version of the WebSocket protocol (RFC 6455).
 const VERSION: &str = "13";
 /// Maximum number of characters of a header that are logged.
-const LONGEST_LOGGED: usize = 200;
+const MAX_LOGGED_CHARS: usize = 200;
 
 /// Returns whether a request asks for a WebSocket. Some proxies remove the hop-by-hop headers, but
 /// a browser's handshake always has a key.
-pub(in crate::server) fn is_websocket(headers: &HeaderMap) -> bool {
+pub fn is_websocket(headers: &HeaderMap) -> bool {
     lists(headers, &UPGRADE, "websocket") || headers.contains_key(SEC_WEBSOCKET_KEY)
 }
 
@@ -38,26 +38,26 @@ pub(super) async fn accept(app: &App, parts: &mut Parts) -> Result<WebSocketUpgr
     let is_upgrade =
         lists(headers, &CONNECTION, "upgrade") && lists(headers, &UPGRADE, "websocket");
     if parts.version < Version::HTTP_11 || !is_upgrade {
-        let message = "A WebSocket needs HTTP/1.1 with the headers `Connection: Upgrade` and `Upgrade: websocket`. \
+        let message = "A WebSocket requires HTTP/1.1 with the headers `Connection: Upgrade` and `Upgrade: websocket`. \
             If a proxy is in front of this server, configure it to forward them.";
         return Err(upgrade_required(message));
     }
     let has_version = headers.contains_key(SEC_WEBSOCKET_VERSION);
     if has_version && !lists(headers, &SEC_WEBSOCKET_VERSION, VERSION) {
-        let message = "A WebSocket needs the header `Sec-WebSocket-Version: 13`.";
+        let message = "A WebSocket requires the header `Sec-WebSocket-Version: 13`.";
         return Err(upgrade_required(message));
     }
-    one_value(&mut parts.headers);
+    merge_list_headers(&mut parts.headers);
     let upgrade = WebSocketUpgrade::from_request_parts(parts, &()).await;
     upgrade.map_err(|rejection| {
-        let message = format!("This does not open a WebSocket: {}.", rejection.body_text());
-        Refused::bad(StatusCode::BAD_REQUEST, message).into_response()
+        let message = format!("Invalid WebSocket handshake: {}.", rejection.body_text());
+        Rejection::bad_request(StatusCode::BAD_REQUEST, message).into_response()
     })
 }
 
 /// Replaces list headers, which may have several lines, by the single value that axum requires:
 /// axum reads only the first line.
-fn one_value(headers: &mut HeaderMap) {
+fn merge_list_headers(headers: &mut HeaderMap) {
     for (name, value) in [
         (CONNECTION, "upgrade"),
         (UPGRADE, "websocket"),
@@ -78,7 +78,8 @@ fn lists(headers: &HeaderMap, name: &HeaderName, item: &str) -> bool {
 }
 
 fn upgrade_required(message: &str) -> Response {
-    let mut response = Refused::bad(StatusCode::UPGRADE_REQUIRED, message).into_response();
+    let mut response =
+        Rejection::bad_request(StatusCode::UPGRADE_REQUIRED, message).into_response();
     let headers = response.headers_mut();
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
@@ -89,7 +90,7 @@ fn upgrade_required(message: &str) -> Response {
 /// Checks the origin of the page. Browsers let every page open a WebSocket to any server, and send
 /// the page's origin. Allowed are origins that may call the API, this server's own origin, and
 /// requests with a valid token in `Authorization`, a header that a page cannot set.
-async fn check_origin(app: &App, headers: &HeaderMap) -> Result<(), Refused> {
+async fn check_origin(app: &App, headers: &HeaderMap) -> Result<(), Rejection> {
     let host = headers.get(HOST);
     let is_own = |page: &HeaderValue| {
         let origin = Origin::of(page);
@@ -99,10 +100,10 @@ async fn check_origin(app: &App, headers: &HeaderMap) -> Result<(), Refused> {
     let Some(foreign) = headers.get_all(ORIGIN).iter().find(is_foreign) else {
         return Ok(());
     };
-    match timeout(REQUEST_DEADLINE, caller(app, headers)).await {
+    match timeout(REQUEST_TIMEOUT, authenticate(app, headers)).await {
         Ok(Ok(Caller::SignedIn { .. })) => return Ok(()),
         Ok(Err(error @ CallerError::KeysUnavailable)) => return Err(error.into()),
-        Err(_) => return Err(Refused::too_late()),
+        Err(_) => return Err(Rejection::timed_out()),
         Ok(Ok(Caller::Anonymous) | Err(_)) => {}
     }
     let (origin, host) = (logged(Some(foreign)), logged(host));
@@ -111,8 +112,8 @@ async fn check_origin(app: &App, headers: &HeaderMap) -> Result<(), Refused> {
         host,
         "a WebSocket was rejected: its Origin is neither in --cors-origin nor that of its Host"
     );
-    let message = "Pages of this origin may not connect.";
-    Err(Refused::new(
+    let message = "The origin of this page is not allowed.";
+    Err(Rejection::new(
         StatusCode::FORBIDDEN,
         Code::Forbidden,
         message,
@@ -122,6 +123,6 @@ async fn check_origin(app: &App, headers: &HeaderMap) -> Result<(), Refused> {
 fn logged(header: Option<&HeaderValue>) -> String {
     let text = header.map(|header| String::from_utf8_lossy(header.as_bytes()));
     text.map_or_else(String::new, |text| {
-        text.chars().take(LONGEST_LOGGED).collect()
+        text.chars().take(MAX_LOGGED_CHARS).collect()
     })
 }

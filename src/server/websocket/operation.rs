@@ -1,185 +1,196 @@
 //! One operation of a WebSocket, from the received message to its last response.
 
-use std::panic::AssertUnwindSafe;
-use std::pin::pin;
 use std::sync::Arc;
 
 use async_graphql::{Response, ServerError};
-use axum::http::HeaderMap;
-use futures_util::{FutureExt, Stream, StreamExt};
-use tokio::sync::mpsc;
+use axum::http::{HeaderMap, StatusCode};
+use futures_util::{Stream, StreamExt};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::operations::Shared;
 use super::protocol::ServerMessage;
-use super::writer::{Outgoing, Ticket};
+use super::writer::{ActiveOperations, OperationKey, Outgoing};
 use crate::auth::Caller;
-use crate::schema::{Code, refusal, was_executed};
-use crate::server::answered::{Answering, Outcome};
-use crate::server::execution::{Begun, REQUEST_DEADLINE, TIME_TO_ANSWER};
-use crate::server::load::Load;
-use crate::server::received::Received;
-use crate::server::refused::Refused;
+use crate::schema::{Code, was_executed};
+use crate::server::access_log::{AccessLog, RequestResult};
+use crate::server::admission::ResponseBudget;
+use crate::server::execute::{
+    Execution, Policy, REQUEST_TIMEOUT, RequestContext, TIME_TO_RESPOND, catch_panic, execute,
+};
+use crate::server::rejection::Rejection;
+use crate::server::request::RequestParameters;
+use crate::server::state::ServerState;
 use crate::telemetry::work_for;
 
-/// An operation to perform, and its caller.
-pub(super) struct Asked {
-    pub shared: Arc<Shared>,
+const POLICY: Policy = Policy {
+    allows_mutations: true,
+    allows_subscriptions: true,
+};
+
+/// The context that all operations of a WebSocket share.
+pub(super) struct SharedContext {
+    pub state: ServerState,
+    /// Permits for further subscriptions.
+    pub subscription_permits: Arc<Semaphore>,
+    pub active: ActiveOperations,
+    pub outgoing: mpsc::Sender<Outgoing>,
+    /// Cancelled when the server shuts down, which ends subscriptions.
+    pub shutdown: CancellationToken,
+}
+
+/// An operation to run, and its caller.
+pub(super) struct OperationRequest {
+    pub key: OperationKey,
     pub caller: Caller,
     /// The GraphQL request, or why it is rejected.
-    pub received: Result<Received, Refused>,
+    pub parameters: Result<RequestParameters, Rejection>,
     pub request_id: String,
 }
 
-/// The destination of an operation's messages.
-struct Replies {
-    ticket: Ticket,
-    load: Load,
+/// Sends the messages of an operation.
+struct OperationSender {
+    key: OperationKey,
     outgoing: mpsc::Sender<Outgoing>,
 }
 
-/// The result of an operation: the code of its first error.
-type Ended = Option<Code>;
-
-/// Performs an operation, and logs its result.
-pub(super) async fn perform(asked: Asked, ticket: Ticket, outgoing: mpsc::Sender<Outgoing>) {
-    let id = asked.request_id.clone();
+/// Runs an operation, and logs its result.
+///
+/// What is needed only for the execution is boxed, so that it is released before the results are
+/// sent: a client that does not read can have many operations that wait to be sent.
+pub(super) async fn run_operation(context: Arc<SharedContext>, request: OperationRequest) {
+    let id = request.request_id.clone();
     let log = tracing::error_span!(parent: None, "request", id, path = "/graphql", socket = true);
-    let load = asked.shared.load.clone();
-    let replies = Replies {
-        ticket,
-        load,
-        outgoing,
-    };
-    let told = async {
-        let mut answering = Answering::begin(&id, &HeaderMap::new());
-        let (origin, span) = (answering.origin.clone(), answering.span.clone());
-        let answer = Box::pin(answer(asked, &replies, &mut answering));
-        let answer = in_any_case(answer, &replies, &id).instrument(span);
-        let error = work_for([origin], answer).await;
-        answering.end(Outcome {
+    async move {
+        let sender = OperationSender {
+            key: request.key.clone(),
+            outgoing: context.outgoing.clone(),
+        };
+        let mut log = AccessLog::begin(&id, &HeaderMap::new());
+        let (origin, span) = (log.origin.clone(), log.span.clone());
+        // A panic does not affect the other operations of the WebSocket.
+        let execution = catch_panic(start(&context, request, &log)).instrument(span.clone());
+        let error = match work_for([origin.clone()], Box::pin(execution)).await {
+            Ok(Execution::Response(response, budget)) => {
+                sender.send_response(response, budget).await
+            }
+            Ok(Execution::Stream(events)) => {
+                log.begin_subscription(None);
+                let events = send_events(events.events, &context.shutdown, &sender, &mut log);
+                let events = catch_panic(async { Ok(events.await) }).instrument(span);
+                match work_for([origin], Box::pin(events)).await {
+                    Ok(error) => error,
+                    Err(rejection) => sender.reject(rejection, &id).await,
+                }
+            }
+            Err(rejection) => sender.reject(rejection, &id).await,
+        };
+        log.end(RequestResult {
             status: None,
             error,
         });
-    };
-    told.instrument(log).await;
-}
-
-/// Reports a panic as an internal error, so that it does not affect the other operations of the
-/// WebSocket.
-async fn in_any_case(
-    answer: impl Future<Output = Ended>,
-    replies: &Replies,
-    request_id: &str,
-) -> Ended {
-    match AssertUnwindSafe(answer).catch_unwind().await {
-        Ok(ended) => ended,
-        Err(_panic) => {
-            let refused = Refused::internal().of_request(request_id);
-            replies.refuse(&refused.errors()).await
-        }
     }
+    .instrument(log)
+    .await;
 }
 
-async fn answer(asked: Asked, replies: &Replies, answering: &mut Answering) -> Ended {
-    let shared = Arc::clone(&asked.shared);
-    let events = match begin(asked, answering).await {
-        Ok(Begun::Tells(events)) => events,
-        Ok(Begun::Answered(answer)) => return replies.answer(&answer).await,
-        Err(errors) => return replies.refuse(&errors).await,
+/// Executes an operation, and reserves one of the connection's subscriptions for a subscription.
+async fn start(
+    context: &SharedContext,
+    request: OperationRequest,
+    log: &AccessLog,
+) -> Result<Execution, Rejection> {
+    let request_context = RequestContext {
+        state: &context.state,
+        request_id: &request.request_id,
+        info: &log.info,
+        deadline: Instant::now() + REQUEST_TIMEOUT - TIME_TO_RESPOND,
     };
-    let Ok(place) = Arc::clone(&shared.subscriptions).try_acquire_owned() else {
-        let most = shared.app.bounds.subscriptions;
-        let message = format!("A connection has at most {most} subscriptions at a time.");
-        let refused = refusal(Code::BadRequest, message);
-        return replies.refuse(&refused.errors).await;
-    };
-    shared.running.seat(&replies.ticket, place);
-    answering.stays(None);
-    tell(events, &shared.stopping, replies, answering).await
-}
-
-/// Starts an operation. Only this part holds a permit for concurrent requests. It sends no
-/// messages, so a client that reads slowly does not occupy a permit.
-async fn begin(asked: Asked, answering: &Answering) -> Result<Begun, Vec<ServerError>> {
-    let deadline = Instant::now() + REQUEST_DEADLINE - TIME_TO_ANSWER;
-    let (app, request_id) = (&asked.shared.app, asked.request_id.as_str());
-    let told = |refused: Refused| refused.of_request(request_id).errors();
-    let load = &asked.shared.load;
-    let received = asked.received.map_err(told)?;
-    let _turn = load.turn().map_err(told)?;
-    let parsed = app.parse(received);
-    let parsed = parsed.map_err(|refused| refused.errors)?;
-    answering.asked.is(&parsed.operation);
-    let session = app.session(&asked.caller, &parsed, deadline).await;
-    let session = session.map_err(told)?;
-    let signed_in = session.viewer_id().is_some();
-    let prepared = app.api.prepare(&parsed.operation, signed_in);
-    let prepared = prepared.map_err(|refused| refused.errors)?;
-    let _space = load.space(prepared.answer_bytes).map_err(told)?;
-    Ok(app.begin(prepared, session, request_id, deadline).await)
+    let parameters = request.parameters?;
+    let execution = execute(&request_context, parameters, &request.caller, POLICY).await?;
+    if let Execution::Stream(_) = execution {
+        let permit = Arc::clone(&context.subscription_permits).try_acquire_owned();
+        let permit = permit.map_err(|_| {
+            let most = context.state.app.bounds.subscriptions;
+            let message = format!("A connection can have at most {most} subscriptions at a time.");
+            Rejection::bad_request(StatusCode::BAD_REQUEST, message)
+        })?;
+        context.active.set_subscription_permit(&request.key, permit);
+    }
+    Ok(execution)
 }
 
 /// Sends the results of a subscription until it completes or the server shuts down. At shutdown no
 /// `complete` message is sent, so that the client reconnects and resumes.
-async fn tell(
-    events: impl Stream<Item = Response>,
-    stopping: &CancellationToken,
-    replies: &Replies,
-    answering: &mut Answering,
-) -> Ended {
-    let mut events = pin!(events);
-    let mut ended = None;
+async fn send_events(
+    mut events: impl Stream<Item = (Response, ResponseBudget)> + Unpin,
+    shutdown: &CancellationToken,
+    sender: &OperationSender,
+    log: &mut AccessLog,
+) -> Option<Code> {
+    let mut first_error = None;
     loop {
         let event = tokio::select! {
             event = events.next() => event,
-            () = stopping.cancelled() => return ended,
+            () = shutdown.cancelled() => return first_error,
         };
-        let Some(event) = event else {
-            replies.complete().await;
-            return ended;
+        let Some((event, budget)) = event else {
+            sender.send_complete().await;
+            return first_error;
         };
-        replies.next(&event).await;
-        answering.event();
-        ended = ended.or(Code::of_first(&event.errors));
+        let error = Code::of_first(&event.errors);
+        sender.send_next(event, budget).await;
+        log.count_event();
+        first_error = first_error.or(error);
     }
 }
 
-impl Replies {
+impl OperationSender {
     /// Sends the only response of an operation.
-    async fn answer(&self, answer: &Response) -> Ended {
-        if !was_executed(answer) {
-            return self.refuse(&answer.errors).await;
+    async fn send_response(&self, response: Box<Response>, budget: ResponseBudget) -> Option<Code> {
+        if !was_executed(&response) {
+            return self.send_error(&response.errors, Some(budget)).await;
         }
-        self.next(answer).await;
-        self.complete().await;
-        Code::of_first(&answer.errors)
+        let error = Code::of_first(&response.errors);
+        self.send_next(*response, budget).await;
+        self.send_complete().await;
+        error
     }
 
-    async fn next(&self, payload: &Response) {
-        let id = &self.ticket.id;
-        self.say(&ServerMessage::Next { id, payload }, false).await;
+    async fn send_next(&self, response: Response, budget: ResponseBudget) {
+        let (id, payload) = (&self.key.id, &response);
+        let text = ServerMessage::Next { id, payload }.text();
+        drop(response);
+        self.send(text, Some(budget), false).await;
     }
 
-    async fn complete(&self) {
-        let id = &self.ticket.id;
-        self.say(&ServerMessage::Complete { id }, true).await;
+    async fn send_complete(&self) {
+        let complete = ServerMessage::Complete { id: &self.key.id };
+        self.send(complete.text(), None, true).await;
     }
 
     /// Sends an error message: the operation was rejected and not executed.
-    async fn refuse(&self, payload: &[ServerError]) -> Ended {
-        let id = &self.ticket.id;
-        self.say(&ServerMessage::Error { id, payload }, true).await;
+    async fn send_error(
+        &self,
+        payload: &[ServerError],
+        budget: Option<ResponseBudget>,
+    ) -> Option<Code> {
+        let id = &self.key.id;
+        let text = ServerMessage::Error { id, payload }.text();
+        self.send(text, budget, true).await;
         Code::of_first(payload)
     }
 
-    async fn say(&self, message: &ServerMessage<'_>, last: bool) {
-        let text = message.text();
-        let message = Outgoing::Of {
-            ticket: self.ticket.clone(),
-            space: self.load.space_for(text.len()).await,
+    async fn reject(&self, rejection: Rejection, request_id: &str) -> Option<Code> {
+        let errors = rejection.with_request_id(request_id).errors();
+        self.send_error(&errors, None).await
+    }
+
+    async fn send(&self, text: String, budget: Option<ResponseBudget>, last: bool) {
+        let message = Outgoing::Operation {
+            key: self.key.clone(),
+            budget: budget.map(|budget| budget.shrink_to(text.len())),
             text,
             last,
         };
@@ -195,39 +206,35 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::server::Bounds;
+    use crate::server::admission::AdmissionControl;
 
-    fn replies() -> (Replies, mpsc::Receiver<Outgoing>) {
-        let (outgoing, heard) = mpsc::channel(16);
-        let ticket = Ticket {
+    fn sender() -> (OperationSender, mpsc::Receiver<Outgoing>) {
+        let (outgoing, sent) = mpsc::channel(16);
+        let key = OperationKey {
             id: "1".into(),
             number: 1,
         };
-        let load = Load::new(&Bounds::default());
-        let replies = Replies {
-            ticket,
-            load,
-            outgoing,
-        };
-        (replies, heard)
+        (OperationSender { key, outgoing }, sent)
     }
 
-    fn all(heard: &mut mpsc::Receiver<Outgoing>) -> Vec<serde_json::Value> {
+    fn messages(sent: &mut mpsc::Receiver<Outgoing>) -> Vec<serde_json::Value> {
         let mut messages = Vec::new();
-        while let Ok(Outgoing::Of { text, .. }) = heard.try_recv() {
+        while let Ok(Outgoing::Operation { text, .. }) = sent.try_recv() {
             messages.push(serde_json::from_str(&text).expect("JSON"));
         }
         messages
     }
 
-    async fn told(
-        events: impl Stream<Item = Response>,
-        stopping: CancellationToken,
+    async fn sent_events(
+        events: impl Stream<Item = Response> + Unpin,
+        shutdown: CancellationToken,
     ) -> Vec<serde_json::Value> {
-        let (replies, mut heard) = replies();
-        let mut answering = Answering::begin("id", &HeaderMap::new());
-        tell(events, &stopping, &replies, &mut answering).await;
-        all(&mut heard)
+        let (sender, mut sent) = sender();
+        let mut log = AccessLog::begin("id", &HeaderMap::new());
+        let admission = AdmissionControl::new(1, 1024 * 1024);
+        let events = events.map(|event| (event, admission.reserve(1024).expect("memory")));
+        send_events(events, &shutdown, &sender, &mut log).await;
+        messages(&mut sent)
     }
 
     fn event(number: i32) -> Response {
@@ -235,34 +242,47 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_subscription_tells_its_events_and_then_that_it_is_over() {
+    async fn subscription_sends_its_events_and_then_complete() {
         let mut failed = ServerError::new("failed", None);
         failed.path = vec![PathSegment::Field("messageCreated".to_owned())];
         let failed = Response::from_errors(vec![failed]);
         let events = stream::iter([event(1), failed, event(2)]);
-        let heard = told(events, CancellationToken::new()).await;
-        let kinds: Vec<_> = heard.iter().map(|message| &message["type"]).collect();
+        let sent = sent_events(events, CancellationToken::new()).await;
+        let kinds: Vec<_> = sent.iter().map(|message| &message["type"]).collect();
         assert_eq!(kinds, ["next", "next", "next", "complete"]);
         let first = json!({ "type": "next", "id": "1", "payload": { "data": 1 } });
-        assert_eq!(heard[0], first);
+        assert_eq!(sent[0], first);
     }
 
     #[tokio::test]
-    async fn a_stop_ends_a_subscription_without_a_word() {
-        let stopping = CancellationToken::new();
-        stopping.cancel();
-        assert!(told(pending(), stopping).await.is_empty());
+    async fn response_budget_is_held_until_the_message_is_written() {
+        let (sender, mut sent) = sender();
+        let admission = AdmissionControl::new(1, 4096);
+        let budget = admission.reserve(4096).expect("memory");
+        sender.send_next(event(1), budget).await;
+        assert!(admission.reserve(4096).is_err());
+        assert!(admission.reserve(3072).is_ok(), "the rest is released");
+        drop(sent.try_recv().expect("a message"));
+        assert!(admission.reserve(4096).is_ok());
     }
 
     #[tokio::test]
-    async fn a_panic_is_an_error_with_the_id_of_its_request() {
-        let (replies, mut heard) = replies();
-        let panicking = async { panic!("on purpose") };
-        let ended = in_any_case(panicking, &replies, "socket/1").await;
-        assert_eq!(ended, Some(Code::InternalServerError));
-        let heard = all(&mut heard);
-        assert_eq!(heard[0]["type"], "error");
-        let extensions = &heard[0]["payload"][0]["extensions"];
+    async fn shutdown_ends_a_subscription_without_complete() {
+        let shutdown = CancellationToken::new();
+        shutdown.cancel();
+        assert!(sent_events(pending(), shutdown).await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn panic_is_an_error_with_the_request_id() {
+        let (sender, mut sent) = sender();
+        let rejection = catch_panic::<()>(async { panic!("on purpose") }).await;
+        let rejection = rejection.expect_err("a rejection");
+        let error = sender.reject(rejection, "socket/1").await;
+        assert_eq!(error, Some(Code::InternalServerError));
+        let sent = messages(&mut sent);
+        assert_eq!(sent[0]["type"], "error");
+        let extensions = &sent[0]["payload"][0]["extensions"];
         assert_eq!(extensions["requestId"], "socket/1");
     }
 }

@@ -7,98 +7,100 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::close::Close;
-use super::operation::{Asked, perform};
+use super::operation::{OperationRequest, SharedContext, run_operation};
 use super::protocol::ServerMessage;
-use super::writer::{Outgoing, Running, Ticket};
+use super::writer::{ActiveOperations, OperationKey, Outgoing};
 use crate::auth::Caller;
 use crate::schema::{Code, refusal};
-use crate::server::App;
-use crate::server::load::Load;
-use crate::server::received::Received;
-use crate::server::refused::Refused;
+use crate::server::rejection::Rejection;
+use crate::server::request::RequestParameters;
+use crate::server::state::ServerState;
 
 /// Maximum number of queries and mutations in progress on one WebSocket, in addition to its
-/// subscriptions.
-const BESIDE_SUBSCRIPTIONS: usize = 100;
+/// subscriptions. A client that sends more than this without waiting has no use for the responses.
+const MAX_QUERIES: usize = 100;
 
-/// The state that all operations of a WebSocket share.
-pub(super) struct Shared {
-    pub app: App,
-    /// The admission control of the server.
-    pub load: Load,
-    /// Permits for further subscriptions.
-    pub subscriptions: Arc<Semaphore>,
-    pub running: Running,
-    /// Cancelled when the server shuts down, which ends subscriptions.
-    pub stopping: CancellationToken,
-}
+/// Send capacity for one message.
+pub(super) type SendPermit = mpsc::OwnedPermit<Outgoing>;
 
 /// The operations of a WebSocket.
 pub(super) struct Operations {
-    shared: Arc<Shared>,
+    context: Arc<SharedContext>,
     request_id: String,
-    begun: u64,
+    started: u64,
     tasks: TaskTracker,
 }
 
 impl Operations {
-    pub fn new(shared: Shared, request_id: String) -> Self {
+    pub fn new(
+        state: ServerState,
+        active: ActiveOperations,
+        outgoing: mpsc::Sender<Outgoing>,
+        shutdown: CancellationToken,
+        request_id: String,
+    ) -> Self {
+        let subscription_permits = Arc::new(Semaphore::new(state.app.bounds.subscriptions));
         Self {
-            shared: Arc::new(shared),
+            context: Arc::new(SharedContext {
+                state,
+                subscription_permits,
+                active,
+                outgoing,
+                shutdown,
+            }),
             request_id,
-            begun: 0,
+            started: 0,
             tasks: TaskTracker::new(),
         }
     }
 
-    /// Starts an operation whose messages go to `outgoing`. If there are too many operations, it
-    /// sends an error with the reserved send capacity `room`.
-    pub fn begin(
+    /// Starts an operation. If there are too many operations, it sends an error with the reserved
+    /// send capacity.
+    pub fn start(
         &mut self,
         id: String,
-        received: Result<Received, Refused>,
+        parameters: Result<RequestParameters, Rejection>,
         caller: &Caller,
-        outgoing: &mpsc::Sender<Outgoing>,
-        room: mpsc::OwnedPermit<Outgoing>,
+        permit: SendPermit,
     ) -> Result<(), Close> {
-        if self.shared.running.has(&id) {
+        let active = &self.context.active;
+        if active.contains(&id) {
             return Err(Close::SubscriberExists(id));
         }
-        let most = self.shared.app.bounds.subscriptions + BESIDE_SUBSCRIPTIONS;
-        if self.shared.running.count() >= most {
-            let message = format!("A connection has at most {most} operations at a time.");
+        let most = self.context.state.app.bounds.subscriptions + MAX_QUERIES;
+        if active.count() >= most {
+            let message = format!("A connection can have at most {most} operations at a time.");
             let payload = &refusal(Code::BadRequest, message).errors;
             let error = ServerMessage::Error { id: &id, payload };
-            room.send(Outgoing::Reply(error.text()));
+            permit.send(Outgoing::small_reply(error.text()));
             return Ok(());
         }
-        self.begun += 1;
-        let ticket = Ticket {
+        self.started += 1;
+        let key = OperationKey {
             id: id.into(),
-            number: self.begun,
+            number: self.started,
         };
-        let asked = Asked {
-            shared: Arc::clone(&self.shared),
+        let request = OperationRequest {
+            key: key.clone(),
             caller: caller.clone(),
-            received,
-            request_id: format!("{}/{}", self.request_id, self.begun),
+            parameters,
+            request_id: format!("{}/{}", self.request_id, self.started),
         };
         // The reserved send capacity is only for immediate responses.
-        drop(room);
-        let work = perform(asked, ticket.clone(), outgoing.clone());
-        let start = || self.tasks.spawn(work).abort_handle();
-        self.shared.running.begin(&ticket, start);
+        drop(permit);
+        let operation = run_operation(Arc::clone(&self.context), request);
+        active.start(&key, || self.tasks.spawn(operation).abort_handle());
         Ok(())
     }
 
     /// Cancels an operation, if it is still in progress.
     pub fn cancel(&self, id: &str) {
-        self.shared.running.cancel(id);
+        self.context.active.cancel(id);
     }
 
     /// Returns how many operations were started.
-    pub fn begun(&self) -> u64 {
-        self.begun
+    pub fn started(&self) -> u64 {
+        self.started
     }
 
     /// Resolves when all operations have ended. No operation may be started after this call.

@@ -10,11 +10,11 @@ use serde_json::{Map, Value};
 
 use super::close::Close;
 use crate::server::json::{InvalidJson, parse_json};
-use crate::server::received::{Received, bad, from_members};
-use crate::server::refused::Refused;
+use crate::server::rejection::Rejection;
+use crate::server::request::{RequestParameters, from_members, invalid_request};
 
 /// Maximum size of an operation's id in bytes.
-const LONGEST_ID: usize = 1024;
+const MAX_ID_BYTES: usize = 1024;
 
 /// A message from the client.
 pub(super) enum ClientMessage {
@@ -28,7 +28,7 @@ pub(super) enum ClientMessage {
     /// The payload may be invalid: this ends the operation, but not the WebSocket.
     Subscribe {
         id: String,
-        payload: Box<Result<Received, Refused>>,
+        payload: Box<Result<RequestParameters, Rejection>>,
     },
     Complete {
         id: String,
@@ -73,21 +73,21 @@ impl ClientMessage {
     /// Parses a client message.
     ///
     /// A `subscribe` message with a valid id is accepted even if its payload is invalid or the
-    /// message is larger than `largest` bytes; both end only its operation. Any other message that
+    /// message is larger than `max_bytes` bytes; both end only its operation. Any other message that
     /// is larger closes the WebSocket.
-    pub fn parse(text: &str, largest: usize) -> Result<Self, Close> {
+    pub fn parse(text: &str, max_bytes: usize) -> Result<Self, Close> {
         let members = members(text)?;
         let kind = match members.get("type") {
             None => return Err(Close::bad("`type` is missing")),
-            Some(kind) => string(kind).ok_or_else(|| Close::bad("`type` is a text"))?,
+            Some(kind) => string(kind).ok_or_else(|| Close::bad("`type` must be a string"))?,
         };
-        let is_too_large = text.len() > largest;
+        let is_too_large = text.len() > max_bytes;
         match kind.as_str() {
             "subscribe" if is_too_large => Ok(Self::Subscribe {
                 id: id(&members)?,
-                payload: Box::new(Err(too_large(largest))),
+                payload: Box::new(Err(too_large(max_bytes))),
             }),
-            _ if is_too_large => Err(Close::TooLarge(largest)),
+            _ if is_too_large => Err(Close::TooLarge(max_bytes)),
             "connection_init" => Ok(Self::ConnectionInit {
                 payload: init_payload(&members)?,
             }),
@@ -97,7 +97,7 @@ impl ClientMessage {
             "pong" => object(&members).map(|_| Self::Pong),
             "subscribe" => Ok(Self::Subscribe {
                 id: id(&members)?,
-                payload: Box::new(received(&members)),
+                payload: Box::new(parameters(&members)),
             }),
             "complete" => Ok(Self::Complete { id: id(&members)? }),
             unknown => Err(Close::bad(format!("Unknown `type`: {unknown:?}"))),
@@ -107,14 +107,14 @@ impl ClientMessage {
 
 fn members(text: &str) -> Result<Members<'_>, Close> {
     parse_json(text.as_bytes()).map_err(|error| match error {
-        InvalidJson::OtherType => Close::bad("A message is a JSON object"),
+        InvalidJson::OtherType => Close::bad("A message must be a JSON object"),
         error => Close::bad(format!("Invalid JSON: {error}")),
     })
 }
 
-fn too_large(largest: usize) -> Refused {
-    let message = format!("A message has at most {largest} bytes.");
-    Refused::bad(StatusCode::PAYLOAD_TOO_LARGE, message)
+fn too_large(max_bytes: usize) -> Rejection {
+    let message = format!("The message exceeds the limit of {max_bytes} bytes.");
+    Rejection::bad_request(StatusCode::PAYLOAD_TOO_LARGE, message)
 }
 
 fn string(value: &RawValue) -> Option<String> {
@@ -127,11 +127,11 @@ fn id(members: &Members) -> Result<String, Close> {
         .ok_or_else(|| Close::bad("`id` is missing"))?;
     match string(id) {
         Some(id) if id.is_empty() => Err(Close::bad("`id` is empty")),
-        Some(id) if id.len() > LONGEST_ID => {
-            Err(Close::bad(format!("`id` has at most {LONGEST_ID} bytes")))
-        }
+        Some(id) if id.len() > MAX_ID_BYTES => Err(Close::bad(format!(
+            "`id` exceeds the limit of {MAX_ID_BYTES} bytes"
+        ))),
         Some(id) => Ok(id),
-        None => Err(Close::bad("`id` is a text")),
+        None => Err(Close::bad("`id` must be a string")),
     }
 }
 
@@ -144,7 +144,7 @@ fn payload<'a>(members: &Members<'a>) -> Option<&'a RawValue> {
 fn object<'a>(members: &Members<'a>) -> Result<Option<&'a RawValue>, Close> {
     match payload(members) {
         Some(payload) if !payload.get().starts_with('{') => {
-            Err(Close::bad("`payload` is a JSON object"))
+            Err(Close::bad("`payload` must be a JSON object"))
         }
         payload => Ok(payload),
     }
@@ -155,15 +155,17 @@ fn init_payload(members: &Members) -> Result<Map<String, Value>, Close> {
         return Ok(Map::new());
     };
     parse_json(payload.get().as_bytes())
-        .map_err(|error| Close::bad(format!("`payload` is not valid: {error}")))
+        .map_err(|error| Close::bad(format!("`payload` is not valid JSON: {error}")))
 }
 
-fn received(members: &Members) -> Result<Received, Refused> {
-    let payload = payload(members).ok_or_else(|| bad("`payload` is missing"))?;
+fn parameters(members: &Members) -> Result<RequestParameters, Rejection> {
+    let payload = payload(members).ok_or_else(|| invalid_request("`payload` is missing"))?;
     let payload = parse_json(payload.get().as_bytes());
-    match payload.map_err(|error| bad(format!("`payload` is not valid: {error}")))? {
+    match payload
+        .map_err(|error| invalid_request(format!("`payload` is not valid JSON: {error}")))?
+    {
         Value::Object(payload) => from_members(payload),
-        _ => Err(bad("`payload` is a JSON object")),
+        _ => Err(invalid_request("`payload` must be a JSON object")),
     }
 }
 
@@ -173,96 +175,97 @@ mod tests {
 
     use super::*;
 
-    const LARGEST: usize = 64 * 1024;
+    const MAX_BYTES: usize = 64 * 1024;
 
-    fn refusal_of(text: &str) -> String {
-        let close = ClientMessage::parse(text, LARGEST)
+    fn close_reason_of(text: &str) -> String {
+        let close = ClientMessage::parse(text, MAX_BYTES)
             .err()
-            .expect("it is refused");
+            .expect("a rejection");
         let frame = close.frame().expect("a frame");
         assert_eq!(frame.code, 4400, "{text}");
         frame.reason.as_str().to_owned()
     }
 
     #[test]
-    fn a_reason_says_what_is_wrong_with_a_message() {
+    fn close_reason_names_the_invalid_part_of_a_message() {
         for (text, expected) in [
-            ("[]", "A message is a JSON object"),
+            ("[]", "A message must be a JSON object"),
             ("{}", "`type` is missing"),
-            (r#"{"type":1}"#, "`type` is a text"),
+            (r#"{"type":1}"#, "`type` must be a string"),
             (r#"{"type":"start"}"#, "Unknown `type`: \"start\""),
             (
                 r#"{"type":"ping","payload":1}"#,
-                "`payload` is a JSON object",
+                "`payload` must be a JSON object",
             ),
             (r#"{"type":"complete"}"#, "`id` is missing"),
             (r#"{"type":"complete","id":""}"#, "`id` is empty"),
-            (r#"{"type":"subscribe","id":1}"#, "`id` is a text"),
+            (r#"{"type":"subscribe","id":1}"#, "`id` must be a string"),
         ] {
-            assert_eq!(refusal_of(text), expected, "{text}");
+            assert_eq!(close_reason_of(text), expected, "{text}");
         }
-        assert!(refusal_of("{").starts_with("Invalid JSON: "));
+        assert!(close_reason_of("{").starts_with("Invalid JSON: "));
     }
 
     #[test]
-    fn invalid_payload_of_an_operation_is_the_error_of_that_operation() {
+    fn invalid_payload_of_subscribe_is_an_error_of_that_operation() {
         let deep = format!("{}{}", "[".repeat(500), "]".repeat(500));
         let query = r#""query":"{ viewer { handle } }""#;
         for (payload, expected) in [
             ("null", "`payload` is missing"),
-            ("1", "`payload` is a JSON object"),
-            ("[]", "`payload` is a JSON object"),
-            (r#""{}""#, "`payload` is a JSON object"),
-            ("{}", "it has no `query`"),
-            (r#"{"query":1}"#, "`query` is a text"),
+            ("1", "`payload` must be a JSON object"),
+            ("[]", "`payload` must be a JSON object"),
+            (r#""{}""#, "`payload` must be a JSON object"),
+            ("{}", "`query` is missing"),
+            (r#"{"query":1}"#, "`query` must be a string"),
             (
                 &format!(r#"{{{query},"operationName":1}}"#),
-                "`operationName` is a text",
+                "`operationName` must be a string",
             ),
             (
                 &format!(r#"{{{query},"variables":[1]}}"#),
-                "`variables` is a JSON object",
+                "`variables` must be a JSON object",
             ),
             (
                 &format!(r#"{{{query},"extensions":"x"}}"#),
-                "`extensions` is a JSON object",
+                "`extensions` must be a JSON object",
             ),
             (
                 &format!(r#"{{{query},"variables":{{"a":"hi \ud83d"}}}}"#),
-                "`payload` is not valid",
+                "`payload` is not valid JSON",
             ),
             (
                 &format!(r#"{{{query},"variables":{{"a":"\ude00\ud83d"}}}}"#),
-                "`payload` is not valid",
+                "`payload` is not valid JSON",
             ),
             (
                 &format!(r#"{{{query},"variables":{{"\ud83d":1}}}}"#),
-                "`payload` is not valid",
+                "`payload` is not valid JSON",
             ),
             (
                 &format!(r#"{{{query},"variables":{{"a":1e999}}}}"#),
-                "`payload` is not valid",
+                "`payload` is not valid JSON",
             ),
             (
                 &format!(r#"{{{query},"variables":{{"a":{deep}}}}}"#),
-                "`payload` is not valid",
+                "`payload` is not valid JSON",
             ),
         ] {
             let text = format!(r#"{{"type":"subscribe","id":"7","payload": {payload} }}"#);
-            let Ok(ClientMessage::Subscribe { id, payload }) = ClientMessage::parse(&text, LARGEST)
+            let Ok(ClientMessage::Subscribe { id, payload }) =
+                ClientMessage::parse(&text, MAX_BYTES)
             else {
                 panic!("no operation: {text}");
             };
-            let refused = payload.err().expect("it is invalid");
-            let message = &refused.errors()[0].message;
+            let rejection = payload.err().expect("it is invalid");
+            let message = &rejection.errors()[0].message;
             assert!(id == "7" && message.contains(expected), "{message} {text}");
         }
     }
 
     #[test]
-    fn payload_of_a_ping_is_kept_as_it_is() {
+    fn ping_payload_is_returned_unchanged() {
         let text = r#"{"type":"ping","payload":{"half": "\ud83d"}}"#;
-        let Ok(ClientMessage::Ping { payload }) = ClientMessage::parse(text, LARGEST) else {
+        let Ok(ClientMessage::Ping { payload }) = ClientMessage::parse(text, MAX_BYTES) else {
             panic!("no ping");
         };
         let pong = ServerMessage::Pong { payload }.text();
@@ -270,13 +273,13 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_made_of_a_payload_that_is_null() {
+    fn null_payload_counts_as_missing() {
         for text in [
             r#"{"type":"connection_init","payload":null}"#,
             r#"{"type":"ping","payload":null}"#,
             r#"{"type":"pong"}"#,
         ] {
-            assert!(ClientMessage::parse(text, LARGEST).is_ok(), "{text}");
+            assert!(ClientMessage::parse(text, MAX_BYTES).is_ok(), "{text}");
         }
     }
 
@@ -285,7 +288,7 @@ mod tests {
 
         #[test]
         fn random_text_is_a_message_or_rejected(text in any::<String>()) {
-            let _ = ClientMessage::parse(&text, LARGEST).map_err(|close| close.frame());
+            let _ = ClientMessage::parse(&text, MAX_BYTES).map_err(|close| close.frame());
         }
 
         #[test]
@@ -295,7 +298,7 @@ mod tests {
             payload in r#"(null|1|""|\[\]|\{\}|\{"query":1\}|\{"query":"\{a\}","variables":[12]\})"#,
         ) {
             let text = format!(r#"{{"type":"{kind}","id":{id},"payload":{payload}}}"#);
-            let _ = ClientMessage::parse(&text, LARGEST).map_err(|close| close.frame());
+            let _ = ClientMessage::parse(&text, MAX_BYTES).map_err(|close| close.frame());
         }
     }
 }

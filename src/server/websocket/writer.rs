@@ -13,33 +13,45 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use crate::server::load::Space;
+use crate::server::admission::ResponseBudget;
 
-/// Number of queued messages of a client that does not read. When the queue is full, the producers
-/// of messages wait.
-pub(super) const QUEUED: usize = 16;
-/// Maximum number of unanswered pings when the next ping is due.
-const UNHEARD: u32 = 2;
+/// Capacity of the queue of messages. When it is full, the producers of messages wait. It is small
+/// because the queue's memory is allocated per connection, and large enough that a burst of events
+/// does not wait for each write.
+pub(super) const QUEUE_CAPACITY: usize = 16;
+/// Maximum number of unanswered pings when the next ping is due: one may be late because of a large
+/// message ahead of it.
+const MAX_UNANSWERED_PINGS: u32 = 2;
 
 /// A message to write.
 pub(super) enum Outgoing {
     /// A direct reply to a client message.
-    Reply(String),
+    Reply {
+        text: String,
+        budget: Option<ResponseBudget>,
+    },
     /// A message of an operation. It is discarded if the operation has ended before it is written.
-    Of {
-        ticket: Ticket,
+    Operation {
+        key: OperationKey,
         text: String,
         last: bool,
         /// Memory that is reserved until the message is written.
-        space: Option<Space>,
+        budget: Option<ResponseBudget>,
     },
     /// The close frame.
     Close(CloseFrame),
 }
 
+impl Outgoing {
+    /// Creates a reply that is so small that no memory is reserved for it.
+    pub fn small_reply(text: String) -> Self {
+        Self::Reply { text, budget: None }
+    }
+}
+
 /// Identifies an operation. Clients can reuse an id, but `number` is unique.
 #[derive(Clone, Debug)]
-pub(super) struct Ticket {
+pub(super) struct OperationKey {
     pub id: Arc<str>,
     pub number: u64,
 }
@@ -47,42 +59,42 @@ pub(super) struct Ticket {
 /// The operations in progress of a WebSocket. An operation is removed when its last message is
 /// written or its client cancels it.
 #[derive(Clone, Default)]
-pub(super) struct Running(Arc<Mutex<HashMap<Arc<str>, Entry>>>);
+pub(super) struct ActiveOperations(Arc<Mutex<HashMap<Arc<str>, Entry>>>);
 
 struct Entry {
     number: u64,
     task: AbortHandle,
     /// The permit of a subscription, released when it ends.
-    place: Option<OwnedSemaphorePermit>,
+    permit: Option<OwnedSemaphorePermit>,
 }
 
-impl Running {
+impl ActiveOperations {
     pub fn count(&self) -> usize {
         self.entries().len()
     }
 
-    pub fn has(&self, id: &str) -> bool {
+    pub fn contains(&self, id: &str) -> bool {
         self.entries().contains_key(id)
     }
 
     /// Starts an operation. The map is locked meanwhile, so the operation is registered before any
     /// of its messages is written.
-    pub fn begin(&self, ticket: &Ticket, start: impl FnOnce() -> AbortHandle) {
+    pub fn start(&self, key: &OperationKey, start: impl FnOnce() -> AbortHandle) {
         let mut entries = self.entries();
         let entry = Entry {
-            number: ticket.number,
+            number: key.number,
             task: start(),
-            place: None,
+            permit: None,
         };
-        entries.insert(Arc::clone(&ticket.id), entry);
+        entries.insert(Arc::clone(&key.id), entry);
     }
 
     /// Assigns a subscription's permit to the operation, which holds it until it ends.
-    pub fn seat(&self, ticket: &Ticket, place: OwnedSemaphorePermit) {
-        if let Some(entry) = self.entries().get_mut(&ticket.id)
-            && entry.number == ticket.number
+    pub fn set_subscription_permit(&self, key: &OperationKey, permit: OwnedSemaphorePermit) {
+        if let Some(entry) = self.entries().get_mut(&key.id)
+            && entry.number == key.number
         {
-            entry.place = Some(place);
+            entry.permit = Some(permit);
         }
     }
 
@@ -103,14 +115,14 @@ impl Running {
 
     /// Returns whether a message of an operation is to be written. The last message removes the
     /// operation, so that its id can be reused.
-    fn take(&self, ticket: &Ticket, last: bool) -> bool {
+    fn should_write(&self, key: &OperationKey, last: bool) -> bool {
         let mut entries = self.entries();
-        let entry = entries.get(&ticket.id);
-        let runs = entry.is_some_and(|entry| entry.number == ticket.number);
-        if runs && last {
-            entries.remove(&ticket.id);
+        let entry = entries.get(&key.id);
+        let is_active = entry.is_some_and(|entry| entry.number == key.number);
+        if is_active && last {
+            entries.remove(&key.id);
         }
-        runs
+        is_active
     }
 
     fn entries(&self) -> MutexGuard<'_, HashMap<Arc<str>, Entry>> {
@@ -120,17 +132,17 @@ impl Running {
 
 /// The number of pings that were sent since the client's last message.
 #[derive(Clone, Default)]
-pub(super) struct Silence(Arc<AtomicU32>);
+pub(super) struct Heartbeat(Arc<AtomicU32>);
 
-impl Silence {
+impl Heartbeat {
     /// Resets the count, because a message from the client was received.
-    pub fn broken(&self) {
+    pub fn reset(&self) {
         self.0.store(0, Ordering::Relaxed);
     }
 
-    /// Counts another ping that is due. Returns whether the client may still be connected.
-    fn lasts(&self) -> bool {
-        self.0.fetch_add(1, Ordering::Relaxed) < UNHEARD
+    /// Counts a ping that is due. Returns whether the client may still be connected.
+    fn count_ping(&self) -> bool {
+        self.0.fetch_add(1, Ordering::Relaxed) < MAX_UNANSWERED_PINGS
     }
 }
 
@@ -139,30 +151,31 @@ impl Silence {
 pub(super) async fn write(
     mut socket: SplitSink<WebSocket, Message>,
     mut queue: mpsc::Receiver<Outgoing>,
-    running: Running,
-    silence: Silence,
+    active: ActiveOperations,
+    heartbeat: Heartbeat,
     ping_every: Duration,
 ) {
     let mut pings = interval_at(Instant::now() + ping_every, ping_every);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        let (message, _space) = tokio::select! {
+        let (message, _budget) = tokio::select! {
             queued = queue.recv() => match queued {
                 None => return,
-                Some(Outgoing::Of { ticket, last, .. }) if !running.take(&ticket, last) => continue,
-                Some(Outgoing::Of { text, space, .. }) => (Message::Text(text.into()), space),
-                Some(Outgoing::Reply(text)) => (Message::Text(text.into()), None),
+                Some(Outgoing::Operation { key, last, .. }) if !active.should_write(&key, last) => continue,
+                Some(Outgoing::Operation { text, budget, .. } | Outgoing::Reply { text, budget }) => {
+                    (Message::Text(text.into()), budget)
+                }
                 Some(Outgoing::Close(frame)) => (Message::Close(Some(frame)), None),
             },
             _ = pings.tick() => {
-                if !silence.lasts() {
+                if !heartbeat.count_ping() {
                     return;
                 }
                 (Message::Ping(Bytes::new()), None)
             }
         };
-        let is_end = matches!(message, Message::Close(_));
-        if socket.send(message).await.is_err() || is_end {
+        let is_last = matches!(message, Message::Close(_));
+        if socket.send(message).await.is_err() || is_last {
             return;
         }
     }

@@ -41,7 +41,8 @@ pub(super) struct Requests {
     pub seconds: Histograms,
     pub in_flight: Gauge,
     pub connections: Gauge,
-    pub connections_turned_away: Counter,
+    pub connections_rejected: Counter,
+    pub response_memory: Gauge,
     pub key_fetches: Counters<1>,
 }
 
@@ -68,19 +69,31 @@ pub(super) struct Writes {
     pub retries: Counters<1>,
     pub transaction_messages: Histogram,
     pub messages_waiting: Gauge,
-    pub messages_turned_away: Counter,
+    pub messages_rejected: Counter,
     pub group_tasks: Gauge,
 }
 
 /// Metrics of live updates.
 pub(super) struct Live {
-    pub listeners_let_go: Counter,
+    pub subscribers_dropped: Counter,
     pub hints_lost: Counter,
 }
 
 /// Registers a metric with its name and description.
 fn counted<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
     registry.register(name, help, metric.clone());
+    metric
+}
+
+/// Registers a metric whose unit is a suffix of its name.
+fn with_unit<M: Metric + Clone>(
+    registry: &mut Registry,
+    name: &str,
+    help: &str,
+    unit: Unit,
+    metric: M,
+) -> M {
+    registry.register_with_unit(name, help, unit, metric.clone());
     metric
 }
 
@@ -92,8 +105,7 @@ fn timed(
     histogram: fn() -> Histogram,
 ) -> Histograms {
     let times = Family::new_with_constructor(histogram);
-    registry.register_with_unit(name, help, Unit::Seconds, times.clone());
-    times
+    with_unit(registry, name, help, Unit::Seconds, times)
 }
 
 fn request_seconds() -> Histogram {
@@ -118,26 +130,33 @@ impl Requests {
             seconds: timed(
                 registry,
                 "request_duration",
-                "How long a GraphQL request took to be answered",
+                "Duration of a GraphQL request",
                 request_seconds,
             ),
             in_flight: counted(
                 registry,
                 "requests_in_flight",
-                "GraphQL requests that are being answered",
+                "GraphQL requests in progress",
                 Gauge::default(),
             ),
             connections: counted(
                 registry,
                 "connections",
-                "Open connections of clients",
+                "Open client connections",
                 Gauge::default(),
             ),
-            connections_turned_away: counted(
+            connections_rejected: counted(
                 registry,
-                "connections_turned_away",
-                "Connections that were one too many",
+                "connections_rejected",
+                "Connections that were rejected because --max-connections was reached",
                 Counter::default(),
+            ),
+            response_memory: with_unit(
+                registry,
+                "response_memory",
+                "Memory that is reserved for responses that are being produced or that clients have not read yet",
+                Unit::Bytes,
+                Gauge::default(),
             ),
             key_fetches: counted(
                 registry,
@@ -156,19 +175,19 @@ impl Sockets {
             closes: counted(
                 registry,
                 "socket_closes",
-                "WebSockets that were closed, by the code that they were closed with, or client or gone",
+                "Closed WebSockets, by close code, or client or gone",
                 Family::default(),
             ),
             subscriptions: counted(
                 registry,
                 "subscriptions",
-                "Subscriptions that somebody listens to",
+                "Active subscriptions",
                 Gauge::default(),
             ),
             events: counted(
                 registry,
                 "subscription_events",
-                "What subscriptions were told",
+                "Events that subscriptions have sent",
                 Counter::default(),
             ),
         }
@@ -239,9 +258,9 @@ impl Writes {
                 "Messages that are queued or being written",
                 Gauge::default(),
             ),
-            messages_turned_away: counted(
+            messages_rejected: counted(
                 registry,
-                "messages_turned_away",
+                "messages_rejected",
                 "Messages that were one too many for the queue of their group",
                 Counter::default(),
             ),
@@ -258,9 +277,9 @@ impl Writes {
 impl Live {
     fn new(registry: &mut Registry) -> Self {
         Self {
-            listeners_let_go: counted(
+            subscribers_dropped: counted(
                 registry,
-                "listeners_let_go",
+                "subscribers_dropped",
                 "Subscriptions that ended because their reader was too slow",
                 Counter::default(),
             ),

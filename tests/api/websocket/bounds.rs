@@ -29,7 +29,7 @@ async fn connection_init_timeout_closes_the_socket() {
 #[tokio::test]
 async fn message_above_the_size_limit_closes_the_socket() {
     let cruddur = with_bounds(Bounds::default()).await;
-    let too_large = (1009, "A message has at most 65536 bytes");
+    let too_large = (1009, "A message exceeds the limit of 65536 bytes");
     let close = closed_by(&cruddur, Message::text("x".repeat(1024 * 1024))).await;
     assert_eq!(why(&close), too_large);
     let ping = json!({ "type": "ping", "payload": { "long": "x".repeat(100 * 1024) } });

@@ -9,13 +9,13 @@ use tokio::time::Instant;
 use tracing::Span;
 
 use crate::schema::{Code, Operation};
-use crate::telemetry::metrics::{self, Present, Thing};
-use crate::telemetry::{Origin, describe, fail, request_span};
+use crate::telemetry::metrics::{self, GaugeGuard, GaugeKind};
+use crate::telemetry::{RequestOrigin, describe, fail, request_span};
 
 /// Maximum size of a logged operation name in bytes; longer names are omitted.
-const LONGEST_NAME: usize = 64;
+const MAX_NAME_BYTES: usize = 64;
 /// Result of a request whose client disconnected before the response.
-const GONE: &str = "CLIENT_GONE";
+const CLIENT_GONE: &str = "CLIENT_GONE";
 
 /// The code of the first error of a response, stored in the response's extensions.
 #[derive(Clone, Copy)]
@@ -23,11 +23,11 @@ pub(super) struct FirstError(pub Code);
 
 /// The operation type and name of a request, set after the document is parsed.
 #[derive(Default)]
-pub(super) struct Asked(OnceLock<(&'static str, Option<String>)>);
+pub(super) struct OperationInfo(OnceLock<(&'static str, Option<String>)>);
 
-impl Asked {
-    pub fn is(&self, operation: &Operation) {
-        let name = operation.name().filter(|name| name.len() <= LONGEST_NAME);
+impl OperationInfo {
+    pub fn set(&self, operation: &Operation) {
+        let name = operation.name().filter(|name| name.len() <= MAX_NAME_BYTES);
         // A request has exactly one operation, so the value is set once.
         let _ = self.0.set((operation.kind(), name.map(str::to_owned)));
     }
@@ -47,14 +47,14 @@ impl Asked {
 
 /// The result of a request.
 #[derive(Clone, Copy)]
-pub(super) struct Outcome {
+pub(super) struct RequestResult {
     /// The HTTP status; `None` over WebSocket.
     pub status: Option<StatusCode>,
     /// The code of the first error.
     pub error: Option<Code>,
 }
 
-impl Outcome {
+impl RequestResult {
     pub fn of(response: &Response) -> Self {
         let error = response.extensions().get::<FirstError>();
         Self {
@@ -65,9 +65,9 @@ impl Outcome {
 }
 
 /// A request in progress. It logs and counts the result, also when the client disconnects.
-pub(super) struct Answering {
-    pub origin: Origin,
-    pub asked: Asked,
+pub(super) struct AccessLog {
+    pub origin: RequestOrigin,
+    pub info: OperationInfo,
     /// The span of the request in its trace.
     pub span: Span,
     /// The span of the request in the log.
@@ -76,52 +76,52 @@ pub(super) struct Answering {
     /// The HTTP status of a response that is streamed after its head.
     status: Option<StatusCode>,
     events: u64,
-    told: bool,
-    counted: Present,
+    is_logged: bool,
+    gauge: GaugeGuard,
 }
 
-impl Answering {
+impl AccessLog {
     pub fn begin(request_id: &str, headers: &HeaderMap) -> Self {
         let header = |name: &str| headers.get(name)?.to_str().ok();
         let span = request_span(request_id, &header);
         Self {
-            origin: Origin::new(request_id, &span),
-            asked: Asked::default(),
+            origin: RequestOrigin::new(request_id, &span),
+            info: OperationInfo::default(),
             span,
             log: Span::current(),
             began: Instant::now(),
             status: None,
             events: 0,
-            told: false,
-            counted: Present::new(Thing::Request),
+            is_logged: false,
+            gauge: GaugeGuard::new(GaugeKind::Request),
         }
     }
 
     /// Marks the request as a subscription; over HTTP, `status` is the status of its response.
-    pub fn stays(&mut self, status: Option<StatusCode>) {
+    pub fn begin_subscription(&mut self, status: Option<StatusCode>) {
         self.status = status;
-        self.counted = Present::new(Thing::Subscription);
+        self.gauge = GaugeGuard::new(GaugeKind::Subscription);
     }
 
     /// Counts an event that the subscription has sent.
-    pub fn event(&mut self) {
+    pub fn count_event(&mut self) {
         self.events += 1;
         metrics::event();
     }
 
     /// Logs the result of the request.
-    pub fn end(mut self, outcome: Outcome) {
-        let error = outcome.error.map_or("ok", Code::as_str);
-        self.tell(outcome.status, error);
+    pub fn end(mut self, result: RequestResult) {
+        let error = result.error.map_or("ok", Code::as_str);
+        self.write(result.status, error);
     }
 
-    fn tell(&mut self, status: Option<StatusCode>, outcome: &'static str) {
-        self.told = true;
-        let took = self.began.elapsed();
-        let (operation, name) = (self.asked.kind(), self.asked.name());
-        let spent = self.origin.spent();
+    fn write(&mut self, status: Option<StatusCode>, outcome: &'static str) {
+        self.is_logged = true;
+        let duration = self.began.elapsed();
+        let (operation, name) = (self.info.kind(), self.info.name());
+        let cost = self.origin.cost();
         let status = status.map(|status| status.as_u16());
-        let events = self.asked.is_subscription().then_some(self.events);
+        let events = self.info.is_subscription().then_some(self.events);
         self.log.in_scope(|| {
             tracing::info!(
                 operation,
@@ -129,21 +129,21 @@ impl Answering {
                 status,
                 outcome,
                 events,
-                duration_ms = millis(took),
-                dynamodb_calls = spent.dynamodb_calls,
-                sql_queries = spent.sql_queries,
-                read_units = spent.read_units,
-                write_units = spent.write_units,
+                duration_ms = millis(duration),
+                dynamodb_calls = cost.dynamodb_calls,
+                sql_queries = cost.sql_queries,
+                read_units = cost.read_units,
+                write_units = cost.write_units,
                 "answered"
             );
         });
-        metrics::request(operation, outcome, took);
+        metrics::request(operation, outcome, duration);
         self.describe(status, outcome);
     }
 
     fn describe(&self, status: Option<u16>, outcome: &'static str) {
-        describe(&self.span, "graphql.operation.type", self.asked.kind());
-        if let Some(name) = self.asked.name() {
+        describe(&self.span, "graphql.operation.type", self.info.kind());
+        if let Some(name) = self.info.name() {
             describe(&self.span, "graphql.operation.name", name.to_owned());
         }
         if let Some(status) = status {
@@ -161,12 +161,12 @@ impl Answering {
     }
 }
 
-impl Drop for Answering {
+impl Drop for AccessLog {
     fn drop(&mut self) {
-        if !self.told {
+        if !self.is_logged {
             // A subscription normally ends when its client cancels it, so this is not an error.
-            let is_over = self.asked.is_subscription();
-            self.tell(self.status, if is_over { "ok" } else { GONE });
+            let is_over = self.info.is_subscription();
+            self.write(self.status, if is_over { "ok" } else { CLIENT_GONE });
         }
     }
 }

@@ -5,81 +5,81 @@ use serde_json::{Map, Value};
 use tokio::time::timeout;
 
 use super::close::Close;
-use super::crowd::{Crowd, Seat};
 use crate::auth::Caller;
 use crate::schema::Code;
-use crate::server::App;
-use crate::server::caller::{CallerError, caller_of, viewer};
-use crate::server::execution::REQUEST_DEADLINE;
+use crate::server::authenticate::{CallerError, verify_authorization, viewer};
+use crate::server::connection_quota::ConnectionSlot;
+use crate::server::execute::REQUEST_TIMEOUT;
+use crate::server::state::ServerState;
 
 /// An authenticated client of a WebSocket.
-pub(super) struct Guest {
+pub(super) struct AuthenticatedPeer {
     pub caller: Caller,
     /// Counts towards the limit of connections of this user.
-    _seat: Option<Seat>,
+    _slot: Option<ConnectionSlot>,
 }
 
 /// Authenticates the client. Only users may connect, or everyone if the schema is public. `header`
 /// is the `Authorization` of the handshake, for clients that cannot send a payload.
-pub(super) async fn sign_in(
-    app: App,
-    crowd: Crowd,
+pub(super) async fn authenticate_peer(
+    state: ServerState,
     payload: Map<String, Value>,
     header: Option<HeaderValue>,
-) -> Result<Guest, Close> {
-    let given = match authorization(&payload)? {
+) -> Result<AuthenticatedPeer, Close> {
+    let authorization = match authorization(&payload)? {
         None => header.map(|header| String::from_utf8_lossy(header.as_bytes()).into_owned()),
-        Some(given) => Some(given),
+        in_payload => in_payload,
     };
-    let Some(given) = given else {
-        return nobody(&app);
+    let Some(authorization) = authorization else {
+        return anonymous(&state);
     };
-    let user = timeout(REQUEST_DEADLINE, user(&app, &crowd, &given));
-    user.await.unwrap_or(Err(OUT_OF_REACH))
+    let user = timeout(REQUEST_TIMEOUT, user(&state, &authorization));
+    user.await.unwrap_or(Err(UNAVAILABLE))
 }
 
-const OUT_OF_REACH: Close = Close::TryAgain("Nobody can sign in right now. Try again later.");
+const UNAVAILABLE: Close = Close::TryAgain("Sign-in is unavailable. Try again later.");
 
-fn nobody(app: &App) -> Result<Guest, Close> {
-    let guest = Guest {
+fn anonymous(state: &ServerState) -> Result<AuthenticatedPeer, Close> {
+    let peer = AuthenticatedPeer {
         caller: Caller::Anonymous,
-        _seat: None,
+        _slot: None,
     };
-    let may_be_here = app.api.is_for_anybody();
-    may_be_here.then_some(guest).ok_or(Close::Forbidden)
+    let is_allowed = state.app.api.is_for_anybody();
+    is_allowed.then_some(peer).ok_or(Close::Forbidden)
 }
 
-async fn user(app: &App, crowd: &Crowd, given: &str) -> Result<Guest, Close> {
-    let caller = caller_of(app, given).await.map_err(not_accepted)?;
+async fn user(state: &ServerState, authorization: &str) -> Result<AuthenticatedPeer, Close> {
+    let app = &state.app;
+    let caller = verify_authorization(app, authorization).await;
+    let caller = caller.map_err(close_of_error)?;
     let Caller::SignedIn { sub, .. } = &caller else {
         return Err(Close::Forbidden);
     };
     let users = app.messaging.directory.loader();
     let viewer = viewer(&users, sub).await;
-    let viewer = viewer.map_err(|refused| closed(refused.code()))?;
-    let most = app.bounds.sockets_per_user;
-    let place = crowd.enter(viewer.user().id, most);
+    let viewer = viewer.map_err(|rejection| close_of_code(rejection.code()))?;
+    let slot = state.quota.acquire(viewer.user().id);
     let too_many =
         Close::TryAgain("You have too many connections. Close some, or try again later.");
-    Ok(Guest {
-        _seat: Some(place.ok_or(too_many)?),
+    Ok(AuthenticatedPeer {
+        _slot: Some(slot.ok_or(too_many)?),
         caller,
     })
 }
 
-fn not_accepted(error: CallerError) -> Close {
+fn close_of_error(error: CallerError) -> Close {
     match error {
         CallerError::Rejected => Close::Forbidden,
         CallerError::SeveralHeaders | CallerError::NotBearer => Close::NotBearer,
         CallerError::TooLong => Close::TokenTooLong,
-        CallerError::KeysUnavailable => OUT_OF_REACH,
+        CallerError::KeysUnavailable => UNAVAILABLE,
     }
 }
 
-fn closed(code: Code) -> Close {
+fn close_of_code(code: Code) -> Close {
     match code {
         Code::Unauthenticated | Code::Forbidden => Close::Forbidden,
-        _ => OUT_OF_REACH,
+        _ => UNAVAILABLE,
     }
 }
 
@@ -88,10 +88,10 @@ fn closed(code: Code) -> Close {
 fn authorization(payload: &Map<String, Value>) -> Result<Option<String>, Close> {
     let headers = payload.get("headers").and_then(Value::as_object);
     let members = payload.iter().chain(headers.into_iter().flatten());
-    let mut given = members
+    let mut found = members
         .filter(|(name, value)| name.eq_ignore_ascii_case("authorization") && !value.is_null())
         .map(|(_, value)| value.as_str().map(str::to_owned));
-    match (given.next(), given.next()) {
+    match (found.next(), found.next()) {
         (None, _) => Ok(None),
         (Some(Some(one)), None) => Ok(Some(one)),
         _ => Err(Close::Forbidden),
@@ -104,12 +104,12 @@ mod tests {
 
     use super::*;
 
-    fn found(payload: &Value) -> Result<Option<String>, Close> {
+    fn authorization_of(payload: &Value) -> Result<Option<String>, Close> {
         authorization(payload.as_object().expect("an object"))
     }
 
     #[test]
-    fn a_token_is_found_wherever_clients_put_it() {
+    fn token_is_found_in_the_payload_and_in_its_headers() {
         for payload in [
             json!({ "Authorization": "Bearer x" }),
             json!({ "authorization": "Bearer x" }),
@@ -117,19 +117,23 @@ mod tests {
             json!({ "Authorization": null, "headers": { "authorization": "Bearer x" } }),
         ] {
             let expected = Ok(Some("Bearer x".to_owned()));
-            assert_eq!(found(&payload), expected, "{payload}");
+            assert_eq!(authorization_of(&payload), expected, "{payload}");
         }
     }
 
     #[test]
-    fn two_tokens_are_as_bad_as_a_number() {
+    fn token_that_is_ambiguous_or_not_a_string_is_rejected() {
         for payload in [
             json!({ "Authorization": "Bearer x", "authorization": "Bearer x" }),
             json!({ "Authorization": "Bearer x", "headers": { "Authorization": "Bearer y" } }),
             json!({ "Authorization": 1 }),
         ] {
-            assert_eq!(found(&payload), Err(Close::Forbidden), "{payload}");
+            assert_eq!(
+                authorization_of(&payload),
+                Err(Close::Forbidden),
+                "{payload}"
+            );
         }
-        assert_eq!(found(&json!({ "headers": 1 })), Ok(None));
+        assert_eq!(authorization_of(&json!({ "headers": 1 })), Ok(None));
     }
 }

@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, HeaderName};
 
 /// The items of a header, in order.
 #[derive(Debug, Default)]
-pub(super) struct Accepted(Vec<Item>);
+pub(super) struct AcceptHeader(Vec<Item>);
 
 /// A media range or a coding in lower case, and its quality in thousandths.
 #[derive(Debug)]
@@ -26,14 +26,14 @@ pub(super) struct Acceptance {
 }
 
 /// Returns whether the client accepts a media type or a coding by its name, not by a wildcard.
-pub(super) fn accepts(headers: &HeaderMap, header: &HeaderName, name: &str) -> bool {
-    let accepted = Accepted::of(headers, header);
+pub fn accepts(headers: &HeaderMap, header: &HeaderName, name: &str) -> bool {
+    let accepted = AcceptHeader::of(headers, header);
     accepted
         .of_pattern(name)
         .is_some_and(|(_, item)| item.quality > 0)
 }
 
-impl Accepted {
+impl AcceptHeader {
     /// Parses the items of all lines of a header.
     pub fn of(headers: &HeaderMap, header: &HeaderName) -> Self {
         let mut items = Vec::new();
@@ -177,7 +177,7 @@ mod tests {
             let line = HeaderValue::from_bytes(line.as_bytes());
             (ACCEPT, line.expect("a header"))
         });
-        let accepted = Accepted::of(&lines.collect(), &ACCEPT);
+        let accepted = AcceptHeader::of(&lines.collect(), &ACCEPT);
         let json = accepted.media_type("application/json");
         (json.quality, json.named_at.is_some())
     }

@@ -4,8 +4,8 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, StatusCode};
 use tokio::time::sleep;
 
-use super::App;
-use super::refused::Refused;
+use super::rejection::Rejection;
+use super::state::App;
 use crate::auth::{Caller, LONGEST_TOKEN, TokenError};
 use crate::clock::Clock;
 use crate::messaging::{MessagingError, UserLoader, Viewer};
@@ -21,9 +21,9 @@ pub(super) enum CallerError {
     NotBearer,
     #[error("The access token is not valid. Sign in again.")]
     Rejected,
-    #[error("The access token has more than {LONGEST_TOKEN} bytes.")]
+    #[error("The access token exceeds the limit of {LONGEST_TOKEN} bytes.")]
     TooLong,
-    #[error("The access token cannot be checked right now. Try again.")]
+    #[error("The access token cannot be verified right now. Try again.")]
     KeysUnavailable,
 }
 
@@ -37,7 +37,7 @@ impl From<TokenError> for CallerError {
     }
 }
 
-impl From<CallerError> for Refused {
+impl From<CallerError> for Rejection {
     fn from(error: CallerError) -> Self {
         let message = error.to_string();
         match error {
@@ -45,7 +45,9 @@ impl From<CallerError> for Refused {
                 Self::unauthenticated(&message)
             }
             // Not 401, because signing in again would not help.
-            CallerError::TooLong => Self::bad(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, message),
+            CallerError::TooLong => {
+                Self::bad_request(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, message)
+            }
             CallerError::KeysUnavailable => Self::unavailable(&message),
         }
     }
@@ -53,20 +55,23 @@ impl From<CallerError> for Refused {
 
 /// Returns the caller of a request. A request with an invalid token is rejected, even if its
 /// operation needs no sign-in.
-pub(super) async fn caller(app: &App, headers: &HeaderMap) -> Result<Caller, CallerError> {
+pub(super) async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Caller, CallerError> {
     let mut given = headers.get_all(AUTHORIZATION).iter();
     match (given.next(), given.next()) {
         (None, _) => Ok(Caller::Anonymous),
         (Some(one), None) => {
             // A token with non-ASCII bytes is rejected as invalid like any other.
-            caller_of(app, &String::from_utf8_lossy(one.as_bytes())).await
+            verify_authorization(app, &String::from_utf8_lossy(one.as_bytes())).await
         }
         (Some(_), Some(_)) => Err(CallerError::SeveralHeaders),
     }
 }
 
 /// Verifies `Bearer <token>` and returns its caller.
-pub(super) async fn caller_of(app: &App, authorization: &str) -> Result<Caller, CallerError> {
+pub(super) async fn verify_authorization(
+    app: &App,
+    authorization: &str,
+) -> Result<Caller, CallerError> {
     let token = bearer_token(authorization).ok_or(CallerError::NotBearer)?;
     Ok(app.verifier.verify(token).await?)
 }
@@ -79,7 +84,7 @@ fn bearer_token(authorization: &str) -> Option<&str> {
 }
 
 /// Resolves when the caller's token expires.
-pub(super) fn end_of_token(caller: &Caller) -> impl Future<Output = ()> + Send + use<> {
+pub(super) fn token_expiry(caller: &Caller) -> impl Future<Output = ()> + Send + use<> {
     let left = match caller {
         Caller::Anonymous => None,
         Caller::SignedIn { expires_at, .. } => Some(*expires_at - Clock::system().now()),
@@ -93,31 +98,33 @@ pub(super) fn end_of_token(caller: &Caller) -> impl Future<Output = ()> + Send +
 }
 
 /// Returns the rejection of an operation that requires a token, for a request without one.
-pub(super) fn nobody() -> Refused {
-    Refused::unauthenticated(
-        "Sign in first: send an access token as `Authorization: Bearer <token>`.",
+pub(super) fn sign_in_required() -> Rejection {
+    Rejection::unauthenticated(
+        "Authentication required: send an access token as `Authorization: Bearer <token>`.",
     )
 }
 
 /// Returns the user with the `sub` of the token, or the rejection if there is no such user.
-pub(super) async fn viewer(users: &UserLoader, sub: &str) -> Result<Viewer, Refused> {
+pub(super) async fn viewer(users: &UserLoader, sub: &str) -> Result<Viewer, Rejection> {
     match Viewer::find(users, sub).await {
         Ok(Some(viewer)) => Ok(viewer),
         Ok(None) => {
-            let message = "You are signed in, but have no user here yet.";
-            Err(Refused::new(
+            let message = "The access token is valid, but its user does not exist here yet.";
+            Err(Rejection::new(
                 StatusCode::FORBIDDEN,
                 Code::Forbidden,
                 message,
             ))
         }
         Err(MessagingError::Unavailable { cause, .. }) => {
-            tracing::warn!(%cause, "a caller could not be looked up");
-            Err(Refused::unavailable("Temporarily unavailable. Try again."))
+            tracing::warn!(%cause, "looking up the caller failed");
+            Err(Rejection::unavailable(
+                "Temporarily unavailable. Try again.",
+            ))
         }
         Err(error) => {
-            tracing::error!(%error, "a caller could not be looked up");
-            Err(Refused::internal())
+            tracing::error!(%error, "looking up the caller failed");
+            Err(Rejection::internal())
         }
     }
 }

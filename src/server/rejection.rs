@@ -3,16 +3,16 @@
 use async_graphql::ServerError;
 use axum::Json;
 use axum::http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use super::answered::FirstError;
+use super::access_log::FirstError;
 use crate::schema::{Code, refusal};
 
 /// A request that is rejected as a whole.
 #[derive(Debug)]
-pub(super) struct Refused {
+pub(super) struct Rejection {
     status: StatusCode,
     code: Code,
     message: String,
@@ -27,7 +27,7 @@ pub(super) struct Errors {
     pub errors: Vec<ServerError>,
 }
 
-impl Refused {
+impl Rejection {
     pub fn new(status: StatusCode, code: Code, message: impl Into<String>) -> Self {
         let message = message.into();
         Self {
@@ -39,15 +39,15 @@ impl Refused {
         }
     }
 
-    pub fn bad(status: StatusCode, message: impl Into<String>) -> Self {
+    pub fn bad_request(status: StatusCode, message: impl Into<String>) -> Self {
         Self::new(status, Code::BadRequest, message)
     }
 
-    /// A method that is not allowed here; `allow` lists the allowed ones.
-    pub fn method(message: &str, allow: &'static str) -> Self {
+    /// The method is not allowed here; `allow` lists the allowed ones.
+    pub fn method_not_allowed(message: &str, allow: &'static str) -> Self {
         Self {
             allow,
-            ..Self::bad(StatusCode::METHOD_NOT_ALLOWED, message)
+            ..Self::bad_request(StatusCode::METHOD_NOT_ALLOWED, message)
         }
     }
 
@@ -59,8 +59,7 @@ impl Refused {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, message)
     }
 
-    /// The request timed out.
-    pub fn too_late() -> Self {
+    pub fn timed_out() -> Self {
         Self::unavailable("The request took too long. Try again.")
     }
 
@@ -91,15 +90,14 @@ impl Refused {
     }
 
     /// Adds the id of the request, for errors whose cause is in the log.
-    pub fn of_request(mut self, request_id: &str) -> Self {
-        let found_in_the_log = self.code.is_server_error();
-        self.request_id =
-            (found_in_the_log && !request_id.is_empty()).then(|| request_id.to_owned());
+    pub fn with_request_id(mut self, request_id: &str) -> Self {
+        let is_logged = self.code.is_server_error();
+        self.request_id = (is_logged && !request_id.is_empty()).then(|| request_id.to_owned());
         self
     }
 }
 
-impl IntoResponse for Refused {
+impl IntoResponse for Rejection {
     fn into_response(self) -> Response {
         let errors = self.errors();
         let mut response = (self.status, Json(Errors { errors })).into_response();
@@ -117,4 +115,21 @@ impl IntoResponse for Refused {
         }
         response
     }
+}
+
+/// The router's response to a method that a path does not support.
+pub(super) async fn method_not_allowed(uri: Uri) -> Rejection {
+    match uri.path() {
+        "/graphql" => Rejection::method_not_allowed(
+            "This path supports only GET and POST.",
+            "GET, HEAD, POST",
+        ),
+        _ => Rejection::method_not_allowed("This path supports only GET.", "GET, HEAD"),
+    }
+}
+
+/// The router's response to an unknown path.
+pub(super) async fn not_found() -> Rejection {
+    let message = "This path does not exist. The API is at `/graphql`.";
+    Rejection::new(StatusCode::NOT_FOUND, Code::BadRequest, message)
 }

@@ -6,39 +6,49 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::model::UserId;
 
 /// The number of open connections of each user. Each instance counts its own.
-#[derive(Clone, Debug, Default)]
-pub(in crate::server) struct Crowd(Arc<Mutex<HashMap<UserId, usize>>>);
+#[derive(Clone, Debug)]
+pub(super) struct ConnectionQuota {
+    max_per_user: usize,
+    counts: Arc<Mutex<HashMap<UserId, usize>>>,
+}
 
 /// A connection that counts towards its user's limit until this is dropped.
 #[derive(Debug)]
-pub(in crate::server) struct Seat {
-    crowd: Crowd,
+pub(super) struct ConnectionSlot {
+    quota: ConnectionQuota,
     user: UserId,
 }
 
-impl Crowd {
-    /// Counts another connection of a user; `None` if the user already has `most`.
-    pub fn enter(&self, user: UserId, most: usize) -> Option<Seat> {
+impl ConnectionQuota {
+    pub fn new(max_per_user: usize) -> Self {
+        Self {
+            max_per_user,
+            counts: Arc::default(),
+        }
+    }
+
+    /// Counts another connection of a user; `None` if the user already has the maximum number.
+    pub fn acquire(&self, user: UserId) -> Option<ConnectionSlot> {
         let mut counts = self.counts();
         let count = counts.entry(user).or_default();
-        if *count >= most {
+        if *count >= self.max_per_user {
             return None;
         }
         *count += 1;
-        Some(Seat {
-            crowd: self.clone(),
+        Some(ConnectionSlot {
+            quota: self.clone(),
             user,
         })
     }
 
     fn counts(&self) -> MutexGuard<'_, HashMap<UserId, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Seat {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        let mut counts = self.crowd.counts();
+        let mut counts = self.quota.counts();
         if let Some(count) = counts.get_mut(&self.user) {
             *count -= 1;
             if *count == 0 {

@@ -10,28 +10,32 @@ use tokio::time::{Sleep, sleep};
 
 /// How long the client may still send after the last response. A client that reads the response
 /// stops sending sooner.
-const LINGERS_FOR: Duration = Duration::from_secs(1);
-/// Bytes that are discarded at a time.
-const DISCARDED: usize = 8 * 1024;
+const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
+/// Bytes that are discarded at a time, on the stack.
+const DISCARD_BUFFER: usize = 8 * 1024;
 
 /// A stream whose shutdown discards what the client still sends, until the client closes its side.
 ///
 /// A request can be rejected before its body has arrived, because of its size for example. If a
 /// socket is closed while data is unread, the system resets the connection, and the client may lose
 /// the response. nginx has the same as `lingering_close`.
-pub(super) struct Lingering<S> {
+pub(super) struct LingeringStream<S> {
     stream: S,
-    /// Runs from the moment at which the server's side is closed.
-    ends: Option<Pin<Box<Sleep>>>,
+    /// Runs from the moment at which the server's side is closed. Boxed because a `Sleep` must be
+    /// pinned, and open connections have none.
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl<S> Lingering<S> {
+impl<S> LingeringStream<S> {
     pub fn new(stream: S) -> Self {
-        Self { stream, ends: None }
+        Self {
+            stream,
+            timer: None,
+        }
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Lingering<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for LingeringStream<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -41,7 +45,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Lingering<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for LingeringStream<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -68,14 +72,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<S> {
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.ends.is_none() {
+        if this.timer.is_none() {
             ready!(Pin::new(&mut this.stream).poll_shutdown(context))?;
         }
-        let ends = this
-            .ends
-            .get_or_insert_with(|| Box::pin(sleep(LINGERS_FOR)));
-        let mut discarded = [0; DISCARDED];
-        while ends.as_mut().poll(context).is_pending() {
+        let timer = this
+            .timer
+            .get_or_insert_with(|| Box::pin(sleep(LINGER_TIMEOUT)));
+        let mut discarded = [0; DISCARD_BUFFER];
+        while timer.as_mut().poll(context).is_pending() {
             let mut buffer = ReadBuf::new(&mut discarded);
             let read = Pin::new(&mut this.stream).poll_read(context, &mut buffer);
             if ready!(read).is_err() || buffer.filled().is_empty() {

@@ -1,11 +1,44 @@
 //! Negotiation of the response's media type (GraphQL over HTTP, 5 and 6.4).
 
+mod accept_header;
+
 use std::cmp::Ordering;
 
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue};
 
-use super::accept::{Accepted, split};
+pub(super) use accept_header::accepts;
+
+use accept_header::{AcceptHeader, split};
+
+/// The media type of server-sent events.
+const EVENT_STREAM: &str = "text/event-stream";
+
+/// The response formats that a client accepts.
+#[derive(Clone, Copy)]
+pub(super) struct Accepts {
+    /// The media type of a single response, also of an error for a client that accepts only events.
+    pub media: Media,
+    /// Whether several results can be sent as events.
+    pub events: bool,
+    /// Whether all results must be sent as events, also the single result of a query or a mutation.
+    pub only_events: bool,
+    /// Whether the client accepts no format of this server.
+    pub nothing: bool,
+}
+
+impl Accepts {
+    pub fn of(headers: &HeaderMap) -> Self {
+        let media = Media::accepted(headers);
+        let events = accepts(headers, &ACCEPT, EVENT_STREAM);
+        Self {
+            media: media.unwrap_or(Media::Json),
+            events,
+            only_events: media.is_none() && events,
+            nothing: media.is_none() && !events,
+        }
+    }
+}
 
 /// The media type of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,8 +61,8 @@ impl Media {
     /// Returns the media type that the client prefers, or `None` if it accepts neither. A header
     /// without a media range counts as missing, and selects JSON; a tie between wildcards also
     /// selects JSON.
-    pub fn accepted(headers: &HeaderMap) -> Option<Self> {
-        let accepted = Accepted::of(headers, &ACCEPT);
+    fn accepted(headers: &HeaderMap) -> Option<Self> {
+        let accepted = AcceptHeader::of(headers, &ACCEPT);
         if accepted.has_no_media_range() {
             return Some(Self::Json);
         }

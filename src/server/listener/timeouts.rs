@@ -1,0 +1,180 @@
+//! Read and write timeouts of a connection.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
+
+use crate::server::state::Bounds;
+
+/// The phase of a connection, shared by its service and its stream.
+#[derive(Clone, Debug)]
+pub(super) struct RequestPhase(Arc<Mutex<Phase>>);
+
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    /// Nothing of the next request has arrived.
+    Idle,
+    /// The head of a request must be complete by this time.
+    ReadingHead(Instant),
+    /// A request is in progress, or the connection is a WebSocket.
+    InRequest,
+}
+
+impl RequestPhase {
+    /// The phase of a new connection: the timeout for its first head begins.
+    pub fn new(head_within: Duration) -> Self {
+        let first_head = Phase::ReadingHead(Instant::now() + head_within);
+        Self(Arc::new(Mutex::new(first_head)))
+    }
+
+    /// The head of a request was received.
+    pub fn begin_request(&self) {
+        *self.phase() = Phase::InRequest;
+    }
+
+    /// The response to the request is ready.
+    pub fn end_request(&self) {
+        *self.phase() = Phase::Idle;
+    }
+
+    fn phase(&self) -> MutexGuard<'_, Phase> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A stream with timeouts: for the client to send the head of a request, measured from the start of
+/// the connection for the first request and from the first byte of each later one; and for the
+/// client to read a complete response, even if it reads parts of it in between.
+///
+/// hyper has no timeout for responses, and its timeout for heads also runs while a connection is
+/// idle, which must be allowed for much longer.
+pub(super) struct TimeoutStream<S> {
+    stream: S,
+    head_within: Duration,
+    write_within: Duration,
+    phase: RequestPhase,
+    // The timers are boxed because a `Sleep` must be pinned, and most connections are idle and
+    // have none.
+    head_timer: Option<Pin<Box<Sleep>>>,
+    write_timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> TimeoutStream<S> {
+    pub fn new(stream: S, bounds: &Bounds, phase: RequestPhase) -> Self {
+        Self {
+            stream,
+            head_within: bounds.head_within,
+            write_within: bounds.write_within,
+            phase,
+            head_timer: None,
+            write_timer: None,
+        }
+    }
+
+    /// Returns whether the client has not sent the head of a request in time. `received` is whether
+    /// it has just sent something.
+    fn head_timed_out(&mut self, received: bool, context: &mut Context<'_>) -> bool {
+        let mut phase = self.phase.phase();
+        match *phase {
+            Phase::Idle if received => {
+                *phase = Phase::ReadingHead(Instant::now() + self.head_within);
+                false
+            }
+            Phase::ReadingHead(deadline) if !received => {
+                // A timer with another deadline is that of an earlier request.
+                let timer = self
+                    .head_timer
+                    .take_if(|timer| timer.deadline() == deadline);
+                let timer = timer.unwrap_or_else(|| Box::pin(sleep_until(deadline)));
+                self.head_timer
+                    .insert(timer)
+                    .as_mut()
+                    .poll(context)
+                    .is_ready()
+            }
+            Phase::ReadingHead(_) => false,
+            Phase::Idle | Phase::InRequest => {
+                self.head_timer = None;
+                false
+            }
+        }
+    }
+
+    /// Fails a pending write after the timeout. The timeout runs from the first time that a write
+    /// is pending until everything is written.
+    fn check_write<T>(
+        &mut self,
+        written: Poll<io::Result<T>>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<T>> {
+        if written.is_pending() {
+            let within = self.write_within;
+            let timer = self
+                .write_timer
+                .get_or_insert_with(|| Box::pin(sleep(within)));
+            if timer.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+        }
+        written
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for TimeoutStream<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut this.stream).poll_read(context, buffer);
+        let received = buffer.filled().len() > before;
+        if this.head_timed_out(received, context) && read.is_pending() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        read
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for TimeoutStream<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write(context, bytes);
+        this.check_write(written, context)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write_vectored(context, bytes);
+        this.check_write(written, context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        // hyper flushes when it has nothing left to write.
+        this.write_timer = None;
+        Pin::new(&mut this.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+    }
+}
