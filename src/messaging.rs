@@ -20,11 +20,11 @@ mod view;
 mod viewer;
 mod writer;
 
-pub use check::{Finding, FindingKind, Inspector, Unmended};
+pub use check::{Finding, FindingKind, Inspector, Unrepaired};
 pub use directory::{Directory, UserLoader};
 pub use error::{MessagingError, WriteOutcome};
 pub use live::{
-    Arrival, Bus, Follow, Follower, InvalidRedisUrl, Live, LiveError, Positions, Updates,
+    Arrival, Bus, Follow, Follower, InvalidRedisUrl, LiveError, Positions, Subscriptions, Updates,
 };
 pub use loader::BatchLoader;
 pub use reader::{Freshness, PairLookup, Reader};
@@ -49,7 +49,7 @@ pub struct Messaging {
     /// Creates messages and marks groups as read.
     pub writer: Writer,
     /// Follows a viewer's groups.
-    pub live: Live,
+    pub live: Subscriptions,
     /// Looks up users.
     pub directory: Directory,
     /// Writes predefined groups.
@@ -66,7 +66,7 @@ impl Messaging {
         let registry = Registry::new(messages.clone(), marker.clone(), clock.clone(), bus.clone());
         Self {
             writer: Writer::new(reader.clone(), registry),
-            live: Live::new(reader.clone(), messages.clone(), clock, bus),
+            live: Subscriptions::new(reader.clone(), messages.clone(), clock, bus),
             seeder: Seeder::new(messages, marker),
             reader,
             directory,

@@ -173,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pair_has_one_group_whoever_is_named_first() {
+    fn group_of_a_pair_does_not_depend_on_the_order_of_the_users() {
         let one = UserId(Uuid::from_u128(1));
         let other = UserId(Uuid::from_u128(2));
 

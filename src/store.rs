@@ -40,6 +40,7 @@ mod sdk_error;
 pub(crate) mod simulated;
 mod sql_error;
 mod table;
+mod table_description;
 mod transaction;
 mod units;
 mod user_pool;
@@ -56,12 +57,12 @@ pub use database_pool::{DatabasePool, Pooling};
 pub use database_url::InvalidDatabaseUrl;
 pub use dynamo::{
     DynamoAddress, DynamoDefault, DynamoTarget, LOCAL_DYNAMODB, check_credentials, connect_dynamo,
-    connect_dynamo_patiently, dynamo_address,
+    connect_dynamo_for_operators, dynamo_address,
 };
 pub use endpoint::{AwsService, EndpointUrl, InvalidAwsSetting, endpoint_of_environment};
 pub use error::{StoreError, UnreadableItem};
 pub use fault::{Reason, Service};
-pub use keys::{IdempotencyKey, ItemKind, RowKey};
+pub use keys::{IdempotencyKey, ItemKind, RowKey, heads_marker_key, message_partition};
 pub use mark::ReadMark;
 pub use message_store::{Consistency, MessageStore};
 pub use messages::Newest;
@@ -70,10 +71,11 @@ pub use migrations::{DatabaseState, Migrated, database_state, migrate, require_c
 pub use pacer::{Pacer, Throttling};
 pub use password::PasswordFileError;
 pub use records::{FoundRow, GroupRow, IdempotencyRecord, Preview, Stored};
-pub use repair::{GroupAtOnce, Move, Repair};
+pub use repair::{HeadSnapshot, Move, Repair};
 pub use scan::{ScanPage, ScanPosition, ScannedItem, Segment};
-pub use table::{Billing, NewTable, TableDescription, TableError, TableStatus};
-pub use transaction::{Outcome, Refusal};
+pub use table::{Billing, NewTable, TableError, TableStatus};
+pub use table_description::TableDescription;
+pub use transaction::{RejectionReason, TransactionOutcome};
 pub use units::Cost;
 pub use user_pool::{PoolUser, UserPool};
 pub use users::{CognitoIds, NewUser, PoolNames, UserStore};

@@ -20,7 +20,7 @@ use super::people::PeopleArgs;
 use super::scan::{PageLimits, pages};
 use crate::clock::Clock;
 use crate::config::{ReadUnitsArgs, RemoteArgs, StreamArgs};
-use crate::messaging::{Finding, FindingKind, Inspector, Unmended};
+use crate::messaging::{Finding, FindingKind, Inspector, Unrepaired};
 use crate::store::ScannedItem;
 use accept::{AcceptedFindings, FindingLine};
 use resume::{CheckState, RunParameters, StateFile};
@@ -50,7 +50,7 @@ Messages are authoritative and are never deleted. --repair does the following:
   unreachable-messages   the same, if two users have sent the messages
   wrong-head             updates head and rows to the newest message
   missing-row, stale-row writes both rows again
-  doubled-row            deletes the row
+  duplicate-row          deletes the row
   strangers-row          deletes the row of a user who is not a participant and
                          has not sent a message
   row-without-messages   deletes the row
@@ -301,7 +301,7 @@ impl Check<'_> {
             messages.delete_heads_marker().await?;
             state.is_marked = messages.has_heads_marker().await?;
             let repaired = if state.is_marked {
-                Err(Unmended::NotVisible)
+                Err(Unrepaired::NotVisible)
             } else {
                 resolution = Resolution::Repaired;
                 Ok(())
@@ -316,8 +316,7 @@ impl Check<'_> {
         let kind = finding.kind.name().to_owned();
         let [found, repaired, accepted] = state.findings.entry(kind).or_default();
         *found += 1;
-        let is_head = finding.key.starts_with("HEAD#");
-        if finding.kind == FindingKind::UnreadableItem && is_head {
+        if finding.is_unreadable_head() {
             state.unreadable_heads += 1;
         }
         *repaired += u64::from(resolution == Resolution::Repaired);
@@ -369,7 +368,7 @@ impl Check<'_> {
             let repaired = match &group_repaired {
                 // One repair fixes all findings of a group.
                 Some(repaired) if finding.is_of_group() => Clone::clone(repaired),
-                _ => Box::pin(self.inspector.mend(&finding)).await?,
+                _ => Box::pin(self.inspector.repair(&finding)).await?,
             };
             if finding.is_of_group() {
                 group_repaired = Some(repaired.clone());
@@ -401,7 +400,7 @@ fn as_json(finding: &Finding, repair: bool, is_accepted: bool) -> Value {
     line
 }
 
-fn outcome_json(finding: &Finding, repaired: &Result<(), Unmended>) -> Value {
+fn outcome_json(finding: &Finding, repaired: &Result<(), Unrepaired>) -> Value {
     let mut line = json!({
         "kind": finding.kind.name(),
         "key": finding.key,

@@ -3,10 +3,11 @@
 use std::time::{Duration, Instant};
 
 use super::CliError;
+use crate::backoff::Backoff;
 
 /// Delay before the second attempt; it doubles after each attempt.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+const FIRST_DELAY: Duration = Duration::from_millis(100);
+const LONGEST_DELAY: Duration = Duration::from_secs(1);
 /// Interval at which the same cause is logged again.
 const LOG_EVERY: Duration = Duration::from_secs(10);
 
@@ -17,7 +18,7 @@ pub(super) async fn wait_for_database<T>(
     mut attempt: impl AsyncFnMut() -> Result<T, CliError>,
 ) -> Result<T, CliError> {
     let began = Instant::now();
-    let mut pause = FIRST_PAUSE;
+    let mut backoff = Backoff::new(FIRST_DELAY, LONGEST_DELAY, 1.0);
     let mut logged: Option<(String, Instant)> = None;
     loop {
         let error = match attempt().await {
@@ -30,7 +31,8 @@ pub(super) async fn wait_for_database<T>(
                 return result;
             }
         };
-        if began.elapsed() + pause >= limit {
+        let delay = backoff.next_delay();
+        if began.elapsed() + delay >= limit {
             return Err(error.into());
         }
         let cause = error.to_string();
@@ -42,7 +44,6 @@ pub(super) async fn wait_for_database<T>(
             tracing::warn!(cause, limit_s, "waiting for the database");
             logged = Some((cause, Instant::now()));
         }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        tokio::time::sleep(delay).await;
     }
 }

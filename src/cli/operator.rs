@@ -10,7 +10,7 @@ use crate::config::{OperatorArgs, ReadUnitsArgs, RemoteArgs, StreamArgs, TableAr
 use crate::http_url::shown;
 use crate::store::{
     DynamoTarget, MessageStore, Pacer, Reason, Service, StoreError, check_credentials,
-    connect_dynamo, connect_dynamo_patiently, dynamo_address,
+    connect_dynamo, connect_dynamo_for_operators, dynamo_address,
 };
 
 #[derive(Args, Clone, Debug)]
@@ -88,7 +88,7 @@ impl Operator {
         check_credentials(target).await?;
         let format = self.output.format();
         let echo = (format == Format::Raw).then(output::echo);
-        let client = connect_dynamo_patiently(target).await;
+        let client = connect_dynamo_for_operators(target).await;
         let pacer = Pacer::new(limit.read_units);
         let session = OperatorSession {
             messages: MessageStore::paced(&client, table.clone(), echo, pacer.clone()),

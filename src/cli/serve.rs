@@ -118,12 +118,12 @@ impl ServeArgs {
         }
         let messages = MessageStore::new(connect_dynamo(target).await, table.clone());
         match messages.table_status().await? {
-            TableStatus::AsItShouldBe
+            TableStatus::AsExpected
                 if !self.stream.allow_stream && messages.has_stream().await? =>
             {
                 Err(stream_refusal(&table))
             }
-            TableStatus::AsItShouldBe => Ok(messages),
+            TableStatus::AsExpected => Ok(messages),
             TableStatus::Missing => Err(CliError::Failed(format!(
                 "there is no table {table}: create it with `cruddur schema-load`, or select another with --table"
             ))),

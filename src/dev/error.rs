@@ -20,6 +20,9 @@ pub enum DevError {
     /// PostgreSQL did not start.
     #[error("PostgreSQL did not start: {0}")]
     Postgres(String),
+    /// PostgreSQL did not start because an earlier server still uses its files.
+    #[error("PostgreSQL did not start: {0}")]
+    PostgresFilesInUse(String),
     /// PostgreSQL, started by root, cannot access this directory.
     #[error(
         "PostgreSQL refuses to run as root, so it runs as {user}, who cannot enter {path}: run `chmod o+x {path}`, or \

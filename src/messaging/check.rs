@@ -13,47 +13,44 @@
 
 mod ahead;
 mod attempt;
-mod damaged;
+mod diagnose;
 mod finding;
 mod group;
 mod head;
 mod headless;
+mod item_repairs;
 mod marker;
 mod numbers;
 mod pair_rows;
+mod plan;
 mod repair;
+mod verify;
 
 use std::sync::Arc;
 
 use moka::sync::Cache;
 use tokio::sync::{Mutex, OnceCell};
 
-pub use finding::{Finding, FindingKind, Unmended};
+pub use finding::{Finding, FindingKind, Unrepaired};
 
 use crate::clock::Clock;
 use crate::model::{HeadRecord, Message, MessageGroupId, SortKey};
 use crate::store::{
     Consistency, FoundRow, MessageStore, RowKey, ScannedItem, StoreError, Stored, UserStore,
 };
-use ahead::AheadGroup;
-use finding::{Found, Remedy};
+use ahead::AheadGroups;
+use finding::{AMBIGUOUS_GROUPS, Found, Remedy};
 use group::CheckedGroup;
+use marker::missing_alias;
 use repair::Repairer;
 
 /// How many groups are cached as they were read, at a few hundred bytes each.
-const REMEMBERED_GROUPS: u64 = 50_000;
-/// How often a group that is being written to is read again, and the pause
-/// between two reads.
-const ATTEMPTS: usize = 20;
-const PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
-
-const TWO_GROUPS: &str = "which of the two groups counts is not known";
+const CACHED_GROUPS: u64 = 50_000;
 
 /// Checks items and repairs the problems that it finds.
 #[derive(Debug)]
 pub struct Inspector {
     messages: MessageStore,
-    clock: Clock,
     repairer: Repairer,
     /// Groups, as last read.
     groups: Cache<MessageGroupId, Arc<OnceCell<CheckedGroup>>>,
@@ -62,8 +59,7 @@ pub struct Inspector {
     repairs: Cache<MessageGroupId, Arc<Mutex<()>>>,
     /// Groups that have a head or a row, even if the group is inconsistent.
     reachable: Cache<MessageGroupId, ()>,
-    /// Groups that have a key ahead of the clock.
-    ahead: Cache<MessageGroupId, Arc<AheadGroup>>,
+    ahead: AheadGroups,
 }
 
 impl Inspector {
@@ -73,12 +69,11 @@ impl Inspector {
     pub fn new(messages: MessageStore, users: Option<UserStore>, clock: Clock) -> Self {
         Self {
             repairer: Repairer::new(messages.clone(), users),
+            ahead: AheadGroups::new(messages.clone(), clock, CACHED_GROUPS),
             messages,
-            clock,
-            groups: Cache::new(REMEMBERED_GROUPS),
-            repairs: Cache::new(REMEMBERED_GROUPS),
-            reachable: Cache::new(REMEMBERED_GROUPS),
-            ahead: Cache::new(REMEMBERED_GROUPS),
+            groups: Cache::new(CACHED_GROUPS),
+            repairs: Cache::new(CACHED_GROUPS),
+            reachable: Cache::new(CACHED_GROUPS),
         }
     }
 
@@ -86,7 +81,7 @@ impl Inspector {
     pub async fn inspect(&self, item: ScannedItem) -> Result<Vec<Finding>, StoreError> {
         let found = match item.clone().read() {
             Err(cause) => {
-                let remedy = Remedy::Unknown("what it was to say is not known");
+                let remedy = Remedy::Unknown("its contents are not known");
                 let kind = FindingKind::UnreadableItem;
                 Ok(vec![Found::new(kind, None, cause.to_string(), remedy)])
             }
@@ -120,7 +115,7 @@ impl Inspector {
 
     /// Returns whether a row is correct according to the cached reads of its
     /// group.
-    async fn fits(&self, group: MessageGroupId, row: &RowKey) -> Result<bool, StoreError> {
+    async fn is_correct(&self, group: MessageGroupId, row: &RowKey) -> Result<bool, StoreError> {
         let checked = self.checked(group).await?;
         Ok(checked.get().is_some_and(|group| group.has_row(row)))
     }
@@ -128,21 +123,21 @@ impl Inspector {
     async fn whole_or_head(&self, group: MessageGroupId) -> Result<Vec<Found>, StoreError> {
         let checked = self.checked(group).await?;
         if let Some(CheckedGroup::Whole(head)) = checked.get() {
-            let alias = self.missing_alias(group, head).await?;
+            let alias = missing_alias(&self.messages, group, head).await?;
             return Ok(alias.into_iter().collect());
         }
-        let mut found = self.head(group).await?;
+        let mut found = head::diagnose(&self.messages, group).await?;
         let is_empty = |found: &Found| found.kind == FindingKind::HeadWithoutMessages;
         if !found.iter().any(is_empty)
             && let Some(HeadRecord::Head(head)) = self.messages.find_head(group).await?
         {
-            found.extend(self.missing_alias(group, &head).await?);
+            found.extend(missing_alias(&self.messages, group, &head).await?);
         }
         Ok(found)
     }
 
     /// Repairs a finding, and reads the result back.
-    pub async fn mend(&self, finding: &Finding) -> Result<Result<(), Unmended>, StoreError> {
+    pub async fn repair(&self, finding: &Finding) -> Result<Result<(), Unrepaired>, StoreError> {
         let group = finding.group;
         let alone = group.map(|group| self.repairs.get_with(group, Arc::default));
         let _alone = match &alone {
@@ -152,27 +147,33 @@ impl Inspector {
         if let Some(group) = group {
             self.groups.invalidate(&group);
         }
-        let mended = match &finding.remedy {
-            Remedy::Unknown(why) => return Ok(Err(Unmended::WouldBeAGuess(why))),
+        let messages = &self.messages;
+        let repaired = match &finding.remedy {
+            Remedy::Unknown(why) => return Ok(Err(Unrepaired::Ambiguous(why))),
             Remedy::Group(group, row) => {
-                Box::pin(self.repairer.mend(*group, row.as_ref(), finding.kind)).await
+                // Boxed because it is much larger than the other repairs.
+                Box::pin(self.repairer.repair(*group, row.as_ref(), finding.kind)).await
             }
-            Remedy::StrangersRow(group, row) => self.repairer.delete_strangers(*group, row).await,
-            Remedy::Row(group, row) => self.repairer.delete_row(*group, row).await,
-            Remedy::MissingAlias(pair, users) => self.repairer.write_alias(*pair, *users).await,
-            Remedy::Alias(alias, of) => self.repairer.delete_alias(*alias, *of).await,
+            Remedy::StrangersRow(group, row) => {
+                item_repairs::delete_strangers(messages, *group, row).await
+            }
+            Remedy::Row(group, row) => item_repairs::delete_row(messages, *group, row).await,
+            Remedy::MissingAlias(pair, users) => {
+                item_repairs::write_alias(messages, *pair, *users).await
+            }
+            Remedy::Alias(alias, of) => item_repairs::delete_alias(messages, *alias, *of).await,
         };
-        match mended {
+        match repaired {
             Err(StoreError::Unreadable { .. }) => {
-                Ok(Err(Unmended::WouldBeAGuess("its head cannot be read")))
+                Ok(Err(Unrepaired::Ambiguous("its head is unreadable")))
             }
-            mended => mended,
+            repaired => repaired,
         }
     }
 
     async fn message(&self, message: &Message) -> Result<Vec<Found>, StoreError> {
         let group = message.group_id;
-        let mut found: Vec<Found> = self.group_ahead(message).await?.into_iter().collect();
+        let mut found: Vec<Found> = self.ahead.of_message(message).await?.into_iter().collect();
         if self.reachable.contains_key(&group) {
             return Ok(found);
         }
@@ -187,7 +188,7 @@ impl Inspector {
             Some(HeadRecord::AliasOf(other)) => {
                 if self.is_newest(message).await? {
                     let detail = format!("the group's uuid is an alias of {other}");
-                    found.push(unreachable(detail, Remedy::Unknown(TWO_GROUPS)));
+                    found.push(unreachable(detail, Remedy::Unknown(AMBIGUOUS_GROUPS)));
                 }
             }
             None if !self.messages.rows_of_group(group).await?.is_empty() => {
@@ -215,7 +216,7 @@ impl Inspector {
         let group = row.group_id;
         let mut found = Vec::new();
         let key = row.row_key();
-        if self.fits(group, &key).await? {
+        if self.is_correct(group, &key).await? {
             return Ok(found);
         }
         let mut finding = |kind, detail: String, remedy| {
@@ -224,23 +225,23 @@ impl Inspector {
         match self.messages.find_head(group).await? {
             Some(HeadRecord::Head(head)) if !head.participants.contains(&row.owner) => {
                 let [one, other] = *head.participants;
-                let detail = format!("{one} and {other} take part");
+                let detail = format!("the participants are {one} and {other}");
                 let remedy = Remedy::StrangersRow(group, key);
                 finding(FindingKind::StrangersRow, detail, remedy);
             }
             Some(HeadRecord::Head(head))
                 if !key.is_same_item(&RowKey::of_head(&head, row.owner)) =>
             {
-                if let Some(counts) = self.stands_beside(row).await? {
-                    let detail = format!("the row that counts is at {counts}");
+                if let Some(current) = self.current_key_beside(row).await? {
+                    let detail = format!("the current row is at {current}");
                     let remedy = Remedy::Group(group, Some(key));
-                    finding(FindingKind::DoubledRow, detail, remedy);
+                    finding(FindingKind::DuplicateRow, detail, remedy);
                 }
             }
             Some(HeadRecord::Head(_)) => {}
             Some(HeadRecord::AliasOf(other)) => {
                 let detail = format!("the group's uuid is an alias of {other}");
-                let remedy = Remedy::Unknown(TWO_GROUPS);
+                let remedy = Remedy::Unknown(AMBIGUOUS_GROUPS);
                 finding(FindingKind::StrangersRow, detail, remedy);
             }
             None => {
@@ -252,15 +253,15 @@ impl Inspector {
                 } else if !key.is_canonical() {
                     let detail = "its uuids are not in lower case with hyphens".to_owned();
                     let remedy = Remedy::Group(group, Some(key));
-                    finding(FindingKind::DoubledRow, detail, remedy);
+                    finding(FindingKind::DuplicateRow, detail, remedy);
                 } else if self.is_newest_row(row).await? {
-                    let detail = "it was written before there were heads, or lost its own";
+                    let detail = "the original wrote the group, or its head was lost";
                     let remedy = Remedy::Group(group, Some(key));
                     finding(FindingKind::MissingHead, detail.to_owned(), remedy);
                     if let Some(newest) = &newest.message {
                         if newest.key < row.key {
                             let remedy = Remedy::Group(group, Some(row.row_key()));
-                            found.extend(self.row_ahead(group, &row.key, remedy));
+                            found.extend(self.ahead.of_row(group, &row.key, remedy));
                         }
                         let rows = self.messages.row_items(group).await?;
                         found.extend(headless::hidden(group, rows, newest));
@@ -275,7 +276,7 @@ impl Inspector {
     /// addition to it. Head and row are read in one transaction. A row at the
     /// key of the newest message is not a duplicate; in that case the head is
     /// wrong.
-    async fn stands_beside(&self, row: &FoundRow) -> Result<Option<SortKey>, StoreError> {
+    async fn current_key_beside(&self, row: &FoundRow) -> Result<Option<SortKey>, StoreError> {
         let key = row.row_key();
         let (head, found) = self.messages.find_head_and_row(row.group_id, &key).await?;
         let Some(HeadRecord::Head(head)) = head else {

@@ -111,30 +111,22 @@ impl Directory {
             }
         }
         if !ids.is_empty() {
-            let read = self.users.users_by_id(&ids).await;
-            let read = read.map(|users| {
-                users
-                    .into_iter()
-                    .map(|user| (UserKey::Id(user.id), user))
-                    .collect()
-            });
-            self.add(&mut found, ids.into_iter().map(UserKey::Id), read);
+            let users = self.users.users_by_id(&ids).await;
+            let keyed = |user: User| (UserKey::Id(user.id), user);
+            let users = users.map(|users| users.into_iter().map(keyed));
+            self.add(&mut found, ids.into_iter().map(UserKey::Id), users);
         }
         if !handles.is_empty() {
-            let read = self.users.users_by_handle(&handles).await;
-            let by_handle = |user: User| (UserKey::Handle(user.handle.clone()), user);
-            let read = read.map(|users| users.into_iter().map(by_handle).collect());
-            self.add(&mut found, handles.into_iter().map(UserKey::Handle), read);
+            let users = self.users.users_by_handle(&handles).await;
+            let keyed = |user: User| (UserKey::Handle(user.handle.clone()), user);
+            let users = users.map(|users| users.into_iter().map(keyed));
+            self.add(&mut found, handles.into_iter().map(UserKey::Handle), users);
         }
         if !subs.is_empty() {
-            let read = self.users.users_by_cognito_id(&subs).await;
-            let read = read.map(|users| {
-                users
-                    .into_iter()
-                    .map(|(sub, user)| (UserKey::CognitoId(sub), user))
-                    .collect()
-            });
-            self.add(&mut found, subs.into_iter().map(UserKey::CognitoId), read);
+            let users = self.users.users_by_cognito_id(&subs).await;
+            let keyed = |(sub, user)| (UserKey::CognitoId(sub), user);
+            let users = users.map(|users| users.into_iter().map(keyed));
+            self.add(&mut found, subs.into_iter().map(UserKey::CognitoId), users);
         }
         found
     }
@@ -143,10 +135,11 @@ impl Directory {
         &self,
         found: &mut HashMap<UserKey, LookupResult>,
         keys: impl Iterator<Item = UserKey>,
-        read: Result<HashMap<UserKey, User>, StoreError>,
+        read: Result<impl Iterator<Item = (UserKey, User)>, StoreError>,
     ) {
         match read {
-            Ok(mut users) => {
+            Ok(users) => {
+                let mut users: HashMap<UserKey, User> = users.collect();
                 for key in keys {
                     let user = users.remove(&key).map(Arc::new);
                     if let Some(user) = &user {

@@ -34,9 +34,9 @@ use resync::Sources;
 
 /// Follows a viewer's groups.
 #[derive(Clone, Debug)]
-pub struct Live(Sources);
+pub struct Subscriptions(Sources);
 
-impl Live {
+impl Subscriptions {
     pub(super) fn new(reader: Reader, messages: MessageStore, clock: Clock, bus: Bus) -> Self {
         Self(Sources {
             reader,

@@ -27,7 +27,7 @@ const CACHED_GROUPS: u64 = 100_000;
 const CACHED_FOR: Duration = Duration::from_hours(1);
 
 /// Maximum count of groups with unread messages, as stated in the schema.
-const MOST_UNREAD: u32 = 100;
+const MAX_UNREAD_GROUPS: u32 = 100;
 
 /// How recent the result of a read must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -226,7 +226,7 @@ impl Reader {
         let owner = viewer.user().id;
         let count = self
             .messages
-            .count_unread_rows(owner, MOST_UNREAD, consistency);
+            .count_unread_rows(owner, MAX_UNREAD_GROUPS, consistency);
         Ok(count.await?)
     }
 

@@ -4,9 +4,9 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::heads_marker::HeadsMarker;
-use super::writer::{Draft, GroupState, MOST_MESSAGES};
+use super::writer::{Draft, GroupState, MAX_MESSAGES};
 use crate::model::{HeadRecord, MessageBody, MessageGroupId, MessageId, User};
-use crate::store::{MessageStore, Outcome, Refusal, StoreError};
+use crate::store::{MessageStore, RejectionReason, StoreError, TransactionOutcome};
 
 /// One message of a message group to be seeded.
 #[derive(Clone, Debug)]
@@ -75,7 +75,7 @@ impl Seeder {
         let Some(missing) = self.missing(group, &state, &drafts).await? else {
             return Ok(Seeding::Unchanged);
         };
-        for some in missing.chunks(MOST_MESSAGES) {
+        for some in missing.chunks(MAX_MESSAGES) {
             state = self.seed_some(group, state, some).await?;
         }
         Ok(Seeding::Written(missing.len()))
@@ -131,16 +131,16 @@ impl Seeder {
                 .plan(group, drafts, now)
                 .ok_or(SeedError::Conflict(group))?;
             match self.messages.commit(&commit).await {
-                Outcome::Applied => return Ok(GroupState::of_head(commit.head)),
-                Outcome::Unknown(cause) => return Err(cause.into()),
-                Outcome::Refused(refusals) if refusals.is_empty() => {
+                TransactionOutcome::Applied => return Ok(GroupState::of_head(commit.head)),
+                TransactionOutcome::Unknown(cause) => return Err(cause.into()),
+                TransactionOutcome::Rejected(reasons) if reasons.is_empty() => {
                     return Err(SeedError::Conflict(group));
                 }
-                Outcome::Refused(refusals) => {
-                    for refusal in refusals {
-                        match refusal {
-                            Refusal::RowKeyTaken(key) => state.taken.push(key),
-                            Refusal::Busy(cause) | Refusal::Invalid(cause) => {
+                TransactionOutcome::Rejected(reasons) => {
+                    for reason in reasons {
+                        match reason {
+                            RejectionReason::RowKeyTaken(key) => state.taken.push(key),
+                            RejectionReason::Busy(cause) | RejectionReason::Invalid(cause) => {
                                 return Err(cause.into());
                             }
                             _ => return Err(SeedError::Conflict(group)),

@@ -148,7 +148,7 @@ impl World {
         sent
     }
 
-    /// Marks a random message as read, whoever sent it. It is chosen from the
+    /// Marks a random message of any sender as read. It is chosen from the
     /// reader's own groups; without one, nothing happens.
     async fn read(&self, reader: UserId) {
         let written = self.written.lock().expect("no panic").clone();
@@ -322,7 +322,7 @@ async fn run(seed: u64) -> Checked {
     let writing = join_all((0..writers).map(|writer| world.write(writer, count)));
     let sent = tokio::select! {
         sent = writing => sent.concat(),
-        () = world.kill_now_and_then(), if seed.is_multiple_of(2) => unreachable!("it goes on for ever"),
+        () = world.kill_now_and_then(), if seed.is_multiple_of(2) => unreachable!("it never ends"),
     };
     world.dynamo.set_faults(Faults::default());
     sleep(QUIET).await;
@@ -334,7 +334,7 @@ async fn run(seed: u64) -> Checked {
 }
 
 #[test]
-fn random_faults_lose_double_and_reorder_no_message() {
+fn random_faults_neither_lose_nor_duplicate_nor_reorder_messages() {
     let first = random::seed().unwrap_or(0);
     let runs = random::cases().unwrap_or(RUNS);
     let seeds = first..first.saturating_add(runs.into());

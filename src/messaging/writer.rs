@@ -28,7 +28,7 @@ pub(super) use job::{GroupSnapshot, Mark, WriteResult};
 pub use new_message::{Destination, InvalidIdempotencyKey, NewMessage};
 #[cfg(test)]
 pub(super) use plan::IdempotentInput;
-pub(super) use plan::{Draft, GroupState, MOST_MESSAGES};
+pub(super) use plan::{Draft, GroupState, MAX_MESSAGES};
 pub(super) use registry::Registry;
 
 /// A message that is in the table, and the updated group as the viewer sees it.
@@ -101,18 +101,12 @@ impl Writer {
         deadline: Instant,
     ) -> Result<Marked, MessagingError> {
         let found = self.reader.find_other_participant(viewer, group);
-        let found = tokio::time::timeout_at(deadline, found).await;
-        let found = found.unwrap_or_else(|_| {
-            let cause = "the deadline passed before the group was read";
-            Err(MessagingError::unavailable(None, cause))
-        });
-        let not_applied = |error: MessagingError| error.with_outcome(WriteOutcome::NotApplied);
-        let Some((_, head)) = found.map_err(not_applied)? else {
+        let found = within(deadline, WriteOutcome::NotApplied, found);
+        let Some((_, head)) = found.await? else {
             return Ok(Marked::MessageGroupNotFound);
         };
-        let reader = viewer.user().id;
         let mark = Mark {
-            reader,
+            reader: viewer.user().id,
             seq,
             head,
             deadline,
@@ -134,12 +128,8 @@ impl Writer {
         new: NewMessage,
         deadline: Instant,
     ) -> Result<CreatedMessage, CreateMessageError> {
-        let addressed =
-            tokio::time::timeout_at(deadline, self.address(viewer, users, &new.destination));
-        let address = addressed.await.unwrap_or_else(|_| {
-            let cause = "the deadline passed before the message was queued";
-            Err(MessagingError::unavailable(Some(WriteOutcome::NotApplied), cause).into())
-        })?;
+        let address = self.address(viewer, users, &new.destination);
+        let address = within(deadline, WriteOutcome::NotApplied, address).await??;
         let sender = viewer.user();
         let draft = Draft {
             id: new.id,
@@ -160,21 +150,11 @@ impl Writer {
             WriteResult::Repeated(record) => {
                 // Boxed because it is large and most messages are not repeated.
                 let found = Box::pin(self.repeated(viewer, &record));
-                let unknown = |error: MessagingError| error.with_outcome(WriteOutcome::Unknown);
-                let found = tokio::time::timeout_at(deadline, found)
-                    .await
-                    .unwrap_or_else(|_| {
-                        Err(MessagingError::unavailable(None, "the deadline has passed"))
-                    });
-                Ok(found.map_err(unknown)?)
+                Ok(within(deadline, WriteOutcome::Unknown, found).await?)
             }
             WriteResult::Redirected(_) => {
-                let outcome = Some(WriteOutcome::NotApplied);
-                Err(MessagingError::unavailable(
-                    outcome,
-                    "the group has another uuid since this request began",
-                )
-                .into())
+                let cause = "the group has another uuid since this request began";
+                Err(MessagingError::unavailable(Some(WriteOutcome::NotApplied), cause).into())
             }
         }
     }
@@ -210,27 +190,25 @@ impl Writer {
         viewer: &Viewer,
         users: &UserLoader,
         destination: &Destination,
-    ) -> Result<Address, CreateMessageError> {
-        let not_applied = |error: MessagingError| error.with_outcome(WriteOutcome::NotApplied);
-        match destination {
+    ) -> Result<Result<Address, CreateMessageError>, MessagingError> {
+        let me = viewer.user().id;
+        Ok(match destination {
             Destination::MessageGroup(group) => {
-                let address = self.address_of(viewer, users, *group).await;
-                let address = address.map_err(not_applied)?;
+                let address = self.address_of(viewer, users, *group).await?;
                 address.ok_or(CreateMessageError::MessageGroupNotFound)
             }
-            Destination::Receiver(handle) => {
-                let receiver = users.find_by_handle(handle).await.map_err(not_applied)?;
-                let receiver = receiver.ok_or(CreateMessageError::ReceiverNotFound)?;
-                if receiver.id == viewer.user().id {
-                    return Err(CreateMessageError::CannotMessageYourself);
+            Destination::Receiver(handle) => match users.find_by_handle(handle).await? {
+                None => Err(CreateMessageError::ReceiverNotFound),
+                Some(receiver) if receiver.id == me => {
+                    Err(CreateMessageError::CannotMessageYourself)
                 }
-                Ok(Address {
-                    group: MessageGroupId::of_pair(viewer.user().id, receiver.id),
+                Some(receiver) => Ok(Address {
+                    group: MessageGroupId::of_pair(me, receiver.id),
                     receiver: Arc::unwrap_or_clone(receiver),
                     head: None,
-                })
-            }
-        }
+                }),
+            },
+        })
     }
 
     /// Returns one of the viewer's groups with the other participant. If the
@@ -283,6 +261,19 @@ impl Writer {
             )),
         }
     }
+}
+
+/// Runs a read until the deadline. `outcome` is the outcome of the write if the
+/// read fails.
+async fn within<T>(
+    deadline: Instant,
+    outcome: WriteOutcome,
+    read: impl Future<Output = Result<T, MessagingError>>,
+) -> Result<T, MessagingError> {
+    let read = tokio::time::timeout_at(deadline, read).await;
+    let passed = |_| Err(MessagingError::unavailable(None, "the deadline has passed"));
+    let read = read.unwrap_or_else(passed);
+    read.map_err(|error| error.with_outcome(outcome))
 }
 
 fn created_message(viewer: &Viewer, receiver: User, created: Creation) -> CreatedMessage {

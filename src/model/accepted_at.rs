@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn accepted_at_is_stored_only_where_the_key_is_more_than_a_second_off() {
+    fn accepted_at_is_stored_only_if_the_key_differs_by_more_than_a_second() {
         let accepted = time("2026-11-22T06:29:00.123456789Z");
         for (key, is_stored) in [
             ("2026-11-22T06:29:00.123456+00:00", false),

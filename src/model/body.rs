@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn length_counts_characters_and_not_bytes() {
+    fn body_length_counts_characters_instead_of_bytes() {
         let longest = "😀".repeat(MessageBody::MAX_LENGTH);
         assert!(MessageBody::parse(longest.clone()).is_ok());
         assert_eq!(
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn white_space_of_any_kind_is_blank() {
+    fn body_of_white_space_of_any_kind_is_blank() {
         for (text, length) in [("", 0), (" \t\n", 3), ("\u{2003}\u{a0}", 2)] {
             assert_eq!(
                 MessageBody::parse(text.to_owned()),

@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn key_in_the_format_of_new_keys_has_the_same_time_as_by_chrono() {
+    fn sort_key_in_the_format_of_new_keys_has_the_same_time_as_by_chrono() {
         for text in [
             "2026-11-22T06:29:00.123456+00:00",
             "2024-02-29T23:59:59.999999+00:00",
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn every_form_of_the_original_is_read_and_kept_as_it_is() {
+    fn sort_key_keeps_every_format_of_the_original() {
         for (stored, meant) in [
             (
                 "2026-11-22T06:29:00.123456+00:00",
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_written_key_has_six_digits_and_reads_as_the_time_it_shows() {
+    fn sort_key_of_a_time_has_six_digits_and_is_parsed_as_the_same_time() {
         let time = "2026-11-22T06:29:00.123456789Z".parse().expect("a time");
         let written = SortKey::at(time);
         assert_eq!(written.as_str(), "2026-11-22T06:29:00.123456+00:00");
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_in_front_of_a_time_parts_earlier_keys_from_the_others() {
+    fn sort_key_before_a_time_separates_earlier_keys_from_later_ones() {
         for (time, earlier, others) in [
             (
                 "2026-11-22T06:29:00Z",
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_key_is_behind_everything_taken_even_when_the_clock_is_not() {
+    fn next_sort_key_is_after_all_taken_keys_even_if_the_clock_is_not() {
         let now = "2026-11-22T06:29:00Z".parse().expect("a time");
         for (taken, next) in [
             (
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_no_key_behind_the_year_9999() {
+    fn next_sort_key_does_not_exist_after_the_year_9999() {
         let now = "2026-11-22T06:29:00Z".parse().expect("a time");
         assert_eq!(
             SortKey::next(now, [&key("9999-12-31T23:59:59.999999+00:00")]),

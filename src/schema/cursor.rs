@@ -70,7 +70,7 @@ pub trait Cursor: Sized + Send + Sync {
 impl EventCursor {
     /// Maximum length: base64 of the header and of the most groups, each with a
     /// key of 40 bytes.
-    pub const MOST_BYTES: usize = (27 + Positions::MOST * (16 + 8 + 1 + 40)) * 4 / 3 + 2;
+    pub const MOST_BYTES: usize = (27 + Positions::MAX * (16 + 8 + 1 + 40)) * 4 / 3 + 2;
 }
 
 /// The first byte of a cursor identifies its connection.
@@ -166,7 +166,7 @@ impl Cursor for EventCursor {
 /// Decodes the positions of `count` groups. Returns `None` if bytes remain.
 fn positions(count: usize, mut rest: &[u8]) -> Option<HashMap<MessageGroupId, Place>> {
     let mut known = HashMap::new();
-    for _ in 0..count.min(Positions::MOST) {
+    for _ in 0..count.min(Positions::MAX) {
         let (group, behind) = rest.split_first_chunk()?;
         let (seq, behind) = behind.split_first_chunk()?;
         let (length, behind) = behind.split_first()?;

@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::types::{
 use super::items;
 use super::keys::{Item, Key, RowKey};
 use super::records::{GroupRow, IdempotencyRecord};
-use super::transaction::{OWN_OR_NONE, Outcome, Role, invalid, named};
+use super::transaction::{OWN_OR_NONE, Role, TransactionOutcome, invalid, named};
 use super::units::Units;
 use super::{MessageStore, StoreError};
 use crate::model::{Head, Message, MessageGroupId};
@@ -49,7 +49,7 @@ impl MessageStore {
     ///
     /// The SDK's retries are disabled, because the caller decides whether an
     /// attempt may be repeated.
-    pub async fn commit(&self, commit: &Commit) -> Outcome {
+    pub async fn commit(&self, commit: &Commit) -> TransactionOutcome {
         let token = Some(commit.token.as_str());
         self.send_made(self.actions(commit), token).await
     }

@@ -395,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn reserved_characters_are_read_where_they_are_encoded_or_unambiguous() {
+    fn reserved_characters_are_accepted_if_encoded_or_unambiguous() {
         for (url, host) in [
             ("postgres://u:12%2Fword@127.0.0.1:5432/cruddur", "127.0.0.1"),
             ("postgres://u:p@ss:w@db.example/cruddur", "db.example"),
@@ -415,7 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_parameters_are_named_without_their_values() {
+    fn unknown_parameters_are_reported_without_their_values() {
         let url = "postgres://h/d?schema=secret&sslmode=disable&connect_timeout=10";
         let parsed = DatabaseUrl::parse(url).expect("an address");
         assert_eq!(parsed.ignored, ["schema", "connect_timeout"]);

@@ -25,8 +25,8 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(7);
 /// commands.
 ///
 /// The backoff between attempts grows to 20 seconds.
-const PATIENT_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
-const PATIENT_ATTEMPTS: u32 = 12;
+const OPERATOR_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
+const OPERATOR_ATTEMPTS: u32 = 12;
 
 /// The DynamoDB endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,11 +158,11 @@ pub async fn check_credentials(target: &DynamoTarget) -> Result<(), NoCredential
 /// Creates a client with short timeouts, for interactive requests. No call is
 /// made.
 pub async fn connect_dynamo(target: &DynamoTarget) -> Client {
-    Client::new(&impatient(sdk_config(target).await))
+    Client::new(&with_short_timeouts(sdk_config(target).await))
 }
 
 /// Applies the timeouts and retries of interactive requests.
-pub(super) fn impatient(config: SdkConfig) -> SdkConfig {
+pub(super) fn with_short_timeouts(config: SdkConfig) -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .operation_attempt_timeout(ATTEMPT_TIMEOUT)
@@ -198,16 +198,16 @@ pub(super) fn without_retries(client: &Client) -> Client {
 ///
 /// A page of a megabyte can take long on a slow connection, and a throttled
 /// command waits for capacity instead of failing.
-pub async fn connect_dynamo_patiently(target: &DynamoTarget) -> Client {
-    Client::new(&patient(sdk_config(target).await))
+pub async fn connect_dynamo_for_operators(target: &DynamoTarget) -> Client {
+    Client::new(&with_long_timeouts(sdk_config(target).await))
 }
 
 /// Applies the timeouts and retries of operators' commands.
-pub(super) fn patient(config: SdkConfig) -> SdkConfig {
+pub(super) fn with_long_timeouts(config: SdkConfig) -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)
-        .operation_attempt_timeout(PATIENT_ATTEMPT_TIMEOUT);
-    let retries = RetryConfig::standard().with_max_attempts(PATIENT_ATTEMPTS);
+        .operation_attempt_timeout(OPERATOR_ATTEMPT_TIMEOUT);
+    let retries = RetryConfig::standard().with_max_attempts(OPERATOR_ATTEMPTS);
     config
         .into_builder()
         .timeout_config(timeouts.build())
@@ -235,8 +235,8 @@ async fn sdk_config(target: &DynamoTarget) -> SdkConfig {
 pub(super) fn on_loopback(mut loader: ConfigLoader, url: &str) -> ConfigLoader {
     let given = |name| std::env::var_os(name).is_some();
     if !given("AWS_ACCESS_KEY_ID") {
-        let made_up = Credentials::new("local", "local", None, None, "loopback");
-        loader = loader.credentials_provider(made_up);
+        let dummy = Credentials::new("local", "local", None, None, "loopback");
+        loader = loader.credentials_provider(dummy);
     }
     if !given("AWS_REGION") && !given("AWS_DEFAULT_REGION") {
         loader = loader.region(Region::from_static("us-east-1"));

@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_number_is_noticed_wherever_it_is_missing() {
+    fn gap_in_seq_is_found_between_messages_and_at_the_cursors() {
         use End::{First, Last};
         for (end, after, before, read) in [
             (First, None, None, &[1, 3, 4][..]),
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_asked_for_or_has_no_number_is_not_missing() {
+    fn messages_outside_the_page_or_without_a_seq_are_no_gap() {
         use End::{First, Last};
         for (end, after, before, read) in [
             (First, None, None, &[][..]),

@@ -69,8 +69,16 @@ impl Key {
     }
 }
 
-pub(super) fn message_partition(group: MessageGroupId) -> String {
+/// Returns the partition key of a group's messages.
+#[must_use]
+pub fn message_partition(group: MessageGroupId) -> String {
     format!("MSG#{group}")
+}
+
+/// Returns the key of the heads marker as text.
+#[must_use]
+pub fn heads_marker_key() -> String {
+    format!("{} {}", MARKER.0, MARKER.1)
 }
 
 pub(super) fn group_partition(owner: UserId) -> String {

@@ -3,7 +3,7 @@
 use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
 
 use super::keys::{Key, RowKey};
-use super::transaction::{Outcome, Role, invalid};
+use super::transaction::{Role, TransactionOutcome, invalid};
 use super::{MessageStore, StoreError};
 use crate::model::{Head, MessageGroupId, UserId};
 
@@ -27,7 +27,7 @@ pub struct ReadMark {
 impl MessageStore {
     /// Writes the head and the reader's row, or neither: one
     /// `TransactWriteItems` of two items, sent once.
-    pub async fn mark_read(&self, mark: &ReadMark) -> Outcome {
+    pub async fn mark_read(&self, mark: &ReadMark) -> TransactionOutcome {
         self.send_made(self.actions_of_mark(mark), None).await
     }
 

@@ -34,7 +34,7 @@ impl MessageStore {
     #[must_use]
     #[expect(
         clippy::needless_pass_by_value,
-        reason = "it is not to be used beside the store, uncounted"
+        reason = "the caller must not use the client beside the store, because such calls are not counted"
     )]
     pub fn new(client: Client, table: String) -> Self {
         Self::with_meter(&client, Meter::new(table.clone(), None, None), table)
@@ -83,11 +83,26 @@ impl MessageStore {
         SdkError<E, HttpResponse>: ProvideErrorMetadata,
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
     {
+        self.send_unless(units, call, send, pacer::by_code).await
+    }
+
+    /// Sends a call like [`Self::send`]. `is_throttled` recognises the error of a
+    /// throttled call.
+    pub(super) async fn send_unless<C: Clone, T, E, F>(
+        &self,
+        units: Units,
+        call: C,
+        send: impl Fn(C) -> F,
+        is_throttled: impl Fn(&SdkError<E, HttpResponse>) -> bool,
+    ) -> Result<T, SdkError<E, HttpResponse>>
+    where
+        F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    {
         // The SDK's futures are large, and a caller may make several calls.
         match self.pacer() {
             Some(pacer) => {
                 let send = || send(call.clone());
-                Box::pin(pacer.send(units, send, pacer::by_code)).await
+                Box::pin(pacer.send(units, send, is_throttled)).await
             }
             None => Box::pin(send(call)).await,
         }

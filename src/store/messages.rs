@@ -17,12 +17,12 @@ use crate::model::{
 
 /// Maximum number of newest messages that are read concurrently, for rows
 /// without a preview.
-const READS_AT_ONCE: usize = 8;
+const CONCURRENT_READS: usize = 8;
 /// Maximum number of rows of one group that are read. A group should have two.
-const MOST_ROWS: usize = 100;
+const MAX_ROWS: usize = 100;
 /// Maximum number of pages of a user's rows that are read to count unread
 /// groups.
-const MOST_COUNTED_PAGES: usize = 5;
+const MAX_COUNTED_PAGES: usize = 5;
 
 /// The newest item of a group's messages.
 #[derive(Clone, Debug, Default)]
@@ -197,7 +197,7 @@ impl MessageStore {
     ) -> Result<u32, StoreError> {
         let mut count = 0;
         let mut from = None;
-        for _ in 0..MOST_COUNTED_PAGES {
+        for _ in 0..MAX_COUNTED_PAGES {
             let query = self
                 .client
                 .query()
@@ -240,7 +240,7 @@ impl MessageStore {
     /// One `Query` on the index, which may miss the last second of writes.
     pub async fn rows_of_group(&self, group: MessageGroupId) -> Result<Vec<FoundRow>, StoreError> {
         let range = Range::of_group(group);
-        self.read(&range, MOST_ROWS, Consistency::Eventual, items::found_row)
+        self.read(&range, MAX_ROWS, Consistency::Eventual, items::found_row)
             .await
     }
 
@@ -270,7 +270,7 @@ impl MessageStore {
             }
             Ok(newest.map(|newest| row.with_newest(newest)))
         });
-        let groups = groups.buffered(READS_AT_ONCE);
+        let groups = groups.buffered(CONCURRENT_READS);
         groups
             .try_filter_map(|group| std::future::ready(Ok(group)))
             .try_collect()
@@ -299,7 +299,7 @@ impl MessageStore {
         key: &SortKey,
     ) -> Result<(u64, Option<Message>), StoreError> {
         let keys = [Key::head(group), Key::message(group, key)];
-        let [head, message] = self.find_together(keys).await?;
+        let [head, message] = self.find_in_snapshot(keys).await?;
         let version = match head {
             None => 0,
             Some(head) => {
@@ -337,7 +337,7 @@ impl MessageStore {
         row: &RowKey,
     ) -> Result<(Option<HeadRecord>, Option<FoundRow>), StoreError> {
         let keys = [Key::head(group), Key::group_row(row)];
-        let [head, row] = self.find_together(keys).await?;
+        let [head, row] = self.find_in_snapshot(keys).await?;
         let head = head.map(|head| {
             let key = keys::key_of(&head);
             items::head_record(head).map_err(|cause| cause.at(key))

@@ -29,19 +29,19 @@ pub type Echo = Box<dyn Fn(&[u8]) + Send + Sync>;
 /// Cloning is cheap: all clones share the counts.
 #[derive(Clone, Debug)]
 pub(super) struct Meter {
-    shared: Arc<Shared>,
+    shared: Arc<MeterState>,
 }
 
-struct Shared {
+struct MeterState {
     table: String,
     cost: Mutex<Cost>,
     echo: Option<Echo>,
     pacer: Option<Pacer>,
 }
 
-impl fmt::Debug for Shared {
+impl fmt::Debug for MeterState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared")
+        f.debug_struct("MeterState")
             .field("cost", &self.cost)
             .finish_non_exhaustive()
     }
@@ -55,7 +55,7 @@ impl Meter {
     pub fn new(table: String, echo: Option<Echo>, pacer: Option<Pacer>) -> Self {
         let cost = Mutex::default();
         Self {
-            shared: Arc::new(Shared {
+            shared: Arc::new(MeterState {
                 table,
                 cost,
                 echo,
@@ -91,9 +91,9 @@ impl Meter {
 
 /// Name of the operation, stored in the configuration of the call.
 #[derive(Debug)]
-struct Operation(&'static str);
+struct OperationName(&'static str);
 
-impl Storable for Operation {
+impl Storable for OperationName {
     type Storer = StoreReplace<Self>;
 }
 
@@ -117,7 +117,7 @@ impl Intercept for Meter {
         config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let input = context.input_mut();
-        let operation = Operation(operation(input));
+        let operation = OperationName(operation(input));
         config.interceptor_state().store_put(operation);
         ask_for_cost(input);
         Ok(())
@@ -129,7 +129,9 @@ impl Intercept for Meter {
         _components: &RuntimeComponents,
         config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        let operation = config.load::<Operation>().map_or("other", |known| known.0);
+        let operation = config
+            .load::<OperationName>()
+            .map_or("other", |known| known.0);
         let call = DynamoCall::begin(operation, &self.shared.table);
         let under_way = UnderWay(Mutex::new(Some(call)));
         config.interceptor_state().store_put(under_way);
@@ -165,7 +167,9 @@ impl Intercept for Meter {
         if let Some(pacer) = &self.shared.pacer {
             pacer.consumed(spent.read_units, spent.write_units);
             if result == THROTTLED {
-                let operation = config.load::<Operation>().map_or("other", |known| known.0);
+                let operation = config
+                    .load::<OperationName>()
+                    .map_or("other", |known| known.0);
                 pacer.throttled(units_of(operation));
             }
         }

@@ -31,43 +31,13 @@ pub(super) const THROTTLED: &str = "throttled";
 /// output, error, and the kind of units.
 macro_rules! operations {
     ($operation:ident) => {
-        $operation!("Query", QueryInput, QueryOutput, QueryError, read_units);
-        $operation!("Scan", ScanInput, ScanOutput, ScanError, read_units);
-        $operation!(
-            "GetItem",
-            GetItemInput,
-            GetItemOutput,
-            GetItemError,
-            read_units
-        );
-        $operation!(
-            "TransactGetItems",
-            TransactGetItemsInput,
-            TransactGetItemsOutput,
-            TransactGetItemsError,
-            read_units
-        );
-        $operation!(
-            "DeleteItem",
-            DeleteItemInput,
-            DeleteItemOutput,
-            DeleteItemError,
-            write_units
-        );
-        $operation!(
-            "PutItem",
-            PutItemInput,
-            PutItemOutput,
-            PutItemError,
-            write_units
-        );
-        $operation!(
-            "TransactWriteItems",
-            TransactWriteItemsInput,
-            TransactWriteItemsOutput,
-            TransactWriteItemsError,
-            write_units
-        );
+        $operation! { "Query" QueryInput QueryOutput QueryError read_units }
+        $operation! { "Scan" ScanInput ScanOutput ScanError read_units }
+        $operation! { "GetItem" GetItemInput GetItemOutput GetItemError read_units }
+        $operation! { "TransactGetItems" TransactGetItemsInput TransactGetItemsOutput TransactGetItemsError read_units }
+        $operation! { "DeleteItem" DeleteItemInput DeleteItemOutput DeleteItemError write_units }
+        $operation! { "PutItem" PutItemInput PutItemOutput PutItemError write_units }
+        $operation! { "TransactWriteItems" TransactWriteItemsInput TransactWriteItemsOutput TransactWriteItemsError write_units }
     };
 }
 
@@ -75,7 +45,7 @@ macro_rules! operations {
 /// any.
 pub(super) fn ask_for_cost(input: &mut Input) {
     macro_rules! ask {
-        ($name:literal, $input:ty, $output:ty, $error:ty, $units:ident) => {
+        ($name:literal $input:ident $output:ident $error:ident $units:ident) => {
             if let Some(input) = input.downcast_mut::<$input>() {
                 input.return_consumed_capacity = Some(ReturnConsumedCapacity::Total);
             }
@@ -88,7 +58,7 @@ pub(super) fn ask_for_cost(input: &mut Input) {
 /// `DescribeTable`, which checks that the table exists.
 pub(super) fn operation(input: &Input) -> &'static str {
     macro_rules! name {
-        ($name:literal, $input:ty, $output:ty, $error:ty, $units:ident) => {
+        ($name:literal $input:ident $output:ident $error:ident $units:ident) => {
             if input.downcast_ref::<$input>().is_some() {
                 return $name;
             }
@@ -113,7 +83,7 @@ pub(super) fn units_of(operation: &str) -> Units {
 pub(super) fn cost_of(output: &Output) -> Cost {
     let mut cost = Cost::default();
     macro_rules! add {
-        ($name:literal, $input:ty, $output:ty, $error:ty, $units:ident) => {
+        ($name:literal $input:ident $output:ident $error:ident $units:ident) => {
             if let Some(output) = output.downcast_ref::<$output>() {
                 cost.$units += units(&output.consumed_capacity);
             }
@@ -130,7 +100,7 @@ pub(super) fn result(error: &OrchestratorError<Error>, status: Option<u16>) -> &
     };
     let mut code = None;
     macro_rules! read_code {
-        ($name:literal, $input:ty, $output:ty, $error:ty, $units:ident) => {
+        ($name:literal $input:ident $output:ident $error:ident $units:ident) => {
             if let Some(error) = refusal.downcast_ref::<$error>() {
                 code = error.code();
             }

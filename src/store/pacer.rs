@@ -51,11 +51,11 @@ pub struct Throttling {
 /// calls. Clones share the rate.
 #[derive(Clone)]
 pub struct Pacer {
-    lanes: Arc<Mutex<[Lane; 2]>>,
+    limiters: Arc<Mutex<[UnitLimiter; 2]>>,
 }
 
 /// The state of the calls that consume one kind of units.
-struct Lane {
+struct UnitLimiter {
     /// The configured limit, in units per second.
     limit: Option<f64>,
     /// Estimate of the rate that DynamoDB permits, in units per second. `None`
@@ -88,7 +88,10 @@ impl Pacer {
         let limit = read_units.map(|units| f64::from(units.max(1)));
         let now = Instant::now();
         Self {
-            lanes: Arc::new(Mutex::new([Lane::new(limit, now), Lane::new(None, now)])),
+            limiters: Arc::new(Mutex::new([
+                UnitLimiter::new(limit, now),
+                UnitLimiter::new(None, now),
+            ])),
         }
     }
 
@@ -96,10 +99,10 @@ impl Pacer {
     #[must_use]
     pub fn throttling(&self) -> Throttling {
         let now = Instant::now();
-        let lanes = self.lock();
+        let limiters = self.lock();
         Throttling {
-            calls: lanes.iter().map(|lane| lane.throttled).sum(),
-            waits: lanes.iter().any(|lane| now < lane.paused_until),
+            calls: limiters.iter().map(|limiter| limiter.throttled).sum(),
+            waits: limiters.iter().any(|limiter| now < limiter.paused_until),
         }
     }
 
@@ -141,14 +144,14 @@ impl Pacer {
     ) -> T {
         // The call reserves its units only when it can be sent, because the
         // rate may change while it waits.
-        let lasts = loop {
-            match self.lane(units, |lane| lane.take_turn(Instant::now())) {
-                Ok(lasts) => break lasts,
+        let duration = loop {
+            match self.limiter(units, |limiter| limiter.reserve(Instant::now())) {
+                Ok(duration) => break duration,
                 Err(later) => tokio::time::sleep_until(later).await,
             }
         };
         let result = call().await;
-        self.lane(units, |lane| lane.give_back(lasts));
+        self.limiter(units, |limiter| limiter.release(duration));
         result
     }
 
@@ -157,17 +160,17 @@ impl Pacer {
         let now = Instant::now();
         for (units, consumed) in [(Units::Read, read_units), (Units::Write, write_units)] {
             if consumed > 0.0 {
-                self.lane(units, |lane| lane.consumed(consumed, now));
+                self.limiter(units, |limiter| limiter.consumed(consumed, now));
             }
         }
     }
 
     /// Records that DynamoDB has throttled a call. All other calls wait, too.
     pub(super) fn throttled(&self, units: Units) {
-        self.lane(units, |lane| lane.throttled(Instant::now()));
+        self.limiter(units, |limiter| limiter.throttled(Instant::now()));
     }
 
-    fn lane<T>(&self, units: Units, with: impl FnOnce(&mut Lane) -> T) -> T {
+    fn limiter<T>(&self, units: Units, with: impl FnOnce(&mut UnitLimiter) -> T) -> T {
         let [reads, writes] = &mut *self.lock();
         with(match units {
             Units::Read => reads,
@@ -175,12 +178,12 @@ impl Pacer {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, [Lane; 2]> {
-        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, [UnitLimiter; 2]> {
+        self.limiters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Lane {
+impl UnitLimiter {
     fn new(limit: Option<f64>, now: Instant) -> Self {
         Self {
             limit,
@@ -203,7 +206,7 @@ impl Lane {
         }
     }
 
-    fn lasts(&self, units: f64) -> Duration {
+    fn duration(&self, units: f64) -> Duration {
         self.rate().map_or(Duration::ZERO, |rate| {
             Duration::try_from_secs_f64(units / rate).unwrap_or(Duration::ZERO)
         })
@@ -213,20 +216,20 @@ impl Lane {
     ///
     /// Returns the duration that these units take at the current rate, or the
     /// time of the next attempt as the error.
-    fn take_turn(&mut self, now: Instant) -> Result<Duration, Instant> {
+    fn reserve(&mut self, now: Instant) -> Result<Duration, Instant> {
         let at = self.free_at.max(self.paused_until);
         if at > now {
             return Err(at);
         }
-        let lasts = self.lasts(self.estimate);
-        self.free_at = now + lasts;
-        Ok(lasts)
+        let duration = self.duration(self.estimate);
+        self.free_at = now + duration;
+        Ok(duration)
     }
 
     /// Returns the reserved units. The units that the call really consumed are
     /// recorded separately.
-    fn give_back(&mut self, lasts: Duration) {
-        self.free_at = self.free_at.checked_sub(lasts).unwrap_or(self.free_at);
+    fn release(&mut self, duration: Duration) {
+        self.free_at = self.free_at.checked_sub(duration).unwrap_or(self.free_at);
     }
 
     fn consumed(&mut self, units: f64, now: Instant) {
@@ -237,9 +240,9 @@ impl Lane {
             self.measured = 0.0;
         }
         self.measured += units;
-        let lasts = self.lasts(units);
-        if !lasts.is_zero() {
-            self.free_at = self.free_at.max(now) + lasts;
+        let duration = self.duration(units);
+        if !duration.is_zero() {
+            self.free_at = self.free_at.max(now) + duration;
         }
         if let Some(allowed) = &mut self.allowed {
             *allowed += units / RECOVERY_SECONDS;
@@ -336,7 +339,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn throttled_calls_are_sent_again_until_all_have_succeeded() {
+    async fn throttled_calls_are_retried_until_all_have_succeeded() {
         let capacity = Mutex::new(Capacity {
             rate: 5.0,
             tokens: 5.0,

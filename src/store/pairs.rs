@@ -16,7 +16,7 @@ use crate::model::UserId;
 
 /// Maximum number of pages of a user's rows that a request reads, of a megabyte
 /// each.
-const MOST_PAGES: usize = 32;
+const MAX_PAGES: usize = 32;
 
 impl MessageStore {
     /// Returns all rows of either user about the other one, newest first,
@@ -41,7 +41,7 @@ impl MessageStore {
         one: UserId,
         other: UserId,
     ) -> Result<Vec<FoundRow>, StoreError> {
-        self.rows_of_both(one, other, MOST_PAGES).await
+        self.rows_of_both(one, other, MAX_PAGES).await
     }
 
     async fn rows_of_both(

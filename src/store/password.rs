@@ -201,7 +201,7 @@ mod tests {
     use super::{password_in, password_of_secret};
 
     #[test]
-    fn password_file_may_hold_the_json_of_a_secret() {
+    fn password_file_can_contain_a_secret_in_json() {
         let secret = r#"{"username": "cruddur", "password": "a\"b}"}"#;
         assert_eq!(password_of_secret(secret).as_deref(), Some("a\"b}"));
         for password in ["{secret}", r#""quoted""#, r#"{"passwords": "no"}"#, "12345"] {
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn passfile_entry_matches_as_libpq_has_it() {
+    fn passfile_entry_matches_as_in_libpq() {
         let tcp = "postgres://app@db.example:5433/cruddur";
         let socket = "postgres://app@%2Frun%2Fpostgresql/cruddur";
         for (url, line, password) in [

@@ -7,6 +7,7 @@ use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::get_item::builders::GetItemFluentBuilder;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::operation::transact_get_items::TransactGetItemsError;
+use aws_sdk_dynamodb::operation::transact_get_items::builders::TransactGetItemsFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, Get, TransactGetItem};
 
 use super::keys::{self, INDEX, Item, Key};
@@ -165,65 +166,39 @@ impl MessageStore {
     /// Separate reads could see only a part of a transaction. If a write
     /// transaction conflicts with the read, the read is retried after a
     /// backoff.
-    pub(super) async fn find_together<const N: usize>(
+    pub(super) async fn find_in_snapshot<const N: usize>(
         &self,
         keys: [Key; N],
     ) -> Result<[Option<Item>; N], StoreError> {
-        let mut backoff = Backoff::new(FIRST_DELAY, LONGEST_DELAY, 0.0);
-        for _ in 1..READ_ATTEMPTS {
-            match self.find_together_once(keys.clone()).await {
-                Err(TogetherError::Cancelled) => backoff.wait().await,
-                Err(TogetherError::Store(error)) => return Err(error),
-                Ok(found) => return Ok(found),
-            }
-        }
-        self.find_together_once(keys)
-            .await
-            .map_err(|error| match error {
-                TogetherError::Cancelled => {
-                    StoreError::unavailable(Service::DynamoDb, "another transaction is in progress")
-                }
-                TogetherError::Store(error) => error,
-            })
-    }
-
-    async fn find_together_once<const N: usize>(
-        &self,
-        keys: [Key; N],
-    ) -> Result<[Option<Item>; N], TogetherError> {
-        let mut gets = Vec::with_capacity(N);
-        for key in keys {
-            let get = Get::builder()
-                .table_name(&self.table)
-                .set_key(Some(key.into_attributes()))
-                .build()
-                .map_err(|cause| {
-                    TogetherError::Store(StoreError::rejected(Service::DynamoDb, cause))
-                })?;
-            gets.push(TransactGetItem::builder().get(get).build());
-        }
+        let gets = keys.into_iter().map(|key| {
+            let get = Get::builder().table_name(&self.table);
+            let get = get.set_key(Some(key.into_attributes())).build();
+            get.map(|get| TransactGetItem::builder().get(get).build())
+        });
+        let gets = gets.collect::<Result<Vec<_>, _>>();
+        let gets = gets.map_err(|cause| StoreError::rejected(Service::DynamoDb, cause))?;
         let call = self
             .client
             .transact_get_items()
             .set_transact_items(Some(gets));
-        let found = match self.pacer() {
-            Some(pacer) => {
-                let send = || call.clone().send();
-                Box::pin(pacer.send(Units::Read, send, is_throttled)).await
+        let mut backoff = Backoff::new(FIRST_DELAY, LONGEST_DELAY, 0.0);
+        let mut retries = 1..READ_ATTEMPTS;
+        let found = loop {
+            let send = TransactGetItemsFluentBuilder::send;
+            let found = self.send_unless(Units::Read, call.clone(), send, is_throttled);
+            match found.await {
+                Err(error) if is_cancelled(&error) => match retries.next() {
+                    Some(_) => backoff.wait().await,
+                    None => return Err(unavailable("another transaction is in progress")),
+                },
+                found => break found?,
             }
-            None => Box::pin(call.send()).await,
         };
-        let found = found.map_err(TogetherError::from)?;
         let found = found.responses.unwrap_or_default();
         let items: Vec<_> = found.into_iter().map(|found| found.item).collect();
         // Callers treat a missing item as proof that it does not exist, so an
         // incomplete response must be an error.
-        <[Option<Item>; N]>::try_from(items).map_err(|_| {
-            TogetherError::Store(StoreError::unavailable(
-                Service::DynamoDb,
-                "a response was incomplete",
-            ))
-        })
+        <[Option<Item>; N]>::try_from(items).map_err(|_| unavailable("a response was incomplete"))
     }
 
     /// Returns an item: one strongly consistent `GetItem`.
@@ -305,24 +280,16 @@ fn is_throttled(error: &SdkError<TransactGetItemsError, HttpResponse>) -> bool {
     pacer::by_reason(cancelled.cancellation_reasons())
 }
 
-/// The reason for which items could not be read in one transaction.
-enum TogetherError {
-    /// A write transaction was in progress. A retry may succeed.
-    Cancelled,
-    Store(StoreError),
+/// Returns whether a read was cancelled, because a write transaction was in
+/// progress. A retry may succeed.
+fn is_cancelled(error: &SdkError<TransactGetItemsError, HttpResponse>) -> bool {
+    error
+        .as_service_error()
+        .is_some_and(TransactGetItemsError::is_transaction_canceled_exception)
 }
 
-impl From<SdkError<TransactGetItemsError, HttpResponse>> for TogetherError {
-    fn from(error: SdkError<TransactGetItemsError, HttpResponse>) -> Self {
-        let cancelled = error
-            .as_service_error()
-            .is_some_and(TransactGetItemsError::is_transaction_canceled_exception);
-        if cancelled {
-            Self::Cancelled
-        } else {
-            Self::Store(error.into())
-        }
-    }
+fn unavailable(cause: &str) -> StoreError {
+    StoreError::unavailable(Service::DynamoDb, cause)
 }
 
 /// Converts an item. Returns `None` and logs one line if the item is

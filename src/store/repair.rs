@@ -6,7 +6,7 @@ use super::items;
 use super::keys::{Item, Key, RowKey, own};
 use super::query::readable;
 use super::records::{FoundRow, GroupRow};
-use super::transaction::{OWN_OR_NONE, Outcome, Role, invalid};
+use super::transaction::{OWN_OR_NONE, Role, TransactionOutcome, invalid};
 use super::{MessageStore, StoreError};
 use crate::model::{Head, HeadRecord, Message, MessageGroupId, SortKey};
 
@@ -47,7 +47,7 @@ pub struct Move {
 
 /// A snapshot of a group's rows and newest message.
 #[derive(Clone, Debug)]
-pub struct GroupAtOnce {
+pub struct HeadSnapshot {
     /// Version of the head; 0 if there is no head.
     pub version: u64,
     /// The row of each participant.
@@ -63,16 +63,16 @@ impl MessageStore {
         &self,
         group: MessageGroupId,
         head: &Head,
-    ) -> Result<GroupAtOnce, StoreError> {
+    ) -> Result<HeadSnapshot, StoreError> {
         let [one, other] = head
             .participants
             .map(|owner| Key::group_row(&RowKey::of_head(head, owner)));
         let newest = Key::message(group, &head.last_message_key);
         let keys = [Key::head(group), one, other, newest];
-        let [head, one, other, newest] = self.find_together(keys).await?;
+        let [head, one, other, newest] = self.find_in_snapshot(keys).await?;
         let head = head.and_then(|item| readable(item, items::head_record));
         let row = |item: Option<Item>| item.and_then(|item| readable(item, items::found_row));
-        Ok(GroupAtOnce {
+        Ok(HeadSnapshot {
             version: match head {
                 Some(HeadRecord::Head(head)) => head.version,
                 _ => 0,
@@ -91,7 +91,7 @@ impl MessageStore {
 
     /// Repairs a group, or changes nothing: one `TransactWriteItems`, sent
     /// once.
-    pub async fn repair(&self, repair: &Repair) -> Outcome {
+    pub async fn repair(&self, repair: &Repair) -> TransactionOutcome {
         self.send_made(self.repairing(repair), None).await
     }
 
@@ -139,7 +139,7 @@ impl MessageStore {
         expected_version: u64,
         head: &Head,
         numbers: &[(SortKey, u64)],
-    ) -> Outcome {
+    ) -> TransactionOutcome {
         let actions = || {
             let mut actions = vec![(Role::Head, self.update_head(group, head, expected_version)?)];
             for (key, seq) in numbers {
@@ -168,7 +168,7 @@ impl MessageStore {
         head: &Head,
         rows: &[RowKey],
         alias: Option<MessageGroupId>,
-    ) -> Outcome {
+    ) -> TransactionOutcome {
         let actions = || {
             let mut actions = vec![(Role::Head, self.delete_head(group, head)?)];
             for row in rows {
@@ -183,7 +183,11 @@ impl MessageStore {
     }
 
     /// Deletes a row of a group that has no head: one `TransactWriteItems`.
-    pub async fn delete_headless_row(&self, group: MessageGroupId, row: &RowKey) -> Outcome {
+    pub async fn delete_headless_row(
+        &self,
+        group: MessageGroupId,
+        row: &RowKey,
+    ) -> TransactionOutcome {
         let actions = || {
             Ok(vec![
                 (Role::Head, self.check_no_head(group)?),
@@ -195,7 +199,7 @@ impl MessageStore {
 
     /// Writes an alias if its key has neither an alias nor a head: one
     /// `TransactWriteItems`.
-    pub async fn put_alias(&self, alias: MessageGroupId, of: MessageGroupId) -> Outcome {
+    pub async fn put_alias(&self, alias: MessageGroupId, of: MessageGroupId) -> TransactionOutcome {
         let actions = || {
             let item = items::alias_item(alias, of).map_err(invalid)?;
             Ok(vec![(Role::Alias, self.put_new(item)?)])
@@ -204,7 +208,11 @@ impl MessageStore {
     }
 
     /// Deletes an alias of a group that has no head: one `TransactWriteItems`.
-    pub async fn delete_alias(&self, alias: MessageGroupId, of: MessageGroupId) -> Outcome {
+    pub async fn delete_alias(
+        &self,
+        alias: MessageGroupId,
+        of: MessageGroupId,
+    ) -> TransactionOutcome {
         let actions = || {
             Ok(vec![
                 (Role::Head, self.check_no_head(of)?),

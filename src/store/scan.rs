@@ -17,7 +17,7 @@ use super::{Consistency, MessageStore, StoreError, UnreadableItem};
 use crate::model::MessageGroupId;
 
 /// Maximum number of rows of one group that are read. A group should have two.
-const MOST_ROWS: usize = 1_000;
+const MAX_ROWS: usize = 1_000;
 
 /// One of the segments of a parallel scan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,7 +163,7 @@ impl MessageStore {
     pub async fn row_items(&self, group: MessageGroupId) -> Result<Vec<ScannedItem>, StoreError> {
         let range = Range::of_group(group);
         let as_it_is = |item| Ok(ScannedItem(item));
-        self.read(&range, MOST_ROWS, Consistency::Eventual, as_it_is)
+        self.read(&range, MAX_ROWS, Consistency::Eventual, as_it_is)
             .await
     }
 
@@ -205,6 +205,7 @@ impl MessageStore {
         };
         let mut throttled = 0_u32;
         loop {
+            // Boxed because the SDK's futures are large.
             let page = Box::pin(pacer.send_once(Units::Read, || {
                 let smaller = |limit: i32| (limit >> (throttled / 4).min(30)).max(1);
                 let scan = scan.clone();

@@ -95,19 +95,19 @@ pub(super) fn credentials_cause(error: &CredentialsError) -> String {
 /// Returns an error and its sources on one line, without names of the SDK's
 /// levels and without repetitions.
 pub(super) fn causes(error: &(dyn Error + 'static)) -> String {
-    let mut told: Vec<String> = Vec::new();
+    let mut texts: Vec<String> = Vec::new();
     let mut next = Some(error);
     while let Some(cause) = next {
         let text = one_line(&cause_text(cause));
-        if !text.is_empty() && !is_level(cause, &text) && !told.iter().any(|t| t.contains(&text)) {
-            told.push(text);
+        if !text.is_empty() && !is_level(cause, &text) && !texts.iter().any(|t| t.contains(&text)) {
+            texts.push(text);
         }
         next = cause.source();
     }
-    if told.is_empty() {
+    if texts.is_empty() {
         return one_line(&error.to_string());
     }
-    told.join(": ")
+    texts.join(": ")
 }
 
 fn cause_text(cause: &(dyn Error + 'static)) -> String {

@@ -75,7 +75,7 @@ pub struct Simulated {
     faults: Mutex<Faults>,
 }
 
-enum Answer {
+enum SimulatedResponse {
     Json(u16, Value),
     /// The connection broke.
     Broken,
@@ -129,7 +129,7 @@ impl Simulated {
         sleep(Duration::from_micros(self.dice(most_ms * 1000))).await;
     }
 
-    async fn answer(self: &Arc<Self>, operation: &str, body: Value) -> Answer {
+    async fn answer(self: &Arc<Self>, operation: &str, body: Value) -> SimulatedResponse {
         let faults = *self.faults.lock().expect("no panic");
         let mut roll = u8::try_from(self.dice(100)).unwrap_or_default();
         let mut fault = |percent: u8| {
@@ -145,7 +145,7 @@ impl Simulated {
                 return self.failure();
             }
             if fault(faults.hangs) {
-                return Answer::Never;
+                return SimulatedResponse::Never;
             }
             return self.read(operation, &body);
         }
@@ -180,7 +180,7 @@ impl Simulated {
         }
         let answer = carried_out.await.expect("no panic");
         match answer {
-            _ if hangs => Answer::Never,
+            _ if hangs => SimulatedResponse::Never,
             _ if lost => self.failure(),
             answer => answer,
         }
@@ -188,11 +188,11 @@ impl Simulated {
 
     /// Returns a random failure after which the client does not know the
     /// result.
-    fn failure(&self) -> Answer {
+    fn failure(&self) -> SimulatedResponse {
         match self.dice(3) {
-            0 => Answer::Json(500, json!({ "__type": "InternalServerError" })),
-            1 => Answer::Cut,
-            _ => Answer::Broken,
+            0 => SimulatedResponse::Json(500, json!({ "__type": "InternalServerError" })),
+            1 => SimulatedResponse::Cut,
+            _ => SimulatedResponse::Broken,
         }
     }
 
@@ -206,13 +206,13 @@ impl Simulated {
         reasons
     }
 
-    async fn transact(&self, body: &Value) -> Answer {
+    async fn transact(&self, body: &Value) -> SimulatedResponse {
         let token = text(&body["ClientRequestToken"]);
         let asked = body["TransactItems"].to_string();
         let written = {
             let mut table = self.table();
             match table.done.get(&token) {
-                Some(before) if *before == asked => return Answer::Json(200, json!({})),
+                Some(before) if *before == asked => return SimulatedResponse::Json(200, json!({})),
                 Some(_) => return error("IdempotentParameterMismatchException", "another payload"),
                 None if table.under_way.contains(&token) => {
                     return error("TransactionInProgressException", "under way");
@@ -246,29 +246,32 @@ impl Simulated {
         }
         table.under_way.remove(&token);
         table.done.insert(token, asked);
-        Answer::Json(200, json!({}))
+        SimulatedResponse::Json(200, json!({}))
     }
 
-    fn delete(&self, body: &Value) -> Answer {
+    fn delete(&self, body: &Value) -> SimulatedResponse {
         let mut table = self.table();
         let refusal = table.refusal(&json!({ "Delete": body }));
         match refusal["Code"].as_str() {
             Some("None") => {
                 let key = table.apply(&json!({ "Delete": body }));
                 table.show(&key);
-                Answer::Json(200, json!({}))
+                SimulatedResponse::Json(200, json!({}))
             }
             Some("TransactionConflict") => error("TransactionConflictException", "conflict"),
             _ => error("ConditionalCheckFailedException", "the condition"),
         }
     }
 
-    fn read(&self, operation: &str, body: &Value) -> Answer {
+    fn read(&self, operation: &str, body: &Value) -> SimulatedResponse {
         let table = self.table();
         match operation {
             "GetItem" => {
                 let found = table.shown.get(&key_of_value(&body["Key"]));
-                Answer::Json(200, found.map_or(json!({}), |item| json!({ "Item": item })))
+                SimulatedResponse::Json(
+                    200,
+                    found.map_or(json!({}), |item| json!({ "Item": item })),
+                )
             }
             "TransactGetItems" => {
                 let gets = body["TransactItems"]
@@ -286,7 +289,7 @@ impl Simulated {
                     Some(item) => json!({ "Item": item }),
                     None => json!({}),
                 });
-                Answer::Json(200, json!({ "Responses": found.collect::<Vec<_>>() }))
+                SimulatedResponse::Json(200, json!({ "Responses": found.collect::<Vec<_>>() }))
             }
             "Query" => table.query(body),
             other => panic!("{other} is not simulated"),
@@ -294,14 +297,14 @@ impl Simulated {
     }
 }
 
-fn error(kind: &str, message: &str) -> Answer {
+fn error(kind: &str, message: &str) -> SimulatedResponse {
     let kind = format!("com.amazonaws.dynamodb.v20120810#{kind}");
-    Answer::Json(400, json!({ "__type": kind, "message": message }))
+    SimulatedResponse::Json(400, json!({ "__type": kind, "message": message }))
 }
 
-fn cancelled(reasons: &[Value]) -> Answer {
+fn cancelled(reasons: &[Value]) -> SimulatedResponse {
     let kind = "com.amazonaws.dynamodb.v20120810#TransactionCanceledException";
-    Answer::Json(
+    SimulatedResponse::Json(
         400,
         json!({ "__type": kind, "Message": "cancelled", "CancellationReasons": reasons }),
     )

@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_file_is_waited_for_only_where_it_is_the_servers_socket() {
+    fn missing_file_may_be_a_starting_server_only_if_it_is_a_socket() {
         let missing = sqlx::Error::Io(io::Error::from(io::ErrorKind::NotFound));
         assert!(!may_be_starting(&missing, false));
         assert!(may_be_starting(&missing, true));

@@ -1,5 +1,4 @@
-//! The DynamoDB table itself: creation, comparison with the expected schema,
-//! deletion.
+//! The DynamoDB table itself: creation, status, deletion.
 
 use std::time::Duration;
 
@@ -11,15 +10,14 @@ use aws_sdk_dynamodb::types::{
 };
 
 use super::keys::INDEX;
+use super::table_description::{EXPIRY, TableDescription, described, differences};
 use super::{MessageStore, Service, StoreError};
 
-/// The time-to-live attribute, by which DynamoDB deletes expired items.
-const EXPIRY: &str = "expires_at";
 /// Maximum time until a new table is active, or a deleted table no longer
 /// exists.
 const CHANGE_TIMEOUT: Duration = Duration::from_mins(2);
 /// Interval between two checks of the table's status.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+const STATUS_INTERVAL: Duration = Duration::from_millis(500);
 /// Read and write capacity units of the original's table and of its index.
 const PROVISIONED: i64 = 5;
 
@@ -29,7 +27,7 @@ pub enum TableStatus {
     /// The table does not exist.
     Missing,
     /// The table has the expected schema.
-    AsItShouldBe,
+    AsExpected,
     /// The table differs from the expected schema. Contains one sentence for
     /// each difference.
     Different(Vec<String>),
@@ -55,43 +53,18 @@ pub struct NewTable {
     pub deletion_protection: bool,
 }
 
-/// The description of a table by DynamoDB.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TableDescription {
-    /// Name of the table.
-    pub name: String,
-    /// Status of the table: `ACTIVE`, `CREATING`, ….
-    pub status: String,
-    /// Attribute and key type of each part of the primary key, such as
-    /// `pk HASH`.
-    pub key: Vec<String>,
-    /// Name and key of each index.
-    pub indexes: Vec<(String, Vec<String>)>,
-    /// The billing mode, as text.
-    pub billing: String,
-    /// The view type of the table's stream, such as `NEW_IMAGE`. `None` without
-    /// a stream.
-    pub stream: Option<String>,
-    /// The time-to-live attribute. `None` if items do not expire.
-    pub expiry: Option<String>,
-    /// Whether deletion protection is enabled.
-    pub deletion_protection: bool,
-    /// Number of items, which may be up to six hours old.
-    pub item_count: i64,
-}
-
 /// The reason for which a table cannot be created or used.
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
     /// The table was created, but is not active yet.
-    #[error("the table {0} is not active yet: wait for it and go on")]
+    #[error("the table {0} is not active yet: run the command again when it is")]
     NotActive(String),
     /// The table is being deleted, but still exists.
-    #[error("the table {0} is being deleted, which takes long: wait until it is gone")]
+    #[error("the table {0} is still being deleted: wait until it no longer exists")]
     NotGone(String),
     /// Deletion protection is enabled.
     #[error(
-        "the table {0} is protected from deletion. If it has to go: `aws dynamodb update-table --table-name {0} \
+        "the table {0} has deletion protection. To delete it, first run `aws dynamodb update-table --table-name {0} \
          --no-deletion-protection-enabled`"
     )]
     Protected(String),
@@ -133,7 +106,7 @@ impl MessageStore {
         };
         let differences = differences(&table);
         Ok(if differences.is_empty() {
-            TableStatus::AsItShouldBe
+            TableStatus::AsExpected
         } else {
             TableStatus::Different(differences)
         })
@@ -248,7 +221,7 @@ impl MessageStore {
                 if reached(table.and_then(|table| table.table_status)) {
                     return Ok(());
                 }
-                tokio::time::sleep(LOOK_EVERY).await;
+                tokio::time::sleep(STATUS_INTERVAL).await;
             }
         };
         tokio::time::timeout(CHANGE_TIMEOUT, wait).await.ok()
@@ -269,128 +242,6 @@ impl MessageStore {
             Err(error) => Err(error.into()),
         }
     }
-}
-
-fn differences(table: &FoundTable) -> Vec<String> {
-    let mut differences = Vec::new();
-    let mut compare = |what: &str, found: Option<Vec<String>>, wanted: [&str; 2]| {
-        let found = found.unwrap_or_default();
-        if found != wanted {
-            differences.push(format!(
-                "{what} is [{}] and should be [{}]",
-                found.join(", "),
-                wanted.join(", ")
-            ));
-        }
-    };
-    compare(
-        "the key",
-        table.key_schema.as_deref().map(in_words),
-        ["pk HASH", "sk RANGE"],
-    );
-    let indexes = table
-        .global_secondary_indexes
-        .as_deref()
-        .unwrap_or_default();
-    let index = indexes
-        .iter()
-        .find(|index| index.index_name.as_deref() == Some(INDEX));
-    compare(
-        &format!("the key of the index {INDEX}"),
-        index
-            .and_then(|index| index.key_schema.as_deref())
-            .map(in_words),
-        ["message_group_uuid HASH", "sk RANGE"],
-    );
-    let projection = index.and_then(|index| index.projection.as_ref());
-    let projected = projection.and_then(|projection| projection.projection_type.as_ref());
-    if index.is_some() && projected != Some(&ProjectionType::All) {
-        let found = projected.map_or("nothing", ProjectionType::as_str);
-        differences.push(format!("the index {INDEX} has {found} and should have ALL"));
-    }
-    differences
-}
-
-fn described(table: FoundTable, expiry: Option<String>) -> TableDescription {
-    let billing = table
-        .billing_mode_summary
-        .and_then(|summary| summary.billing_mode);
-    let billing = match (billing, table.provisioned_throughput) {
-        (Some(BillingMode::PayPerRequest), _) | (_, None) => "pay per request".to_owned(),
-        (_, Some(units)) => format!(
-            "provisioned, {} read and {} write units a second",
-            units.read_capacity_units.unwrap_or_default(),
-            units.write_capacity_units.unwrap_or_default(),
-        ),
-    };
-    let stream = table.stream_specification;
-    let stream = stream.filter(|stream| stream.stream_enabled);
-    let stream = stream.map(|stream| {
-        let shows = stream.stream_view_type.as_ref();
-        shows.map_or("enabled", |shows| shows.as_str()).to_owned()
-    });
-    let indexes = table.global_secondary_indexes.unwrap_or_default();
-    let indexes = indexes.into_iter().map(|index| {
-        let key = index.key_schema.as_deref().map(in_words);
-        (
-            index.index_name.unwrap_or_default(),
-            key.unwrap_or_default(),
-        )
-    });
-    TableDescription {
-        name: table.table_name.unwrap_or_default(),
-        status: table
-            .table_status
-            .map_or_else(String::new, |status| status.to_string()),
-        key: table
-            .key_schema
-            .as_deref()
-            .map(in_words)
-            .unwrap_or_default(),
-        indexes: indexes.collect(),
-        billing,
-        stream,
-        expiry,
-        deletion_protection: table.deletion_protection_enabled.unwrap_or_default(),
-        item_count: table.item_count.unwrap_or_default(),
-    }
-}
-
-impl TableDescription {
-    /// Returns a message if the table has a stream, with the command that
-    /// disables it.
-    #[must_use]
-    pub fn stream_difference(&self) -> Option<String> {
-        let stream = self.stream.as_deref()?;
-        let name = &self.name;
-        Some(format!(
-            "a stream ({stream}) is enabled, and the original's stream function behind it would undo what is written \
-             here: `aws dynamodb update-table --table-name {name} --stream-specification StreamEnabled=false`, or add \
-             --allow-stream if no function that writes to the table reads it"
-        ))
-    }
-
-    /// Returns the problem with the expiry of items, with the command that
-    /// fixes it.
-    #[must_use]
-    pub fn expiry_difference(&self) -> Option<String> {
-        let found = match self.expiry.as_deref() {
-            Some(EXPIRY) => return None,
-            Some(other) => format!("items expire by {other} and should by {EXPIRY}"),
-            None => "items do not expire".to_owned(),
-        };
-        let name = &self.name;
-        Some(format!(
-            "{found}: `aws dynamodb update-time-to-live --table-name {name} --time-to-live-specification \
-             Enabled=true,AttributeName={EXPIRY}`"
-        ))
-    }
-}
-
-fn in_words(key: &[KeySchemaElement]) -> Vec<String> {
-    key.iter()
-        .map(|element| format!("{} {}", element.attribute_name, element.key_type))
-        .collect()
 }
 
 fn throughput() -> Result<ProvisionedThroughput, StoreError> {

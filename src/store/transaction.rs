@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::operation::transact_write_items::builders::TransactWriteItemsFluentBuilder;
 use aws_sdk_dynamodb::types::{
     AttributeValue, CancellationReason, Delete, Put, ReturnValuesOnConditionCheckFailure,
     TransactWriteItem, Update,
@@ -25,11 +26,11 @@ pub(super) const OWN_OR_NONE: &str = "attribute_not_exists(pk) OR message_group_
 
 /// Result of a transaction.
 #[derive(Debug)]
-pub enum Outcome {
+pub enum TransactionOutcome {
     /// The transaction was applied completely.
     Applied,
     /// The transaction was not applied and never will be.
-    Refused(Vec<Refusal>),
+    Rejected(Vec<RejectionReason>),
     /// The result is unknown: the transaction was applied, may still be
     /// applied, or failed.
     Unknown(StoreError),
@@ -37,21 +38,21 @@ pub enum Outcome {
 
 /// One reason for which a transaction was rejected.
 #[derive(Debug)]
-pub enum Refusal {
+pub enum RejectionReason {
     /// The head does not have the expected version. Contains the stored head,
     /// if it could be read.
-    HeadMoved(Option<HeadRecord>),
+    HeadChanged(Option<HeadRecord>),
     /// Another message of the group has this key.
     MessageKeyTaken(SortKey),
     /// Another row of a participant has this key.
     RowKeyTaken(SortKey),
     /// The item at the key of an old row belongs to another group, or does not
     /// exist.
-    OldRowForeign(RowKey),
+    OldRowNotOwn(RowKey),
     /// The alias exists already, or its uuid is the id of a group.
     AliasTaken,
     /// The idempotency key was used for this message.
-    KeyUsed(IdempotencyRecord),
+    IdempotencyKeyUsed(IdempotencyRecord),
     /// The transaction conflicted with another one or was throttled. A retry
     /// may succeed.
     Busy(StoreError),
@@ -78,13 +79,15 @@ impl MessageStore {
         &self,
         actions: Result<Vec<(Role, TransactWriteItem)>, StoreError>,
         token: Option<&str>,
-    ) -> Outcome {
+    ) -> TransactionOutcome {
         let (roles, actions) = match actions {
             Ok(actions) => actions.into_iter().unzip::<_, _, Vec<_>, Vec<_>>(),
-            Err(cause) => return Outcome::Refused(vec![Refusal::Invalid(cause)]),
+            Err(cause) => {
+                return TransactionOutcome::Rejected(vec![RejectionReason::Invalid(cause)]);
+            }
         };
         match self.send_once(actions, token).await {
-            Ok(()) => Outcome::Applied,
+            Ok(()) => TransactionOutcome::Applied,
             Err(error) => outcome(error, roles),
         }
     }
@@ -100,15 +103,14 @@ impl MessageStore {
             .transact_write_items()
             .set_client_request_token(token.map(str::to_owned))
             .set_transact_items(Some(actions));
-        // Boxed because the SDK's futures are large.
-        match self.pacer() {
-            // A throttled transaction was not applied.
-            Some(pacer) => {
-                let send = || call.clone().send();
-                Box::pin(pacer.send(Units::Write, send, is_throttled)).await?
-            }
-            None => Box::pin(call.send()).await?,
-        };
+        // A throttled transaction was not applied.
+        self.send_unless(
+            Units::Write,
+            call,
+            TransactWriteItemsFluentBuilder::send,
+            is_throttled,
+        )
+        .await?;
         Ok(())
     }
 
@@ -199,19 +201,22 @@ pub(super) fn invalid(cause: impl std::fmt::Display) -> StoreError {
     StoreError::rejected(super::Service::DynamoDb, cause)
 }
 
-fn outcome(error: SdkError<TransactWriteItemsError, HttpResponse>, roles: Vec<Role>) -> Outcome {
+fn outcome(
+    error: SdkError<TransactWriteItemsError, HttpResponse>,
+    roles: Vec<Role>,
+) -> TransactionOutcome {
     let fault = fault(&error);
     if let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) =
         error.as_service_error()
     {
         let reasons = roles.into_iter().zip(cancelled.cancellation_reasons());
-        return Outcome::Refused(reasons.filter_map(refusal_of).collect());
+        return TransactionOutcome::Rejected(reasons.filter_map(rejection_reason).collect());
     }
     let error = StoreError::from(error);
     match fault {
-        Fault::Busy => Outcome::Refused(vec![Refusal::Busy(error)]),
-        Fault::Rejected => Outcome::Refused(vec![Refusal::Invalid(error)]),
-        Fault::Unknown => Outcome::Unknown(error),
+        Fault::Busy => TransactionOutcome::Rejected(vec![RejectionReason::Busy(error)]),
+        Fault::Rejected => TransactionOutcome::Rejected(vec![RejectionReason::Invalid(error)]),
+        Fault::Unknown => TransactionOutcome::Unknown(error),
     }
 }
 
@@ -226,33 +231,37 @@ fn is_throttled(error: &SdkError<TransactWriteItemsError, HttpResponse>) -> bool
     pacer::by_reason(cancelled.cancellation_reasons())
 }
 
-fn refusal_of((role, reason): (Role, &CancellationReason)) -> Option<Refusal> {
+fn rejection_reason((role, reason): (Role, &CancellationReason)) -> Option<RejectionReason> {
     let code = reason.code().unwrap_or("None");
     let cause = reason.message().unwrap_or(code);
     match code {
         "None" => None,
         "ConditionalCheckFailed" => Some(condition_failed(role, reason.item.clone())),
-        code if is_busy(code) => Some(Refusal::Busy(StoreError::unavailable(
+        code if is_busy(code) => Some(RejectionReason::Busy(StoreError::unavailable(
             super::Service::DynamoDb,
             format!("{code}: {cause}"),
         ))),
-        _ => Some(Refusal::Invalid(invalid(format!("{code}: {cause}")))),
+        _ => Some(RejectionReason::Invalid(invalid(format!(
+            "{code}: {cause}"
+        )))),
     }
 }
 
-fn condition_failed(role: Role, found: Option<HashMap<String, AttributeValue>>) -> Refusal {
+fn condition_failed(role: Role, found: Option<HashMap<String, AttributeValue>>) -> RejectionReason {
     match role {
-        Role::Message(key) => Refusal::MessageKeyTaken(key),
-        Role::NewRow(key) => Refusal::RowKeyTaken(key),
-        Role::Alias => Refusal::AliasTaken,
-        Role::OldRow(row) => Refusal::OldRowForeign(row),
-        Role::Head => Refusal::HeadMoved(found.and_then(|item| items::head_record(item).ok())),
+        Role::Message(key) => RejectionReason::MessageKeyTaken(key),
+        Role::NewRow(key) => RejectionReason::RowKeyTaken(key),
+        Role::Alias => RejectionReason::AliasTaken,
+        Role::OldRow(row) => RejectionReason::OldRowNotOwn(row),
+        Role::Head => {
+            RejectionReason::HeadChanged(found.and_then(|item| items::head_record(item).ok()))
+        }
         Role::IdempotencyRecord(key) => {
             let found = found.unwrap_or_default();
             let stored_at = keys::idempotency_key_text(&key);
             match items::idempotency_record(key, found) {
-                Ok(record) => Refusal::KeyUsed(record),
-                Err(cause) => Refusal::Invalid(cause.at(stored_at)),
+                Ok(record) => RejectionReason::IdempotencyKeyUsed(record),
+                Err(cause) => RejectionReason::Invalid(cause.at(stored_at)),
             }
         }
     }

@@ -5,7 +5,7 @@ use aws_sdk_cognitoidentityprovider::Client;
 use aws_sdk_cognitoidentityprovider::operation::list_users::ListUsersOutput;
 
 use super::credentials::{NoCredentials, find_credentials};
-use super::dynamo::{impatient, on_loopback, patient};
+use super::dynamo::{on_loopback, with_long_timeouts, with_short_timeouts};
 use super::endpoint::{AwsService, InvalidAwsSetting, configured_endpoint};
 use super::error::StoreError;
 use super::fault::{Reason, Service};
@@ -80,9 +80,9 @@ impl UserPool {
     ///
     /// Throttled calls are retried; a wrong address is reported immediately.
     pub async fn users(&self) -> Result<Vec<PoolUser>, StoreError> {
-        let hasty = Client::new(&impatient(self.config.clone()));
-        let client = Client::new(&patient(self.config.clone()));
-        let mut page = match self.page(&hasty, None).await {
+        let quick_client = Client::new(&with_short_timeouts(self.config.clone()));
+        let client = Client::new(&with_long_timeouts(self.config.clone()));
+        let mut page = match self.page(&quick_client, None).await {
             Err(StoreError::Unavailable {
                 reason: Reason::Throttled | Reason::Unavailable,
                 ..

@@ -210,8 +210,19 @@ struct Group {
 }
 
 const GROUPS: [&str; 13] = [
-    "head", "wrong", "count", "row", "stale", "unread", "doubled", "strange", "gap", "empty",
-    "orphan", "lost", "whole",
+    "head",
+    "wrong",
+    "count",
+    "row",
+    "stale",
+    "unread",
+    "duplicate",
+    "strange",
+    "gap",
+    "empty",
+    "orphan",
+    "lost",
+    "whole",
 ];
 
 /// Creates every kind of damage, each in its own group.
@@ -241,7 +252,7 @@ async fn damage(table: &Damaged, groups: &BTreeMap<&str, Group>) {
                 table.set(row, newest, "message", text).await;
             }
             "unread" => table.set(row, newest, "unread_count", number(77)).await,
-            "doubled" => {
+            "duplicate" => {
                 let beside = [row, "2025-06-01T00:00:00+00:00"];
                 table.copy([row, newest], beside).await;
             }
@@ -289,7 +300,7 @@ async fn check_repair_fixes_each_kind_of_damage_and_a_second_check_is_clean() {
     insta::assert_compact_json_snapshot!(kinds(&found), @r#"
     {
       "alias-to-nowhere": 1,
-      "doubled-row": 1,
+      "duplicate-row": 1,
       "gap-in-seq": 1,
       "head-without-messages": 1,
       "missing-head": 1,

@@ -148,9 +148,9 @@ async fn missing_head_reports_the_findings_that_it_hides() {
     let original = Original::new(checker::client(&cruddur_.dynamo.url));
     let users = cruddur_.users(["luu", "tove", "quill", "oddvar"]).await;
     let [luu, tove, quill, oddvar] = &users;
-    let doubled = original.conversation([luu, tove], &TIMES).await;
+    let duplicate = original.conversation([luu, tove], &TIMES).await;
     for time in ["2022-01-01T00:00:00+00:00", "2022-01-02T00:00:00+00:00"] {
-        original.row(&doubled, 0, time, "old").await;
+        original.row(&duplicate, 0, time, "old").await;
     }
     // Two rows of a user cannot have the same key.
     let on = |day: &str| TIMES.map(|time| time.replace("03-01", day));
@@ -166,7 +166,7 @@ async fn missing_head_reports_the_findings_that_it_hides() {
         .message(&mut stale, 0, newest, "not previewed")
         .await;
     let expected = BTreeMap::from([
-        ("doubled-row", 2),
+        ("duplicate-row", 2),
         ("missing-head", 3),
         ("missing-row", 1),
         ("stale-row", 2),

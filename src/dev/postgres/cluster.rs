@@ -113,9 +113,7 @@ pub(super) fn start(
     let began = Instant::now();
     loop {
         match cluster.start_once(port) {
-            Err(DevError::Postgres(cause))
-                if cause.contains("postmaster.pid") && began.elapsed() < WAIT_FOR_OLD =>
-            {
+            Err(DevError::PostgresFilesInUse(_)) if began.elapsed() < WAIT_FOR_OLD => {
                 std::thread::sleep(Duration::from_millis(100));
             }
             started => return started,
@@ -215,7 +213,14 @@ impl Cluster<'_> {
         let mut guard = self.run(postgres)?;
         let said = self.wait_until(&mut guard, |log| log.contains(READY) || log.contains(ENDED))?;
         if said.contains(ENDED) || !said.contains(READY) {
-            return Err(DevError::Postgres(last_lines(&said)));
+            // PostgreSQL reports this only in its log, by the name of its lock
+            // file.
+            let cause = last_lines(&said);
+            return Err(if cause.contains("postmaster.pid") {
+                DevError::PostgresFilesInUse(cause)
+            } else {
+                DevError::Postgres(cause)
+            });
         }
         Ok(RunningCluster { guard, port })
     }

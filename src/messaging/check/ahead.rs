@@ -4,32 +4,50 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::TimeDelta;
+use moka::sync::Cache;
 use tokio::sync::OnceCell;
 
-use super::Inspector;
 use super::finding::{FindingKind, Found, Remedy};
+use crate::clock::Clock;
 use crate::model::{Message, MessageGroupId, SortKey};
-use crate::store::{Consistency, StoreError};
+use crate::store::{Consistency, MessageStore, StoreError, message_partition};
 
 /// How far ahead a key can be because of clock skew alone.
-const TOLERANCE: TimeDelta = TimeDelta::seconds(10);
+const CLOCK_SKEW: TimeDelta = TimeDelta::seconds(10);
 
 /// A group that has a key ahead of the clock.
 #[derive(Debug, Default)]
-pub(super) struct AheadGroup {
+struct AheadGroup {
     newest: OnceCell<Option<SortKey>>,
     is_reported: AtomicBool,
 }
 
-impl Inspector {
+/// Finds groups that have a key ahead of the clock.
+#[derive(Debug)]
+pub(super) struct AheadGroups {
+    messages: MessageStore,
+    clock: Clock,
+    groups: Cache<MessageGroupId, Arc<AheadGroup>>,
+}
+
+impl AheadGroups {
+    /// Creates a finder that remembers up to `cached` groups.
+    pub fn new(messages: MessageStore, clock: Clock, cached: u64) -> Self {
+        Self {
+            messages,
+            clock,
+            groups: Cache::new(cached),
+        }
+    }
+
     /// Reports the group of a message whose key is ahead of the clock. Each
     /// group is reported once, at its newest message. This costs one `Query`
     /// for each such group.
-    pub(super) async fn group_ahead(&self, message: &Message) -> Result<Option<Found>, StoreError> {
+    pub async fn of_message(&self, message: &Message) -> Result<Option<Found>, StoreError> {
         let Some(ahead) = self.ahead(&message.key) else {
             return Ok(None);
         };
-        let group = self.ahead.get_with(message.group_id, Arc::default);
+        let group = self.groups.get_with(message.group_id, Arc::default);
         let read = || self.newest_key(message.group_id);
         let newest = group.newest.get_or_try_init(read).await?;
         let is_newest = newest.as_ref().is_none_or(|newest| message.key >= *newest);
@@ -38,9 +56,9 @@ impl Inspector {
         }
         let key = &message.key;
         let detail = format!(
-            "the newest key {key} is {ahead} ahead of the clock: new messages are ordered behind it"
+            "the newest key {key} is {ahead} ahead of the clock: new messages are ordered after it"
         );
-        let remedy = Remedy::Unknown("it passes when the clock has reached the key");
+        let remedy = Remedy::Unknown("the problem ends when the clock reaches the key");
         Ok(Some(of_group(message.group_id, detail, remedy)))
     }
 
@@ -48,12 +66,7 @@ impl Inspector {
     /// clock. The caller checks that the key is also later than the group's
     /// newest message. The first write to the group would get a key after the
     /// row's key.
-    pub(super) fn row_ahead(
-        &self,
-        group: MessageGroupId,
-        key: &SortKey,
-        remedy: Remedy,
-    ) -> Option<Found> {
+    pub fn of_row(&self, group: MessageGroupId, key: &SortKey, remedy: Remedy) -> Option<Found> {
         let ahead = self.ahead(key)?;
         let detail = format!("a row is at {key}, {ahead} ahead of the clock");
         Some(of_group(group, detail, remedy))
@@ -69,10 +82,10 @@ impl Inspector {
     fn ahead(&self, key: &SortKey) -> Option<String> {
         let now = self.clock.now();
         let Some(next) = SortKey::next(now, [key]) else {
-            return Some("without end".to_owned());
+            return Some("an unlimited time".to_owned());
         };
         let ahead = next.created_at().max(key.created_at()) - now;
-        (ahead > TOLERANCE).then(|| in_words(ahead))
+        (ahead > CLOCK_SKEW).then(|| in_words(ahead))
     }
 }
 
@@ -80,7 +93,7 @@ impl Inspector {
 /// newest message, so an operator has to accept it only once.
 fn of_group(group: MessageGroupId, detail: String, remedy: Remedy) -> Found {
     Found {
-        key: Some(format!("MSG#{group}")),
+        key: Some(message_partition(group)),
         ..Found::new(FindingKind::FutureKey, Some(group), detail, remedy)
     }
 }
@@ -101,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn how_far_ahead_is_said_in_two_units() {
+    fn duration_ahead_is_formatted_in_two_units() {
         for (seconds, expected) in [
             (42, "42 s"),
             (60 * 59, "59 min"),

@@ -1,12 +1,16 @@
 //! Attempts at a repair, and the facts learned from each attempt.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::finding::Unmended;
+use super::finding::Unrepaired;
 use crate::backoff::Backoff;
 use crate::model::{Head, Message, MessageGroupId, SortKey};
-use crate::store::{Outcome, Refusal, RowKey};
+use crate::store::{RejectionReason, RowKey, StoreError, TransactionOutcome};
 
+/// Maximum number of attempts at a repair; each attempt is planned from new
+/// reads. A group that changes during all of them is busy.
+pub(super) const ATTEMPTS: usize = 20;
 /// The first and the longest delay between attempts while the store is
 /// throttling.
 const FIRST_DELAY: Duration = Duration::from_millis(50);
@@ -21,7 +25,7 @@ pub(super) struct Learned {
     pub alias_taken: bool,
     backoff: Backoff,
     /// Why the store throttled the last attempt; `None` if it did not.
-    pub throttled: Option<String>,
+    pub throttled: Option<Arc<StoreError>>,
 }
 
 /// Result of an attempt.
@@ -30,7 +34,7 @@ pub(super) enum Attempt {
     Done(Box<Written>),
     /// Another attempt is needed.
     Again,
-    Failed(Unmended),
+    Failed(Unrepaired),
 }
 
 /// Items that a transaction wrote or deleted, to be verified by reading them
@@ -59,23 +63,25 @@ impl Learned {
 
     /// Records the facts that follow from the outcome of an attempt, and
     /// returns its result.
-    pub fn learn(&mut self, outcome: Outcome, written: Written) -> Attempt {
+    pub fn learn(&mut self, outcome: TransactionOutcome, written: Written) -> Attempt {
         self.throttled = None;
-        let refusals = match outcome {
-            Outcome::Applied => return Attempt::Done(Box::new(written)),
+        let reasons = match outcome {
+            TransactionOutcome::Applied => return Attempt::Done(Box::new(written)),
             // The next attempt is planned from a new read of the table.
-            Outcome::Unknown(_) => Vec::new(),
-            Outcome::Refused(refusals) => refusals,
+            TransactionOutcome::Unknown(_) => Vec::new(),
+            TransactionOutcome::Rejected(reasons) => reasons,
         };
-        for refusal in refusals {
-            match refusal {
-                Refusal::RowKeyTaken(key) | Refusal::MessageKeyTaken(key) => self.taken.push(key),
-                Refusal::OldRowForeign(row) => self.foreign.push(row),
-                Refusal::AliasTaken => self.alias_taken = true,
-                Refusal::HeadMoved(_) | Refusal::KeyUsed(_) => {}
-                Refusal::Busy(cause) => self.throttled = Some(cause.to_string()),
-                Refusal::Invalid(cause) => {
-                    return Attempt::Failed(Unmended::Refused(cause.to_string()));
+        for reason in reasons {
+            match reason {
+                RejectionReason::RowKeyTaken(key) | RejectionReason::MessageKeyTaken(key) => {
+                    self.taken.push(key);
+                }
+                RejectionReason::OldRowNotOwn(row) => self.foreign.push(row),
+                RejectionReason::AliasTaken => self.alias_taken = true,
+                RejectionReason::HeadChanged(_) | RejectionReason::IdempotencyKeyUsed(_) => {}
+                RejectionReason::Busy(cause) => self.throttled = Some(Arc::new(cause)),
+                RejectionReason::Invalid(cause) => {
+                    return Attempt::Failed(Unrepaired::Rejected(Arc::new(cause)));
                 }
             }
         }
@@ -90,13 +96,8 @@ impl Learned {
         self.backoff.wait().await;
     }
 
-    pub fn out_of_attempts(self) -> Unmended {
-        self.throttled.map_or(Unmended::Busy, Unmended::Throttled)
+    pub fn out_of_attempts(self) -> Unrepaired {
+        self.throttled
+            .map_or(Unrepaired::Conflict, Unrepaired::Throttled)
     }
-}
-
-/// Fails the repair because the correct content cannot be determined without
-/// guessing.
-pub(super) fn guess(why: &'static str) -> Attempt {
-    Attempt::Failed(Unmended::WouldBeAGuess(why))
 }

@@ -1,93 +1,70 @@
 //! The findings of `check`.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::model::{MessageGroupId, Participants};
-use crate::store::{RowKey, ScannedItem};
+use crate::store::{ItemKind, RowKey, ScannedItem, StoreError};
 
-/// The kinds of problems that a check reports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum FindingKind {
-    /// An item that cannot be read, or that this service does not write.
-    UnreadableItem,
-    /// A group whose newest key is ahead of the clock.
-    FutureKey,
-    /// Rows and messages, but no head.
-    MissingHead,
-    /// Messages, but neither a head nor rows.
-    UnreachableMessages,
-    /// A head that disagrees with the messages.
-    WrongHead,
-    /// A head of a group without messages.
-    HeadWithoutMessages,
-    /// A participant without a row.
-    MissingRow,
-    /// A row that does not show the newest message, or whose unread count is
-    /// wrong.
-    StaleRow,
-    /// A second row of an owner in the same group.
-    DoubledRow,
-    /// A row whose owner is not a participant of the group.
-    StrangersRow,
-    /// A row whose group has no messages.
-    RowWithoutMessages,
-    /// An alias of a group that does not exist.
-    AliasToNowhere,
-    /// A group whose uuid is not its pair's UUIDv5, and whose pair has no
-    /// alias.
-    MissingAlias,
-    /// Messages whose `seq`s are not 1, 2, 3, ….
-    GapInSeq,
-    /// A group that was written to during every attempt to check it.
-    NotChecked,
-    /// The heads marker, in a table in which a group has no head or a pair has
-    /// no alias.
-    WrongMarker,
+macro_rules! finding_kinds {
+    ($($(#[$doc:meta])* $kind:ident = $name:literal,)*) => {
+        /// The kinds of problems that a check reports.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum FindingKind {
+            $($(#[$doc])* $kind,)*
+        }
+
+        impl FindingKind {
+            /// All kinds, in the order in which the summary lists them.
+            pub const ALL: &[Self] = &[$(Self::$kind,)*];
+
+            /// Returns the name of the kind, as it is printed.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $name,)*
+                }
+            }
+        }
+    };
 }
 
-impl FindingKind {
-    /// All kinds, in the order in which the summary lists them.
-    pub const ALL: [Self; 16] = [
-        Self::UnreadableItem,
-        Self::FutureKey,
-        Self::MissingHead,
-        Self::UnreachableMessages,
-        Self::WrongHead,
-        Self::HeadWithoutMessages,
-        Self::MissingRow,
-        Self::StaleRow,
-        Self::DoubledRow,
-        Self::StrangersRow,
-        Self::RowWithoutMessages,
-        Self::AliasToNowhere,
-        Self::MissingAlias,
-        Self::GapInSeq,
-        Self::NotChecked,
-        Self::WrongMarker,
-    ];
-
-    /// Returns the name of the kind, as it is printed.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::UnreadableItem => "unreadable-item",
-            Self::FutureKey => "future-key",
-            Self::MissingHead => "missing-head",
-            Self::UnreachableMessages => "unreachable-messages",
-            Self::WrongHead => "wrong-head",
-            Self::HeadWithoutMessages => "head-without-messages",
-            Self::MissingRow => "missing-row",
-            Self::StaleRow => "stale-row",
-            Self::DoubledRow => "doubled-row",
-            Self::StrangersRow => "strangers-row",
-            Self::RowWithoutMessages => "row-without-messages",
-            Self::AliasToNowhere => "alias-to-nowhere",
-            Self::MissingAlias => "missing-alias",
-            Self::GapInSeq => "gap-in-seq",
-            Self::NotChecked => "not-checked",
-            Self::WrongMarker => "wrong-marker",
-        }
-    }
+finding_kinds! {
+    /// An item that cannot be read, or that this service does not write.
+    UnreadableItem = "unreadable-item",
+    /// A group whose newest key is ahead of the clock.
+    FutureKey = "future-key",
+    /// Rows and messages, but no head.
+    MissingHead = "missing-head",
+    /// Messages, but neither a head nor rows.
+    UnreachableMessages = "unreachable-messages",
+    /// A head that disagrees with the messages.
+    WrongHead = "wrong-head",
+    /// A head of a group without messages.
+    HeadWithoutMessages = "head-without-messages",
+    /// A participant without a row.
+    MissingRow = "missing-row",
+    /// A row that does not show the newest message, or whose unread count is
+    /// wrong.
+    StaleRow = "stale-row",
+    /// A second row of an owner in the same group.
+    DuplicateRow = "duplicate-row",
+    /// A row whose owner is not a participant of the group.
+    StrangersRow = "strangers-row",
+    /// A row whose group has no messages.
+    RowWithoutMessages = "row-without-messages",
+    /// An alias of a group that does not exist.
+    AliasToNowhere = "alias-to-nowhere",
+    /// A group whose uuid is not its pair's UUIDv5, and whose pair has no
+    /// alias.
+    MissingAlias = "missing-alias",
+    /// Messages whose `seq`s are not 1, 2, 3, ….
+    GapInSeq = "gap-in-seq",
+    /// A group that was written to during every attempt to check it.
+    NotChecked = "not-checked",
+    /// The heads marker, in a table in which a group has no head or a pair has
+    /// no alias.
+    WrongMarker = "wrong-marker",
 }
 
 impl FindingKind {
@@ -118,10 +95,18 @@ pub struct Finding {
     pub detail: String,
     /// The item at which the problem was found, if the repair deletes it.
     pub deletes: Option<ScannedItem>,
+    pub(super) item_kind: ItemKind,
     pub(super) remedy: Remedy,
 }
 
 impl Finding {
+    /// Returns whether the finding is a head that is unreadable, so that its
+    /// group may have no head.
+    #[must_use]
+    pub fn is_unreadable_head(&self) -> bool {
+        self.kind == FindingKind::UnreadableItem && self.item_kind == ItemKind::Head
+    }
+
     /// Returns whether its repair repairs the whole group, which includes all
     /// other findings of the group with this repair.
     #[must_use]
@@ -168,13 +153,14 @@ impl Found {
             Remedy::Row(..) | Remedy::StrangersRow(..) | Remedy::Alias(..)
         ) || matches!(
             self.kind,
-            FindingKind::HeadWithoutMessages | FindingKind::DoubledRow
+            FindingKind::HeadWithoutMessages | FindingKind::DuplicateRow
         );
         Finding {
             kind: self.kind,
             key: self.key.unwrap_or_else(|| item.key()),
             group: self.group,
             detail: self.detail,
+            item_kind: item.kind(),
             deletes: deletes.then(|| item.clone()),
             remedy: self.remedy,
         }
@@ -200,18 +186,22 @@ pub(super) enum Remedy {
     Alias(MessageGroupId, MessageGroupId),
 }
 
-/// Why a finding was not repaired.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unmended {
+/// Why neither of two groups under one uuid can be chosen.
+pub(super) const AMBIGUOUS_GROUPS: &str = "which of the two groups is the pair's is not known";
+
+/// Why a finding was not repaired. Cheap to clone, because all findings of a
+/// group share a repair.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Unrepaired {
     /// The correct content cannot be determined from the table.
     #[error("{0}")]
-    WouldBeAGuess(&'static str),
+    Ambiguous(&'static str),
     /// The group was written to during every attempt.
-    #[error("the group was written to at the same time: run it again")]
-    Busy,
+    #[error("the group was written to at the same time; run the command again")]
+    Conflict,
     /// The store throttled the repair.
-    #[error("the table's capacity does not suffice: run it again ({0})")]
-    Throttled(String),
+    #[error("the table's capacity is not sufficient; run the command again ({0})")]
+    Throttled(#[source] Arc<StoreError>),
     /// The store acknowledged the write, but a read afterwards does not return
     /// it.
     #[error(
@@ -219,6 +209,6 @@ pub enum Unmended {
     )]
     NotVisible,
     /// The store rejected the write as invalid; a retry cannot succeed.
-    #[error("it was refused: {0}")]
-    Refused(String),
+    #[error("the write was rejected: {0}")]
+    Rejected(#[source] Arc<StoreError>),
 }

@@ -1,7 +1,7 @@
 //! A group as a whole, read once for all of its items.
 
 use super::head::{stale, wrong_head};
-use super::numbers::{Numbers, Walk};
+use super::numbers::{MessagePages, Numbers};
 use crate::model::{Head, HeadRecord, Message, MessageGroupId, SortKey, UserId};
 use crate::store::{Consistency, FoundRow, MessageStore, RowKey, StoreError, Stored};
 
@@ -71,12 +71,12 @@ impl CheckedGroup {
     ) -> Result<Self, StoreError> {
         let mut numbers = Numbers::default();
         let mut newest: Option<Message> = None;
-        let mut walk = Walk::new(group, Consistency::Eventual);
-        while let Some(stretch) = walk.next(messages).await? {
-            if stretch.unreadable {
+        let mut pages = MessagePages::new(group, Consistency::Eventual);
+        while let Some(batch) = pages.next(messages).await? {
+            if batch.unreadable {
                 return Ok(Self::Unclear);
             }
-            for message in stretch.messages {
+            for message in batch.messages {
                 numbers.take(&message);
                 newest = Some(message);
             }

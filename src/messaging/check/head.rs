@@ -2,132 +2,147 @@
 
 use super::finding::{FindingKind, Found, Remedy};
 use super::numbers::Numbers;
-use super::{ATTEMPTS, Inspector, PAUSE};
 use crate::model::{Head, HeadRecord, Message, MessageGroupId, Participants, UserId};
-use crate::store::{FoundRow, GroupAtOnce, Newest, StoreError};
+use crate::store::{FoundRow, HeadSnapshot, MessageStore, Newest, StoreError};
+
+/// How often a group that is being written to is read again, and the delay
+/// between two reads: together a second, in which a busy group has pauses.
+const ATTEMPTS: usize = 20;
+const DELAY: std::time::Duration = std::time::Duration::from_millis(50);
 
 /// A group as read while no write changed it.
-struct AtRest {
+struct UnchangedGroup {
     head: Head,
-    at_once: GroupAtOnce,
+    snapshot: HeadSnapshot,
     newest: Newest,
 }
 
 /// Result of reading a group without a concurrent write.
-enum Rest {
-    Found(Box<AtRest>),
+enum UnchangedRead {
+    Found(Box<UnchangedGroup>),
     /// The group no longer has a head.
     Gone,
-    Never,
+    /// The group was written to during every attempt.
+    Busy,
 }
 
-impl Inspector {
-    /// Returns the problems of a group that has a head, found with strongly
-    /// consistent reads.
-    pub(super) async fn head(&self, group: MessageGroupId) -> Result<Vec<Found>, StoreError> {
-        let found = |kind, detail, remedy| Found::new(kind, Some(group), detail, remedy);
-        let whole = || Remedy::Group(group, None);
-        let AtRest {
-            head,
-            at_once,
-            newest,
-        } = match self.at_rest(group).await? {
-            Rest::Found(at_rest) => *at_rest,
-            Rest::Gone => return Ok(Vec::new()),
-            Rest::Never => {
-                let detail = "it is written to all the time".to_owned();
-                let remedy = Remedy::Unknown("run it again when there is less to do");
-                return Ok(vec![found(FindingKind::NotChecked, detail, remedy)]);
-            }
+/// Returns the problems of a group that has a head, found with strongly
+/// consistent reads.
+pub(super) async fn diagnose(
+    messages: &MessageStore,
+    group: MessageGroupId,
+) -> Result<Vec<Found>, StoreError> {
+    let found = |kind, detail, remedy| Found::new(kind, Some(group), detail, remedy);
+    let whole = || Remedy::Group(group, None);
+    let UnchangedGroup {
+        head,
+        snapshot,
+        newest,
+    } = match read_unchanged(messages, group).await? {
+        UnchangedRead::Found(group) => *group,
+        UnchangedRead::Gone => return Ok(Vec::new()),
+        UnchangedRead::Busy => {
+            let detail = "the group was written to during every attempt to check it".to_owned();
+            let remedy = Remedy::Unknown("run the command again when the group has less traffic");
+            return Ok(vec![found(FindingKind::NotChecked, detail, remedy)]);
+        }
+    };
+    let Some(message) = newest.message else {
+        if newest.unreadable_after {
+            return Ok(Vec::new());
+        }
+        let detail = format!("the head counts {} messages", head.message_count);
+        let kind = FindingKind::HeadWithoutMessages;
+        return Ok(vec![found(kind, detail, whole())]);
+    };
+    let unreadable_after = newest.unreadable_after;
+    let newest = message;
+    let is_stranger = !head.participants.contains(&newest.sender.id);
+    if is_stranger && !rows_confirm(messages, group, &head, &snapshot).await? {
+        let detail = format!(
+            "{} sent the newest message and is not a participant",
+            newest.sender.id
+        );
+        let remedy = Remedy::Unknown("the participants are not known");
+        return Ok(vec![found(FindingKind::WrongHead, detail, remedy)]);
+    }
+    if let Some(detail) = wrong_head(&head, &newest) {
+        let remedy = if unreadable_after {
+            Remedy::Unknown("a newer message cannot be read")
+        } else {
+            whole()
         };
-        let Some(message) = newest.message else {
-            if newest.unreadable_after {
-                return Ok(Vec::new());
-            }
-            let detail = format!("it counts {} messages", head.message_count);
-            let kind = FindingKind::HeadWithoutMessages;
-            return Ok(vec![found(kind, detail, whole())]);
+        return Ok(vec![found(FindingKind::WrongHead, detail, remedy)]);
+    }
+    let mut all = Vec::new();
+    for (owner, row) in head.participants.iter().zip(&snapshot.rows) {
+        let row = row.as_ref().filter(|row| row.group_id == group);
+        let finding = match row {
+            None => Some((FindingKind::MissingRow, format!("row of {owner}"))),
+            Some(row) => stale(row, &head, &newest)
+                .map(|detail| (FindingKind::StaleRow, format!("row of {owner}: {detail}"))),
         };
-        let unreadable_after = newest.unreadable_after;
-        let newest = message;
-        let is_stranger = !head.participants.contains(&newest.sender.id);
-        if is_stranger && !self.rows_confirm(group, &head, &at_once).await? {
-            let detail = format!("{} has sent the newest message", newest.sender.id);
-            let remedy = Remedy::Unknown("who takes part is not known");
-            return Ok(vec![found(FindingKind::WrongHead, detail, remedy)]);
-        }
-        if let Some(detail) = wrong_head(&head, &newest) {
-            let remedy = if unreadable_after {
-                Remedy::Unknown("a newer message cannot be read")
-            } else {
-                whole()
-            };
-            return Ok(vec![found(FindingKind::WrongHead, detail, remedy)]);
-        }
-        let mut all = Vec::new();
-        for (owner, row) in head.participants.iter().zip(&at_once.rows) {
-            let row = row.as_ref().filter(|row| row.group_id == group);
-            let finding = match row {
-                None => Some((FindingKind::MissingRow, format!("of {owner}"))),
-                Some(row) => stale(row, &head, &newest)
-                    .map(|detail| (FindingKind::StaleRow, format!("of {owner}: {detail}"))),
-            };
-            all.extend(finding.map(|(kind, detail)| found(kind, detail, whole())));
-        }
-        if let Some(gap) = self.gap(group, head.message_count).await? {
-            all.push(found(FindingKind::GapInSeq, gap, whole()));
-        }
-        Ok(all)
+        all.extend(finding.map(|(kind, detail)| found(kind, detail, whole())));
     }
+    if let Some(gap) = gap(messages, group, head.message_count).await? {
+        all.push(found(FindingKind::GapInSeq, gap, whole()));
+    }
+    Ok(all)
+}
 
-    /// Returns whether the rows name the same participants as the head.
-    async fn rows_confirm(
-        &self,
-        group: MessageGroupId,
-        head: &Head,
-        at_once: &GroupAtOnce,
-    ) -> Result<bool, StoreError> {
-        let mut rows = self.messages.rows_of_group(group).await?;
-        rows.extend(at_once.rows.iter().flatten().cloned());
-        rows.retain(|row| row.group_id == group);
-        Ok(confirms(&rows, head.participants))
-    }
+/// Returns whether the rows name the same participants as the head.
+async fn rows_confirm(
+    messages: &MessageStore,
+    group: MessageGroupId,
+    head: &Head,
+    snapshot: &HeadSnapshot,
+) -> Result<bool, StoreError> {
+    let mut rows = messages.rows_of_group(group).await?;
+    rows.extend(snapshot.rows.iter().flatten().cloned());
+    rows.retain(|row| row.group_id == group);
+    Ok(confirms(&rows, head.participants))
+}
 
-    /// Reads a group's head, rows and newest message, and retries if a write
-    /// changed the head in the meantime.
-    async fn at_rest(&self, group: MessageGroupId) -> Result<Rest, StoreError> {
-        for _ in 0..ATTEMPTS {
-            let Some(HeadRecord::Head(head)) = self.messages.find_head(group).await? else {
-                return Ok(Rest::Gone);
-            };
-            let at_once = self.messages.find_group_of_head(group, &head).await?;
-            let newest = self.messages.newest(group).await?;
-            let (now, _) = self
-                .messages
-                .find_version_and_message(group, &head.last_message_key)
-                .await?;
-            if at_once.version == head.version && now == head.version {
-                return Ok(Rest::Found(Box::new(AtRest {
-                    head,
-                    at_once,
-                    newest,
-                })));
-            }
-            tokio::time::sleep(PAUSE).await;
+/// Reads a group's head, rows and newest message, and retries if a write
+/// changed the head in the meantime.
+async fn read_unchanged(
+    messages: &MessageStore,
+    group: MessageGroupId,
+) -> Result<UnchangedRead, StoreError> {
+    for _ in 0..ATTEMPTS {
+        let Some(HeadRecord::Head(head)) = messages.find_head(group).await? else {
+            return Ok(UnchangedRead::Gone);
+        };
+        let snapshot = messages.find_group_of_head(group, &head).await?;
+        let newest = messages.newest(group).await?;
+        let (now, _) = messages
+            .find_version_and_message(group, &head.last_message_key)
+            .await?;
+        if snapshot.version == head.version && now == head.version {
+            return Ok(UnchangedRead::Found(Box::new(UnchangedGroup {
+                head,
+                snapshot,
+                newest,
+            })));
         }
-        Ok(Rest::Never)
+        tokio::time::sleep(DELAY).await;
     }
+    Ok(UnchangedRead::Busy)
+}
 
-    /// Returns the first message whose `seq` breaks the sequence 1, 2, 3, … up
-    /// to `count`. The messages are read twice before a gap is reported,
-    /// because a `Query` can return only a part of a transaction.
-    async fn gap(&self, group: MessageGroupId, count: u64) -> Result<Option<String>, StoreError> {
-        let first = Numbers::read(&self.messages, group, count).await?;
-        if first.gap.is_none() {
-            return Ok(None);
-        }
-        Ok(Numbers::read(&self.messages, group, count).await?.gap)
+/// Returns the first message whose `seq` breaks the sequence 1, 2, 3, … up
+/// to `count`. The messages are read twice before a gap is reported,
+/// because a `Query` can return only a part of a transaction.
+async fn gap(
+    messages: &MessageStore,
+    group: MessageGroupId,
+    count: u64,
+) -> Result<Option<String>, StoreError> {
+    let first = Numbers::read(messages, group, count).await?;
+    if first.gap.is_none() {
+        return Ok(None);
     }
+    Ok(Numbers::read(messages, group, count).await?.gap)
 }
 
 /// Returns whether the participants' rows show exactly these two participants.
@@ -144,24 +159,26 @@ pub(super) fn wrong_head(head: &Head, newest: &Message) -> Option<String> {
     if head.last_message_key != newest.key {
         let named = &head.last_message_key;
         let newest = &newest.key;
-        return Some(format!("it names {named}, the newest message is {newest}"));
+        return Some(format!(
+            "the head names {named}, and the newest message is {newest}"
+        ));
     }
     if head.message_count != newest.seq {
         let count = head.message_count;
         let seq = newest.seq;
         return Some(format!(
-            "it counts {count} messages, the newest is number {seq}"
+            "the head counts {count} messages, and the newest has number {seq}"
         ));
     }
     let readers: Vec<&UserId> = head.read_counts.keys().collect();
     let mut participants = *head.participants;
     participants.sort();
     if !readers.into_iter().eq(&participants) {
-        return Some("it does not count what each participant has read".to_owned());
+        return Some("the head does not have a read count for each participant".to_owned());
     }
     let most = head.read_counts.values().max().copied().unwrap_or(0);
     (most > head.message_count)
-        .then(|| format!("{most} are read of {} messages", head.message_count))
+        .then(|| format!("a read count is {most} of {} messages", head.message_count))
 }
 
 /// Describes what is wrong with a row; `None` if the row is correct.
@@ -170,7 +187,10 @@ pub(super) fn stale(row: &FoundRow, head: &Head, newest: &Message) -> Option<Str
         return Some("its uuids are not in lower case with hyphens".to_owned());
     }
     if head.participants.other(row.owner) != Some(row.other_user.id) {
-        return Some(format!("it names {} as the other", row.other_user.id));
+        return Some(format!(
+            "it names {} as the other participant",
+            row.other_user.id
+        ));
     }
     let shows_it = row.preview.as_ref().is_some_and(|shown| {
         shown.message_id == newest.id
@@ -183,6 +203,10 @@ pub(super) fn stale(row: &FoundRow, head: &Head, newest: &Message) -> Option<Str
         return Some("it does not show the newest message".to_owned());
     }
     let unread = head.unread_count(row.owner);
-    (row.unread_count != unread)
-        .then(|| format!("it counts {} unread, and {unread} are", row.unread_count))
+    (row.unread_count != unread).then(|| {
+        format!(
+            "its unread count is {} instead of {unread}",
+            row.unread_count
+        )
+    })
 }

@@ -27,15 +27,15 @@ pub(super) fn hidden(
     let mut rows: Vec<Row> = items.into_iter().filter_map(row).collect();
     rows.sort_by(|(one, _), (other, _)| (one.owner, &other.key).cmp(&(other.owner, &one.key)));
     let mut found = Vec::new();
-    let mut counts: Option<&FoundRow> = None;
+    let mut current: Option<&FoundRow> = None;
     for (row, item) in &rows {
-        let detail = match counts {
-            Some(counts) if counts.owner == row.owner => Some((
-                FindingKind::DoubledRow,
-                format!("the row that counts is at {}", counts.key),
+        let detail = match current {
+            Some(current) if current.owner == row.owner => Some((
+                FindingKind::DuplicateRow,
+                format!("the current row is at {}", current.key),
             )),
             _ => {
-                counts = Some(row);
+                current = Some(row);
                 let shows_it = row.key == newest.key && row.body == newest.body;
                 let detail = "it does not show the newest message".to_owned();
                 (!shows_it).then_some((FindingKind::StaleRow, detail))
@@ -68,7 +68,7 @@ fn missing(group: MessageGroupId, rows: &[Row]) -> Vec<Found> {
     };
     let has_none = |owner: &UserId| rows.iter().all(|(row, _)| row.owner != *owner);
     let missing = participants.into_iter().filter(has_none).map(|owner| {
-        let detail = format!("of {owner}");
+        let detail = format!("row of {owner}");
         let remedy = Remedy::Group(group, None);
         Found::new(FindingKind::MissingRow, Some(group), detail, remedy)
     });

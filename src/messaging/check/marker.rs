@@ -1,10 +1,9 @@
 //! Checks of the heads marker. The marker states that the group of each row has
 //! a head, and that each pair's uuid leads to the pair's group.
 
-use super::Inspector;
 use super::finding::{Finding, FindingKind, Found, Remedy};
 use crate::model::{Head, MessageGroupId};
-use crate::store::{Consistency, StoreError};
+use crate::store::{Consistency, ItemKind, MessageStore, StoreError, heads_marker_key};
 
 impl FindingKind {
     /// Kinds of findings that contradict the heads marker.
@@ -18,49 +17,48 @@ impl Finding {
     pub fn wrong_marker(count: u64) -> Self {
         Self {
             kind: FindingKind::WrongMarker,
-            key: "TABLE#HEADS TABLE".to_owned(),
+            key: heads_marker_key(),
             group: None,
             detail: format!(
-                "the table is marked as having a head for each group, and {count} have none or are not found by \
-                 their pair's uuid"
+                "the table has the heads marker, and {count} groups have no head or are not found by their pair's \
+                 uuid"
             ),
             deletes: None,
+            item_kind: ItemKind::HeadsMarker,
             remedy: Remedy::Unknown("the marker is removed at the end of a run"),
         }
     }
 }
 
-impl Inspector {
-    /// Reports a pair whose uuid has neither a head nor an alias although this
-    /// group is theirs.
-    ///
-    /// For a group whose uuid is not the pair's, this costs one eventually
-    /// consistent `GetItem`. If that finds nothing, it costs one strongly
-    /// consistent `GetItem` and a read of both users' rows.
-    pub(super) async fn missing_alias(
-        &self,
-        group: MessageGroupId,
-        head: &Head,
-    ) -> Result<Option<Found>, StoreError> {
-        let [one, other] = *head.participants;
-        let pair = MessageGroupId::of_pair(one, other);
-        if group == pair {
-            return Ok(None);
-        }
-        for consistency in [Consistency::Eventual, Consistency::Strong] {
-            let found = self.messages.find_head_as(pair, consistency);
-            if found.await?.is_some() {
-                return Ok(None);
-            }
-        }
-        // If the two users share no row, the participants in the head are
-        // wrong.
-        if self.messages.rows_of_pair(one, other).await?.is_empty() {
-            return Ok(None);
-        }
-        let detail = format!("the uuid {pair} of {one} and {other} leads to no group");
-        let remedy = Remedy::MissingAlias(pair, head.participants);
-        let kind = FindingKind::MissingAlias;
-        Ok(Some(Found::new(kind, Some(group), detail, remedy)))
+/// Reports a pair whose uuid has neither a head nor an alias although this
+/// group is theirs.
+///
+/// For a group whose uuid is not the pair's, this costs one eventually
+/// consistent `GetItem`. If that finds nothing, it costs one strongly
+/// consistent `GetItem` and a read of both users' rows.
+pub(super) async fn missing_alias(
+    messages: &MessageStore,
+    group: MessageGroupId,
+    head: &Head,
+) -> Result<Option<Found>, StoreError> {
+    let [one, other] = *head.participants;
+    let pair = MessageGroupId::of_pair(one, other);
+    if group == pair {
+        return Ok(None);
     }
+    for consistency in [Consistency::Eventual, Consistency::Strong] {
+        let found = messages.find_head_as(pair, consistency);
+        if found.await?.is_some() {
+            return Ok(None);
+        }
+    }
+    // If the two users share no row, the participants in the head are
+    // wrong.
+    if messages.rows_of_pair(one, other).await?.is_empty() {
+        return Ok(None);
+    }
+    let detail = format!("the uuid {pair} of {one} and {other} resolves to no group");
+    let remedy = Remedy::MissingAlias(pair, head.participants);
+    let kind = FindingKind::MissingAlias;
+    Ok(Some(Found::new(kind, Some(group), detail, remedy)))
 }

@@ -6,7 +6,7 @@ use crate::model::{Message, MessageGroupId, Participants, SortKey, User, UserId}
 use crate::store::{Consistency, MessageStore, ScanPosition, StoreError, Stored};
 
 /// Maximum number of senders that are recorded; a group should have two.
-const MOST_SENDERS: usize = 8;
+const MAX_SENDERS: usize = 8;
 
 /// Facts collected while a group's messages are read in order.
 #[derive(Debug, Default)]
@@ -33,10 +33,10 @@ impl Numbers {
         count: u64,
     ) -> Result<Self, StoreError> {
         let mut numbers = Self::default();
-        let mut walk = Walk::new(group, Consistency::Strong);
-        while let Some(stretch) = walk.next(messages).await? {
-            numbers.unreadable |= stretch.unreadable;
-            for message in &stretch.messages {
+        let mut pages = MessagePages::new(group, Consistency::Strong);
+        while let Some(batch) = pages.next(messages).await? {
+            numbers.unreadable |= batch.unreadable;
+            for message in &batch.messages {
                 if message.seq <= count {
                     numbers.take(message);
                 }
@@ -54,7 +54,7 @@ impl Numbers {
     /// stored `seq` is wrong.
     pub fn take(&mut self, message: &Message) -> Option<Renumbered> {
         let sender = &message.sender;
-        if self.senders.len() < MOST_SENDERS || self.senders.contains_key(&sender.id) {
+        if self.senders.len() < MAX_SENDERS || self.senders.contains_key(&sender.id) {
             self.senders.insert(sender.id, sender.clone());
         }
         // The original's messages have no `seq` and precede all others.
@@ -74,7 +74,7 @@ impl Numbers {
 }
 
 /// Iterates over a group's messages, oldest first, one page at a time.
-pub(super) struct Walk {
+pub(super) struct MessagePages {
     group: MessageGroupId,
     consistency: Consistency,
     from: Option<ScanPosition>,
@@ -82,14 +82,14 @@ pub(super) struct Walk {
 }
 
 /// One page of a group's messages.
-pub(super) struct Stretch {
+pub(super) struct MessagePage {
     /// The messages that can be read.
     pub messages: Vec<Message>,
     /// Whether the page has items that cannot be read.
     pub unreadable: bool,
 }
 
-impl Walk {
+impl MessagePages {
     pub fn new(group: MessageGroupId, consistency: Consistency) -> Self {
         Self {
             group,
@@ -99,7 +99,10 @@ impl Walk {
         }
     }
 
-    pub async fn next(&mut self, messages: &MessageStore) -> Result<Option<Stretch>, StoreError> {
+    pub async fn next(
+        &mut self,
+        messages: &MessageStore,
+    ) -> Result<Option<MessagePage>, StoreError> {
         if !self.goes_on {
             return Ok(None);
         }
@@ -107,17 +110,17 @@ impl Walk {
         let page = page.await?;
         self.goes_on = page.next.is_some();
         self.from = page.next;
-        let mut stretch = Stretch {
+        let mut batch = MessagePage {
             messages: Vec::with_capacity(page.items.len()),
             unreadable: false,
         };
         for item in page.items {
             match item.read() {
-                Ok(Stored::Message(message)) => stretch.messages.push(message),
-                _ => stretch.unreadable = true,
+                Ok(Stored::Message(message)) => batch.messages.push(message),
+                _ => batch.unreadable = true,
             }
         }
-        Ok(Some(stretch))
+        Ok(Some(batch))
     }
 }
 

@@ -1,31 +1,28 @@
 //! Repairs of damaged groups, computed from their messages.
 //!
-//! The messages are the source of truth; head and rows are derived from them.
-//! As with every write, a repair is one transaction with a condition on the
-//! head's version, so writers need not stop.
+//! The messages are the source of truth; head and rows are derived from them. A
+//! repair reads the group, determines what to do (`diagnose`), plans one
+//! transaction (`plan`), sends it and reads the result back (`verify`). As with
+//! every write, the transaction has a condition on the head's version, so writers
+//! need not stop.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use super::TWO_GROUPS;
-use super::attempt::{Attempt, Learned, Written, guess};
-use super::damaged::Damaged;
-use super::finding::{FindingKind, Unmended};
-use super::head::confirms;
-use super::numbers::{Numbers, Renumbered, Walk, two};
+use super::attempt::{ATTEMPTS, Attempt, Learned, Written};
+use super::diagnose::{Action, Damaged, pair_of};
+use super::finding::{FindingKind, Unrepaired};
+use super::numbers::{MessagePages, Numbers, Renumbered};
 use super::pair_rows::PairRows;
-use crate::model::{Head, HeadRecord, Message, MessageGroupId, Participants, User, UserId};
+use super::plan::Rewrite;
+use super::verify::is_visible;
+use crate::model::{Head, HeadRecord, MessageGroupId, Participants, User, UserId};
 use crate::store::{
-    Consistency, FoundRow, MessageStore, Newest, Outcome, RowKey, StoreError, UserStore,
+    Consistency, FoundRow, MessageStore, RowKey, StoreError, TransactionOutcome, UserStore,
 };
 
-/// Maximum number of attempts at a repair; each attempt is planned from new
-/// reads.
-const ATTEMPTS: usize = 20;
-/// Maximum number of messages whose `seq` is corrected in one transaction.
-const MOST_NUMBERS: usize = 90;
-
-const NO_PAIR: &str = "who takes part in the group is not known";
-const UNREADABLE: &str = "a message of the group cannot be read";
+/// Maximum number of messages whose `seq` is corrected in one transaction, below
+/// DynamoDB's limit of 100 actions.
+const MAX_RENUMBERED: usize = 90;
 
 /// Repairs groups.
 #[derive(Debug)]
@@ -46,23 +43,24 @@ impl Repairer {
 
     /// Repairs a group. `known` is a row of the group that the index may not
     /// contain.
-    pub async fn mend(
+    pub async fn repair(
         &self,
         group: MessageGroupId,
         known: Option<&RowKey>,
         kind: FindingKind,
-    ) -> Result<Result<(), Unmended>, StoreError> {
+    ) -> Result<Result<(), Unrepaired>, StoreError> {
         let mut learned = Learned::new();
         for _ in 0..ATTEMPTS {
+            // Boxed because it is large and most findings need no repair.
             let attempt = Box::pin(self.attempt(group, known, kind, &mut learned));
             match attempt.await? {
                 Attempt::Done(mut written) => {
                     // The repair of a duplicate row succeeds only if the row is
                     // deleted.
-                    let doubled = known.filter(|_| kind == FindingKind::DoubledRow);
-                    written.gone.extend(doubled.cloned());
-                    let is_visible = self.is_visible(group, &written).await?;
-                    return Ok(is_visible.then_some(()).ok_or(Unmended::NotVisible));
+                    let duplicate = known.filter(|_| kind == FindingKind::DuplicateRow);
+                    written.gone.extend(duplicate.cloned());
+                    let is_visible = is_visible(&self.messages, group, &written).await?;
+                    return Ok(is_visible.then_some(()).ok_or(Unrepaired::NotVisible));
                 }
                 Attempt::Failed(why) => return Ok(Err(why)),
                 Attempt::Again => learned.wait().await,
@@ -78,76 +76,98 @@ impl Repairer {
         kind: FindingKind,
         learned: &mut Learned,
     ) -> Result<Attempt, StoreError> {
-        let head = match self.messages.find_head(group).await? {
-            Some(HeadRecord::Head(head)) => Some(head),
-            Some(HeadRecord::AliasOf(_)) => {
-                return Ok(guess(TWO_GROUPS));
+        let damaged = self.load(group, known).await?;
+        match damaged.diagnose(kind) {
+            Err(why) => Ok(Attempt::Failed(why)),
+            Ok(Action::DeleteEmpty(head)) => {
+                self.delete_empty(group, &head, &damaged.rows, learned)
+                    .await
             }
-            None => None,
-        };
-        let Newest {
-            message,
-            unreadable_after,
-        } = self.messages.newest(group).await?;
-        let rows = self.rows(group, head.as_ref(), known).await?;
-        let Some(newest) = message else {
-            return match head {
-                _ if unreadable_after => Ok(guess(UNREADABLE)),
-                // Another writer or repair has changed the group.
-                None => Ok(Attempt::Failed(Unmended::Busy)),
-                Some(head) => self.delete_empty(group, &head, &rows, learned).await,
-            };
-        };
-        if unreadable_after && kind == FindingKind::WrongHead {
-            return Ok(guess(UNREADABLE));
-        }
-        let numbers = Numbers::read(&self.messages, group, u64::MAX).await?;
-        if let Some(head) = &head {
-            let stranger = numbers
-                .senders
-                .keys()
-                .any(|sender| !head.participants.contains(sender));
-            // If the rows confirm the participants, a message from another
-            // sender does not contradict the head.
-            if stranger && !confirms(&rows, head.participants) {
-                return Ok(guess(NO_PAIR));
-            }
-            if numbers.gap.is_some() && numbers.unreadable {
-                return Ok(guess(UNREADABLE));
-            }
-            if numbers.gap.is_some() {
-                return self.renumber(group, head.clone(), learned).await;
+            Ok(Action::Renumber(head)) => self.renumber(group, head, learned).await,
+            Ok(Action::Rewrite { head, participants }) => {
+                self.rewrite(group, damaged, head, participants, learned)
+                    .await
             }
         }
-        let has_gap = numbers.gap.is_some();
-        let damaged = match self
-            .damaged(group, head, newest, numbers, rows, learned)
-            .await?
-        {
-            Ok(damaged) => damaged,
-            Err(why) => return Ok(Attempt::Failed(why)),
+    }
+
+    /// Reads a group with strongly consistent reads. Without a readable message,
+    /// the other messages are not read.
+    async fn load(
+        &self,
+        group: MessageGroupId,
+        known: Option<&RowKey>,
+    ) -> Result<Damaged, StoreError> {
+        let head = self.messages.find_head(group).await?;
+        let newest = self.messages.newest(group).await?;
+        let numbers = match (&head, &newest.message) {
+            (Some(HeadRecord::AliasOf(_)), _) | (_, None) => Numbers::default(),
+            _ => Numbers::read(&self.messages, group, u64::MAX).await?,
         };
-        let mut others = Vec::with_capacity(2);
-        for owner in *damaged.participants {
-            let Some(other) = self.other_user(owner, &damaged).await? else {
-                return Ok(guess(
-                    "the name of a participant is not known, and Postgres does not tell",
-                ));
-            };
-            others.push(other);
-        }
-        let participants = damaged.participants;
-        let (repair, surplus) = match damaged.repair(others, learned) {
-            Ok(repair) => repair,
+        let rows = match &head {
+            Some(HeadRecord::AliasOf(_)) => Vec::new(),
+            Some(HeadRecord::Head(head)) => self.rows(group, Some(head), known).await?,
+            None => self.rows(group, None, known).await?,
+        };
+        Ok(Damaged {
+            head,
+            newest,
+            rows,
+            numbers,
+        })
+    }
+
+    /// Writes head and rows of a group again, and the alias of its pair.
+    async fn rewrite(
+        &self,
+        group: MessageGroupId,
+        damaged: Damaged,
+        head: Option<Head>,
+        participants: Participants,
+        learned: &mut Learned,
+    ) -> Result<Attempt, StoreError> {
+        let Some(newest) = damaged.newest.message.clone() else {
+            return Ok(Attempt::Again);
+        };
+        let alias = if head.is_none() && !learned.alias_taken {
+            self.alias(group, participants).await?
+        } else {
+            None
+        };
+        let [one, other] = *participants;
+        let others = (
+            self.user(other, one, &damaged).await?,
+            self.user(one, other, &damaged).await?,
+        );
+        let (Some(first), Some(second)) = others else {
+            return Ok(Attempt::Failed(Unrepaired::Ambiguous(
+                "the name of a participant is neither in the table nor in Postgres",
+            )));
+        };
+        let has_gap = damaged.numbers.gap.is_some();
+        let rewrite = Rewrite {
+            group,
+            head,
+            newest,
+            numbers: damaged.numbers,
+            participants,
+            rows: damaged.rows,
+            alias,
+            others: [first, second],
+        };
+        let (repair, surplus) = match rewrite.plan(learned) {
+            Ok(planned) => planned,
             Err(why) => return Ok(Attempt::Failed(why)),
         };
         let outcome = self.messages.repair(&repair).await;
-        if matches!(outcome, Outcome::Applied) {
+        if matches!(outcome, TransactionOutcome::Applied) {
             for row in &surplus {
                 self.messages.delete_row(group, row).await?;
             }
+        } else {
+            self.pair_rows.forget(participants);
         }
-        let mut gone = repair.old_rows.clone();
+        let mut gone = repair.old_rows;
         gone.extend(surplus);
         let written = Written {
             head: Some(repair.head),
@@ -155,68 +175,11 @@ impl Repairer {
             gone,
             alias: repair.alias,
         };
-        if !matches!(outcome, Outcome::Applied) {
-            self.pair_rows.forget(participants);
-        }
         Ok(match learned.learn(outcome, written) {
             // The group now has a head, so the messages can be numbered with a
             // condition on its version.
             Attempt::Done(_) if has_gap => Attempt::Again,
             attempt => attempt,
-        })
-    }
-
-    /// Returns whether strongly consistent reads show the written state:
-    /// deleted rows are absent, and head, rows and alias are present. If the
-    /// head has a later version, its writer had read the version written here.
-    async fn is_visible(
-        &self,
-        group: MessageGroupId,
-        written: &Written,
-    ) -> Result<bool, StoreError> {
-        let is_overwritten = |row: &&RowKey| {
-            let head = written.head.as_ref();
-            head.is_some_and(|head| {
-                let mut rows = head.participants.iter();
-                rows.any(|owner| row.is_same_item(&RowKey::of_head(head, *owner)))
-            })
-        };
-        let gone = written.gone.iter().filter(|row| !is_overwritten(row));
-        for row in gone {
-            if self.messages.has_row(group, row).await? {
-                return Ok(false);
-            }
-        }
-        if let Some(alias) = written.alias {
-            let found = self.messages.find_head(alias).await?;
-            if found != Some(HeadRecord::AliasOf(group)) {
-                return Ok(false);
-            }
-        }
-        let Some((head, newest)) = written.head.as_ref().zip(written.newest.as_ref()) else {
-            return Ok(self.messages.find_head(group).await?.is_none());
-        };
-        let mut rows_are_there = self
-            .messages
-            .find_message(group, &newest.key)
-            .await?
-            .is_some();
-        for owner in *head.participants {
-            let row = RowKey::of_head(head, owner);
-            let found = self.messages.find_row_at(&row).await?;
-            rows_are_there &= found.is_some_and(|found| {
-                let shown = found.preview.as_ref();
-                shown.is_some_and(|shown| shown.message_id == newest.id)
-                    && found.unread_count == head.unread_count(owner)
-                    && found.row_key() == row
-            });
-        }
-        // The head is read after the rows: while its version is unchanged, so
-        // are the rows.
-        Ok(match self.messages.find_head(group).await? {
-            Some(HeadRecord::Head(found)) if found.version == head.version => rows_are_there,
-            Some(HeadRecord::Head(found)) => found.version > head.version,
-            Some(HeadRecord::AliasOf(_)) | None => false,
         })
     }
 
@@ -238,7 +201,7 @@ impl Repairer {
             .iter()
             .map(FoundRow::row_key)
             .filter(|row| !learned.foreign.contains(row))
-            .take(MOST_NUMBERS)
+            .take(MAX_RENUMBERED)
             .collect();
         let [one, other] = *head.participants;
         let pair = MessageGroupId::of_pair(one, other);
@@ -265,10 +228,10 @@ impl Repairer {
         let was_read = head.read_counts.clone();
         let mut reads: BTreeMap<UserId, u64> = was_read.keys().map(|user| (*user, 0)).collect();
         let mut numbers = Numbers::default();
-        let mut walk = Walk::new(group, Consistency::Strong);
-        while let Some(stretch) = walk.next(&self.messages).await? {
+        let mut pages = MessagePages::new(group, Consistency::Strong);
+        while let Some(batch) = pages.next(&self.messages).await? {
             let mut wrong: Vec<Renumbered> = Vec::new();
-            for message in &stretch.messages {
+            for message in &batch.messages {
                 wrong.extend(numbers.take(message));
                 for (user, read) in &mut reads {
                     if message.seq > 0 && message.seq <= was_read[user] {
@@ -276,7 +239,7 @@ impl Repairer {
                     }
                 }
             }
-            for some in wrong.chunks(MOST_NUMBERS) {
+            for some in wrong.chunks(MAX_RENUMBERED) {
                 let expected_version = head.version;
                 head.version += 1;
                 let outcome = self
@@ -334,42 +297,6 @@ impl Repairer {
         Ok(all)
     }
 
-    async fn damaged(
-        &self,
-        id: MessageGroupId,
-        head: Option<Head>,
-        newest: Message,
-        numbers: Numbers,
-        rows: Vec<FoundRow>,
-        learned: &Learned,
-    ) -> Result<Result<Damaged, Unmended>, StoreError> {
-        let participants = head.as_ref().map(|head| head.participants);
-        let participants = participants.or_else(|| pair_of(&rows)).or_else(|| {
-            if rows.is_empty() {
-                numbers.pair()
-            } else {
-                None
-            }
-        });
-        let Some(participants) = participants else {
-            return Ok(Err(Unmended::WouldBeAGuess(NO_PAIR)));
-        };
-        let alias = if head.is_none() && !learned.alias_taken {
-            self.alias(id, participants).await?
-        } else {
-            None
-        };
-        Ok(Ok(Damaged {
-            id,
-            head,
-            newest,
-            numbers,
-            participants,
-            rows,
-            alias,
-        }))
-    }
-
     /// Returns the pair's own uuid if it should become an alias of this group,
     /// that is, if this group has the newest of the rows that the two users
     /// share.
@@ -388,131 +315,22 @@ impl Repairer {
         Ok(newest.is_none_or(|newest| newest == group).then_some(pair))
     }
 
-    /// Returns the participant that an owner's row must show: from the copy in
-    /// a row or a message, or else from Postgres.
-    async fn other_user(
+    /// Returns a participant, whom the row of `owner` must show: from the copy
+    /// in that row or in a message, or else from Postgres.
+    async fn user(
         &self,
+        id: UserId,
         owner: UserId,
         damaged: &Damaged,
     ) -> Result<Option<User>, StoreError> {
-        let Some(other) = damaged.participants.other(owner) else {
-            return Ok(None);
-        };
-        let in_row = damaged
-            .rows
-            .iter()
-            .find(|row| row.owner == owner && row.other_user.id == other)
-            .map(|row| row.other_user.clone());
-        let copy = in_row.or_else(|| damaged.numbers.senders.get(&other).cloned());
+        let mut rows = damaged.rows.iter();
+        let in_row = rows.find(|row| row.owner == owner && row.other_user.id == id);
+        let in_row = in_row.map(|row| row.other_user.clone());
+        let copy = in_row.or_else(|| damaged.numbers.senders.get(&id).cloned());
         match (copy, &self.users) {
             (Some(copy), _) => Ok(Some(copy)),
-            (None, Some(users)) => Ok(users.users_by_id(&[other]).await?.pop()),
+            (None, Some(users)) => Ok(users.users_by_id(&[id]).await?.pop()),
             (None, None) => Ok(None),
         }
     }
-
-    /// Deletes a row whose owner is not a participant. If the owner has sent
-    /// one of the messages, the head may be wrong and the row is kept.
-    pub async fn delete_strangers(
-        &self,
-        group: MessageGroupId,
-        row: &RowKey,
-    ) -> Result<Result<(), Unmended>, StoreError> {
-        let numbers = Numbers::read(&self.messages, group, u64::MAX).await?;
-        if numbers.senders.contains_key(&row.owner) {
-            return Ok(Err(Unmended::WouldBeAGuess(NO_PAIR)));
-        }
-        self.messages.delete_row(group, row).await?;
-        self.is_gone(group, row).await
-    }
-
-    /// Deletes a row whose group has neither a head nor messages.
-    pub async fn delete_row(
-        &self,
-        group: MessageGroupId,
-        row: &RowKey,
-    ) -> Result<Result<(), Unmended>, StoreError> {
-        if !self.messages.newest(group).await?.is_absent() {
-            return Ok(Err(Unmended::Busy));
-        }
-        let mut learned = Learned::new();
-        for _ in 0..ATTEMPTS {
-            let outcome = self.messages.delete_headless_row(group, row).await;
-            match learned.learn(outcome, Written::default()) {
-                Attempt::Done(_) => return self.is_gone(group, row).await,
-                Attempt::Failed(why) => return Ok(Err(why)),
-                // The group now has a head, or the row belongs to another
-                // group.
-                Attempt::Again if learned.throttled.is_none() => return Ok(Err(Unmended::Busy)),
-                Attempt::Again => learned.wait().await,
-            }
-        }
-        Ok(Err(learned.out_of_attempts()))
-    }
-
-    /// Writes an alias of the pair's newest group under the pair's uuid.
-    pub async fn write_alias(
-        &self,
-        pair: MessageGroupId,
-        participants: Participants,
-    ) -> Result<Result<(), Unmended>, StoreError> {
-        let [one, other] = *participants;
-        let rows = self.messages.rows_of_pair(one, other).await?;
-        let Some(newest) = rows.first().map(|row| row.group_id) else {
-            return Ok(Err(Unmended::WouldBeAGuess(
-                "neither of the two has a row of a group of theirs",
-            )));
-        };
-        let mut learned = Learned::new();
-        for _ in 0..ATTEMPTS {
-            let outcome = self.messages.put_alias(pair, newest).await;
-            match learned.learn(outcome, Written::default()) {
-                Attempt::Failed(why) => return Ok(Err(why)),
-                Attempt::Again if !learned.alias_taken => learned.wait().await,
-                // The alias exists, written here or by another writer.
-                Attempt::Done(_) | Attempt::Again => {
-                    let is_there = self.messages.find_head(pair).await?.is_some();
-                    return Ok(is_there.then_some(()).ok_or(Unmended::NotVisible));
-                }
-            }
-        }
-        Ok(Err(learned.out_of_attempts()))
-    }
-
-    /// Deletes an alias whose group has neither a head nor messages.
-    pub async fn delete_alias(
-        &self,
-        alias: MessageGroupId,
-        of: MessageGroupId,
-    ) -> Result<Result<(), Unmended>, StoreError> {
-        if !self.messages.newest(of).await?.is_absent() {
-            return Ok(Err(Unmended::Busy));
-        }
-        let outcome = self.messages.delete_alias(alias, of).await;
-        Ok(match Learned::new().learn(outcome, Written::default()) {
-            Attempt::Done(_) if self.messages.find_head(alias).await?.is_some() => {
-                Err(Unmended::NotVisible)
-            }
-            Attempt::Done(_) => Ok(()),
-            Attempt::Failed(why) => Err(why),
-            Attempt::Again => Err(Unmended::Busy),
-        })
-    }
-
-    /// Returns success if a deleted row is absent.
-    async fn is_gone(
-        &self,
-        group: MessageGroupId,
-        row: &RowKey,
-    ) -> Result<Result<(), Unmended>, StoreError> {
-        let is_there = self.messages.has_row(group, row).await?;
-        Ok((!is_there).then_some(()).ok_or(Unmended::NotVisible))
-    }
-}
-
-/// Returns the two users that are owner or other user in all rows; `None` if
-/// the rows name more or fewer users.
-fn pair_of(rows: &[FoundRow]) -> Option<Participants> {
-    let users = rows.iter().flat_map(|row| *row.participants());
-    two(users.collect::<BTreeSet<_>>())
 }

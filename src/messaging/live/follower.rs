@@ -25,7 +25,7 @@ use crate::model::{Message, MessageGroup, MessageGroupId, Place, SortKey};
 const PAGE: usize = 100;
 /// Maximum number of messages that are ready for delivery. Later messages are
 /// read from the table when these have been delivered.
-const MOST_READY: usize = 256;
+const MAX_READY: usize = 256;
 /// How long a message may be missing while a later one is readable. A write is
 /// visible within its request's deadline, which is as long.
 const MISSING_FOR: Duration = Duration::from_secs(10);
@@ -164,7 +164,7 @@ impl Follower {
         let user = self.viewer.user().id;
         let rows = self.sources.rows_after(user, &self.floor).await?;
         if resumed {
-            if rows.len() > Positions::MOST {
+            if rows.len() > Positions::MAX {
                 return Err(LiveError::Resync);
             }
             self.delivered.clone_from(&self.reached);
@@ -251,7 +251,7 @@ impl Follower {
             let follows = Some(message.seq) == reached.checked_add(1);
             match message.seq {
                 seq if seq <= reached => {}
-                _ if follows && self.ready.len() < MOST_READY => {
+                _ if follows && self.ready.len() < MAX_READY => {
                     self.make_ready(message.clone(), &group);
                 }
                 _ => return self.fall_behind(hint.group, newest.seq),

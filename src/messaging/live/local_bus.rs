@@ -13,7 +13,7 @@ use crate::telemetry::metrics;
 
 /// Maximum number of undelivered events of one listener, which take about
 /// 300 KB. A listener that exceeds it is disconnected.
-const MOST_WAITING: usize = 256;
+const MAX_WAITING: usize = 256;
 
 /// The listeners of this instance.
 #[derive(Debug, Default)]
@@ -59,7 +59,7 @@ impl LocalBus {
 
     /// Subscribes to a user's events.
     pub fn listen(self: &Arc<Self>, user: UserId) -> Listener {
-        let (sender, events) = mpsc::channel(MOST_WAITING);
+        let (sender, events) = mpsc::channel(MAX_WAITING);
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let mut users = self.lock();
         users

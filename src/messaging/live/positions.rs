@@ -18,13 +18,13 @@ pub(super) const VISIBILITY_DELAY: TimeDelta = TimeDelta::minutes(15);
 pub struct Positions {
     /// The time to which the positions apply.
     pub as_of: DateTime<Utc>,
-    /// The positions by group; `None` if there were more than [`Self::MOST`].
+    /// The positions by group; `None` if there were more than [`Self::MAX`].
     pub known: Option<HashMap<MessageGroupId, Place>>,
 }
 
 impl Positions {
     /// Maximum number of groups in a cursor.
-    pub const MOST: usize = 256;
+    pub const MAX: usize = 256;
 
     /// Returns the floor: in a group without a position, no message after this
     /// key has been delivered.
@@ -47,7 +47,7 @@ impl Positions {
             .collect();
         Self {
             as_of,
-            known: Some(known).filter(|known| known.len() <= Self::MOST),
+            known: Some(known).filter(|known| known.len() <= Self::MAX),
         }
     }
 }
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn positions_of_old_messages_and_of_too_many_groups_are_not_kept() {
+    fn positions_exclude_old_messages_and_too_many_groups() {
         let as_of = "2026-11-22T06:29:00Z".parse().expect("a time");
 
         let kept = |delivered| {

@@ -20,7 +20,7 @@ use crate::model::UserId;
 use crate::telemetry::metrics;
 
 /// Maximum number of hints that wait to be published. Further hints are lost.
-const MOST_WAITING: usize = 1024;
+const MAX_WAITING: usize = 1024;
 /// Timeout of each call to Redis.
 const CALL_TIMEOUT: Duration = Duration::from_secs(1);
 /// Interval between two pings of the subscriber's connection.
@@ -108,7 +108,7 @@ impl Redis {
     pub fn start(url: &str, table: &str, local: &Arc<LocalBus>) -> Result<Self, InvalidRedisUrl> {
         check(url)?;
         let client = Client::open(url)?;
-        let (hints, published) = mpsc::channel(MOST_WAITING);
+        let (hints, published) = mpsc::channel(MAX_WAITING);
         let (requests, requested) = mpsc::unbounded_channel();
         let (connected, connections) = watch::channel(0);
         let channels = Channels {

@@ -12,7 +12,7 @@ use crate::backoff::Backoff;
 use crate::messaging::live::Hint;
 use crate::messaging::{MessagingError, WriteOutcome};
 use crate::model::{Head, HeadRecord, UserId};
-use crate::store::{Outcome, ReadMark, Refusal, StoreError};
+use crate::store::{ReadMark, RejectionReason, StoreError, TransactionOutcome};
 use crate::telemetry::{RequestOrigin, work_for};
 
 /// State of the attempts at one mark.
@@ -73,22 +73,23 @@ impl GroupWriter {
             let outcome = self.messages.mark_read(&attempt).await;
             count(&outcome);
             match outcome {
-                Outcome::Applied => {
+                TransactionOutcome::Applied => {
                     self.publish_mark(mark.reader, attempt.head.clone());
                     self.state = Some(GroupState::of_head(attempt.head));
                     return Ok(());
                 }
-                Outcome::Unknown(cause) => {
+                TransactionOutcome::Unknown(cause) => {
                     tracing::warn!(%cause, "the outcome of a mark as read is unknown; retrying");
                     attempts.may_be_applied = true;
                     attempts.backoff.wait().await;
                 }
-                Outcome::Refused(refusals) => {
+                TransactionOutcome::Rejected(reasons) => {
                     // If the condition on the head failed as well, the reader's
                     // row may be at another key.
-                    let misses_row = matches!(refusals.as_slice(), [Refusal::OldRowForeign(_)]);
+                    let misses_row =
+                        matches!(reasons.as_slice(), [RejectionReason::OldRowNotOwn(_)]);
                     attempts.row_is_missing_at = misses_row.then_some(head.version);
-                    self.mark_rejected(&mut attempts.backoff, refusals).await?;
+                    self.mark_rejected(&mut attempts.backoff, reasons).await?;
                 }
             }
         }
@@ -105,15 +106,15 @@ impl GroupWriter {
     async fn mark_rejected(
         &mut self,
         backoff: &mut Backoff,
-        refusals: Vec<Refusal>,
+        reasons: Vec<RejectionReason>,
     ) -> Result<(), MessagingError> {
-        for refusal in refusals {
-            match refusal {
-                Refusal::HeadMoved(Some(HeadRecord::Head(head))) => {
+        for reason in reasons {
+            match reason {
+                RejectionReason::HeadChanged(Some(HeadRecord::Head(head))) => {
                     self.state = Some(GroupState::of_head(head));
                 }
-                Refusal::OldRowForeign(_) => {}
-                Refusal::Invalid(cause) => return Err(cause.into()),
+                RejectionReason::OldRowNotOwn(_) => {}
+                RejectionReason::Invalid(cause) => return Err(cause.into()),
                 _ => backoff.wait().await,
             }
         }

@@ -17,11 +17,11 @@ const KEY_LIFETIME: TimeDelta = TimeDelta::hours(24);
 /// Maximum number of messages in one transaction. DynamoDB allows 100 actions:
 /// 4 are for the head, the alias and the new rows, and each message may have an
 /// idempotency record.
-pub const MOST_MESSAGES: usize = 25;
+pub const MAX_MESSAGES: usize = 25;
 
 /// Maximum number of old rows that the transaction deletes. There are two,
 /// unless a group without a head has duplicate rows.
-const MOST_OLD_ROWS: usize = 20;
+const MAX_OLD_ROWS: usize = 20;
 
 /// A message to be written.
 #[derive(Clone, Debug)]
@@ -76,7 +76,7 @@ impl GroupState {
     /// Returns the old rows that the transaction deletes. They are the first,
     /// and therefore the newest.
     fn first_rows(&self) -> &[RowKey] {
-        &self.old_rows[..self.old_rows.len().min(MOST_OLD_ROWS)]
+        &self.old_rows[..self.old_rows.len().min(MAX_OLD_ROWS)]
     }
 
     /// Returns the old rows that exceed the transaction's limit.
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_first_message_makes_a_head_and_two_rows_and_deletes_nothing() {
+    fn first_message_creates_head_and_two_rows_and_deletes_nothing() {
         let (one, other) = (user(1, "one"), user(2, "other"));
         let now = "2026-11-22T06:29:00Z".parse().expect("a time");
 
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_that_share_a_transaction_have_times_and_numbers_of_their_own() {
+    fn messages_of_one_transaction_have_different_times_and_numbers() {
         let (one, other) = (user(1, "one"), user(2, "other"));
         let now = "2026-11-22T06:29:00Z".parse().expect("a time");
         let first = GroupState::default()

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 
 use super::job::{GroupSnapshot, Job, Mark, Progress, QueuedMark, Reply, Requester, Work};
-use super::plan::{Draft, MOST_MESSAGES};
+use super::plan::{Draft, MAX_MESSAGES};
 use super::write::GroupWriter;
 use crate::clock::Clock;
 use crate::messaging::heads_marker::HeadsMarker;
@@ -235,7 +235,7 @@ impl GroupTask {
     fn gather(&mut self, first: Job) -> Vec<Job> {
         let mut jobs = vec![first];
         let mut later = VecDeque::new();
-        while !jobs[0].alone && jobs.len() + later.len() < MOST_MESSAGES {
+        while !jobs[0].alone && jobs.len() + later.len() < MAX_MESSAGES {
             let Some(job) = self.next_job() else {
                 break;
             };

@@ -21,7 +21,9 @@ use crate::messaging::MessagingError;
 use crate::messaging::heads_marker::HeadsMarker;
 use crate::messaging::live::{Bus, Hint};
 use crate::model::{HeadRecord, MessageGroupId};
-use crate::store::{Commit, MessageStore, Outcome, Refusal, StoreError, UnreadableItem};
+use crate::store::{
+    Commit, MessageStore, RejectionReason, StoreError, TransactionOutcome, UnreadableItem,
+};
 use crate::telemetry::metrics;
 use crate::telemetry::{RequestOrigin, work_for, write_span};
 
@@ -69,7 +71,7 @@ impl GroupWriter {
     async fn write(&mut self, mut batch: Batch) -> Vec<Job> {
         let mut alone = Vec::new();
         while batch.has_work() {
-            let state = match self.current_state(&mut batch).await {
+            let state = match self.prepare(&mut batch).await {
                 Ok(State::Known(state)) => state,
                 Ok(State::Redirected(group)) => {
                     batch.reply_to_all(&Ok(WriteResult::Redirected(group)));
@@ -83,13 +85,6 @@ impl GroupWriter {
                     None => return alone,
                 },
             };
-            if let Err(error) = self.resolve_outcome(&mut batch, &state).await {
-                match batch.fail_or_wait(error).await {
-                    Some(retried) => batch = retried,
-                    None => return alone,
-                }
-                continue;
-            }
             if !batch.attempt() {
                 // No request waits. Unresolved attempts can be left, because
                 // later writes have a condition on the version.
@@ -102,19 +97,19 @@ impl GroupWriter {
             let outcome = self.messages.commit(&commit).await;
             count(&outcome);
             match outcome {
-                Outcome::Applied => {
+                TransactionOutcome::Applied => {
                     metrics::transaction_applied(commit.messages.len());
                     tracing::debug!(messages = commit.messages.len(), "written");
                     self.finalize(&mut batch, &commit).await;
                     self.state = Some(GroupState::of_head(commit.head));
                 }
-                Outcome::Unknown(cause) => {
+                TransactionOutcome::Unknown(cause) => {
                     tracing::warn!(%cause, "the outcome of a write is unknown; resolving it");
                     batch.add_unresolved(commit);
                     batch.wait().await;
                 }
-                Outcome::Refused(refusals) => {
-                    self.state = rejected(&mut batch, &mut alone, state, refusals).await;
+                TransactionOutcome::Rejected(reasons) => {
+                    self.state = rejected(&mut batch, &mut alone, state, reasons).await;
                 }
             }
         }
@@ -146,6 +141,16 @@ impl GroupWriter {
                 }
             });
         }
+    }
+
+    /// Returns the known state of the group, after the unknown outcomes of earlier
+    /// attempts have been resolved.
+    async fn prepare(&mut self, batch: &mut Batch) -> Result<State, StoreError> {
+        let state = self.current_state(batch).await?;
+        if let State::Known(state) = &state {
+            self.resolve_outcome(batch, state).await?;
+        }
+        Ok(state)
     }
 
     /// Returns the known state of the group. It is read if it is not cached.
@@ -247,31 +252,33 @@ async fn rejected(
     batch: &mut Batch,
     alone: &mut Vec<Job>,
     mut state: GroupState,
-    refusals: Vec<Refusal>,
+    reasons: Vec<RejectionReason>,
 ) -> Option<GroupState> {
     if batch.unresolved.is_empty() {
         batch.not_applied();
     }
     let mut known = true;
-    let mut busy = refusals.is_empty() || !batch.unresolved.is_empty();
-    for refusal in refusals {
-        match refusal {
-            Refusal::KeyUsed(record) => batch.key_used(&record),
-            Refusal::HeadMoved(Some(HeadRecord::Head(head))) => {
+    let mut busy = reasons.is_empty() || !batch.unresolved.is_empty();
+    for reason in reasons {
+        match reason {
+            RejectionReason::IdempotencyKeyUsed(record) => batch.key_used(&record),
+            RejectionReason::HeadChanged(Some(HeadRecord::Head(head))) => {
                 state = GroupState::of_head(head);
             }
-            Refusal::HeadMoved(_) => known = false,
-            Refusal::AliasTaken => {
+            RejectionReason::HeadChanged(_) => known = false,
+            RejectionReason::AliasTaken => {
                 batch.alias = None;
                 state.alias = None;
             }
-            Refusal::MessageKeyTaken(key) | Refusal::RowKeyTaken(key) => state.taken.push(key),
-            Refusal::OldRowForeign(row) => state.old_rows.retain(|old| *old != row),
-            Refusal::Busy(cause) => {
+            RejectionReason::MessageKeyTaken(key) | RejectionReason::RowKeyTaken(key) => {
+                state.taken.push(key);
+            }
+            RejectionReason::OldRowNotOwn(row) => state.old_rows.retain(|old| *old != row),
+            RejectionReason::Busy(cause) => {
                 tracing::debug!(%cause, "a write conflicted or was throttled; retrying");
                 busy = true;
             }
-            Refusal::Invalid(cause) => busy |= invalid(batch, alone, cause),
+            RejectionReason::Invalid(cause) => busy |= invalid(batch, alone, cause),
         }
     }
     if busy {
@@ -312,28 +319,30 @@ fn hint(group: MessageGroupId, commit: &Commit) -> Hint {
 }
 
 /// Counts an attempt, and each reason for a retry.
-pub(super) fn count(outcome: &Outcome) {
+pub(super) fn count(outcome: &TransactionOutcome) {
     metrics::write_attempt(match outcome {
-        Outcome::Applied => "applied",
-        Outcome::Refused(_) => "refused",
-        Outcome::Unknown(_) => "unknown",
+        TransactionOutcome::Applied => "applied",
+        TransactionOutcome::Rejected(_) => "refused",
+        TransactionOutcome::Unknown(_) => "unknown",
     });
     match outcome {
-        Outcome::Applied => {}
-        Outcome::Refused(refusals) => refusals.iter().map(reason).for_each(metrics::write_retry),
-        Outcome::Unknown(_) => metrics::write_retry("unknown"),
+        TransactionOutcome::Applied => {}
+        TransactionOutcome::Rejected(reasons) => {
+            reasons.iter().map(reason).for_each(metrics::write_retry);
+        }
+        TransactionOutcome::Unknown(_) => metrics::write_retry("unknown"),
     }
 }
 
-fn reason(refusal: &Refusal) -> &'static str {
-    match refusal {
-        Refusal::HeadMoved(_) => "head_moved",
-        Refusal::MessageKeyTaken(_) => "message_key_taken",
-        Refusal::RowKeyTaken(_) => "row_key_taken",
-        Refusal::OldRowForeign(_) => "old_row_foreign",
-        Refusal::AliasTaken => "alias_taken",
-        Refusal::KeyUsed(_) => "idempotency_key_used",
-        Refusal::Busy(_) => "busy",
-        Refusal::Invalid(_) => "invalid",
+fn reason(reason: &RejectionReason) -> &'static str {
+    match reason {
+        RejectionReason::HeadChanged(_) => "head_moved",
+        RejectionReason::MessageKeyTaken(_) => "message_key_taken",
+        RejectionReason::RowKeyTaken(_) => "row_key_taken",
+        RejectionReason::OldRowNotOwn(_) => "old_row_foreign",
+        RejectionReason::AliasTaken => "alias_taken",
+        RejectionReason::IdempotencyKeyUsed(_) => "idempotency_key_used",
+        RejectionReason::Busy(_) => "busy",
+        RejectionReason::Invalid(_) => "invalid",
     }
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::conditions::{holds, set};
-use super::{Answer, Item, ItemKey};
+use super::{Item, ItemKey, SimulatedResponse};
 
 #[derive(Default)]
 pub(super) struct Table {
@@ -70,7 +70,7 @@ impl Table {
     ///
     /// Filters and projections are not applied, because the readers filter and
     /// project again.
-    pub fn query(&self, body: &Value) -> Answer {
+    pub fn query(&self, body: &Value) -> SimulatedResponse {
         let partition = text(&body["ExpressionAttributeNames"]["#partition"]);
         let value = |name: &str| body["ExpressionAttributeValues"][name]["S"].as_str();
         let condition = text(&body["KeyConditionExpression"]);
@@ -110,7 +110,7 @@ impl Table {
         if let (true, Some(((pk, sk), _))) = (is_cut, found.last()) {
             answer["LastEvaluatedKey"] = json!({ "pk": { "S": pk }, "sk": { "S": sk } });
         }
-        Answer::Json(200, answer)
+        SimulatedResponse::Json(200, answer)
     }
 }
 

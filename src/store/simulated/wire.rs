@@ -16,7 +16,7 @@ use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 
-use super::{Answer, Simulated};
+use super::{Simulated, SimulatedResponse};
 
 /// The connection of a process, which ends when the process dies.
 #[derive(Clone)]
@@ -67,10 +67,12 @@ impl Wire {
         self.dynamo.pass(10).await;
         self.while_up().await;
         let (status, text) = match answer {
-            Answer::Json(status, body) => (status, body.to_string()),
-            Answer::Cut => (200, "{\"Cons".to_owned()),
-            Answer::Broken => return Err(ConnectorError::io("the connection broke".into())),
-            Answer::Never => std::future::pending().await,
+            SimulatedResponse::Json(status, body) => (status, body.to_string()),
+            SimulatedResponse::Cut => (200, "{\"Cons".to_owned()),
+            SimulatedResponse::Broken => {
+                return Err(ConnectorError::io("the connection broke".into()));
+            }
+            SimulatedResponse::Never => std::future::pending().await,
         };
         let status = status.try_into().expect("a status");
         Ok(HttpResponse::new(status, SdkBody::from(text)))

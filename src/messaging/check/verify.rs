@@ -1,0 +1,66 @@
+//! Reads back what a repair has written.
+
+use super::attempt::Written;
+use super::finding::Unrepaired;
+use crate::model::{HeadRecord, MessageGroupId};
+use crate::store::{MessageStore, RowKey, StoreError};
+
+/// Returns whether strongly consistent reads show the written state:
+/// deleted rows are absent, and head, rows and alias are present. If the
+/// head has a later version, its writer had read the version written here.
+pub(super) async fn is_visible(
+    messages: &MessageStore,
+    group: MessageGroupId,
+    written: &Written,
+) -> Result<bool, StoreError> {
+    let is_overwritten = |row: &&RowKey| {
+        let head = written.head.as_ref();
+        head.is_some_and(|head| {
+            let mut rows = head.participants.iter();
+            rows.any(|owner| row.is_same_item(&RowKey::of_head(head, *owner)))
+        })
+    };
+    let gone = written.gone.iter().filter(|row| !is_overwritten(row));
+    for row in gone {
+        if messages.has_row(group, row).await? {
+            return Ok(false);
+        }
+    }
+    if let Some(alias) = written.alias {
+        let found = messages.find_head(alias).await?;
+        if found != Some(HeadRecord::AliasOf(group)) {
+            return Ok(false);
+        }
+    }
+    let Some((head, newest)) = written.head.as_ref().zip(written.newest.as_ref()) else {
+        return Ok(messages.find_head(group).await?.is_none());
+    };
+    let mut rows_are_there = messages.find_message(group, &newest.key).await?.is_some();
+    for owner in *head.participants {
+        let row = RowKey::of_head(head, owner);
+        let found = messages.find_row_at(&row).await?;
+        rows_are_there &= found.is_some_and(|found| {
+            let shown = found.preview.as_ref();
+            shown.is_some_and(|shown| shown.message_id == newest.id)
+                && found.unread_count == head.unread_count(owner)
+                && found.row_key() == row
+        });
+    }
+    // The head is read after the rows: while its version is unchanged, so
+    // are the rows.
+    Ok(match messages.find_head(group).await? {
+        Some(HeadRecord::Head(found)) if found.version == head.version => rows_are_there,
+        Some(HeadRecord::Head(found)) => found.version > head.version,
+        Some(HeadRecord::AliasOf(_)) | None => false,
+    })
+}
+
+/// Returns success if a deleted row is absent.
+pub(super) async fn is_gone(
+    messages: &MessageStore,
+    group: MessageGroupId,
+    row: &RowKey,
+) -> Result<Result<(), Unrepaired>, StoreError> {
+    let is_there = messages.has_row(group, row).await?;
+    Ok((!is_there).then_some(()).ok_or(Unrepaired::NotVisible))
+}
