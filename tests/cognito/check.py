@@ -7,47 +7,19 @@ every one of them, and a token that the pool issues for one of them gets that
 user's message groups from `cruddur serve`.
 """
 
-import contextlib
 import json
-import os
-import socket
+import pathlib
 import subprocess
 import sys
-import time
-import urllib.request
-from urllib.parse import urlsplit
 
 import boto3
-import pg8000.native
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+from processes import ask, database, dev, free_port, running, serving, stores, wait_for
 
 REGION = "eu-central-1"
 PASSWORD = "Correct-horse-9"
 USERS = [f"user{number:03}" for number in range(132)]
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-def wait_for(port, process):
-    for _ in range(300):
-        assert process.poll() is None, "it ended"
-        with socket.socket() as attempt:
-            if attempt.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.1)
-    raise TimeoutError(f"nothing listens on port {port}")
-
-
-@contextlib.contextmanager
-def running(command, **options):
-    with subprocess.Popen(command, **options) as process:
-        try:
-            yield process
-        finally:
-            process.terminate()
 
 
 def make_pool(cognito):
@@ -72,13 +44,6 @@ def make_pool(cognito):
     return pool, client, subs
 
 
-def database(url):
-    parts = urlsplit(url)
-    return pg8000.native.Connection(
-        parts.username, host=parts.hostname, port=parts.port, password=parts.password, database=parts.path[1:]
-    )
-
-
 def make_users(connection):
     for name in [*USERS, "twin", "capitals", "without-user"]:
         connection.run(
@@ -91,17 +56,6 @@ def make_users(connection):
 def ids(connection):
     rows = connection.run("SELECT handle, cognito_user_id FROM public.users WHERE cognito_user_id IS NOT NULL")
     return {handle: sub for handle, sub in rows if handle in USERS or handle == "twin"}
-
-
-def ask(url, token, document):
-    request = urllib.request.Request(
-        url,
-        json.dumps({"query": document}).encode(),
-        {"content-type": "application/json", "authorization": f"Bearer {token}"},
-    )
-    answer = json.load(urllib.request.urlopen(request))
-    assert "errors" not in answer, answer
-    return answer["data"]
 
 
 def update(program, environment, *arguments):
@@ -127,9 +81,7 @@ def check_update(program, environment, connection, subs):
 
 def check_serve(program, environment, cognito, client):
     subprocess.run([program, "seed", "--between", USERS[7], USERS[8]], env=environment, check=True, capture_output=True)
-    port = free_port()
-    with running([program, "serve", "--listen", f"127.0.0.1:{port}"], env=environment) as serving:
-        wait_for(port, serving)
+    with serving(program, environment) as url:
         signed_in = cognito.initiate_auth(
             ClientId=client,
             AuthFlow="USER_PASSWORD_AUTH",
@@ -137,7 +89,7 @@ def check_serve(program, environment, cognito, client):
         )
         token = signed_in["AuthenticationResult"]["AccessToken"]
         document = "{ viewer { handle } messageGroups { edges { node { otherUser { handle } } } } }"
-        data = ask(f"http://127.0.0.1:{port}/graphql", token, document)
+        data = ask(url, token, document)
         assert data["viewer"]["handle"] == USERS[7], data
         others = [edge["node"]["otherUser"]["handle"] for edge in data["messageGroups"]["edges"]]
         assert others == [USERS[8]], data
@@ -148,14 +100,11 @@ def main():
     port = free_port()
     endpoint = f"http://127.0.0.1:{port}"
     moto = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    ports = [argument for name in ("dynamodb", "postgres", "issuer") for argument in (f"--{name}-port", "0")]
-    dev = [program, "dev", "--json", "--listen", "127.0.0.1:0", *ports]
     with (
         running(moto, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as moto,
-        running(dev, stdout=subprocess.PIPE, text=True) as dev,
+        dev(program) as places,
     ):
         wait_for(port, moto)
-        places = json.loads(dev.stdout.readline())
         cognito = boto3.client(
             "cognito-idp", endpoint_url=endpoint, region_name=REGION,
             aws_access_key_id="local", aws_secret_access_key="local",
@@ -163,15 +112,13 @@ def main():
         pool, client, subs = make_pool(cognito)
         connection = database(places["database_url"])
         make_users(connection)
-        environment = {
-            "PATH": os.environ["PATH"],
+        environment = stores(places) | {
             "AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER": endpoint,
-            "AWS_ENDPOINT_URL_DYNAMODB": places["dynamodb"],
-            "DATABASE_URL": places["database_url"],
             "AWS_COGNITO_USER_POOL_ID": pool,
             "AWS_COGNITO_USER_POOL_CLIENT_ID": client,
             "COGNITO_JWKS_URL": f"{endpoint}/{pool}/.well-known/jwks.json",
         }
+        del environment["COGNITO_ISSUER"]
         check_update(program, environment, connection, subs)
         check_serve(program, environment, cognito, client)
         connection.close()

@@ -9,15 +9,13 @@ which tests/api/telemetry.rs compares with the code.
 """
 
 import json
-import os
 import pathlib
 import re
-import socket
-import subprocess
 import sys
-import time
-import urllib.error
 import urllib.request
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+from processes import dev, free_port, post, serving, stores
 
 ROOT = pathlib.Path(__file__).parents[2]
 # Labels that Prometheus adds to each series.
@@ -25,57 +23,17 @@ ADDED = {"instance", "job", "le"}
 WORDS = {"by", "without", "on", "ignoring"}
 
 
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-def request(port, token, body, accept="application/json"):
-    headers = {"content-type": "application/json", "accept": accept, "authorization": f"Bearer {token}"}
-    address = f"http://127.0.0.1:{port}/graphql"
-    try:
-        answer = urllib.request.urlopen(urllib.request.Request(address, json.dumps(body).encode(), headers), timeout=10)
-    except urllib.error.HTTPError as error:
-        answer = error
-    with answer:
-        return answer.status
-
-
 def scrape(program):
     """The metrics of a server that has had some requests: label names by metric."""
-    port, metrics = free_port(), free_port()
-    ports = [argument for name in ("dynamodb", "postgres", "issuer") for argument in (f"--{name}-port", "0")]
-    dev = [program, "dev", "--json", "--listen", "127.0.0.1:0", *ports]
-    with subprocess.Popen(dev, stdout=subprocess.PIPE, text=True) as dev:
-        places = json.loads(dev.stdout.readline())
-        environment = {
-            "PATH": os.environ["PATH"],
-            "RUST_LOG": "error",
-            "AWS_ENDPOINT_URL_DYNAMODB": places["dynamodb"],
-            "DATABASE_URL": places["database_url"],
-            "COGNITO_ISSUER": places["issuer"],
-            "AWS_COGNITO_USER_POOL_CLIENT_ID": places["client_id"],
-        }
-        serve = [program, "serve", "--listen", f"127.0.0.1:{port}", "--metrics-listen", f"127.0.0.1:{metrics}"]
-        with subprocess.Popen(serve, env=environment) as serving:
-            try:
-                for _ in range(300):
-                    with socket.socket() as attempt:
-                        if attempt.connect_ex(("127.0.0.1", port)) == 0:
-                            break
-                    time.sleep(0.1)
-                token = places["tokens"]["luu"]
-                request(port, token, {"query": "{ messageGroups { edges { node { otherUser { handle } } } } }"})
-                send = 'mutation { createMessage(input: {to: {receiverHandle: "unamused"}, body: "Hello"}) { __typename } }'
-                request(port, token, {"query": send})
-                request(port, "not-a-token", {"query": "{ viewer { handle } }"})
-                subscription = {"query": "subscription { messageCreated { cursor } }"}
-                request(port, token, subscription, "text/event-stream")
-                text = urllib.request.urlopen(f"http://127.0.0.1:{metrics}/metrics", timeout=10).read().decode()
-            finally:
-                serving.terminate()
-                dev.terminate()
+    metrics = f"127.0.0.1:{free_port()}"
+    with dev(program) as places, serving(program, stores(places), "--metrics-listen", metrics) as url:
+        token = places["tokens"]["luu"]
+        post(url, token, {"query": "{ messageGroups { edges { node { otherUser { handle } } } } }"})
+        send = 'mutation { createMessage(input: {to: {receiverHandle: "unamused"}, body: "Hello"}) { __typename } }'
+        post(url, token, {"query": send})
+        post(url, "not-a-token", {"query": "{ viewer { handle } }"})
+        post(url, token, {"query": "subscription { messageCreated { cursor } }"}, "text/event-stream")
+        text = urllib.request.urlopen(f"http://{metrics}/metrics", timeout=10).read().decode()
     labels = {}
     for kind, name, what in re.findall(r"^# (TYPE|UNIT|HELP) (\S+) (.*)$", text, re.M):
         if kind == "TYPE":

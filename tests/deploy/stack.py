@@ -9,51 +9,23 @@ Usage: stack.py <cruddur program>. Needs cfn-lint, moto[server], boto3 and pg800
   expected, and a token of the pool signs in to `serve`.
 """
 
-import contextlib
 import json
 import os
 import pathlib
 import re
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
-from urllib.parse import urlsplit
 
 import boto3
-import pg8000.native
 from cfnlint.decode import cfn_yaml
 from program import check_variables
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+from processes import ask, database, dev, free_port, running, serving, wait_for
 
 ROOT = pathlib.Path(__file__).parents[2]
 REGION = "eu-central-1"
 PASSWORD = "Correct-horse-9"
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-def wait_for(port, process):
-    for _ in range(600):
-        assert process.poll() is None, f"{process.args} ended with {process.returncode}"
-        with socket.socket() as attempt:
-            if attempt.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.1)
-    raise TimeoutError(f"nothing listens on port {port}")
-
-
-@contextlib.contextmanager
-def running(command, **options):
-    with subprocess.Popen(command, **options) as process:
-        try:
-            yield process
-        finally:
-            process.terminate()
 
 
 def template():
@@ -81,6 +53,7 @@ def check_settings(program, resources):
         "CRUDDUR_CORS_ORIGIN": "https://cruddur.example",
         "CRUDDUR_DATABASE_PASSWORD_FILE": "/dev/null",
         "CRUDDUR_DATABASE_WAIT_SECONDS": "0",
+        "CRUDDUR_TRUSTED_PROXIES": "10.0.0.0/8",
         "REDIS_URL": "rediss://:password@127.0.0.1:1",
         "AWS_REGION": REGION,
         "AWS_ACCESS_KEY_ID": "local",
@@ -190,15 +163,6 @@ def sign_in(cognito, pool, app):
     return answer["AuthenticationResult"]["AccessToken"]
 
 
-def ask(port, token, document):
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{port}/graphql",
-        json.dumps({"query": document}).encode(),
-        {"content-type": "application/json", "authorization": f"Bearer {token}"},
-    )
-    return json.load(urllib.request.urlopen(request, timeout=10))
-
-
 def check_stack(program, resources, endpoint, database_url):
     cognito = client("cognito-idp", endpoint)
     pool, app = create_pool(resources, cognito)
@@ -219,20 +183,15 @@ def check_stack(program, resources, endpoint, database_url):
     assert loaded.returncode == 0, (loaded.stdout, loaded.stderr)
     print(loaded.stdout.splitlines()[0])
 
-    parts = urlsplit(database_url)
-    connection = pg8000.native.Connection(
-        parts.username, host=parts.hostname, port=parts.port, password=parts.password, database=parts.path[1:]
-    )
+    connection = database(database_url)
     connection.run("INSERT INTO public.users (handle, display_name, email) VALUES ('ada', 'Ada', 'ada@example.com')")
     connection.close()
     token = sign_in(cognito, pool["Id"], app)
     subprocess.run([program, "update-cognito-user-ids"], env=environment, check=True, capture_output=True)
 
-    port = free_port()
-    with running([program, "serve", "--listen", f"127.0.0.1:{port}"], env=environment) as serving:
-        wait_for(port, serving)
-        answer = ask(port, token, "{ viewer { handle } }")
-    assert answer == {"data": {"viewer": {"handle": "ada"}}}, answer
+    with serving(program, environment) as url:
+        viewer = ask(url, token, "{ viewer { handle } }")["viewer"]
+    assert viewer == {"handle": "ada"}, viewer
 
 
 def main():
@@ -242,15 +201,12 @@ def main():
     check_roles(stack["Resources"])
     port = free_port()
     moto = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    dev = [program, "dev", "--json", "--listen", "127.0.0.1:0"]
-    dev += [argument for name in ("dynamodb", "postgres", "issuer") for argument in (f"--{name}-port", "0")]
     with (
         running(moto, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as moto,
-        running(dev, stdout=subprocess.PIPE, text=True) as dev,
+        dev(program) as places,
     ):
         wait_for(port, moto)
-        database_url = json.loads(dev.stdout.readline())["database_url"]
-        check_stack(program, stack["Resources"], f"http://127.0.0.1:{port}", database_url)
+        check_stack(program, stack["Resources"], f"http://127.0.0.1:{port}", places["database_url"])
     print("the template's settings, roles, table and user pool are those of the program")
     print("1 passed, 0 failed")
 

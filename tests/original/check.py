@@ -9,18 +9,16 @@ messages of a group.
 """
 
 import contextlib
-import json
-import os
-import socket
-import subprocess
+import pathlib
 import sys
-import time
-import urllib.request
 import uuid
 from datetime import datetime, timedelta, timezone
 
 import boto3
 from boto3.dynamodb.types import TypeDeserializer
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+import processes
 
 YEAR = str(datetime.now(timezone.utc).year)
 
@@ -98,17 +96,7 @@ def put(client, table, **attributes):
 
 
 def ask(places, handle, document, **variables):
-    request = urllib.request.Request(
-        places["graphql"],
-        json.dumps({"query": document, "variables": variables}).encode(),
-        {
-            "content-type": "application/json",
-            "authorization": f"Bearer {places['tokens'][handle]}",
-        },
-    )
-    answer = json.load(urllib.request.urlopen(request))
-    assert "errors" not in answer, answer
-    return answer["data"]
+    return processes.ask(places["graphql"], places["tokens"][handle], document, variables)
 
 
 CREATE = """mutation($input: CreateMessageInput!) {
@@ -179,41 +167,13 @@ def serving(program, places):
         aws_access_key_id="local", aws_secret_access_key="local",
     )
     client.delete_item(TableName=places["table"], Key={"pk": {"S": "TABLE#HEADS"}, "sk": {"S": "TABLE"}})
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-    environment = {
-        "PATH": os.environ["PATH"],
-        "RUST_LOG": "error",
-        "LISTEN_ADDR": f"127.0.0.1:{port}",
-        "CRUDDUR_DRAIN_SECONDS": "0",
-        "AWS_ENDPOINT_URL_DYNAMODB": places["dynamodb"],
-        "DATABASE_URL": places["database_url"],
-        "COGNITO_ISSUER": places["issuer"],
-        "AWS_COGNITO_USER_POOL_CLIENT_ID": places["client_id"],
-    }
-    with subprocess.Popen([program, "serve"], env=environment) as server:
-        try:
-            for _ in range(600):
-                assert server.poll() is None, "serve ended"
-                with socket.socket() as attempt:
-                    if attempt.connect_ex(("127.0.0.1", port)) == 0:
-                        break
-                time.sleep(0.05)
-            yield {**places, "graphql": f"http://127.0.0.1:{port}/graphql"}
-        finally:
-            server.terminate()
+    with processes.serving(program, processes.stores(places)) as url:
+        yield {**places, "graphql": url}
 
 
 def main():
-    ports = [argument for name in ("dynamodb", "postgres", "issuer") for argument in (f"--{name}-port", "0")]
-    command = [sys.argv[1], "dev", "--json", "--listen", "127.0.0.1:0", *ports]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as dev:
-        try:
-            with serving(sys.argv[1], json.loads(dev.stdout.readline())) as places:
-                compared = check(places)
-        finally:
-            dev.terminate()
+    with processes.dev(sys.argv[1]) as places, serving(sys.argv[1], places) as places:
+        compared = check(places)
     print(f"the original's queries read what was written: {compared} items")
     print("1 passed, 0 failed")
 
