@@ -18,7 +18,7 @@ use clap::builder::BoolishValueParser;
 use crate::auth::{IssuerUrl, Issuers, TokenUse, UserPoolId};
 use crate::messaging::{Bus, InvalidRedisUrl};
 use crate::schema::{Api, Introspection, Limits, SendRate};
-use crate::server::{Bounds, Documents, Graphiql, Origin, Origins};
+use crate::server::{Bounds, Documents, Graphiql, Origin, Origins, ProxyNetwork, TrustedProxies};
 use crate::store::{DynamoDefault, DynamoTarget, InvalidAwsSetting, PoolSettings, Pooling};
 
 pub use original::database_url_of_environment;
@@ -408,6 +408,16 @@ pub struct ApiArgs {
         value_name = "NAME,…"
     )]
     cors_header: Vec<ListEntry<HeaderName>>,
+    /// Networks of the proxies and load balancers in front of the server, such as `10.0.0.0/8`:
+    /// for a request from one of them, the log contains the client's address from the
+    /// `X-Forwarded-For` or `Forwarded` header [default: none]
+    #[arg(
+        long,
+        env = "CRUDDUR_TRUSTED_PROXIES",
+        value_delimiter = ',',
+        value_name = "CIDR,…"
+    )]
+    trusted_proxies: Vec<ListEntry<ProxyNetwork>>,
     /// Which documents can be executed.
     #[command(flatten)]
     pub documents: DocumentsArgs,
@@ -522,6 +532,12 @@ impl ApiArgs {
     #[must_use]
     pub fn send_rate(&self) -> SendRate {
         SendRate::new(self.bounds.send_rate, self.bounds.send_burst)
+    }
+
+    /// Returns the proxies whose forwarding headers are trusted.
+    #[must_use]
+    pub fn trusted_proxies(&self) -> TrustedProxies {
+        entries(&self.trusted_proxies).into_iter().collect()
     }
 
     /// Returns the origins that can call the API from a browser.

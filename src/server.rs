@@ -7,6 +7,7 @@
 mod access_log;
 mod admission;
 mod authenticate;
+mod client_address;
 mod connection_quota;
 mod cors;
 mod documents;
@@ -27,6 +28,7 @@ mod sse;
 mod state;
 mod websocket;
 
+pub use client_address::{InvalidNetwork, ProxyNetwork, TrustedProxies};
 pub use cors::Origins;
 pub use documents::{Documents, InvalidManifest};
 pub use graphiql::Graphiql;

@@ -13,7 +13,9 @@ use cruddur::clock::Clock;
 use cruddur::messaging::{Bus, Directory, Messaging};
 use cruddur::model::{User, UserId};
 use cruddur::schema::{Api, Introspection, Limits, SendRate};
-use cruddur::server::{App, Bounds, Documents, Graphiql, Health, Origins, router as routes};
+use cruddur::server::{
+    App, Bounds, Documents, Graphiql, Health, Origins, TrustedProxies, router as routes,
+};
 use cruddur::store::{DynamoTarget, MessageStore, UserStore, connect_dynamo};
 use serde_json::json;
 
@@ -84,6 +86,7 @@ pub async fn router() -> Result<Router, AnyError> {
         verifier: CognitoVerifier::start(&issuers, clients, TokenUse::Access),
         graphiql: Graphiql::Off,
         origins: Origins::default(),
+        trusted_proxies: TrustedProxies::default(),
         send_rate: SendRate::new(0, 0),
         bounds: Bounds::default(),
     }))

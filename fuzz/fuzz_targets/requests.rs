@@ -17,7 +17,7 @@ use cruddur::auth::{CognitoVerifier, Issuers, TokenUse};
 use cruddur::clock::Clock;
 use cruddur::schema::{Api, Introspection, Limits, SendRate};
 use cruddur::messaging::{Bus, Directory, Messaging};
-use cruddur::server::{App, Bounds, Documents, Graphiql, Health, Origins, router};
+use cruddur::server::{App, Bounds, Documents, Graphiql, Health, Origins, router, TrustedProxies};
 use cruddur::store::{DynamoTarget, MessageStore, UserStore, connect_dynamo};
 use libfuzzer_sys::fuzz_target;
 use tokio::runtime::Runtime;
@@ -52,6 +52,7 @@ async fn routes() -> Router {
             any_localhost: true,
             ..Origins::default()
         },
+        trusted_proxies: TrustedProxies::default(),
         send_rate: SendRate::new(0, 0),
         bounds: Bounds::default(),
     })

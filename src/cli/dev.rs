@@ -24,7 +24,7 @@ use crate::dev::{CLIENT_ID, DataDir, DevError, DynamoDb, Issuer, Postgres, Signi
 use crate::http_url::shown;
 use crate::messaging::{Bus, Directory, Messaging};
 use crate::schema::{Api, Introspection, Limits, SendRate};
-use crate::server::{App, Bounds, Graphiql, Health, Origins, serve};
+use crate::server::{App, Bounds, Graphiql, Health, Origins, TrustedProxies, serve};
 use crate::store::{
     AwsService, DynamoTarget, MessageStore, NewTable, PoolSettings, TableStatus, UserStore,
     connect_database, connect_dynamo, create_database, endpoint_of_environment, migrate,
@@ -146,6 +146,7 @@ impl DevArgs {
                 any_localhost: true,
                 ..Origins::default()
             },
+            trusted_proxies: TrustedProxies::default(),
             send_rate: SendRate::default(),
             bounds: Bounds::default(),
         };

@@ -77,6 +77,7 @@ impl ServeArgs {
             verifier,
             graphiql: self.api.graphiql(),
             origins,
+            trusted_proxies: self.api.trusted_proxies(),
             send_rate: self.api.send_rate(),
             bounds: self.api.bounds(),
         };

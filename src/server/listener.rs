@@ -8,12 +8,14 @@ mod lingering;
 mod timeouts;
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::ConnectInfo;
 use axum::http::header::CONNECTION;
 use axum::http::{HeaderValue, Request, Response, StatusCode};
 use axum::response::IntoResponse;
@@ -83,7 +85,7 @@ pub async fn serve(
             () = &mut shutdown => break,
         };
         match accepted {
-            Ok((stream, _)) => connections.serve(stream),
+            Ok((stream, peer)) => connections.serve(stream, peer),
             Err(cause) => {
                 tracing::warn!(%cause, "accepting a connection failed");
                 sleep(ACCEPT_BACKOFF).await;
@@ -91,8 +93,8 @@ pub async fn serve(
         }
     }
     // Connections that clients have already opened are still served.
-    while let Some(Ok((stream, _))) = listener.accept().now_or_never() {
-        connections.serve(stream);
+    while let Some(Ok((stream, peer))) = listener.accept().now_or_never() {
+        connections.serve(stream, peer);
     }
     drop(listener);
     Ok(
@@ -151,13 +153,13 @@ impl Connections {
 
     /// Serves a connection in its own task. Above the limit of connections, it sends an error
     /// response; if there are too many of those too, it closes the connection.
-    fn serve(&self, stream: TcpStream) {
+    fn serve(&self, stream: TcpStream, peer: SocketAddr) {
         // Small responses are sent without delay. If the socket is already closed, later reads and
         // writes report it.
         let _ = stream.set_nodelay(true);
         if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
             let guard = ConnectionGuard::new(permit, self.open.token(), self.shutdown.clone());
-            let connection = self.connection(stream, guard.clone());
+            let connection = self.connection(stream, peer, guard.clone());
             tokio::spawn(async move {
                 if let Err(cause) = connection.await {
                     tracing::debug!(%cause, "a connection ended with an error");
@@ -186,6 +188,7 @@ impl Connections {
     fn connection(
         &self,
         stream: TcpStream,
+        peer: SocketAddr,
         guard: ConnectionGuard,
     ) -> impl Future<Output = hyper::Result<()>> + use<> {
         let phase = RequestPhase::new(self.bounds.head_within);
@@ -194,6 +197,7 @@ impl Connections {
         let service = service_fn(move |mut request: Request<Incoming>| {
             phase.begin_request();
             request.extensions_mut().insert(guard.clone());
+            request.extensions_mut().insert(ConnectInfo(peer));
             let response = router.clone().oneshot(request.map(Body::new));
             let (phase, shutdown) = (phase.clone(), guard.shutdown());
             async move {

@@ -7,9 +7,9 @@ use std::cmp::Ordering;
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue};
 
-pub(super) use accept_header::accepts;
+pub(super) use accept_header::{accepts, split};
 
-use accept_header::{AcceptHeader, split};
+use accept_header::AcceptHeader;
 
 /// The media type of server-sent events.
 const EVENT_STREAM: &str = "text/event-stream";

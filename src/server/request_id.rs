@@ -1,6 +1,9 @@
 //! The id of a request, which is in all of its log lines and in its response.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Request};
+use tracing::field::display;
+
+use super::client_address::client_address;
 
 /// The header that contains the id.
 pub(super) static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -24,9 +27,10 @@ pub(super) fn remove_invalid_id<B>(mut request: Request<B>) -> Request<B> {
     request
 }
 
-/// Creates the span that adds the request id to every log line of a request, whatever the log level
-/// is.
+/// Creates the span that adds the request id and the client's address to every log line of a
+/// request, whatever the log level is.
 pub(super) fn request_span<B>(request: &Request<B>) -> tracing::Span {
     let id = request_id(request.headers());
-    tracing::error_span!("request", id, method = %request.method(), path = request.uri().path())
+    let client = client_address(request).map(display);
+    tracing::error_span!("request", id, method = %request.method(), path = request.uri().path(), client)
 }

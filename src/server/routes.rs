@@ -20,8 +20,10 @@ use super::{health, websocket};
 
 /// Creates the routes and their middleware.
 pub fn router(app: App) -> Router {
+    let trusted_proxies = app.trusted_proxies.clone();
     let layers = tower::ServiceBuilder::new()
         .map_request(remove_invalid_id)
+        .map_request(move |request| trusted_proxies.find_client(request))
         .sensitive_request_headers([AUTHORIZATION].into())
         .set_request_id(REQUEST_ID.clone(), MakeRequestUuid)
         .layer(

@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::extract::FromRef;
 
 use super::admission::AdmissionControl;
+use super::client_address::TrustedProxies;
 use super::connection_quota::ConnectionQuota;
 use super::cors::Origins;
 use super::documents::Documents;
@@ -32,6 +33,8 @@ pub struct App {
     pub graphiql: Graphiql,
     /// The origins that may call the API from a browser.
     pub origins: Origins,
+    /// The proxies whose forwarding headers are trusted.
+    pub trusted_proxies: TrustedProxies,
     /// The rate limit on the messages that one caller sends.
     pub send_rate: SendRate,
     /// The server's limits on concurrency, sizes and times.

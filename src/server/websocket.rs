@@ -21,6 +21,7 @@ use tracing::Instrument;
 
 pub(super) use handshake::is_websocket;
 
+use super::client_address::client_address;
 use super::listener::ConnectionGuard;
 use super::rejection::Rejection;
 use super::request_id::request_id;
@@ -41,6 +42,7 @@ const MAX_READ_BODIES: usize = 4;
 
 /// Upgrades a connection to a WebSocket.
 pub(super) async fn upgrade(State(state): State<ServerState>, request: Request) -> Response {
+    let client = client_address(&request);
     let (mut parts, _) = request.into_parts();
     let upgrade = match handshake::accept(&state.app, &mut parts).await {
         Ok(upgrade) => upgrade,
@@ -52,6 +54,7 @@ pub(super) async fn upgrade(State(state): State<ServerState>, request: Request) 
     let max_bytes = state.app.bounds.body_bytes.saturating_mul(MAX_READ_BODIES);
     let handshake = Handshake {
         request_id: request_id(&parts.headers).to_owned(),
+        client,
         authorization: parts.headers.get(AUTHORIZATION).cloned(),
         state,
         guard,

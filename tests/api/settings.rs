@@ -302,7 +302,7 @@ async fn endpoint_in_a_container_network_requires_allow_remote() {
 }
 
 /// Variables that the program or its libraries read.
-const READ: [&str; 36] = [
+const READ: [&str; 37] = [
     "ALL_PROXY",
     "AWS_ACCESS_KEY_ID",
     "AWS_COGNITO_USER_POOL_ID",
@@ -325,6 +325,7 @@ const READ: [&str; 36] = [
     "CRUDDUR_MAX_DEPTH",
     "CRUDDUR_METRICS_LISTEN",
     "CRUDDUR_TRUSTED_DOCUMENTS",
+    "CRUDDUR_TRUSTED_PROXIES",
     "DDB_MESSAGE_TABLE",
     "FRONTEND_URL",
     "HTTPS_PROXY",
@@ -446,6 +447,7 @@ async fn invalid_value_is_rejected_in_one_line_that_names_the_setting() {
         ("CRUDDUR_IDLE_SECONDS", "soon"),
         ("CRUDDUR_INTROSPECTION", "sometimes"),
         ("CRUDDUR_METRICS_LISTEN", "9464"),
+        ("CRUDDUR_TRUSTED_PROXIES", "proxy.example"),
         ("DATABASE_URL", "\"postgres://u:secret@localhost/cruddur\""),
         ("DDB_MESSAGE_TABLE", "no table"),
         ("FRONTEND_URL", "*"),

@@ -10,7 +10,6 @@ mod events;
 mod faults;
 mod half_seen;
 mod lagging_index;
-mod nginx;
 pub mod original;
 mod overtaken;
 mod pgbouncer;
@@ -19,6 +18,7 @@ mod process;
 pub mod random;
 mod redis;
 mod relay;
+mod reverse_proxy;
 mod serving;
 mod socket;
 
@@ -32,7 +32,9 @@ use cruddur::dev::{CLIENT_ID, DynamoDb, Issuer, SigningKey};
 use cruddur::messaging::{Bus, Directory, Messaging, SeededMessage, Viewer};
 use cruddur::model::{MessageBody, User};
 use cruddur::schema::{Api, Introspection, Limits, SendRate};
-use cruddur::server::{App, Bounds, Documents, Graphiql, Health, Origins, Stopped, serve};
+use cruddur::server::{
+    App, Bounds, Documents, Graphiql, Health, Origins, Stopped, TrustedProxies, serve,
+};
 use cruddur::store::{
     AwsService, DynamoTarget, MessageStore, NewTable, NewUser, PoolSettings, UserStore,
     connect_database, connect_dynamo, endpoint_of_environment, migrate,
@@ -45,12 +47,12 @@ pub use database::Database;
 pub use dynamo_proxy::{DynamoProxy, Loss};
 pub use events::Events;
 pub use faults::Faults;
-pub use nginx::Nginx;
 pub use pgbouncer::PgBouncer;
 pub use postgres_proxy::PostgresProxy;
 pub use process::{cruddur, free_port, signal, with_stores};
 pub use redis::Redis;
 pub use relay::relay;
+pub use reverse_proxy::ReverseProxy;
 pub use serving::Serving;
 pub use socket::{OURS, Socket};
 
@@ -173,6 +175,7 @@ pub async fn start_on(database: Database, setup: Setup) -> Cruddur {
             named: vec!["https://cruddur.example".parse().expect("an origin")],
             ..Origins::default()
         },
+        trusted_proxies: TrustedProxies::default(),
         send_rate: setup.send_rate,
         bounds: setup.bounds,
     };

@@ -125,7 +125,7 @@ fn thousandths(quality: &str) -> Option<u16> {
 
 /// Splits a text at the separators that are outside of quoted strings. A quote without a closing
 /// quote is treated as an ordinary character.
-pub(super) fn split(text: &str, separator: char) -> Vec<&str> {
+pub(in crate::server) fn split(text: &str, separator: char) -> Vec<&str> {
     let mut parts = Vec::new();
     let mut start = 0;
     let mut position = 0;

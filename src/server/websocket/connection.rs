@@ -1,5 +1,6 @@
 //! The protocol state of a WebSocket, and its timeouts.
 
+use std::net::IpAddr;
 use std::pin::pin;
 
 use axum::extract::ws::{Message, WebSocket};
@@ -29,6 +30,8 @@ pub(super) struct Handshake {
     pub state: ServerState,
     pub guard: ConnectionGuard,
     pub request_id: String,
+    /// The address of the client.
+    pub client: Option<IpAddr>,
     /// The `Authorization` header of the handshake.
     pub authorization: Option<HeaderValue>,
 }
@@ -72,6 +75,7 @@ impl Connection {
             outgoing.clone(),
             shutdown.clone(),
             handshake.request_id,
+            handshake.client,
         );
         Self {
             state,

@@ -1,5 +1,6 @@
 //! One operation of a WebSocket, from the received message to its last response.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use async_graphql::{Response, ServerError};
@@ -9,6 +10,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
+use tracing::field::display;
 
 use super::protocol::ServerMessage;
 use super::writer::{ActiveOperations, OperationKey, Outgoing};
@@ -38,6 +40,8 @@ pub(super) struct SharedContext {
     pub outgoing: mpsc::Sender<Outgoing>,
     /// Cancelled when the server shuts down, which ends subscriptions.
     pub shutdown: CancellationToken,
+    /// The address of the client.
+    pub client: Option<IpAddr>,
 }
 
 /// An operation to run, and its caller.
@@ -61,7 +65,9 @@ struct OperationSender {
 /// sent: a client that does not read can have many operations that wait to be sent.
 pub(super) async fn run_operation(context: Arc<SharedContext>, request: OperationRequest) {
     let id = request.request_id.clone();
-    let log = tracing::error_span!(parent: None, "request", id, path = "/graphql", socket = true);
+    let client = context.client.map(display);
+    let log =
+        tracing::error_span!(parent: None, "request", id, path = "/graphql", socket = true, client);
     async move {
         let sender = OperationSender {
             key: request.key.clone(),

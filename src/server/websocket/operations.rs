@@ -1,5 +1,6 @@
 //! The operations of a WebSocket, each in its own task.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::sync::{Semaphore, mpsc};
@@ -38,6 +39,7 @@ impl Operations {
         outgoing: mpsc::Sender<Outgoing>,
         shutdown: CancellationToken,
         request_id: String,
+        client: Option<IpAddr>,
     ) -> Self {
         let subscription_permits = Arc::new(Semaphore::new(state.app.bounds.subscriptions));
         Self {
@@ -47,6 +49,7 @@ impl Operations {
                 active,
                 outgoing,
                 shutdown,
+                client,
             }),
             request_id,
             started: 0,
