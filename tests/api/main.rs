@@ -50,6 +50,7 @@ mod pressure;
 mod properties;
 mod proxies;
 mod response_memory;
+mod scaling;
 mod schema;
 mod settings;
 mod sign_in;
