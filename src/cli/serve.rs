@@ -138,6 +138,7 @@ impl ServeArgs {
     async fn users(&self, url: &str) -> Result<UserStore, CliError> {
         let pool = connect_database(url, self.database.pool()).await?;
         require_current(&pool).await?;
+        pool.fill().await;
         Ok(UserStore::new(pool))
     }
 }

@@ -108,6 +108,30 @@ impl DatabasePool {
         }
     }
 
+    /// Opens all connections, so that requests do not wait for them when many clients connect at
+    /// the same time.
+    ///
+    /// Takes at most as long as a request waits for a connection. Connections that are not open by
+    /// then are opened when they are needed.
+    pub async fn fill(&self) {
+        let options = self.pool.options();
+        let (limit, most) = (options.get_acquire_timeout(), options.get_max_connections());
+        let mut held = Vec::new();
+        let open_all = async {
+            for _ in 0..most {
+                held.push(self.acquire().await?);
+            }
+            Ok::<_, sqlx::Error>(())
+        };
+        if !matches!(tokio::time::timeout(limit, open_all).await, Ok(Ok(()))) {
+            tracing::info!(
+                open = held.len(),
+                most,
+                "not all connections to Postgres were opened at startup"
+            );
+        }
+    }
+
     /// Returns all rows of a query without side effects: one statement.
     ///
     /// Prepares the statement again, once, if the server rejects the prepared
