@@ -64,10 +64,15 @@ impl Health {
         self.is_draining.store(true, Ordering::Relaxed);
     }
 
+    /// Returns whether the server is draining.
+    pub(super) fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::Relaxed)
+    }
+
     /// Returns the readiness. While draining, it does not query the stores, so that a load balancer
     /// gets the response immediately.
     async fn readiness(&self) -> Readiness {
-        if self.is_draining.load(Ordering::Relaxed) {
+        if self.is_draining() {
             return Readiness::Draining { draining: true };
         }
         Readiness::Stores(self.report().await)

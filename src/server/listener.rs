@@ -33,7 +33,7 @@ use tower::ServiceExt;
 
 pub(super) use connection_guard::ConnectionGuard;
 
-use super::health::alive;
+use super::health::{Health, alive};
 use super::rejection::Rejection;
 use super::routes::router;
 use super::state::{App, Bounds};
@@ -124,6 +124,7 @@ fn raise_file_limit(connections: usize) {
 struct Connections {
     router: Router,
     bounds: Bounds,
+    health: Arc<Health>,
     http: http1::Builder,
     /// Tracks the open connections.
     open: TaskTracker,
@@ -141,6 +142,7 @@ impl Connections {
             .header_read_timeout(bounds.idle_for)
             .max_buf_size(MAX_HEAD);
         Self {
+            health: Arc::clone(&app.health),
             router: router(app),
             bounds,
             http,
@@ -193,20 +195,23 @@ impl Connections {
     ) -> impl Future<Output = hyper::Result<()>> + use<> {
         let phase = RequestPhase::new(self.bounds.head_within);
         let stream = TimeoutStream::new(LingeringStream::new(stream), &self.bounds, phase.clone());
-        let router = self.router.clone();
+        let (router, health) = (self.router.clone(), Arc::clone(&self.health));
         let service = service_fn(move |mut request: Request<Incoming>| {
             phase.begin_request();
             request.extensions_mut().insert(guard.clone());
             request.extensions_mut().insert(ConnectInfo(peer));
             let response = router.clone().oneshot(request.map(Body::new));
             let (phase, shutdown) = (phase.clone(), guard.shutdown());
+            let health = Arc::clone(&health);
             async move {
                 let Ok(mut response) = response.await;
                 // A WebSocket stays in this phase: it has no further requests, so no head timeout
                 // applies.
                 if response.status() != StatusCode::SWITCHING_PROTOCOLS {
                     phase.end_request();
-                    if shutdown.is_cancelled() {
+                    // The drain period precedes the shutdown. A proxy opens new connections in it,
+                    // so that it sends no request on a connection that the shutdown closes.
+                    if shutdown.is_cancelled() || health.is_draining() {
                         let close = HeaderValue::from_static("close");
                         response.headers_mut().insert(CONNECTION, close);
                     }

@@ -20,6 +20,14 @@ async fn get(url: &str, path: &str) -> (u16, String) {
     (status, response.text().await.expect("a text"))
 }
 
+/// Returns the `Connection` header of a response.
+async fn connection(url: &str) -> Option<String> {
+    let response = reqwest::Client::new().get(format!("{url}/healthz")).send();
+    let response = response.await.expect("a response");
+    let header = response.headers().get("connection")?;
+    Some(header.to_str().expect("a text").to_owned())
+}
+
 async fn viewer_over(socket: &mut Socket) -> Value {
     let mut answer = socket.ask("1", VIEWER, json!({})).await;
     answer["payload"]["data"]["viewer"]["handle"].take()
@@ -40,6 +48,7 @@ async fn drain_serves_everything_but_readiness_until_a_second_signal() {
     let token = stores.token("luu");
     let mut old = Socket::connect(&url, &token).await;
     assert_eq!(get(&url, "/readyz").await.0, 200);
+    assert_eq!(connection(&url).await, None);
 
     serving.signal("TERM").await;
     serving.line("draining").await;
@@ -47,6 +56,7 @@ async fn drain_serves_everything_but_readiness_until_a_second_signal() {
     let draining = (503, r#"{"draining":true}"#.to_owned());
     assert_eq!(get(&url, "/readyz").await, draining);
     assert_eq!(get(&url, "/healthz").await.0, 200);
+    assert_eq!(connection(&url).await.as_deref(), Some("close"));
     let answer = stores.ask_at(&url, "luu", VIEWER, json!({})).await;
     assert_eq!(answer["data"]["viewer"]["handle"], "luu");
     assert_eq!(viewer_over(&mut old).await, "luu");
