@@ -52,6 +52,18 @@ struct Options {
     /// Only load, on one server, with readers
     #[arg(long)]
     steady: bool,
+    /// Addresses at which the two servers serve their metrics
+    #[arg(long, value_delimiter = ',')]
+    metrics_listen: Vec<String>,
+}
+
+impl Options {
+    /// The settings of one of the servers.
+    fn settings(&self, server: usize) -> Vec<(&'static str, String)> {
+        let address = self.metrics_listen.get(server).cloned();
+        let setting = address.map(|address| ("CRUDDUR_METRICS_LISTEN", address));
+        setting.into_iter().collect()
+    }
 }
 
 #[tokio::main]
@@ -64,7 +76,7 @@ async fn main() {
     let mut wrong = 0;
     while began.elapsed() < Duration::from_secs(60 * options.minutes) {
         let cruddur = start().await;
-        let report = round(&cruddur, options.faults).await;
+        let report = round(&cruddur, &options).await;
         println!("{:>4} s: {report:?}", began.elapsed().as_secs());
         wrong += report.wrong() + report.sent - report.acknowledged;
     }
@@ -73,15 +85,18 @@ async fn main() {
 
 /// Starts two servers with new stores, because an embedded DynamoDB slows down
 /// with its contents.
-async fn round(cruddur: &Cruddur, faults: bool) -> Report {
-    let mut servers = [Server::start(cruddur).await, Server::start(cruddur).await];
+async fn round(cruddur: &Cruddur, options: &Options) -> Report {
+    let mut servers = [
+        Server::start_with(cruddur, options.settings(0)).await,
+        Server::start_with(cruddur, options.settings(1)).await,
+    ];
     let urls = servers.iter().map(|server| server.url.clone()).collect();
     let load = Load::new(urls, pairs(cruddur, 40).await, 80, usize::MAX);
     let trouble = async {
         let began = Instant::now();
         while began.elapsed() < ROUND {
             tokio::time::sleep(Duration::from_millis(fastrand::u64(200..1500))).await;
-            if faults {
+            if options.faults {
                 cruddur.dynamo.set_faults(some_faults());
                 let server = &mut servers[fastrand::usize(..2)];
                 match fastrand::u8(..4) {
