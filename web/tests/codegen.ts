@@ -20,10 +20,12 @@ const config: CodegenConfig = {
         useTypeImports: true,
       },
     },
+    // For Apollo Client.
     "src/generated/possible-types.ts": {
       plugins: ["fragment-matcher"],
       config: { apolloClientVersion: 3, useExplicitTyping: true },
     },
+    // For urql.
     "src/generated/introspection.json": {
       plugins: ["introspection"],
       config: { minify: true },

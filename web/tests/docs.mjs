@@ -5,7 +5,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 
 const page = new URL("../../docs/clients.md", import.meta.url);
-const languages = { ts: "ts", py: "python", json: "json" };
+const languages = { ts: "ts", tsx: "tsx", py: "python", json: "json" };
 
 function part(file, name) {
   const lines = readFileSync(new URL(file, import.meta.url), "utf8").split("\n");
@@ -19,7 +19,7 @@ function part(file, name) {
 
 const written = readFileSync(page, "utf8");
 const right = written.replaceAll(
-  /<!-- (\S+\.(\w+))#([\w-]+) -->\n```\w+\n[\s\S]*?\n```/g,
+  /<!-- (\S+\.(\w+))#([\w-]+) -->\n```\w+\n(?:[\s\S]*?\n)?```/g,
   (_, file, extension, name) =>
     `<!-- ${file}#${name} -->\n\`\`\`${languages[extension]}\n${part(file, name)}\n\`\`\``,
 );

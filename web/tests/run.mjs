@@ -2,7 +2,7 @@
 //
 // Usage: node run.mjs <cruddur program> [suite ...]
 import { spawnSync } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -21,9 +21,9 @@ function run(command, args, env = {}) {
 
 function compile() {
   run(bin("graphql-codegen"), ["--silent"]);
-  // relay-compiler adds to this file, and wants it to be there.
+  // relay-compiler adds to this file, which has to exist.
   mkdirSync(dirname(relayManifest), { recursive: true });
-  if (!existsSync(relayManifest)) writeFileSync(relayManifest, "{}");
+  writeFileSync(relayManifest, "{}");
   run(bin("relay-compiler"), ["--repersist", "--output", "quiet-with-errors"]);
   for (const folder of [".", "../client"]) run(bin("tsc"), ["--project", folder]);
   run("node", ["build.mjs", ...["request", "ws", "apollo", "urql"].map((name) => `src/${name}.ts`), "relay/suite.ts"]);

@@ -1,1 +1,3 @@
-export * from "./live";
+export { connectApi, type Api, type ApiOptions, type Retry } from "./api";
+export { SignedOut, type Token } from "./session";
+export { type ConnectionState, type Live } from "./live";

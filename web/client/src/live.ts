@@ -1,102 +1,251 @@
-// Subscriptions that go on without a gap, for every client that speaks by graphql-ws.
-// docs: live
+// Subscriptions that resume after their last event, over one WebSocket.
 import { createClient, type Client, type FormattedExecutionResult, type Sink, type SubscribePayload } from "graphql-ws";
+import { codeOf, type ErrorLike } from "./errors";
+import { SignedOut, type Session } from "./session";
 
-// Returns a valid access token; with `forceRefresh` a new one, because the server has rejected the previous token. With
-// Amplify: `async (options) => String((await fetchAuthSession(options)).tokens?.accessToken)`.
-export type Token = (options?: { forceRefresh: boolean }) => Promise<string>;
+export interface ConnectionState {
+  /**
+   * `idle`: there is no subscription. `connecting`, `connected`. `waiting`: the connection is lost, and the next attempt
+   * is at `retryAt`. `signedOut`: the user has to sign in again.
+   */
+  status: "idle" | "connecting" | "connected" | "waiting" | "signedOut";
+  /** Since when the client is connected, or since when it is not, in milliseconds as `Date.now()`. */
+  since: number;
+  retryAt?: number;
+}
+
+export interface Live extends Client {
+  getState: () => ConnectionState;
+  /** Calls the listener after each change of the state. Returns a function that removes the listener. */
+  onState: (listener: () => void) => () => void;
+  /** Connects at once if the client waits for the next attempt. */
+  reconnect: () => void;
+  /**
+   * Calls the listener with the operation's name when a subscription has started again without a cursor: the caches may
+   * lack the events before. Returns a function that removes the listener.
+   */
+  onStale: (listener: (operationName: string) => void) => () => void;
+}
 
 export interface LiveOptions {
   url: string;
-  // Called for each new connection.
-  token: Token;
-  // Refetches the displayed data, because a subscription with this name has started and does not report earlier events.
-  reread: (operationName: string) => void;
+  session: Session;
+  webSocket?: typeof WebSocket;
+  /** How often the client checks the connection, in milliseconds. */
   pingEvery?: number;
 }
 
-// The root field's value in an event of a subscription.
+/** The root field's value in an event of a subscription. */
 interface Event {
   cursor?: string;
   version?: number;
   messageGroup?: { id: string };
 }
 
-// Close codes after which a retry would fail in the same way.
-const FINAL = [4400, 4406, 4409, 4429];
-// Close codes for an expired token (4401) and for an invalid token or an unknown user (4403): retried with a new token,
-// but after 4403 only once.
-const REFUSED = [4401, 4403];
-// The protocol does not report when a subscription has started; after this many milliseconds it has.
-const BEGUN = 1000;
+/** Close codes after which an attempt with the same messages would fail in the same way. */
+const FINAL = [1002, 1007, 1009, 4004, 4400, 4406, 4409, 4429];
+/** The server has rejected the token: it has expired (4401), or it is invalid or of an unknown user (4403). */
+const REJECTED = [4401, 4403];
+/** Codes of errors after which the same subscription can succeed. */
+const TEMPORARY = ["UNAVAILABLE", "RATE_LIMITED", "INTERNAL_SERVER_ERROR"];
+/** After so many milliseconds the server has started a subscription that it has received: the protocol does not say. */
+const STARTED = 1000;
+/** After so many failures of `token({ forceRefresh: true })` in a row, the user is signed out. */
+const MOST_REFRESHES = 3;
 
-export function liveClient({ url, token, reread, pingEvery = 10_000 }: LiveOptions): Client {
+/** Exponential backoff from 250 ms to 30 s. When a server stops, its clients reconnect at random times. */
+export const backoff = (failures: number) => Math.min(30_000, 250 * 2 ** Math.min(failures, 10)) * (0.5 + Math.random() / 2);
+
+export function liveClient({ url, session, webSocket, pingEvery = 10_000 }: LiveOptions): Live {
+  let state: ConnectionState = { status: "idle", since: Date.now() };
+  const listeners = new Set<() => void>();
+  const staleListeners = new Set<(operationName: string) => void>();
+  function setState(status: ConnectionState["status"], retryAt?: number) {
+    const isLost = (value: ConnectionState["status"]) => value === "connecting" || value === "waiting";
+    const since = isLost(state.status) && isLost(status) ? state.since : Date.now();
+    state = { status, since, ...(retryAt && { retryAt }) };
+    for (const listener of [...listeners]) listener();
+  }
+
+  let subscriptions = 0;
+  let failures = 0;
   let forceRefresh = false;
-  let signedOut = false;
+  let failedRefreshes = 0;
+
   const client = createClient({
-    url: url.replace(/^http/, "ws"),
-    connectionParams: async () => ({ Authorization: `Bearer ${await token({ forceRefresh })}` }),
-    // graphql-ws would resubscribe from the initial cursor, so `subscribe` below retries instead.
+    url,
+    webSocketImpl: webSocket,
+    async connectionParams() {
+      try {
+        const token = await session.token({ forceRefresh });
+        failedRefreshes = 0;
+        return { Authorization: `Bearer ${token}` };
+      } catch (cause) {
+        // A token function that fails at renewal, time after time, cannot renew.
+        if (forceRefresh && ++failedRefreshes >= MOST_REFRESHES) session.signOut(cause);
+        // graphql-ws would report an error, and close the socket at some later time.
+        client.terminate();
+        return {};
+      }
+    },
+    // graphql-ws would subscribe again from the initial cursor, and treats 4401 as final. `subscribe` below retries.
     retryAttempts: 0,
     keepAlive: pingEvery,
   });
 
-  // Detects a dead connection by the missing pong.
-  let dead: ReturnType<typeof setTimeout>;
-  client.on("ping", (received) => {
-    if (!received) dead = setTimeout(() => client.terminate(), pingEvery / 2);
-  });
-  client.on("pong", (received) => {
-    if (received) clearTimeout(dead);
-  });
+  // Resolves when the next attempt is due.
+  let due = Promise.resolve();
+  let attempt = () => {};
+  function reconnect() {
+    if (state.status !== "waiting") return;
+    failures = 0;
+    attempt();
+  }
+  function wait() {
+    const delay = backoff(failures);
+    failures += 1;
+    due = new Promise((resolve) => {
+      const timer = setTimeout(resolve, delay);
+      attempt = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+    setState("waiting", Date.now() + delay);
+  }
 
-  // When a server stops, all its clients reconnect, so each waits for a random time.
-  let failures = 0;
-  client.on("connected", () => {
+  let socket: WebSocket | undefined;
+  let isCounted = true;
+  client.on("connecting", () => {
+    isCounted = false;
+    setState("connecting");
+  });
+  client.on("connected", (connected) => {
+    socket = connected as WebSocket;
     failures = 0;
     forceRefresh = false;
+    setState("connected");
   });
-  client.on("closed", (event) => {
+  // A socket can fail with an error, a close event, or both. The client closes it (1000) when there is no subscription.
+  function lost(code?: number) {
+    socket = undefined;
     clearTimeout(dead);
-    failures += 1;
-    const { code } = event as { code?: number };
-    signedOut = code === 4403 && forceRefresh;
-    forceRefresh = REFUSED.includes(code ?? 0);
+    if (isCounted) return;
+    isCounted = true;
+    if (session.isSignedOut()) setState("signedOut");
+    else if (subscriptions > 0 && code !== 1000) wait();
+    else setState("idle");
+  }
+  client.on("error", () => lost());
+  client.on("closed", (event) => {
+    const { code = 0 } = event as { code?: number };
+    if (REJECTED.includes(code)) {
+      // A new token was rejected as well.
+      if (code === 4403 && forceRefresh) session.signOut(event);
+      forceRefresh = true;
+    }
+    lost(code);
   });
-  const delay = () => Math.min(30_000, 250 * 2 ** failures) * (0.5 + Math.random() / 2);
+
+  // A connection that answers no ping is dead. Browsers do not close it for minutes.
+  let dead: ReturnType<typeof setTimeout>;
+  client.on("ping", (isReceived) => {
+    if (isReceived) return;
+    clearTimeout(dead);
+    dead = setTimeout(() => client.terminate(), pingEvery / 2);
+  });
+  client.on("pong", (isReceived) => {
+    if (isReceived) clearTimeout(dead);
+  });
+
+  // Browsers know when the network is gone and when it is back.
+  const offline = () => client.terminate();
+  globalThis.addEventListener?.("online", reconnect);
+  globalThis.addEventListener?.("offline", offline);
+  const stopListening = session.onSignedOut(() => {
+    attempt();
+    client.terminate();
+    setState("signedOut");
+  });
+
+  // Calls back once the server has started the subscription that the client has just begun.
+  let probes = 0;
+  function whenStarted(callback: () => void): () => void {
+    const probe = `started ${(probes += 1)}`;
+    let timer: ReturnType<typeof setTimeout>;
+    const ping = () => {
+      // graphql-ws sends the subscription before this.
+      timer = setTimeout(() => socket?.send(JSON.stringify({ type: "ping", payload: { probe } })), 0);
+    };
+    const cancels = [
+      client.on("connected", ping),
+      // The server reads messages in order, so it has received the subscription.
+      client.on("pong", (_, payload) => {
+        if (payload?.probe === probe) timer = setTimeout(callback, STARTED);
+      }),
+    ];
+    if (socket) ping();
+    return () => {
+      clearTimeout(timer);
+      for (const cancel of cancels) cancel();
+    };
+  }
 
   function subscribe<Data, Extensions>(payload: SubscribePayload, sink: Sink<FormattedExecutionResult<Data, Extensions>>) {
     let after = payload.variables?.after;
     const versions = new Map<string, number>();
-    let waiting: ReturnType<typeof setTimeout>;
-    let settling: ReturnType<typeof setTimeout>;
+    let isEnded = false;
+    let errors = 0;
+    let timer: ReturnType<typeof setTimeout>;
     let leave = () => {};
+    subscriptions += 1;
 
-    function begin() {
-      let over = false;
-      const end = () => {
-        over = true;
-        clearTimeout(settling);
-        leaveThis();
+    function end() {
+      if (isEnded) return;
+      isEnded = true;
+      subscriptions -= 1;
+      clearTimeout(timer);
+      leave();
+    }
+    function fail(cause: unknown) {
+      end();
+      sink.error(cause);
+    }
+
+    function begin(isAgain: boolean) {
+      if (isEnded) return;
+      if (session.isSignedOut()) return fail(new SignedOut());
+      let isOver = false;
+      function over() {
+        isOver = true;
+        cancelStale();
+      }
+      leave = () => {
+        over();
+        unsubscribe();
       };
-      const comeBack = (wait: number) => {
-        end();
-        waiting = setTimeout(begin, wait);
-      };
-      // Returns true and schedules a retry if the errors are temporary.
-      const isForNow = (errors: FormattedExecutionResult["errors"]) => {
-        const { code, retryAfterMs } = (errors?.[0]?.extensions ?? {}) as { code?: string; retryAfterMs?: number };
+      // Returns true and subscribes again later if the errors are temporary.
+      function isTemporary(list: readonly ErrorLike[]) {
+        const { code, retryAfterMs } = codeOf(list);
         if (code === "RESYNC") after = undefined;
-        else if (code !== "UNAVAILABLE") return false;
-        comeBack(retryAfterMs ?? delay());
+        else if (!code || !TEMPORARY.includes(code)) return false;
+        over();
+        const delay = Math.max(retryAfterMs ?? 0, backoff(errors));
+        errors += 1;
+        timer = setTimeout(() => {
+          // The server completes it. graphql-ws would count the end of a subscription twice.
+          unsubscribe();
+          begin(true);
+        }, delay);
         return true;
-      };
+      }
 
-      const leaveThis = client.subscribe<Data, Extensions>(
+      const unsubscribe = client.subscribe<Data, Extensions>(
         { ...payload, variables: { ...payload.variables, after } },
         {
           next(result) {
-            if (over || isForNow(result.errors)) return;
+            if (isOver || (result.errors && isTemporary(result.errors))) return;
+            errors = 0;
             const event = Object.values(result.data ?? {})[0] as Event | undefined;
             if (event?.cursor) after = event.cursor;
             if (event?.version && event.messageGroup) {
@@ -108,30 +257,49 @@ export function liveClient({ url, token, reread, pingEvery = 10_000 }: LiveOptio
             sink.next(result);
           },
           error(cause) {
-            if (over || (Array.isArray(cause) && isForNow(cause))) return;
-            const { code } = cause as { code?: number };
+            if (isOver) return;
+            const isList = Array.isArray(cause);
+            if (isList && isTemporary(cause)) return;
+            over();
             // Browsers do not report why a connection failed, so a failure without a final close code is retried.
-            if (!Array.isArray(cause) && !FINAL.includes(code ?? 0) && !signedOut) return comeBack(delay());
-            end();
-            sink.error(cause);
+            const { code } = cause as { code?: number };
+            if (isList || FINAL.includes(code ?? 0)) return fail(cause);
+            void due.then(() => begin(true));
           },
           complete() {
-            if (over) return;
+            if (isOver) return;
+            // The client closed the connection.
             end();
             sink.complete();
           },
         },
       );
-      leave = end;
-      if (!after) settling = setTimeout(() => reread(payload.operationName ?? ""), BEGUN);
+      const stale = () => staleListeners.forEach((listener) => listener(payload.operationName ?? ""));
+      const cancelStale = isAgain && !after ? whenStarted(stale) : () => {};
     }
 
-    begin();
-    return () => {
-      clearTimeout(waiting);
-      leave();
-    };
+    begin(false);
+    return end;
   }
-  return { ...client, subscribe };
+
+  return {
+    ...client,
+    subscribe,
+    getState: () => state,
+    onState(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    reconnect,
+    onStale(listener) {
+      staleListeners.add(listener);
+      return () => staleListeners.delete(listener);
+    },
+    dispose() {
+      stopListening();
+      globalThis.removeEventListener?.("online", reconnect);
+      globalThis.removeEventListener?.("offline", offline);
+      return client.dispose();
+    },
+  };
 }
-// docs: end

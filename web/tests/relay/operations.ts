@@ -4,6 +4,12 @@ import { graphql } from "relay-runtime";
 
 export const groupsQuery = graphql`
   query operationsGroupsQuery($first: Int!) {
+    eventCursor
+    viewer {
+      handle
+      displayName
+    }
+    unreadMessageGroupCount
     ...operations_groups @arguments(first: $first)
   }
 `;
@@ -17,6 +23,7 @@ export const groupsFragment = graphql`
       edges {
         node {
           uuid
+          version
           lastMessageAt
           unreadCount
           lastMessage {
@@ -36,6 +43,13 @@ export const groupsFragment = graphql`
 export const groupQuery = graphql`
   query operationsGroupQuery($uuid: UUID!, $last: Int!) {
     messageGroup(uuid: $uuid) {
+      uuid
+      version
+      lastMessageAt
+      unreadCount
+      lastMessage {
+        body
+      }
       ...operations_messages @arguments(last: $last)
     }
   }
@@ -65,11 +79,11 @@ export const messagesFragment = graphql`
 
 // docs: relay-send
 export const createMessageMutation = graphql`
-  mutation operationsCreateMessageMutation($input: CreateMessageInput!, $messages: [ID!]!) {
+  mutation operationsCreateMessageMutation($input: CreateMessageInput!) {
     createMessage(input: $input) {
       __typename
       ... on CreateMessageSuccess {
-        messageEdge @appendEdge(connections: $messages) {
+        messageEdge {
           cursor
           node {
             body
@@ -83,6 +97,7 @@ export const createMessageMutation = graphql`
           cursor
           node {
             uuid
+            version
             lastMessageAt
             unreadCount
             lastMessage {
@@ -136,6 +151,7 @@ export const messageCreatedSubscription = graphql`
         cursor
         node {
           uuid
+          version
           lastMessageAt
           unreadCount
           lastMessage {
@@ -156,6 +172,7 @@ export const messageGroupUpdatedSubscription = graphql`
       version
       messageGroup {
         id
+        version
         lastMessageAt
         unreadCount
         lastMessage {
@@ -181,6 +198,7 @@ export const markReadMutation = graphql`
       __typename
       ... on MarkMessageGroupReadSuccess {
         messageGroup {
+          version
           unreadCount
         }
         unreadMessageGroupCount

@@ -13,7 +13,7 @@ export interface Network {
   cut: () => void;
   // Lets nothing through any more on the connections that there are, and says nothing.
   silence: () => void;
-  mend: () => void;
+  restore: () => void;
   close: () => void;
 }
 
@@ -43,7 +43,7 @@ export async function networkTo(url: string): Promise<Network> {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}${pathname}`,
     cut,
     silence: () => sockets.forEach((socket) => socket.unpipe().pause()),
-    mend: () => (isCut = false),
+    restore: () => (isCut = false),
     close: () => {
       cut();
       server.close();

@@ -20,6 +20,7 @@ graphql(`
   fragment MessageGroupParts on MessageGroup {
     id
     uuid
+    version
     lastMessageAt
     unreadCount
     lastMessage {
@@ -34,6 +35,32 @@ graphql(`
   }
 `);
 
+// docs: end
+
+// docs: start
+export const Start = graphql(`
+  query Start($first: Int = 20) {
+    eventCursor
+    viewer {
+      id
+      handle
+      displayName
+    }
+    unreadMessageGroupCount
+    messageGroups(first: $first) {
+      edges {
+        cursor
+        node {
+          ...MessageGroupParts
+        }
+      }
+      pageInfo {
+        hasNextPage
+        endCursor
+      }
+    }
+  }
+`);
 // docs: end
 
 // docs: groups
@@ -138,6 +165,7 @@ export const MarkMessageGroupRead = graphql(`
       ... on MarkMessageGroupReadSuccess {
         messageGroup {
           id
+          version
           unreadCount
         }
         unreadMessageGroupCount

@@ -1,4 +1,4 @@
-// graphql-ws by itself, and the subscriptions of `live.ts` that go on without a gap.
+// graphql-ws by itself, and the subscriptions of `@cruddur/client` that resume without a gap.
 import assert from "node:assert/strict";
 import { chmodSync, mkdtempSync, rmSync } from "node:fs";
 import { createServer, type AddressInfo } from "node:net";
@@ -15,7 +15,7 @@ export const socketOf = (url: string, token: string) =>
 import { WebSocketServer } from "ws";
 import type { MessageCreatedSubscriptionVariables } from "./generated/graphql";
 import { endingIn, newKey, step, tokenOf, until, type Places } from "./harness";
-import { liveClient, type Token } from "@cruddur/client";
+import { connectApi, SignedOut, type Api, type ConnectionState, type Retry, type Token } from "@cruddur/client";
 import { networkTo } from "./network";
 import {
   CreateMessage,
@@ -24,6 +24,7 @@ import {
   MessageGroup,
   MessageGroupUpdated,
   Receiver,
+  Start,
   UnreadMessageGroupCount,
 } from "./operations";
 
@@ -46,21 +47,33 @@ function ask<Data, Variables>(client: Client, document: Document<Data, Variables
   });
 }
 
-// What a subscription tells.
-function heard<Data, Variables, Told>(client: Client, document: Document<Data, Variables>, variables: Variables, of: (data: Data) => Told) {
-  const told: Told[] = [];
+// The events of a subscription.
+function heard<Data, Variables, Received>(client: Client, document: Document<Data, Variables>, variables: Variables, of: (data: Data) => Received) {
+  const received: Received[] = [];
   const ends: unknown[] = [];
   const leave = client.subscribe<Data>(payloadOf(document, variables), {
-    next: ({ data, errors }) => (data && !errors ? told.push(of(data)) : ends.push(errors)),
+    next: ({ data, errors }) => (data && !errors ? received.push(of(data)) : ends.push(errors)),
     error: (cause) => ends.push(cause),
     complete: () => ends.push("complete"),
   });
-  return { told, ends, leave };
+  return { received, ends, leave };
 }
 const messages = (client: Client, variables: MessageCreatedSubscriptionVariables = {}) =>
   heard(client, MessageCreated, variables, ({ messageCreated }) => messageCreated.messageEdge.node.body);
 // The code of the error that ended a subscription.
 const codeOf = ([errors]: unknown[]) => (errors as { extensions: { code: string } }[])[0]?.extensions.code;
+
+// A client whose token is rejected, and how its subscription ends.
+function signOut(rejected: Token): { api: Api; ended: Promise<unknown> } {
+  let signedOut = 0;
+  const api = connectApi({ url: places.graphql, token: rejected, onSignedOut: () => (signedOut += 1) });
+  const { ends } = messages(api.live);
+  const ended = until(() => ends.length === 1).then(() => {
+    assert.equal(signedOut, 1);
+    return ends[0];
+  });
+  return { api, ended };
+}
 
 async function freePort(): Promise<string> {
   const server = createServer();
@@ -103,7 +116,7 @@ async function send(client: Client, to: { messageGroupUuid: string } | { receive
   assert.equal(createMessage.__typename, "CreateMessageSuccess");
   return body;
 }
-// When a subscription without a cursor has begun is not told.
+// When a subscription without a cursor has begun is not received.
 const begun = () => new Promise((resolve) => setTimeout(resolve, 1000));
 
 try {
@@ -125,10 +138,10 @@ try {
     const ofOthers = messages(luu, { messageGroupUuid: "00000000-0000-0000-0000-000000000000" });
     await begun();
     const expected = [await send(unamused), await send(luu), await send(unamused)];
-    await until(() => ours.told.length === 3 && theirs.told.length === 3);
-    assert.deepEqual([ours.told, theirs.told], [expected, expected]);
-    assert.deepEqual(strangers.told, []);
-    assert.deepEqual(ofOthers.told, []);
+    await until(() => ours.received.length === 3 && theirs.received.length === 3);
+    assert.deepEqual([ours.received, theirs.received], [expected, expected]);
+    assert.deepEqual(strangers.received, []);
+    assert.deepEqual(ofOthers.received, []);
     assert.equal(codeOf(ofOthers.ends), "BAD_USER_INPUT");
     for (const { leave } of [ours, theirs, strangers]) leave();
   });
@@ -137,56 +150,53 @@ try {
     const { messageGroup } = await ask(luu, MessageGroup, { uuid });
     const after = messageGroup?.messages.edges.at(-1)?.cursor;
     const expected = [await send(unamused), await send(luu)];
-    const { told, leave } = messages(luu, { ...group, after });
-    await until(() => told.length === 2);
+    const { received, leave } = messages(luu, { ...group, after });
+    await until(() => received.length === 2);
     expected.push(await send(unamused));
-    await until(() => told.length === 3);
-    assert.deepEqual(told, expected);
+    await until(() => received.length === 3);
+    assert.deepEqual(received, expected);
     leave();
   });
 
-  await step("is told what others of one's devices have read, and the newest state alone", async () => {
-    const live = liveClient({ url: places.graphql, token: async () => token("luu"), reread: () => {} });
-    const { told, leave } = heard(live, MessageGroupUpdated, {}, ({ messageGroupUpdated }) => messageGroupUpdated);
+  await step("reports what other devices have read, and only the newest state", async () => {
+    const { live } = connectApi({ url: places.graphql, token: async () => token("luu") });
+    const { received, leave } = heard(live, MessageGroupUpdated, {}, ({ messageGroupUpdated }) => messageGroupUpdated);
     await begun();
     await send(unamused);
-    await until(() => (told.at(-1)?.messageGroup.unreadCount ?? 0) > 0);
+    await until(() => (received.at(-1)?.messageGroup.unreadCount ?? 0) > 0);
     const { messageGroup } = await ask(luu, MessageGroup, { uuid });
     const upTo = messageGroup?.messages.edges.at(-1)?.cursor ?? "";
     await ask(luu, MarkMessageGroupRead, { input: { ...group, upTo } });
-    await until(() => told.at(-1)?.messageGroup.unreadCount === 0);
-    const versions = told.map(({ version }) => version);
+    await until(() => received.at(-1)?.messageGroup.unreadCount === 0);
+    const versions = received.map(({ version }) => version);
     assert.deepEqual(versions, versions.toSorted((a, b) => a - b));
     leave();
   });
 
   const network = await networkTo(places.graphql);
-  const rereads: string[] = [];
+  const stale: string[] = [];
   let given = 0;
   const tokens = [token("luu")];
-  const live = liveClient({
+  const { live } = connectApi({
     url: network.url,
-    token: async () => tokens[Math.min(given++, tokens.length - 1)] ?? "",
-    reread: (name) => rereads.push(name),
+    token: async () => tokens[Math.min(given++, tokens.length - 1)],
     pingEvery: 200,
   });
-  const { told, ends, leave } = messages(live);
-  const expected: string[] = [];
+  live.onStale((name) => stale.push(name));
+  const { eventCursor } = await ask(luu, Start, {});
+  const expected: string[] = [await send(unamused)];
+  const { received, ends, leave } = messages(live, { after: eventCursor });
   const all = async () => {
-    await until(() => told.length >= expected.length);
-    assert.deepEqual(told, expected);
+    await until(() => received.length >= expected.length);
+    assert.deepEqual(received, expected);
   };
 
-  await step("reads again once it has begun, since it knows nothing of before", async () => {
-    await until(() => rereads.length === 1);
-    expected.push(await send(unamused));
-    await all();
-  });
+  await step("delivers what was sent after `eventCursor`, before the subscription started", all);
 
   await step("comes back when the network is cut, and has missed nothing", async () => {
     network.cut();
     expected.push(await send(unamused), await send(luu), await send(unamused, { receiverHandle: "luu" }));
-    network.mend();
+    network.restore();
     expected.push(await send(unamused));
     await all();
   });
@@ -216,7 +226,7 @@ try {
     tokens.splice(0, tokens.length, shortened(token("luu"), 3), token("luu"));
     given = 0;
     network.cut();
-    network.mend();
+    network.restore();
     await until(() => given === 1);
     expected.push(await send(unamused));
     await all();
@@ -225,35 +235,136 @@ try {
     await all();
     assert.equal(given, 2);
   });
-  assert.deepEqual([rereads, ends], [["MessageCreated"], []]);
+  assert.deepEqual([stale, ends], [[], []]);
   leave();
   network.close();
 
-  await step("is refused with a bad token, for good", async () => {
-    const asked: unknown[] = [];
-    const bad: Token = async (options) => {
-      asked.push(options?.forceRefresh);
+  await step("signs out after a second rejected token", async () => {
+    const asked: boolean[] = [];
+    const { ended } = signOut(async ({ forceRefresh }) => {
+      asked.push(forceRefresh);
       return "bad";
-    };
-    const refused = messages(liveClient({ url: places.graphql, token: bad, reread: () => {} }));
-    await until(() => refused.ends.length === 1);
-    assert.equal((refused.ends[0] as CloseEvent).code, 4403);
+    });
+    assert.ok((await ended) instanceof SignedOut);
     assert.deepEqual(asked, [false, true], "a new token is tried once");
+  });
+
+  await step("signs out when the token function has no token", async () => {
+    const { ended, api } = signOut(async ({ forceRefresh }) => (forceRefresh ? null : "bad"));
+    assert.ok((await ended) instanceof SignedOut);
+    assert.equal(api.live.getState().status, "signedOut");
+  });
+
+  await step("signs out when the token function fails at renewal, time after time", async () => {
+    let renewals = 0;
+    const { ended } = signOut(async ({ forceRefresh }) => {
+      if (!forceRefresh) return "bad";
+      renewals += 1;
+      throw new Error("invalid_grant");
+    });
+    assert.ok((await ended) instanceof SignedOut);
+    assert.equal(renewals, 3);
+  });
+
+  await step("tries again when the token function fails for now", async () => {
+    let failures = 0;
+    const failing: Token = async () => {
+      failures += 1;
+      if (failures <= 2) throw new TypeError("Failed to fetch");
+      return token("luu");
+    };
+    const { live } = connectApi({ url: places.graphql, token: failing });
+    const { received, ends, leave } = messages(live, { after: (await ask(luu, Start, {})).eventCursor });
+    const body = await send(unamused);
+    await until(() => received.length === 1);
+    assert.deepEqual([received, ends], [[body], []]);
+    leave();
   });
 
   await step("comes back with a new token when the one that it has is refused", async () => {
     const expired = shortened(token("luu"), -3600);
-    const renewing: Token = async (options) => (options?.forceRefresh ? token("luu") : expired);
-    const { told, ends, leave } = messages(liveClient({ url: places.graphql, token: renewing, reread: () => {} }));
-    await begun();
+    const { live } = connectApi({
+      url: places.graphql,
+      token: async ({ forceRefresh }) => (forceRefresh ? token("luu") : expired),
+    });
+    const { received, ends, leave } = messages(live, { after: (await ask(luu, Start, {})).eventCursor });
     const body = await send(unamused);
-    await until(() => told.length === 1);
-    assert.deepEqual([told, ends], [[body], []]);
+    await until(() => received.length === 1);
+    assert.deepEqual([received, ends], [[body], []]);
     leave();
   });
 
+  await step("reports the connection's state, counts each socket once, and reconnects when the browser is online", async () => {
+    // What a browser dispatches.
+    const browser = new EventTarget();
+    Object.assign(globalThis, {
+      addEventListener: browser.addEventListener.bind(browser),
+      removeEventListener: browser.removeEventListener.bind(browser),
+    });
+    const network = await networkTo(places.graphql);
+    const { live } = connectApi({ url: network.url, token: async () => token("luu") });
+    const states: (ConnectionState & { at: number })[] = [];
+    live.onState(() => states.push({ ...live.getState(), at: Date.now() }));
+    const statuses = () => states.map(({ status }) => status);
+    assert.equal(live.getState().status, "idle");
+    const { eventCursor: after } = await ask(luu, Start, {});
+    const subscriptions = [messages(live, { after }), messages(live, { after })];
+    await until(() => live.getState().status === "connected");
+    network.cut();
+    // With both subscriptions, one attempt at a time.
+    await until(() => states.filter(({ status }) => status === "waiting").length === 4);
+    assert.deepEqual(statuses(), ["connecting", "connected", ...Array(3).fill(["waiting", "connecting"]).flat(), "waiting"]);
+    const lost = states.slice(2);
+    assert.equal(new Set(lost.map(({ since }) => since)).size, 1, "since when the connection is lost");
+    const delays = lost.filter(({ retryAt }) => retryAt).map(({ retryAt = 0, at }) => retryAt - at);
+    for (const [failures, delay] of delays.entries()) assert.ok(delay > 100 * 2 ** failures, `delay ${failures} is ${delay} ms`);
+    network.restore();
+    browser.dispatchEvent(new Event("online"));
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(live.getState().status, "connecting", "it does not wait");
+    await until(() => live.getState().status === "connected");
+    const body = await send(unamused);
+    await until(() => subscriptions.every(({ received }) => received.at(-1) === body));
+    browser.dispatchEvent(new Event("offline"));
+    assert.equal(live.getState().status, "waiting");
+    for (const { leave } of subscriptions) leave();
+    live.dispose();
+    network.close();
+  });
+
+  await step("an address can be relative to the page", async () => {
+    Object.assign(globalThis, { location: { href: new URL("/messages/1", places.graphql).href } });
+    const { live, url, fetch } = connectApi({ url: "/graphql", token: async () => token("luu") });
+    assert.equal(url, places.graphql);
+    const headers = { "content-type": "application/json" };
+    const response = await fetch(url, { method: "POST", headers, body: '{"query":"{ viewer { handle } }"}' });
+    assert.deepEqual(await response.json(), { data: { viewer: { handle: "luu" } } });
+    const { leave } = messages(live);
+    await until(() => live.getState().status === "connected");
+    leave();
+  });
+
+  await step("waits when messages are sent faster than the rate limit, and sends each once", async () => {
+    const retries: Retry[] = [];
+    const api = connectApi({ url: places.graphql, token: async () => token("quill"), onRetry: (retry) => retries.push(retry) });
+    const bodies = await Promise.all(
+      Array.from({ length: 60 }, async (_, index) => {
+        const input = { to: { receiverHandle: "tove" }, body: `fast ${index}`, idempotencyKey: newKey() };
+        const headers = { "content-type": "application/json" };
+        const response = await api.fetch(api.url, { method: "POST", headers, body: JSON.stringify(payloadOf(CreateMessage, { input })) });
+        const { data } = await response.json();
+        return data.createMessage.messageEdge.node.body;
+      }),
+    );
+    assert.equal(new Set(bodies).size, 60);
+    assert.ok(retries.length > 0);
+    const [retry] = retries;
+    assert.deepEqual([retry?.code, retry?.operationName], ["RATE_LIMITED", "CreateMessage"]);
+  });
+
   await step("fails with a code, for good", async () => {
-    const wrong = messages(liveClient({ url: places.graphql, token: async () => token("luu"), reread: () => {} }), { after: "not a cursor" });
+    const { live } = connectApi({ url: places.graphql, token: async () => token("luu") });
+    const wrong = messages(live, { after: "not a cursor" });
     await until(() => wrong.ends.length > 0);
     assert.equal(codeOf(wrong.ends), "BAD_USER_INPUT");
   });
@@ -262,7 +373,7 @@ try {
   rmSync(folder, { recursive: true, force: true });
 }
 
-await step("goes on where it was after UNAVAILABLE, and reads again after RESYNC", async () => {
+await step("goes on where it was after UNAVAILABLE, and reports after RESYNC that events are lost", async () => {
   const event = { messageCreated: { cursor: "c1", messageEdge: { node: { body: "one" } } } };
   const failed = (code: string) => ({ data: null, errors: [{ message: code, extensions: { code, retryAfterMs: 10 } }] });
   // What is answered to one subscription after the other.
@@ -273,6 +384,7 @@ await step("goes on where it was after UNAVAILABLE, and reads again after RESYNC
     socket.on("message", (text) => {
       const { type, id, payload } = JSON.parse(String(text));
       if (type === "connection_init") socket.send('{"type":"connection_ack"}');
+      if (type === "ping") socket.send(JSON.stringify({ type: "pong", payload }));
       if (type !== "subscribe") return;
       afters.push(payload.variables.after);
       const answer = answers[afters.length - 1] ?? [];
@@ -282,10 +394,13 @@ await step("goes on where it was after UNAVAILABLE, and reads again after RESYNC
   });
   await new Promise((resolve) => server.once("listening", resolve));
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  let rereads = 0;
-  const { told, ends, leave } = messages(liveClient({ url, token: async () => "", reread: () => (rereads += 1) }));
-  await until(() => rereads === 1);
-  assert.deepEqual([afters, told, ends], [[undefined, "c1", undefined], ["one"], []]);
+  const stale: string[] = [];
+  const { live } = connectApi({ url, token: async () => "token" });
+  live.onStale((name) => stale.push(name));
+  const { received, ends, leave } = messages(live);
+  await until(() => stale.length === 1);
+  assert.deepEqual(stale, ["MessageCreated"]);
+  assert.deepEqual([afters, received, ends], [[undefined, "c1", undefined], ["one"], []]);
   leave();
   server.close();
 });
