@@ -82,7 +82,7 @@ def draw(axes, panel, url, start, end):
     axes.tick_params(labelsize=6)
     axes.grid(alpha=0.3, linewidth=0.5)
     axes.xaxis.set_major_formatter(matplotlib.dates.DateFormatter("%H:%M:%S"))
-    axes.xaxis.set_major_locator(matplotlib.dates.AutoDateLocator(maxticks=4))
+    axes.xaxis.set_major_locator(matplotlib.dates.AutoDateLocator(minticks=3, maxticks=6))
     axes.set_xlim(datetime.fromtimestamp(start, timezone.utc), datetime.fromtimestamp(end, timezone.utc))
     drawn = 0
     for target in panel["targets"]:
@@ -91,7 +91,8 @@ def draw(axes, panel, url, start, end):
             axes.plot(times, [value for _, value in points], linewidth=1, label=name(target, labels))
             drawn += 1
     if drawn:
-        axes.set_ylim(bottom=0)
+        # With space for the legend.
+        axes.set_ylim(0, max(axes.get_ylim()[1] * 1.25, 1e-3))
         axes.legend(fontsize=5, loc="upper left", ncols=2, framealpha=0.6)
     else:
         axes.text(0.5, 0.5, "No data", transform=axes.transAxes, ha="center", fontsize=8, color="grey")

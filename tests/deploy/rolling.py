@@ -115,7 +115,7 @@ def main():
     parser.add_argument("--writers", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--drain", type=int, default=5)
-    parser.add_argument("--pause", type=float, default=1.0, help="mean seconds between the messages of a writer")
+    parser.add_argument("--pause", type=float, default=2.0, help="mean seconds between the messages of a writer")
     parser.add_argument("--back-within", type=float, default=BACK_WITHIN)
     parser.add_argument("--proxy", choices=cluster.PROXIES)
     options = parser.parse_args()
