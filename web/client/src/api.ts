@@ -101,7 +101,7 @@ export function onStale(api: Api, reread: () => Promise<unknown>): () => void {
   let previous = Promise.resolve();
   async function run() {
     isQueued = false;
-    for (let failures = 0; !isOver; failures += 1) {
+    for (let failures = 0; !isOver && api.live.getState().status !== "signedOut"; failures += 1) {
       try {
         await reread();
         return;

@@ -1,8 +1,8 @@
 // Apollo Client.
 import assert from "node:assert/strict";
 import { connectApi, type Api } from "@cruddur/client";
-import { listen } from "@cruddur/client/apollo";
-import { ApolloLink, CombinedGraphQLErrors } from "@apollo/client";
+import { listen, MessageCache } from "@cruddur/client/apollo";
+import { ApolloLink, CombinedGraphQLErrors, gql } from "@apollo/client";
 import { clientOf } from "./client";
 // docs: apollo-ids
 import { PersistedQueryLink } from "@apollo/client/link/persisted-queries";
@@ -130,3 +130,51 @@ if (!trusted) {
     }
   });
 }
+
+await step("a list of which an app has removed the newer end gets pages at both ends, and no new message", async () => {
+  const fields = "id messages(last: $last, before: $before, first: $first, after: $after) { edges { cursor node { id createdAt } } pageInfo { hasPreviousPage hasNextPage startCursor endCursor } }";
+  const query = gql`query ($last: Int, $before: String, $first: Int, $after: String) { messageGroup(uuid: "1") { ${fields} } }`;
+  const event = gql`subscription { messageCreated { messageEdge { cursor node { id createdAt } } messageGroupEdge { cursor node { id } } } }`;
+  const cache = new MessageCache();
+  // Each message is a letter.
+  const edge = (id: string) => ({ __typename: "MessageEdge", cursor: id, node: { __typename: "Message", id, createdAt: id } });
+  function write(ids: string, hasPreviousPage: boolean, hasNextPage: boolean, variables: Record<string, unknown>) {
+    const pageInfo = { __typename: "PageInfo", hasPreviousPage, hasNextPage, startCursor: ids.at(0), endCursor: ids.at(-1) };
+    const messages = { __typename: "MessageConnection", edges: Array.from(ids, edge), pageInfo };
+    cache.writeQuery({ query, variables, data: { messageGroup: { __typename: "MessageGroup", id: "1", messages } } });
+  }
+  function receive(id: string) {
+    const messageGroupEdge = { __typename: "MessageGroupEdge", cursor: id, node: { __typename: "MessageGroup", id: "1" } };
+    const result = { messageCreated: { __typename: "MessageCreatedEvent", messageEdge: edge(id), messageGroupEdge } };
+    cache.write({ dataId: "ROOT_SUBSCRIPTION", query: event, result });
+  }
+  function shown() {
+    const data = cache.readQuery<{ messageGroup: { messages: { edges: { cursor: string }[]; pageInfo: { endCursor: string } } } }>({ query });
+    const { edges = [], pageInfo } = data?.messageGroup.messages ?? {};
+    assert.equal(pageInfo?.endCursor, edges.at(-1)?.cursor);
+    return edges.map(({ cursor }) => cursor).join("");
+  }
+  write("cd", true, false, { last: 2 });
+  write("ab", false, true, { last: 2, before: "c" });
+  write("XY", true, true, { last: 2, before: "d" });
+  assert.equal(shown(), "abcd");
+  cache.modify({
+    id: "MessageGroup:1",
+    fields: {
+      messages: ({ edges, pageInfo, ...rest }) => ({
+        ...rest,
+        edges: edges.slice(0, 2),
+        pageInfo: { ...pageInfo, hasNextPage: true, endCursor: "b" },
+      }),
+    },
+  });
+  receive("e");
+  write("de", true, false, { last: 2 });
+  assert.equal(shown(), "ab");
+  write("cd", true, true, { first: 2, after: "b" });
+  write("e", true, false, { first: 2, after: "d" });
+  receive("f");
+  assert.equal(shown(), "abcdef");
+  write("efg", true, false, { last: 3 });
+  assert.equal(shown(), "abcdefg");
+});
