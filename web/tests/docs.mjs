@@ -19,7 +19,7 @@ function part(file, name) {
 
 const written = readFileSync(page, "utf8");
 const right = written.replaceAll(
-  /<!-- (\S+\.(\w+))#([\w-]+) -->\n```\w+\n(?:[\s\S]*?\n)?```/g,
+  /<!-- (\S+\.(\w+))#([\w-]+) -->\n```\w+\n[\s\S]*?\n```/g,
   (_, file, extension, name) =>
     `<!-- ${file}#${name} -->\n\`\`\`${languages[extension]}\n${part(file, name)}\n\`\`\``,
 );
