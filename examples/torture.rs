@@ -112,8 +112,7 @@ async fn round(cruddur: &Cruddur, options: &Options) -> Report {
     let (sent, ()) = tokio::join!(load.run(cruddur), trouble);
     let memory = servers.each_ref().map(Server::resident_kilobytes);
     println!("        memory of the servers: {memory:?} kB");
-    // Late calls are executed by then.
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    cruddur.dynamo.late_calls_executed().await;
     Report::read(&cruddur.dynamo.url, &sent).await
 }
 

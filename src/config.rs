@@ -155,7 +155,7 @@ pub struct DatabaseArgs {
         value_enum,
         value_name = "MODE"
     )]
-    database_pooling: Option<PoolMode>,
+    database_pooling: Option<Pooling>,
     /// Maximum number of connections to Postgres
     #[arg(
         long,
@@ -194,23 +194,7 @@ impl DatabaseArgs {
             max_connections: self.database_connections,
             acquire_timeout: Duration::from_millis(self.database_timeout_ms),
             password_file: self.database_password_file.clone(),
-            pooling: self.database_pooling.map(PoolMode::pooling),
-        }
-    }
-}
-
-/// When a connection pooler can assign another server process to a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum PoolMode {
-    Session,
-    Transaction,
-}
-
-impl PoolMode {
-    fn pooling(self) -> Pooling {
-        match self {
-            Self::Session => Pooling::Session,
-            Self::Transaction => Pooling::Transaction,
+            pooling: self.database_pooling,
         }
     }
 }
@@ -443,49 +427,21 @@ pub struct ApiArgs {
         value_parser = clap::value_parser!(u64).range(..=AN_HOUR)
     )]
     pub drain_seconds: u64,
+    /// The limits of the server.
     #[command(flatten)]
-    bounds: BoundsArgs,
+    pub bounds: Bounds,
     /// The limits of an operation.
     #[command(flatten)]
     pub limits: Limits,
-}
-
-/// The server's limits.
-#[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "Limits")]
-pub struct BoundsArgs {
-    /// Maximum size of a request body in bytes
-    #[arg(long, env = "CRUDDUR_MAX_BODY_BYTES", default_value_t = Bounds::default().body_bytes, value_name = "N", value_parser = at_least_one())]
-    max_body_bytes: usize,
-    /// Maximum number of GraphQL requests executed at a time; others get 503
-    #[arg(long, env = "CRUDDUR_MAX_IN_FLIGHT", default_value_t = Bounds::default().in_flight, value_name = "N", value_parser = at_least_one())]
-    max_in_flight: usize,
-    /// Maximum number of bytes of responses that are being produced or not read yet; further
-    /// requests get 503
-    #[arg(long, env = "CRUDDUR_MAX_UNREAD_BYTES", default_value_t = Bounds::default().unread_bytes, value_name = "N", value_parser = at_least_one())]
-    max_unread_bytes: usize,
-    /// Maximum number of open connections; others get 503
-    #[arg(long, env = "CRUDDUR_MAX_CONNECTIONS", default_value_t = Bounds::default().connections, value_name = "N", value_parser = at_least_one())]
-    max_connections: usize,
-    /// Idle timeout of a connection between two requests, in seconds; must be longer than that of a
-    /// load balancer in front of the server
-    #[arg(long, env = "CRUDDUR_IDLE_SECONDS", default_value_t = Bounds::default().idle_for.as_secs(), value_name = "S", value_parser = clap::value_parser!(u64).range(1..=A_DAY))]
-    idle_seconds: u64,
-    /// Maximum number of subscriptions of a WebSocket at a time
-    #[arg(long, env = "CRUDDUR_MAX_SUBSCRIPTIONS", default_value_t = Bounds::default().subscriptions, value_name = "N", value_parser = at_least_one())]
-    max_subscriptions: usize,
-    /// Maximum number of WebSocket connections and event streams of a user; others are closed with
-    /// 1013, or get 429
-    #[arg(long, env = "CRUDDUR_MAX_SOCKETS_PER_USER", default_value_t = Bounds::default().sockets_per_user, value_name = "N", value_parser = at_least_one())]
-    max_sockets_per_user: usize,
     /// Maximum number of messages that one caller can send per second, including group lookups that
     /// read all rows of two users; 0 disables the limit
-    #[arg(long, env = "CRUDDUR_SEND_RATE", default_value_t = SendRate::PER_SECOND, value_name = "N")]
+    #[arg(long, env = "CRUDDUR_SEND_RATE", help_heading = "Limits", default_value_t = SendRate::PER_SECOND, value_name = "N")]
     send_rate: u32,
     /// Maximum number of messages and such lookups that one caller can send in a burst
     #[arg(
         long,
         env = "CRUDDUR_SEND_BURST",
+        help_heading = "Limits",
         default_value_t = SendRate::BURST,
         value_name = "N",
         value_parser = clap::value_parser!(u32).range(1..)
@@ -498,11 +454,6 @@ fn header_name(text: &str) -> Result<ListEntry<HeaderName>, String> {
     name.map_err(|_| "it is not the name of an HTTP header".to_owned())
 }
 
-/// Parses a limit, which must be at least 1.
-fn at_least_one() -> clap::builder::RangedU64ValueParser<usize> {
-    clap::builder::RangedU64ValueParser::new().range(1..=u32::MAX.into())
-}
-
 impl ApiArgs {
     /// Returns how GraphiQL is served.
     #[must_use]
@@ -513,25 +464,10 @@ impl ApiArgs {
         }
     }
 
-    /// Returns the server's limits on concurrency, sizes and times.
-    #[must_use]
-    pub fn bounds(&self) -> Bounds {
-        Bounds {
-            body_bytes: self.bounds.max_body_bytes,
-            in_flight: self.bounds.max_in_flight,
-            unread_bytes: self.bounds.max_unread_bytes,
-            connections: self.bounds.max_connections,
-            idle_for: Duration::from_secs(self.bounds.idle_seconds),
-            subscriptions: self.bounds.max_subscriptions,
-            sockets_per_user: self.bounds.max_sockets_per_user,
-            ..Bounds::default()
-        }
-    }
-
     /// Returns the rate limit on the messages that one caller sends.
     #[must_use]
     pub fn send_rate(&self) -> SendRate {
-        SendRate::new(self.bounds.send_rate, self.bounds.send_burst)
+        SendRate::new(self.send_rate, self.send_burst)
     }
 
     /// Returns the proxies whose forwarding headers are trusted.

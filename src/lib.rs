@@ -1,8 +1,7 @@
 //! Direct messages of the Cruddur app: a GraphQL API over DynamoDB and Postgres, with sign-in by
 //! Amazon Cognito.
 //!
-//! A request passes through [`server`] → [`schema`] → [`messaging`] → [`store`]. Each layer depends
-//! only on the next one, and [`engine`] depends on none of them:
+//! A request passes through [`server`] → [`schema`] → [`messaging`] → [`store`]:
 //!
 //! 1. [`server`] accepts the request, verifies its token with [`auth`], and gets the viewer, the
 //!    signed-in user, from [`messaging`].
@@ -13,6 +12,21 @@
 //! 4. [`store`] is the only module that accesses DynamoDB and Postgres.
 //!
 //! Start reading at [`messaging`]. The commands are in [`cli`], and their settings in [`config`].
+//!
+//! Dependencies between the layers (all may use `backoff`, [`clock`], [`environment`],
+//! [`http_url`], `limit_args`, [`loopback`] and [`telemetry`]):
+//!
+//! ```text
+//! main → cli
+//! cli → auth, config, demo, dev, engine, messaging, model, schema, server, store
+//! config → auth, engine, messaging, schema, server, store
+//! server → auth, engine, messaging, model, schema, store
+//! schema → engine, messaging, model
+//! messaging → model, store
+//! store → model
+//! demo → messaging, model, store
+//! dev → store
+//! ```
 
 pub mod auth;
 mod backoff;

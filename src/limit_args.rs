@@ -3,13 +3,19 @@
 
 /// Declares a struct of limits, which is also a group of options.
 ///
-/// Each line is a field, its option, its environment variable and its default. The field's comment
-/// is also the help of the option.
+/// Each line is a field, its option, its environment variable and its default; the field's comment
+/// is also the help of the option. Timeouts are in seconds. Internal limits have no option.
 macro_rules! limit_args {
     (
         $(#[$meta:meta])*
         pub struct $name:ident {
             $($(#[$doc:meta])* $field:ident: $long:literal, $env:literal, $default:expr;)+
+            $(@timeouts {
+                $($(#[$time_doc:meta])* $time:ident: $time_long:literal, $time_env:literal, $seconds:literal;)+
+            })?
+            $(@internal {
+                $($(#[$internal_doc:meta])* $internal:ident: $ty:ty = $internal_default:expr;)+
+            })?
         }
     ) => {
         $(#[$meta])*
@@ -27,11 +33,34 @@ macro_rules! limit_args {
                 )]
                 pub $field: usize,
             )+
+            $($(
+                $(#[$time_doc])*
+                #[arg(
+                    long = $time_long,
+                    env = $time_env,
+                    default_value = stringify!($seconds),
+                    value_name = "S",
+                    value_parser = clap::builder::TypedValueParser::map(
+                        clap::value_parser!(u64).range(1..=24 * 60 * 60),
+                        std::time::Duration::from_secs,
+                    )
+                )]
+                pub $time: std::time::Duration,
+            )+)?
+            $($(
+                $(#[$internal_doc])*
+                #[arg(skip = $internal_default)]
+                pub $internal: $ty,
+            )+)?
         }
 
         impl Default for $name {
             fn default() -> Self {
-                Self { $($field: $default),+ }
+                Self {
+                    $($field: $default,)+
+                    $($($time: std::time::Duration::from_secs($seconds),)+)?
+                    $($($internal: $internal_default,)+)?
+                }
             }
         }
     };

@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn loopback_is_this_machine_and_nothing_that_looks_like_it() {
+    fn loopback_addresses_are_distinguished_from_similar_ones() {
         for (url, loopback) in [
             ("http://localhost:8000", true),
             ("http://127.0.0.1:8000", true),

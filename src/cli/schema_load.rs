@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::{Map, Value, json};
 
 use super::CliError;
@@ -29,10 +29,10 @@ pub(super) struct SchemaLoadArgs {
     #[arg(
         long,
         value_enum,
-        default_value_t = BillingMode::Provisioned,
+        default_value_t = Billing::Provisioned,
         value_name = "MODE"
     )]
-    billing_mode: BillingMode,
+    billing_mode: Billing,
     /// Delete the table and all its data first
     #[arg(long)]
     recreate: bool,
@@ -45,14 +45,6 @@ pub(super) struct SchemaLoadArgs {
     remote: RemoteArgs,
     #[command(flatten)]
     operator: Operator,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum BillingMode {
-    /// 5 read and 5 write units per second, as in the original
-    Provisioned,
-    /// On-demand capacity, billed per request, without a limit
-    PayPerRequest,
 }
 
 impl SchemaLoadArgs {
@@ -133,19 +125,15 @@ impl SchemaLoadArgs {
     }
 
     async fn create(&self, session: &OperatorSession) -> Result<(), CliError> {
-        if session.is_aws && self.billing_mode == BillingMode::Provisioned {
+        if session.is_aws && self.billing_mode == Billing::Provisioned {
             output::remark(
                 "5 read and 5 write units sustain about 0.4 messages per second: enough for a test, but an outage in \
                  production. Use `--billing-mode pay-per-request` in production.",
             );
         }
         let progress = output::progress("creating the table");
-        let billing = match self.billing_mode {
-            BillingMode::Provisioned => Billing::Provisioned,
-            BillingMode::PayPerRequest => Billing::PayPerRequest,
-        };
         let new = NewTable {
-            billing,
+            billing: self.billing_mode,
             deletion_protection: session.is_aws,
         };
         // Time to live (TTL) can only be enabled after the table is active, so an interruption

@@ -79,7 +79,7 @@ impl ServeArgs {
             origins,
             trusted_proxies: self.api.trusted_proxies(),
             send_rate: self.api.send_rate(),
-            bounds: self.api.bounds(),
+            bounds: self.api.bounds,
         };
         begin_metrics(&self.metrics).await?;
         let address = self.api.listen;

@@ -286,7 +286,7 @@ async fn fields_are_in_the_order_of_the_document() {
 }
 
 #[tokio::test]
-async fn nulls_move_up_to_the_next_field_that_may_be_null() {
+async fn null_propagates_to_the_nearest_nullable_field() {
     let engine = engine();
     for (query, expected) in [
         (
@@ -326,7 +326,7 @@ async fn nulls_move_up_to_the_next_field_that_may_be_null() {
 }
 
 #[tokio::test]
-async fn variables_are_those_of_each_request() {
+async fn variables_apply_to_their_own_request() {
     let engine = engine();
     let query = "query($first: Int, $all: Boolean! = true) { list(first: $first) { id @include(if: $all) fast } }";
     for (variables, expected) in [
@@ -351,7 +351,7 @@ async fn variables_are_those_of_each_request() {
 }
 
 #[tokio::test]
-async fn fields_of_a_mutation_are_executed_one_after_the_other() {
+async fn mutation_fields_are_executed_one_after_the_other() {
     let engine = engine();
     let executed = Log::default();
     let query = "mutation { first second again: first first second }";
@@ -370,7 +370,7 @@ async fn fields_of_a_mutation_are_executed_one_after_the_other() {
 }
 
 #[tokio::test]
-async fn a_mutation_ends_at_the_first_field_that_makes_all_of_it_null() {
+async fn mutation_stops_at_the_first_field_that_makes_its_data_null() {
     let engine = engine();
     let executed = Log::default();
     let prepared = prepared(&engine, "mutation { first fails second }", json!({})).expect("valid");
@@ -406,7 +406,7 @@ async fn events_are_in_the_order_of_the_document() {
 }
 
 #[tokio::test]
-async fn the_engine_is_an_executor_of_async_graphql() {
+async fn engine_is_an_executor_of_async_graphql() {
     let engine = engine();
     let query = "query Q($first: Int) { list(first: $first) { slow id } }";
     let variables = async_graphql::Variables::from_json(json!({ "first": 1 }));
@@ -431,7 +431,7 @@ async fn the_engine_is_an_executor_of_async_graphql() {
 }
 
 #[test]
-fn documents_are_cached_if_they_are_valid_and_to_be_kept() {
+fn document_cache_contains_only_valid_cacheable_documents() {
     let engine = engine();
     let is_cached = |query: &str| {
         let operation = engine.parse(asked(query, json!({})));
@@ -457,7 +457,7 @@ fn documents_are_cached_if_they_are_valid_and_to_be_kept() {
 }
 
 #[test]
-fn cached_documents_take_no_more_bytes_than_they_may() {
+fn document_cache_does_not_exceed_its_size() {
     let engine = engine();
     for number in 0..3000 {
         let query = format!(
@@ -503,7 +503,7 @@ fn weight_and_bytes(query: &str) -> (i64, i64) {
 }
 
 #[test]
-fn document_of_one_repeated_field_is_counted_with_the_bytes_that_it_takes() {
+fn document_weight_of_a_repeated_field_is_its_memory() {
     let fields = "x: fast ".repeat(15);
     let query = format!("{{a{{{fields}}} node{{...on A{{{fields}}}...on B{{id size}}id}}}}");
     let (weight, bytes) = weight_and_bytes(&query);
@@ -525,7 +525,7 @@ proptest! {
 }
 
 #[test]
-fn a_schema_without_mutations_or_subscriptions_has_an_engine() {
+fn engine_supports_a_schema_without_mutations_and_subscriptions() {
     let engine = Engine::build(Query, async_graphql::EmptyMutation, EmptySubscription).finish();
     assert!(!engine.sdl().contains("Mutation"), "{}", engine.sdl());
 }

@@ -46,6 +46,12 @@ impl Subscriptions {
         })
     }
 
+    /// Returns the number of subscriptions that this instance has started.
+    #[must_use]
+    pub fn subscriptions_started(&self) -> u64 {
+        self.0.bus.listeners_started()
+    }
+
     /// Follows new messages.
     ///
     /// Without a start position, the subscription delivers every message that

@@ -13,6 +13,7 @@ use super::documents::Documents;
 use super::graphiql::Graphiql;
 use super::health::Health;
 use crate::auth::CognitoVerifier;
+use crate::limit_args::limit_args;
 use crate::messaging::Messaging;
 use crate::schema::{Api, SendRate};
 
@@ -41,50 +42,38 @@ pub struct App {
     pub bounds: Bounds,
 }
 
-/// The server's limits on concurrency, sizes and times.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bounds {
-    /// Maximum size of a request body in bytes.
-    pub body_bytes: usize,
-    /// Maximum number of GraphQL requests that are executed at a time; others are rejected.
-    pub in_flight: usize,
-    /// Maximum number of bytes of responses that are being produced or that clients have not read
-    /// yet.
-    pub unread_bytes: usize,
-    /// Maximum number of open connections, including WebSocket connections; others are rejected.
-    pub connections: usize,
-    /// Timeout for receiving the head of a request.
-    pub head_within: Duration,
-    /// Timeout for a client to read a response.
-    pub write_within: Duration,
-    /// Idle timeout of a connection between two requests. It must be longer than the idle timeout
-    /// of the load balancer.
-    pub idle_for: Duration,
-    /// Timeout of a new WebSocket for `connection_init`.
-    pub init_within: Duration,
-    /// Interval between pings on a WebSocket. The server closes a WebSocket on which it has
-    /// received nothing since the ping before the last.
-    pub ping_every: Duration,
-    /// Maximum number of subscriptions of one WebSocket.
-    pub subscriptions: usize,
-    /// Maximum number of WebSocket connections and event streams of one user; others are rejected.
-    pub sockets_per_user: usize,
-}
-
-impl Default for Bounds {
-    fn default() -> Self {
-        Self {
-            body_bytes: 64 * 1024,
-            in_flight: 1000,
-            unread_bytes: 512 * 1024 * 1024,
-            connections: 10_000,
-            head_within: Duration::from_secs(10),
-            write_within: Duration::from_secs(20),
-            idle_for: Duration::from_secs(75),
-            init_within: Duration::from_secs(10),
-            ping_every: Duration::from_secs(25),
-            subscriptions: 100,
-            sockets_per_user: 50,
+limit_args! {
+    /// The server's limits on concurrency, sizes and times.
+    pub struct Bounds {
+        /// Maximum size of a request body in bytes
+        body_bytes: "max-body-bytes", "CRUDDUR_MAX_BODY_BYTES", 64 * 1024;
+        /// Maximum number of GraphQL requests executed at a time; others get 503
+        in_flight: "max-in-flight", "CRUDDUR_MAX_IN_FLIGHT", 1000;
+        /// Maximum number of bytes of responses that are being produced or not read yet; further
+        /// requests get 503
+        unread_bytes: "max-unread-bytes", "CRUDDUR_MAX_UNREAD_BYTES", 512 * 1024 * 1024;
+        /// Maximum number of open connections, including WebSockets; others get 503
+        connections: "max-connections", "CRUDDUR_MAX_CONNECTIONS", 10_000;
+        /// Maximum number of subscriptions of a WebSocket at a time
+        subscriptions: "max-subscriptions", "CRUDDUR_MAX_SUBSCRIPTIONS", 100;
+        /// Maximum number of WebSocket connections and event streams of a user; others are closed
+        /// with 1013, or get 429
+        sockets_per_user: "max-sockets-per-user", "CRUDDUR_MAX_SOCKETS_PER_USER", 50;
+        @timeouts {
+            /// Idle timeout of a connection between two requests, in seconds; must be longer than
+            /// that of a load balancer in front of the server
+            idle_for: "idle-seconds", "CRUDDUR_IDLE_SECONDS", 75;
+        }
+        @internal {
+            /// Timeout for receiving the head of a request.
+            head_within: Duration = Duration::from_secs(10);
+            /// Timeout for a client to read a response.
+            write_within: Duration = Duration::from_secs(20);
+            /// Timeout of a new WebSocket for `connection_init`.
+            init_within: Duration = Duration::from_secs(10);
+            /// Interval between pings on a WebSocket. The server closes a WebSocket on which it has
+            /// received nothing since the ping before the last.
+            ping_every: Duration = Duration::from_secs(25);
         }
     }
 }

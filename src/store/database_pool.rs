@@ -19,7 +19,7 @@ use super::sql_error::{
 
 /// How the server processes behind the connections are shared with other
 /// clients.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Pooling {
     /// Each connection has its own server process: `PostgreSQL` itself, or a
     /// pooler in session mode.

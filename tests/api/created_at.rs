@@ -9,7 +9,7 @@ use crate::harness::checker::{self, text};
 use crate::harness::{
     CREATE, Cruddur, Setup, Socket, TABLE, bodies, cruddur, start, start_with, with_stores,
 };
-use crate::live::{event, settle};
+use crate::live::{event, subscribe};
 use crate::original::{Original, OriginalGroup};
 
 const CREATED: &str = "subscription($group: UUID, $after: String) {
@@ -113,8 +113,7 @@ async fn created_at_is_the_time_of_acceptance_if_the_newest_key_is_ahead() {
     for (name, newest) in ahead() {
         let group = group(&cruddur, name, &newest).await;
         let mut socket = Socket::connect(&cruddur.url, &cruddur.token(name)).await;
-        socket.subscribe("live", CREATED, json!({})).await;
-        settle(&mut socket).await;
+        subscribe(&cruddur, &mut socket, CREATED, json!({})).await;
         let mut newest = newest_cursor(&cruddur, &group).await;
         for body in ["first", "second"] {
             let body = format!("{body} of {name}");

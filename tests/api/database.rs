@@ -86,6 +86,20 @@ fn code(answer: &Value) -> &str {
     code.as_str().unwrap_or("none")
 }
 
+/// Starts a system with two users that caches no users, and a connection of an administrator.
+async fn uncached() -> (Cruddur, PgPool) {
+    let cruddur = start_with(Setup {
+        users_fresh_for: Duration::ZERO,
+        ..Setup::default()
+    })
+    .await;
+    cruddur.users(["luu", "unamused"]).await;
+    let admin = PgPool::connect(&cruddur.database.url)
+        .await
+        .expect("a connection");
+    (cruddur, admin)
+}
+
 /// How a server gets the password of a role.
 enum Gets {
     PasswordFile,
@@ -173,15 +187,7 @@ async fn password_file_that_is_invalid_is_named_at_startup() {
 
 #[tokio::test]
 async fn revoked_privileges_cause_unavailable_until_they_are_granted_again() {
-    let cruddur = start_with(Setup {
-        users_fresh_for: Duration::ZERO,
-        ..Setup::default()
-    })
-    .await;
-    cruddur.users(["luu", "unamused"]).await;
-    let admin = PgPool::connect(&cruddur.database.url)
-        .await
-        .expect("a connection");
+    let (cruddur, admin) = uncached().await;
     assert_eq!(
         cruddur.data("luu", VIEWER, json!({})).await["viewer"]["handle"],
         "luu"
@@ -216,15 +222,7 @@ async fn revoked_privileges_cause_unavailable_until_they_are_granted_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn changed_column_type_prepares_the_statement_again_without_an_error() {
-    let cruddur = start_with(Setup {
-        users_fresh_for: Duration::ZERO,
-        ..Setup::default()
-    })
-    .await;
-    cruddur.users(["luu", "unamused"]).await;
-    let admin = PgPool::connect(&cruddur.database.url)
-        .await
-        .expect("a connection");
+    let (cruddur, admin) = uncached().await;
     let document = "{ viewer { handle displayName } user(handle: \"unamused\") { displayName } }";
     let all = async || {
         let asked = (0..24).map(|_| cruddur.ask("luu", document, json!({})));

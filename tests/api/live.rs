@@ -26,30 +26,23 @@ const UPDATED: &str = "subscription {
 /// A socket on which a user's new messages come.
 async fn follow(cruddur: &Cruddur, handle: &str, variables: Value) -> Socket {
     let mut socket = Socket::connect(&cruddur.url, &cruddur.token(handle)).await;
-    socket.subscribe("live", CREATED, variables).await;
-    settle(&mut socket).await;
+    subscribe(cruddur, &mut socket, CREATED, variables).await;
     socket
 }
 
-/// Waits until what was said before has been taken up: a query takes longer
-/// than the beginning of a subscription, which looks twice.
-pub async fn settle(socket: &mut Socket) {
-    // Many of them, since a busy machine may hold up one of the two.
-    for round in 0..20 {
-        let id = format!("settled {round}");
-        socket
-            .subscribe(&id, "{ viewer { handle } }", json!({}))
-            .await;
-        for kind in ["next", "complete"] {
-            let message = socket.message().await;
-            assert_eq!(
-                (&message["type"], &message["id"]),
-                (&json!(kind), &json!(id)),
-                "{message}"
-            );
+/// Subscribes, and waits until the subscription is active.
+pub async fn subscribe(cruddur: &Cruddur, socket: &mut Socket, document: &str, variables: Value) {
+    let live = &cruddur.messaging.live;
+    let before = live.subscriptions_started();
+    cruddur.dynamo.calls();
+    socket.subscribe("live", document, variables).await;
+    let active = async {
+        while live.subscriptions_started() == before {
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
+    };
+    let active = timeout(Duration::from_mins(1), active).await;
+    active.expect("the subscription starts in time");
 }
 
 /// Waits for the next event of a subscription, and returns a field of it.
@@ -245,8 +238,7 @@ async fn message_group_updated_reaches_only_the_viewers_own_devices() {
     let mut sockets = Vec::new();
     for handle in ["unamused", "luu"] {
         let mut socket = Socket::connect(&cruddur.url, &cruddur.token(handle)).await;
-        socket.subscribe("live", UPDATED, json!({})).await;
-        settle(&mut socket).await;
+        subscribe(&cruddur, &mut socket, UPDATED, json!({})).await;
         sockets.push(socket);
     }
     let [unamused, luu] = &mut sockets[..] else {
@@ -390,8 +382,7 @@ async fn subscription_field_can_be_composed_of_fragments() {
     let document = "subscription { messageCreated { messageEdge { node { body } } } ...Sender }
         fragment Sender on Subscription { messageCreated { messageEdge { node { sender { handle } } } } }";
     let mut socket = Socket::connect(&cruddur.url, &cruddur.token("unamused")).await;
-    socket.subscribe("live", document, json!({})).await;
-    settle(&mut socket).await;
+    subscribe(&cruddur, &mut socket, document, json!({})).await;
 
     cruddur.send("luu", "unamused", "in parts").await;
 
@@ -446,6 +437,8 @@ async fn redis_connects_instances_and_messages_of_its_outage_are_delivered_after
         assert_eq!(created.get("errors"), None, "{created}");
     };
     let mut socket = follow(&cruddur, "unamused", json!({})).await;
+    // The rows are read after the subscription to Redis.
+    cruddur.dynamo.called("Query strong").await;
 
     send("by Redis").await;
     assert_eq!(bodies(&mut socket, 1).await, ["by Redis"]);

@@ -1,4 +1,4 @@
-"""Cognito's ids into Postgres, and Cognito's tokens, by a Cognito of moto's.
+"""Cognito ids in Postgres, and Cognito's tokens, with the Cognito emulation of moto.
 
 Usage: check.py <cruddur program>. Needs moto[server], boto3 and pg8000.
 
@@ -23,7 +23,7 @@ USERS = [f"user{number:03}" for number in range(132)]
 
 
 def make_pool(cognito):
-    """The pool, its client, and each user's sub by name."""
+    """Returns the pool, its client, and the sub of each user by name."""
     pool = cognito.create_user_pool(PoolName="cruddur")["UserPool"]["Id"]
     client = cognito.create_user_pool_client(
         UserPoolId=pool, ClientName="web", ExplicitAuthFlows=["ALLOW_USER_PASSWORD_AUTH"]

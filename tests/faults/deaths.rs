@@ -49,8 +49,7 @@ async fn lost_responses_and_a_frozen_process_duplicate_nothing() {
     let (sent, ()) = tokio::join!(load.run(&cruddur), freezes);
 
     cruddur.dynamo.set_faults(Faults::default());
-    // Late calls are executed by then.
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    cruddur.dynamo.late_calls_executed().await;
     let report = Report::read(&cruddur.dynamo.url, &sent).await;
     report.judge("35 % of the answers lost, 4 freezes");
 }

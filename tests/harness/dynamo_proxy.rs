@@ -2,7 +2,7 @@
 //! reorders calls; `tests/README.md` lists its functions.
 
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -53,6 +53,8 @@ pub struct DynamoProxy {
     capacity: Capacity,
     /// Whether writes are acknowledged without being executed.
     forgets: AtomicBool,
+    /// Number of late calls that are not executed yet.
+    late: AtomicUsize,
     /// The status of the response to every call, unless it is 0.
     failing: AtomicU16,
     /// Locked while transactions are held.
@@ -81,6 +83,7 @@ impl DynamoProxy {
             overtaken: Overtaken::default(),
             capacity: Capacity::default(),
             forgets: AtomicBool::new(false),
+            late: AtomicUsize::new(0),
             failing: AtomicU16::new(0),
             gate: Arc::default(),
             account: uuid::Uuid::new_v4().simple().to_string(),
@@ -147,6 +150,17 @@ impl DynamoProxy {
     /// Sets the status of the response to every call. 0 executes calls again.
     pub fn fail(&self, status: u16) {
         self.failing.store(status, Ordering::SeqCst);
+    }
+
+    /// Waits until all late calls are executed.
+    pub async fn late_calls_executed(&self) {
+        let executed = async {
+            while self.late.load(Ordering::SeqCst) > 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let executed = timeout(PATIENCE, executed).await;
+        executed.expect("late calls are executed in time");
     }
 
     /// Holds all transactions until the returned guard is dropped.
@@ -292,9 +306,11 @@ impl DynamoProxy {
             Fate::Failed => {}
             Fate::Hangs => std::future::pending().await,
             Fate::Late => {
+                self.late.fetch_add(1, Ordering::SeqCst);
                 tokio::spawn(async move {
                     tokio::time::sleep(Duration::from_secs(1)).await;
-                    self.carry_out(&call, false).await
+                    self.carry_out(&call, false).await;
+                    self.late.fetch_sub(1, Ordering::SeqCst);
                 });
             }
             Fate::Overtaken => self.overtaken.hold(call),

@@ -1,10 +1,10 @@
-// Compares the coercion of variables with graphql-js, over raw JSON texts.
+// Compares the coercion of variables with graphql-js, for JSON texts.
 //
 // Usage: node coercion.mjs <cruddur program>
 //
-// coercion.json has the texts, and what each is coerced to; without that it is
-// rejected. The unit tests of `graphql::values` read the same file. Here both
-// supported versions of graphql-js have to agree with it, and the server has to
+// coercion.json contains the texts and the coerced values. A text without a
+// value is rejected. The unit tests of `engine::variables` read the same file.
+// Both supported versions of graphql-js must agree with it, and the server must
 // accept and reject the same texts over HTTP.
 import { isDeepStrictEqual } from "node:util";
 import { readFileSync } from "node:fs";
@@ -44,7 +44,7 @@ function by17(type, variables) {
   return errors ? undefined : variableValues.coerced.v;
 }
 
-// Without prototypes, without -0.
+// Removes prototypes, and replaces -0 by 0.
 const plain = (value) => (value === undefined ? value : JSON.parse(JSON.stringify(value)));
 
 for (const [type, text, expected] of values) {
@@ -56,8 +56,8 @@ for (const [type, text, expected] of values) {
   }
 }
 
-// Where a variable of a type can be used in the server's schema, and the value
-// around the text.
+// A field of the server's schema in which a variable of the type can be used,
+// and the JSON around the text.
 const group = "11111111-2222-3333-4444-555555555555";
 const places = {
   Int: ["query($v: Int) { messageGroups(first: $v) { edges { cursor } } }"],
@@ -67,8 +67,8 @@ const places = {
   UUID: [`query($v: UUID = "${group}") { messages(messageGroupUuid: $v) { edges { cursor } } }`],
 };
 
-// Coercion rejects a request before anything is executed: the answer has no
-// `data`. A resolver that rejects a value answers `data` with errors.
+// If coercion fails, nothing is executed, and the response has no `data`. If a
+// resolver rejects a value, the response has `data` and errors.
 async function byServer(fetch, url, document, text) {
   const response = await fetch(url, {
     method: "POST",

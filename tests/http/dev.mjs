@@ -1,4 +1,4 @@
-// A `cruddur dev` of one's own, ready when this resolves.
+// Starts a `cruddur dev`. Resolves when it is ready.
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 
@@ -14,7 +14,7 @@ export async function startDev(program, options = []) {
     lines.once("line", resolve);
     dev.once("exit", (code) => reject(new Error(`cruddur dev ended with ${code}`)));
   });
-  // Resolves once it has stopped.
+  // Resolves when it has stopped.
   const stop = () => {
     dev.kill("SIGTERM");
     return ended;

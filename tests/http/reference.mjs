@@ -1,9 +1,9 @@
-// What the reference implementation thinks of documents, beside what we do.
+// Compares the validation of documents with graphql-js.
 //
 // Usage: node reference.mjs <cruddur program>
 //
-// Each document is validated, and its variables coerced, by graphql-js against
-// schema.graphql; the server has to take or refuse the same ones.
+// graphql-js validates each document against schema.graphql, and coerces its
+// variables. The server must accept and reject the same documents.
 import { readFileSync } from "node:fs";
 import { buildClientSchema, buildSchema, getIntrospectionQuery, parse, specifiedRules, validate } from "graphql";
 import { getVariableValues } from "graphql/execution/values.js";
@@ -19,7 +19,7 @@ const notThroughNonNull = {
   since: "graphql-js asks for a non-null variable in a @oneOf input only where that input itself may be null",
 };
 
-// Every option of graphql-js 17.
+// All options of graphql-js 17.
 const introspection17 = getIntrospectionQuery17({
   descriptions: true,
   specifiedByUrl: true,
@@ -31,8 +31,8 @@ const introspection17 = getIntrospectionQuery17({
   typeDepth: 9,
 });
 
-// A document, its variables, and what differs on purpose, if anything does:
-// what becomes of it here, and why.
+// A document, its variables, and intended differences: the server's result and
+// the reason.
 const documents = [
   ["{ viewer { handle } }"],
   ["query Named { viewer { handle } }"],
@@ -236,7 +236,7 @@ let failed = 0;
 try {
   const fetch = signedIn(places);
   for (const [query, variables = {}, onPurpose] of documents) {
-    // Subscriptions are answered by events.
+    // The result of a subscription is a stream of events.
     const accept = `${query.startsWith("subscription") ? "text/event-stream, " : ""}application/graphql-response+json`;
     const response = await fetch(places.graphql, {
       method: "POST",
@@ -249,7 +249,7 @@ try {
     const answer = isStream ? { data: "events" } : await response.json();
     const found = "data" in answer ? "taken" : "refused";
     if (isIntrospection && found === "taken") {
-      // Both throw where something is missing.
+      // Both throw if something is missing.
       buildClientSchema(answer.data);
       buildClientSchema17(answer.data);
     }

@@ -1,4 +1,4 @@
-"""The original's own queries, by its own client, before and after we write.
+"""The original's own queries, with its own client, before and after this server writes.
 
 Usage: check.py <cruddur program>. Needs boto3.
 
@@ -144,7 +144,7 @@ def check(places):
 
 
 def check_index(client, table, group):
-    """Two rows, and nothing else, under the group in the index."""
+    """Checks that the index has exactly two rows of the group."""
     answer = client.query(
         TableName=table,
         IndexName="message-group-sk-index",

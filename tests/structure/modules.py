@@ -1,4 +1,5 @@
 """The module graph of src/: no cycles beyond those in known_cycles.txt, and none between folders.
+lib.rs and ARCHITECTURE.md list the dependencies between the layers exactly.
 
 Usage: modules.py [--graph]
 
@@ -20,6 +21,10 @@ DEFINITION = re.compile(
     r"(?:struct|enum|union|trait|fn|type|const|static|macro_rules!)\s+(?:mut\s+)?(\w+)",
     re.M,
 )
+
+
+# Modules that every layer may use.
+UTILITIES = {"backoff", "clock", "environment", "http_url", "limit_args", "loopback", "telemetry"}
 
 
 def without_noise(text):
@@ -167,7 +172,7 @@ def dependencies(modules):
 
 
 def is_reexport(module, name):
-    """Whether a name is only passed on. What a façade re-exports is a dependency of whoever uses it."""
+    """Whether a name is only passed on. What a façade re-exports is a dependency of its users."""
     return not re.search(rf"\b{name}\b", module.body)
 
 
@@ -213,6 +218,20 @@ def folders(graph):
     return out
 
 
+def layers(graph):
+    """The dependencies between the layers, as lines of documents."""
+    found = folders(graph).items()
+    found = {layer: sorted(targets - UTILITIES) for layer, targets in found if layer not in UTILITIES}
+    return {f"{layer} → {', '.join(targets)}" for layer, targets in found.items() if targets}
+
+
+def wrong_documents(graph):
+    for name in ("src/lib.rs", "ARCHITECTURE.md"):
+        lines = re.findall(r"^(?://! )?(\w+ → [\w, ]+)$", (ROOT / name).read_text(), re.M)
+        for line in sorted(set(lines) ^ layers(graph)):
+            yield f"{name} {'must list' if line in layers(graph) else 'lists a dependency that has changed'}: {line}"
+
+
 def main():
     modules = load()
     graph = dependencies(modules)
@@ -228,6 +247,7 @@ def main():
     wrong = [f"new cycle: {component}" for component in sorted(found - known)]
     wrong += [f"no cycle any more, remove its line: {component}" for component in sorted(known - found)]
     wrong += [f"cycle between folders: {' '.join(component)}" for component in tops]
+    wrong += wrong_documents(graph)
     print("\n".join(wrong))
     print(f"{len(modules)} modules, {sum(map(len, graph.values()))} dependencies, {len(known)} known cycles")
     print(f"{0 if wrong else 1} passed, {len(wrong)} failed")

@@ -141,12 +141,12 @@ impl StateFile {
         };
         let state: CheckState = serde_json::from_str(&text).map_err(|cause| {
             self.failed(format!(
-                "this is not the state of a run: {cause}. Delete it to begin anew."
+                "this is not the state of a run: {cause}. Delete the file to start a new run."
             ))
         })?;
         let differs = |what: &str| {
             CliError::Usage(format!(
-                "--resume {}: it is the state of a run {what}: continue that one, or delete the file to begin anew",
+                "--resume {}: it is the state of a run {what}: continue that run, or delete the file to start a new one",
                 self.0.display()
             ))
         };

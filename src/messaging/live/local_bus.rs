@@ -39,6 +39,12 @@ impl LocalBus {
         self.lock().keys().copied().collect()
     }
 
+    /// Returns the number of listeners so far, including ended ones.
+    pub fn started(&self) -> u64 {
+        let _users = self.lock();
+        self.next.load(Ordering::Relaxed)
+    }
+
     pub fn has(&self, user: UserId) -> bool {
         self.lock().contains_key(&user)
     }
@@ -60,8 +66,8 @@ impl LocalBus {
     /// Subscribes to a user's events.
     pub fn listen(self: &Arc<Self>, user: UserId) -> Listener {
         let (sender, events) = mpsc::channel(MAX_WAITING);
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
         let mut users = self.lock();
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
         users
             .entry(user)
             .or_default()

@@ -115,46 +115,38 @@ impl From<model::InvalidMessageBody> for InvalidMessageBody {
     }
 }
 
-/// The message group does not exist, or the viewer is not a participant.
-#[derive(SimpleObject)]
-pub(in crate::schema) struct MessageGroupNotFound {
-    /// Description of the error and its remedy, in English, for developers.
-    message: String,
+/// Declares a problem that only has a message.
+macro_rules! problem {
+    ($(#[$doc:meta])* $name:ident, $message:literal) => {
+        $(#[$doc])*
+        #[derive(SimpleObject)]
+        pub(in crate::schema) struct $name {
+            /// Description of the error and its remedy, in English, for
+            /// developers.
+            message: String,
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                let message = $message.to_owned();
+                Self { message }
+            }
+        }
+    };
 }
 
-impl Default for MessageGroupNotFound {
-    fn default() -> Self {
-        let message = "You have no message group with this `messageGroupUuid`.".to_owned();
-        Self { message }
-    }
-}
-
-/// No user has the given handle.
-#[derive(SimpleObject)]
-pub(in crate::schema) struct ReceiverNotFound {
-    /// Description of the error and its remedy, in English, for developers.
-    message: String,
-}
-
-impl Default for ReceiverNotFound {
-    fn default() -> Self {
-        let message =
-            "No user has this `receiverHandle`. Handles are case-sensitive and are given without `@`."
-                .to_owned();
-        Self { message }
-    }
-}
-
-/// The receiver is the viewer.
-#[derive(SimpleObject)]
-pub(in crate::schema) struct CannotMessageYourself {
-    /// Description of the error and its remedy, in English, for developers.
-    message: String,
-}
-
-impl Default for CannotMessageYourself {
-    fn default() -> Self {
-        let message = "This `receiverHandle` is your own. Name another user.".to_owned();
-        Self { message }
-    }
-}
+problem!(
+    /// The message group does not exist, or the viewer is not a participant.
+    MessageGroupNotFound,
+    "You have no message group with this `messageGroupUuid`."
+);
+problem!(
+    /// No user has the given handle.
+    ReceiverNotFound,
+    "No user has this `receiverHandle`. Handles are case-sensitive and are given without `@`."
+);
+problem!(
+    /// The receiver is the viewer.
+    CannotMessageYourself,
+    "This `receiverHandle` is your own. Name another user."
+);

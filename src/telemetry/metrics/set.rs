@@ -32,7 +32,7 @@ pub(super) struct Metrics {
     pub sockets: Sockets,
     pub stores: Stores,
     pub writes: Writes,
-    pub live: Live,
+    pub live: LiveMetrics,
 }
 
 /// Metrics of requests and connections.
@@ -74,7 +74,7 @@ pub(super) struct Writes {
 }
 
 /// Metrics of live updates.
-pub(super) struct Live {
+pub(super) struct LiveMetrics {
     pub subscribers_dropped: Counter,
     pub hints_lost: Counter,
 }
@@ -274,7 +274,7 @@ impl Writes {
     }
 }
 
-impl Live {
+impl LiveMetrics {
     fn new(registry: &mut Registry) -> Self {
         Self {
             subscribers_dropped: counted(
@@ -301,7 +301,7 @@ impl Metrics {
             sockets: Sockets::new(&mut registry),
             stores: Stores::new(&mut registry),
             writes: Writes::new(&mut registry),
-            live: Live::new(&mut registry),
+            live: LiveMetrics::new(&mut registry),
             registry,
         };
         metrics.begin_at_zero();
