@@ -125,18 +125,24 @@ fn shown(character: char) -> String {
     }
 }
 
-fn problem(told: &str) -> String {
-    let known = PROBLEMS.iter().find(|(theirs, _)| told.starts_with(theirs));
+fn problem(message: &str) -> String {
+    let known = PROBLEMS
+        .iter()
+        .find(|(theirs, _)| message.starts_with(theirs));
     if LONE_SURROGATES
         .iter()
-        .any(|theirs| told.starts_with(theirs))
+        .any(|theirs| message.starts_with(theirs))
     {
         return "a string has half of a surrogate pair".to_owned();
     }
     match known {
         Some((_, ours)) => (*ours).to_owned(),
         // The position is removed, because the message already begins with it.
-        None => told.split(" at line ").next().unwrap_or(told).to_owned(),
+        None => message
+            .split(" at line ")
+            .next()
+            .unwrap_or(message)
+            .to_owned(),
     }
 }
 
@@ -146,7 +152,7 @@ mod tests {
 
     use super::*;
 
-    fn told(text: &str) -> String {
+    fn message(text: &str) -> String {
         let error = parse_json::<Value>(text.as_bytes()).expect_err("not JSON");
         error.to_string()
     }
@@ -154,7 +160,7 @@ mod tests {
     #[test]
     fn invalid_json_is_described_with_its_place() {
         let deep = "[".repeat(200);
-        let told: Vec<String> = [
+        let messages: Vec<String> = [
             "",
             " \n",
             "{",
@@ -189,9 +195,9 @@ mod tests {
             "\u{feff}\u{feff}{}",
             &deep,
         ]
-        .map(told)
+        .map(message)
         .into();
-        insta::assert_snapshot!(told.join("\n"), @r#"
+        insta::assert_snapshot!(messages.join("\n"), @r#"
         it is empty
         it is empty
         line 1, column 2: the text ends inside an object
@@ -231,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_order_mark_is_skipped() {
+    fn byte_order_mark_is_skipped() {
         let parsed = parse_json::<Value>("\u{feff}{\"a\": \"\u{feff}\"}".as_bytes());
         assert_eq!(parsed, Ok(serde_json::json!({ "a": "\u{feff}" })));
     }

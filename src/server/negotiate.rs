@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_best_of_what_is_accepted_is_given() {
+    fn media_type_is_the_best_accepted_one() {
         let (json, graphql) = (Some(Media::Json), Some(Media::GraphqlResponse));
         for (accept, expected) in [
             ("", json),
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_is_json_in_utf_8_or_nothing() {
+    fn request_body_must_be_json_in_utf_8() {
         for (content_type, expected) in [
             ("application/json", true),
             ("Application/JSON; Charset=\"UTF-8\"", true),

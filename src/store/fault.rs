@@ -74,14 +74,14 @@ pub(super) enum Fault {
     Busy,
     /// Nothing was done. A retry would have the same result.
     Rejected,
-    /// It is unknown whether the call was carried out.
+    /// It is unknown whether the call was executed.
     Unknown,
 }
 
 /// Determines the effect of a failed call.
 ///
 /// The status has precedence over the code: with a 5xx status, also from an
-/// intermediary, it is unknown whether the call was carried out.
+/// intermediary, it is unknown whether the call was executed.
 pub(super) fn fault<E>(error: &SdkError<E, HttpResponse>) -> Fault
 where
     SdkError<E, HttpResponse>: ProvideErrorMetadata,

@@ -28,11 +28,11 @@ pub type ItemKey = (String, String);
 /// Probability of each fault, in percent of the calls.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Faults {
-    /// The write is lost and never carried out; the client receives an error.
+    /// The write is lost and never executed; the client receives an error.
     pub lost_before: u8,
-    /// The write is carried out, but the client receives an error.
+    /// The write is executed, but the client receives an error.
     pub lost_after: u8,
-    /// The client receives an error, and the write is carried out some seconds
+    /// The client receives an error, and the write is executed some seconds
     /// later.
     pub late: u8,
     /// The write conflicts with another transaction.
@@ -165,7 +165,7 @@ impl Simulated {
         );
         let dynamo = Arc::clone(self);
         let operation = operation.to_owned();
-        // The write is carried out even if the client no longer waits.
+        // The write is executed even if the client no longer waits.
         let carried_out = tokio::spawn(async move {
             if late {
                 dynamo.pass(8000).await;

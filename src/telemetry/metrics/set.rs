@@ -286,7 +286,7 @@ impl LiveMetrics {
             hints_lost: counted(
                 registry,
                 "hints_lost",
-                "Hints that other instances were not told, and find in the table",
+                "Hints that could not be published; other instances find these messages in the table",
                 Counter::default(),
             ),
         }
