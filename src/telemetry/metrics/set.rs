@@ -119,12 +119,12 @@ fn call_seconds() -> Histogram {
 impl Requests {
     fn new(registry: &mut Registry) -> Self {
         let build = Info::new([("version", env!("CRUDDUR_VERSION"))]);
-        registry.register("build", "The version that runs", build);
+        registry.register("build", "Version of the running program", build);
         Self {
             ended: counted(
                 registry,
                 "requests",
-                "GraphQL requests, by operation (query, mutation, subscription, none) and by the code of the first error, or ok",
+                "GraphQL requests, by operation (query, mutation, subscription, none) and code of the first error, or ok",
                 Family::default(),
             ),
             seconds: timed(
@@ -154,14 +154,14 @@ impl Requests {
             response_memory: with_unit(
                 registry,
                 "response_memory",
-                "Memory that is reserved for responses that are being produced or that clients have not read yet",
+                "Memory reserved for responses that are being produced or not read yet",
                 Unit::Bytes,
                 Gauge::default(),
             ),
             key_fetches: counted(
                 registry,
                 "key_fetches",
-                "Fetches of the key set that tokens are checked against, by result (ok, failed)",
+                "Fetches of the issuers' key sets, by result (ok, failed)",
                 Family::default(),
             ),
         }
@@ -200,31 +200,31 @@ impl Stores {
             dynamodb_calls: counted(
                 registry,
                 "dynamodb_calls",
-                "Attempts at calls of DynamoDB, the SDK's retries included, by operation and result",
+                "DynamoDB call attempts, including retries, by operation and result",
                 Family::default(),
             ),
             dynamodb_seconds: timed(
                 registry,
                 "dynamodb_call_duration",
-                "How long an attempt at a call of DynamoDB took",
+                "Duration of an attempt of a DynamoDB call",
                 call_seconds,
             ),
             dynamodb_units: counted(
                 registry,
                 "dynamodb_consumed_capacity_units",
-                "Capacity that DynamoDB says was consumed, by kind (read, write)",
+                "Consumed capacity as reported by DynamoDB, by kind (read, write)",
                 Family::default(),
             ),
             postgres_queries: counted(
                 registry,
                 "postgres_queries",
-                "Queries of Postgres, by query and result (ok, refused, unavailable)",
+                "Postgres queries, by query and result (ok, refused, unavailable)",
                 Family::default(),
             ),
             postgres_seconds: timed(
                 registry,
                 "postgres_query_duration",
-                "How long a query of Postgres took, with the wait for a connection",
+                "Duration of a Postgres query, including the wait for a connection",
                 call_seconds,
             ),
         }
@@ -237,19 +237,19 @@ impl Writes {
             attempts: counted(
                 registry,
                 "write_attempts",
-                "Transactions of messages and of marks as read that were sent, by outcome (applied, refused, unknown)",
+                "Attempted transactions that write messages or marks as read, by outcome (applied, refused, unknown)",
                 Family::default(),
             ),
             retries: counted(
                 registry,
                 "write_retries",
-                "Reasons for which one of them has to be planned or sent again",
+                "Retries of such transactions, by reason",
                 Family::default(),
             ),
             transaction_messages: counted(
                 registry,
                 "transaction_messages",
-                "Messages of a transaction that was applied",
+                "Messages per applied transaction",
                 Histogram::new(MESSAGES),
             ),
             messages_waiting: counted(
@@ -261,13 +261,13 @@ impl Writes {
             messages_rejected: counted(
                 registry,
                 "messages_rejected",
-                "Messages that were one too many for the queue of their group",
+                "Messages that were rejected because the queue of their group was full",
                 Counter::default(),
             ),
             group_tasks: counted(
                 registry,
                 "group_tasks",
-                "Groups that have a task which writes their messages",
+                "Message groups with a writer task",
                 Gauge::default(),
             ),
         }
@@ -280,7 +280,7 @@ impl LiveMetrics {
             subscribers_dropped: counted(
                 registry,
                 "subscribers_dropped",
-                "Subscriptions that ended because their reader was too slow",
+                "Subscriptions that ended because they fell 256 hints behind",
                 Counter::default(),
             ),
             hints_lost: counted(
