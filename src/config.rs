@@ -17,7 +17,9 @@ use clap::builder::BoolishValueParser;
 use crate::auth::{IssuerUrl, Issuers, TokenUse, UserPoolId};
 use crate::messaging::{Bus, InvalidRedisUrl};
 use crate::schema::{Api, Introspection, Limits, SendRate};
-use crate::server::{Bounds, Documents, Graphiql, Origin, Origins, ProxyNetwork, TrustedProxies};
+use crate::server::{
+    Bounds, Documents, Graphiql, HeaderName, Origin, Origins, ProxyNetwork, TrustedProxies,
+};
 use crate::store::{DynamoDefault, DynamoTarget, InvalidAwsSetting, PoolSettings, Pooling};
 
 pub use original::database_url_of_environment;

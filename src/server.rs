@@ -28,6 +28,7 @@ mod sse;
 mod state;
 mod websocket;
 
+pub use axum::http::HeaderName;
 pub use client_address::{InvalidNetwork, ProxyNetwork, TrustedProxies};
 pub use cors::Origins;
 pub use documents::{Documents, InvalidManifest};

@@ -52,7 +52,8 @@ limit_args! {
         /// Maximum number of bytes of responses that are being produced or not read yet; further
         /// requests get 503
         unread_bytes: "max-unread-bytes", "CRUDDUR_MAX_UNREAD_BYTES", 512 * 1024 * 1024;
-        /// Maximum number of open connections, including WebSockets; others get 503
+        /// Maximum number of open connections, including WebSocket connections; others get
+        /// 503
         connections: "max-connections", "CRUDDUR_MAX_CONNECTIONS", 10_000;
         /// Maximum number of subscriptions of a WebSocket at a time
         subscriptions: "max-subscriptions", "CRUDDUR_MAX_SUBSCRIPTIONS", 100;

@@ -236,7 +236,7 @@ def as_unprivileged():
 
 
 class Load:
-    """Writers and followers, and what came of their requests."""
+    """Writers and subscribers, and the results of their requests."""
 
     def __init__(self, session, url, users, followers):
         self.session, self.url, self.users = session, url, users
@@ -334,7 +334,7 @@ class Load:
         writers = self.tasks[len(self.followers):]
         await asyncio.wait_for(asyncio.gather(*writers), PATIENCE)
 
-    async def settle(self):
+    async def complete(self):
         """Stops the writers, and waits until each follower has each acknowledged message."""
         await self.stop_writers()
         expected = {}
@@ -375,7 +375,7 @@ class Load:
 
     async def compare(self):
         """Compares what was acknowledged with what is stored and with what each follower received."""
-        lost_events = await self.settle()
+        lost_events = await self.complete()
         stored = await self.stored()
         bodies = [body for messages in stored.values() for _, body in messages]
         places = {pair: {message: place for place, (message, _) in enumerate(messages)}

@@ -83,8 +83,8 @@ fn nginx_configuration(folder: &TempDir, http: &str) -> String {
     let folder = folder.path().display();
     let kinds = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
     let temporary = kinds.map(|kind| format!("{kind}_temp_path {folder}/{kind};\n"));
-    // As root, it gives its folders to another user unless it is told a user,
-    // whom a user namespace may not have.
+    // As root, it gives its folders to another user by default, who may not exist in
+    // a user namespace.
     format!(
         "user root;\ndaemon off;\nmaster_process off;\npid {folder}/pid;\nerror_log stderr crit;\nevents {{}}\n\
          http {{\naccess_log off;\n{}{http}\n}}\n",

@@ -48,7 +48,7 @@ for (const [name, [command, ...args], manifest] of suites) {
   console.log(name);
   // The issuer's key is there, so that a token can be made that has expired.
   const folder = mkdtempSync(join(tmpdir(), "cruddur-clients-"));
-  // As root, PostgreSQL runs as somebody else.
+  // As root, PostgreSQL runs as another user.
   chmodSync(folder, 0o711);
   const data = join(folder, "data");
   const trusted = manifest ? ["--trusted-documents", manifest] : [];

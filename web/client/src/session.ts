@@ -1,4 +1,4 @@
-// Who is signed in.
+// The signed-in user.
 
 /**
  * Resolves to a valid access token, and with `forceRefresh` to a new one, because the server has rejected the previous

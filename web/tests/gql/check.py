@@ -90,7 +90,7 @@ def main() -> None:
     created = execute(luu, CREATE_MESSAGE, input=sent)["createMessage"]
     found = execute(luu, RECEIVER, handle="tove")["user"]["messageGroup"]
     assert found == created["messageGroupEdge"]["node"], found
-    step("sends to somebody new by handle")
+    step("sends to a new receiver by handle")
 
     for to, body, typename in [
         ({"messageGroupUuid": group}, " ", "InvalidMessageBody"),

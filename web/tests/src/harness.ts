@@ -1,4 +1,4 @@
-// What every suite needs: where the server is, who somebody is, and a report.
+// Shared parts of all suites: the address of the server, tokens of users, and a report.
 import assert from "node:assert/strict";
 import { createSign, randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -33,10 +33,10 @@ export function endingIn(seconds: number, token: string, keyFile: string): strin
   return `${signed}.${createSign("RSA-SHA256").update(signed).sign(readFileSync(keyFile), "base64url")}`;
 }
 
-// Somebody who stays signed in.
+// A user who stays signed in.
 export const signedIn = (handle: string): Token => async () => tokenOf(handle);
 
-// Somebody whose token has expired, and how often the issuer has given a new one.
+// A user whose token has expired, and the number of renewals.
 export function expiredSession(handle: string): { token: Token; renewals: () => number } {
   const expired = endingIn(-3600, tokenOf(handle), process.env.CRUDDUR_ISSUER_KEY ?? "");
   const renewed = demoToken(places.issuer, handle);

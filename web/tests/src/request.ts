@@ -44,7 +44,7 @@ await step("sends to a group, once for a key", async () => {
   assert.equal(first.createMessage.__typename, "CreateMessageSuccess");
 });
 
-await step("sends to somebody new by handle", async () => {
+await step("sends to a new receiver by handle", async () => {
   const mirabel = clientOf(places.graphql, tokenOf("mirabel"));
   const before = await mirabel.request(Receiver, { handle: "quill" });
   assert.equal(before.user?.messageGroup, null);

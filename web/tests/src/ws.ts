@@ -90,7 +90,7 @@ interface Dev {
 }
 const { startDev } = await import(new URL("../../../../tests/http/dev.mjs", import.meta.url).href);
 const folder = mkdtempSync(join(tmpdir(), "cruddur-clients-"));
-// As root, PostgreSQL runs as somebody else.
+// As root, PostgreSQL runs as another user.
 chmodSync(folder, 0o711);
 const [api, issuer] = [await freePort(), await freePort()];
 const start = (): Promise<Dev> =>
