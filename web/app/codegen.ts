@@ -3,9 +3,9 @@ import { addTypenameSelectionDocumentTransform } from "@graphql-codegen/client-p
 
 const config: CodegenConfig = {
   schema: "../../schema.graphql",
-  documents: ["src/**/*.{ts,tsx}", "!src/generated/**"],
+  documents: ["src/**/*.{ts,tsx}", "!src/gql/**"],
   generates: {
-    "src/generated/": {
+    "src/gql/": {
       preset: "client",
       // Apollo Client adds `__typename` before it sends a document, so the trusted documents contain it too.
       documentTransforms: [addTypenameSelectionDocumentTransform],
@@ -19,7 +19,7 @@ const config: CodegenConfig = {
         useTypeImports: true,
       },
     },
-    "src/generated/possible-types.ts": {
+    "src/gql/possible-types.ts": {
       plugins: ["fragment-matcher"],
       config: { apolloClientVersion: 3, useExplicitTyping: true },
     },

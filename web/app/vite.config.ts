@@ -13,7 +13,10 @@ export default defineConfig({
   preview: { proxy },
   esbuild: { jsx: "automatic" },
   build: {
-    target: "es2023",
+    target: "es2024",
+    // 6 kB less than esbuild's minifier.
+    minify: "terser",
+    terserOptions: { module: true, compress: { passes: 2 } },
     // Data URLs would need an exception in the `Content-Security-Policy`.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },

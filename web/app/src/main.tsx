@@ -1,12 +1,38 @@
-import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
+import { loadConfig } from "./config";
+import { createSession } from "./session";
+import { Entrance } from "./pages/Entrance";
+import "./base.css";
 
-const root = document.getElementById("root");
-if (!root) throw new Error("index.html has no #root");
-createRoot(root).render(
-  <StrictMode>
-    <main>
-      <h1>Messages</h1>
-    </main>
-  </StrictMode>,
-);
+const container = document.getElementById("root");
+if (!container) throw new Error("index.html has no #root");
+const root = createRoot(container);
+
+// What this page has to do first: end a sign-in, begin one, or show the messages.
+async function open(): Promise<void> {
+  root.render(<Entrance state="loading" />);
+  try {
+    const config = await loadConfig();
+    const session = createSession(config.signIn);
+    if (location.pathname === "/signed-in") {
+      const returnTo = await session.finishSignIn();
+      // A new page, so that the first load of the messages does not carry what only a sign-in needs.
+      location.replace(returnTo);
+      return;
+    }
+    if (!session.isSignedIn()) {
+      await session.signIn(location.pathname === "/" ? "/messages" : location.pathname);
+      return;
+    }
+    const { renderApp } = await import("./App");
+    renderApp(root, config, session);
+  } catch (cause) {
+    console.warn(cause);
+    root.render(<Entrance state="failed" onRetry={location.pathname === "/signed-in" ? restart : open} />);
+  }
+}
+
+// The code of a sign-in is valid once.
+const restart = () => location.replace("/messages");
+
+void open();

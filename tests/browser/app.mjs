@@ -1,0 +1,857 @@
+// The Messages pages, as two users have them open.
+//
+// Usage: node app.mjs <cruddur program> [folder for pictures]
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import axe from "axe-core";
+import { chromium } from "playwright-core";
+import { startDev } from "../http/dev.mjs";
+import { addGroups, addMessages, api, freePort } from "./fixtures.mjs";
+
+const [program, pictures] = process.argv.slice(2);
+const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
+const TIMEOUT = 30_000;
+const MOST_JAVASCRIPT = 160_000;
+
+const began = performance.now();
+const seconds = () => ((performance.now() - began) / 1000).toFixed(1);
+async function step(name, body) {
+  try {
+    await body();
+  } catch (error) {
+    error.message = `${name}: ${error.message}`;
+    throw error;
+  }
+  console.log(`  ${name} (${seconds()} s)`);
+}
+
+// Waits until a function returns something that is true.
+async function until(is, what) {
+  const end = Date.now() + TIMEOUT;
+  for (;;) {
+    const value = await is();
+    if (value) return value;
+    if (Date.now() > end) throw new Error(`never: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 25));
+  }
+}
+
+/** A browser window of one user, in which requests to other origins and errors of the console are faults. */
+class Window {
+  static async open(browser, places, handle, options = {}) {
+    const context = await browser.newContext({ viewport: { width: 1100, height: 760 }, ...options });
+    context.setDefaultTimeout(TIMEOUT);
+    const window = new Window();
+    Object.assign(window, { browser, context, places, handle, faults: [], expected: [] });
+    const allowed = [new URL(places.app).origin, new URL(places.issuer).origin];
+    // Not by routes: they turn the browser's cache off.
+    context.on("request", (request) => {
+      if (!allowed.includes(new URL(request.url()).origin)) window.faults.push(`requested ${request.url()}`);
+    });
+    context.on("weberror", (error) => window.faults.push(String(error.error())));
+    window.page = await context.newPage();
+    window.page.on("console", (message) => {
+      if (message.type() !== "error") return;
+      const text = message.text();
+      if (!window.expected.some((pattern) => pattern.test(text))) window.faults.push(text);
+    });
+    window.page.on("websocket", (socket) => {
+      if (new URL(socket.url()).host !== new URL(places.app).host) window.faults.push(`connected to ${socket.url()}`);
+    });
+    return window;
+  }
+
+  // Signs in at the issuer's page, which leads back to the address that was opened.
+  async signIn(path = "/messages") {
+    await this.page.goto(new URL(path, this.places.app).href);
+    await this.page.getByRole("button", { name: `@${this.handle}` }).or(this.page.getByRole("link", { name: `@${this.handle}` })).click();
+    await this.page.waitForURL(new URL(path, this.places.app).href);
+    await this.page.getByRole("button", { name: `Signed in as` }).waitFor();
+  }
+
+  goto(path) {
+    return this.page.goto(new URL(path, this.places.app).href);
+  }
+  get groups() {
+    return this.page.getByRole("navigation", { name: "Message groups" }).getByRole("link");
+  }
+  group(name) {
+    return this.groups.filter({ hasText: name });
+  }
+  get field() {
+    return this.page.getByRole("textbox", { name: /^Message to/ });
+  }
+  get list() {
+    return this.page.getByRole("region", { name: /^Messages with/ });
+  }
+  message(text) {
+    return this.page.locator("[data-message]").filter({ hasText: text });
+  }
+  get outgoing() {
+    return this.page.locator("[data-outgoing]");
+  }
+  get banner() {
+    return this.page.getByText("No connection. New messages appear once it is back.");
+  }
+  async openGroup(name) {
+    await this.group(name).click();
+    await this.field.waitFor();
+  }
+  async write(text) {
+    await this.field.fill(text);
+    await this.field.press("Enter");
+  }
+  async send(text) {
+    await this.write(text);
+    await this.message(text).waitFor();
+  }
+  // The texts that are in the document, in order.
+  texts() {
+    return this.page.locator("[data-message] [dir=auto]").allTextContents();
+  }
+  // Of the list, whether its end is visible.
+  isAtEnd() {
+    return this.list.evaluate((list) => list.scrollHeight - list.scrollTop - list.clientHeight < 30);
+  }
+  // Errors of the console that belong to a test.
+  async expecting(patterns, body) {
+    this.expected = patterns;
+    try {
+      await body();
+    } finally {
+      this.expected = [];
+    }
+  }
+  async picture(name) {
+    if (pictures) await this.page.screenshot({ path: join(pictures, `${name}.png`) });
+  }
+  // No violation of accessibility in either mode, and no scrolling to the side.
+  async check(name) {
+    for (const colorScheme of ["light", "dark"]) {
+      await this.page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+      await this.page.evaluate(axe.source);
+      const { violations } = await this.page.evaluate(() => globalThis.axe.run());
+      const found = violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`).join("; ")}`);
+      assert.deepEqual(found, [], `${name} in ${colorScheme} mode`);
+      await this.picture(`${name}-${colorScheme}`);
+    }
+    await this.page.emulateMedia({ colorScheme: "light" });
+    const { width } = this.page.viewportSize();
+    assert.ok((await this.page.evaluate(() => document.documentElement.scrollWidth)) <= width, `${name} fits into ${width} px`);
+  }
+  async close() {
+    assert.deepEqual(this.faults, [], `${this.handle}: no errors in the console, no requests to other origins`);
+    await this.context.unrouteAll({ behavior: "ignoreErrors" });
+    await this.context.close();
+  }
+}
+
+const LOST = [/ERR_(CONNECTION|INTERNET|NETWORK|EMPTY|ABORTED)/, /WebSocket connection to/];
+const REJECTED = [/status of 401/];
+
+async function signIn(luu, unamused) {
+  await luu.signIn();
+  await unamused.signIn();
+  await luu.group("@unamused").waitFor();
+  await luu.page.getByText("Choose a message group").waitFor();
+  const stored = await luu.page.evaluate(() => JSON.stringify([{ ...localStorage }, document.cookie]));
+  assert.equal(stored, '[{},""]', "tokens are in the session storage only");
+}
+
+const ASKED = "The boat comes at ten. Shall I bring biscuits?";
+const ANSWERED = "Two tins. The fog horn has heard about them.";
+async function exchange(luu, unamused) {
+  await luu.openGroup("@unamused");
+  await until(() => luu.isAtEnd(), "the newest message is visible");
+  const unread = async () => Number(/^\((\d+)\)/.exec(await unamused.page.title())?.[1] ?? 0);
+  // The demo data have an unread message.
+  await unamused.openGroup("@luu");
+  await unamused.group("@luu").getByText("unread").waitFor({ state: "detached" });
+  await unamused.goto("/messages");
+  await unamused.groups.first().waitFor();
+  const before = await unread();
+
+  await luu.send(ASKED);
+  await unamused.group("@luu").getByText(ASKED).waitFor();
+  await unamused.group("@luu").getByText("1 unread").waitFor();
+  await until(async () => (await unread()) === before + 1, "the title has the number of unread groups");
+  await unamused.openGroup("@luu");
+  await unamused.message(ASKED).waitFor();
+  await unamused.page.getByText(/^New since/).waitFor();
+  await until(async () => (await unread()) === before, "a group is read once its newest message was visible");
+  await unamused.group("@luu").getByText("unread").waitFor({ state: "detached" });
+
+  await unamused.send(ANSWERED);
+  await luu.message(ANSWERED).waitFor();
+  await until(() => luu.isAtEnd(), "a new message is visible at once");
+  await luu.page.getByRole("log").getByText(`Unamused: ${ANSWERED}`).waitFor({ state: "attached" });
+  if (pictures) await bothWindows(luu, unamused);
+}
+
+// The picture of the README: a wide window beside a narrow one.
+async function bothWindows(luu, unamused) {
+  const images = [];
+  for (const [window, width, colorScheme] of [[luu, 860, "light"], [unamused, 380, "dark"]]) {
+    const size = window.page.viewportSize();
+    await window.page.setViewportSize({ width, height: 640 });
+    await window.page.emulateMedia({ colorScheme });
+    await window.message(ANSWERED).waitFor();
+    await until(() => window.isAtEnd(), "the newest message is visible");
+    await window.page.evaluate(() => document.activeElement?.blur());
+    images.push((await window.page.screenshot()).toString("base64"));
+    await window.page.emulateMedia({ colorScheme: "light" });
+    await window.page.setViewportSize(size);
+  }
+  const page = await luu.browser.newPage({ viewport: { width: 1340, height: 712 } });
+  const style = "body{margin:0;display:flex;gap:28px;padding:36px;background:#dfe3ee}img{border-radius:14px;box-shadow:0 10px 30px #1a204038}";
+  await page.setContent(`<style>${style}</style>${images.map((image) => `<img src="data:image/png;base64,${image}">`).join("")}`);
+  await page.screenshot({ path: join(pictures, "messages.png") });
+  await page.close();
+}
+
+async function texts(luu, unamused) {
+  const sentAs = async (text) => {
+    await luu.write(text);
+    const shown = unamused.page.locator("[data-message] [dir=auto]").last();
+    await until(async () => (await shown.textContent()) === text, `${text.slice(0, 20)} is shown as it was sent`);
+    return shown;
+  };
+  await luu.field.pressSequentially("two");
+  await luu.field.press("Shift+Enter");
+  await luu.field.pressSequentially("lines");
+  await luu.field.press("Enter");
+  const lines = unamused.page.locator("[data-message] [dir=auto]").last();
+  await until(async () => (await lines.innerText()) === "two\nlines", "a line break is preserved");
+
+  await sentAs('<img src=x onerror="document.title=1"> <b>&amp;</b>');
+  assert.equal(await unamused.page.locator("[data-message] img, [data-message] b").count(), 0);
+
+  const hebrew = await sentAs("שלום, מה שלומך?");
+  assert.equal(await hebrew.evaluate((element) => getComputedStyle(element).direction), "rtl");
+
+  const link = (await sentAs("see https://example.com/a_(b)?c=d, or not")).getByRole("link");
+  assert.equal(await link.getAttribute("href"), "https://example.com/a_(b)?c=d");
+  assert.match(await link.getAttribute("rel"), /noopener noreferrer/);
+  const script = await sentAs("javascript:alert(1) data:text/html,x");
+  assert.equal(await script.getByRole("link").count(), 0);
+
+  // 1024 emoji of seven code points each are too many characters, 146 of them are not.
+  const family = "👨‍👩‍👧‍👦";
+  await luu.field.fill(family.repeat(1024));
+  await luu.page.getByText("6144 characters too many").waitFor();
+  await luu.field.press("Enter");
+  assert.ok(await luu.page.getByRole("button", { name: "Send" }).isDisabled());
+  assert.equal(await luu.outgoing.count(), 0);
+  await luu.field.fill(`${family.repeat(146)}ab`);
+  await luu.page.getByText("0 characters left").waitFor();
+  await sentAs(`${family.repeat(146)}ab`);
+  // Emoji of one code point each.
+  await sentAs("🪔".repeat(1024));
+  await sentAs("x".repeat(1024));
+  await luu.field.fill("x".repeat(1025));
+  await luu.page.getByText("1 characters too many").waitFor();
+  await luu.field.fill("   ");
+  await luu.field.press("Enter");
+  await luu.field.fill("");
+}
+
+async function drafts(luu) {
+  await luu.field.fill("a draft to Unamused");
+  await luu.openGroup("@mirabel");
+  assert.equal(await luu.field.inputValue(), "");
+  await luu.field.fill("a draft to Mirabel");
+  await luu.openGroup("@unamused");
+  assert.equal(await luu.field.inputValue(), "a draft to Unamused");
+  await luu.page.reload();
+  await luu.field.waitFor();
+  assert.equal(await luu.field.inputValue(), "a draft to Unamused");
+  await luu.field.fill("");
+  await luu.openGroup("@mirabel");
+  assert.equal(await luu.field.inputValue(), "a draft to Mirabel");
+  await luu.field.fill("");
+}
+
+async function newMessages(luu, places) {
+  const dialog = luu.page.getByRole("dialog", { name: "New message" });
+  const begin = async (handle) => {
+    await luu.page.getByRole("button", { name: "New message" }).click();
+    await dialog.getByLabel("Handle of the receiver").fill(handle);
+    await dialog.getByRole("button", { name: "Continue" }).click();
+  };
+  await luu.page.getByRole("button", { name: "New message" }).click();
+  await luu.check("dialog");
+  await luu.page.keyboard.press("Escape");
+  await dialog.waitFor({ state: "hidden" });
+
+  await begin("nobody-at-all");
+  await luu.page.getByRole("heading", { name: "Nobody has the handle @nobody-at-all" }).waitFor();
+  await luu.check("unknown-handle");
+  await begin("luu");
+  await luu.page.getByRole("heading", { name: "This is you" }).waitFor();
+  await luu.check("own-handle");
+
+  // A group that exists.
+  await begin("@unamused");
+  await luu.page.waitForURL(/\/messages\/[0-9a-f-]{36}$/);
+  await luu.message("x".repeat(100)).waitFor();
+
+  // Nobody has written to this user yet.
+  await begin("tove");
+  await luu.page.getByText("This is the beginning of your messages with @tove.").waitFor();
+  await luu.check("new-message");
+  await luu.write("hello, Tove");
+  await luu.page.waitForURL(/\/messages\/[0-9a-f-]{36}$/);
+  await luu.message("hello, Tove").waitFor();
+  await until(async () => (await luu.groups.first().textContent()).includes("Tove"), "the new group is at the top");
+  assert.equal(await luu.message("hello, Tove").count(), 1);
+
+  // The other user writes first while this page is open.
+  await begin("quill");
+  await luu.page.getByText("This is the beginning of your messages with @quill.").waitFor();
+  await api(places, "quill").send({ receiverHandle: "luu" }, "Quill was faster");
+  await luu.page.waitForURL(/\/messages\/[0-9a-f-]{36}$/);
+  await luu.message("Quill was faster").waitFor();
+}
+
+async function absentGroups(luu, places) {
+  const foreign = await api(places, "oddvar").send({ receiverHandle: "mirabel" }, "between others");
+  for (const uuid of ["00000000-0000-4000-8000-000000000000", foreign.groupUuid, "not-a-uuid"]) {
+    await luu.goto(`/messages/${uuid}`);
+    await luu.page.getByRole("heading", { name: "There is no such message group" }).waitFor();
+  }
+  await luu.check("absent-group");
+  await luu.goto("/messages/a/b/c");
+  await luu.page.waitForURL(/\/messages$/);
+}
+
+// Answers the next request that creates a message instead of the server.
+const answerNextSend = (luu, answer) =>
+  luu.page.route(
+    "**/graphql",
+    (route) => (route.request().postData()?.includes('"CreateMessage"') ? answer(route) : route.fallback()),
+    { times: 1 },
+  );
+const errorWith = (extensions, message = "failed") => ({
+  status: 200,
+  contentType: "application/graphql-response+json",
+  body: JSON.stringify({ errors: [{ message, extensions }], data: null }),
+});
+
+async function failedMessages(luu, unamused) {
+  const keys = [];
+  luu.page.on("request", (request) => {
+    const key = request.postData()?.includes('"CreateMessage"') && JSON.parse(request.postData()).variables.input.idempotencyKey;
+    if (key) keys.push(key);
+  });
+  await luu.goto("/messages");
+  await luu.openGroup("@unamused");
+
+  const fail = (route) => route.fulfill(errorWith({ code: "INTERNAL_SERVER_ERROR" }));
+  await answerNextSend(luu, fail);
+  await luu.write("does not get through");
+  await luu.outgoing.getByText("Not sent. The server could not do this.").waitFor();
+  await luu.check("failed-message");
+  await answerNextSend(luu, fail);
+  await luu.outgoing.getByRole("button", { name: "Send again" }).click();
+  await until(() => keys.length === 2, "it is sent again");
+  await luu.outgoing.getByText("Not sent.").waitFor();
+  // It is still there after a reload, with its key.
+  await luu.page.reload();
+  await luu.outgoing.getByText("Not sent. The server could not do this.").waitFor();
+  await luu.outgoing.getByRole("button", { name: "Send again" }).click();
+  await luu.outgoing.waitFor({ state: "detached" });
+  await unamused.message("does not get through").waitFor();
+  assert.equal(new Set(keys).size, 1, "all attempts have one key");
+  assert.equal(keys.length, 3);
+
+  await answerNextSend(luu, fail);
+  await luu.write("is deleted");
+  await luu.outgoing.getByRole("button", { name: "Delete" }).click();
+  await luu.outgoing.waitFor({ state: "detached" });
+
+  // A rejection is beside the field, with the text in it.
+  const problem = { __typename: "MessageGroupNotFound", message: "There is no such message group." };
+  await answerNextSend(luu, (route) =>
+    route.fulfill({ ...errorWith({}), body: JSON.stringify({ data: { createMessage: problem } }) }),
+  );
+  await luu.write("is rejected");
+  await luu.page.getByRole("alert").getByText("This message group does not exist any more.").waitFor();
+  assert.equal(await luu.field.inputValue(), "is rejected");
+  await luu.check("rejected-message");
+  await luu.field.fill("");
+
+  // The rate limit is waited for.
+  keys.length = 0;
+  await answerNextSend(luu, (route) => route.fulfill(errorWith({ code: "RATE_LIMITED", retryAfterMs: 700 })));
+  await luu.write("sent after the limit");
+  await luu.write("sent after that");
+  await luu.message("sent after that").waitFor();
+  assert.deepEqual((await unamusedTexts(unamused, 2)), ["sent after the limit", "sent after that"]);
+  assert.equal(keys.length, 3);
+  assert.equal(keys[0], keys[1]);
+}
+
+async function unamusedTexts(unamused, count) {
+  let shown = [];
+  await until(async () => (shown = (await unamused.texts()).slice(-count)).at(-1) === "sent after that", "both have arrived");
+  return shown;
+}
+
+async function reloadDuringSending(luu, unamused) {
+  // The server has stored the message, but the page does not get the response.
+  let arrived;
+  const stored = new Promise((resolve) => (arrived = resolve));
+  await answerNextSend(luu, async (route) => {
+    await route.fetch();
+    arrived();
+  });
+  await luu.write("sent during a reload");
+  await stored;
+  await luu.write("and behind it");
+  await luu.page.reload();
+  await luu.message("and behind it").waitFor();
+  await luu.outgoing.first().waitFor({ state: "detached" });
+  for (const window of [luu, unamused]) {
+    await until(
+      async () => (await window.texts()).slice(-2).join() === "sent during a reload,and behind it",
+      `${window.handle} sees both once, in order`,
+    );
+  }
+}
+
+async function offline(luu, unamused, places) {
+  await luu.expecting(LOST, async () => {
+    await luu.context.setOffline(true);
+    await luu.banner.waitFor();
+    await luu.check("offline");
+    await luu.write("written offline");
+    await luu.write("written offline, too");
+    await luu.outgoing.getByText("Waiting. No connection.").first().waitFor();
+    await unamused.send("while the other is offline");
+    await api(places, "mirabel").send({ receiverHandle: "luu" }, "from Mirabel meanwhile");
+    await luu.context.setOffline(false);
+    await luu.banner.waitFor({ state: "detached" });
+    await luu.message("written offline, too").waitFor();
+    await luu.outgoing.first().waitFor({ state: "detached" });
+  });
+  const expected = "while the other is offline,written offline,written offline, too";
+  for (const window of [luu, unamused]) {
+    await until(async () => (await window.texts()).slice(-3).join() === expected, `${window.handle} has all three, once and in order`);
+  }
+  await luu.group("@mirabel").getByText("from Mirabel meanwhile").waitFor();
+}
+
+async function restart(luu, unamused, server) {
+  await luu.expecting(LOST, () =>
+    unamused.expecting(LOST, async () => {
+      await luu.send("before the stop");
+      await server.kill();
+      await luu.banner.waitFor();
+      await unamused.banner.waitFor();
+      for (const number of [1, 2, 3]) await luu.write(`during the stop ${number}`);
+      await unamused.write("from the other side");
+      await server.start();
+      await luu.banner.waitFor({ state: "detached" });
+      await unamused.banner.waitFor({ state: "detached" });
+      await luu.outgoing.first().waitFor({ state: "detached" });
+      await unamused.outgoing.first().waitFor({ state: "detached" });
+      await unamused.send("after the start");
+    }),
+  );
+  const since = (list) => list.slice(list.indexOf("before the stop"));
+  let [ours, theirs] = [[], []];
+  await until(async () => {
+    [ours, theirs] = await Promise.all([luu.texts(), unamused.texts()]);
+    return ours.at(-1) === "after the start" && since(ours).length >= 6 && since(ours).join() === since(theirs).join();
+  }, "both have the same messages in the same order");
+  assert.equal(since(ours).length, 6, "nothing is lost, and nothing is there twice");
+  const numbers = since(ours).filter((text) => text.startsWith("during"));
+  assert.deepEqual(numbers, [1, 2, 3].map((number) => `during the stop ${number}`));
+}
+
+async function scrolledUp(luu, unamused) {
+  await luu.group("@unamused").getByText("unread").waitFor({ state: "detached" });
+  await luu.list.evaluate((list) => (list.scrollTop -= 600));
+  await luu.page.getByRole("button", { name: "Newest messages" }).waitFor();
+  const uuid = await luu.list.evaluate((list) => {
+    const { top } = list.getBoundingClientRect();
+    const rows = [...list.querySelectorAll("[data-message]")];
+    return rows.find((row) => row.getBoundingClientRect().bottom > top + 20).dataset.message;
+  });
+  const row = luu.page.locator(`[data-message="${uuid}"]`);
+  // Once the earlier messages that are loaded meanwhile have their heights.
+  let before = await row.boundingBox();
+  await until(async () => {
+    const last = before;
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    before = await row.boundingBox();
+    return before.y === last.y;
+  }, "the list comes to rest");
+  await unamused.send("first while scrolled up");
+  await unamused.send("second while scrolled up");
+  const pill = luu.page.getByRole("button", { name: "2 new messages" });
+  await pill.waitFor();
+  await luu.check("scrolled-up");
+  const after = await row.boundingBox();
+  assert.ok(Math.abs(after.y - before.y) < 2, `the view does not move from ${before.y} to ${after.y}`);
+  await luu.group("@unamused").getByText("2 unread").waitFor();
+  await pill.click();
+  await luu.message("second while scrolled up").waitFor();
+  await until(() => luu.isAtEnd(), "the newest message is visible");
+  await luu.group("@unamused").getByText("unread").waitFor({ state: "detached" });
+  await luu.page.getByText(/^New since/).waitFor();
+}
+
+// Another window of the same user follows, and what is read there is read here.
+async function secondWindow(luu, unamused) {
+  const other = await Window.open(luu.browser, luu.places, "luu");
+  await other.signIn();
+  await other.openGroup("@unamused");
+  await luu.openGroup("@mirabel");
+  await other.send("from the second window");
+  await luu.group("@unamused").getByText("from the second window").waitFor();
+  await unamused.send("to both windows");
+  await other.message("to both windows").waitFor();
+  await luu.group("@unamused").getByText("to both windows").waitFor();
+  await luu.group("@unamused").getByText("unread").waitFor({ state: "detached" });
+  await other.close();
+  await luu.openGroup("@unamused");
+  await luu.message("to both windows").waitFor();
+}
+
+async function keyboard(luu, unamused) {
+  const { page } = luu;
+  await luu.goto("/messages");
+  await luu.groups.first().waitFor();
+  const focused = () => page.evaluate(() => document.activeElement?.textContent || document.activeElement?.ariaLabel);
+  const tabTo = async (is, what) => {
+    for (let presses = 0; presses < 30; presses += 1) {
+      await page.keyboard.press("Tab");
+      if (is((await focused()) ?? "")) return;
+    }
+    throw new Error(`Tab does not reach ${what}`);
+  };
+  await tabTo((text) => text === "Skip to the messages", "the skip link");
+  await page.keyboard.press("Enter");
+  assert.equal(await page.evaluate(() => document.activeElement?.id), "content");
+  await luu.goto("/messages");
+  await luu.groups.first().waitFor();
+
+  await tabTo((text) => text.includes("L"), "the menu");
+  await page.keyboard.press("Enter");
+  await page.getByRole("button", { name: "Sign out" }).waitFor();
+  await luu.check("menu");
+  await page.keyboard.press("Escape");
+  await page.getByRole("button", { name: "Sign out" }).waitFor({ state: "hidden" });
+
+  await tabTo((text) => text === "New message", "the button for a new message");
+  await page.keyboard.press("Enter");
+  await page.keyboard.type("unamused");
+  await page.keyboard.press("Enter");
+  await luu.field.waitFor();
+  await page.waitForFunction(() => document.activeElement?.tagName === "TEXTAREA");
+  await page.keyboard.type("by keyboard alone");
+  await page.keyboard.press("Enter");
+  await luu.message("by keyboard alone").waitFor();
+  // Back into the list of messages, and through it.
+  await page.keyboard.press("Shift+Tab");
+  const before = await luu.list.evaluate((list) => list.scrollTop);
+  await page.keyboard.press("PageUp");
+  await until(async () => (await luu.list.evaluate((list) => list.scrollTop)) < before, "PageUp scrolls");
+  await page.keyboard.press("End");
+  await until(() => luu.isAtEnd(), "End scrolls to the newest message");
+
+  // The arrow keys go through the groups.
+  await luu.groups.first().focus();
+  await page.keyboard.press("ArrowDown");
+  await page.keyboard.press("Enter");
+  const second = await luu.groups.nth(1).getAttribute("href");
+  await page.waitForURL((url) => url.pathname === second);
+  await unamused.message("by keyboard alone").waitFor();
+}
+
+async function narrow(browser, places) {
+  const window = await Window.open(browser, places, "luu", { viewport: { width: 320, height: 568 }, hasTouch: true });
+  await window.signIn();
+  await window.check("narrow-groups");
+  await window.openGroup("@unamused");
+  await window.check("narrow-group");
+  await window.page.getByRole("link", { name: "Back to all message groups" }).click();
+  await window.groups.first().waitFor();
+  await window.goto("/messages/new/nobody-at-all");
+  await window.page.getByRole("heading", { name: /^Nobody/ }).waitFor();
+  await window.check("narrow-unknown-handle");
+  await window.close();
+}
+
+async function slowNetwork(browser, places) {
+  const window = await Window.open(browser, places, "unamused");
+  await window.signIn();
+  const devtools = await window.context.newCDPSession(window.page);
+  const slow = { offline: false, latency: 400, downloadThroughput: 50_000, uploadThroughput: 50_000 };
+  await devtools.send("Network.enable");
+  await devtools.send("Network.setCacheDisabled", { cacheDisabled: true });
+  await devtools.send("Network.emulateNetworkConditions", slow);
+  const start = performance.now();
+  const going = window.page.reload();
+  await window.page.getByRole("status").getByText("Loading…").waitFor();
+  await going;
+  await window.openGroup("@luu");
+  await window.message("by keyboard alone").waitFor();
+  console.log(`    3G without a cache: first messages after ${Math.round(performance.now() - start)} ms`);
+  await window.write("over a slow network");
+  await window.outgoing.getByText("Sending").waitFor();
+  await window.message("over a slow network").waitFor();
+  await window.outgoing.waitFor({ state: "detached" });
+  await devtools.send("Network.emulateNetworkConditions", { offline: false, latency: 0, downloadThroughput: -1, uploadThroughput: -1 });
+  await window.close();
+}
+
+async function firstLoad(browser, places, groupUuid) {
+  const window = await Window.open(browser, places, "luu");
+  const devtools = await window.context.newCDPSession(window.page);
+  await devtools.send("Network.enable");
+  const scripts = new Map();
+  devtools.on("Network.responseReceived", ({ requestId, type }) => type === "Script" && scripts.set(requestId, 0));
+  devtools.on("Network.loadingFinished", ({ requestId, encodedDataLength }) => {
+    if (scripts.has(requestId)) scripts.set(requestId, encodedDataLength);
+  });
+  await window.signIn(`/messages/${groupUuid}`);
+  await window.page.locator("[data-message]").first().waitFor();
+  const bytes = [...scripts.values()].reduce((sum, size) => sum + size, 0);
+  console.log(`    JavaScript of the first visit, sign-in included: ${bytes} bytes compressed, ${scripts.size} files`);
+  assert.ok(bytes <= MOST_JAVASCRIPT, `${bytes} bytes are more than ${MOST_JAVASCRIPT}`);
+
+  // Until messages are on the screen, with a warm cache.
+  const times = [];
+  for (let run = 0; run < 5; run += 1) {
+    await window.page.reload({ waitUntil: "commit" });
+    await window.page.locator("[data-message]").first().waitFor();
+    times.push(
+      await window.page.evaluate(
+        () => performance.getEntriesByName("messages-shown")[0]?.startTime ?? Number.NaN,
+      ),
+    );
+  }
+  times.sort((a, b) => a - b);
+  console.log(`    from navigation to messages on the screen: ${Math.round(times[2])} ms (median of 5)`);
+  assert.ok(Number.isFinite(times[2]));
+  await window.close();
+}
+
+async function manyGroups(luu, places) {
+  const viewer = await api(places, "luu").viewer();
+  await addGroups(places, viewer, 1000);
+  await luu.goto("/messages");
+  await luu.groups.first().waitFor();
+  const scroller = luu.groups.first().locator("xpath=ancestor::ul/..");
+  const seen = new Set();
+  await until(async () => {
+    for (const text of await luu.groups.allTextContents()) {
+      const number = /Correspondent (\d+)/.exec(text)?.[1];
+      if (number) seen.add(number);
+    }
+    await scroller.evaluate(async (element) => {
+      element.scrollTop += element.clientHeight * 0.8;
+      for (let frames = 0; frames < 2; frames += 1) await new Promise(requestAnimationFrame);
+    });
+    return seen.size === 1000;
+  }, "all 1,000 groups are reached by scrolling");
+  assert.ok((await luu.groups.count()) < 100, "only the visible groups are in the document");
+  await luu.groups.last().click();
+  await luu.message("a message of correspondent").waitFor();
+}
+
+async function manyMessages(luu, unamused, places, groupUuid) {
+  const [viewer, other] = [await api(places, "luu").viewer(), await api(places, "unamused").viewer()];
+  await addMessages(places, groupUuid, [viewer, other], 10_000);
+  await luu.goto(`/messages/${groupUuid}`);
+  await luu.message(/./).first().waitFor();
+  const devtools = await luu.context.newCDPSession(luu.page);
+  const heap = async () => {
+    await devtools.send("HeapProfiler.collectGarbage");
+    return (await devtools.send("Runtime.getHeapUsage")).usedSize / 1e6;
+  };
+  // Scrolls back inside the page, frame by frame, and notes what is shown and how long each frame takes.
+  await luu.page.evaluate(() => {
+    const list = document.querySelector("[role=region]");
+    const seen = new Set();
+    const frames = [];
+    const jumps = [];
+    let last = performance.now();
+    let isPaused = false;
+    const rows = () => new Map([...document.querySelectorAll("[data-message]")].map((row) => [row.dataset.message, row]));
+    let before = new Map();
+    const frame = (now) => {
+      if (isPaused) return;
+      frames.push(now - last);
+      last = now;
+      const top = list.getBoundingClientRect().top;
+      const places = new Map();
+      for (const [uuid, row] of rows()) {
+        const y = row.getBoundingClientRect();
+        if (y.bottom > top && y.top < top + list.clientHeight) places.set(uuid, y.bottom);
+        const number = /message number (\d+)/.exec(row.querySelector("[dir=auto]").textContent)?.[1];
+        if (number) seen.add(Number(number));
+      }
+      // Between two frames each visible message has moved by the same distance.
+      const moves = [...places].filter(([uuid]) => before.has(uuid)).map(([uuid, y]) => y - before.get(uuid));
+      if (moves.length > 1 && Math.max(...moves) - Math.min(...moves) > 2) jumps.push(moves);
+      if (before.size && places.size && moves.length === 0) jumps.push("all messages were replaced");
+      // 18,000 pixels in a second, but not to the end of what is loaded.
+      const isFirst = list.textContent.includes("This is the beginning");
+      if (isFirst || list.scrollTop > 1200) list.scrollTop -= 300;
+      before = new Map([...places].map(([uuid, y]) => [uuid, y]));
+      requestAnimationFrame(frame);
+    };
+    globalThis.scrolling = {
+      state: () => ({ seen: seen.size, oldest: Math.min(...seen), jumps: jumps.slice(0, 3), count: jumps.length, frames: frames.splice(0) }),
+      pause: () => (isPaused = true),
+      resume() {
+        isPaused = false;
+        last = performance.now();
+        requestAnimationFrame(frame);
+      },
+      missing: () => Array.from({ length: 10_000 }, (_, index) => index + 1).filter((number) => !seen.has(number)),
+    };
+    globalThis.scrolling.resume();
+  });
+  const quantile = (values, share) => values.toSorted((a, b) => a - b)[Math.floor(values.length * share)] ?? 0;
+  const figures = [];
+  for (const reached of [9_000, 6_000, 3_000, 1]) {
+    let frames = [];
+    await until(async () => {
+      const state = await luu.page.evaluate(() => globalThis.scrolling.state());
+      frames = frames.concat(state.frames);
+      assert.equal(state.count, 0, `messages jump: ${JSON.stringify(state.jumps)}`);
+      return state.oldest <= reached;
+    }, `message ${reached} is reached`);
+    await luu.page.evaluate(() => globalThis.scrolling.pause());
+    figures.push({ reached, heap: await heap(), median: quantile(frames, 0.5), p95: quantile(frames, 0.95) });
+    const { reached: at, heap: used, median, p95 } = figures.at(-1);
+    console.log(`    back to message ${at}: ${used.toFixed(1)} MB, frames ${median.toFixed(1)} ms (median), ${p95.toFixed(1)} ms (95 %)`);
+    if (reached > 1) await luu.page.evaluate(() => globalThis.scrolling.resume());
+  }
+  assert.deepEqual(await luu.page.evaluate(() => globalThis.scrolling.missing()), [], "every message was shown");
+  const [first, last] = [figures[0], figures.at(-1)];
+  assert.ok(last.heap < first.heap * 1.5 + 5, `memory grows from ${first.heap} to ${last.heap} MB`);
+
+  // A message that comes meanwhile does not move the view; the newest messages are one click away.
+  await unamused.send("while reading old messages");
+  await luu.page.getByRole("button", { name: "1 new message" }).click();
+  await luu.message("while reading old messages").waitFor();
+  await until(() => luu.isAtEnd(), "the newest message is visible");
+  await luu.group("@unamused").getByText("unread").waitFor({ state: "detached" });
+}
+
+// Renewed while the pages are open, and at the end of the session a way to sign in again.
+async function expiringToken(browser, places) {
+  const window = await Window.open(browser, places, "mirabel");
+  let renewals = 0;
+  window.page.on("response", (response) => {
+    if (response.url().includes("/oauth2/token") && response.request().postData()?.includes("refresh_token")) renewals += 1;
+  });
+  await window.expecting([...LOST, ...REJECTED], async () => {
+    await window.signIn();
+    await window.openGroup("@luu");
+    await until(() => renewals >= 2, "the token is renewed");
+    await window.send("after two renewals");
+    await api(places, "luu").send({ receiverHandle: "mirabel" }, "still live");
+    await window.message("still live").waitFor();
+    assert.equal(await window.banner.count(), 0);
+
+    // The issuer renews no more.
+    await window.field.fill("a text that is not lost");
+    await window.page.route("**/oauth2/token", (route) =>
+      route.fulfill({ status: 400, contentType: "application/json", headers: { "access-control-allow-origin": "*" }, body: '{"error":"invalid_grant"}' }),
+    );
+    window.expected.push(/status of 400/);
+    await window.page.getByText("Your session has ended.").waitFor();
+    await window.check("session-ended");
+    await window.page.unroute("**/oauth2/token");
+    await window.page.getByRole("button", { name: "Sign in" }).click();
+    await window.page.getByRole("button", { name: "@mirabel" }).or(window.page.getByRole("link", { name: "@mirabel" })).click();
+    await window.field.waitFor();
+    assert.equal(await window.field.inputValue(), "a text that is not lost");
+  });
+  await window.close();
+}
+
+// `serve --app on` with the stores and the issuer of `dev`, to be killed and started again on the same port.
+class Server {
+  constructor(places, port) {
+    this.port = port;
+    this.environment = {
+      PATH: process.env.PATH,
+      AWS_ENDPOINT_URL_DYNAMODB: places.dynamodb,
+      AWS_REGION: places.region,
+      AWS_ACCESS_KEY_ID: "local",
+      AWS_SECRET_ACCESS_KEY: "local",
+      DATABASE_URL: places.database_url,
+      COGNITO_ISSUER: places.issuer,
+      AWS_COGNITO_USER_POOL_CLIENT_ID: places.client_id,
+      DDB_MESSAGE_TABLE: places.table,
+    };
+  }
+  async start() {
+    const options = ["--app", "on", "--listen", `127.0.0.1:${this.port}`, "--send-rate", "0"];
+    this.child = spawn(program, ["serve", ...options], { env: this.environment, stdio: ["ignore", "ignore", "pipe"] });
+    const lines = createInterface({ input: this.child.stderr });
+    await new Promise((resolve, reject) => {
+      lines.on("line", (line) => line.includes(`127.0.0.1:${this.port}`) && resolve());
+      this.child.once("exit", () => reject(new Error("serve does not serve")));
+    });
+  }
+  async kill(signal = "SIGKILL") {
+    const ended = new Promise((resolve) => this.child.once("exit", resolve));
+    this.child.kill(signal);
+    await ended;
+  }
+}
+
+const { places, stop } = await startDev(program, ["--token-lifetime", "25"]);
+const server = new Server(places, await freePort());
+await server.start();
+const served = { ...places, app: `http://127.0.0.1:${server.port}/`, graphql: `http://127.0.0.1:${server.port}/graphql` };
+const browser = await chromium.launch({
+  executablePath: CHROMIUM,
+  args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+});
+try {
+  const luu = await Window.open(browser, served, "luu");
+  const unamused = await Window.open(browser, served, "unamused");
+  await step("sign-in of two users", () => signIn(luu, unamused));
+  await step("messages, unread counts, live updates", () => exchange(luu, unamused));
+  const groupUuid = new URL(luu.page.url()).pathname.split("/").at(-1);
+  await step("line breaks, HTML, right-to-left, links, emoji, the longest text", () => texts(luu, unamused));
+  await step("drafts of each group", () => drafts(luu));
+  await step("new messages by handle", () => newMessages(luu, served));
+  await step("absent and foreign groups", () => absentGroups(luu, served));
+  await step("failed messages, rejections, rate limit", () => failedMessages(luu, unamused));
+  await step("a reload during sending", () => reloadDuringSending(luu, unamused));
+  await step("offline and back", () => offline(luu, unamused, served));
+  await step("the server is killed and started again", () => restart(luu, unamused, server));
+  await step("new messages while scrolled up", () => scrolledUp(luu, unamused));
+  await step("a second window of the same user", () => secondWindow(luu, unamused));
+  await step("keyboard alone", () => keyboard(luu, unamused));
+  await step("320 pixels", () => narrow(browser, served));
+  await step("a slow network", () => slowNetwork(browser, served));
+  await step("a token that expires", () => expiringToken(browser, served));
+  await step("first load", () => firstLoad(browser, served, groupUuid));
+  await step("1,000 groups", () => manyGroups(luu, served));
+  await step("10,000 messages", () => manyMessages(luu, unamused, served, groupUuid));
+  await luu.close();
+  await unamused.close();
+} catch (error) {
+  if (pictures) {
+    const pages = browser.contexts().flatMap((context) => context.pages());
+    await Promise.all(pages.map((page, index) => page.screenshot({ path: join(pictures, `failure-${index + 1}.png`) })));
+  }
+  throw error;
+} finally {
+  await browser.close();
+  await server.kill().catch(() => {});
+  await stop();
+}

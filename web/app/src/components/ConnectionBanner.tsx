@@ -1,0 +1,28 @@
+import { useEffect, useState } from "react";
+import { useMessenger, useStore } from "../messenger";
+import styles from "./ConnectionBanner.module.css";
+
+// A connection that is back within this time was never missed.
+const PATIENCE = 1500;
+
+export function ConnectionBanner() {
+  const { connection, reconnect } = useMessenger();
+  const isConnected = useStore(connection).status === "connected";
+  const [isShown, setIsShown] = useState(false);
+  useEffect(() => {
+    const timer = setTimeout(() => setIsShown(!isConnected), isConnected ? 0 : PATIENCE);
+    return () => clearTimeout(timer);
+  }, [isConnected]);
+  return (
+    <div className={styles.place} role="status">
+      {isShown && (
+        <div className={styles.banner}>
+          <span>No connection. New messages appear once it is back.</span>
+          <button className={styles.retry} type="button" onClick={reconnect}>
+            Try now
+          </button>
+        </div>
+      )}
+    </div>
+  );
+}

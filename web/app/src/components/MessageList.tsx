@@ -1,0 +1,244 @@
+import { type Ref, useEffect, useImperativeHandle, useLayoutEffect, useMemo, useRef, useState } from "react";
+import { Virtualizer, type VirtualizerHandle } from "virtua";
+import type { MessagePageFragment, UserPartsFragment } from "../gql/graphql";
+import { useAttention, useNow } from "../hooks";
+import type { OutgoingMessage } from "@cruddur/client";
+import { clockTime, dayName, isSameDay } from "../time";
+import { Icon } from "./Icon";
+import { Message, Outgoing } from "./Message";
+import styles from "./MessageList.module.css";
+
+type Edge = MessagePageFragment["edges"][number];
+
+export interface MessageListHandle {
+  scrollToNewest: () => void;
+}
+
+interface Props {
+  ref: Ref<MessageListHandle>;
+  edges: readonly Edge[];
+  outgoing: readonly OutgoingMessage[];
+  viewerUuid: string;
+  otherUser: UserPartsFragment;
+  unreadCount: number;
+  hasOlder: boolean;
+  hasNewer: boolean;
+  onOlder: () => void;
+  onNewer: () => void;
+  onNewest: () => void;
+  // The newest message has been visible.
+  onRead: () => void;
+}
+
+// The height of what is above the first message.
+const TOP = 56;
+// Earlier messages are loaded when less than this is left above, in pixels.
+const AHEAD = 3000;
+// Messages this far outside the window are measured, in pixels, so that they have their heights when they come into it.
+const MEASURED = 1000;
+// This close to the end counts as the end.
+const END = 24;
+// Messages that are visible are marked as read again after this time, in milliseconds, if that has failed.
+const READ_AGAIN = 3000;
+// Messages of one sender within this time stand together.
+const TOGETHER = 5 * 60_000;
+
+export function MessageList(props: Props) {
+  const { edges, outgoing, viewerUuid, otherUser, unreadCount, hasOlder, hasNewer } = props;
+  const now = useNow();
+  const hasAttention = useAttention();
+  const scroller = useRef<HTMLDivElement>(null);
+  const content = useRef<HTMLDivElement>(null);
+  const list = useRef<VirtualizerHandle>(null);
+  const [isAtEnd, setIsAtEnd] = useState(true);
+  const staysAtEnd = useRef(true);
+  // The first message that was unread when the group was opened, or that came while nobody looked.
+  const [firstNew, setFirstNew] = useState(() => edges[edges.length - unreadCount]?.node.uuid ?? null);
+
+  const pending = useMemo(() => notYetShown(outgoing, edges, viewerUuid), [outgoing, edges, viewerUuid]);
+  const keys = useMemo(
+    () => [...edges.map(({ node }) => node.uuid), ...pending.map(({ idempotencyKey }) => idempotencyKey)],
+    [edges, pending],
+  );
+
+  // Whether the messages before the first one have changed since the last time, and not those at the end.
+  const shown = useRef(keys);
+  const isShifted = keys.at(-1) === shown.current.at(-1) && keys[0] !== shown.current[0];
+  const lastKey = keys.at(-1);
+  useLayoutEffect(() => {
+    shown.current = keys;
+  }, [keys]);
+
+  const distance = () => {
+    const element = scroller.current;
+    return element ? element.scrollHeight - element.scrollTop - element.clientHeight : 0;
+  };
+  const keepAtEnd = () => {
+    if (staysAtEnd.current && scroller.current) scroller.current.scrollTop = scroller.current.scrollHeight;
+  };
+  const scrollToNewest = () => {
+    staysAtEnd.current = true;
+    setIsAtEnd(true);
+    keepAtEnd();
+  };
+  useImperativeHandle(props.ref, () => ({ scrollToNewest }));
+
+  const last = useRef({ top: 0, height: 0 });
+  const onScroll = () => {
+    const element = scroller.current;
+    if (!element) return;
+    const { scrollTop: top, scrollHeight: height } = element;
+    // A position that changes together with the height is not of the user's scrolling: messages were measured or loaded.
+    const isBack = top < last.current.top && height === last.current.height;
+    last.current = { top, height };
+    if (distance() <= END) staysAtEnd.current = true;
+    else if (isBack) staysAtEnd.current = false;
+    setIsAtEnd(staysAtEnd.current);
+    if (!staysAtEnd.current) loadMore();
+  };
+  const loadMore = () => {
+    const element = scroller.current;
+    if (!element) return;
+    if (element.scrollTop < AHEAD) props.onOlder();
+    if (hasNewer && distance() < AHEAD) props.onNewer();
+  };
+
+  // Opens at the first unread message, or else at the end.
+  useLayoutEffect(() => {
+    const first = edges.findIndex(({ node }) => node.uuid === firstNew);
+    if (first > 0) {
+      staysAtEnd.current = false;
+      list.current?.scrollToIndex(first - 1, { align: "start" });
+      requestAnimationFrame(onScroll);
+    } else keepAtEnd();
+    // For measurements of the time from navigation to messages.
+    performance.mark("messages-shown");
+    // Once, at the beginning.
+  }, []);
+  // A new message moves the others up, unless the user has scrolled back.
+  useLayoutEffect(keepAtEnd, [lastKey]);
+  // Heights change: of the window, of the field below, of a message once it is measured.
+  useEffect(() => {
+    const observer = new ResizeObserver(keepAtEnd);
+    for (const element of [scroller.current, content.current]) if (element) observer.observe(element);
+    return () => observer.disconnect();
+  }, []);
+  // A page can be shorter than the window, and its end can still be visible when the next one is here.
+  useEffect(() => {
+    const element = scroller.current;
+    if (element && (!staysAtEnd.current || element.scrollHeight <= element.clientHeight)) loadMore();
+  }, [keys]);
+
+  const { onRead } = props;
+  const isNewestVisible = isAtEnd && !hasNewer;
+  const isRead = unreadCount > 0 && isNewestVisible && hasAttention;
+  useEffect(() => {
+    if (!isRead) return;
+    onRead();
+    const timer = setInterval(onRead, READ_AGAIN);
+    return () => clearInterval(timer);
+  }, [isRead, onRead]);
+
+  // What comes while nobody looks is new when they come back; what they write themselves ends that.
+  const newest = edges.at(-1)?.node;
+  const known = useRef(newest?.uuid);
+  useEffect(() => {
+    if (!newest || newest.uuid === known.current) return;
+    known.current = newest.uuid;
+    if (newest.sender.uuid === viewerUuid) setFirstNew(null);
+    else if (!hasAttention || !staysAtEnd.current) setFirstNew((before) => before ?? newest.uuid);
+  }, [newest, hasAttention, viewerUuid]);
+
+  const rows = edges.map(({ node }, index) => {
+    const before = edges[index - 1]?.node;
+    const after = edges[index + 1]?.node;
+    const startsDay = before ? !isSameDay(before.createdAt, node.createdAt) : !hasOlder;
+    const isLast =
+      !after ||
+      after.sender.uuid !== node.sender.uuid ||
+      Date.parse(after.createdAt) - Date.parse(node.createdAt) > TOGETHER ||
+      after.uuid === firstNew;
+    return (
+      <div key={node.uuid} data-message={node.uuid}>
+        {startsDay && <p className={styles.day}>{dayName(node.createdAt, now)}</p>}
+        {node.uuid === firstNew && (
+          <p className={styles.new}>
+            <span>{before ? `New since ${isSameDay(before.createdAt, node.createdAt) ? clockTime(before.createdAt) : dayName(before.createdAt, now)}` : "New"}</span>
+          </p>
+        )}
+        <Message
+          body={node.body}
+          createdAt={node.createdAt}
+          isOwn={node.sender.uuid === viewerUuid}
+          sender={node.sender.displayName}
+          isLast={isLast}
+        />
+      </div>
+    );
+  });
+
+  return (
+    <div className={styles.frame}>
+      <div
+        className={styles.scroller}
+        ref={scroller}
+        role="region"
+        aria-label={`Messages with ${otherUser.displayName}`}
+        tabIndex={0}
+      >
+        <div className={styles.content} ref={content}>
+          <div className={styles.top}>
+            {hasOlder ? "Loading earlier messages…" : `This is the beginning of your messages with ${otherUser.displayName}.`}
+          </div>
+          <Virtualizer
+            ref={list}
+            as="ol"
+            item="li"
+            scrollRef={scroller}
+            startMargin={TOP}
+            bufferSize={MEASURED}
+            shift={isShifted}
+            onScroll={onScroll}
+          >
+            {rows}
+            {pending.map((message) => (
+              <div key={message.idempotencyKey} data-outgoing={message.state}>
+                <Outgoing message={message} />
+              </div>
+            ))}
+          </Virtualizer>
+        </div>
+      </div>
+      {!isNewestVisible && (
+        <button className={styles.pill} type="button" onClick={props.onNewest}>
+          <Icon name="down" />
+          {unreadCount > 0 ? `${unreadCount} new message${unreadCount === 1 ? "" : "s"}` : <span className="visually-hidden">Newest messages</span>}
+        </button>
+      )}
+    </div>
+  );
+}
+
+// Messages to a user with whom there is no group yet.
+export function OutgoingList({ outgoing }: { outgoing: readonly OutgoingMessage[] }) {
+  return outgoing.map((message) => (
+    <div key={message.idempotencyKey} data-outgoing={message.state}>
+      <Outgoing message={message} />
+    </div>
+  ));
+}
+
+// A message can be in the list before the response to its mutation is here: by a live event, or after a reload. Until
+// that response, the viewer's messages of the same text that came after the writing stand for it.
+function notYetShown(outgoing: readonly OutgoingMessage[], edges: readonly Edge[], viewerUuid: string): OutgoingMessage[] {
+  const taken = new Set<string>();
+  return outgoing.filter(({ body, after }) => {
+    const start = after === null ? 0 : edges.findLastIndex(({ node }) => node.uuid === after) + 1;
+    if (after !== null && start === 0) return true;
+    const stored = edges.find(
+      ({ node }, index) => index >= start && node.sender.uuid === viewerUuid && node.body === body && !taken.has(node.uuid),
+    );
+    if (stored) taken.add(stored.node.uuid);
+    return !stored;
+  });
+}

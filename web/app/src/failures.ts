@@ -1,0 +1,52 @@
+// Failures of the API in words, and whether the same request can succeed later.
+import { CombinedGraphQLErrors, ServerError } from "@apollo/client";
+import { SignedOut } from "@cruddur/client";
+
+export interface Failure {
+  reason: string;
+  // Whether to try again by itself, and after which time the server says so.
+  isTemporary: boolean;
+  retryAfterMs: number | null;
+  isSignedOut: boolean;
+}
+
+export const TOO_FAST = "You are sending quickly. This waits a moment.";
+export const BUSY = "The server is busy. This is tried again.";
+
+const failure = (reason: string, change: Partial<Failure> = {}): Failure => ({
+  reason,
+  isTemporary: false,
+  retryAfterMs: null,
+  isSignedOut: false,
+  ...change,
+});
+
+const milliseconds = (value: unknown) => (typeof value === "number" ? value : null);
+
+export function failureOf(error: unknown): Failure {
+  if (error instanceof SignedOut) return failure("You are signed out.", { isSignedOut: true });
+  if (CombinedGraphQLErrors.is(error)) {
+    const extensions = error.errors[0]?.extensions ?? {};
+    const retryAfterMs = milliseconds(extensions.retryAfterMs);
+    switch (extensions.code) {
+      case "RATE_LIMITED":
+        return failure(TOO_FAST, { isTemporary: true, retryAfterMs });
+      case "UNAVAILABLE":
+        return failure(BUSY, { isTemporary: true, retryAfterMs });
+      case "UNAUTHENTICATED":
+        return failure("You are signed out.", { isSignedOut: true });
+      case "FORBIDDEN":
+        return failure("Your account is not set up for messages yet.");
+      case "IDEMPOTENCY_KEY_REUSED":
+        return failure("Another message was sent in its place.");
+      default:
+        return failure("The server could not do this.");
+    }
+  }
+  if (ServerError.is(error)) {
+    const isTemporary = error.statusCode >= 500 || error.statusCode === 429;
+    return failure(isTemporary ? BUSY : "The server could not do this.", { isTemporary });
+  }
+  // `fetch` rejects with a TypeError when there is no connection.
+  return failure("No connection. This is tried again.", { isTemporary: true });
+}

@@ -1,0 +1,56 @@
+// The part of a long group's messages that is in the cache.
+import { type ApolloCache, type ApolloClient, InMemoryCache } from "@apollo/client";
+import { MessageGroup } from "./operations";
+import { MESSAGES_PAGE } from "./start";
+
+// As many messages are kept while a user scrolls through a long group, so that its length does not matter.
+const KEPT = 500;
+
+// After so many pages, Apollo Client forgets what it has memoized: by default 50,000 objects that are no longer in the cache.
+const RESET_EVERY = 10;
+let trimmed = 0;
+
+interface Group {
+  __typename?: "MessageGroup";
+  id: string;
+}
+interface Range {
+  edges: readonly { cursor: string }[];
+  pageInfo: { hasNextPage: boolean; hasPreviousPage: boolean; startCursor: string | null; endCursor: string | null };
+}
+
+// Forgets the messages at the end of the range from which the user scrolls away. They are fetched again on the way back.
+export function trimHistory(cache: ApolloCache, group: Group & { messages: Range }, end: "newest" | "oldest"): void {
+  const id = cache.identify({ ...group });
+  if (!id || group.messages.edges.length <= KEPT) return;
+  cache.modify<{ messages: Range }>({
+    id,
+    fields: {
+      messages(range) {
+        if (!("edges" in range)) return range;
+        if (end === "newest") {
+          const edges = range.edges.slice(0, KEPT);
+          return { ...range, edges, pageInfo: { ...range.pageInfo, hasNextPage: true, endCursor: edges.at(-1)?.cursor ?? null } };
+        }
+        const edges = range.edges.slice(-KEPT);
+        return { ...range, edges, pageInfo: { ...range.pageInfo, hasPreviousPage: true, startCursor: edges[0]?.cursor ?? null } };
+      },
+    },
+  });
+  trimmed += 1;
+  if (cache instanceof InMemoryCache) cache.gc({ resetResultCache: trimmed % RESET_EVERY === 0 });
+}
+
+// Replaces the range by the newest page.
+export async function loadNewest(client: ApolloClient, { id, uuid }: Group & { uuid: string }): Promise<void> {
+  const variables = { uuid, last: MESSAGES_PAGE };
+  const { data } = await client.query({ query: MessageGroup, variables, fetchPolicy: "no-cache" });
+  if (!data) return;
+  client.cache.batch({
+    update(cache) {
+      cache.evict({ id: cache.identify({ __typename: "MessageGroup", id }), fieldName: "messages" });
+      cache.writeQuery({ query: MessageGroup, variables, data });
+    },
+  });
+  client.cache.gc();
+}

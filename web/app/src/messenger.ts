@@ -1,0 +1,120 @@
+// What the pages of a signed-in user share: the API, the live connection, the outbox and the drafts.
+import { createContext, useContext, useSyncExternalStore } from "react";
+import type { ApolloClient } from "@apollo/client";
+import { destinationKey, Outbox, type ConnectionState, type OutgoingMessage, type Retry, type SendResult } from "@cruddur/client";
+import { createDrafts, type Drafts } from "./drafts";
+import { BUSY, failureOf, TOO_FAST } from "./failures";
+import type { MessageCreatedSubscription, UserPartsFragment } from "./gql/graphql";
+import { CreateMessage } from "./operations";
+import type { Store } from "./stores";
+
+export type NewMessage = MessageCreatedSubscription["messageCreated"];
+
+export interface Messenger {
+  client: ApolloClient;
+  viewer: UserPartsFragment;
+  outbox: Outbox;
+  drafts: Drafts;
+  // Rejections that are shown beside the field of their destination.
+  rejections: Store<ReadonlyMap<string, string>>;
+  connection: Pick<Store<ConnectionState>, "get" | "subscribe">;
+  reconnect: () => void;
+  // Calls back with each message from a live event, once the cache contains it.
+  onNewMessage: (listener: (event: NewMessage) => void) => () => void;
+  // Calls back when a message of the outbox is stored, with its group.
+  onSent: (listener: (message: OutgoingMessage, messageGroupUuid: string) => void) => () => void;
+  graphiql: string | null;
+  signOut: () => void;
+}
+
+const MessengerContext = createContext<Messenger | null>(null);
+export const MessengerProvider = MessengerContext.Provider;
+
+export function useMessenger(): Messenger {
+  const messenger = useContext(MessengerContext);
+  if (!messenger) throw new Error("There is no messenger around this component.");
+  return messenger;
+}
+
+export function useStore<Value>({ subscribe, get }: Pick<Store<Value>, "subscribe" | "get">): Value {
+  return useSyncExternalStore(subscribe, get);
+}
+
+export const useOutbox = (): readonly OutgoingMessage[] => {
+  const { outbox } = useMessenger();
+  return useSyncExternalStore(outbox.subscribe, outbox.messages);
+};
+
+// The drafts, the outbox and what listens to them, for one user.
+export function createWriting(
+  client: ApolloClient,
+  viewerUuid: string,
+  rejections: Messenger["rejections"],
+  retry: Store<Retry | null>,
+) {
+  const drafts = createDrafts(viewerUuid);
+  const sentListeners = new Set<(message: OutgoingMessage, messageGroupUuid: string) => void>();
+  const reject = (to: string, reason: string) => rejections.set(new Map(rejections.get()).set(to, reason));
+
+  const outbox = new Outbox({
+    viewerUuid,
+    send: (message) => send(client, message),
+    onRejected({ to, body }, reason) {
+      const destination = destinationKey(to);
+      const draft = drafts.read(destination);
+      drafts.write(destination, draft ? `${body}\n${draft}` : body);
+      reject(destination, reason);
+    },
+    onSent(message, messageGroupUuid) {
+      for (const listener of sentListeners) listener(message, messageGroupUuid);
+    },
+  });
+  // The client waits by itself when messages are sent too fast, and when the server is busy.
+  retry.subscribe(() => {
+    const { operationName, code = "" } = retry.get() ?? {};
+    if (operationName === "CreateMessage") outbox.explain(code === "RATE_LIMITED" ? TOO_FAST : BUSY);
+  });
+  const onSent: Messenger["onSent"] = (listener) => {
+    sentListeners.add(listener);
+    return () => sentListeners.delete(listener);
+  };
+  return { drafts, outbox, onSent };
+}
+
+async function send(client: ApolloClient, { to, body, idempotencyKey }: OutgoingMessage): Promise<SendResult> {
+  try {
+    const input = { to, body, idempotencyKey };
+    const { data } = await client.mutate({ mutation: CreateMessage, variables: { input } });
+    const result = data?.createMessage;
+    switch (result?.__typename) {
+      case undefined:
+        return { kind: "failed", reason: "The server could not do this." };
+      case "CreateMessageSuccess":
+        return {
+          kind: "sent",
+          messageGroupUuid: result.messageGroupEdge.node.uuid,
+          messageUuid: result.messageEdge.node.uuid,
+        };
+      case "InvalidMessageBody":
+        return {
+          kind: "rejected",
+          reason:
+            result.length > result.maxLength
+              ? `The message has ${result.length} characters. ${result.maxLength} are possible.`
+              : "The message is empty.",
+        };
+      case "MessageGroupNotFound":
+        return { kind: "rejected", reason: "This message group does not exist any more." };
+      case "ReceiverNotFound":
+        return { kind: "rejected", reason: "Nobody has this handle any more." };
+      case "CannotMessageYourself":
+        return { kind: "rejected", reason: "You cannot send a message to yourself." };
+      default:
+        // A rejection that was added to the API later.
+        return { kind: "rejected", reason: "The server does not accept this message." };
+    }
+  } catch (error) {
+    const { reason, isTemporary, retryAfterMs } = failureOf(error);
+    return isTemporary ? { kind: "retry", reason, retryAfterMs } : { kind: "failed", reason };
+  }
+}

@@ -1,0 +1,90 @@
+import { useEffect } from "react";
+import { Navigate, useNavigate, useParams } from "react-router";
+import { useQuery } from "@apollo/client/react";
+import { Avatar } from "../components/Avatar";
+import { Composer } from "../components/Composer";
+import { Notice } from "../components/Notice";
+import { OutgoingList } from "../components/MessageList";
+import { failureOf } from "../failures";
+import type { UserPartsFragment } from "../gql/graphql";
+import { useTitle } from "../hooks";
+import { useMessenger, useOutbox } from "../messenger";
+import { Receiver } from "../operations";
+import { PageHeader } from "./GroupPage";
+import styles from "./GroupPage.module.css";
+
+export function NewMessagePage() {
+  const { handle = "" } = useParams();
+  return <ToHandle key={handle} handle={handle} />;
+}
+
+function ToHandle({ handle }: { handle: string }) {
+  const { viewer } = useMessenger();
+  // The group can have been created since this was last asked.
+  const { data, error, refetch } = useQuery(Receiver, { variables: { handle }, fetchPolicy: "cache-and-network" });
+  useTitle(data?.user?.displayName ?? null);
+  if (handle === viewer.handle)
+    return <Nobody title="This is you" text="You can write to everybody else: choose “New message”, and enter another handle." />;
+  if (data?.user?.messageGroup) return <Navigate to={`/messages/${data.user.messageGroup.uuid}`} replace />;
+  if (data?.user) return <FirstMessage user={data.user} />;
+  if (data)
+    return <Nobody title={`Nobody has the handle @${handle}`} text="Check the spelling. Upper and lower case letters differ." />;
+  return (
+    <>
+      <PageHeader />
+      {error ? (
+        <Notice
+          title="This user cannot be shown"
+          text={failureOf(error).reason}
+          action={{ label: "Try again", onClick: () => void refetch().catch(() => {}) }}
+        />
+      ) : (
+        <p className={styles.loading} role="status">
+          Loading…
+        </p>
+      )}
+    </>
+  );
+}
+
+function Nobody({ title, text }: { title: string; text: string }) {
+  return (
+    <>
+      <PageHeader />
+      <Notice title={title} text={text} />
+    </>
+  );
+}
+
+function FirstMessage({ user }: { user: UserPartsFragment }) {
+  const { onNewMessage, onSent } = useMessenger();
+  const navigate = useNavigate();
+  const { handle } = user;
+  const outgoing = useOutbox().filter(({ to }) => "receiverHandle" in to && to.receiverHandle === handle);
+
+  // The group exists once a message is stored, whoever has sent it.
+  useEffect(() => {
+    const open = (uuid: string) => void navigate(`/messages/${uuid}`, { replace: true });
+    const stopEvents = onNewMessage(({ messageGroupEdge: { node } }) => {
+      if (node.otherUser.handle === handle) open(node.uuid);
+    });
+    const stopSent = onSent(({ to }, messageGroupUuid) => {
+      if ("receiverHandle" in to && to.receiverHandle === handle) open(messageGroupUuid);
+    });
+    return () => {
+      stopEvents();
+      stopSent();
+    };
+  }, [onNewMessage, onSent, navigate, handle]);
+
+  return (
+    <>
+      <PageHeader user={user} />
+      <Notice title={user.displayName} text={`This is the beginning of your messages with @${handle}.`}>
+        <Avatar user={user} size="large" />
+      </Notice>
+      <OutgoingList outgoing={outgoing} />
+      <Composer to={{ receiverHandle: handle }} name={user.displayName} newestUuid={null} />
+    </>
+  );
+}

@@ -1,0 +1,18 @@
+import { useTitle } from "../hooks";
+import { Icon } from "../components/Icon";
+import { Notice } from "../components/Notice";
+import styles from "./Welcome.module.css";
+
+// Beside the list, while no group is open.
+export function Welcome() {
+  useTitle(null);
+  return (
+    <div className={styles.welcome}>
+      <Notice title="Your messages" text="Choose a message group, or write to somebody new.">
+        <span className={styles.mark}>
+          <Icon name="message" />
+        </span>
+      </Notice>
+    </div>
+  );
+}

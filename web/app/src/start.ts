@@ -1,0 +1,96 @@
+// The way from a signed-in session to the first screen: one request for everything that it shows, and live events from
+// the moment of that request.
+import type { Retry } from "@cruddur/client";
+import { listen } from "@cruddur/client/apollo";
+import { connect } from "./api";
+import type { Config } from "./config";
+import { failureOf } from "./failures";
+import { createWriting, type Messenger, type NewMessage } from "./messenger";
+import { MessageCreated, MessageGroupUpdated, Start } from "./operations";
+import type { Session } from "./session";
+import { createStore } from "./stores";
+
+export const GROUPS_PAGE = 30;
+export const MESSAGES_PAGE = 50;
+
+const NIL_UUID = "00000000-0000-0000-0000-000000000000";
+export const isUuid = (text: string) => /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text);
+
+interface Options {
+  config: Config;
+  session: Session;
+  shownGroup: string | null;
+  // Ends everything that was started.
+  signal: AbortSignal;
+  // The user has to sign in again.
+  onSessionEnd: () => void;
+}
+
+export async function startMessenger({ config, session, shownGroup, signal, onSessionEnd }: Options): Promise<Messenger> {
+  const newMessageListeners = new Set<(event: NewMessage) => void>();
+  const rejections = createStore<ReadonlyMap<string, string>>(new Map());
+  const retry = createStore<Retry | null>(null);
+  const { api, client, stop } = connect({ config, session, onSignedOut: onSessionEnd, onRetry: retry.set });
+  signal.addEventListener("abort", stop);
+
+  const variables = {
+    groups: GROUPS_PAGE,
+    messages: MESSAGES_PAGE,
+    messageGroupUuid: shownGroup ?? NIL_UUID,
+    showsGroup: shownGroup !== null,
+  };
+  const { data } = await untilAnswered(() => client.query({ query: Start, variables, fetchPolicy: "network-only" }), signal);
+  signal.throwIfAborted();
+  if (!data) throw new Error("The server has sent no data.");
+  const { viewer, eventCursor } = data;
+  const writing = createWriting(client, viewer.uuid, rejections, retry);
+  const stopListening = listen(client, api, {
+    after: eventCursor,
+    messageCreated: MessageCreated,
+    messageGroupUpdated: MessageGroupUpdated,
+    onMessage(event) {
+      for (const listener of newMessageListeners) listener(event);
+    },
+    onError: (error) => console.warn(error),
+  });
+  const stopWaking = api.live.onState(() => {
+    if (api.live.getState().status === "connected") writing.outbox.wake();
+  });
+  const end = () => {
+    stopWaking();
+    writing.outbox.close();
+    stopListening();
+  };
+  signal.addEventListener("abort", end);
+  return {
+    ...writing,
+    client,
+    viewer,
+    rejections,
+    connection: { get: api.live.getState, subscribe: api.live.onState },
+    reconnect: api.live.reconnect,
+    onNewMessage(listener) {
+      newMessageListeners.add(listener);
+      return () => newMessageListeners.delete(listener);
+    },
+    graphiql: config.graphiql,
+    signOut() {
+      end();
+      void session.signOut().catch(() => session.forget().then(() => location.assign("/")));
+    },
+  };
+}
+
+// Tries again while the failure can be temporary: three times, then the user decides.
+async function untilAnswered<Result>(request: () => Promise<Result>, signal: AbortSignal): Promise<Result> {
+  for (let failures = 1; ; failures += 1) {
+    signal.throwIfAborted();
+    try {
+      return await request();
+    } catch (error) {
+      const { isTemporary, isSignedOut, retryAfterMs } = failureOf(error);
+      if (isSignedOut || !isTemporary || failures === 4) throw error;
+      await new Promise((resolve) => setTimeout(resolve, retryAfterMs ?? 500 * 2 ** failures));
+    }
+  }
+}

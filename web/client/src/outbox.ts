@@ -1,0 +1,194 @@
+// Messages that are not yet known to be stored. They are in the session storage with their idempotency keys, so a
+// reload sends them again with the same keys, and the server stores each once.
+
+// To a group by its uuid, or to a user by handle.
+export type Destination = { messageGroupUuid: string } | { receiverHandle: string };
+
+export const destinationKey = (to: Destination) =>
+  "messageGroupUuid" in to ? `group ${to.messageGroupUuid}` : `user ${to.receiverHandle}`;
+
+export interface OutgoingMessage {
+  idempotencyKey: string;
+  to: Destination;
+  body: string;
+  createdAt: string;
+  // The newest message that was shown when this was written: what is sent comes after it.
+  after: string | null;
+  state: "sending" | "waiting" | "failed";
+  reason: string | null;
+}
+
+export type SendResult =
+  | { kind: "sent"; messageGroupUuid: string; messageUuid: string }
+  // A rejection that the user can correct: the text goes back to its field.
+  | { kind: "rejected"; reason: string }
+  | { kind: "failed"; reason: string }
+  // Sent again by itself, after a time or once the connection is back.
+  | { kind: "retry"; reason: string; retryAfterMs: number | null };
+
+export interface OutboxOptions {
+  viewerUuid: string;
+  send: (message: OutgoingMessage) => Promise<SendResult>;
+  onRejected: (message: OutgoingMessage, reason: string) => void;
+  onSent: (message: OutgoingMessage, messageGroupUuid: string) => void;
+}
+
+// The server keeps an idempotency key for 24 hours: afterwards, sending again could store a message twice.
+const KEY_LIFETIME = 23 * 3_600_000;
+const LONGEST_DELAY = 15_000;
+
+export class Outbox {
+  readonly #storageKey: string;
+  readonly #options: OutboxOptions;
+  readonly #listeners = new Set<() => void>();
+  readonly #sending = new Set<string>();
+  readonly #wakers = new Set<() => void>();
+  #messages: readonly OutgoingMessage[];
+  #isClosed = false;
+
+  constructor(options: OutboxOptions) {
+    this.#options = options;
+    this.#storageKey = `cruddur.outbox.${options.viewerUuid}`;
+    this.#messages = readOutbox(this.#storageKey).map((message) => {
+      if (message.state === "failed") return message;
+      const isTooOld = Date.now() - Date.parse(message.createdAt) > KEY_LIFETIME;
+      return isTooOld
+        ? { ...message, state: "failed", reason: "It was written more than a day ago." }
+        : { ...message, state: "sending", reason: null };
+    });
+    for (const { to } of this.#messages) void this.#sendAll(destinationKey(to));
+  }
+
+  readonly subscribe = (listener: () => void) => {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  };
+  readonly messages = () => this.#messages;
+
+  add(to: Destination, body: string, after: string | null): void {
+    const message: OutgoingMessage = {
+      idempotencyKey: crypto.randomUUID(),
+      to,
+      body,
+      createdAt: new Date().toISOString(),
+      after,
+      state: "sending",
+      reason: null,
+    };
+    this.#set([...this.#messages, message]);
+    void this.#sendAll(destinationKey(to));
+  }
+
+  // Sends a failed message again, with the same key; and a waiting one at once.
+  retry(idempotencyKey: string): void {
+    const message = this.#messages.find((each) => each.idempotencyKey === idempotencyKey);
+    if (!message) return;
+    if (message.state === "failed") this.#change(idempotencyKey, { state: "sending", reason: null });
+    this.wake();
+    void this.#sendAll(destinationKey(message.to));
+  }
+
+  // Why what is being sent takes long.
+  explain(reason: string): void {
+    this.#set(this.#messages.map((each) => (each.state === "sending" ? { ...each, reason } : each)));
+  }
+
+  remove(idempotencyKey: string): void {
+    this.#set(this.#messages.filter((each) => each.idempotencyKey !== idempotencyKey));
+    this.wake();
+  }
+
+  // Ends all waiting: the connection is back.
+  readonly wake = () => {
+    for (const waker of this.#wakers) waker();
+  };
+
+  close(): void {
+    this.#isClosed = true;
+    this.wake();
+  }
+
+  // Sends the messages of one destination one after the other, so that they are stored in the order of writing.
+  async #sendAll(destination: string): Promise<void> {
+    if (this.#sending.has(destination)) return;
+    this.#sending.add(destination);
+    let failures = 0;
+    try {
+      while (!this.#isClosed) {
+        const message = this.#messages.find(({ to, state }) => state !== "failed" && destinationKey(to) === destination);
+        if (!message) return;
+        const { idempotencyKey } = message;
+        const result = await this.#options.send(message);
+        // Signed out meanwhile, or deleted by the user, who then sees the message if it was stored.
+        if (this.#isClosed) return;
+        if (result.kind !== "retry") failures = 0;
+        switch (result.kind) {
+          case "sent":
+            this.#moveOn(message, result.messageUuid);
+            this.#options.onSent(message, result.messageGroupUuid);
+            break;
+          case "rejected":
+            this.remove(idempotencyKey);
+            this.#options.onRejected(message, result.reason);
+            break;
+          case "failed":
+            this.#change(idempotencyKey, { state: "failed", reason: result.reason });
+            break;
+          case "retry": {
+            failures += 1;
+            this.#change(idempotencyKey, { state: "waiting", reason: result.reason });
+            const backoff = Math.min(LONGEST_DELAY, 500 * 2 ** failures) * (0.5 + Math.random() / 2);
+            await this.#pause(result.retryAfterMs ?? backoff);
+            this.#change(idempotencyKey, { state: "sending", reason: result.reason });
+          }
+        }
+      }
+    } finally {
+      this.#sending.delete(destination);
+    }
+  }
+
+  // Removes a sent message. What was written after it comes after it in the group, too.
+  #moveOn(sent: OutgoingMessage, messageUuid: string): void {
+    const destination = destinationKey(sent.to);
+    const rest = this.#messages.filter((each) => each.idempotencyKey !== sent.idempotencyKey);
+    this.#set(rest.map((each) => (destinationKey(each.to) === destination ? { ...each, after: messageUuid } : each)));
+  }
+
+  #change(idempotencyKey: string, change: Pick<OutgoingMessage, "state" | "reason">): void {
+    this.#set(this.#messages.map((each) => (each.idempotencyKey === idempotencyKey ? { ...each, ...change } : each)));
+  }
+
+  #set(messages: readonly OutgoingMessage[]): void {
+    this.#messages = messages;
+    sessionStorage.setItem(this.#storageKey, JSON.stringify(messages));
+    for (const listener of this.#listeners) listener();
+  }
+
+  #pause(milliseconds: number): Promise<void> {
+    return new Promise((resolve) => {
+      const go = () => {
+        clearTimeout(timer);
+        this.#wakers.delete(go);
+        resolve();
+      };
+      const timer = setTimeout(go, milliseconds);
+      this.#wakers.add(go);
+    });
+  }
+}
+
+function readOutbox(storageKey: string): OutgoingMessage[] {
+  try {
+    const value: unknown = JSON.parse(sessionStorage.getItem(storageKey) ?? "[]");
+    return Array.isArray(value) ? value.filter(isOutgoingMessage) : [];
+  } catch {
+    return [];
+  }
+}
+
+function isOutgoingMessage(value: unknown): value is OutgoingMessage {
+  if (typeof value !== "object" || value === null) return false;
+  const texts = ["idempotencyKey", "body", "createdAt", "state"] as const;
+  return texts.every((name) => name in value && typeof Reflect.get(value, name) === "string") && "to" in value;
+}
