@@ -58,6 +58,8 @@ async def check(name, program, options):
             places,
             REDIS_URL=f"redis://127.0.0.1:{redis}",
             CRUDDUR_DRAIN_SECONDS=str(options.drain),
+            # A debug build takes longer than the default of 3 s to open ten connections on a busy machine.
+            CRUDDUR_DATABASE_TIMEOUT_MS="8000",
             CRUDDUR_TRUSTED_PROXIES="127.0.0.1",
         )
         with cluster.instances(program, environment, folder) as started:
