@@ -1,11 +1,11 @@
 //! Tells the program the commit that it was built from, for `--version`, and
-//! bundles GraphiQL for it.
+//! bundles the web pages for it.
 
 use std::path::Path;
 use std::process::Command;
 
-#[path = "web/graphiql/bundle.rs"]
-mod graphiql;
+#[path = "web/bundle.rs"]
+mod web;
 
 fn main() {
     // An image is built without the repository, and says the commit itself.
@@ -25,7 +25,7 @@ fn main() {
     println!("cargo::rustc-env=CRUDDUR_VERSION={version}");
 
     let out = std::env::var_os("OUT_DIR").expect("cargo says where to");
-    graphiql::bundle(Path::new(&out)).expect("that directory can be written");
+    web::bundle(Path::new(&out)).expect("that directory can be written");
 }
 
 fn by_git() -> Option<String> {

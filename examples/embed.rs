@@ -18,7 +18,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{get, post};
 use cruddur::auth::{Caller, CognitoVerifier, Issuers, TokenUse};
 use cruddur::clock::Clock;
-use cruddur::dev::{CLIENT_ID, DataDir, DynamoDb, Issuer, Postgres, SigningKey};
+use cruddur::dev::{CLIENT_ID, DataDir, DynamoDb, Issuer, Postgres, SigningKey, TOKEN_LIFETIME};
 use cruddur::messaging::{Bus, Directory, Messaging, Viewer};
 use cruddur::schema::{Api, Introspection, Limits, SendRate, Session};
 use cruddur::store::{
@@ -101,7 +101,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let messages = MessageStore::new(connect_dynamo(&target).await, "embed".to_owned());
     messages.create_table(NewTable::default()).await?;
     let directory = Directory::new(users.clone(), Duration::from_secs(30));
-    let issuer = Issuer::start(SigningKey::generate()?, 0, users, Clock::system())?;
+    let issuer = Issuer::start(
+        SigningKey::generate()?,
+        0,
+        users,
+        Clock::system(),
+        TOKEN_LIFETIME,
+    )?;
     let issuers = Issuers::named(vec![issuer.url().to_owned()]).ok_or("an issuer has a URL")?;
     let clients = HashSet::from([CLIENT_ID.to_owned()]);
     let application = Application {

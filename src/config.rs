@@ -9,6 +9,7 @@ mod values;
 use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -18,7 +19,8 @@ use crate::auth::{IssuerUrl, Issuers, TokenUse, UserPoolId};
 use crate::messaging::{Bus, InvalidRedisUrl};
 use crate::schema::{Api, Introspection, Limits, SendRate};
 use crate::server::{
-    Bounds, Documents, Graphiql, HeaderName, Origin, Origins, ProxyNetwork, TrustedProxies,
+    Bounds, Documents, Graphiql, HeaderName, Origin, Origins, ProxyNetwork, TrustedProxies, WebApp,
+    WebAppConfig, WebAppSettings,
 };
 use crate::store::{DynamoDefault, DynamoTarget, InvalidAwsSetting, PoolSettings, Pooling};
 
@@ -289,6 +291,65 @@ impl SignInArgs {
             ));
         }
         Ok(ids.into_iter().map(|ClientId(id)| id).collect())
+    }
+}
+
+/// The web app.
+#[derive(Args, Clone, Debug)]
+pub struct WebAppArgs {
+    /// Serve the web app at /, with its own sign-in
+    #[arg(long, env = "CRUDDUR_APP", value_enum, ignore_case = true, default_value_t = Switch::Off)]
+    app: Switch,
+    /// App client with which users sign in to the web app [default: the first of
+    /// --cognito-client-id]
+    #[arg(long, env = "CRUDDUR_APP_CLIENT_ID", value_name = "ID")]
+    app_client_id: Option<ClientId>,
+    /// Origin of the user pool's domain, where users sign in to the web app, such as
+    /// `https://cruddur.auth.eu-central-1.amazoncognito.com`; required with a user pool [default:
+    /// the issuer's origin]
+    #[arg(long, env = "CRUDDUR_APP_SIGN_IN_ORIGIN", value_name = "ORIGIN")]
+    app_sign_in_origin: Option<Origin>,
+}
+
+impl WebAppArgs {
+    /// Returns whether and how the web app is served, or an error that names the missing or
+    /// invalid setting.
+    pub fn web_app(
+        &self,
+        sign_in: &SignInArgs,
+        graphiql: &Graphiql,
+        documents: &Documents,
+    ) -> Result<WebApp, InvalidSetting> {
+        if self.app == Switch::Off {
+            return Ok(WebApp::Off);
+        }
+        let sign_in_origin = self.app_sign_in_origin.as_ref().map(Origin::to_string);
+        let issuers = sign_in.issuers()?;
+        if sign_in_origin.is_none() && entries(&sign_in.cognito_issuer).is_empty() {
+            return Err(InvalidSetting::missing(
+                "CRUDDUR_APP_SIGN_IN_ORIGIN (--app-sign-in-origin), the origin of the user pool's domain",
+            ));
+        }
+        let accepted = sign_in.client_ids()?;
+        let client_id = match &self.app_client_id {
+            None => accepted.first(),
+            Some(ClientId(id)) => accepted.iter().find(|accepted| *accepted == id),
+        };
+        let client_id = client_id.cloned().ok_or_else(|| {
+            let why = "it is not one of AWS_COGNITO_USER_POOL_CLIENT_ID (--cognito-client-id)";
+            InvalidSetting::new("CRUDDUR_APP_CLIENT_ID (--app-client-id)", why)
+        })?;
+        let authority = issuers.iter().next().map(|issuer| issuer.name.clone());
+        let settings = WebAppSettings {
+            authority: authority.unwrap_or_default(),
+            client_id,
+            sign_in_origin,
+            token_use: sign_in.cognito_token_use,
+            graphiql: !matches!(graphiql, Graphiql::Off),
+            trusted_documents: matches!(documents, Documents::Trusted(_)),
+        };
+        let config = WebAppConfig::new(&settings);
+        Ok(WebApp::On(Arc::new(config)))
     }
 }
 

@@ -11,5 +11,5 @@ mod postgres;
 pub use data_dir::DataDir;
 pub use dynamodb::DynamoDb;
 pub use error::DevError;
-pub use issuer::{CLIENT_ID, Issuer, SigningKey};
+pub use issuer::{CLIENT_ID, Clients, Issuer, SigningKey, TOKEN_LIFETIME};
 pub use postgres::Postgres;

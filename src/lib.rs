@@ -25,7 +25,7 @@
 //! messaging → model, store
 //! store → model
 //! demo → messaging, model, store
-//! dev → store
+//! dev → demo, model, store
 //! ```
 
 pub mod auth;

@@ -116,6 +116,12 @@ pub struct Message {
     pub body: String,
     /// The sender, as of the time of sending.
     pub sender: User,
+    /// The idempotency key with which the sender sent the message.
+    ///
+    /// `None` if there was none, and for a message that was read from a
+    /// participant's row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<Box<str>>,
 }
 
 impl Message {

@@ -6,6 +6,7 @@
 
 mod access_log;
 mod admission;
+mod assets;
 mod authenticate;
 mod client_address;
 mod connection_quota;
@@ -26,6 +27,7 @@ mod request_id;
 mod routes;
 mod sse;
 mod state;
+mod web_app;
 mod websocket;
 
 pub use axum::http::HeaderName;
@@ -40,3 +42,4 @@ pub use metrics::serve_metrics;
 pub use origin::{InvalidOrigin, Origin};
 pub use routes::router;
 pub use state::{App, Bounds};
+pub use web_app::{WebApp, WebAppConfig, WebAppSettings};

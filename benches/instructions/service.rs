@@ -14,7 +14,7 @@ use cruddur::messaging::{Bus, Directory, Messaging};
 use cruddur::model::{User, UserId};
 use cruddur::schema::{Api, Introspection, Limits, SendRate};
 use cruddur::server::{
-    App, Bounds, Documents, Graphiql, Health, Origins, TrustedProxies, router as routes,
+    App, Bounds, Documents, Graphiql, Health, Origins, TrustedProxies, WebApp, router as routes,
 };
 use cruddur::store::{DynamoTarget, MessageStore, UserStore, connect_dynamo};
 use serde_json::json;
@@ -85,6 +85,7 @@ pub async fn router() -> Result<Router, AnyError> {
         messaging: Messaging::new(messages, directory, Clock::system(), Bus::local()),
         verifier: CognitoVerifier::start(&issuers, clients, TokenUse::Access),
         graphiql: Graphiql::Off,
+        web_app: WebApp::Off,
         origins: Origins::default(),
         trusted_proxies: TrustedProxies::default(),
         send_rate: SendRate::new(0, 0),

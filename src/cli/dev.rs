@@ -6,8 +6,10 @@ use std::collections::{BTreeMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use clap::Args;
 use tokio::net::TcpListener;
 
@@ -20,11 +22,16 @@ use crate::config::{
     DocumentsArgs, MetricsArgs, TableArgs, database_url_of_environment, socket_address,
 };
 use crate::demo;
-use crate::dev::{CLIENT_ID, DataDir, DevError, DynamoDb, Issuer, Postgres, SigningKey};
+use crate::dev::{
+    CLIENT_ID, DataDir, DevError, DynamoDb, Issuer, Postgres, SigningKey, TOKEN_LIFETIME,
+};
 use crate::http_url::shown;
 use crate::messaging::{Bus, Directory, Messaging};
 use crate::schema::{Api, Introspection, Limits, SendRate};
-use crate::server::{App, Bounds, Graphiql, Health, Origins, TrustedProxies, serve};
+use crate::server::{
+    App, Bounds, Documents, Graphiql, Health, Origins, TrustedProxies, WebApp, WebAppConfig,
+    WebAppSettings, serve,
+};
 use crate::store::{
     AwsService, DynamoTarget, MessageStore, NewTable, PoolSettings, TableStatus, UserStore,
     connect_database, connect_dynamo, create_database, endpoint_of_environment, migrate,
@@ -52,6 +59,14 @@ pub(super) struct DevArgs {
     /// Port of the token issuer; a free one if it is in use
     #[arg(long, default_value_t = 4001, value_name = "PORT")]
     issuer_port: u16,
+    /// Lifetime of the tokens of the issuer in seconds, for example a short one to test their renewal
+    #[arg(
+        long,
+        default_value_t = TOKEN_LIFETIME.num_seconds(),
+        value_name = "S",
+        value_parser = clap::value_parser!(i64).range(1..=31_536_000)
+    )]
+    token_seconds: i64,
     /// Print one line of JSON when everything is ready, for programs
     #[arg(long)]
     json: bool,
@@ -123,7 +138,13 @@ impl DevArgs {
         } else {
             SigningKey::open(&services.data.path().join("issuer-key.pem"))?
         };
-        let issuer = Issuer::start(key, self.issuer_port, users.clone(), clock.clone())?;
+        let issuer = Issuer::start(
+            key,
+            self.issuer_port,
+            users.clone(),
+            clock.clone(),
+            TimeDelta::seconds(self.token_seconds),
+        )?;
         let directory = Directory::new(users.clone(), USERS_FRESH_FOR);
         let messaging = Messaging::new(messages.clone(), directory, clock.clone(), Bus::local());
         demo::seed(&messaging, &users, clock.now()).await?;
@@ -132,10 +153,12 @@ impl DevArgs {
             dynamodb: services.dynamodb_url.clone(),
             database: services.database_url.clone(),
             issuer: issuer.url().to_owned(),
+            token_url: format!("{}/token", issuer.root()),
             table: messages.table().to_owned(),
             tokens: tokens(&issuer, &users).await?,
         };
         let app = App {
+            web_app: web_app(&issuer, &documents),
             documents,
             api,
             health: Health::new(messages, users),
@@ -271,6 +294,18 @@ fn graphiql(issuer: &Issuer, listening_at: IpAddr) -> Graphiql {
     } else {
         Graphiql::On
     }
+}
+
+fn web_app(issuer: &Issuer, documents: &Documents) -> WebApp {
+    let settings = WebAppSettings {
+        authority: issuer.url().to_owned(),
+        client_id: CLIENT_ID.to_owned(),
+        sign_in_origin: None,
+        token_use: TokenUse::Access,
+        graphiql: true,
+        trusted_documents: matches!(documents, Documents::Trusted(_)),
+    };
+    WebApp::On(Arc::new(WebAppConfig::new(&settings)))
 }
 
 fn verifier(issuer: &Issuer) -> CognitoVerifier {

@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use clap::builder::BoolishValueParser;
 use tokio::net::TcpListener;
 
 use super::CliError;
 use super::signals::stop;
 use crate::clock::Clock;
 use crate::config::{DatabaseArgs, socket_address};
-use crate::dev::{Issuer, SigningKey};
+use crate::dev::{Clients, Issuer, SigningKey, TOKEN_LIFETIME};
 use crate::store::{UserStore, connect_database, require_current};
 
 #[derive(Args, Debug)]
@@ -36,6 +37,10 @@ pub(super) struct IssuerArgs {
     /// File with the signing key, created if it does not exist [default: a new key at each start]
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
+    /// Issue tokens to clients on other machines, such as the host of a container, too: to anyone
+    /// who can reach the issuer
+    #[arg(long, env = "CRUDDUR_ISSUER_ALLOW_REMOTE", value_parser = BoolishValueParser::new())]
+    allow_remote: bool,
     #[command(flatten)]
     database: DatabaseArgs,
 }
@@ -49,12 +54,18 @@ impl IssuerArgs {
             Some(file) => SigningKey::open(file)?,
             None => SigningKey::generate()?,
         };
-        let issuer = Issuer::new(key, &self.url, UserStore::new(pool), Clock::system());
+        let users = UserStore::new(pool);
+        let issuer = Issuer::new(key, &self.url, users, Clock::system(), TOKEN_LIFETIME);
+        let clients = if self.allow_remote {
+            Clients::Any
+        } else {
+            Clients::Local
+        };
         let address = self.listen;
         let listener = TcpListener::bind(address).await;
         let listener = listener.map_err(|cause| CliError::Listen { address, cause })?;
         super::output::print(&format!("issuing as {}\n", issuer.url()))?;
-        issuer.serve(listener, stop).await?;
+        issuer.serve(listener, clients, stop).await?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -18,7 +18,7 @@ use crate::auth::CognitoVerifier;
 use crate::clock::Clock;
 use crate::config::{
     ApiArgs, DatabaseArgs, DatabaseWaitArgs, EndpointArgs, LiveArgs, MetricsArgs, SignInArgs,
-    StreamArgs, TableArgs,
+    StreamArgs, TableArgs, WebAppArgs,
 };
 use crate::messaging::{Directory, Messaging};
 use crate::schema::Api;
@@ -34,6 +34,8 @@ pub(super) struct ServeArgs {
     api: ApiArgs,
     #[command(flatten)]
     sign_in: SignInArgs,
+    #[command(flatten)]
+    web_app: WebAppArgs,
     #[command(flatten)]
     table: TableArgs,
     #[command(flatten)]
@@ -56,6 +58,8 @@ impl ServeArgs {
         let api = Api::new(self.api.introspection, self.api.limits);
         let documents = self.api.documents.read(&api).map_err(CliError::Failed)?;
         let target = self.dynamodb.target(DynamoDefault::Aws).await?;
+        let graphiql = self.api.graphiql();
+        let web_app = self.web_app.web_app(&self.sign_in, &graphiql, &documents)?;
         let (verifier, origins) = (self.verifier()?, self.api.origins()?);
         let bus = self.live.bus(&self.table.table);
         let bus =
@@ -75,7 +79,8 @@ impl ServeArgs {
             health: Arc::clone(&health),
             messaging: Messaging::new(messages, directory, Clock::system(), bus),
             verifier,
-            graphiql: self.api.graphiql(),
+            graphiql,
+            web_app,
             origins,
             trusted_proxies: self.api.trusted_proxies(),
             send_rate: self.api.send_rate(),

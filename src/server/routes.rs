@@ -47,6 +47,7 @@ pub fn router(app: App) -> Router {
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .merge(app.graphiql.clone().routes())
+        .merge(app.web_app.routes())
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
         .layer(layers)

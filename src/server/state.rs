@@ -12,6 +12,7 @@ use super::cors::Origins;
 use super::documents::Documents;
 use super::graphiql::Graphiql;
 use super::health::Health;
+use super::web_app::WebApp;
 use crate::auth::CognitoVerifier;
 use crate::limit_args::limit_args;
 use crate::messaging::Messaging;
@@ -32,6 +33,8 @@ pub struct App {
     pub health: Arc<Health>,
     /// The GraphiQL page.
     pub graphiql: Graphiql,
+    /// The web app.
+    pub web_app: WebApp,
     /// The origins that may call the API from a browser.
     pub origins: Origins,
     /// The proxies whose forwarding headers are trusted.

@@ -57,6 +57,7 @@ mod tests {
                 handle: "luu".to_owned(),
                 display_name: "Luu".to_owned(),
             },
+            idempotency_key: None,
         }
     }
 

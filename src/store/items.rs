@@ -90,6 +90,8 @@ struct MessageItem {
     seq: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     accepted_at: Option<AcceptedAt>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    idempotency_key: Option<Box<str>>,
 }
 
 pub(super) fn message_item(message: &Message) -> Result<Item, serde_dynamo::Error> {
@@ -104,6 +106,7 @@ pub(super) fn message_item(message: &Message) -> Result<Item, serde_dynamo::Erro
         user_display_name: message.sender.display_name.clone(),
         seq: message.seq,
         accepted_at: message.accepted_at,
+        idempotency_key: message.idempotency_key.clone(),
     })
 }
 
@@ -121,6 +124,7 @@ pub(super) fn message(group_id: MessageGroupId, item: Item) -> Result<Message, U
             handle: item.user_handle,
             display_name: item.user_display_name,
         },
+        idempotency_key: item.idempotency_key,
     })
 }
 

@@ -130,6 +130,7 @@ impl FoundRow {
             seq: preview.seq,
             sender,
             body: std::mem::take(&mut self.body),
+            idempotency_key: None,
         };
         Ok(self.with_newest(newest))
     }

@@ -19,6 +19,9 @@ const CREATED: &str = "subscription($group: UUID, $after: String) {
         messageGroupEdge { cursor node { uuid unreadCount otherUser { handle } lastMessage { body } } }
     }
 }";
+const KEYS: &str = "subscription($after: String) {
+    messageCreated(after: $after) { cursor idempotencyKey messageEdge { node { body } } }
+}";
 const UPDATED: &str = "subscription {
     messageGroupUpdated { version messageGroup { unreadCount lastMessage { body } } unreadMessageGroupCount }
 }";
@@ -416,6 +419,40 @@ async fn message_sent_during_the_start_of_a_subscription_is_delivered() {
         let delivered = arrivals.map(|arrival| arrival.expect("a message").message.body);
         let delivered = timeout(Duration::from_mins(1), delivered.collect::<Vec<_>>()).await;
         assert_eq!(delivered.expect("all of them"), bodies);
+    }
+}
+
+#[tokio::test]
+async fn idempotency_key_of_an_event_is_returned_to_the_sender_only() {
+    let cruddur = start().await;
+    cruddur.users(["luu", "unamused"]).await;
+    let mut sockets = Vec::new();
+    for handle in ["luu", "unamused"] {
+        let mut socket = Socket::connect(&cruddur.url, &cruddur.token(handle)).await;
+        subscribe(&cruddur, &mut socket, KEYS, json!({})).await;
+        sockets.push(socket);
+    }
+    cruddur.send("luu", "unamused", "without a key").await;
+    let to = json!({ "receiverHandle": "unamused" });
+    let input = json!({ "to": to, "body": "with a key", "idempotencyKey": "a key" });
+    cruddur.data("luu", CREATE, json!({ "input": input })).await;
+
+    let mut cursors = Vec::new();
+    for (socket, expected) in sockets.iter_mut().zip([json!("a key"), Value::Null]) {
+        let first = arrival(socket).await;
+        assert_eq!(first["idempotencyKey"], Value::Null);
+        assert_eq!(arrival(socket).await["idempotencyKey"], expected);
+        cursors.push(first["cursor"].clone());
+    }
+    // An event that is read from the table has it as well.
+    for (handle, cursor, expected) in [
+        ("luu", &cursors[0], json!("a key")),
+        ("unamused", &cursors[1], Value::Null),
+    ] {
+        let mut socket = Socket::connect(&cruddur.url, &cruddur.token(handle)).await;
+        let after = json!({ "after": cursor });
+        socket.subscribe("live", KEYS, after).await;
+        assert_eq!(arrival(&mut socket).await["idempotencyKey"], expected);
     }
 }
 

@@ -302,7 +302,7 @@ async fn endpoint_in_a_container_network_requires_allow_remote() {
 }
 
 /// Variables that the program or its libraries read.
-const READ: [&str; 37] = [
+const READ: [&str; 40] = [
     "ALL_PROXY",
     "AWS_ACCESS_KEY_ID",
     "AWS_COGNITO_USER_POOL_ID",
@@ -319,6 +319,9 @@ const READ: [&str; 37] = [
     "COGNITO_JWKS_URL",
     "CONNECTION_URL",
     "CRUDDUR_ALLOW_STREAM",
+    "CRUDDUR_APP",
+    "CRUDDUR_APP_CLIENT_ID",
+    "CRUDDUR_APP_SIGN_IN_ORIGIN",
     "CRUDDUR_CORS_ORIGIN",
     "CRUDDUR_GRAPHIQL",
     "CRUDDUR_INTROSPECTION",
@@ -387,6 +390,66 @@ async fn empty_required_setting_ends_the_program_with_one_line_that_names_it() {
             "cruddur: a required setting is missing or empty: AWS_COGNITO_USER_POOL_ID (--cognito-user-pool-id)\n"
         )
     );
+}
+
+#[tokio::test]
+async fn web_app_signs_in_at_the_configured_pool_with_one_of_the_accepted_clients() {
+    let stores = start().await;
+    let domain = "https://cruddur.auth.eu-central-1.amazoncognito.com";
+    let config = async |serving: &ConfiguredServer| -> Value {
+        let url = format!("{}/app/config.json", serving.url);
+        let response = reqwest::get(url).await.expect("a response");
+        response.json().await.expect("JSON")
+    };
+
+    let mut of_issuer = serve(&stores, &["--app", "on"]);
+    let serving = ConfiguredServer::start(&mut of_issuer).await;
+    let sign_in = &config(&serving).await["signIn"];
+    assert_eq!(sign_in["authority"], stores.issuer.url());
+    assert_eq!(sign_in["clientId"], cruddur::dev::CLIENT_ID);
+    serving.stop().await;
+
+    let of_pool = |more: &[(&str, &str)]| {
+        let mut command = serve(&stores, &[]);
+        command.env_remove("COGNITO_ISSUER").envs([
+            ("CRUDDUR_APP", "on"),
+            ("AWS_COGNITO_USER_POOL_ID", "eu-central-1_Ab12Cd34E"),
+            ("AWS_COGNITO_USER_POOL_CLIENT_ID", "first,second"),
+        ]);
+        command.envs(more.iter().copied());
+        command
+    };
+    let mut second = of_pool(&[
+        ("CRUDDUR_APP_SIGN_IN_ORIGIN", domain),
+        ("CRUDDUR_APP_CLIENT_ID", "second"),
+        ("CRUDDUR_COGNITO_TOKEN_USE", "id"),
+    ]);
+    let serving = ConfiguredServer::start(&mut second).await;
+    assert_eq!(
+        config(&serving).await["signIn"],
+        json!({
+            "authority": "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_Ab12Cd34E",
+            "clientId": "second",
+            "scope": "openid",
+            "tokenUse": "id",
+        })
+    );
+    serving.stop().await;
+
+    for (more, setting) in [
+        (&[][..], "CRUDDUR_APP_SIGN_IN_ORIGIN"),
+        (
+            &[
+                ("CRUDDUR_APP_SIGN_IN_ORIGIN", domain),
+                ("CRUDDUR_APP_CLIENT_ID", "third"),
+            ],
+            "CRUDDUR_APP_CLIENT_ID",
+        ),
+    ] {
+        let (code, out, said) = run(&mut of_pool(more)).await;
+        assert_eq!((code, &*out, said.lines().count()), (2, "", 1), "{said}");
+        assert!(said.contains(setting), "{said}");
+    }
 }
 
 #[tokio::test]

@@ -28,12 +28,12 @@ use std::time::Duration;
 
 use cruddur::auth::{CognitoVerifier, Issuers, TokenUse};
 use cruddur::clock::Clock;
-use cruddur::dev::{CLIENT_ID, DynamoDb, Issuer, SigningKey};
+use cruddur::dev::{CLIENT_ID, DynamoDb, Issuer, SigningKey, TOKEN_LIFETIME};
 use cruddur::messaging::{Bus, Directory, Messaging, SeededMessage, Viewer};
 use cruddur::model::{MessageBody, User};
 use cruddur::schema::{Api, Introspection, Limits, SendRate};
 use cruddur::server::{
-    App, Bounds, Documents, Graphiql, Health, Origins, Stopped, TrustedProxies, serve,
+    App, Bounds, Documents, Graphiql, Health, Origins, Stopped, TrustedProxies, WebApp, serve,
 };
 use cruddur::store::{
     AwsService, DynamoTarget, MessageStore, NewTable, NewUser, PoolSettings, UserStore,
@@ -72,6 +72,7 @@ pub struct Setup {
     pub send_rate: SendRate,
     pub bounds: Bounds,
     pub graphiql: Graphiql,
+    pub web_app: WebApp,
     pub documents: Documents,
     /// Whether the table contains the marker, like a table that `schema-load`
     /// creates. The original's table does not contain it.
@@ -98,6 +99,7 @@ impl Default for Setup {
             send_rate: SendRate::new(0, 0),
             bounds: Bounds::default(),
             graphiql: Graphiql::Off,
+            web_app: WebApp::Off,
             documents: Documents::default(),
             marked: false,
             redis_url: None,
@@ -158,7 +160,8 @@ pub async fn start_on(database: Database, setup: Setup) -> Cruddur {
     }
 
     let key = SigningKey::generate().expect("a key");
-    let issuer = Issuer::start(key, 0, users.clone(), Clock::system()).expect("an issuer");
+    let issuer = Issuer::start(key, 0, users.clone(), Clock::system(), TOKEN_LIFETIME);
+    let issuer = issuer.expect("an issuer");
     let issuers = Issuers::named(vec![issuer.url().to_owned()]).expect("an issuer");
     let clients = HashSet::from([CLIENT_ID.to_owned()]);
     let directory = Directory::new(users.clone(), setup.users_fresh_for);
@@ -171,6 +174,7 @@ pub async fn start_on(database: Database, setup: Setup) -> Cruddur {
         health: Health::new(messages.clone(), users.clone()),
         documents: setup.documents,
         graphiql: setup.graphiql,
+        web_app: setup.web_app,
         origins: Origins {
             named: vec!["https://cruddur.example".parse().expect("an origin")],
             ..Origins::default()

@@ -1,12 +1,9 @@
-// Bundles the page with everything that it needs, each file compressed.
-//
-// Usage: node build.mjs <directory for the files>
+// Bundles the page with everything that it needs into `dist`.
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
-import { constants, gzipSync } from "node:zlib";
 import { build } from "esbuild";
 
-const out = process.argv[2];
+const out = "dist";
 const used = new Set();
 
 // What the editor imports of its style is in GraphiQL's own already.
@@ -103,6 +100,5 @@ files.set("licences.txt", licences());
 rmSync(out, { recursive: true, force: true });
 mkdirSync(out, { recursive: true });
 for (const [name, contents] of files) {
-  const compressed = gzipSync(contents, { level: constants.Z_BEST_COMPRESSION });
-  writeFileSync(join(out, `${name}.gz`), compressed);
+  writeFileSync(join(out, name), contents);
 }

@@ -20,6 +20,7 @@ pub(super) struct Places {
     pub dynamodb: String,
     pub database: String,
     pub issuer: String,
+    pub token_url: String,
     pub table: String,
     pub tokens: BTreeMap<&'static str, String>,
 }
@@ -28,6 +29,7 @@ impl Places {
     /// Returns one line of JSON, for programs.
     pub fn json(&self) -> String {
         let line = json!({
+            "app": format!("http://{}/", self.api),
             "graphql": format!("http://{}/graphql", self.api),
             "websocket": format!("ws://{}/graphql", self.api),
             "graphiql": format!("http://{}/graphiql", self.api),
@@ -35,6 +37,7 @@ impl Places {
             "region": REGION,
             "database_url": self.database,
             "issuer": self.issuer,
+            "token_url": self.token_url,
             "jwks_url": TrustedIssuer::named(self.issuer.clone()).jwks_url,
             "client_id": CLIENT_ID,
             "table": self.table,
@@ -55,6 +58,7 @@ impl Places {
             "\
 cruddur is running. Ctrl-C stops all of it.
 
+  Messages   http://{api}/
   GraphiQL   http://{api}/graphiql
   GraphQL    http://{api}/graphql
   DynamoDB   {dynamodb}  (table {table})
@@ -71,7 +75,7 @@ For the other commands, in another terminal:
 
 The demo users are {signed_in}, {others}. To get a token for one of them:
 
-  curl -s {issuer_root}/token -H 'content-type: application/json' -d '{{\"handle\":\"unamused\"}}'
+  curl -s {token_url} -H 'content-type: application/json' -d '{{\"handle\":\"unamused\"}}'
 
 To list the message groups of {signed_in}:
 
@@ -84,7 +88,7 @@ To list the message groups of {signed_in}:
             table = self.table,
             database = self.database,
             issuer = self.issuer,
-            issuer_root = self.issuer.rsplit_once('/').map_or("", |(root, _)| root),
+            token_url = self.token_url,
         );
         text
     }

@@ -114,6 +114,7 @@ mod tests {
                 handle: String::new(),
                 display_name: String::new(),
             },
+            idempotency_key: None,
         }
     }
 

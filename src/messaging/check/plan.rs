@@ -129,6 +129,7 @@ mod tests {
             seq,
             body: "the newest".to_owned(),
             sender: user(1),
+            idempotency_key: None,
         };
         let mut numbers = Numbers::default();
         numbers.take(&newest);

@@ -65,6 +65,7 @@ mod tests {
                 handle: String::new(),
                 display_name: String::new(),
             },
+            idempotency_key: None,
         }
     }
 

@@ -173,6 +173,10 @@ fn message(
         seq,
         body: draft.body.as_str().to_owned(),
         sender: draft.sender.clone(),
+        idempotency_key: draft
+            .idempotency
+            .as_ref()
+            .map(|input| input.key.idempotency_key.as_str().into()),
     }
 }
 

@@ -42,6 +42,17 @@ impl MessageCreatedEvent {
         }
     }
 
+    /// Idempotency key with which the viewer sent the message. Null if another
+    /// user sent it, or if it was sent without a key.
+    ///
+    /// The event may arrive before the response of `createMessage`. By this key
+    /// a client recognizes the message that it displays as being sent.
+    async fn idempotency_key(&self) -> Option<&str> {
+        let message = &self.arrival.message;
+        let key = message.idempotency_key.as_deref();
+        key.filter(|_| message.sender.id == self.owner)
+    }
+
     /// Edge of the message in its message group.
     async fn message_edge(&self) -> InOrder<MessageEdge> {
         let group = Arc::clone(&self.arrival.group);

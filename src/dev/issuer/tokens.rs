@@ -1,0 +1,156 @@
+//! The tokens of the local issuer.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::codes::AuthorizationCodes;
+use super::signing_key::SigningKey;
+use crate::clock::Clock;
+use crate::dev::DevError;
+use crate::store::UserStore;
+
+/// The id of the app client for which tokens are issued.
+pub const CLIENT_ID: &str = "cruddur-dev";
+/// The id of the simulated user pool.
+pub(super) const POOL: &str = "local-dev-1_Cruddur";
+/// The default lifetime of a token.
+pub const TOKEN_LIFETIME: TimeDelta = TimeDelta::hours(24);
+
+/// A token issuer. Cheap to clone.
+#[derive(Clone)]
+pub struct Issuer {
+    pub(super) shared: Arc<Shared>,
+}
+
+pub(super) struct Shared {
+    pub key: SigningKey,
+    pub root: String,
+    pub url: String,
+    pub users: UserStore,
+    pub clock: Clock,
+    pub lifetime: TimeDelta,
+    pub codes: AuthorizationCodes,
+}
+
+impl Issuer {
+    /// Creates an issuer whose base URL is `root`, such as `http://localhost:4001`, and whose
+    /// tokens have this lifetime.
+    #[must_use]
+    pub fn new(
+        key: SigningKey,
+        root: &str,
+        users: UserStore,
+        clock: Clock,
+        lifetime: TimeDelta,
+    ) -> Self {
+        let root = root.trim_end_matches('/').to_owned();
+        let shared = Shared {
+            key,
+            url: format!("{root}/{POOL}"),
+            root,
+            users,
+            clock,
+            lifetime,
+            codes: AuthorizationCodes::default(),
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// Returns the `iss` claim of the tokens.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.shared.url
+    }
+
+    /// Returns the base URL of the endpoints.
+    #[must_use]
+    pub fn root(&self) -> &str {
+        &self.shared.root
+    }
+
+    /// Returns the claims of an access token for a Cognito id, with the same claims as Cognito's.
+    #[must_use]
+    pub fn claims(&self, sub: &str) -> Value {
+        let now: DateTime<Utc> = self.shared.clock.now();
+        json!({
+            "sub": sub,
+            "iss": self.shared.url,
+            "client_id": CLIENT_ID,
+            "origin_jti": Uuid::new_v4(),
+            "event_id": Uuid::new_v4(),
+            "token_use": "access",
+            "scope": "aws.cognito.signin.user.admin",
+            "auth_time": now.timestamp(),
+            "exp": (now + self.shared.lifetime).timestamp(),
+            "iat": now.timestamp(),
+            "jti": Uuid::new_v4(),
+            "username": sub,
+        })
+    }
+
+    /// Returns an access token for a Cognito id.
+    pub fn token(&self, sub: &str) -> Result<String, DevError> {
+        self.sign(&self.claims(sub))
+    }
+
+    /// Returns a token with any claims.
+    pub fn sign(&self, claims: &Value) -> Result<String, DevError> {
+        self.shared.key.sign(claims)
+    }
+
+    /// Returns the signing key.
+    #[must_use]
+    pub fn key(&self) -> &SigningKey {
+        &self.shared.key
+    }
+
+    /// Returns the tokens of a user who has just signed in: the same members as Cognito's response.
+    pub(super) fn tokens(&self, sub: &str, nonce: Option<&str>) -> Result<Value, DevError> {
+        self.tokens_of(&self.claims(sub), nonce)
+    }
+
+    /// Returns new tokens for a refresh token, or `None` if it is not one of this issuer.
+    pub(super) fn renewed(&self, token: &str) -> Option<Result<Value, DevError>> {
+        let refresh = self.key().verify(token)?;
+        if refresh["token_use"] != "refresh" || refresh["iss"] != self.url() {
+            return None;
+        }
+        let mut access = self.claims(refresh["sub"].as_str()?);
+        // The time of the sign-in does not change: clients check it.
+        access["auth_time"] = refresh["auth_time"].clone();
+        Some(self.tokens_of(&access, None))
+    }
+
+    fn tokens_of(&self, access: &Value, nonce: Option<&str>) -> Result<Value, DevError> {
+        let (sub, auth_time) = (&access["sub"], &access["auth_time"]);
+        let id = json!({
+            "sub": sub,
+            "iss": self.url(),
+            "aud": CLIENT_ID,
+            "token_use": "id",
+            "auth_time": auth_time,
+            "iat": access["iat"],
+            "exp": access["exp"],
+            "nonce": nonce,
+            "cognito:username": sub,
+        });
+        let refresh = json!({
+            "sub": sub,
+            "iss": self.url(),
+            "token_use": "refresh",
+            "auth_time": auth_time,
+        });
+        Ok(json!({
+            "access_token": self.sign(access)?,
+            "id_token": self.sign(&id)?,
+            "refresh_token": self.sign(&refresh)?,
+            "token_type": "Bearer",
+            "expires_in": self.shared.lifetime.num_seconds(),
+        }))
+    }
+}

@@ -1,0 +1,181 @@
+//! The web app (`web/app`): a front end on the public API, served completely from this program.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::assets::{Asset, revalidated};
+use super::rejection::not_found;
+use crate::auth::TokenUse;
+
+/// The files that `build.rs` has bundled.
+const FILES: &[Asset] = include!(concat!(env!("OUT_DIR"), "/app_assets.rs"));
+
+const PAGE: &str = "index.html";
+
+/// Paths at which the app's router shows a page. The original's paths, and the redirect URI of the
+/// sign-in.
+const PAGES: [&str; 5] = [
+    "/",
+    "/messages",
+    "/messages/",
+    "/messages/{*page}",
+    "/signed-in",
+];
+
+const NOT_BUILT: &str = "This program was built without the web app: \
+    build it again with Node.js 20 or newer and without CRUDDUR_APP=skip.\n";
+
+/// Whether the web app is served.
+#[derive(Clone, Debug, Default)]
+pub enum WebApp {
+    /// It is not served.
+    #[default]
+    Off,
+    /// It is served at `/`.
+    On(Arc<WebAppConfig>),
+}
+
+/// The configuration of the web app, which is public.
+#[derive(Debug)]
+pub struct WebAppConfig {
+    json: Bytes,
+    etag: String,
+    policy: HeaderValue,
+}
+
+/// What the web app has to know of the server, and how its users sign in with OIDC.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebAppSettings {
+    /// URL of the issuer.
+    pub authority: String,
+    /// Id of the app client.
+    pub client_id: String,
+    /// Origin of the pages to sign in on and of the token endpoint, if it is not the issuer's.
+    pub sign_in_origin: Option<String>,
+    /// The types of token that the API accepts.
+    pub token_use: TokenUse,
+    /// Whether the server serves GraphiQL.
+    pub graphiql: bool,
+    /// Whether the server executes only the documents of a manifest.
+    pub trusted_documents: bool,
+}
+
+/// The contents of `/app/config.json`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ConfigJson<'a> {
+    graphql: &'static str,
+    graphiql: Option<&'static str>,
+    trusted_documents: bool,
+    sign_in: SignInJson<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SignInJson<'a> {
+    authority: &'a str,
+    client_id: &'a str,
+    scope: &'static str,
+    token_use: &'static str,
+}
+
+impl WebAppConfig {
+    /// Creates the configuration from the settings.
+    #[must_use]
+    pub fn new(settings: &WebAppSettings) -> Self {
+        let json = ConfigJson {
+            graphql: "/graphql",
+            graphiql: settings.graphiql.then_some("/graphiql"),
+            trusted_documents: settings.trusted_documents,
+            sign_in: SignInJson {
+                authority: &settings.authority,
+                client_id: &settings.client_id,
+                scope: "openid",
+                token_use: match settings.token_use {
+                    TokenUse::Access | TokenUse::Any => "access",
+                    TokenUse::Id => "id",
+                },
+            },
+        };
+        // The values are texts, so this cannot fail.
+        let json = serde_json::to_vec(&json).unwrap_or_default();
+        let digest = URL_SAFE_NO_PAD.encode(Sha256::digest(&json));
+        Self {
+            etag: format!("W/\"{digest}\""),
+            json: json.into(),
+            policy: policy(settings),
+        }
+    }
+}
+
+/// Content security policy: only resources of this server and the issuer's endpoints.
+fn policy(settings: &WebAppSettings) -> HeaderValue {
+    let authority = reqwest::Url::parse(&settings.authority).ok();
+    let authority = authority.map(|url| url.origin().ascii_serialization());
+    let issuer: Vec<String> = authority
+        .into_iter()
+        .chain(settings.sign_in_origin.clone())
+        .collect();
+    let policy = format!(
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+         font-src 'self'; connect-src 'self' {}; base-uri 'none'; form-action 'self'; \
+         frame-ancestors 'none'",
+        issuer.join(" ")
+    );
+    HeaderValue::from_str(&policy)
+        .unwrap_or_else(|_| HeaderValue::from_static("default-src 'none'"))
+}
+
+impl WebApp {
+    pub(super) fn routes<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
+        let Self::On(config) = self else {
+            return Router::new();
+        };
+        let routes = Router::new()
+            .route("/app/config.json", get(config_json))
+            .route("/assets/{*name}", get(asset));
+        let routes = PAGES
+            .into_iter()
+            .fold(routes, |routes, path| routes.route(path, get(page)));
+        routes.with_state(Arc::clone(config))
+    }
+}
+
+async fn page(State(config): State<Arc<WebAppConfig>>, headers: HeaderMap) -> Response {
+    match Asset::find(FILES, PAGE) {
+        Some(page) => page.response(&headers, &config.policy),
+        None => (StatusCode::NOT_IMPLEMENTED, NOT_BUILT).into_response(),
+    }
+}
+
+async fn asset(
+    State(config): State<Arc<WebAppConfig>>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    match Asset::find(FILES, &format!("assets/{name}")) {
+        Some(file) => file.response(&headers, &config.policy),
+        None => not_found().await.into_response(),
+    }
+}
+
+async fn config_json(State(config): State<Arc<WebAppConfig>>, headers: HeaderMap) -> Response {
+    let mut response = revalidated(&headers, &config.etag, || {
+        ([(CONTENT_TYPE, "application/json")], config.json.clone()).into_response()
+    });
+    response
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response
+}
