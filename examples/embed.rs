@@ -111,7 +111,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let issuers = Issuers::named(vec![issuer.url().to_owned()]).ok_or("an issuer has a URL")?;
     let clients = HashSet::from([CLIENT_ID.to_owned()]);
     let application = Application {
-        api: Api::new(Introspection::Authenticated, Limits::default()),
+        api: Api::new(Introspection::Authenticated, Limits::default())?,
         messaging: Messaging::new(messages, directory, Clock::system(), Bus::local()),
         verifier: CognitoVerifier::start(&issuers, clients, TokenUse::Access),
         send_rate: SendRate::new(10, 50),

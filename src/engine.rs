@@ -54,6 +54,7 @@ use root::{ROOT_FIELD, Root, RootSelection};
 use suggestions::with_suggestions;
 use validation::CheckScalar;
 
+pub use definition::InvalidSchema;
 pub(crate) use error::in_one_line;
 pub use field_cost::{DeclaredCost, FieldCost};
 pub(crate) use in_order::composite_type;
@@ -165,13 +166,12 @@ where
         self
     }
 
-    /// Builds the engine.
-    #[must_use]
-    pub fn finish(self) -> Engine<Q, M, S> {
+    /// Builds the engine, if the schema is valid.
+    pub fn finish(self) -> Result<Engine<Q, M, S>, InvalidSchema> {
         // The engine has validated the document already.
         let schema = self.schema.validation_mode(ValidationMode::Fast).finish();
         let rules = Rules {
-            definition: definition(&schema.sdl()),
+            definition: definition(&schema.sdl())?,
             limits: self.limits,
             costs: self.costs,
             check_scalar: self.check_scalar,
@@ -179,11 +179,11 @@ where
             resolved_first: self.resolved_first,
             is_cacheable: self.is_cacheable,
         };
-        Engine {
+        Ok(Engine {
             schema,
             rules: Arc::new(rules),
             documents: DocumentCache::default(),
-        }
+        })
     }
 }
 

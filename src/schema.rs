@@ -22,4 +22,4 @@ pub use error::{ApiError, Code, refusal, timed_out, was_executed};
 pub use rate::SendRate;
 pub use session::{BeforeEvent, Session};
 
-pub use crate::engine::{GraphqlRequest, Limits, Operation, Prepared};
+pub use crate::engine::{GraphqlRequest, InvalidSchema, Limits, Operation, Prepared};

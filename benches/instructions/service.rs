@@ -79,7 +79,7 @@ pub async fn router() -> Result<Router, AnyError> {
         .map_err(|_| "one issuer has one key set")?;
     let clients = HashSet::from([CLIENT.to_owned()]);
     Ok(routes(App {
-        api: Api::new(Introspection::Authenticated, Limits::default()),
+        api: Api::new(Introspection::Authenticated, Limits::default()).expect("a valid schema"),
         documents: Documents::default(),
         health: Health::new(messages.clone(), users),
         messaging: Messaging::new(messages, directory, Clock::system(), Bus::local()),

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use crate::config::InvalidSetting;
 use crate::messaging::SeedError;
+use crate::schema::InvalidSchema;
 use crate::store::{DatabaseError, InvalidAwsSetting, NoCredentials, StoreError, TableError};
 
 /// An error of a command. It is printed on one line after `cruddur: `.
@@ -15,6 +16,9 @@ pub(super) enum CliError {
     /// The command was refused, or failed.
     #[error("{0}")]
     Failed(String),
+    /// The schema of the API is not valid.
+    #[error(transparent)]
+    Schema(#[from] InvalidSchema),
     #[error("cannot listen on {address}: {cause}. Choose another address with --listen.")]
     Listen {
         address: SocketAddr,

@@ -6,6 +6,7 @@ use super::CliError;
 use crate::schema::{Api, Introspection, Limits};
 
 pub(super) fn run() -> Result<ExitCode, CliError> {
-    super::output::print(&Api::new(Introspection::Authenticated, Limits::default()).sdl())?;
+    let api = Api::new(Introspection::Authenticated, Limits::default())?;
+    super::output::print(&api.sdl())?;
     Ok(ExitCode::SUCCESS)
 }

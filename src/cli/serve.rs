@@ -55,7 +55,7 @@ pub(super) struct ServeArgs {
 impl ServeArgs {
     pub async fn run(self) -> Result<ExitCode, CliError> {
         let mut signals = Signals::listen()?;
-        let api = Api::new(self.api.introspection, self.api.limits);
+        let api = Api::new(self.api.introspection, self.api.limits)?;
         let documents = self.api.documents.read(&api).map_err(CliError::Failed)?;
         let target = self.dynamodb.target(DynamoDefault::Aws).await?;
         let graphiql = self.api.graphiql();

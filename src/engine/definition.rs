@@ -38,18 +38,32 @@ fn add_newer_introspection(schema: &mut Schema) {
     }
 }
 
-/// Reads the schema that the library has printed, which is valid: a test sees to
-/// that.
-pub(super) fn definition(sdl: &str) -> Valid<Schema> {
-    let parsed = Schema::parse(sdl, "schema.graphql");
-    let (Ok(mut schema)
-    | Err(WithErrors {
-        partial: mut schema,
-        ..
-    })) = parsed;
+/// The schema that the resolvers define is not valid.
+#[derive(Debug, thiserror::Error)]
+#[error("the schema is not valid: {0}")]
+pub struct InvalidSchema(String);
+
+/// Parses and validates the schema that async-graphql prints.
+pub(super) fn definition(sdl: &str) -> Result<Valid<Schema>, InvalidSchema> {
+    let invalid = |error: WithErrors<Schema>| InvalidSchema(error.errors.to_string());
+    let mut schema = Schema::parse(sdl, "schema.graphql").map_err(invalid)?;
     add_newer_introspection(&mut schema);
-    schema.validate().unwrap_or_else(|error| {
-        tracing::error!(%error, "the schema cannot be read");
-        Valid::assume_valid(error.partial)
-    })
+    schema.validate().map_err(invalid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn invalid_schema_is_rejected() {
+        for sdl in [
+            "type Query { a: Missing }",
+            "type Query {",
+            "type A { b: Int }",
+        ] {
+            assert!(definition(sdl).is_err(), "{sdl}");
+        }
+        assert!(definition("type Query { a: Int }").is_ok());
+    }
 }

@@ -182,6 +182,7 @@ fn engine() -> TestEngine {
         .costs(&[page])
         .resolve_first("snapshot")
         .finish()
+        .expect("a valid schema")
 }
 
 fn asked(query: &str, variables: Json) -> GraphqlRequest {
@@ -526,6 +527,8 @@ proptest! {
 
 #[test]
 fn engine_supports_a_schema_without_mutations_and_subscriptions() {
-    let engine = Engine::build(Query, async_graphql::EmptyMutation, EmptySubscription).finish();
+    let engine = Engine::build(Query, async_graphql::EmptyMutation, EmptySubscription)
+        .finish()
+        .expect("a valid schema");
     assert!(!engine.sdl().contains("Mutation"), "{}", engine.sdl());
 }

@@ -10,7 +10,7 @@ use super::scalars::check_scalar;
 use super::session::Session;
 use super::subscription::Subscription;
 use super::types::{Message, MessageGroup, Node, Problem};
-use crate::engine::{Engine, GraphqlRequest, Limits, Operation, Prepared};
+use crate::engine::{Engine, GraphqlRequest, InvalidSchema, Limits, Operation, Prepared};
 
 /// Which callers may use introspection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -32,8 +32,7 @@ pub struct Api {
 
 impl Api {
     /// Builds the schema.
-    #[must_use]
-    pub fn new(introspection: Introspection, limits: Limits) -> Self {
+    pub fn new(introspection: Introspection, limits: Limits) -> Result<Self, InvalidSchema> {
         let mut engine = Engine::build(Query, Mutation, Subscription)
             .limits(limits)
             .costs(Query::COSTS)
@@ -47,10 +46,10 @@ impl Api {
         if introspection == Introspection::Off {
             engine = engine.without_introspection();
         }
-        Self {
-            engine: engine.finish(),
+        Ok(Self {
+            engine: engine.finish()?,
             introspection,
-        }
+        })
     }
 
     /// Returns the executor, for servers of other crates: each request needs a

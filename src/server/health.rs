@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::store::{MessageStore, StoreError, UserStore};
 
-/// Timeout of a check.
+/// Timeout of a check: shorter than that of most load balancers' health checks.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long the result of a check is cached. The stores are queried at most once per interval.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
@@ -86,8 +86,8 @@ impl Health {
             return report;
         }
         let (dynamodb, postgres) = tokio::join!(
-            answers("DynamoDB", self.messages.ping()),
-            answers("Postgres", self.users.ping()),
+            is_ready("DynamoDB", self.messages.ping()),
+            is_ready("Postgres", self.users.ping()),
         );
         let report = Report { dynamodb, postgres };
         *last = Some((Instant::now(), report));
@@ -95,7 +95,7 @@ impl Health {
     }
 }
 
-async fn answers(store: &str, check: impl Future<Output = Result<(), StoreError>>) -> bool {
+async fn is_ready(store: &str, check: impl Future<Output = Result<(), StoreError>>) -> bool {
     match timeout(CHECK_TIMEOUT, check).await {
         Ok(Ok(())) => true,
         Ok(Err(cause)) => {
@@ -103,7 +103,7 @@ async fn answers(store: &str, check: impl Future<Output = Result<(), StoreError>
             false
         }
         Err(_) => {
-            tracing::warn!(store, "a store does not answer");
+            tracing::warn!(store, "a store does not respond in time");
             false
         }
     }

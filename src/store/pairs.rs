@@ -11,7 +11,7 @@ use super::keys::{self, Item, Key};
 use super::query::readable;
 use super::records::FoundRow;
 use super::units::Units;
-use super::{MessageStore, Service, StoreError};
+use super::{Consistency, MessageStore, Service, StoreError};
 use crate::model::UserId;
 
 /// Maximum number of pages of a user's rows that a request reads, of a megabyte
@@ -106,6 +106,13 @@ impl MessageStore {
     /// One strongly consistent `GetItem`.
     pub async fn has_heads_marker(&self) -> Result<bool, StoreError> {
         Ok(self.find(Key::heads_marker()).await?.is_some())
+    }
+
+    /// Checks that the table can be read, as requests read it: one eventually
+    /// consistent `GetItem` of the marker, which need not exist.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        let marker = self.find_as(Key::heads_marker(), Consistency::Eventual);
+        marker.await.map(drop)
     }
 
     /// Writes the marker: one `PutItem`.

@@ -80,17 +80,6 @@ impl MessageStore {
         &self.table
     }
 
-    /// Checks that the store responds and has the table: one `DescribeTable`.
-    pub async fn ping(&self) -> Result<(), StoreError> {
-        match self.find_table().await? {
-            Some(_) => Ok(()),
-            None => Err(StoreError::rejected(
-                Service::DynamoDb,
-                format!("there is no table {}", self.table),
-            )),
-        }
-    }
-
     /// Returns whether a stream is enabled, as the original's stream function
     /// requires.
     pub async fn has_stream(&self) -> Result<bool, StoreError> {

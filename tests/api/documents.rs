@@ -21,7 +21,7 @@ fn persisted(hash: &str) -> Value {
 }
 
 fn trusted(manifest: &Value) -> Result<Documents, String> {
-    let api = Api::new(Introspection::Authenticated, Limits::default());
+    let api = Api::new(Introspection::Authenticated, Limits::default()).expect("a valid schema");
     Documents::trusted(&manifest.to_string(), &api).map_err(|error| error.to_string())
 }
 

@@ -11,7 +11,7 @@ use crate::properties::document;
 
 /// Returns the result of a document, and its cost.
 fn looked_at(limits: Limits, document: &str) -> (String, AllocationInfo) {
-    let api = Api::new(Introspection::Authenticated, limits);
+    let api = Api::new(Introspection::Authenticated, limits).expect("a valid schema");
     let request = GraphqlRequest {
         query: document.to_owned(),
         ..GraphqlRequest::default()

@@ -117,8 +117,10 @@ async fn health_check_distinguishes_the_process_from_its_stores() {
     let ask = |path: &str| cruddur.http.get(format!("{}{path}", cruddur.url)).send();
 
     assert_eq!(ask("/healthz").await.expect("an answer").status(), 200);
+    cruddur.dynamo.calls();
     let ready = ask("/readyz").await.expect("an answer");
     assert_eq!(ready.status(), 200);
+    assert_eq!(cruddur.dynamo.calls(), ["GetItem"], "as requests read");
     assert_eq!(
         ready.text().await.expect("a text"),
         r#"{"dynamodb":true,"postgres":true}"#

@@ -168,7 +168,7 @@ pub async fn start_on(database: Database, setup: Setup) -> Cruddur {
     let bus = setup.bus();
     let messaging = Messaging::new(messages.clone(), directory, setup.clock, bus);
     let app = App {
-        api: Api::new(setup.introspection, Limits::default()),
+        api: Api::new(setup.introspection, Limits::default()).expect("a valid schema"),
         messaging: messaging.clone(),
         verifier: CognitoVerifier::start(&issuers, clients, setup.token_use),
         health: Health::new(messages.clone(), users.clone()),
