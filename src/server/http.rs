@@ -37,7 +37,8 @@ pub(super) async fn graphql(State(state): State<ServerState>, request: Request) 
         info: &log.info,
         deadline: Instant::now() + REQUEST_TIMEOUT - TIME_TO_RESPOND,
     };
-    let response = respond(accepts, &context, handle(request, accepts, &context));
+    let result = handle(request, accepts, &context);
+    let response = respond(accepts.media, &request_id, context.deadline, result);
     // Boxed because the future is large, and each layer of middleware would contain it.
     let response = Box::pin(response).instrument(log.span.clone());
     let mut response = match work_for([log.origin.clone()], response).await {
@@ -63,19 +64,20 @@ enum HttpResponse {
 /// Waits for the result within the request timeout, and converts a rejection or a panic to a
 /// response.
 async fn respond(
-    accepts: Accepts,
-    context: &RequestContext<'_>,
+    media: Media,
+    request_id: &str,
+    deadline: Instant,
     result: impl Future<Output = Result<HttpResponse, Rejection>>,
 ) -> HttpResponse {
     // Execution has an earlier deadline, because its response can report the outcome of the
     // operation.
-    let timeout = context.deadline + 2 * TIME_TO_RESPOND;
+    let timeout = deadline + 2 * TIME_TO_RESPOND;
     let result = timeout_at(timeout, catch_panic(result)).await;
     result
         .unwrap_or_else(|_| Err(Rejection::timed_out()))
         .unwrap_or_else(|rejection| {
-            let rejection = rejection.with_request_id(context.request_id);
-            HttpResponse::Complete(in_media(accepts.media, rejection.into_response()))
+            let rejection = rejection.with_request_id(request_id);
+            HttpResponse::Complete(in_media(media, rejection.into_response()))
         })
 }
 
@@ -159,4 +161,50 @@ fn json_response(
         response.extensions_mut().insert(FirstError(code));
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::to_bytes;
+    use serde_json::Value;
+
+    use super::*;
+
+    async fn response_of(
+        deadline: Instant,
+        result: impl Future<Output = Result<HttpResponse, Rejection>>,
+    ) -> (StatusCode, Value) {
+        let HttpResponse::Complete(response) =
+            respond(Media::GraphqlResponse, "http-1", deadline, result).await
+        else {
+            panic!("it is a single response");
+        };
+        assert_eq!(
+            response.headers()[CONTENT_TYPE],
+            Media::GraphqlResponse.content_type()
+        );
+        let status = response.status();
+        let body = to_bytes(response.into_body(), usize::MAX).await;
+        let body = serde_json::from_slice(&body.expect("a body")).expect("JSON");
+        (status, body)
+    }
+
+    #[tokio::test]
+    async fn panic_is_a_response_with_500_and_the_request_id() {
+        let deadline = Instant::now() + REQUEST_TIMEOUT;
+        let (status, body) = response_of(deadline, async { panic!("on purpose") }).await;
+        assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+        let error = &body["errors"][0];
+        assert_eq!(error["extensions"]["code"], "INTERNAL_SERVER_ERROR");
+        assert_eq!(error["extensions"]["requestId"], "http-1");
+        assert!(!body.to_string().contains("on purpose"), "{body}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn request_that_exceeds_its_timeout_is_unavailable() {
+        let deadline = Instant::now() + REQUEST_TIMEOUT;
+        let (status, body) = response_of(deadline, std::future::pending()).await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(body["errors"][0]["extensions"]["code"], "UNAVAILABLE");
+    }
 }

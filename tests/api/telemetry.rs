@@ -137,6 +137,17 @@ impl Serve {
         line.and_then(|value| value.trim().parse().ok())
     }
 
+    /// Waits until a metric has this value.
+    async fn metric_becomes(&self, name: &str, value: f64) {
+        let changed = async {
+            while self.metric(name).await != Some(value) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let changed = timeout(Duration::from_mins(1), changed).await;
+        changed.unwrap_or_else(|_| panic!("{name} is not {value}"));
+    }
+
     async fn stop(&mut self) {
         self.server.signal("TERM").await;
         assert!(self.server.ended().await.success());
@@ -339,7 +350,7 @@ async fn access_log_has_one_line_per_socket_and_per_operation_over_it() {
     );
     let counted = "cruddur_socket_closes_total{code=\"4400\"}";
     assert_eq!(serve.metric(counted).await, Some(1.0));
-    while serve.metric("cruddur_sockets").await != Some(0.0) {}
+    serve.metric_becomes("cruddur_sockets", 0.0).await;
 }
 
 #[tokio::test]
@@ -392,9 +403,7 @@ async fn access_log_has_one_line_per_cancelled_request() {
 
     drop(held);
     let applied = "cruddur_write_attempts_total{outcome=\"applied\"}";
-    while serve.metric(applied).await != Some(1.0) {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    serve.metric_becomes(applied, 1.0).await;
 }
 
 #[tokio::test]
