@@ -75,7 +75,7 @@ def texts(program):
     patterns += ["examples/*.rs", "docs/*.md", "*.md", "schema.graphql", "deploy/**/*.y*ml", "web/**/src/*", "web/tests/relay/*.ts", "web/tests/*.mjs", "web/tests/gql/*.py"]
     for pattern in patterns:
         for file in ROOT.glob(pattern):
-            if not {"node_modules", "generated", "demo_conversation.txt"} & set(file.parts) and file != pathlib.Path(__file__).resolve():
+            if file.is_file() and not {"node_modules", "generated", "demo_conversation.txt"} & set(file.parts) and file != pathlib.Path(__file__).resolve():
                 yield str(file.relative_to(ROOT)), file.read_text()
     help_text = subprocess.run([program, "--help"], check=True, capture_output=True, text=True).stdout
     yield "cruddur --help", help_text
