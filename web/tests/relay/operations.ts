@@ -137,6 +137,7 @@ export const messageCreatedSubscription = graphql`
   subscription operationsMessageCreatedSubscription($after: String) {
     messageCreated(after: $after) {
       cursor
+      idempotencyKey
       messageEdge {
         cursor
         node {

@@ -154,7 +154,7 @@ function connect(api: Api): ChatClient {
         after,
         messageCreated: messageCreatedSubscription,
         messageGroupUpdated: messageGroupUpdatedSubscription,
-        onMessage: ({ messageEdge }) => onMessage(messageEdge.node.body),
+        onMessage: ({ messageEdge, idempotencyKey }) => onMessage(messageEdge.node.body, idempotencyKey),
         onError,
       }),
     // docs: end

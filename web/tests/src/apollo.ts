@@ -106,7 +106,7 @@ function connect(api: Api): ChatClient {
         after,
         messageCreated: MessageCreated,
         messageGroupUpdated: MessageGroupUpdated,
-        onMessage: ({ messageEdge }) => onMessage(messageEdge.node.body),
+        onMessage: ({ messageEdge, idempotencyKey }) => onMessage(messageEdge.node.body, idempotencyKey),
         onError,
       }),
   };

@@ -183,6 +183,7 @@ export const MessageCreated = graphql(`
   subscription MessageCreated($messageGroupUuid: UUID, $after: String) {
     messageCreated(messageGroupUuid: $messageGroupUuid, after: $after) {
       cursor
+      idempotencyKey
       messageEdge {
         cursor
         node {

@@ -34,7 +34,7 @@ export interface ChatClient {
   send: (to: Destination, body: string, idempotencyKey: string) => Promise<{ __typename: string; message?: string }>;
   markRead: (messageGroupUuid: string, upTo: string) => Promise<unknown>;
   unreadGroups: () => number | undefined;
-  listen: (after: string, onMessage: (body: string) => void, onError: (error: unknown) => void) => () => void;
+  listen: (after: string, onMessage: (body: string, idempotencyKey: string | null | undefined) => void, onError: (error: unknown) => void) => () => void;
 }
 
 export async function suite(connect: (api: Api) => ChatClient) {
@@ -121,10 +121,11 @@ export async function suite(connect: (api: Api) => ChatClient) {
   });
 
   const heard: string[] = [];
+  const keys = new Map<string, string | null | undefined>();
   // Between the query and the subscription.
   const missed = await say(mirabel);
   const loaded = wire.requests.length;
-  const stop = luu.listen(groups.eventCursor, (body) => heard.push(body), (error) => errors.push(error));
+  const stop = luu.listen(groups.eventCursor, (body, key) => keys.set(body, key) && heard.push(body), (error) => errors.push(error));
 
   await step("a message that was sent before the subscription started is delivered by eventCursor", async () => {
     await until(() => group.shown().at(-1) === missed && group.unreadCount() === 1);
@@ -138,11 +139,14 @@ export async function suite(connect: (api: Api) => ChatClient) {
     await until(() => luu.unreadGroups() === 1);
   });
 
-  await step("own messages are shown once, between those of others", async () => {
-    const expected = [await say(luu), await say(mirabel), await say(luu), await say(mirabel)];
+  await step("own messages are shown once, and their events have their idempotency keys", async () => {
+    const key = newKey();
+    await luu.send({ messageGroupUuid: uuid }, "own", key);
+    const expected = ["own", await say(mirabel), await say(luu), await say(mirabel)];
     await until(() => group.shown().at(-1) === expected[3]);
     assert.deepEqual(group.shown().slice(-4), expected);
     await until(() => heard.at(-1) === expected[3]);
+    assert.deepEqual([keys.get("own"), keys.get(expected[1] ?? "")], [key, null]);
   });
 
   await step("a page load requests nothing twice", async () => {
