@@ -7,6 +7,7 @@
 //! prints a request.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_graphql::Executor;
@@ -37,7 +38,7 @@ pub struct Application {
     /// The schema.
     pub api: Api,
     /// The rules and the stores.
-    pub messaging: Messaging,
+    pub messaging: Arc<Messaging>,
     /// The verifier of tokens.
     pub verifier: CognitoVerifier,
     /// The rate limit of each caller.

@@ -35,6 +35,8 @@ pub use writer::{
     Writer,
 };
 
+use std::sync::Arc;
+
 use crate::clock::Clock;
 use crate::store::MessageStore;
 use heads_marker::HeadsMarker;
@@ -42,7 +44,7 @@ use writer::Registry;
 
 /// The messages of all users. The API and the operator commands are built on
 /// it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Messaging {
     /// Reads groups and messages.
     pub reader: Reader,
@@ -60,16 +62,16 @@ impl Messaging {
     /// Creates the services over the stores. Every committed write is published
     /// on `bus`.
     #[must_use]
-    pub fn new(messages: MessageStore, directory: Directory, clock: Clock, bus: Bus) -> Self {
+    pub fn new(messages: MessageStore, directory: Directory, clock: Clock, bus: Bus) -> Arc<Self> {
         let marker = HeadsMarker::new(messages.clone());
         let reader = Reader::new(messages.clone(), marker.clone());
         let registry = Registry::new(messages.clone(), marker.clone(), clock.clone(), bus.clone());
-        Self {
+        Arc::new(Self {
             writer: Writer::new(reader.clone(), registry),
             live: Subscriptions::new(reader.clone(), messages.clone(), clock, bus),
             seeder: Seeder::new(messages, marker),
             reader,
             directory,
-        }
+        })
     }
 }

@@ -43,7 +43,7 @@ const QUIET: Duration = Duration::from_secs(90);
 
 /// A process of the service.
 struct Instance {
-    messaging: Messaging,
+    messaging: Arc<Messaging>,
     wire: Wire,
     died: Notify,
 }

@@ -28,14 +28,14 @@ pub(super) type PairLoader = BatchLoader<UserId, FoundPair, PairBatch>;
 /// A lookup that must read all rows of two users takes a token of the caller's
 /// rate limit, like a message.
 pub(super) struct PairBatch {
-    messaging: Messaging,
+    messaging: Arc<Messaging>,
     viewer: Option<Viewer>,
     rate: SendRate,
     row_reads: Semaphore,
 }
 
 impl PairBatch {
-    pub fn loader(messaging: Messaging, viewer: Option<Viewer>, rate: SendRate) -> PairLoader {
+    pub fn loader(messaging: Arc<Messaging>, viewer: Option<Viewer>, rate: SendRate) -> PairLoader {
         BatchLoader::new(Self {
             messaging,
             viewer,

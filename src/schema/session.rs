@@ -28,7 +28,7 @@ pub type BeforeEvent = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
 /// The context of one request: the viewer, and loaders that cache what the
 /// request has read.
 pub struct Session {
-    messaging: Messaging,
+    messaging: Arc<Messaging>,
     viewer: Option<Viewer>,
     loaders: Arc<Mutex<Loaders>>,
     reads: Semaphore,
@@ -48,7 +48,7 @@ struct Loaders {
 
 impl Loaders {
     fn new(
-        messaging: &Messaging,
+        messaging: &Arc<Messaging>,
         viewer: Option<&Viewer>,
         rate: &SendRate,
         users: Arc<UserLoader>,
@@ -69,7 +69,7 @@ impl Loaders {
 /// Replaces the loaders of a session, so that each event of a subscription is
 /// resolved with current data.
 pub(super) struct Renewal {
-    messaging: Messaging,
+    messaging: Arc<Messaging>,
     viewer: Option<Viewer>,
     rate: SendRate,
     loaders: Arc<Mutex<Loaders>>,
@@ -93,7 +93,7 @@ impl Session {
     /// The response is due by `deadline`.
     #[must_use]
     pub fn new(
-        messaging: Messaging,
+        messaging: Arc<Messaging>,
         users: UserLoader,
         viewer: Option<Viewer>,
         rate: SendRate,
@@ -239,7 +239,7 @@ impl Session {
 }
 
 struct GroupBatch {
-    messaging: Messaging,
+    messaging: Arc<Messaging>,
     viewer: Option<Viewer>,
 }
 

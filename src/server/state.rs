@@ -26,7 +26,7 @@ pub struct App {
     /// The documents that requests can refer to by an id.
     pub documents: Documents,
     /// The business rules and the stores below them.
-    pub messaging: Messaging,
+    pub messaging: Arc<Messaging>,
     /// The verifier of access tokens.
     pub verifier: CognitoVerifier,
     /// The health check of the stores.

@@ -113,7 +113,7 @@ pub struct Cruddur {
     pub issuer: Issuer,
     pub users: UserStore,
     pub messages: MessageStore,
-    pub messaging: Messaging,
+    pub messaging: Arc<Messaging>,
     pub dynamo: Arc<DynamoProxy>,
     pub postgres: Arc<PostgresProxy>,
     pub http: reqwest::Client,
