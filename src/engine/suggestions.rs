@@ -40,12 +40,12 @@ fn unknown<'a>(schema: &'a Schema, message: &'a str) -> Option<UnknownName<'a>> 
     let parts: Vec<&str> = message.split('"').collect();
     let (name, known) = match parts.as_slice() {
         ["Cannot query field ", name, " on type ", ty, "."] => (name, fields(schema, ty)?),
-        ["UnknownName argument ", name, " on field ", field, "."] => {
+        ["Unknown argument ", name, " on field ", field, "."] => {
             let (ty, field) = field.split_once('.')?;
             (name, arguments(schema, ty, field)?)
         }
         ["Field ", name, " is not defined by type ", ty, "."] => (name, inputs(schema, ty)?),
-        ["UnknownName type ", name, "."] => {
+        ["Unknown type ", name, "."] => {
             let known = schema.types.keys().map(Name::as_str);
             (name, known.filter(|name| !name.starts_with("__")).collect())
         }
@@ -110,10 +110,10 @@ mod tests {
                 " Did you mean \"messageGroup\", \"messageGroups\", or \"messages\"?",
             ),
             (
-                "UnknownName argument \"frist\" on field \"Query.messages\".",
+                "Unknown argument \"frist\" on field \"Query.messages\".",
                 " Did you mean \"first\" or \"last\"?",
             ),
-            ("UnknownName type \"Mesage\".", " Did you mean \"Message\"?"),
+            ("Unknown type \"Mesage\".", " Did you mean \"Message\"?"),
             (
                 "Field \"handle\" is not defined by type \"MessageDestination\".",
                 "",
