@@ -11,7 +11,7 @@ use cruddur::schema::{Api, GraphqlRequest, Introspection, Limits};
 use libfuzzer_sys::fuzz_target;
 
 static API: LazyLock<Api> =
-    LazyLock::new(|| Api::new(Introspection::Authenticated, Limits::default()));
+    LazyLock::new(|| Api::new(Introspection::Authenticated, Limits::default()).expect("a valid schema"));
 
 fuzz_target!(|bytes: &[u8]| {
     let text = String::from_utf8_lossy(bytes);

@@ -42,7 +42,7 @@ async fn routes() -> Router {
     let directory = Directory::new(users.clone(), Duration::from_secs(30));
     let messaging = Messaging::new(messages.clone(), directory, Clock::system(), Bus::local());
     router(App {
-        api: Api::new(Introspection::Public, Limits::default()),
+        api: Api::new(Introspection::Public, Limits::default()).expect("a valid schema"),
         messaging,
         verifier: CognitoVerifier::start(&issuers, clients, TokenUse::Access),
         health: Health::new(messages, users),
