@@ -15,7 +15,7 @@ export const socketOf = (url: string, token: string) =>
 import { WebSocketServer } from "ws";
 import type { MessageCreatedSubscriptionVariables } from "./generated/graphql";
 import { endingIn, newKey, step, tokenOf, until, type Places } from "./harness";
-import { connectApi, SignedOut, type Api, type ConnectionState, type Retry, type Token } from "@cruddur/client";
+import { connectApi, Outbox, SignedOut, type Api, type ConnectionState, type Retry, type Token } from "@cruddur/client";
 import { networkTo } from "./network";
 import {
   CreateMessage,
@@ -360,6 +360,36 @@ try {
     assert.ok(retries.length > 0);
     const [retry] = retries;
     assert.deepEqual([retry?.code, retry?.operationName], ["RATE_LIMITED", "CreateMessage"]);
+  });
+
+  await step("an outbox sends a message again after a reload, with the same key, and the server stores it once", async () => {
+    const stored = new Map<string, string>();
+    const storage = { getItem: (key: string) => stored.get(key) ?? null, setItem: (key: string, value: string) => stored.set(key, value) };
+    Object.assign(globalThis, { sessionStorage: storage });
+    const keys: string[] = [];
+    const sent: string[] = [];
+    const outbox = (isReloaded: boolean) =>
+      new Outbox({
+        viewerUuid: "luu",
+        async send({ to, body, idempotencyKey }) {
+          keys.push(idempotencyKey);
+          const { createMessage } = await ask(luu, CreateMessage, { input: { to, body, idempotencyKey } });
+          assert.equal(createMessage.__typename, "CreateMessageSuccess");
+          const { messageEdge, messageGroupEdge } = createMessage;
+          sent.push(messageEdge.node.uuid);
+          // The page is reloaded before it has the response.
+          if (!isReloaded) await new Promise(() => {});
+          return { kind: "sent", messageGroupUuid: messageGroupEdge.node.uuid, messageUuid: messageEdge.node.uuid };
+        },
+        onRejected: () => assert.fail("the message is accepted"),
+        onSent: () => {},
+      });
+    outbox(false).add(group, "before a reload", null);
+    await until(() => sent.length === 1);
+    const reloaded = outbox(true);
+    await until(() => reloaded.messages().length === 0);
+    assert.deepEqual(keys, [keys[0], keys[0]]);
+    assert.deepEqual(sent, [sent[0], sent[0]]);
   });
 
   await step("fails with a code, for good", async () => {
