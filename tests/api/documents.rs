@@ -200,3 +200,34 @@ fn trusted_documents_manifest_has_a_known_format_and_executable_documents() {
         assert!(refused.starts_with(expected), "{refused}");
     }
 }
+
+#[tokio::test]
+async fn trusted_documents_of_the_web_app_are_executed_by_their_ids() {
+    let file = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/web/app/src/gql/persisted-documents.json"
+    );
+    let manifest = std::fs::read_to_string(file).expect("the manifest that the app's build writes");
+    let manifest: Value = serde_json::from_str(&manifest).expect("JSON");
+    let documents = trusted(&manifest).expect("documents that fit the schema");
+    let cruddur = with_documents(documents, Introspection::Off).await;
+
+    let mut executed = 0;
+    for (id, document) in manifest.as_object().expect("ids and documents") {
+        let variables = json!({ "handle": "luu", "first": 20, "last": 20 });
+        let document = document.as_str().expect("a document");
+        let (hash, is_query) = (
+            id.trim_start_matches("sha256:"),
+            document.contains("query "),
+        );
+        if is_query && !document.contains("$uuid") && !document.contains("UUID!") {
+            let body = json!({ "extensions": persisted(hash), "variables": variables });
+            let (status, response) = ask(&cruddur, &body).await;
+            assert_eq!((status, response.get("errors")), (200, None), "{document}");
+            executed += 1;
+        }
+    }
+    assert!(executed >= 2, "{executed} of {manifest}");
+    let untrusted = ask(&cruddur, &json!({ "query": VIEWER })).await;
+    assert_eq!(refusal(&untrusted).1, "PERSISTED_QUERY_NOT_FOUND");
+}
