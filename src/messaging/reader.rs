@@ -223,10 +223,8 @@ impl Reader {
             Freshness::Newest => Consistency::Strong,
             Freshness::MayLag => Consistency::Eventual,
         };
-        let owner = viewer.user().id;
-        let count = self
-            .messages
-            .count_unread_rows(owner, MAX_UNREAD_GROUPS, consistency);
+        let (messages, owner) = (&self.messages, viewer.user().id);
+        let count = messages.count_unread_rows(owner, MAX_UNREAD_GROUPS, consistency);
         Ok(count.await?)
     }
 
@@ -287,16 +285,12 @@ impl Reader {
         if let Some(participants) = self.participants.get(&group) {
             return Ok(participants.other(me).map(|other| (other, None)));
         }
-        Ok(match self.find_for(viewer, group).await? {
-            None => None,
-            Some(FoundGroup::Headed(head)) => {
-                head.participants.other(me).map(|other| (other, Some(head)))
-            }
-            Some(FoundGroup::Headless(row)) => {
-                let other = row.participants().other(me);
-                other.map(|other| (other, None))
-            }
-        })
+        let (participants, head) = match self.find_for(viewer, group).await? {
+            None => return Ok(None),
+            Some(FoundGroup::Headed(head)) => (head.participants, Some(head)),
+            Some(FoundGroup::Headless(row)) => (row.participants(), None),
+        };
+        Ok(participants.other(me).map(|other| (other, head)))
     }
 
     async fn is_participant(
@@ -304,8 +298,8 @@ impl Reader {
         viewer: &Viewer,
         group: MessageGroupId,
     ) -> Result<bool, MessagingError> {
-        let other = self.find_other_participant(viewer, group).await?;
-        Ok(other.is_some())
+        let other = self.find_other_participant(viewer, group);
+        Ok(other.await?.is_some())
     }
 
     /// Returns a group in which the viewer is a participant: by its head, or by
@@ -330,19 +324,19 @@ impl Reader {
                 Some(HeadRecord::AliasOf(_)) => return Ok(None),
                 None => {}
             }
-            let rows = self.messages.rows_of_group(group).await?;
-            let (mine, others): (Vec<_>, Vec<_>) =
-                rows.into_iter().partition(|row| row.owner == me);
-            let theirs = others.into_iter().filter(|row| row.other_user.id == me);
-            if let Some(row) = newest_row(mine.into_iter()).or_else(|| newest_row(theirs)) {
-                return Ok(Some(FoundGroup::Headless(row)));
+            let rows = self.messages.rows_of_group(group).await?.into_iter();
+            let rows = rows.filter(|row| row.participants().contains(&me));
+            // The viewer's newest row, or else the other participant's.
+            let row = rows.max_by_key(|row| (row.owner == me, row.key.clone()));
+            if row.is_some() {
+                return Ok(row.map(FoundGroup::Headless));
             }
         }
         Ok(None)
     }
 
-    /// Returns a group with its newest message. If that message is missing, the head has changed since it was read, and
-    /// both are read again.
+    /// Returns a group with its newest message. If that message is missing, the
+    /// head has changed since it was read, and both are read again.
     async fn with_newest(
         &self,
         viewer: &Viewer,
@@ -354,19 +348,14 @@ impl Reader {
             match found {
                 None => return Ok(None),
                 Some(FoundGroup::Headless(row)) => {
-                    let newest = self
-                        .messages
-                        .newest_message(group, Consistency::Strong)
-                        .await?;
+                    let newest = self.messages.newest_message(group, Consistency::Strong);
+                    let newest = newest.await?;
                     return Ok(newest.and_then(|newest| group_of_row(viewer, row, newest)));
                 }
                 Some(FoundGroup::Headed(head)) => {
-                    let newest = self
-                        .messages
-                        .find_message(group, &head.last_message_key)
-                        .await?;
+                    let newest = self.messages.find_message(group, &head.last_message_key);
                     version = Some(head.version);
-                    if let Some(newest) = newest {
+                    if let Some(newest) = newest.await? {
                         return Ok(group_of_head(viewer, &head, newest));
                     }
                 }
@@ -376,8 +365,8 @@ impl Reader {
         match found {
             // The head has not changed: the item at its key cannot be read.
             Some(FoundGroup::Headed(head)) if version == Some(head.version) => {
-                let consistency = Consistency::Strong;
-                let newest = self.messages.newest_message(group, consistency).await?;
+                let newest = self.messages.newest_message(group, Consistency::Strong);
+                let newest = newest.await?;
                 Ok(newest.and_then(|newest| group_of_head(viewer, &head, newest)))
             }
             _ => Err(MessagingError::unavailable(
@@ -398,8 +387,4 @@ fn consistency(request: &PageRequest) -> Consistency {
     } else {
         Consistency::Eventual
     }
-}
-
-fn newest_row(rows: impl Iterator<Item = FoundRow>) -> Option<FoundRow> {
-    rows.max_by(|one, other| one.key.cmp(&other.key))
 }

@@ -41,7 +41,7 @@ impl Bus {
     /// Publishes a hint to the users that it concerns. This never blocks.
     pub fn publish(&self, hint: Hint) {
         let hint = Arc::new(hint);
-        for user in hint.audience() {
+        for user in hint.recipients() {
             self.local.publish(user, &BusEvent::Hint(Arc::clone(&hint)));
         }
         if let Some(redis) = &self.redis {

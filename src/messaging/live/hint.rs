@@ -19,7 +19,7 @@ pub struct Hint {
 
 impl Hint {
     /// Returns the users who receive the hint.
-    pub fn audience(&self) -> Vec<UserId> {
+    pub fn recipients(&self) -> Vec<UserId> {
         let all = || self.head.participants.to_vec();
         self.reader.map_or_else(all, |reader| vec![reader])
     }

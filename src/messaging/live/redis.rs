@@ -190,7 +190,7 @@ async fn publish(client: Client, channels: Channels, mut hints: mpsc::Receiver<A
             continue;
         };
         let mut both = redis::pipe();
-        for user in hint.audience() {
+        for user in hint.recipients() {
             both.publish(channels.of(user), &text).ignore();
         }
         let mut published = both.exec_async(&mut redis).await;
