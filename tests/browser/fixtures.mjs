@@ -1,5 +1,6 @@
 // Data for the tests of the Messages pages: by the API, and by the original's items in the table.
-import { randomUUID } from "node:crypto";
+import { createSign, randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { createServer } from "node:net";
 
 export async function freePort() {
@@ -8,6 +9,15 @@ export async function freePort() {
   const { port } = server.address();
   await new Promise((resolve) => server.close(resolve));
   return port;
+}
+
+/** The same token with another end, in so many seconds. */
+export function endingIn(seconds, token, keyFile) {
+  const [header, payload] = token.split(".");
+  const claims = JSON.parse(Buffer.from(payload, "base64url").toString());
+  claims.exp = Math.floor(Date.now() / 1000) + seconds;
+  const signed = `${header}.${Buffer.from(JSON.stringify(claims)).toString("base64url")}`;
+  return `${signed}.${createSign("RSA-SHA256").update(signed).sign(readFileSync(keyFile), "base64url")}`;
 }
 
 /** Another client of a user, without a browser. */
