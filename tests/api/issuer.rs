@@ -175,7 +175,7 @@ async fn authorization_code_is_valid_once_and_with_its_verifier_only() {
 #[tokio::test]
 async fn authorize_page_lists_demo_users_and_redirects_only_to_this_machine() {
     let cruddur = start().await;
-    cruddur.users(["luu", "unamused", "somebody"]).await;
+    cruddur.users(["luu", "unamused", "quinn"]).await;
     let configuration = configuration(&cruddur).await;
     let get = async |changes: &[(&str, &str)]| {
         let url = authorize_url(&configuration, changes);
@@ -192,10 +192,10 @@ async fn authorize_page_lists_demo_users_and_redirects_only_to_this_machine() {
     ] {
         assert!(page.contains(part), "{part} {page}");
     }
-    assert!(!page.contains("somebody"));
+    assert!(!page.contains("quinn"));
 
     // Users that are not listed can sign in by their handle.
-    let redirect = get(&[("login_hint", "somebody")]).await;
+    let redirect = get(&[("login_hint", "quinn")]).await;
     assert_eq!(redirect.status(), StatusCode::SEE_OTHER);
     let unknown = get(&[("login_hint", "<nobody>")]).await;
     assert_eq!(unknown.status(), StatusCode::NOT_FOUND);
