@@ -290,7 +290,7 @@ async function newMessages(luu, places) {
   await dialog.waitFor({ state: "hidden" });
 
   await begin("nobody-at-all");
-  await luu.page.getByRole("heading", { name: "Nobody has the handle @nobody-at-all" }).waitFor();
+  await luu.page.getByRole("heading", { name: "No user has the handle @nobody-at-all" }).waitFor();
   await luu.check("unknown-handle");
   await begin("luu");
   await luu.page.getByRole("heading", { name: "This is you" }).waitFor();
@@ -301,7 +301,7 @@ async function newMessages(luu, places) {
   await luu.page.waitForURL(/\/messages\/[0-9a-f-]{36}$/);
   await luu.message("x".repeat(100)).waitFor();
 
-  // Nobody has written to this user yet.
+  // No user has sent this user a message yet.
   await begin("tove");
   await luu.page.getByText("This is the beginning of your messages with @tove.").waitFor();
   await luu.check("new-message");
@@ -585,7 +585,7 @@ async function narrow(browser, places) {
   await window.page.getByRole("link", { name: "Back to all message groups" }).click();
   await window.groups.first().waitFor();
   await window.goto("/messages/new/nobody-at-all");
-  await window.page.getByRole("heading", { name: /^Nobody/ }).waitFor();
+  await window.page.getByRole("heading", { name: /^No user/ }).waitFor();
   await window.check("narrow-unknown-handle");
   await window.close();
 }

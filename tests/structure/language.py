@@ -39,7 +39,7 @@ PHRASES = [
     r"\b[Ww]hat came of\b",
     r"\bfor ever\b",
     r"\b(?:is|are) told\b",
-    r"\b[Ss]omebody\b",
+    r"(?<!\")\b[Ss]omebody\b",
     r"(?<!user )\bNobody\b",
     r"\banew\b",
     r"\bcarried out\b",
@@ -72,7 +72,7 @@ SAME_NAMES = {
 def texts(program):
     """Every text that people read, by name."""
     patterns = ["src/**/*.rs", "src/**/*.txt", "tests/**/*.rs", "tests/**/*.py", "tests/**/*.mjs", "tests/**/*.ts"]
-    patterns += ["examples/*.rs", "docs/*.md", "*.md", "schema.graphql", "deploy/**/*.y*ml", "web/**/src/*", "web/tests/relay/*.ts", "web/tests/*.mjs", "web/tests/gql/*.py"]
+    patterns += ["examples/*.rs", "docs/*.md", "*.md", "schema.graphql", "deploy/**/*.y*ml", "web/**/src/**/*.[jt]s", "web/**/src/**/*.[jt]sx", "web/**/src/**/*.html", "web/tests/relay/*.ts", "web/tests/*.mjs", "web/tests/gql/*.py"]
     for pattern in patterns:
         for file in ROOT.glob(pattern):
             if file.is_file() and not {"node_modules", "generated", "demo_conversation.txt"} & set(file.parts) and file != pathlib.Path(__file__).resolve():

@@ -106,7 +106,7 @@ async function send(client: ApolloClient, { to, body, idempotencyKey }: Outgoing
       case "MessageGroupNotFound":
         return { kind: "rejected", reason: "This message group does not exist any more." };
       case "ReceiverNotFound":
-        return { kind: "rejected", reason: "Nobody has this handle any more." };
+        return { kind: "rejected", reason: "No user has this handle any more." };
       case "CannotMessageYourself":
         return { kind: "rejected", reason: "You cannot send a message to yourself." };
       default:

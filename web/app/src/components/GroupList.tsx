@@ -49,7 +49,7 @@ export function GroupList() {
     return (
       <div className={styles.empty}>
         <p>No messages yet</p>
-        <p>Write to somebody: choose “New message” above, and enter a handle.</p>
+        <p>To send a message, choose “New message” above, and enter a handle.</p>
       </div>
     );
 

@@ -24,11 +24,11 @@ function ToHandle({ handle }: { handle: string }) {
   const { data, error, refetch } = useQuery(Receiver, { variables: { handle }, fetchPolicy: "cache-and-network" });
   useTitle(data?.user?.displayName ?? null);
   if (handle === viewer.handle)
-    return <Nobody title="This is you" text="You can write to everybody else: choose “New message”, and enter another handle." />;
+    return <NoReceiver title="This is you" text="You can write to all other users: choose “New message”, and enter another handle." />;
   if (data?.user?.messageGroup) return <Navigate to={`/messages/${data.user.messageGroup.uuid}`} replace />;
   if (data?.user) return <FirstMessage user={data.user} />;
   if (data)
-    return <Nobody title={`Nobody has the handle @${handle}`} text="Check the spelling. Upper and lower case letters differ." />;
+    return <NoReceiver title={`No user has the handle @${handle}`} text="Check the spelling. Upper and lower case letters differ." />;
   return (
     <>
       <PageHeader />
@@ -47,7 +47,7 @@ function ToHandle({ handle }: { handle: string }) {
   );
 }
 
-function Nobody({ title, text }: { title: string; text: string }) {
+function NoReceiver({ title, text }: { title: string; text: string }) {
   return (
     <>
       <PageHeader />
@@ -62,7 +62,7 @@ function FirstMessage({ user }: { user: UserPartsFragment }) {
   const { handle } = user;
   const outgoing = useOutbox().filter(({ to }) => "receiverHandle" in to && to.receiverHandle === handle);
 
-  // The group exists once a message is stored, whoever has sent it.
+  // The group exists once either user has sent a message.
   useEffect(() => {
     const open = (uuid: string) => void navigate(`/messages/${uuid}`, { replace: true });
     const stopEvents = onNewMessage(({ messageGroupEdge: { node } }) => {

@@ -8,7 +8,7 @@ export function Welcome() {
   useTitle(null);
   return (
     <div className={styles.welcome}>
-      <Notice title="Your messages" text="Choose a message group, or write to somebody new.">
+      <Notice title="Your messages" text="Choose a message group, or send a message to a new receiver.">
         <span className={styles.mark}>
           <Icon name="message" />
         </span>
