@@ -26,6 +26,9 @@ pub use positions::Positions;
 pub use redis::InvalidRedisUrl;
 pub use updates::Updates;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use super::reader::Reader;
 use super::viewer::Viewer;
 use crate::clock::Clock;
@@ -34,22 +37,29 @@ use resync::Sources;
 
 /// Follows a viewer's groups.
 #[derive(Clone, Debug)]
-pub struct Subscriptions(Sources);
+pub struct Subscriptions {
+    sources: Sources,
+    started: Arc<AtomicU64>,
+}
 
 impl Subscriptions {
     pub(super) fn new(reader: Reader, messages: MessageStore, clock: Clock, bus: Bus) -> Self {
-        Self(Sources {
-            reader,
-            messages,
-            clock,
-            bus,
-        })
+        Self {
+            sources: Sources {
+                reader,
+                messages,
+                clock,
+                bus,
+            },
+            started: Arc::default(),
+        }
     }
 
-    /// Returns the number of subscriptions that this instance has started.
+    /// Returns the number of subscriptions that have started so far. A started
+    /// subscription delivers every message that is committed after that.
     #[must_use]
     pub fn subscriptions_started(&self) -> u64 {
-        self.0.bus.listeners_started()
+        self.started.load(Ordering::Relaxed)
     }
 
     /// Follows new messages.
@@ -63,7 +73,9 @@ impl Subscriptions {
     /// One group costs one `GetItem`. All groups cost two `Query`s of the rows
     /// that are newer than 15 minutes.
     pub async fn follow(&self, viewer: &Viewer, follow: Follow) -> Result<Follower, LiveError> {
-        Follower::start(self.0.clone(), viewer, follow).await
+        let follower = Follower::start(self.sources.clone(), viewer, follow).await?;
+        self.started.fetch_add(1, Ordering::Relaxed);
+        Ok(follower)
     }
 
     /// Returns the positions from which a subscription to all groups delivers
@@ -80,6 +92,8 @@ impl Subscriptions {
     /// costs two `Query`s of the rows that are newer than 15 minutes; otherwise
     /// nothing.
     pub async fn follow_groups(&self, viewer: &Viewer) -> Result<Updates, LiveError> {
-        Updates::start(self.0.clone(), viewer).await
+        let updates = Updates::start(self.sources.clone(), viewer).await?;
+        self.started.fetch_add(1, Ordering::Relaxed);
+        Ok(updates)
     }
 }

@@ -71,11 +71,6 @@ impl Bus {
         listener
     }
 
-    /// Returns the number of listeners of this instance so far.
-    pub(super) fn listeners_started(&self) -> u64 {
-        self.local.started()
-    }
-
     /// Returns whether hints can be lost.
     pub(super) fn is_lossy(&self) -> bool {
         self.redis.is_some()

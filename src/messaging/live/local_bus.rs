@@ -39,12 +39,6 @@ impl LocalBus {
         self.lock().keys().copied().collect()
     }
 
-    /// Returns the number of listeners so far, including ended ones.
-    pub fn started(&self) -> u64 {
-        let _users = self.lock();
-        self.next.load(Ordering::Relaxed)
-    }
-
     pub fn has(&self, user: UserId) -> bool {
         self.lock().contains_key(&user)
     }
