@@ -3,9 +3,9 @@
 
 use std::sync::LazyLock;
 
-use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::postgres::PgArguments;
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection, PgConnection, SqlSafeStr};
 use uuid::Uuid;
 
 use super::DatabaseError;
@@ -14,7 +14,11 @@ use super::original_time_zone::find_time_zone;
 use super::sql_error::is_missing_table;
 
 static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
-    let mut migrations = sqlx::migrate!();
+    // Not by `sqlx::migrate!`, which compiles sqlx, tokio and rustls a second time for the macro itself.
+    let users = include_str!("../../migrations/0001_users.sql");
+    let users = users.into_sql_str();
+    let users = Migration::new(FIRST, "users".into(), MigrationType::Simple, users, false);
+    let mut migrations = Migrator::with_migrations(vec![users]);
     // Migrations of a newer version do not cause an error.
     migrations.set_ignore_missing(true);
     // All migrations run in one transaction, which holds its own lock.
@@ -221,5 +225,29 @@ impl From<MigrateError> for DatabaseError {
             MigrateError::Execute(cause) => Self::Query(cause),
             error => Self::Migrate(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::MIGRATIONS;
+
+    #[test]
+    fn migrations_of_the_folder_are_all_listed() {
+        let folder = std::fs::read_dir("migrations").expect("the folder");
+        let mut files: Vec<_> = folder
+            .map(|file| {
+                file.expect("a file")
+                    .file_name()
+                    .into_string()
+                    .expect("UTF-8")
+            })
+            .collect();
+        files.sort();
+        let listed = MIGRATIONS.iter().map(|migration| {
+            let description = migration.description.replace(' ', "_");
+            format!("{:04}_{description}.sql", migration.version)
+        });
+        assert_eq!(listed.collect::<Vec<_>>(), files);
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use sqlx::postgres::{PgArguments, PgRow};
-use sqlx::{Arguments, Connection, Encode, FromRow, Postgres, Type};
+use sqlx::{Arguments, Connection, Encode, FromRow, Postgres, Row, Type};
 use uuid::Uuid;
 
 use super::{DatabasePool, StoreError};
@@ -62,11 +62,20 @@ impl PoolNames {
     }
 }
 
-#[derive(sqlx::FromRow)]
 struct UserRow {
     uuid: Uuid,
     handle: String,
     display_name: String,
+}
+
+impl FromRow<'_, PgRow> for UserRow {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            uuid: row.try_get("uuid")?,
+            handle: row.try_get("handle")?,
+            display_name: row.try_get("display_name")?,
+        })
+    }
 }
 
 impl From<UserRow> for User {
@@ -79,11 +88,18 @@ impl From<UserRow> for User {
     }
 }
 
-#[derive(sqlx::FromRow)]
 struct SignInRow {
     cognito_user_id: String,
-    #[sqlx(flatten)]
     user: UserRow,
+}
+
+impl FromRow<'_, PgRow> for SignInRow {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            cognito_user_id: row.try_get("cognito_user_id")?,
+            user: UserRow::from_row(row)?,
+        })
+    }
 }
 
 /// Returns the texts without a NUL character.
