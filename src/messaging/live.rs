@@ -65,10 +65,9 @@ impl Subscriptions {
     /// Follows new messages.
     ///
     /// Without a start position, the subscription delivers every message that
-    /// is committed after the call begins, and every message whose hint arrives
-    /// after it begins. If another instance commits a message and its hint is
-    /// lost, the message is delivered only if it is committed after the call
-    /// returns.
+    /// is committed after the call returns. A message that is committed during
+    /// the call is delivered if its hint arrives before the call returns. To
+    /// begin without such an interval, use [`positions`](Self::positions).
     ///
     /// One group costs one `GetItem`. All groups cost two `Query`s of the rows
     /// that are newer than 15 minutes.
@@ -79,10 +78,9 @@ impl Subscriptions {
     }
 
     /// Returns the positions from which a subscription to all groups delivers
-    /// every message that is committed after the call begins, with the same
-    /// exception as [`follow`](Self::follow). Reads that begin after the call
-    /// contain every other message. This costs two `Query`s of the rows that
-    /// are newer than 15 minutes.
+    /// every message that is committed after the call returns. Reads that begin
+    /// after the call contain every earlier message. This costs two `Query`s of
+    /// the rows that are newer than 15 minutes.
     pub async fn positions(&self, viewer: &Viewer) -> Result<Positions, LiveError> {
         let follower = self.follow(viewer, Follow::All(None)).await?;
         Ok(follower.positions())
