@@ -155,10 +155,10 @@ impl Query {
     }
 
     /// Cursor from which `messageCreated(after:)`, without `messageGroupUuid`,
-    /// delivers every message that is committed after this query begins.
+    /// delivers every message that is committed after this field is resolved.
     ///
-    /// It is resolved before the other fields of the operation, so that a list in the
-    /// same response contains every message that the subscription does not deliver.
+    /// The other fields of the operation are resolved later, so that a list in the same
+    /// response contains every message that the subscription does not deliver.
     /// Messages that are committed while the query runs may be in both; a
     /// `Message.id` identifies them.
     ///
