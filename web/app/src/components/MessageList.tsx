@@ -40,11 +40,14 @@ const MEASURED = 1000;
 const END = 24;
 // Messages that are visible are marked as read again after this time, in milliseconds, if that has failed.
 const READ_AGAIN = 3000;
+// A change of the position is the user's scrolling for this time after an input event, in milliseconds.
+const INPUT = 500;
 // Messages of one sender within this time stand together.
 const TOGETHER = 5 * 60_000;
 
 export function MessageList(props: Props) {
-  const { edges, outgoing, viewerUuid, otherUser, unreadCount, hasOlder, hasNewer } = props;
+  const { outgoing, viewerUuid, otherUser, unreadCount, hasOlder, hasNewer } = props;
+  const edges = useOneEndAtATime(props.edges);
   const now = useNow();
   const hasAttention = useAttention();
   const scroller = useRef<HTMLDivElement>(null);
@@ -83,17 +86,23 @@ export function MessageList(props: Props) {
   };
   useImperativeHandle(props.ref, () => ({ scrollToNewest }));
 
-  const last = useRef({ top: 0, height: 0 });
+  const last = useRef(0);
+  const lastInput = useRef(-Infinity);
+  const isPressed = useRef(false);
+  const onInput = () => (lastInput.current = performance.now());
   const onScroll = () => {
     const element = scroller.current;
     if (!element) return;
-    const { scrollTop: top, scrollHeight: height } = element;
-    // A position that changes together with the height is not of the user's scrolling: messages were measured or loaded.
-    const isBack = top < last.current.top && height === last.current.height;
-    last.current = { top, height };
-    if (distance() <= END) staysAtEnd.current = true;
-    else if (isBack) staysAtEnd.current = false;
-    setIsAtEnd(staysAtEnd.current);
+    const { scrollTop: top, clientHeight } = element;
+    // Positions also change when messages are measured or loaded. Assistive technology scrolls without input events,
+    // but farther.
+    const isByUser = isPressed.current || performance.now() - lastInput.current < INPUT || distance() > clientHeight;
+    const isBack = top < last.current && isByUser;
+    last.current = top;
+    // Scrolling back begins with a few pixels, if it is smooth.
+    if (isBack) staysAtEnd.current = false;
+    else if (distance() <= END) staysAtEnd.current = true;
+    setIsAtEnd(staysAtEnd.current || distance() <= END);
     if (!staysAtEnd.current) loadMore();
   };
   const loadMore = () => {
@@ -185,6 +194,12 @@ export function MessageList(props: Props) {
         role="region"
         aria-label={`Messages with ${otherUser.displayName}`}
         tabIndex={0}
+        onWheel={onInput}
+        onTouchMove={onInput}
+        onKeyDown={onInput}
+        onPointerDown={() => (isPressed.current = true)}
+        onPointerUp={() => (isPressed.current = false)}
+        onPointerCancel={() => (isPressed.current = false)}
       >
         <div className={styles.content} ref={content}>
           <div className={styles.top}>
@@ -226,6 +241,22 @@ export function OutgoingList({ outgoing }: { outgoing: readonly OutgoingMessage[
       <Outgoing message={message} />
     </div>
   ));
+}
+
+// The list keeps its position when messages change at one end, but not at both. If an earlier page and a new message
+// arrive together, they are rendered one after the other.
+function useOneEndAtATime(edges: readonly Edge[]): readonly Edge[] {
+  const rendered = useRef(edges);
+  const [, renderRest] = useState(0);
+  const isSameStart = edges[0]?.node.uuid === rendered.current[0]?.node.uuid;
+  const end = edges.findLastIndex(({ node }) => node.uuid === rendered.current.at(-1)?.node.uuid) + 1;
+  const hasBoth = !isSameStart && end > 0 && end < edges.length;
+  const next = useMemo(() => (hasBoth ? edges.slice(0, end) : edges), [edges, hasBoth, end]);
+  useEffect(() => {
+    rendered.current = next;
+    if (next !== edges) renderRest((count) => count + 1);
+  }, [next, edges]);
+  return next;
 }
 
 // A message can be in the list before the response to its mutation is here: by a live event, or after a reload. Until
