@@ -51,6 +51,8 @@ def check_settings(program, resources):
         "DDB_MESSAGE_TABLE": "cruddur-messages",
         "DATABASE_URL": "postgres://cruddur@127.0.0.1:1/cruddur",
         "CRUDDUR_CORS_ORIGIN": "https://cruddur.example",
+        "CRUDDUR_APP": "on",
+        "CRUDDUR_APP_SIGN_IN_ORIGIN": "https://cruddur.auth.eu-central-1.amazoncognito.com",
         "CRUDDUR_DATABASE_PASSWORD_FILE": "/dev/null",
         "CRUDDUR_DATABASE_WAIT_SECONDS": "0",
         "CRUDDUR_TRUSTED_PROXIES": "10.0.0.0/8",
