@@ -159,9 +159,9 @@ fn sent(cruddur: &Cruddur, content_type: &str, body: Vec<u8>) -> Result<(), Test
 fn answered(cruddur: &Cruddur, request: RequestBuilder) -> Result<(), TestCaseError> {
     let request = request.bearer_auth(cruddur.token("luu"));
     let answer = Handle::current().block_on(async {
-        let answer = request.send().await.map_err(|error| error.to_string())?;
+        let answer = request.send().await.map_err(|error| format!("{error:?}"))?;
         let status = answer.status().as_u16();
-        let body = answer.bytes().await.map_err(|error| error.to_string())?;
+        let body = answer.bytes().await.map_err(|error| format!("{error:?}"))?;
         if body.len() > LARGEST_ANSWER {
             return Err(format!("{} bytes", body.len()));
         }
