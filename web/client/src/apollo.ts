@@ -14,7 +14,7 @@ import {
 import { GraphQLWsLink } from "@apollo/client/link/subscriptions";
 import { OperationTypeNode } from "graphql";
 import { onStale, type Api } from "./api";
-import { groupIndex, messageIndex, newestGroups, remember } from "./groups";
+import { groupIndex, messageIndex, newestGroups, remember, type CreatedMessage, type LiveOptions } from "./groups";
 
 /** Queries and mutations over HTTP, subscriptions over the WebSocket. The links `before` run first. */
 export function apolloLink(api: Api, ...before: ApolloLink[]): ApolloLink {
@@ -23,11 +23,6 @@ export function apolloLink(api: Api, ...before: ApolloLink[]): ApolloLink {
   return ApolloLink.from([...before, ApolloLink.split(isLive, new GraphQLWsLink(api.live), http)]);
 }
 
-/** A message and its group: in the result of `createMessage` and in the event `messageCreated`. */
-interface CreatedMessage {
-  messageEdge: { cursor: string; node: { id: string; createdAt: string } };
-  messageGroupEdge: { cursor: string; node: { id: string } };
-}
 interface UnreadCount {
   unreadMessageGroupCount: number;
 }
@@ -211,16 +206,11 @@ export class MessageCache extends InMemoryCache {
   }
 }
 
-export interface ListenOptions<Created, Updated> {
-  /** `eventCursor` of the query that fetched the lists: the events continue where its response ends. */
-  after: string;
-  messageCreated: TypedDocumentNode<{ messageCreated: Created }, { after?: string | null }>;
-  messageGroupUpdated: TypedDocumentNode<{ messageGroupUpdated: Updated }, Record<string, never>>;
-  /** Called for each message, after it is in the cache. */
-  onMessage?: (message: Created) => void;
-  /** Called when the subscriptions have ended: their documents are invalid. */
-  onError?: (error: unknown) => void;
-}
+export type ListenOptions<Created, Updated> = LiveOptions<
+  Created,
+  TypedDocumentNode<{ messageCreated: Created }, { after?: string | null }>,
+  TypedDocumentNode<{ messageGroupUpdated: Updated }, Record<string, never>>
+>;
 
 /** Keeps the cache up to date until the returned function is called. */
 export function listen<Created, Updated>(

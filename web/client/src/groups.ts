@@ -3,6 +3,24 @@
 /** What `version` counts. */
 const STATE = ["version", "unreadCount", "lastMessage", "lastMessageAt"];
 
+/** A message and its group: in the result of `createMessage` and in the event `messageCreated`. */
+export interface CreatedMessage {
+  messageEdge: { cursor: string; node: { id: string; createdAt: string } };
+  messageGroupEdge: { cursor: string; node: { id: string } };
+}
+
+/** What `listen` of each client follows: `MessageDocument` and `GroupDocument` are the client's types of documents. */
+export interface LiveOptions<Message, MessageDocument, GroupDocument = MessageDocument, Failure = unknown> {
+  /** `eventCursor` of the query that fetched the lists: the events continue where its response ends. */
+  after: string;
+  messageCreated: MessageDocument;
+  messageGroupUpdated: GroupDocument;
+  /** Called for each message, after it is in the cache. */
+  onMessage?: (message: Message) => void;
+  /** Called when the subscriptions have ended: their documents are invalid. */
+  onError?: (error: Failure) => void;
+}
+
 type Json = Record<string, unknown>;
 const isObject = (value: unknown): value is Json => typeof value === "object" && value !== null;
 

@@ -21,7 +21,7 @@ import {
   type SubscribeFunction,
 } from "relay-runtime";
 import { onStale, type Api } from "./api";
-import { groupIndex, messageIndex, newestGroups, remember } from "./groups";
+import { groupIndex, messageIndex, newestGroups, remember, type LiveOptions } from "./groups";
 
 export interface EnvironmentOptions {
   /** The keys of the `@connection` directives on `Query.messageGroups` and on `MessageGroup.messages`. */
@@ -31,7 +31,7 @@ export interface EnvironmentOptions {
 }
 
 /** Ids of a message and its group, and their edges' cursors. */
-interface CreatedMessage {
+interface RememberedMessage {
   message: string;
   messageCursor: unknown;
   group: string;
@@ -45,12 +45,12 @@ const isTrue = (connection: RecordProxy, field: string) => connection.getLinkedR
 /** An environment for this API: without gaps in lists, and with each group's newest state. */
 export class MessageEnvironment extends Environment {
   readonly #connections: EnvironmentOptions["connections"];
-  readonly #recent: CreatedMessage[];
+  readonly #recent: RememberedMessage[];
   // The queries of the components that are displayed.
   readonly #retained = new Set<OperationDescriptor>();
 
   constructor(api: Api, { connections, trustedDocuments = false }: EnvironmentOptions) {
-    const recent: CreatedMessage[] = [];
+    const recent: RememberedMessage[] = [];
     const handlerProvider: typeof DefaultHandlerProvider = (handle) => {
       if (handle !== "connection") return DefaultHandlerProvider(handle);
       return {
@@ -135,7 +135,7 @@ function networkOf(api: Api, trustedDocuments: boolean) {
   return Network.create(fetchFunction, subscribeFunction);
 }
 
-function placeGroup(store: RecordSourceProxy, key: string, { group: id, groupCursor }: CreatedMessage) {
+function placeGroup(store: RecordSourceProxy, key: string, { group: id, groupCursor }: RememberedMessage) {
   const group = store.get(id);
   const groups = ConnectionHandler.getConnection(store.getRoot(), key);
   if (!group || !groups) return;
@@ -149,7 +149,7 @@ function placeGroup(store: RecordSourceProxy, key: string, { group: id, groupCur
   groups.setLinkedRecords(others.toSpliced(index, 0, edge), "edges");
 }
 
-function placeMessage(store: RecordSourceProxy, key: string, { message: id, messageCursor, group }: CreatedMessage) {
+function placeMessage(store: RecordSourceProxy, key: string, { message: id, messageCursor, group }: RememberedMessage) {
   const message = store.get(id);
   const parent = store.get(group);
   const messages = parent && ConnectionHandler.getConnection(parent, key);
@@ -172,16 +172,12 @@ interface MessageGroupUpdatedOperation extends OperationType {
   readonly response: { readonly messageGroupUpdated: { readonly unreadMessageGroupCount: number } };
 }
 
-export interface ListenOptions<Created extends MessageCreatedOperation> {
-  /** `eventCursor` of the query that fetched the lists: the events continue where its response ends. */
-  after: string;
-  messageCreated: GraphQLTaggedNode;
-  messageGroupUpdated: GraphQLTaggedNode;
-  /** Called for each message, after it is in the store. */
-  onMessage?: (message: Created["response"]["messageCreated"]) => void;
-  /** Called when the subscriptions have ended: their documents are invalid. */
-  onError?: (error: Error) => void;
-}
+export type ListenOptions<Created extends MessageCreatedOperation> = LiveOptions<
+  Created["response"]["messageCreated"],
+  GraphQLTaggedNode,
+  GraphQLTaggedNode,
+  Error
+>;
 
 /** Keeps the store up to date until the returned function is called. */
 export function listen<Created extends MessageCreatedOperation>(

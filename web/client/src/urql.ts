@@ -15,24 +15,13 @@ import { cacheExchange, type Cache, type CacheExchangeOpts, type Data, type Fiel
 import { relayPagination } from "@urql/exchange-graphcache/extras";
 import { pipe, tap } from "wonka";
 import { onStale, type Api } from "./api";
-import { groupIndex, messageIndex, newestGroups, remember } from "./groups";
+import { groupIndex, messageIndex, newestGroups, remember, type CreatedMessage, type LiveOptions } from "./groups";
 
-/** A message and its group: the result of `createMessage` and the event `messageCreated`. */
-export interface CreatedMessage {
-  messageEdge: { cursor: string; node: { id: string; createdAt: string } };
-  messageGroupEdge: { cursor: string; node: { id: string } };
-}
-
-export interface ListenOptions<Created, Updated> {
-  /** `eventCursor` of the query that fetched the lists: the events continue where its response ends. */
-  after: string;
-  messageCreated: TypedDocumentNode<{ messageCreated: Created }, { after?: string | null }>;
-  messageGroupUpdated: TypedDocumentNode<{ messageGroupUpdated: Updated }, Record<string, never>>;
-  /** Called for each message, after it is in the cache. */
-  onMessage?: (message: Created) => void;
-  /** Called when the subscriptions have ended: their documents are invalid. */
-  onError?: (error: unknown) => void;
-}
+export type ListenOptions<Created, Updated> = LiveOptions<
+  Created,
+  TypedDocumentNode<{ messageCreated: Created }, { after?: string | null }>,
+  TypedDocumentNode<{ messageGroupUpdated: Updated }, Record<string, never>>
+>;
 
 const text = (cache: Cache, entity: string, field: string) => String(cache.resolve(entity, field) ?? "");
 const nodeOf = (cache: Cache, edge: string) => String(cache.resolve(edge, "node"));
