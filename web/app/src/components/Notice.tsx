@@ -1,3 +1,4 @@
+import { failureOf } from "../failures";
 import styles from "./Notice.module.css";
 
 interface Props {
@@ -20,5 +21,24 @@ export function Notice({ title, text, action, children }: Props) {
         </button>
       )}
     </div>
+  );
+}
+
+interface LoadingProps {
+  /** Shown while there is no error. */
+  text: string;
+  /** Title of the notice in case of an error. */
+  title: string;
+  error: unknown;
+  retry: () => Promise<unknown>;
+}
+
+// In the place of something that is being loaded, or could not be.
+export function Loading({ text, title, error, retry }: LoadingProps) {
+  if (error) return <Notice title={title} text={failureOf(error).reason} action={{ label: "Try again", onClick: () => void retry().catch(() => {}) }} />;
+  return (
+    <p className={styles.loading} role="status">
+      {text}
+    </p>
   );
 }

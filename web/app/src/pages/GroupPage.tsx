@@ -5,8 +5,7 @@ import { Avatar } from "../components/Avatar";
 import { Composer } from "../components/Composer";
 import { Icon } from "../components/Icon";
 import { MessageList, type MessageListHandle } from "../components/MessageList";
-import { Notice } from "../components/Notice";
-import { failureOf } from "../failures";
+import { Loading, Notice } from "../components/Notice";
 import type { MessageGroupQuery, UserPartsFragment } from "../gql/graphql";
 import { loadNewest, trimHistory } from "../history";
 import { useTitle } from "../hooks";
@@ -37,17 +36,7 @@ function Group({ uuid }: { uuid: string }) {
   return (
     <>
       <PageHeader />
-      {error ? (
-        <Notice
-          title="The messages cannot be shown"
-          text={failureOf(error).reason}
-          action={{ label: "Try again", onClick: () => void refetch().catch(() => {}) }}
-        />
-      ) : (
-        <p className={styles.loading} role="status">
-          Loading messages…
-        </p>
-      )}
+      <Loading text="Loading messages…" title="The messages cannot be shown" error={error} retry={refetch} />
     </>
   );
 }

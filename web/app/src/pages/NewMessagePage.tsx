@@ -3,15 +3,13 @@ import { Navigate, useNavigate, useParams } from "react-router";
 import { useQuery } from "@apollo/client/react";
 import { Avatar } from "../components/Avatar";
 import { Composer } from "../components/Composer";
-import { Notice } from "../components/Notice";
+import { Loading, Notice } from "../components/Notice";
 import { OutgoingList } from "../components/MessageList";
-import { failureOf } from "../failures";
 import type { UserPartsFragment } from "../gql/graphql";
 import { useTitle } from "../hooks";
 import { useMessenger, useOutbox } from "../messenger";
 import { Receiver } from "../operations";
 import { PageHeader } from "./GroupPage";
-import styles from "./GroupPage.module.css";
 
 export function NewMessagePage() {
   const { handle = "" } = useParams();
@@ -32,17 +30,7 @@ function ToHandle({ handle }: { handle: string }) {
   return (
     <>
       <PageHeader />
-      {error ? (
-        <Notice
-          title="This user cannot be shown"
-          text={failureOf(error).reason}
-          action={{ label: "Try again", onClick: () => void refetch().catch(() => {}) }}
-        />
-      ) : (
-        <p className={styles.loading} role="status">
-          Loading…
-        </p>
-      )}
+      <Loading text="Loading…" title="This user cannot be shown" error={error} retry={refetch} />
     </>
   );
 }
