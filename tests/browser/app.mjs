@@ -8,12 +8,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import axe from "axe-core";
-import { chromium } from "playwright-core";
 import { startDev } from "../http/dev.mjs";
 import { addGroups, addMessages, api, endingIn, freePort } from "./fixtures.mjs";
+import { launchBrowser, serveEnvironment } from "./harness.mjs";
 
 const [program, pictures] = process.argv.slice(2);
-const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const TIMEOUT = 60_000;
 // For what takes long on a busy machine.
 const LONG = 240_000;
@@ -799,17 +798,7 @@ async function expiringToken(browser, places) {
 class Server {
   constructor(places, port) {
     this.port = port;
-    this.environment = {
-      PATH: process.env.PATH,
-      AWS_ENDPOINT_URL_DYNAMODB: places.dynamodb,
-      AWS_REGION: places.region,
-      AWS_ACCESS_KEY_ID: "local",
-      AWS_SECRET_ACCESS_KEY: "local",
-      DATABASE_URL: places.database_url,
-      COGNITO_ISSUER: places.issuer,
-      AWS_COGNITO_USER_POOL_CLIENT_ID: places.client_id,
-      DDB_MESSAGE_TABLE: places.table,
-    };
+    this.environment = serveEnvironment(places);
   }
   async start() {
     const options = ["--app", "on", "--listen", `127.0.0.1:${this.port}`, "--send-rate", "0"];
@@ -835,10 +824,7 @@ const signingKey = join(directory, "issuer-key.pem");
 const server = new Server(places, await freePort());
 await server.start();
 const served = { ...places, app: `http://127.0.0.1:${server.port}/`, graphql: `http://127.0.0.1:${server.port}/graphql` };
-const browser = await chromium.launch({
-  executablePath: CHROMIUM,
-  args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
-});
+const browser = await launchBrowser();
 try {
   const luu = await Window.open(browser, served, "luu");
   const unamused = await Window.open(browser, served, "unamused");

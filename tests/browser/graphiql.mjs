@@ -4,11 +4,10 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
-import { chromium } from "playwright-core";
 import { startDev } from "../http/dev.mjs";
+import { launchBrowser, serveEnvironment } from "./harness.mjs";
 
 const [program, picture] = process.argv.slice(2);
-const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 
 // Opens a page. A request to another origin and any console error is a failure.
 async function openPage(browser, url) {
@@ -264,17 +263,7 @@ async function signedInByDev(browser, places) {
 }
 
 async function serve(places) {
-  const environment = {
-    PATH: process.env.PATH,
-    AWS_ENDPOINT_URL_DYNAMODB: places.dynamodb,
-    AWS_REGION: places.region,
-    AWS_ACCESS_KEY_ID: "local",
-    AWS_SECRET_ACCESS_KEY: "local",
-    DATABASE_URL: places.database_url,
-    COGNITO_ISSUER: places.issuer,
-    AWS_COGNITO_USER_POOL_CLIENT_ID: places.client_id,
-    DDB_MESSAGE_TABLE: places.table,
-  };
+  const environment = serveEnvironment(places);
   const serving = spawn(program, ["serve", "--graphiql", "on", "--listen", "127.0.0.1:0"], {
     env: environment,
     stdio: ["ignore", "ignore", "pipe"],
@@ -329,10 +318,7 @@ async function withAnEnteredToken(browser, places) {
 }
 
 const { places, stop } = await startDev(program);
-const browser = await chromium.launch({
-  executablePath: CHROMIUM,
-  args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
-});
+const browser = await launchBrowser();
 try {
   const ready = await signedInByDev(browser, places);
   console.log(`GraphiQL of dev: ready to type ${ready} ms after the request`);
