@@ -12,7 +12,8 @@ use crate::schema::{Code, Operation};
 use crate::telemetry::metrics::{self, GaugeGuard, GaugeKind};
 use crate::telemetry::{RequestOrigin, describe, fail, request_span};
 
-/// Maximum size of a logged operation name in bytes; longer names are omitted.
+/// Maximum size of a logged operation name in bytes. Longer names are omitted, because a client
+/// could otherwise fill the log.
 const MAX_NAME_BYTES: usize = 64;
 /// Result of a request whose client disconnected before the response.
 const CLIENT_GONE: &str = "CLIENT_GONE";
@@ -73,7 +74,7 @@ pub(super) struct AccessLog {
     /// The span of the request in the log.
     log: Span,
     began: Instant,
-    /// The HTTP status of a response that is streamed after its head.
+    /// The HTTP status of an event stream, whose head is sent before the request ends.
     status: Option<StatusCode>,
     events: u64,
     is_logged: bool,

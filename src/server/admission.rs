@@ -58,8 +58,8 @@ impl AdmissionControl {
         }
     }
 
-    /// A response that may be larger than the limit gets all of the memory, or it would never be
-    /// sent.
+    /// Returns the number of permits for a response. A response that may be larger than the limit
+    /// reserves all of the memory; a reservation above the limit would never succeed.
     fn kilobytes(&self, bytes: usize) -> u32 {
         let kilobytes = bytes.div_ceil(KILOBYTE).min(self.max_response_kilobytes);
         u32::try_from(kilobytes).unwrap_or(u32::MAX)
@@ -92,7 +92,7 @@ impl ResponseBudget {
             .0
             .num_permits()
             .saturating_sub(bytes.div_ceil(KILOBYTE));
-        // The part that is split off is released by its `Drop`.
+        // Dropping the unused part releases it.
         drop(self.0.split(unused).map(Self));
         self
     }

@@ -12,9 +12,9 @@ use flate2::read::GzDecoder;
 
 use super::negotiate::accepts;
 
-/// A cache may keep the response for a year and need not ask whether it has changed.
+/// A cache may keep the response for a year without revalidating it.
 const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
-/// A cache must ask whether the response has changed.
+/// A cache must revalidate the response before each use.
 const REVALIDATED: HeaderValue = HeaderValue::from_static("no-cache");
 
 /// A bundled file.

@@ -11,8 +11,8 @@ use crate::clock::Clock;
 use crate::messaging::{MessagingError, UserLoader, Viewer};
 use crate::schema::Code;
 
-/// Why an `Authorization` header gives no caller. All rejected tokens have the same message; the
-/// log contains the reason.
+/// Why the caller cannot be determined from an `Authorization` header. All rejected tokens have the
+/// same message; the log contains the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum CallerError {
     #[error("Send one `Authorization` header, as `Bearer <access token>`.")]

@@ -109,8 +109,8 @@ fn forwarded_for(element: &str) -> Option<IpAddr> {
     let mut node = None;
     for pair in split(element, ';') {
         let (name, value) = pair.split_once('=')?;
-        // A quote that a client has left open would end at the first quote of a proxy, and hide the
-        // proxy's element in the client's.
+        // If a client sends an opening quote only, the quoted text would extend to the first quote
+        // that a proxy appends, and the proxy's element would be part of the client's.
         let value = unquote(value.trim())?;
         if name.trim().eq_ignore_ascii_case("for") {
             node = Some(value);

@@ -10,7 +10,8 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use super::origin::Origin;
 use super::request_id::REQUEST_ID;
 
-/// How long a browser may cache the response to a preflight request.
+/// How long a browser may cache the response to a preflight request: long enough for most visits of
+/// a page, and short enough that changed settings apply within an hour.
 const PREFLIGHT_MAX_AGE: Duration = Duration::from_hours(1);
 
 /// Request headers that browser clients and their tools send, in addition to the CORS-safelisted
@@ -152,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_named_pages_and_in_dev_those_of_this_machine_may_call() {
+    fn origin_is_allowed_if_it_is_named_or_in_dev_of_this_machine() {
         let named = ["https://cruddur.com", "tauri://localhost"];
         let mut origins = Origins {
             named: named

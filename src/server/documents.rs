@@ -12,7 +12,8 @@ use super::json::{InvalidJson, parse_json};
 use super::request::{RequestParameters, plain_id};
 use crate::schema::{Api, Code, GraphqlRequest, refusal};
 
-/// Maximum number of automatic persisted queries that are cached.
+/// Maximum number of automatic persisted queries that are cached. With the default of
+/// `--max-document-bytes`, they take at most 32 MB.
 const MAX_CACHED: u64 = 1000;
 
 /// The error message that clients of automatic persisted queries expect for an unknown hash.
@@ -53,7 +54,7 @@ pub enum InvalidManifest {
     )]
     NotAManifest,
     /// Two documents have the same id.
-    #[error("it has two documents of the id {0}")]
+    #[error("two of its documents have the id {0}")]
     Twice(String),
     /// It has no documents.
     #[error("it has no documents")]

@@ -21,7 +21,8 @@ use crate::auth::Caller;
 use crate::model::UserId;
 use crate::schema::{BeforeEvent, Operation, Session, timed_out};
 
-/// Timeout of a request.
+/// Timeout of a request. It is longer than the timeout of a DynamoDB call with its retries (7 s), so
+/// that a request can report the call's outcome.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long before the end of the request's timeout the outcome of a write must be decided, so that
 /// the response can still report it.
@@ -57,6 +58,7 @@ pub(super) enum Execution {
 
 /// The events of a subscription, until it completes or is dropped.
 pub(super) struct EventStream {
+    /// Boxed because the type of the stream has no name.
     pub events: BoxStream<'static, (Response, ResponseBudget)>,
     pub viewer: Option<UserId>,
 }
@@ -199,8 +201,8 @@ impl EventReservation {
         })
     }
 
-    /// Takes the memory that was reserved for an event. An error at the start of a subscription has
-    /// no event and is reserved for here.
+    /// Takes the memory that was reserved for an event. If a subscription fails to start, there is
+    /// no event, and this method reserves memory for the error.
     async fn take(&self) -> ResponseBudget {
         let reserved = self
             .reserved

@@ -56,10 +56,10 @@ const REJECTION_TIMEOUT: Duration = Duration::from_secs(2);
 /// Number of open files in addition to clients' connections: connections to the stores, listeners,
 /// and files that are being read.
 const OTHER_FILES: u64 = 512;
-/// Delay after a failed `accept`, most of which fail because no file can be opened: the loop must
-/// not occupy a core until one is closed.
+/// Delay after a failed `accept`. Most failures are because the limit of open files is reached;
+/// without the delay, the loop would occupy a core until a file is closed.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
-/// Maximum size of a request's head in bytes, most of which can be the access token.
+/// Maximum size of a request's head in bytes. The access token can be most of it.
 const MAX_HEAD: usize = LONGEST_TOKEN;
 
 /// How the server shut down.
@@ -243,8 +243,8 @@ impl Connections {
     }
 }
 
-/// Returns the response to a connection above the limit: `/healthz` reports that the process is
-/// alive, and every other path the reason of the rejection.
+/// Returns the response to a request on a connection above the limit: for `/healthz` that the
+/// process is alive, and for every other path the reason of the rejection.
 async fn too_many_connections(path: &str) -> Response<Body> {
     if path == "/healthz" {
         return alive().await.into_response();

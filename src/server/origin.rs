@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn origin_is_normalised_to_the_form_that_browsers_send() {
+    fn origin_is_normalized_to_the_form_that_browsers_send() {
         for (text, expected) in [
             ("https://cruddur.com", "https://cruddur.com"),
             ("HTTPS://Cruddur.Com", "https://cruddur.com"),

@@ -43,7 +43,8 @@ impl Rejection {
         Self::new(status, Code::BadRequest, message)
     }
 
-    /// The method is not allowed here; `allow` lists the allowed ones.
+    /// Creates the rejection of a method that a path does not support. `allow` lists the supported
+    /// methods.
     pub fn method_not_allowed(message: &str, allow: &'static str) -> Self {
         Self {
             allow,
@@ -63,7 +64,7 @@ impl Rejection {
         Self::unavailable("The request took too long. Try again.")
     }
 
-    /// An internal error. The log contains its cause under the request id.
+    /// Creates an internal error. The log contains its cause with the request id.
     pub fn internal() -> Self {
         let message = "Internal error. The server's log contains details with this request id.";
         Self::new(

@@ -27,7 +27,7 @@ pub fn router(app: App) -> Router {
         .sensitive_request_headers([AUTHORIZATION].into())
         .set_request_id(REQUEST_ID.clone(), MakeRequestUuid)
         .layer(
-            // The access log has one line per request, which contains more than these events would.
+            // The access log already has one line per request, with more fields than these events.
             TraceLayer::new_for_http()
                 .make_span_with(request_span)
                 .on_request(())

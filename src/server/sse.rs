@@ -50,7 +50,8 @@ pub(super) fn single_event(response: &GraphqlResponse, budget: ResponseBudget) -
 /// A subscription whose results are sent as events.
 pub(super) struct EventResponse {
     events: BoxStream<'static, (GraphqlResponse, ResponseBudget)>,
-    /// Resolves when the token expires or the server shuts down.
+    /// Resolves when the token expires or the server shuts down. Boxed because the type of the
+    /// future has no name.
     end: BoxFuture<'static, ()>,
     keep_alive: Duration,
     request_id: String,
@@ -58,7 +59,7 @@ pub(super) struct EventResponse {
 }
 
 impl EventResponse {
-    /// Takes one of the viewer's connections.
+    /// Acquires a connection of the viewer's quota.
     pub fn new(
         events: EventStream,
         context: &RequestContext<'_>,
@@ -118,6 +119,7 @@ impl EventResponse {
 
 /// An event stream that is being sent.
 struct EventSender {
+    /// Boxed because the type of the stream has no name.
     events: BoxStream<'static, std::thread::Result<(GraphqlResponse, ResponseBudget)>>,
     log: AccessLog,
     result: RequestResult,
@@ -153,7 +155,8 @@ impl EventSender {
     }
 }
 
-/// Sends a comment whenever there is no event for this long.
+/// Sends a comment whenever there is no event for this long. `events` is boxed because a stream must
+/// be pinned to wait for its next event.
 fn with_keep_alive(
     events: BoxStream<'static, Bytes>,
     interval: Duration,

@@ -75,8 +75,8 @@ limit_args! {
             write_within: Duration = Duration::from_secs(20);
             /// Timeout of a new WebSocket for `connection_init`.
             init_within: Duration = Duration::from_secs(10);
-            /// Interval between pings on a WebSocket. The server closes a WebSocket on which it has
-            /// received nothing since the ping before the last.
+            /// Interval between pings on a WebSocket. When a ping is due and the client has sent
+            /// nothing since the previous two pings, the server closes the connection.
             ping_every: Duration = Duration::from_secs(25);
         }
     }

@@ -23,7 +23,7 @@ const FILES: &[Asset] = include!(concat!(env!("OUT_DIR"), "/app_assets.rs"));
 
 const PAGE: &str = "index.html";
 
-/// Paths at which the app's router shows a page. The original's paths, and the redirect URI of the
+/// Paths at which the app's router shows a page: the original's paths, and the redirect URI of the
 /// sign-in.
 const PAGES: [&str; 5] = [
     "/",
@@ -54,14 +54,14 @@ pub struct WebAppConfig {
     policy: HeaderValue,
 }
 
-/// What the web app has to know of the server, and how its users sign in with OIDC.
+/// The server's features that the web app depends on, and the parameters of its OIDC sign-in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WebAppSettings {
     /// URL of the issuer.
     pub authority: String,
     /// Id of the app client.
     pub client_id: String,
-    /// Origin of the pages to sign in on and of the token endpoint, if it is not the issuer's.
+    /// Origin of the sign-in pages and of the token endpoint, if it differs from the issuer's.
     pub sign_in_origin: Option<String>,
     /// The types of token that the API accepts.
     pub token_use: TokenUse,

@@ -34,10 +34,10 @@ const SUBPROTOCOL: &str = "graphql-transport-ws";
 /// Size of a WebSocket's read buffer in bytes. It is small because most client messages are small,
 /// and most connections are idle.
 const READ_BUFFER: usize = 4 * 1024;
-/// Maximum size of a message that is read, as a multiple of the maximum size of a body. A message
-/// that is larger than a body ends its operation; only a message larger than this multiple closes
-/// the WebSocket. The multiple is small because every WebSocket can have one partly read message in
-/// memory.
+/// Maximum size of a message that is read, as a multiple of `--max-body-bytes`. A `subscribe`
+/// message that is larger than `--max-body-bytes` ends only its operation; a message that is larger
+/// than this multiple closes the WebSocket. The multiple is small because every WebSocket can have
+/// one partly read message in memory.
 const MAX_READ_BODIES: usize = 4;
 
 /// Upgrades a connection to a WebSocket.

@@ -173,7 +173,7 @@ fn trusted_documents_manifest_has_a_known_format_and_executable_documents() {
         (json!({}), "it has no documents"),
         (
             json!({ "1": VIEWER, "sha256:1": USER }),
-            "it has two documents of the id",
+            "two of its documents have the id",
         ),
         (
             json!({ "1": "{ messageGroup(uuid: \"x\") { uuid } }" }),

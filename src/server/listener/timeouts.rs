@@ -32,12 +32,12 @@ impl RequestPhase {
         Self(Arc::new(Mutex::new(first_head)))
     }
 
-    /// The head of a request was received.
+    /// Records that the head of a request was received.
     pub fn begin_request(&self) {
         *self.phase() = Phase::InRequest;
     }
 
-    /// The response to the request is ready.
+    /// Records that the response to the request is ready.
     pub fn end_request(&self) {
         *self.phase() = Phase::Idle;
     }
@@ -47,12 +47,14 @@ impl RequestPhase {
     }
 }
 
-/// A stream with timeouts: for the client to send the head of a request, measured from the start of
-/// the connection for the first request and from the first byte of each later one; and for the
-/// client to read a complete response, even if it reads parts of it in between.
+/// A stream with two timeouts:
+///
+/// - for receiving the head of a request: from the start of the connection for the first request,
+///   and from the first byte for each later request;
+/// - for writing a complete response: it also runs while the client reads parts of the response.
 ///
 /// hyper has no timeout for responses, and its timeout for heads also runs while a connection is
-/// idle, which must be allowed for much longer.
+/// idle. A connection may be idle for much longer than a head may take.
 pub(super) struct TimeoutStream<S> {
     stream: S,
     head_within: Duration,
@@ -76,8 +78,8 @@ impl<S> TimeoutStream<S> {
         }
     }
 
-    /// Returns whether the client has not sent the head of a request in time. `received` is whether
-    /// it has just sent something.
+    /// Returns whether the timeout for the head of a request has passed. `received` states whether
+    /// data has just arrived.
     fn head_timed_out(&mut self, received: bool, context: &mut Context<'_>) -> bool {
         let mut phase = self.phase.phase();
         match *phase {

@@ -118,7 +118,7 @@ fn thousandths(quality: &str) -> Option<u16> {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "it is between 0 and 1000"
+        reason = "the number is between 0 and 1000"
     )]
     Some(thousandths.max(least) as u16)
 }
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn quality_is_read_in_every_form_in_which_clients_write_it() {
+    fn quality_is_parsed_in_every_form_that_clients_send() {
         for (accept, expected) in [
             ("application/json", (1000, true)),
             ("application/json;q=0.5", (500, true)),
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn items_of_all_lines_count_and_what_is_none_is_passed_over() {
+    fn header_items_of_all_lines_are_used_and_invalid_ones_are_ignored() {
         for (lines, expected) in [
             (&["*"][..], (1000, false)),
             (&["*;q=.2"], (200, false)),

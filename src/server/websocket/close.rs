@@ -9,7 +9,8 @@ use crate::auth::LONGEST_TOKEN;
 /// Maximum size of a close reason in bytes: a close frame has at most 125 bytes, of which the code
 /// takes two.
 const MAX_REASON_BYTES: usize = 123;
-/// Maximum number of bytes of a client's operation id that a reason quotes.
+/// Maximum number of bytes of a client's operation id that a reason quotes, so that the end of the
+/// reason also fits into the frame.
 const MAX_QUOTED_BYTES: usize = 80;
 
 /// Why a WebSocket is closed, or that it already is.

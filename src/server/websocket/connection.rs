@@ -53,7 +53,7 @@ pub(super) struct Connection {
     authorization: Option<HeaderValue>,
     stage: Stage,
     /// Resolves at the next time limit: the timeout of `connection_init`, or the expiry of the
-    /// token. Boxed because it is one or the other.
+    /// token. Boxed because the two futures have different types.
     timeout: BoxFuture<'static, Close>,
     operations: Operations,
     outgoing: mpsc::Sender<Outgoing>,

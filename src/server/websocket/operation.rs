@@ -61,8 +61,9 @@ struct OperationSender {
 
 /// Runs an operation, and logs its result.
 ///
-/// What is needed only for the execution is boxed, so that it is released before the results are
-/// sent: a client that does not read can have many operations that wait to be sent.
+/// The futures of the execution and of the events are boxed, so that their memory is released as
+/// soon as they have ended. A client that does not read can have many operations whose responses
+/// wait to be sent.
 pub(super) async fn run_operation(context: Arc<SharedContext>, request: OperationRequest) {
     let id = request.request_id.clone();
     let client = context.client.map(display);
@@ -101,7 +102,7 @@ pub(super) async fn run_operation(context: Arc<SharedContext>, request: Operatio
     .await;
 }
 
-/// Executes an operation, and reserves one of the connection's subscriptions for a subscription.
+/// Executes an operation. A subscription also acquires one of the connection's subscription permits.
 async fn start(
     context: &SharedContext,
     request: OperationRequest,

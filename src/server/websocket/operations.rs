@@ -18,7 +18,8 @@ use crate::server::request::RequestParameters;
 use crate::server::state::ServerState;
 
 /// Maximum number of queries and mutations in progress on one WebSocket, in addition to its
-/// subscriptions. A client that sends more than this without waiting has no use for the responses.
+/// subscriptions. Each of them is a task. Clients that wait for responses stay far below this
+/// number.
 const MAX_QUERIES: usize = 100;
 
 /// Send capacity for one message.
@@ -57,8 +58,8 @@ impl Operations {
         }
     }
 
-    /// Starts an operation. If there are too many operations, it sends an error with the reserved
-    /// send capacity.
+    /// Starts an operation. If there are too many operations, this method sends an error with the
+    /// reserved send capacity instead.
     pub fn start(
         &mut self,
         id: String,

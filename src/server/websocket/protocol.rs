@@ -13,7 +13,8 @@ use crate::server::json::{InvalidJson, parse_json};
 use crate::server::rejection::Rejection;
 use crate::server::request::{RequestParameters, from_members, invalid_request};
 
-/// Maximum size of an operation's id in bytes.
+/// Maximum size of an operation's id in bytes. The server repeats the id in each message of the
+/// operation. Clients use UUIDs or short numbers.
 const MAX_ID_BYTES: usize = 1024;
 
 /// A message from the client.

@@ -14,7 +14,7 @@ use super::connection::{Connection, Handshake};
 use super::writer::{ActiveOperations, Heartbeat, Outgoing, QUEUE_CAPACITY, write};
 use crate::telemetry::metrics::{self, GaugeGuard, GaugeKind};
 
-/// How long to wait for the peer's close frame.
+/// How long to wait for the peer's close frame. A connected peer sends it after one round trip.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long to keep the connection open after a close frame if the client may still be sending:
 /// data that arrives after the close would reset the connection, and the client would lose the
