@@ -133,7 +133,7 @@ where
     /// Sets a function that checks literals and variables of custom scalars.
     ///
     /// Its arguments are the name of the scalar, the value if it is a string,
-    /// and the value for display. Its error describes what is wrong.
+    /// and the value for display. Its error describes the problem.
     #[must_use]
     pub fn check_scalars(
         mut self,
@@ -158,8 +158,8 @@ where
         self
     }
 
-    /// Sets which requests' documents are cached, by the data of the request.
-    /// By default, [`Executor`] caches no documents.
+    /// Sets the function that decides, from the data of a request, whether its
+    /// document is cached. By default, [`Executor`] caches no documents.
     #[must_use]
     pub fn cache_documents_of(mut self, is_cacheable: fn(&Data) -> bool) -> Self {
         self.is_cacheable = is_cacheable;
@@ -168,7 +168,7 @@ where
 
     /// Builds the engine, if the schema is valid.
     pub fn finish(self) -> Result<Engine<Q, M, S>, InvalidSchema> {
-        // The engine has validated the document already.
+        // The engine validates each document itself, so async-graphql need not.
         let schema = self.schema.validation_mode(ValidationMode::Fast).finish();
         let rules = Rules {
             definition: definition(&schema.sdl())?,
@@ -306,6 +306,8 @@ where
         complete(prepared, response)
     }
 
+    /// Returns the events. The stream is boxed because [`Executor`] returns a
+    /// boxed stream.
     fn run_stream(
         &self,
         prepared: &Prepared,

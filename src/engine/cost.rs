@@ -7,10 +7,11 @@ use apollo_compiler::response::JsonMap;
 use super::field_cost::DeclaredCost;
 use super::plan::{Plan, PlannedField};
 
-/// Size in bytes of a value without a declared cost, more than most values
-/// have.
+/// Assumed size in bytes of a value without a declared cost. Most values are
+/// smaller.
 const BYTES_OF_VALUE: usize = 256;
-/// Number of items of a list that is not part of a page.
+/// Assumed number of items of a list that is not part of a page, because the
+/// schema declares no maximum for it.
 const ITEMS_OF_LIST: usize = 100;
 /// Size in bytes of the JSON punctuation around a value and its name.
 const BYTES_AROUND: usize = 8;
@@ -111,7 +112,8 @@ fn amount_of(field: &PlannedField, variables: &JsonMap) -> PagedSize {
             .map(|field| amount_of(field, variables))
             .fold(PagedSize::default(), PagedSize::plus)
     });
-    // The object has one of the types, so the largest counts.
+    // The object has one of the possible types, so the largest of their sizes
+    // is the maximum.
     let below = below.fold(PagedSize::default(), PagedSize::max);
     let one = ResponseSize {
         nodes: 1,

@@ -6,9 +6,10 @@ use std::collections::HashMap;
 use apollo_compiler::Name;
 use apollo_compiler::ast::{Definition, Document, FragmentDefinition, Selection};
 
-/// Maximum nesting depth of selections, with fragments expanded. All code that
-/// processes an operation recurses to this depth. apollo-compiler's own limit
-/// for nested fragments is higher.
+/// Maximum nesting depth of selections, with fragments expanded. The limit
+/// bounds the use of the stack, because all code that processes an operation
+/// recurses to this depth. apollo-compiler's own limit for nested fragments is
+/// higher.
 pub(super) const MAX_LEVELS: usize = 90;
 
 /// The introspection fields.

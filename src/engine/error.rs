@@ -4,7 +4,8 @@
 use async_graphql::{Pos, Response, ServerError};
 
 /// Maximum number of errors of a response, and of characters of an error
-/// message.
+/// message. Without them, the response to an invalid document could be many
+/// times as large as the document.
 pub(super) const MAX_ERRORS: usize = 20;
 const MAX_MESSAGE_LENGTH: usize = 500;
 

@@ -24,8 +24,9 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 
-/// Up to this number of pending futures, all are polled whenever one of them
-/// wakes. More futures get a waker each.
+/// Maximum number of pending futures that share the waker of their task: when
+/// one of them wakes, all are polled, which costs less than a waker for each.
+/// More futures than this get a waker each.
 const POLLED_TOGETHER: usize = 16;
 
 /// Marks an error that propagates a null. The error of the field itself is

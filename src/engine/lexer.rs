@@ -8,7 +8,8 @@ use super::error::{MAX_ERRORS, RequestErrorKind};
 use super::limits::{LimitExceeded, within};
 use super::syntax::{SyntaxError, check_syntax};
 
-/// Maximum nesting depth of brackets.
+/// Maximum nesting depth of brackets. The limit bounds the use of the stack,
+/// because parsers recurse at each level of brackets.
 const MAX_NESTING: usize = 200;
 
 /// The reason for which a document is not parsed.

@@ -14,23 +14,30 @@ use crate::limit_args::limit_args;
 limit_args! {
     /// The limits of an operation.
     pub struct Limits {
+        // The cost of parsing and validation grows with bytes, tokens and selections. The documents
+        // of front ends and tools are several times smaller than these limits.
         /// Maximum size of a document in bytes
         document_bytes: "max-document-bytes", "CRUDDUR_MAX_DOCUMENT_BYTES", 32 * 1024;
         /// Maximum number of tokens in a document
         tokens: "max-tokens", "CRUDDUR_MAX_TOKENS", 4000;
         /// Maximum number of selections in an operation, with its fragments expanded
         selections: "max-selections", "CRUDDUR_MAX_SELECTIONS", 1000;
+        // Each alias and each root field can cause another call to a store.
         /// Maximum number of aliases in an operation, with its fragments expanded
         aliases: "max-aliases", "CRUDDUR_MAX_ALIASES", 30;
         /// Maximum number of root fields in an operation, with its fragments expanded
         root_fields: "max-root-fields", "CRUDDUR_MAX_ROOT_FIELDS", 20;
+        // The path `messageGroups.edges.node.messages.edges.node.sender.handle` has 8 levels.
         /// Maximum nesting depth of fields
         depth: "max-depth", "CRUDDUR_MAX_DEPTH", 10;
+        // The introspection queries of tools nest `ofType` up to 9 levels deep.
         /// Maximum nesting depth of fields below `__schema` and `__type`
         introspection_depth: "max-introspection-depth", "CRUDDUR_MAX_INTROSPECTION_DEPTH", 20;
+        // The server reserves memory for the largest possible response before execution.
         /// Maximum size of an operation's response in bytes, calculated with messages of maximum
         /// length
         answer_bytes: "max-answer-bytes", "CRUDDUR_MAX_ANSWER_BYTES", 16 * 1024 * 1024;
+        // Execution time grows with the number of objects.
         /// Maximum number of objects in an operation's response, calculated from the requested
         /// page sizes
         nodes: "max-nodes", "CRUDDUR_MAX_NODES", 5000;

@@ -14,7 +14,8 @@ use super::introspection::type_of_object;
 use super::plan::{Plan, PlannedField, PlannedObject};
 
 /// Maximum total size of inserted variables in bytes. A variable counts each
-/// time it is used.
+/// time it is used: a large variable that is used many times would multiply the
+/// memory of a request.
 const MAX_COPIED_BYTES: usize = 256 * 1024;
 
 /// An operation as async-graphql executes it.
@@ -181,8 +182,8 @@ impl<'a> Lowering<'a> {
     }
 }
 
-/// Converts a number literal. A number that does not fit into 64 bits stays
-/// text. Validation rejects it if a rule applies.
+/// Converts a number literal. A number that does not fit into 64 bits becomes a
+/// string.
 fn number_of(text: &str) -> Value {
     if text == "-0" {
         return Value::from(0);

@@ -16,7 +16,8 @@ pub(super) struct SyntaxError {
     pub offset: usize,
 }
 
-/// Maximum number of characters of a token that an error quotes.
+/// Maximum number of characters of a token that an error quotes. A string token
+/// can be as long as the document.
 const MAX_QUOTE_LENGTH: usize = 40;
 
 /// Checks the tokens of a document of `length` bytes. Ignored tokens must be

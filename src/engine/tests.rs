@@ -9,7 +9,7 @@ use tokio::task::yield_now;
 
 use super::*;
 
-/// What was executed, in order.
+/// The executed fields, in order.
 type Log = Arc<std::sync::Mutex<Vec<&'static str>>>;
 
 struct Query;
@@ -65,12 +65,12 @@ impl A {
         self.0
     }
 
-    /// Ready at once.
+    /// Is ready at the first poll.
     async fn fast(&self) -> &str {
         "fast"
     }
 
-    /// The larger the number, the later it is ready.
+    /// Is ready later if the number is larger.
     async fn slow(&self) -> String {
         for _ in 0..self.0 {
             yield_now().await;
@@ -88,7 +88,10 @@ impl A {
         }
     }
 
-    #[expect(clippy::unused_async, reason = "a field of the schema")]
+    #[expect(
+        clippy::unused_async,
+        reason = "async-graphql requires asynchronous resolvers"
+    )]
     async fn maybe_even(&self) -> Result<Option<&str>, &'static str> {
         if self.0.is_multiple_of(2) {
             Ok(Some("even"))
@@ -147,7 +150,10 @@ impl Mutation {
         "done".to_owned()
     }
 
-    #[expect(clippy::unused_async, reason = "a field of the schema")]
+    #[expect(
+        clippy::unused_async,
+        reason = "async-graphql requires asynchronous resolvers"
+    )]
     async fn fails(&self) -> Result<String, &'static str> {
         Err("failed")
     }
@@ -185,7 +191,7 @@ fn engine() -> TestEngine {
         .expect("a valid schema")
 }
 
-fn asked(query: &str, variables: Json) -> GraphqlRequest {
+fn request(query: &str, variables: Json) -> GraphqlRequest {
     let Json::Object(variables) = variables else {
         panic!("variables are an object");
     };
@@ -197,7 +203,7 @@ fn asked(query: &str, variables: Json) -> GraphqlRequest {
 }
 
 fn prepared(engine: &TestEngine, query: &str, variables: Json) -> Result<Prepared, Rejected> {
-    let operation = engine.parse(asked(query, variables))?;
+    let operation = engine.parse(request(query, variables))?;
     engine.prepare(&operation, true)
 }
 
@@ -242,7 +248,7 @@ async fn fields_are_in_the_order_of_the_document() {
             "{ list { slow id fast } a { fast slow __typename } }",
             r#"{"list":[{"slow":"slow 0","id":0,"fast":"fast"},{"slow":"slow 1","id":1,"fast":"fast"},{"slow":"slow 2","id":2,"fast":"fast"}],"a":{"fast":"fast","slow":"slow 1","__typename":"A"}}"#,
         ),
-        // Each field once, where it stands first.
+        // Each field occurs once, at its first position.
         (
             "{ a { x: id fast } ...f a { slow x: id } } fragment f on Query { a { slow id } }",
             r#"{"a":{"x":1,"fast":"fast","slow":"slow 1","id":1}}"#,
@@ -255,13 +261,13 @@ async fn fields_are_in_the_order_of_the_document() {
             "{ node(b: true) { ... on A { slow } ... on B { size } __typename ... { id } } }",
             r#"{"node":{"size":7,"__typename":"B","id":3}}"#,
         ),
-        // Nothing is left of an object.
+        // An object without selected fields is empty.
         (
             "{ a @skip(if: true) { id } maybe { id @include(if: false) } node { ... on B { id } } }",
             r#"{"maybe":{},"node":{}}"#,
         ),
         ("{ a @skip(if: true) { id } }", "{}"),
-        // Fields of the schema keep their places, under any key.
+        // Introspection fields keep their positions, under any key.
         (
             "{ a { id } root: __type(name: \"B\") { name } maybe { id } __typename }",
             r#"{"a":{"id":1},"root":{"name":"B"},"maybe":{"id":2},"__typename":"Query"}"#,
@@ -435,11 +441,13 @@ async fn engine_is_an_executor_of_async_graphql() {
 fn document_cache_contains_only_valid_cacheable_documents() {
     let engine = engine();
     let is_cached = |query: &str| {
-        let operation = engine.parse(asked(query, json!({})));
+        let operation = engine.parse(request(query, json!({})));
         operation.expect("an operation").is_cached()
     };
     let prepare = |query: &str, keep: bool| {
-        let operation = engine.parse(asked(query, json!({}))).expect("an operation");
+        let operation = engine
+            .parse(request(query, json!({})))
+            .expect("an operation");
         engine.prepare(&operation, keep).is_ok()
     };
     assert!(prepare("{ a { id } }", false) && !is_cached("{ a { id } }"));
@@ -449,7 +457,7 @@ fn document_cache_contains_only_valid_cacheable_documents() {
     let two = "query A { a { id } } query B { a { fast } }";
     let named = |name: &str| GraphqlRequest {
         operation_name: Some(name.to_owned()),
-        ..asked(two, json!({}))
+        ..request(two, json!({}))
     };
     let operation = engine.parse(named("A")).expect("an operation");
     engine.prepare(&operation, true).expect("valid");
@@ -494,7 +502,9 @@ fn heavy() -> impl Strategy<Value = String> {
 /// The weight of a document in the cache, and the bytes that it takes there.
 fn weight_and_bytes(query: &str) -> (i64, i64) {
     let engine = engine();
-    let operation = engine.parse(asked(query, json!({}))).expect("an operation");
+    let operation = engine
+        .parse(request(query, json!({})))
+        .expect("an operation");
     let mut known = None;
     let cost = measure(|| {
         known = Some(operation.validate(engine.rules.of_schema()));

@@ -91,7 +91,7 @@ fn integer(number: &Number) -> Option<JsonValue> {
     let fits = (f64::from(i32::MIN)..=f64::from(i32::MAX)).contains(&number);
     #[expect(
         clippy::cast_possible_truncation,
-        reason = "it is within the bounds of 32 bits"
+        reason = "the number is within the bounds of 32 bits"
     )]
     let integer = number as i32;
     fits.then(|| integer.into())

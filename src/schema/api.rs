@@ -52,8 +52,8 @@ impl Api {
         })
     }
 
-    /// Returns the executor, for servers of other crates: each request needs a
-    /// [`Session`] in its data.
+    /// Returns the executor, for servers in other crates. Each request must have
+    /// a [`Session`] in its data.
     #[must_use]
     pub fn engine(&self) -> &Engine<Query, Mutation, Subscription> {
         &self.engine

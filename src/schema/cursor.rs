@@ -1,7 +1,6 @@
 //! Cursors: opaque to clients, and valid only for their connection.
 //!
-//! In the code they are scalars of their own. The schema declares them as
-//! `String`.
+//! In the code they are separate types. The schema declares them as `String`.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -77,7 +76,8 @@ impl EventCursor {
 const MESSAGE: u8 = b'm';
 const MESSAGE_GROUP: u8 = b'g';
 const EVENT: u8 = b'e';
-/// Replaces the number of groups if there were too many.
+/// Stands in the place of the number of groups if a cursor cannot contain all
+/// of their positions.
 const TOO_MANY: u16 = u16::MAX;
 
 impl Cursor for MessageCursor {

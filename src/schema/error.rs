@@ -8,7 +8,8 @@ use async_graphql::{Error, ErrorExtensions, Pos, Response, ServerError};
 use crate::engine::in_one_line;
 use crate::messaging::{LiveError, MessagingError, WriteOutcome};
 
-/// Time after which a client should retry a rejected request.
+/// Time after which a client should retry a rejected request. Most temporary
+/// failures end within a second.
 const RETRY_AFTER_MS: u64 = 1000;
 
 /// The `extensions.code` of an error.

@@ -106,6 +106,7 @@ impl Mutation {
                 .messaging()
                 .writer
                 .create_message(viewer, &users, new, session.deadline());
+        // Boxed for the reason stated in `Query::message_groups`.
         let created = Box::pin(created).await;
         session.forget_groups();
         result(viewer.user().id, created).map(InOrder)
@@ -133,6 +134,7 @@ impl Mutation {
             up_to.seq,
             session.deadline(),
         );
+        // Boxed for the reason stated in `Query::message_groups`.
         let marked = Box::pin(marked).await?;
         session.forget_groups();
         Ok(InOrder(match marked {

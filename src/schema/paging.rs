@@ -7,9 +7,11 @@ use super::error::ApiError;
 use crate::engine::DeclaredCost;
 use crate::model::{End, MessageGroupId, Page, PageRequest, Place};
 
-/// Maximum number of items of a page.
+/// Maximum number of items of a page, as stated in the schema. A page of
+/// messages then takes one `Query` of less than a megabyte.
 const MAX_PAGE_SIZE: usize = 100;
-/// Number of items of a page if neither `first` nor `last` is given.
+/// Number of items of a page if neither `first` nor `last` is given, as stated
+/// in the schema.
 const DEFAULT_PAGE_SIZE: u8 = 20;
 /// The cost of a page.
 pub(super) const PAGE: DeclaredCost = DeclaredCost::Page {

@@ -48,7 +48,10 @@ impl Query {
 #[Object]
 impl Query {
     /// The signed-in user.
-    #[expect(clippy::unused_async, reason = "a field of the schema")]
+    #[expect(
+        clippy::unused_async,
+        reason = "async-graphql requires asynchronous resolvers"
+    )]
     async fn viewer(&self, ctx: &Context<'_>) -> Result<InOrder<User>, ApiError> {
         let viewer = Session::of(ctx)?.viewer()?;
         Ok(InOrder(User(Arc::clone(viewer.user()))))
@@ -92,7 +95,8 @@ impl Query {
         let args = PageArgs::new(first, after, last, before);
         let request = args.into_request(End::First, |cursor| cursor.place_among(owner))?;
         let page = session.messaging().reader.message_groups(viewer, &request);
-        // Boxed: its future is large, and the futures of fields are moved.
+        // Boxed, like each call to a store in a resolver: the futures of all
+        // fields are as large as the largest one, and futures are moved.
         let page = Box::pin(page).await?;
         session
             .users()
@@ -143,6 +147,7 @@ impl Query {
             .messaging()
             .reader
             .messages(session.viewer()?, group, &request);
+        // Boxed for the reason stated in `message_groups`.
         let page = Box::pin(page).await?;
         Ok(page.map(|page| InOrder(MessageConnection::of(page, None))))
     }
@@ -196,6 +201,7 @@ impl Query {
                     .messaging()
                     .reader
                     .find_message(viewer, group, &key, id);
+                // Boxed for the reason stated in `message_groups`.
                 let found = Box::pin(found).await?;
                 found.map(|message| Node::Message(Message::new(message, None)))
             }

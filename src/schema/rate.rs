@@ -10,7 +10,8 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
 use crate::model::UserId;
 
-/// Number of tokens taken between two removals of full buckets.
+/// Number of tokens taken between two removals of full buckets. A removal
+/// visits all buckets, so it is not done for each token.
 const FORGET_EVERY: u32 = 1000;
 
 /// A token bucket for each caller. A message takes one token, and so does a

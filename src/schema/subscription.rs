@@ -37,7 +37,7 @@ impl Subscription {
         )]
         message_group_uuid: Option<Uuid>,
         #[graphql(
-            desc = "The cursor after which to resume: the `cursor` of the last event, or with `messageGroupUuid` also the `cursor` of a message's edge. If omitted, events start with messages sent after the server received the subscription. The error code is `RESYNC` if too many groups were active for the cursor to contain all their positions: refetch the displayed data, and subscribe without `after`."
+            desc = "The cursor after which to resume: the `cursor` of the last event, or with `messageGroupUuid` also the `cursor` of a message's edge. If omitted, events start with messages sent after the subscription started. The error code is `RESYNC` if too many groups were active for the cursor to contain all their positions: refetch the displayed data, and subscribe without `after`."
         )]
         after: Option<CursorArgument<LiveCursor>>,
     ) -> Result<impl Stream<Item = Result<InOrder<MessageCreatedEvent>, ApiError>> + use<>, ApiError>
@@ -47,6 +47,7 @@ impl Subscription {
         let owner = viewer.user().id;
         let group = message_group_uuid.map(|uuid| MessageGroupId(uuid.0));
         let follow = follow(owner, group, after.and_then(|after| after.0))?;
+        // Boxed for the reason stated in `Query::message_groups`.
         let follower = Box::pin(session.messaging().live.follow(viewer, follow)).await?;
         Ok(events(
             session.renewal(),
@@ -96,7 +97,7 @@ fn events<T, E>(
     })
 }
 
-/// Returns what to follow, if the cursor belongs to this subscription.
+/// Returns the groups to follow, if the cursor belongs to this subscription.
 fn follow(
     owner: UserId,
     group: Option<MessageGroupId>,

@@ -13,7 +13,7 @@ use apollo_compiler::schema::{ExtendedType, InputObjectType};
 use apollo_compiler::{Name, Node, Schema};
 
 /// Checks a value of a custom scalar: its name, the value if it is a string,
-/// and the value for display. The error describes what is wrong.
+/// and the value for display. The error describes the problem.
 pub type CheckScalar = fn(&str, Option<&str>, &dyn Display) -> Result<(), String>;
 
 /// A value that is invalid at its position.

@@ -40,8 +40,7 @@ impl MessageGroup {
             .messaging()
             .reader
             .copy_of_other_user(session.viewer()?, self.group.id);
-        // Boxed, like each call of a store in a resolver: all fields' futures
-        // are as large as the largest one, and futures are moved.
+        // Boxed for the reason stated in `Query::message_groups`.
         let kept = Box::pin(kept).await?;
         // If neither the user, nor a name in the row, nor a message of the user
         // exists, only the uuid is known.
@@ -109,6 +108,7 @@ impl MessageGroup {
             .messaging()
             .reader
             .messages_of(&self.group, &request, self.messages);
+        // Boxed for the reason stated in `Query::message_groups`.
         let page = Box::pin(page).await?;
         Ok(InOrder(MessageConnection::of(page, Some(&self.group))))
     }
