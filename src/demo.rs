@@ -35,7 +35,8 @@ const CONVERSATIONS: [([&str; 2], &str); 3] = [
     (["oddvar", "unamused"], FERRY),
 ];
 
-/// Age of the first message of each message group.
+/// Age of the first message of each message group. The messages are a minute
+/// apart, so the newest one is not in the future.
 const BEFORE: TimeDelta = TimeDelta::hours(3);
 
 /// Returns the handles of the demo users. The default user to sign in as is the

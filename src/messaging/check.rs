@@ -8,8 +8,8 @@
 //! reported at only one of its items: the head; without a head, the newest of
 //! its rows; without rows, its newest message.
 //!
-//! An item that cannot be read counts as present: nothing is concluded from its
-//! content, and nothing is deleted.
+//! An item that cannot be read counts as present. The check concludes nothing
+//! from its content, and a repair deletes nothing because of it.
 
 mod ahead;
 mod attempt;
@@ -44,7 +44,8 @@ use group::CheckedGroup;
 use marker::missing_alias;
 use repair::Repairer;
 
-/// How many groups are cached as they were read, at a few hundred bytes each.
+/// Maximum number of cached groups, at a few hundred bytes each. A group is
+/// evicted only if the scan returns so many other groups before its next item.
 const CACHED_GROUPS: u64 = 50_000;
 
 /// Checks items and repairs the problems that it finds.
@@ -52,7 +53,7 @@ const CACHED_GROUPS: u64 = 50_000;
 pub struct Inspector {
     messages: MessageStore,
     repairer: Repairer,
-    /// Groups, as last read.
+    /// The groups as they were last read.
     groups: Cache<MessageGroupId, Arc<OnceCell<CheckedGroup>>>,
     /// A lock for each group under repair. Two concurrent repairs of one group
     /// would mistake each other's rows for rows of another group.
@@ -272,10 +273,10 @@ impl Inspector {
         Ok(found)
     }
 
-    /// Returns the key of the owner's current row if this row still exists in
-    /// addition to it. Head and row are read in one transaction. A row at the
-    /// key of the newest message is not a duplicate; in that case the head is
-    /// wrong.
+    /// Returns the key of the owner's current row if `row` is a duplicate: it
+    /// still exists, at another key than the one in the head. Head and row are
+    /// read in one transaction. A row at the key of the newest message is not a
+    /// duplicate; in that case the head is wrong.
     async fn current_key_beside(&self, row: &FoundRow) -> Result<Option<SortKey>, StoreError> {
         let key = row.row_key();
         let (head, found) = self.messages.find_head_and_row(row.group_id, &key).await?;
@@ -320,9 +321,10 @@ impl Inspector {
             Some(HeadRecord::Head(_)) => Vec::new(),
             Some(HeadRecord::AliasOf(other)) => vec![found(
                 format!("{of} is an alias itself, of {other}"),
-                Remedy::Unknown("which group is meant is not known"),
+                Remedy::Unknown("it is not known to which group the alias should refer"),
             )],
-            // If the group has messages, its missing head is reported at them.
+            // If the group has messages, the check reports the missing head at
+            // the newest message.
             None if !self.messages.newest(of).await?.is_absent() => Vec::new(),
             None => vec![found(
                 format!("there is no group {of}"),

@@ -9,7 +9,8 @@ use dataloader::BatchFn;
 use dataloader::cached::Loader;
 
 /// Maximum number of attempts at a load whose batch was dropped together with
-/// another field.
+/// another field. An attempt fails only if the field that reads the batch is
+/// dropped, so a second failure is rare.
 const BATCHES: usize = 4;
 /// How often a load yields before it reads its batch. One yield is enough for
 /// the executor to poll every field that is ready, and each further yield wakes

@@ -17,12 +17,13 @@ use crate::model::{
 };
 use crate::store::{Consistency, FoundRow, MessageStore};
 
-/// Number of reads of a group that changes during each of them. One more read is
-/// rarely needed, because a write takes longer than a read.
+/// Maximum number of reads of a group that changes during each of them. A second
+/// read rarely meets another write, because a write takes longer than a read.
 const ATTEMPTS: usize = 3;
 
-/// Size and time to idle of the cache of groups' participants. Participants
-/// never change; the absence of a group is never cached.
+/// Size and time to idle of the cache of groups' participants. They only bound
+/// the memory, at a few hundred bytes for each group: participants never
+/// change, and the absence of a group is never cached.
 const CACHED_GROUPS: u64 = 100_000;
 const CACHED_FOR: Duration = Duration::from_hours(1);
 
@@ -371,7 +372,7 @@ impl Reader {
             }
             _ => Err(MessagingError::unavailable(
                 None,
-                "the newest message of a head is not there",
+                "the newest message of a head does not exist",
             )),
         }
     }

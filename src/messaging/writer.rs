@@ -257,7 +257,7 @@ impl Writer {
             (Some(message), Some(group)) => Ok(CreatedMessage { message, group }),
             _ => Err(MessagingError::unavailable(
                 None,
-                "the message of an idempotency record is not there",
+                "the message of an idempotency record does not exist",
             )),
         }
     }

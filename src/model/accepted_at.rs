@@ -17,7 +17,8 @@ use super::{SortKey, UnreadableTime};
 pub struct AcceptedAt(DateTime<Utc>);
 
 impl AcceptedAt {
-    /// The largest difference for which only the key is stored.
+    /// The largest difference for which only the key is stored. A key differs by
+    /// some microseconds from the clock if another message has the clock's time.
     const TOLERANCE: TimeDelta = TimeDelta::seconds(1);
 
     /// Returns the time to store in addition to a key. Returns `None` if the

@@ -35,7 +35,7 @@ impl InvalidMessageBody {
 }
 
 impl MessageBody {
-    /// Maximum length of a message in Unicode scalar values.
+    /// Maximum length of a message in Unicode scalar values, as in the original.
     pub const MAX_LENGTH: usize = 1024;
 
     /// Validates a text.

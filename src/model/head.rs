@@ -33,7 +33,7 @@ impl Head {
     /// Returns the version of the group for one participant.
     ///
     /// It increases with every change that this participant can see, and with
-    /// no other change: how far the other participant has read is private.
+    /// no other change: the read count of the other participant is private.
     #[must_use]
     pub fn version_for(&self, owner: UserId) -> u64 {
         self.message_count.saturating_add(self.read_count(owner))

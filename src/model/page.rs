@@ -49,9 +49,9 @@ pub struct Page<T> {
 impl<T> Page<T> {
     /// Creates a page from the items that were read from `request.end`.
     ///
-    /// `read` has one item more than the limit if more items exist in this
-    /// direction. In the other direction, the flag is true if a cursor was
-    /// given for it.
+    /// `read` has one item more than the limit if more items exist in the
+    /// direction of the read. For the other direction, the page states that more
+    /// items exist if the request has a cursor at that end.
     #[must_use]
     pub fn of_read(request: &PageRequest, mut read: Vec<T>) -> Self {
         let goes_on = read.len() > request.limit;

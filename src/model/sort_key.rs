@@ -41,8 +41,8 @@ impl SortKey {
         }
     }
 
-    /// Returns a position, as text, before the keys of all times from `time`
-    /// on, in every format, and after the keys of all earlier times.
+    /// Returns a text that sorts before the keys of `time` and of all later
+    /// times, in every format, and after the keys of all earlier times.
     #[must_use]
     pub fn before(time: DateTime<Utc>) -> Self {
         let text = time.format("%Y-%m-%dT%H:%M:%S%.f").to_string();

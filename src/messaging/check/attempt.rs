@@ -9,10 +9,11 @@ use crate::model::{Head, Message, MessageGroupId, SortKey};
 use crate::store::{RejectionReason, RowKey, StoreError, TransactionOutcome};
 
 /// Maximum number of attempts at a repair; each attempt is planned from new
-/// reads. A group that changes during all of them is busy.
+/// reads. If the group changes during all of them, the repair can succeed in a
+/// later run.
 pub(super) const ATTEMPTS: usize = 20;
 /// The first and the longest delay between attempts while the store is
-/// throttling.
+/// throttling. With them, the attempts cover at least half a minute.
 const FIRST_DELAY: Duration = Duration::from_millis(50);
 const LONGEST_DELAY: Duration = Duration::from_secs(5);
 

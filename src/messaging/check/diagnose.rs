@@ -1,5 +1,4 @@
-//! What is wrong with a damaged group, and how it is repaired. This module
-//! performs no I/O.
+//! Determines how to repair a damaged group. This module performs no I/O.
 
 use std::collections::BTreeSet;
 

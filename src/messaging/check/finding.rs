@@ -187,7 +187,7 @@ pub(super) enum Remedy {
 }
 
 /// Why neither of two groups under one uuid can be chosen.
-pub(super) const AMBIGUOUS_GROUPS: &str = "which of the two groups is the pair's is not known";
+pub(super) const AMBIGUOUS_GROUPS: &str = "it is not known which of the two groups is the pair's";
 
 /// Why a finding was not repaired. Cheap to clone, because all findings of a
 /// group share a repair.

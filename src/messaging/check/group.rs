@@ -11,8 +11,8 @@ use crate::store::{Consistency, FoundRow, MessageStore, RowKey, StoreError, Stor
 /// once for each group and not for each of its items. They may be about a
 /// second old, or show only a part of a transaction, so a problem is never
 /// concluded from them: an item that is not consistent with them is checked
-/// again with strongly consistent reads. If everything is consistent, it was so
-/// at the time of the reads.
+/// again with strongly consistent reads. If the reads agree with each other, the
+/// group was consistent.
 #[derive(Debug)]
 pub(super) enum CheckedGroup {
     /// Head, rows and messages agree.

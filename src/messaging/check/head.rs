@@ -5,8 +5,9 @@ use super::numbers::Numbers;
 use crate::model::{Head, HeadRecord, Message, MessageGroupId, Participants, UserId};
 use crate::store::{FoundRow, HeadSnapshot, MessageStore, Newest, StoreError};
 
-/// How often a group that is being written to is read again, and the delay
-/// between two reads: together a second, in which a busy group has pauses.
+/// Maximum number of reads of a group that is being written to, and the delay
+/// between two of them. They cover a second, within which even a group with
+/// many messages has a time without a write.
 const ATTEMPTS: usize = 20;
 const DELAY: std::time::Duration = std::time::Duration::from_millis(50);
 
@@ -167,7 +168,7 @@ pub(super) fn wrong_head(head: &Head, newest: &Message) -> Option<String> {
         let count = head.message_count;
         let seq = newest.seq;
         return Some(format!(
-            "the head counts {count} messages, and the newest has number {seq}"
+            "the head counts {count} messages, but the newest message has seq {seq}"
         ));
     }
     let readers: Vec<&UserId> = head.read_counts.keys().collect();

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::model::{Message, MessageGroupId, Participants, SortKey, User, UserId};
 use crate::store::{Consistency, MessageStore, ScanPosition, StoreError, Stored};
 
-/// Maximum number of senders that are recorded; a group should have two.
+/// Maximum number of senders that are recorded, which bounds the memory. A group
+/// should have two.
 const MAX_SENDERS: usize = 8;
 
 /// Facts collected while a group's messages are read in order.
@@ -68,7 +69,7 @@ impl Numbers {
         }
         let key = message.key.clone();
         self.gap
-            .get_or_insert_with(|| format!("{key} has number {seq} and is number {right}"));
+            .get_or_insert_with(|| format!("{key} has seq {seq} instead of {right}"));
         Some((key, right))
     }
 }

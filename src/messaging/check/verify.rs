@@ -5,9 +5,10 @@ use super::finding::Unrepaired;
 use crate::model::{HeadRecord, MessageGroupId};
 use crate::store::{MessageStore, RowKey, StoreError};
 
-/// Returns whether strongly consistent reads show the written state:
-/// deleted rows are absent, and head, rows and alias are present. If the
-/// head has a later version, its writer had read the version written here.
+/// Returns whether strongly consistent reads show the written state: deleted
+/// rows are absent, and head, rows and alias are present. A head with a later
+/// version also proves the write, because the writer of that version has read
+/// the version written here.
 pub(super) async fn is_visible(
     messages: &MessageStore,
     group: MessageGroupId,
@@ -46,8 +47,8 @@ pub(super) async fn is_visible(
                 && found.row_key() == row
         });
     }
-    // The head is read after the rows: while its version is unchanged, so
-    // are the rows.
+    // The head is read after the rows: if its version has not changed, the rows
+    // have not changed either.
     Ok(match messages.find_head(group).await? {
         Some(HeadRecord::Head(found)) if found.version == head.version => rows_are_there,
         Some(HeadRecord::Head(found)) => found.version > head.version,

@@ -23,7 +23,7 @@ pub struct Positions {
 }
 
 impl Positions {
-    /// Maximum number of groups in a cursor.
+    /// Maximum number of groups in a cursor, which then has at most 22 KB.
     pub const MAX: usize = 256;
 
     /// Returns the floor: in a group without a position, no message after this

@@ -19,11 +19,14 @@ use crate::backoff::Backoff;
 use crate::model::UserId;
 use crate::telemetry::metrics;
 
-/// Maximum number of hints that wait to be published. Further hints are lost.
+/// Maximum number of hints that wait to be published, which bounds the memory
+/// while Redis is unreachable. Further hints are lost.
 const MAX_WAITING: usize = 1024;
-/// Timeout of each call to Redis.
+/// Timeout of each call to Redis. It is short because the start of a
+/// subscription waits for a call.
 const CALL_TIMEOUT: Duration = Duration::from_secs(1);
-/// Interval between two pings of the subscriber's connection.
+/// Interval between two pings of the subscriber's connection. It bounds the time
+/// until a connection that was lost without an error is noticed.
 const PING_INTERVAL: Duration = Duration::from_secs(5);
 /// The bounds of the first and the longest delay before the subscriber
 /// reconnects. A connection that lasted longer than the longest delay resets it.
@@ -137,9 +140,9 @@ impl Redis {
         }
     }
 
-    /// Waits until a user's channel is subscribed to, for at most
-    /// `CALL_TIMEOUT`. Missed hints are compensated for by reading the user's
-    /// rows.
+    /// Waits until Redis has acknowledged the subscription to a user's channel,
+    /// for at most `CALL_TIMEOUT`. Reads of the user's rows find the messages
+    /// whose hints were missed.
     pub async fn listen(&self, user: UserId) {
         let (subscribed, acknowledged) = oneshot::channel();
         if self.requests.send((user, subscribed)).is_ok() {
@@ -238,8 +241,8 @@ impl Subscriber {
         }
     }
 
-    /// Receives hints until the connection fails, or until the `Redis` handle
-    /// is dropped.
+    /// Receives hints until the connection fails or the `Redis` handle is
+    /// dropped.
     async fn listen(
         &self,
         connection: PubSub,

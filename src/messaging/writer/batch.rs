@@ -18,8 +18,9 @@ use crate::telemetry::metrics;
 /// deadline.
 const FIRST_DELAY: Duration = Duration::from_millis(5);
 const LONGEST_DELAY: Duration = Duration::from_millis(250);
-/// How long, from the start of the batch, an attempt with an unknown outcome is
-/// resolved even if no request waits for it.
+/// How long, from the start of the batch, the task resolves an attempt with an
+/// unknown outcome even if no request waits for it. This is longer than a call
+/// can be delayed.
 const RESOLVE_FOR: Duration = Duration::from_secs(30);
 
 /// Messages to be written in one transaction.

@@ -33,7 +33,8 @@ pub struct NewMessage {
 pub struct InvalidIdempotencyKey(usize);
 
 impl NewMessage {
-    /// Maximum length of an idempotency key in bytes.
+    /// Maximum length of an idempotency key in bytes, as stated in the schema.
+    /// The key is a part of a partition key, which has at most 2048 bytes.
     pub const LONGEST_KEY: usize = 255;
 
     /// Creates a message. `id` is the uuid of the message if this request

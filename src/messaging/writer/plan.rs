@@ -11,7 +11,7 @@ use crate::model::{
 };
 use crate::store::{Commit, GroupRow, IdempotencyKey, IdempotencyRecord, RowKey};
 
-/// Lifetime of an idempotency record.
+/// Lifetime of an idempotency record, as stated in the schema.
 const KEY_LIFETIME: TimeDelta = TimeDelta::hours(24);
 
 /// Maximum number of messages in one transaction. DynamoDB allows 100 actions:
