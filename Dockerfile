@@ -1,4 +1,4 @@
-# The production image: the API and the operator's commands, nothing of `dev`.
+# The production image: the API and the operator commands, without the feature `dev`.
 #
 #   docker build --build-arg COMMIT=$(git rev-parse --short HEAD) -t cruddur .
 
@@ -13,11 +13,11 @@ COPY --from=node /usr/local/bin/node /usr/local/bin/node
 COPY --from=node /usr/local/lib/node_modules/npm /usr/local/lib/node_modules/npm
 RUN ln -s ../lib/node_modules/npm/bin/npm-cli.js /usr/local/bin/npm
 WORKDIR /build
-# With FEATURES= it has `dev` and `issuer` as well, as compose.yaml needs it.
+# An empty FEATURES adds the commands `dev` and `issuer`, which compose.yaml needs.
 ARG FEATURES=--no-default-features
 
-# Dependencies first: this layer stands as long as Cargo.lock does. Cargo wants to
-# see every target that Cargo.toml names.
+# Dependencies first: Docker reuses this layer until Cargo.toml or Cargo.lock changes.
+# Cargo requires a file for every target that Cargo.toml names.
 COPY Cargo.toml Cargo.lock ./
 RUN mkdir -p src examples benches/instructions tests/api tests/faults \
     && echo 'fn main() {}' | tee src/main.rs benches/instructions/main.rs examples/embed.rs examples/hostile.rs examples/live.rs examples/scan.rs examples/throughput.rs examples/torture.rs tests/faults/main.rs > tests/api/main.rs \
@@ -40,7 +40,7 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin cruddur \
     && mkdir /etc/cruddur
-# A place for the database's CA file: mount it here, and end DATABASE_URL with
+# Mount the database's CA file here, and append this to DATABASE_URL:
 # ?sslmode=verify-full&sslrootcert=/etc/cruddur/database-ca.pem
 VOLUME /etc/cruddur
 COPY --from=build /build/target/release/cruddur /usr/local/bin/cruddur

@@ -1,5 +1,4 @@
-//! Tells the program the commit that it was built from, for `--version`, and
-//! bundles the web pages for it.
+//! Passes the commit to the program, for `--version`, and bundles the web pages.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,7 +7,7 @@ use std::process::Command;
 mod web;
 
 fn main() {
-    // An image is built without the repository, and says the commit itself.
+    // An image is built without the repository, and passes the commit as a variable.
     println!("cargo::rerun-if-env-changed=CRUDDUR_COMMIT");
     println!("cargo::rerun-if-changed=migrations");
     let head = Path::new(".git/logs/HEAD");
@@ -24,8 +23,8 @@ fn main() {
     );
     println!("cargo::rustc-env=CRUDDUR_VERSION={version}");
 
-    let out = std::env::var_os("OUT_DIR").expect("cargo says where to");
-    web::bundle(Path::new(&out)).expect("that directory can be written");
+    let out = std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR");
+    web::bundle(Path::new(&out)).expect("OUT_DIR can be written");
 }
 
 fn by_git() -> Option<String> {
