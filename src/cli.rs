@@ -126,6 +126,7 @@ impl Command {
     async fn run(self) -> Result<ExitCode, CliError> {
         match self {
             #[cfg(feature = "dev")]
+            // Boxed because it is large: it contains the start of all services.
             Self::Dev(args) => Box::pin(args.run()).await,
             #[cfg(feature = "dev")]
             Self::Issuer(args) => args.run().await,

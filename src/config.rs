@@ -36,7 +36,7 @@ pub const DYNAMODB_ENDPOINT: &str = "AWS_ENDPOINT_URL_DYNAMODB";
 pub const DEFAULT_LISTEN_ADDRESS: SocketAddr =
     SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 4000);
 
-/// In seconds.
+/// An hour and a day in seconds.
 const AN_HOUR: u64 = 60 * 60;
 const A_DAY: u64 = 24 * AN_HOUR;
 /// The default drain period of a server in seconds. It is longer than Kubernetes needs to remove a
@@ -363,8 +363,8 @@ pub struct DocumentsArgs {
 }
 
 impl DocumentsArgs {
-    /// Returns the documents that requests can refer to by an id, or what is wrong with the
-    /// manifest.
+    /// Returns the documents that requests can refer to by an id, or a description of the problem
+    /// with the manifest.
     pub fn read(&self, api: &Api) -> Result<Documents, String> {
         let Some(file) = &self.trusted_documents else {
             return Ok(Documents::default());
@@ -410,7 +410,7 @@ pub struct MetricsArgs {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Switch {
     On,
-    // The value with which the same variable excludes it from a build.
+    // With the value `skip`, the same variable excludes the page from a build.
     #[value(alias = "skip")]
     Off,
 }

@@ -52,6 +52,7 @@ pub fn start(verbosity: Verbosity) -> Telemetry {
     };
     let not_traces = filter_fn(|metadata| metadata.target() != traces::TARGET);
     let log = fmt::layer().with_writer(stderr);
+    // Both layers are boxed, because they have different types.
     let log = if stderr().is_terminal() {
         log.boxed()
     } else {

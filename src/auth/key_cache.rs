@@ -17,18 +17,21 @@ use crate::http_url::shown;
 use crate::loopback::is_loopback;
 use crate::telemetry::metrics::key_fetch;
 
-/// Interval between two scheduled fetches of the keys.
+/// Interval between two scheduled fetches of the keys. A key that the issuer has
+/// removed is accepted for about this long.
 const REFRESH_EVERY: Duration = Duration::from_hours(1);
-/// Delay before a failed scheduled fetch is retried.
+/// Delay before a failed scheduled fetch is retried. It is short because tokens
+/// cannot be verified without keys.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(2);
 /// Minimum time between a fetch and the next fetch that an unknown `kid`
-/// causes.
+/// causes, because clients could otherwise cause any number of fetches.
 const COOL_DOWN: Duration = Duration::from_secs(10);
-/// Timeout of a fetch.
+/// Timeout of a fetch, for which requests with an unknown `kid` wait.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(3);
-/// Maximum size of a key set in bytes.
+/// Maximum size of a key set in bytes, which bounds the memory. Cognito's key
+/// sets have about a kilobyte.
 const LARGEST_KEY_SET: usize = 256 * 1024;
-/// Minimum size of an RSA modulus in bytes: 2048 bits.
+/// Minimum size of an RSA modulus in bytes: 2048 bits (RFC 7518, section 3.3).
 const SMALLEST_MODULUS: usize = 256;
 
 /// A cached key set (RFC 7517).
@@ -146,8 +149,7 @@ impl KeyCacheState {
         let weak = Arc::downgrade(self);
         tokio::spawn(async move {
             tokio::time::sleep(after).await;
-            // The lookup of a key may have fetched the keys before this task
-            // did.
+            // A lookup may have fetched the keys before the task's first fetch.
             let mut cool_down = Some(COOL_DOWN);
             while let Some(shared) = weak.upgrade() {
                 let worked = shared.fetch_unless_fetched_since(cool_down.take()).await;

@@ -6,7 +6,8 @@
 use jsonwebtoken::errors::ErrorKind;
 use serde_json::Value;
 
-/// Maximum length of a token's value in the log.
+/// Maximum length of a token's value in the log. Clients choose these values, and
+/// could otherwise fill the log.
 const LONGEST_SHOWN: usize = 200;
 /// Placeholder in the log for a value that may identify a person.
 const NOT_SHOWN: &str = "a value that is not logged";

@@ -13,7 +13,8 @@ use sha2::{Digest, Sha256};
 use super::Caller;
 use crate::clock::Clock;
 
-/// Maximum size of the cache in bytes.
+/// Maximum size of the cache in bytes. This is enough for more than 25,000
+/// tokens.
 const CAPACITY: u64 = 8 * 1024 * 1024;
 /// Approximate size of an entry in bytes, without the `sub`.
 const BYTES_OF_ENTRY: usize = 256;

@@ -86,7 +86,10 @@ struct VerifiedIssuer {
 #[derive(Deserialize)]
 struct Claims {
     sub: String,
-    #[expect(dead_code, reason = "its type is the check")]
+    #[expect(
+        dead_code,
+        reason = "the field is only deserialized, to reject an `iss` that is not a string"
+    )]
     iss: String,
     exp: f64,
     token_use: String,

@@ -25,12 +25,14 @@ use crate::store::ScannedItem;
 use accept::{AcceptedFindings, FindingLine};
 use resume::{CheckState, RunParameters, StateFile};
 
-/// Number of items that are checked concurrently.
+/// Number of items that are checked concurrently, so that the check of one segment does not wait
+/// for each call to DynamoDB.
 const AT_ONCE: usize = 16;
 /// Number of items of a segment that are checked between two writes of the state. A run that is
 /// killed repeats at most this many per segment.
 const PAGE: usize = 100;
-/// The default number of segments.
+/// The default number of segments. More segments consume read units faster than a table with little
+/// capacity can provide them.
 const SEGMENTS: u16 = 4;
 
 #[derive(Args, Debug)]
@@ -368,6 +370,7 @@ impl Check<'_> {
             let repaired = match &group_repaired {
                 // One repair fixes all findings of a group.
                 Some(repaired) if finding.is_of_group() => Clone::clone(repaired),
+                // Boxed because it is large and most items have no finding.
                 _ => Box::pin(self.inspector.repair(&finding)).await?,
             };
             if finding.is_of_group() {

@@ -4,7 +4,8 @@ use std::io::IsTerminal;
 
 use super::text::{plain, truncate, width};
 
-/// Minimum width of the last cell of a row; if there is less space, the cell moves to its own line.
+/// Minimum width of the last cell of a row. If there is less space, the cell moves to its own line,
+/// because a shorter text would be hard to read.
 const LEAST_TEXT: usize = 20;
 /// Width of a UUID.
 const UUID: usize = 36;

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 use super::CliError;
 use crate::backoff::Backoff;
 
-/// Delay before the second attempt; it doubles after each attempt.
+/// The first and the longest delay between attempts. The delays are short because a command waits,
+/// and double so that a starting database does not receive many connections.
 const FIRST_DELAY: Duration = Duration::from_millis(100);
 const LONGEST_DELAY: Duration = Duration::from_secs(1);
-/// Interval at which the same cause is logged again.
+/// Interval at which the same cause is logged again, so that the log shows that the command waits.
 const LOG_EVERY: Duration = Duration::from_secs(10);
 
 /// Runs `attempt` until it succeeds, fails for a reason that waiting does not resolve, or `limit`

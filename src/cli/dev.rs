@@ -39,7 +39,7 @@ use crate::store::{
 };
 use places::Places;
 
-/// How long a user is cached before Postgres is queried again.
+/// How long a user is cached before Postgres is queried again: the default of `serve`.
 const USERS_FRESH_FOR: Duration = Duration::from_secs(30);
 
 #[derive(Args, Debug)]
@@ -99,6 +99,7 @@ struct Ready {
 impl DevArgs {
     pub async fn run(self) -> Result<ExitCode, CliError> {
         let json = self.json;
+        // Boxed because the future is used here and then moved to the server.
         let mut stop = Box::pin(stop()?);
         let ready = tokio::select! {
             ready = self.start() => ready?,

@@ -20,11 +20,12 @@ use crate::config::ReadUnitsArgs;
 use crate::model::{End, HeadRecord, Message, MessageGroupId, PageRequest, Place, SortKey};
 use crate::store::{Consistency, StoreError};
 
-/// Page size with `--all`.
+/// Page size with `--all`. A page of so many messages of ordinary length has less than a megabyte.
 const PAGE: usize = 500;
 /// Interval at which the table is queried for new messages.
 const EVERY: Duration = Duration::from_secs(1);
-/// How many intervals to wait for a message whose number is missing between others.
+/// Number of intervals to wait for a message whose `seq` is missing between others: the timeout of
+/// a request, after which the message can no longer be written.
 const MOST_WAITS: u32 = 10;
 
 #[derive(Args, Debug)]
@@ -193,7 +194,7 @@ async fn follow(
         let found = messages.messages_after(group, &last.key, PAGE).await?;
         let is_any = !found.is_empty();
         let new = if waits < MOST_WAITS {
-            without_hole(found, last.seq)
+            without_gap(found, last.seq)
         } else {
             found.into_iter().flatten().collect()
         };
@@ -205,13 +206,13 @@ async fn follow(
     Ok(())
 }
 
-/// Returns the messages after number `seq`, up to the first gap: a `Query` can return a message
-/// before the one that was written before it.
-fn without_hole(found: Vec<Option<Message>>, mut seq: u64) -> Vec<Message> {
+/// Returns the messages after `seq`, up to the first gap. A `Query` can return a message without the
+/// message that was written before it.
+fn without_gap(found: Vec<Option<Message>>, mut seq: u64) -> Vec<Message> {
     let mut shown = Vec::new();
     for message in found {
         let Some(message) = message else {
-            // The number of a message that cannot be read is unknown.
+            // The `seq` of a message that cannot be read is unknown.
             seq = 0;
             continue;
         };

@@ -15,7 +15,7 @@ use crate::config::ReadUnitsArgs;
 use crate::model::{End, MessageGroup, PageRequest, Place, User};
 use crate::store::Consistency;
 
-/// Page size.
+/// Page size with `--all`. A page of so many rows has less than a megabyte.
 const PAGE: usize = 100;
 
 #[derive(Args, Debug)]

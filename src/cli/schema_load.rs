@@ -137,7 +137,7 @@ impl SchemaLoadArgs {
             deletion_protection: session.is_aws,
         };
         // Time to live (TTL) can only be enabled after the table is active, so an interruption
-        // waits until both are done.
+        // waits until both are done. Boxed because `select!` polls the future by reference.
         let mut made = Box::pin(create(&session.messages, new));
         tokio::select! {
             made = &mut made => made?,

@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_drives_a_terminal_gets_through() {
+    fn terminal_text_has_no_unescaped_control_characters() {
         let text = "a\u{1b}[31mb\nc\u{9b}2J\u{202e}d\t\u{7f}é✨";
         assert_eq!(
             plain(text),

@@ -10,7 +10,7 @@ use crate::store::Pacer;
 
 /// Interval at which the pacer is checked.
 const EVERY: Duration = Duration::from_millis(200);
-/// Minimum interval between two lines.
+/// Minimum interval between two lines, so that a long wait does not fill the terminal.
 const LINE_EVERY: Duration = Duration::from_secs(15);
 
 /// A task that reports throttling until this is dropped.

@@ -13,9 +13,9 @@ use tokio::sync::oneshot;
 use super::DevError;
 use super::listen::listen;
 
-/// Interval at which expired items are deleted.
+/// Interval at which expired items are deleted. DynamoDB itself may take days.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
-/// Timeout for stopping the server.
+/// Timeout for stopping the server, so that a call in progress cannot delay Ctrl-C.
 const STOP_WITHIN: Duration = Duration::from_secs(2);
 
 /// A running DynamoDB. It stops when this is dropped.

@@ -33,7 +33,7 @@ pub use signing_key::SigningKey;
 use tokens::POOL;
 pub use tokens::{CLIENT_ID, Issuer, TOKEN_LIFETIME};
 
-/// Timeout of a request for a token.
+/// Timeout of a request for a token, which waits for PostgreSQL.
 const TOKEN_WITHIN: Duration = Duration::from_secs(5);
 
 /// The clients that an issuer gives tokens to.
@@ -138,7 +138,7 @@ async fn token(State(issuer): State<Issuer>, Json(request): Json<TokenRequest>) 
         Ok(None) => {
             return refuse(
                 StatusCode::NOT_FOUND,
-                format!("nobody called {:?} can sign in", request.handle),
+                format!("no user with the handle {:?} can sign in", request.handle),
             );
         }
         Err(error) => return refuse(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
@@ -179,7 +179,7 @@ async fn only_from_this_machine(
 }
 
 /// Rejects requests whose `Host` is not a loopback name. Otherwise a page of another site could get
-/// tokens by resolving its own name to our address (DNS rebinding).
+/// tokens if the name of its host resolves to a loopback address (DNS rebinding).
 async fn only_by_loopback_name(request: Request, next: Next) -> Response {
     let host = request
         .headers()
@@ -194,6 +194,6 @@ async fn only_by_loopback_name(request: Request, next: Next) -> Response {
 }
 
 fn forbidden() -> Response {
-    let message = "this is only for the machine that it runs on\n";
+    let message = "this path is only for requests from the issuer's own machine\n";
     (StatusCode::FORBIDDEN, message).into_response()
 }

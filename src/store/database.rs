@@ -14,7 +14,8 @@ use super::database_url::check_file;
 use super::sql_error::describe;
 use crate::loopback::is_loopback_host;
 
-/// Timeout for the connection with which a database is created.
+/// Timeout for the connection with which a database is created. Only tests and
+/// `dev` create databases, on this machine.
 const CREATE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Settings of the connection pool.
@@ -100,7 +101,8 @@ pub async fn connect_database(
     let pool = PgPoolOptions::new()
         .max_connections(settings.max_connections)
         .acquire_timeout(settings.acquire_timeout)
-        // The driver's own test would log the driver's text of the error.
+        // The driver's own test would log the driver's text of the error. The
+        // function is boxed because sqlx requires it.
         .test_before_acquire(false)
         .before_acquire(|connection, _| Box::pin(async move { Ok(is_alive(connection).await) }))
         .connect_lazy_with(options);

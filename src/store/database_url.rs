@@ -44,7 +44,8 @@ const FILES: [(&[&str], &str); 3] = [
     (&["sslcert", "ssl-cert"], "PGSSLCERT"),
     (&["sslkey", "ssl-key"], "PGSSLKEY"),
 ];
-/// Maximum length of a parameter's name.
+/// Maximum length of a scheme or a parameter's name that is quoted. A longer text
+/// may be a part of a password.
 const LONGEST_NAME: usize = 40;
 
 /// The reason for which a connection string cannot be used.

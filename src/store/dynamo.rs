@@ -14,17 +14,22 @@ use super::credentials::{NoCredentials, find_credentials};
 use super::endpoint::{AwsService, EndpointUrl, InvalidAwsSetting, configured_endpoint};
 use crate::http_url::shown;
 
-/// Timeout for opening a connection.
+/// Timeout for opening a connection. A reachable endpoint responds within one
+/// round trip.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// Timeout of one attempt of a call.
+/// Timeout of one attempt of a call. Calls take some milliseconds, so an attempt
+/// that takes this long has probably failed.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
-/// Timeout of a call with all its attempts.
+/// Timeout of a call with all its attempts. It is shorter than the timeout of a
+/// request (10 s), so that the request can report the failure.
 const CALL_TIMEOUT: Duration = Duration::from_secs(7);
 
 /// Timeout of an attempt, and maximum number of attempts, for operators'
 /// commands.
 ///
-/// The backoff between attempts grows to 20 seconds.
+/// A page of a megabyte can take long on a slow connection. The backoff between
+/// attempts grows to 20 seconds, so the command survives an outage of a minute or
+/// more.
 const OPERATOR_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
 const OPERATOR_ATTEMPTS: u32 = 12;
 
@@ -167,13 +172,15 @@ pub(super) fn with_short_timeouts(config: SdkConfig) -> SdkConfig {
         .connect_timeout(CONNECT_TIMEOUT)
         .operation_attempt_timeout(ATTEMPT_TIMEOUT)
         .operation_timeout(CALL_TIMEOUT);
+    // The SDK's default. If attempts time out, a fourth one would not fit into the
+    // timeout of the call.
     let retries = RetryConfig::standard().with_max_attempts(3);
     config
         .into_builder()
         .timeout_config(timeouts.build())
         .retry_config(retries)
-        // It would end a stream that stalls for five seconds. An attempt ends
-        // earlier.
+        // This protection ends a stream that stalls for five seconds. The timeout
+        // of an attempt is shorter.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .build()
 }

@@ -98,7 +98,8 @@ impl MessageStore {
     where
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
     {
-        // The SDK's futures are large, and a caller may make several calls.
+        // Boxed because the SDK's futures are large, and a caller may make several
+        // calls.
         match self.pacer() {
             Some(pacer) => {
                 let send = || send(call.clone());

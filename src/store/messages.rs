@@ -15,13 +15,14 @@ use crate::model::{
     HeadRecord, Message, MessageGroup, MessageGroupId, Page, PageRequest, SortKey, User, UserId,
 };
 
-/// Maximum number of newest messages that are read concurrently, for rows
-/// without a preview.
+/// Maximum number of newest messages that one request reads concurrently, for
+/// rows without a preview. Only the original's rows have none.
 const CONCURRENT_READS: usize = 8;
-/// Maximum number of rows of one group that are read. A group should have two.
+/// Maximum number of rows of one group that are read, which bounds the cost of a
+/// request. A group should have two.
 const MAX_ROWS: usize = 100;
 /// Maximum number of pages of a user's rows that are read to count unread
-/// groups.
+/// groups. Each page costs the read units of a megabyte.
 const MAX_COUNTED_PAGES: usize = 5;
 
 /// The newest item of a group's messages.

@@ -14,7 +14,7 @@ use super::original_time_zone::find_time_zone;
 use super::sql_error::is_missing_table;
 
 static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
-    // Not by `sqlx::migrate!`, which compiles sqlx, tokio and rustls a second time for the macro itself.
+    // `sqlx::migrate!` is not used, because cargo would compile sqlx, tokio and rustls a second time for it.
     let users = include_str!("../../migrations/0001_users.sql");
     let users = users.into_sql_str();
     let users = Migration::new(FIRST, "users".into(), MigrationType::Simple, users, false);

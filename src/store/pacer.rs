@@ -111,7 +111,10 @@ impl Pacer {
     pub(super) fn page_items(&self) -> Option<i32> {
         let rate = self.lock()[0].rate()?;
         // At most 10 million, the maximum of the option.
-        #[expect(clippy::cast_possible_truncation, reason = "it saturates")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a number that is too large becomes the largest i32"
+        )]
         let items = (rate * ITEMS_PER_UNIT) as i32;
         Some(items.max(1))
     }
@@ -251,8 +254,8 @@ impl UnitLimiter {
 
     fn throttled(&mut self, now: Instant) {
         self.throttled += 1;
-        // Concurrent calls are throttled together. They are one reason to
-        // reduce the rate, not several.
+        // Concurrent calls are throttled together. The rate is reduced once for
+        // all of them.
         if now < self.paused_until {
             return;
         }
@@ -317,8 +320,8 @@ mod tests {
         use futures_util::{StreamExt, stream};
         let began = Instant::now();
         let read = || async {
-            // Every call ends: a call that hangs could not be distinguished
-            // from one that waits for the pacer.
+            // Every call ends, because a call that hangs could not be
+            // distinguished from one that waits for the pacer.
             if capacity.lock().expect("no panic").takes(2.0) {
                 pacer.consumed(2.0, 0.0);
                 Ok::<(), TestError>(())

@@ -15,7 +15,7 @@ use super::{Consistency, MessageStore, Service, StoreError};
 use crate::model::UserId;
 
 /// Maximum number of pages of a user's rows that a request reads, of a megabyte
-/// each.
+/// each. They cost 8,192 read units.
 const MAX_PAGES: usize = 32;
 
 impl MessageStore {

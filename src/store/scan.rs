@@ -16,7 +16,8 @@ use super::units::Units;
 use super::{Consistency, MessageStore, StoreError, UnreadableItem};
 use crate::model::MessageGroupId;
 
-/// Maximum number of rows of one group that are read. A group should have two.
+/// Maximum number of rows of one group that are read, which bounds the memory. A
+/// group should have two.
 const MAX_ROWS: usize = 1_000;
 
 /// One of the segments of a parallel scan.

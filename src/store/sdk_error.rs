@@ -244,7 +244,7 @@ fn tls_cause(error: &rustls::Error) -> String {
                 why => why.to_string(),
             }
         ),
-        rustls::Error::InvalidMessage(_) => "the server does not answer with TLS".to_owned(),
+        rustls::Error::InvalidMessage(_) => "the server does not respond with TLS".to_owned(),
         rustls::Error::AlertReceived(_) => "the server ended the TLS handshake".to_owned(),
         error => format!("no TLS connection: {error}"),
     }

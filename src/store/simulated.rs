@@ -39,8 +39,7 @@ pub struct Faults {
     pub conflict: u8,
     /// The write is throttled.
     pub throttled: u8,
-    /// The client never receives a response, whether or not the call is carried
-    /// out.
+    /// The client never receives a response. The call may be executed or not.
     pub hangs: u8,
     /// The read fails.
     pub unread: u8,

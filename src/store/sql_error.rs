@@ -15,10 +15,9 @@ use sqlx::migrate::MigrateError;
 const UNAVAILABLE_CLASSES: [&str; 11] = [
     "08", "25", "28", "3D", "40", "53", "55", "57", "58", "F0", "XX",
 ];
-/// Single SQLSTATE codes whose cause is not the statement.
-///
-/// Revoked privileges, and the codes of [`is_foreign_statement`], for the case
-/// that a retry does not help.
+/// Single SQLSTATE codes whose cause is not the statement: revoked privileges,
+/// and the codes of [`is_foreign_statement`], which remain if preparing the
+/// statement again did not help.
 const UNAVAILABLE_CODES: [&str; 3] = ["42501", STATEMENT_MISSING, STATEMENT_EXISTS];
 
 /// "cached plan must not change result type". PostgreSQL also uses this code
@@ -128,7 +127,7 @@ pub(super) fn describe(error: &sqlx::Error) -> String {
             None => refusal.message().to_owned(),
         },
         sqlx::Error::Io(cause) if cause.kind() == ErrorKind::TimedOut => {
-            "no answer in time".to_owned()
+            "no response in time".to_owned()
         }
         sqlx::Error::Io(cause) => cause.to_string(),
         sqlx::Error::Configuration(cause) => innermost(&**cause),

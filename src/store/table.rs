@@ -14,7 +14,7 @@ use super::table_description::{EXPIRY, TableDescription, described, differences}
 use super::{MessageStore, Service, StoreError};
 
 /// Maximum time until a new table is active, or a deleted table no longer
-/// exists.
+/// exists. DynamoDB usually needs some seconds.
 const CHANGE_TIMEOUT: Duration = Duration::from_mins(2);
 /// Interval between two checks of the table's status.
 const STATUS_INTERVAL: Duration = Duration::from_millis(500);

@@ -60,8 +60,8 @@ pub enum RejectionReason {
     Invalid(StoreError),
 }
 
-/// The purpose of an action in a transaction, from which the rejection of the
-/// action is interpreted.
+/// The purpose of an action in a transaction. It determines what a failed
+/// condition of the action means.
 pub(super) enum Role {
     Message(SortKey),
     Head,

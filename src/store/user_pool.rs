@@ -11,7 +11,7 @@ use super::error::StoreError;
 use super::fault::{Reason, Service};
 use crate::http_url::shown;
 
-/// Maximum number of users on a page.
+/// Number of users on a page: Cognito's maximum.
 const PAGE: i32 = 60;
 
 /// A user of a pool.

@@ -88,7 +88,7 @@ pub(super) fn is_for_request() -> bool {
 /// none.
 #[expect(
     clippy::cast_precision_loss,
-    reason = "as many as share a transaction, or a few more"
+    reason = "the number of requests that share a transaction is small"
 )]
 pub(super) fn charge(cost: RequestCost) {
     let charge = |origins: &Arc<[RequestOrigin]>| {

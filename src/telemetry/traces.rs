@@ -23,7 +23,8 @@ use super::origin::{RequestOrigin, is_for_request};
 
 /// The target of trace spans.
 pub(super) const TARGET: &str = "otel";
-/// Timeout for sending the remaining spans at shutdown.
+/// Timeout for sending the remaining spans at shutdown. The time that platforms
+/// wait before SIGKILL includes it (docs/operations.md).
 const FLUSH_WITHIN: Duration = Duration::from_secs(3);
 
 /// The exporter that sends spans to a collector, configured by the SDK's own variables.

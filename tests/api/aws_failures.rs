@@ -289,7 +289,7 @@ async fn unreachable_endpoints_are_reported_in_plain_words() {
     }
     insta::assert_snapshot!(reported, @r"
     cruddur: DynamoDB at http://closed is not available: Connection refused. Start it, or select another with --endpoint-url, AWS_ENDPOINT_URL or --prod.
-    cruddur: DynamoDB at https://plain is not available: the server does not answer with TLS. Start it, or select another with --endpoint-url, AWS_ENDPOINT_URL or --prod.
+    cruddur: DynamoDB at https://plain is not available: the server does not respond with TLS. Start it, or select another with --endpoint-url, AWS_ENDPOINT_URL or --prod.
     cruddur: DynamoDB at https://untrusted is not available: the server's TLS certificate is not accepted: its issuer is not trusted. Start it, or select another with --endpoint-url, AWS_ENDPOINT_URL or --prod.
     ");
 

@@ -6,9 +6,9 @@ use std::time::Duration;
 use moka::sync::Cache;
 use uuid::Uuid;
 
-/// How long an authorization code is valid.
+/// How long an authorization code is valid, as with Cognito. A page redeems it at once.
 const CODE_FOR: Duration = Duration::from_mins(5);
-/// Maximum number of unused authorization codes.
+/// Maximum number of unused authorization codes, which bounds the memory.
 const MOST_CODES: u64 = 1000;
 
 /// The user who signed in for an authorization code, and what the code is bound to.

@@ -1,5 +1,5 @@
 //! Sign-in with OIDC: the authorization code flow with PKCE, at the paths of Cognito's
-//! managed login. The page to sign in on asks for a user instead of a password.
+//! managed login. The sign-in page asks for a user instead of a password.
 
 use std::fmt::Write as _;
 use std::sync::Arc;

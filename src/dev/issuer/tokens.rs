@@ -16,7 +16,7 @@ use crate::store::UserStore;
 pub const CLIENT_ID: &str = "cruddur-dev";
 /// The id of the simulated user pool.
 pub(super) const POOL: &str = "local-dev-1_Cruddur";
-/// The default lifetime of a token.
+/// The default lifetime of a token: long enough for a day of development.
 pub const TOKEN_LIFETIME: TimeDelta = TimeDelta::hours(24);
 
 /// A token issuer. Cheap to clone.

@@ -17,7 +17,7 @@ pub(super) const USER: &str = "postgres";
 pub(super) const PASSWORD: &str = "password";
 /// Name of the cluster's folder.
 const CLUSTER: &str = "cluster";
-/// Timeout for PostgreSQL to start.
+/// Timeout for PostgreSQL to start. It usually starts within a second, and longer on a busy machine.
 const START_WITHIN: Duration = Duration::from_secs(30);
 /// How long to wait for the previous server to stop: if its `cruddur dev` was killed, the guard
 /// needs a moment to stop it.
@@ -55,7 +55,7 @@ const READY: &str = "database system is ready to accept connections";
 /// A running cluster. It stops when this is dropped, or when the process ends for any reason.
 #[derive(Debug)]
 pub(super) struct RunningCluster {
-    #[expect(dead_code, reason = "what it guards stops when it is dropped")]
+    #[expect(dead_code, reason = "dropping it stops PostgreSQL")]
     guard: Guard,
     pub port: u16,
 }
