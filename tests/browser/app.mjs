@@ -1,4 +1,4 @@
-// The Messages pages, as two users have them open.
+// Tests the Messages pages with two users.
 //
 // Usage: node app.mjs <cruddur program> [folder for pictures]
 import assert from "node:assert/strict";
@@ -14,7 +14,7 @@ import { launchBrowser, serveEnvironment } from "./harness.mjs";
 
 const [program, pictures] = process.argv.slice(2);
 const TIMEOUT = 60_000;
-// For what takes long on a busy machine.
+// Timeout of waits that can take long on a busy machine.
 const LONG = 240_000;
 const MOST_JAVASCRIPT = 160_000;
 
@@ -49,7 +49,7 @@ class Window {
     const window = new Window();
     Object.assign(window, { browser, context, places, handle, faults: [], expected: [] });
     const allowed = [new URL(places.app).origin, new URL(places.issuer).origin];
-    // Not by routes: they turn the browser's cache off.
+    // Playwright's routes are not used, because they disable the browser's cache.
     context.on("request", (request) => {
       if (!allowed.includes(new URL(request.url()).origin)) window.faults.push(`requested ${request.url()}`);
     });
@@ -66,7 +66,7 @@ class Window {
     return window;
   }
 
-  // Signs in at the issuer's page, which leads back to the address that was opened.
+  // Signs in at the issuer's page, which redirects back to the opened address.
   async signIn(path = "/messages") {
     await this.page.goto(new URL(path, this.places.app).href);
     await this.page.getByRole("button", { name: `@${this.handle}` }).or(this.page.getByRole("link", { name: `@${this.handle}` })).click();
@@ -110,7 +110,7 @@ class Window {
     await this.write(text);
     await this.message(text).waitFor();
   }
-  // The texts that are in the document, in order.
+  // The texts of the messages in the document, in order.
   texts() {
     return this.page.locator("[data-message] [dir=auto]").allTextContents();
   }
@@ -130,7 +130,7 @@ class Window {
   async picture(name) {
     if (pictures) await this.page.screenshot({ path: join(pictures, `${name}.png`) });
   }
-  // No violation of accessibility in either mode, and no scrolling to the side.
+  // The page has no accessibility violation in either color scheme, and does not scroll horizontally.
   async check(name) {
     for (const colorScheme of ["light", "dark"]) {
       await this.page.emulateMedia({ colorScheme });
@@ -193,7 +193,7 @@ async function exchange(luu, unamused) {
   if (pictures) await bothWindows(luu, unamused);
 }
 
-// The picture of the README: a wide window beside a narrow one.
+// The image of the README: a wide and a narrow window side by side.
 async function bothWindows(luu, unamused) {
   const images = [];
   for (const [window, width, colorScheme] of [[luu, 860, "light"], [unamused, 380, "dark"]]) {
@@ -329,7 +329,7 @@ async function absentGroups(luu, places) {
   await luu.page.waitForURL(/\/messages$/);
 }
 
-// Answers the next request that creates a message instead of the server.
+// Responds to the next request that creates a message, in place of the server.
 const answerNextSend = (luu, answer) =>
   luu.page.route(
     "**/graphql",
@@ -360,7 +360,7 @@ async function failedMessages(luu, unamused) {
   await luu.outgoing.getByRole("button", { name: "Send again" }).click();
   await until(() => keys.length === 2, "it is sent again");
   await luu.outgoing.getByText("Not sent.").waitFor();
-  // It is still there after a reload, with its key.
+  // After a reload, the unsent message still exists, with its key.
   await luu.page.reload();
   await luu.outgoing.getByText("Not sent. The server could not do this.").waitFor();
   await luu.outgoing.getByRole("button", { name: "Send again" }).click();
@@ -374,7 +374,7 @@ async function failedMessages(luu, unamused) {
   await luu.outgoing.getByRole("button", { name: "Delete" }).click();
   await luu.outgoing.waitFor({ state: "detached" });
 
-  // A rejection is beside the field, with the text in it.
+  // A rejection is shown beside the field, which contains the rejected text.
   const problem = { __typename: "MessageGroupNotFound", message: "There is no such message group." };
   await answerNextSend(luu, (route) =>
     route.fulfill({ ...errorWith({}), body: JSON.stringify({ data: { createMessage: problem } }) }),
@@ -385,7 +385,7 @@ async function failedMessages(luu, unamused) {
   await luu.check("rejected-message");
   await luu.field.fill("");
 
-  // The rate limit is waited for.
+  // The client waits until the rate limit allows the message.
   keys.length = 0;
   await answerNextSend(luu, (route) => route.fulfill(errorWith({ code: "RATE_LIMITED", retryAfterMs: 700 })));
   await luu.write("sent after the limit");
@@ -479,7 +479,7 @@ async function scrolledUp(luu, unamused) {
   await luu.list.hover();
   await luu.page.mouse.wheel(0, -600);
   await luu.page.getByRole("button", { name: "Newest messages" }).waitFor();
-  // Once the earlier messages that are loaded meanwhile have their heights.
+  // Waits until the earlier messages, which are loaded meanwhile, are measured.
   const visible = () =>
     luu.list.evaluate((list) => {
       const { top } = list.getBoundingClientRect();
@@ -510,7 +510,7 @@ async function scrolledUp(luu, unamused) {
   await luu.page.getByText(/^New since/).waitFor();
 }
 
-// Another window of the same user follows, and what is read there is read here.
+// A second window of the same user shows the same messages, and messages read there are read here.
 async function secondWindow(luu, unamused) {
   const other = await Window.open(luu.browser, luu.places, "luu");
   await other.signIn();
@@ -561,7 +561,7 @@ async function keyboard(luu, unamused) {
   await page.keyboard.type("by keyboard alone");
   await page.keyboard.press("Enter");
   await luu.message("by keyboard alone").waitFor();
-  // Back into the list of messages, and through it.
+  // The focus returns to the list of messages and moves through it.
   await page.keyboard.press("Shift+Tab");
   const before = await luu.list.evaluate((list) => list.scrollTop);
   await page.keyboard.press("PageUp");
@@ -569,7 +569,7 @@ async function keyboard(luu, unamused) {
   await page.keyboard.press("End");
   await until(() => luu.isAtEnd(), "End scrolls to the newest message");
 
-  // The arrow keys go through the groups.
+  // The arrow keys move the focus from group to group.
   await luu.groups.first().focus();
   await page.keyboard.press("ArrowDown");
   await page.keyboard.press("Enter");
@@ -630,7 +630,7 @@ async function firstLoad(browser, places, groupUuid) {
   console.log(`    JavaScript of the first visit, sign-in included: ${bytes} bytes compressed, ${scripts.size} files`);
   assert.ok(bytes <= MOST_JAVASCRIPT, `${bytes} bytes are more than ${MOST_JAVASCRIPT}`);
 
-  // Until messages are on the screen, with a warm cache.
+  // Measures the time until messages are on the screen, with a warm cache.
   const times = [];
   for (let run = 0; run < 5; run += 1) {
     await window.page.reload({ waitUntil: "commit" });
@@ -683,7 +683,7 @@ async function manyMessages(luu, unamused, places, groupUuid) {
     await devtools.send("HeapProfiler.collectGarbage");
     return (await devtools.send("Runtime.getHeapUsage")).usedSize / 1e6;
   };
-  // Scrolls back inside the page, frame by frame, and notes what is shown and how long each frame takes.
+  // Scrolls back inside the page, frame by frame, and records the visible messages and the duration of each frame.
   const REPLACED = "all messages were replaced";
   await luu.page.evaluate((replaced) => {
     const list = document.querySelector("[role=region]");
@@ -706,11 +706,11 @@ async function manyMessages(luu, unamused, places, groupUuid) {
         const number = /message number (\d+)/.exec(row.querySelector("[dir=auto]").textContent)?.[1];
         if (number) seen.add(Number(number));
       }
-      // Between two frames each visible message has moved by the same distance.
+      // Between two frames, all visible messages must move by the same distance.
       const moves = [...places].filter(([uuid]) => before.has(uuid)).map(([uuid, y]) => y - before.get(uuid));
       if (moves.length > 1 && Math.max(...moves) - Math.min(...moves) > 2) jumps.push(moves);
       if (before.size && places.size && moves.length === 0) jumps.push(replaced);
-      // 18,000 pixels in a second, but not to the end of what is loaded.
+      // 18,000 pixels in a second, but not to the end of the loaded messages.
       const isFirst = list.textContent.includes("This is the beginning");
       if (isFirst || list.scrollTop > 1200) list.scrollTop -= 300;
       before = new Map([...places].map(([uuid, y]) => [uuid, y]));
@@ -749,7 +749,7 @@ async function manyMessages(luu, unamused, places, groupUuid) {
   const [first, last] = [figures[0], figures.at(-1)];
   assert.ok(last.heap < first.heap * 1.5 + 5, `memory grows from ${first.heap} to ${last.heap} MB`);
 
-  // A message that comes meanwhile does not move the view; the newest messages are one click away.
+  // A message that arrives meanwhile does not move the view; one click shows the newest messages.
   await unamused.send("while reading old messages");
   await luu.page.getByRole("button", { name: "1 new message" }).click();
   await luu.message("while reading old messages").waitFor();
@@ -757,7 +757,7 @@ async function manyMessages(luu, unamused, places, groupUuid) {
   await luu.group("@unamused").getByText("unread").waitFor({ state: "detached" });
 }
 
-// Renewed while the pages are open, and at the end of the session a way to sign in again.
+// Tokens are renewed while the pages are open, and at the end of the session the user can sign in again.
 async function expiringToken(browser, places) {
   const window = await Window.open(browser, places, "mirabel");
   let renewals = 0;
@@ -776,7 +776,7 @@ async function expiringToken(browser, places) {
     await window.message("still live").waitFor();
     assert.equal(await window.banner.count(), 0);
 
-    // The issuer renews no more.
+    // From now on, the issuer renews no tokens.
     await window.field.fill("a text that is not lost");
     await window.page.unroute("**/oauth2/token");
     await window.page.route("**/oauth2/token", (route) =>

@@ -1,4 +1,4 @@
-"""Cognito ids in Postgres, and Cognito's tokens, with the Cognito emulation of moto.
+"""Tests Cognito ids in Postgres and Cognito's tokens, with the Cognito emulation of moto.
 
 Usage: check.py <cruddur program>. Needs moto[server], boto3 and pg8000.
 
@@ -122,7 +122,7 @@ def main():
         check_update(program, environment, connection, subs)
         check_serve(program, environment, cognito, client)
         connection.close()
-    print(f"the ids of {len(USERS)} users were set, and a token of the pool's is taken")
+    print(f"the ids of {len(USERS)} users were set, and the server accepts a token of the pool")
     print("1 passed, 0 failed")
 
 

@@ -25,7 +25,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 from processes import database, dev, free_port, running, stores, wait_for
 
 ROOT = pathlib.Path(__file__).parents[2]
-# How long to wait for something that has to happen, also on a busy machine.
+# Timeout of every wait: far longer than the wait takes on a busy machine.
 PATIENCE = 90
 INSTANCES = 3
 # An event that arrives more than this many seconds after the acknowledgement of its message is late.
@@ -110,7 +110,7 @@ class Instance:
         return await asyncio.wait_for(asyncio.to_thread(self.process.wait), PATIENCE)
 
     async def restart(self, session):
-        """Stops it as a platform does, and starts it again."""
+        """Stops the instance with SIGTERM, as a platform does, and starts it again."""
         self.process.send_signal(signal.SIGTERM)
         code = await self.ended()
         assert code == 0, f"an instance ended with {code}"
@@ -196,7 +196,7 @@ def instances(program, environment, folder):
 
 @contextlib.contextmanager
 def log_of(folder):
-    """Prints how often each warning is in the instances' log. An error is a fault."""
+    """Prints the number of occurrences of each warning in the instances' log. Fails if the log has errors."""
     try:
         yield
     finally:
@@ -220,7 +220,7 @@ def folder():
 
 
 def environment(places, **more):
-    """The variables of an instance. Messages are not limited by the caller's rate."""
+    """The environment variables of an instance, without a rate limit on messages."""
     return stores(places) | {"CRUDDUR_SEND_RATE": "0", "RUST_LOG": "warn"} | more
 
 
@@ -236,7 +236,7 @@ def as_unprivileged():
 
 
 class Load:
-    """Writers and subscribers, and the results of their requests."""
+    """Writers and followers, and the results of their requests."""
 
     def __init__(self, session, url, users, followers):
         self.session, self.url, self.users = session, url, users
@@ -247,14 +247,14 @@ class Load:
         self.acknowledged_at = {}
         self.before = set()
         self.sent = 0
-        # When each failed request began, and how it failed.
+        # The start of each failed request, and its failure.
         self.failures = []
         self.latencies = []
         self.is_over = asyncio.Event()
         self.tasks = []
 
     async def send(self, user, key):
-        """Sends a message once. Returns its UUID, or what went wrong."""
+        """Sends a message once. Returns its UUID, or a description of the failure."""
         body = {"to": {"receiverHandle": user.other}, "body": key, "idempotencyKey": key}
         request = {"query": CREATE, "variables": {"input": body}}
         headers = {"authorization": f"Bearer {user.token}"}
@@ -277,7 +277,7 @@ class Load:
         return node["uuid"], None
 
     async def deliver(self, user):
-        """Sends one message until it is acknowledged, each time with the same key."""
+        """Sends one message until the server acknowledges it, each time with the same key."""
         key = str(uuid.uuid4())
         self.sent += 1
         for attempt in range(50):
@@ -314,7 +314,7 @@ class Load:
         self.tasks += [asyncio.create_task(self.write(user, pause)) for user in self.users]
 
     def delays(self):
-        """The arrival of each event, and how long after the acknowledgement it was, in seconds."""
+        """The time of arrival of each event, and its delay after the acknowledgement in seconds."""
         for follower in self.followers:
             for message, arrival in zip(follower.order, follower.arrivals):
                 # The sender of a failed request does not know when its message was written.
@@ -374,7 +374,7 @@ class Load:
         return found
 
     async def compare(self):
-        """Compares what was acknowledged with what is stored and with what each follower received."""
+        """Compares the acknowledged messages with the stored ones and with those that each follower received."""
         lost_events = await self.complete()
         stored = await self.stored()
         bodies = [body for messages in stored.values() for _, body in messages]
@@ -426,7 +426,7 @@ class Follower:
             if attempt == 0:
                 self.closed_at = time.monotonic()
             attempt += 1
-            # Clients wait a random time, so that not all of them come back at once.
+            # Clients wait for a random time, so that they do not all reconnect at the same time.
             await asyncio.sleep(random.uniform(0, min(0.25 * 2**attempt, 2)))
 
     async def _sign_in(self, socket):

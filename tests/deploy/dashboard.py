@@ -3,8 +3,8 @@
 Usage: dashboard.py <target folder with the example> <image.png> [--minutes 3]. Needs matplotlib, and
 prometheus.
 
-Prometheus scrapes the servers of the run. Each panel of deploy/grafana/cruddur.json is drawn at its
-place in the dashboard, from the result of Prometheus' `query_range` for the panel's own queries.
+Prometheus scrapes the servers of the run. The script draws each panel of deploy/grafana/cruddur.json at
+its position in the dashboard, from the results of Prometheus' `query_range` for the panel's queries.
 """
 
 import argparse
@@ -91,7 +91,7 @@ def draw(axes, panel, url, start, end):
             axes.plot(times, [value for _, value in points], linewidth=1, label=name(target, labels))
             drawn += 1
     if drawn:
-        # With space for the legend.
+        # The panel has space for the legend.
         axes.set_ylim(0, max(axes.get_ylim()[1] * 1.25, 1e-3))
         axes.legend(fontsize=5, loc="upper left", ncols=2, framealpha=0.6)
     else:
@@ -111,7 +111,7 @@ def draw_dashboard(url, start, end, image):
         if panel["type"] == "row":
             figure.text(place["x"] / 24 + 0.005, bottom + 0.3 / rows, panel["title"], fontsize=10, fontweight="bold")
             continue
-        # Around the axes there is space for the labels.
+        # The margins of the axes have space for the labels.
         left, inner = (place["x"] + 0.7) / 24, (place["w"] - 1.1) / 24
         axes = figure.add_axes((left, bottom + 0.9 / rows, inner, (place["h"] - 2) / rows))
         series[panel["title"]] = draw(axes, panel, url, start, end)

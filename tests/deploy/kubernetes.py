@@ -1,4 +1,4 @@
-"""The Kubernetes manifests, against Kubernetes' own schemas and the program's settings.
+"""Checks the Kubernetes manifests against Kubernetes' schemas and the program's settings.
 
 Usage: kubernetes.py <cruddur program>. Needs kubernetes-validate.
 """

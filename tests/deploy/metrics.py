@@ -1,11 +1,11 @@
-"""The alerts and the dashboard, against the metrics that a running server exports.
+"""Checks the alerts and the dashboard against the metrics that a running server exports.
 
 Usage: metrics.py <cruddur program>
 
-Sends a query, a mutation, a request that is rejected and a subscription to `serve`, and scrapes
-its metrics. Every metric and label of the alerts and of the dashboard's panels must exist: in the
-scraped series, or, where a metric has no series yet, in the metrics' table of docs/operations.md,
-which tests/api/telemetry.rs compares with the code.
+The script sends a query, a mutation, a request that is rejected and a subscription to `serve`, and
+scrapes its metrics. Every metric and label of the alerts and of the dashboard's panels must exist in the
+scraped series. If a metric has no series yet, it must exist in the table of metrics in
+docs/operations.md, which tests/api/telemetry.rs compares with the code.
 """
 
 import json
@@ -52,7 +52,7 @@ def documented():
 
 
 def expressions():
-    """Where each expression stands, and the expression."""
+    """Each expression, with the name of its panel or alert."""
     dashboard = json.loads((ROOT / "deploy/grafana/cruddur.json").read_text())
     for panel in dashboard["panels"]:
         for target in panel.get("targets", []):
@@ -63,7 +63,7 @@ def expressions():
 
 
 def check(place, expression, labels, table):
-    """What is wrong with an expression."""
+    """The problems of an expression."""
     text = re.sub(r'"[^"]*"', '""', expression)
     names = set(re.findall(r"\bcruddur_\w+", text))
     missing = [f"{place}: no metric {name}" for name in names if name not in labels]

@@ -1,4 +1,4 @@
-"""What the deployment checks ask of the program itself."""
+"""The settings of the program, for the deployment checks."""
 
 import re
 import subprocess

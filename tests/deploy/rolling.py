@@ -1,13 +1,14 @@
-"""Rolling restarts and a killed instance, behind nginx and HAProxy with the files of deploy/.
+"""Tests rolling restarts and a killed instance, behind nginx and HAProxy with the files of deploy/.
 
 Usage: rolling.py <cruddur program> [--followers 200] [--writers 64] [--rounds 2] [--drain 5]
 [--proxy nginx|haproxy]. Needs aiohttp and pg8000, and redis-server, nginx and haproxy.
 
 Three instances share the stores of `cruddur dev` and a Redis. While writers send messages with
-idempotency keys and followers subscribe over WebSockets, each instance is restarted by SIGTERM, in
-turn: no request may fail. Then one instance is frozen and killed: only requests that were in flight may
-fail, and each of them succeeds when it is sent again with the same key. At the end, each acknowledged
-message is stored exactly once, and each follower has received each message once and in order.
+idempotency keys and followers subscribe over WebSockets, the script restarts the instances with SIGTERM,
+one after the other. No request may fail. Then it freezes and kills one instance: only requests in flight
+may fail, and each of them must succeed when its writer sends it again with the same key. At the end, each
+acknowledged message must be stored exactly once, and each follower must have received each message once
+and in order.
 """
 
 import argparse
@@ -18,10 +19,11 @@ import time
 
 import cluster
 
-# Requests that were sent before the kill may fail, also if they reached the proxy a moment later.
+# Tolerance in seconds for the start of a request in flight, because the proxy receives a request shortly
+# after its writer has sent it.
 MOMENT = 0.05
 BACK_WITHIN = 2
-# An instance is stopped this long before it is killed, so that requests wait for it.
+# An instance is frozen for this long before it is killed, so that it has requests in flight.
 FROZEN = 0.5
 
 
@@ -35,7 +37,7 @@ async def rolling_restart(load, started, options):
 
 
 async def kill(load, instance):
-    """Kills an instance that has requests in flight, and starts it again; when it was killed."""
+    """Kills an instance that has requests in flight, and starts it again. Returns the time of the kill."""
     instance.process.send_signal(signal.SIGSTOP)
     await asyncio.sleep(FROZEN)
     killed = time.monotonic()
@@ -71,7 +73,7 @@ async def check(name, program, options):
                 with cluster.proxy(name, folder, ports) as url, cluster.log_of(folder):
                     await check_load(name, cluster.Load(session, url, users, options.followers), started, options)
         if name == "haproxy":
-            # HAProxy leaves out an instance because it drains, and not because it is gone.
+            # HAProxy must stop using an instance because it drains, and not because it is unreachable.
             drained = (folder / "proxy.log").read_text().count("DOWN, reason: Layer7")
             assert drained >= options.rounds * cluster.INSTANCES, (folder / "proxy.log").read_text()
 

@@ -1,4 +1,4 @@
-"""The CloudFormation template, against the settings of the program and by moto.
+"""Checks the CloudFormation template against the settings of the program, and creates it in moto.
 
 Usage: stack.py <cruddur program>. Needs cfn-lint, moto[server], boto3 and pg8000.
 
@@ -89,7 +89,7 @@ def client(service, endpoint):
 
 
 def without_functions(value, known):
-    """A value of the template with its references replaced by what they stand for."""
+    """A value of the template with its references replaced by the values to which they refer."""
     if isinstance(value, list):
         return [without_functions(entry, known) for entry in value]
     if not isinstance(value, dict):
@@ -104,8 +104,8 @@ def without_functions(value, known):
 
 
 def create_pool(resources, cognito):
-    """The pool and its client. moto's CloudFormation has neither, so they are made with the same
-    properties by Cognito's own calls, whose parameters have the same names."""
+    """The pool and its client. moto's CloudFormation supports neither, so this function creates them with
+    the same properties by Cognito's API, whose parameters have the same names."""
     known = {"AWS::StackName": "cruddur", "FrontEndOrigin": "https://cruddur.example"}
     known["ApiDomainName"] = "messages.cruddur.example"
     properties = without_functions(resources["UserPool"]["Properties"], known)
@@ -127,7 +127,7 @@ def create_stack(resources, pool, endpoint):
         "AWS::AccountId": "123456789012",
     }
     part = {name: without_functions(resources[name], known) for name in roles} | {"Table": resources["Table"]}
-    # moto loads a service at its first call, and its CloudFormation knows only those that are loaded.
+    # moto loads a service at its first call, and its CloudFormation supports only loaded services.
     client("dynamodb", endpoint).list_tables()
     client("iam", endpoint).list_roles()
     cloudformation = client("cloudformation", endpoint)
@@ -209,7 +209,7 @@ def main():
     ):
         wait_for(port, moto)
         check_stack(program, stack["Resources"], f"http://127.0.0.1:{port}", places["database_url"])
-    print("the template's settings, roles, table and user pool are those of the program")
+    print("the template's settings, roles, table and user pool match the program")
     print("1 passed, 0 failed")
 
 

@@ -1,12 +1,12 @@
-"""Stores that change while three instances serve: a rotated database password, a restarted
-PgBouncer, and a Redis that fails over to its replica.
+"""Changes the stores while three instances serve: rotates the database password, restarts PgBouncer,
+and fails Redis over to its replica.
 
 Usage: stores.py <cruddur program> [--followers 60] [--writers 32]. Needs aiohttp and pg8000, and
 redis-server, pgbouncer, nginx and haproxy.
 
-While writers and followers go on as in rolling.py, each change may delay requests or make them fail
-with `UNAVAILABLE`. No request may fail with `INTERNAL_SERVER_ERROR`, all requests succeed again
-without a restart of an instance, and no message or event is lost or duplicated.
+Writers and followers are the same as in rolling.py. Each change may delay requests or make them fail
+with `UNAVAILABLE`. No request may fail with `INTERNAL_SERVER_ERROR`, requests must succeed again without
+a restart of an instance, and no message or event may be lost or duplicated.
 """
 
 import argparse
@@ -21,16 +21,16 @@ from urllib.parse import urlsplit
 import cluster
 from processes import database, free_port, running, wait_for
 
-# The load goes on this long after the change: longer than the longest request.
+# Duration of the load after the change in seconds: longer than the timeout of a request.
 GOES_ON = 12
 RECOVERED_WITHIN = 30
-# Each request looks up its users in Postgres.
+# Without the cache, each request looks up its users in Postgres.
 WITHOUT_CACHE = {"CRUDDUR_USER_CACHE_SECONDS": "0"}
 ROLE = "service"
 
 
 def create_role(places, password):
-    """A role for the instances, without the rights of the owner."""
+    """Creates a role for the instances, without the rights of the owner."""
     connection = database(places["database_url"])
     exists = connection.run("SELECT FROM pg_roles WHERE rolname = :role", role=ROLE)
     connection.run(f"{'ALTER' if exists else 'CREATE'} ROLE {ROLE} LOGIN PASSWORD '{password}'")
@@ -51,7 +51,7 @@ def write_password(file, password):
 
 
 async def rotate_password(places, file):
-    """A rotation whose new password reaches the instances after one second, and closed connections."""
+    """Rotates the password and closes all connections; the file has the new password after one second."""
     connection = database(places["database_url"])
     connection.run(f"ALTER ROLE {ROLE} PASSWORD 'second'")
     connection.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = :role", role=ROLE)
@@ -91,7 +91,7 @@ class PgBouncer:
 
 @contextlib.contextmanager
 def redis_with_replica(folder):
-    """Two Redis servers, and HAProxy which connects to the one that is the master."""
+    """Two Redis servers, and HAProxy, which connects to the master."""
     port = free_port()
     with cluster.redis() as (first, process), cluster.redis("--replicaof", f"127.0.0.1 {first}") as (second, _):
         file = folder / "redis.cfg"
@@ -119,7 +119,7 @@ async def fail_over(process, replica):
 
 
 async def check(name, places, environment, folder, change, options):
-    """Serves a load, makes the change, and compares what was written and received."""
+    """Runs a load, makes the change, and compares the sent, stored and received messages."""
     users = options.users
     with cluster.instances(options.program, environment, folder) as started:
         ports = [instance.port for instance in started]

@@ -1,4 +1,4 @@
-"""The original's own queries, with its own client, before and after this server writes.
+"""Runs the original's queries with its own client library, before and after this server writes.
 
 Usage: check.py <cruddur program>. Needs boto3.
 
@@ -159,8 +159,8 @@ def check_index(client, table, group):
 def serving(program, places):
     """`serve` over the stores of `dev`, in a table without the marker.
 
-    `dev` marks the table that it creates: every group has a head. The original's groups have none,
-    and the servers of `dev` know the marker already.
+    `dev` writes the marker into its table, which states that every group has a head. The original's
+    groups have none, and the server of `dev` has already cached the marker.
     """
     client = boto3.client(
         "dynamodb", endpoint_url=places["dynamodb"], region_name=places["region"],

@@ -1,4 +1,4 @@
-"""The language of the code and of the documents: the glossary's retired words, and names.
+"""Checks the language of the code and of the documents: the glossary's retired words, and names.
 
 Usage: language.py <cruddur program> [--all]
 
@@ -7,7 +7,7 @@ Usage: language.py <cruddur program> [--all]
 - No two types of the crate have the same name, but the GraphQL objects that wrap a model type.
 - Each external crate is used in one folder only.
 
-The findings that are left are counted, and more than MOST fail. Prints all of them with `--all`.
+The script fails if there are more than MOST findings. With `--all`, it prints all of them.
 """
 
 import collections
@@ -17,7 +17,7 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).parents[2]
-# Findings that are left.
+# Maximum number of findings.
 MOST = 0
 
 # Types and variants that had metaphors for names.
@@ -127,7 +127,7 @@ def main():
     found = [*retired_words(sys.argv[1]), *same_names(), *crates_elsewhere()]
     if "--all" in sys.argv or len(found) > MOST:
         print("\n".join(found))
-    print(f"{len(found)} findings are left of at most {MOST}")
+    print(f"{len(found)} findings, at most {MOST} are allowed")
     is_right = len(found) <= MOST
     print(f"{int(is_right)} passed, {int(not is_right)} failed")
     sys.exit(0 if is_right else 1)

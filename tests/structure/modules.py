@@ -1,13 +1,13 @@
-"""The module graph of src/: no cycles beyond those in known_cycles.txt, and none between folders.
-lib.rs and ARCHITECTURE.md list the dependencies between the layers exactly.
+"""Checks the module graph of src/: it has only the cycles of known_cycles.txt, and none between folders,
+and lib.rs and ARCHITECTURE.md list exactly the dependencies between the layers.
 
 Usage: modules.py [--graph]
 
 A module depends on the module that defines an item it names, wherever that item is re-exported.
 Unit tests do not count. With `--graph`, prints every dependency.
 
-Each line of known_cycles.txt names the modules of one cycle. A cycle that is not there fails, and so
-does a line without its cycle, so that the file shrinks with the cycles.
+Each line of known_cycles.txt names the modules of one cycle. The check fails for a cycle that the file
+does not list, and for a line whose cycle does not exist.
 """
 
 import pathlib
@@ -101,7 +101,7 @@ def load():
     for path, module in modules.items():
         if path:
             modules.get(path[:-1], module).children.add(path[-1])
-    # Modules that only tests have are no part of the graph.
+    # The graph does not include modules of tests.
     for path in list(modules):
         parent = modules.get(path[:-1])
         if path and path != ("main",) and parent and not re.search(rf"\bmod\s+{path[-1]}\s*;", parent.text):
@@ -172,7 +172,7 @@ def dependencies(modules):
 
 
 def is_reexport(module, name):
-    """Whether a name is only passed on. What a façade re-exports is a dependency of its users."""
+    """Whether a module only re-exports a name, which is then a dependency of the façade's users."""
     return not re.search(rf"\b{name}\b", module.body)
 
 

@@ -1,5 +1,5 @@
-// The code in docs/clients.md is that of the suites here: behind each line `<!-- <file>#<part> -->` stands what is
-// between `docs: <part>` and `docs: end` in that file.
+// Checks that the code in docs/clients.md equals the code of the suites in this folder: a line
+// `<!-- <file>#<part> -->` precedes the code between `docs: <part>` and `docs: end` of that file.
 //
 // Usage: node docs.mjs [--write]
 import { readFileSync, writeFileSync } from "node:fs";
@@ -29,5 +29,5 @@ if (process.argv[2] === "--write") {
   console.error("docs/clients.md does not show what is tested: run `npm run docs` in web/tests");
   process.exitCode = 1;
 } else {
-  console.log("docs/clients.md shows what is tested");
+  console.log("the code in docs/clients.md equals the tested code");
 }

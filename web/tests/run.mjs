@@ -1,4 +1,4 @@
-// Generates, compiles and runs the suites of all clients, each against a `cruddur dev` of its own.
+// Generates, compiles and runs the suites of all clients, each against its own `cruddur dev`.
 //
 // Usage: node run.mjs <cruddur program> [suite ...]
 import { spawnSync } from "node:child_process";
@@ -29,7 +29,7 @@ function compile() {
   run("node", ["build.mjs", ...["request", "ws", "apollo", "urql"].map((name) => `src/${name}.ts`), "relay/suite.ts"]);
 }
 
-// Name, what is run, and the manifest of trusted documents if it runs by ids alone.
+// The name and the command of each suite, and the manifest of trusted documents if it sends only ids.
 const suites = [
   ["graphql-request", ["node", "dist/src/request.js"]],
   ["graphql-ws", ["node", "dist/src/ws.js"]],
@@ -46,7 +46,7 @@ run("node", ["docs.mjs"]);
 for (const [name, [command, ...args], manifest] of suites) {
   if (only.length > 0 && !only.includes(name)) continue;
   console.log(name);
-  // The issuer's key is there, so that a token can be made that has expired.
+  // This folder contains the issuer's key, with which the suites create expired tokens.
   const folder = mkdtempSync(join(tmpdir(), "cruddur-clients-"));
   // As root, PostgreSQL runs as another user.
   chmodSync(folder, 0o711);

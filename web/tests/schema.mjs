@@ -1,5 +1,5 @@
-// What has changed in the schema since the newest tag, or, before there is one, since the last commit that changed it.
-// A breaking change needs a line in CHANGELOG.md that names it. Where there is no history to compare with, it says so.
+// Compares the schema with that of the newest tag, or without a tag, with that of the last commit that changed it.
+// CHANGELOG.md must name each breaking change. Without a history, the script only prints that it compared nothing.
 //
 // Usage: node schema.mjs
 import { execFileSync } from "node:child_process";
@@ -21,14 +21,14 @@ function attempt(body) {
 
 const tag = attempt(() => git("describe", "--tags", "--abbrev=0"));
 
-// The newest tag, or the last commit whose schema is another.
+// The newest tag, or the last commit with a different schema.
 function base(current) {
   if (tag) return tag;
   const commits = git("log", "-n", "2", "--format=%h", "--", "schema.graphql").split("\n").filter(Boolean);
   return commits.find((commit) => git("show", `${commit}:schema.graphql`) !== current.trim());
 }
 
-// Why there can be an earlier schema that is not seen here.
+// The reason why an earlier schema may exist that this clone does not contain.
 function missing() {
   const shallow = attempt(() => git("rev-parse", "--is-shallow-repository"));
   if (shallow === undefined) return "this is no clone of the repository, or there is no git";
