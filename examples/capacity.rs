@@ -16,7 +16,7 @@ const SECONDS: u32 = 60;
 /// The greatest number of simulated messages. Above it, a part of the minute is simulated.
 const MESSAGES: f64 = 500_000.0;
 
-/// What users do. These are assumptions: replace them by the figures of your own app.
+/// The behaviour of users. These are assumptions: replace them by the figures of your own app.
 mod behaviour {
     /// Share of the users who use the app on a day.
     pub const ACTIVE: f64 = 0.2;
@@ -33,13 +33,13 @@ mod behaviour {
     /// Mean number of messages of a conversation, and mean seconds between two of them.
     pub const CONVERSATION: f64 = 8.0;
     pub const PAUSE: f64 = 4.0;
-    /// How unequally receivers are chosen: the exponent of Zipf's law.
+    /// The exponent of Zipf's law, by which receivers are chosen.
     pub const POPULARITY: f64 = 0.8;
     /// Bytes that a message adds to the table, with its idempotency record of 24 hours.
     pub const STORED: f64 = 600.0;
 }
 
-/// What a request costs: units from `ARCHITECTURE.md`, CPU time from `docs/scaling.md`.
+/// The cost of a request: units from `ARCHITECTURE.md`, CPU time from `docs/scaling.md`.
 mod cost {
     /// Milliseconds of CPU time of a query (mean of W1 and W2) and of a write (W3).
     pub const QUERY_MS: f64 = 0.39;
@@ -86,7 +86,7 @@ mod limit {
 /// The load in the busiest hour.
 struct Load {
     users: f64,
-    /// In each second: of the mean second, and of the busiest one.
+    /// Messages per second on average, and in the busiest second.
     messages: f64,
     busiest: f64,
     requests: f64,
@@ -120,7 +120,8 @@ impl Load {
                 / 1000.0;
         let by_cpu = cpu / (limit::TASK_CPU * cost::TARGET);
         let instances = by_cpu.max(sockets / limit::SOCKETS).ceil().max(2.0);
-        // DynamoDB splits partitions until each takes about half of what it can.
+        // The model assumes that DynamoDB splits partitions until each has half of its units in
+        // reserve.
         let partitions = (write_units / limit::PARTITION_WRITE * 2.0).ceil().max(4.0);
         let traffic = Traffic::of(users, rate, partitions);
         Self {
@@ -172,7 +173,7 @@ impl Load {
     }
 }
 
-/// What the simulated messages are counted as.
+/// The counts of the simulated messages.
 struct Traffic {
     busiest: f64,
     hottest_partition: f64,
@@ -187,7 +188,7 @@ impl Traffic {
         let mut by_second: HashMap<u64, f64> = HashMap::new();
         let mut by_partition: HashMap<(u64, u64), f64> = HashMap::new();
         let mut by_user: HashMap<(u64, u64), f64> = HashMap::new();
-        // Conversations that began before the first second still go on in it.
+        // Conversations that began before the first second can continue in it.
         let before = behaviour::CONVERSATION * behaviour::PAUSE * 4.0;
         let mut start = -before;
         loop {

@@ -1,7 +1,7 @@
 //! Measures the cost of hostile documents and bodies: their duration, and the
 //! increase of the server's memory (Linux): `cargo run --release --example
-//! hostile`. Each is sent to a server with the default limits, to one without a
-//! limit of bytes, and to one without a limit of tokens as well.
+//! hostile`. Each is sent to three servers: one with the default limits, one
+//! without limits of bytes, and one without limits of bytes and tokens.
 //!
 //! Build the program first: `cargo build --release`.
 

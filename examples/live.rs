@@ -1,14 +1,14 @@
-//! Thousands of subscriptions on one server: the memory of each, and the time from the sender's
-//! response to the delivery of a message.
+//! Measures thousands of subscriptions on one server: the memory of each, and the time from the
+//! sender's response to the delivery of a message.
 
 #[allow(
     dead_code,
     unused_imports,
-    reason = "the tests share it, and this needs its part"
+    reason = "the tests share this module, and the example uses a part of it"
 )]
 #[path = "../tests/harness/mod.rs"]
 mod harness;
-#[allow(dead_code, reason = "the tests kill and freeze it")]
+#[allow(dead_code, reason = "only the tests kill and freeze the server")]
 #[path = "../tests/faults/server.rs"]
 mod server;
 

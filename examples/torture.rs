@@ -1,5 +1,5 @@
-//! Messages under load for any duration, while servers are killed and frozen, and DynamoDB
-//! throttles, loses responses and repeats calls.
+//! Sends messages under load for any duration, while servers are killed and frozen, and DynamoDB
+//! throttles calls, loses responses and executes calls late.
 //!
 //! `cargo build --release && cargo run --release --example torture -- --minutes 5`
 //!
@@ -12,7 +12,7 @@
 #[allow(
     dead_code,
     unused_imports,
-    reason = "the tests share it, and this needs its part"
+    reason = "the tests share this module, and the example uses a part of it"
 )]
 #[path = "../tests/harness/mod.rs"]
 mod harness;
@@ -20,7 +20,7 @@ mod harness;
 mod load;
 #[path = "../tests/faults/readers.rs"]
 mod readers;
-#[allow(dead_code, reason = "the tests judge a report by themselves")]
+#[allow(dead_code, reason = "only the tests call `judge`")]
 #[path = "../tests/faults/report.rs"]
 mod report;
 #[path = "../tests/faults/server.rs"]

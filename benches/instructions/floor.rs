@@ -1,4 +1,5 @@
-//! The floor: axum and the AWS SDK alone, without GraphQL, tokens, users or rules.
+//! The floor, a minimal server: axum and the AWS SDK, without GraphQL, tokens, users or business
+//! rules.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
-//! The cost of a request in instructions, counted by valgrind, and its ratio to the floor's: the
-//! same calls to DynamoDB by axum and the AWS SDK only. The counts do not depend on other load of
-//! the machine.
+//! Counts the instructions of a request with valgrind, and compares them with those of a minimal
+//! server (`floor.rs`), which makes the same calls to DynamoDB with axum and the AWS SDK only. The
+//! counts do not depend on other load of the machine.
 //!
 //! `cargo bench --bench instructions --no-default-features`
 //!
@@ -24,9 +24,9 @@ use axum::http::Request;
 use cruddur::telemetry::{self, Verbosity};
 use tower::ServiceExt;
 
-/// Requests of the shorter of two runs.
+/// Number of requests in the shorter of two runs.
 const REQUESTS: u64 = 40;
-/// Requests that fill caches before any are counted.
+/// Number of requests that fill the caches before the counted requests.
 const WARM_UP: u64 = 5;
 const WORKLOADS: [&str; 3] = ["W1", "W2", "W3"];
 const CEILINGS: &str = include_str!("ceilings.json");

@@ -51,5 +51,5 @@ async fn lost_responses_and_a_frozen_process_duplicate_nothing() {
     cruddur.dynamo.set_faults(Faults::default());
     cruddur.dynamo.late_calls_executed().await;
     let report = Report::read(&cruddur.dynamo.url, &sent).await;
-    report.judge("35 % of the answers lost, 4 freezes");
+    report.judge("35 % of the responses lost, 4 freezes");
 }

@@ -1,4 +1,4 @@
-//! The report itself: it counts damage of a table.
+//! Tests of the report: it counts each kind of damage of a table.
 
 use std::collections::HashMap;
 

@@ -142,9 +142,12 @@ fn handle(number: usize) -> String {
     format!("user-{}", number % USERS)
 }
 
-/// Settings of a server whose clock is off.
+/// Settings of a server whose clock differs from the others.
 fn skewed(redis: &Redis, off: TimeDelta) -> Setup {
-    #[expect(clippy::disallowed_methods, reason = "this is an instance's own clock")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this function creates the clock of an instance"
+    )]
     let clock = Clock::new(move || Utc::now() + off);
     Setup {
         clock,
@@ -156,7 +159,10 @@ fn skewed(redis: &Redis, off: TimeDelta) -> Setup {
 /// Writes a group of two users as the original did, with a message whose key is 90 minutes
 /// ahead of the clock.
 async fn plant_original(cruddur: &Cruddur, one: &str, other: &str) {
-    #[expect(clippy::disallowed_methods, reason = "the original's own clock")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the original uses the system clock"
+    )]
     let ahead = Utc::now() + TimeDelta::minutes(90);
     let sk = ahead.format("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string();
     let handles = [one.to_owned(), other.to_owned()];
@@ -190,7 +196,7 @@ async fn wake(cruddur: &Cruddur, awake: &AtomicUsize, everybody: usize) {
     let began = Instant::now();
     for round in 0.. {
         for number in 0..USERS {
-            let body = format!("are you there? {round}");
+            let body = format!("message {round} of the start");
             cruddur
                 .send(&handle(number), &handle(number + 1), &body)
                 .await;
@@ -251,7 +257,7 @@ async fn subscribers_receive_every_message_once_despite_crashes_and_disconnects(
     let redis_url = [("REDIS_URL", redis.url.clone())];
     let mut publisher = Server::start_with(&cruddur, redis_url.to_vec()).await;
 
-    // The groups must exist before anyone subscribes to one of them.
+    // The groups must exist before a subscriber subscribes to one of them.
     let (awake, stop) = (Arc::<AtomicUsize>::default(), Arc::<AtomicBool>::default());
     wake(&cruddur, &awake, 0).await;
     let (mut following, mut progress) = (Vec::new(), Vec::new());

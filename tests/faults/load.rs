@@ -143,7 +143,7 @@ async fn acknowledged(request: reqwest::RequestBuilder) -> Option<String> {
     // server.
     assert!(
         created.is_null() || uuid.is_some(),
-        "a message is refused: {answer}"
+        "a message was rejected: {answer}"
     );
     Some(uuid?.to_owned())
 }

@@ -4,14 +4,14 @@
 #[allow(
     dead_code,
     unused_imports,
-    reason = "two test binaries share it, and each needs its part"
+    reason = "two test binaries share this module, and each uses a part of it"
 )]
 #[path = "../harness/mod.rs"]
 mod harness;
 mod load;
 mod readers;
 mod report;
-#[allow(dead_code, reason = "the example torture shares it")]
+#[allow(dead_code, reason = "the example `torture` uses more of it")]
 mod server;
 
 mod deaths;

@@ -126,7 +126,7 @@ async fn adoption_under_load_survives_crashes() {
     let found = checker::read(&checker::client(&cruddur.dynamo.url)).await;
     found.check_adopted();
     check(&found, &originals);
-    report.judge("20 groups of the original's, 4 kills");
+    report.judge("20 groups of the original, 4 kills");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -157,7 +157,7 @@ async fn adoption_is_visible_although_the_index_lags() {
     let answers = join_all(asked).await;
 
     let old = cruddur.dynamo.old_index_answers();
-    println!("{old} answers of the index were old");
+    println!("{old} responses of the index were stale");
     assert!(old > 0);
     for (by_handle, by_group, shown) in answers {
         assert_eq!(by_handle["__typename"], "CreateMessageSuccess");

@@ -39,15 +39,15 @@ pub struct Seen {
     pub lists: usize,
     /// Number of groups that were in a list twice.
     duplicates: usize,
-    /// Number of groups that were in a list, but not in the next two.
+    /// Number of groups that were in a list, but in neither of the next two.
     vanished: usize,
 }
 
 /// Counts of errors that readers must never see.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Misled {
-    /// The positions of pages in which a message is missing in between or at
-    /// the start.
+    /// The positions of each sequence of pages that lacks a message at its start
+    /// or between two others.
     pub holes: Vec<Vec<usize>>,
     pub duplicate_groups: usize,
     pub vanished_groups: usize,

@@ -1,4 +1,4 @@
-//! A DynamoDB that shows items late or not at all.
+//! A DynamoDB whose reads show items late or not at all.
 
 use std::sync::atomic::Ordering;
 

@@ -86,7 +86,7 @@ async fn hanging_store_fails_requests_in_time_and_recovers() {
 
         cruddur.dynamo.set_faults(Faults::default());
         let recovered = recovers(&cruddur, &server, &pairs[0]).await;
-        println!("{what}: failed after {failed:?}, well again after {recovered:?}");
+        println!("{what}: failed after {failed:?}, recovered after {recovered:?}");
         assert!(recovered < RECOVERS_WITHIN, "{recovered:?}");
     }
 }

@@ -42,7 +42,10 @@ async fn concurrent_first_messages_of_two_users_create_one_group() {
 
     let found = checker::read(&checker::client(&cruddur.dynamo.url)).await;
     found.check();
-    println!("both ends at once, 100 times: {} groups", found.heads.len());
+    println!(
+        "first messages of both users at the same time, 100 times: {} groups",
+        found.heads.len()
+    );
     assert_eq!(found.heads.len(), 100);
     assert!(found.messages.values().all(|messages| messages.len() == 2));
 }

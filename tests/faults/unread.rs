@@ -144,7 +144,7 @@ async fn unread_counts_equal_the_number_of_unread_messages() {
         unread_messages += unread;
     }
     println!(
-        "64 writers and readers: {} messages, {} marks, {counts} counts right, {unread_messages} messages unread",
+        "64 writers and readers: {} messages, {} marks, {counts} correct counts, {unread_messages} messages unread",
         numbers.len(),
         read.len() / 2,
     );

@@ -13,7 +13,7 @@ use super::random::draw;
 
 /// Maximum lag.
 const LAG: Duration = Duration::from_secs(1);
-/// Duration of a response.
+/// Time that each response takes.
 const UNDER_WAY: Duration = Duration::from_millis(500);
 
 /// Times at which the rows of each group have moved.

@@ -18,7 +18,7 @@ pub(super) struct Overtaken {
 pub struct Arrived {
     /// Rejected, because the condition no longer held.
     pub refused: usize,
-    /// Accepted without effect, because the idempotency token was already used.
+    /// Accepted without effect, because the client request token was already used.
     pub repeated: usize,
 }
 

@@ -98,7 +98,7 @@ fn spawn(program: &Path, folder: &Path) -> Child {
         {
             command.uid(uid).gid(gid);
         } else {
-            // This is a user namespace without other users.
+            // In a user namespace, no other user may exist.
             command = Command::new("unshare");
             command.args(["--user", "--map-user=1000", "--map-group=1000", "--"]);
             command.arg(program);

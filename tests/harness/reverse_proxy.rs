@@ -50,7 +50,7 @@ impl ReverseProxy {
             .replace("UPSTREAM", upstream);
         let file = folder.path().join("configuration");
         fs::write(&file, configuration).expect("written");
-        // Debian has them where only root's PATH looks.
+        // Debian installs them into a folder that is only on root's PATH.
         let programs = [program.to_owned(), format!("/usr/sbin/{program}")];
         let child = programs.iter().find_map(|program| {
             let mut command = Command::new(program);
@@ -78,7 +78,7 @@ impl ReverseProxy {
     }
 }
 
-/// One process, with everything that it writes in a folder of its own.
+/// Returns a configuration with one process, which writes all its files to a separate folder.
 fn nginx_configuration(folder: &TempDir, http: &str) -> String {
     let folder = folder.path().display();
     let kinds = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
