@@ -29,7 +29,7 @@ pub struct Telemetry {
     traces: Option<Traces>,
 }
 
-/// What a command logs and traces.
+/// The logging and tracing of a command.
 #[derive(Clone, Copy, Debug)]
 pub struct Verbosity {
     /// The log filter, if `RUST_LOG` is not set.

@@ -57,7 +57,7 @@ pub fn bundle(out: &Path) -> io::Result<()> {
     if let Err(why) = make(&folder, &sources, &wanted) {
         let names: Vec<&str> = wanted.iter().map(|bundle| bundle.name).collect();
         left_out(&names.join(" and "), &why);
-        // It is tried again with the next build.
+        // The next build tries again.
         println!("cargo::rerun-if-changed={}", folder.join("none").display());
     }
     for bundle in &BUNDLES {
@@ -133,13 +133,13 @@ fn make(folder: &Path, sources: &[PathBuf], wanted: &[&Bundle]) -> Result<(), St
         "--ignore-scripts",
         "--no-audit",
         "--no-fund",
-        // Without a network it fails at once.
+        // Without a network, npm fails at once.
         "--fetch-retries=0",
     ];
     let install = install.map(str::to_owned).into_iter().chain(packages);
     run(folder, "npm", &install.collect::<Vec<_>>())?;
     for bundle in wanted {
-        // Its sources have to change before it can succeed.
+        // The build can succeed only after its sources have changed.
         if let Err(why) = make_one(folder, bundle) {
             left_out(bundle.name, &why);
         }

@@ -1,5 +1,5 @@
-//! Any bytes as a document and its variables: parsed, counted, validated and
-//! made normal, without a panic and within the limits.
+//! Parses, counts, validates and normalizes any bytes as a document and its
+//! variables. There must be no panic, and the limits must hold.
 //!
 //! `RUSTC_BOOTSTRAP=1 cargo fuzz run documents -- -max_len=32768 -len_control=0
 //! -timeout=2 -rss_limit_mb=512`
@@ -23,13 +23,13 @@ fuzz_target!(|bytes: &[u8]| {
         variables: serde_json::from_str(variables).unwrap_or_default(),
     };
     if let Ok(operation) = API.parse(request) {
-        // Refused or not: it has to end.
+        // The result does not matter, but the call must end.
         let _ = API.prepare(&operation, false);
     }
 });
 
-/// What is likely to be the name of the first operation: documents with many
-/// are looked at as well.
+/// Returns the probable name of the first operation, so that documents with
+/// several operations are tested, too.
 fn first_name(query: &str) -> Option<String> {
     let (_, behind) = ["query ", "mutation "]
         .iter()

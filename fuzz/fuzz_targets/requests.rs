@@ -1,5 +1,6 @@
-//! Any bytes as a request: its `Accept`, its content type, and its query string
-//! or its body. Whatever it is, it is answered, and not by a fault of ours.
+//! Sends any bytes as a request: its `Accept`, its content type, and its query
+//! string or its body. Every request must get a response without an internal
+//! error.
 //!
 //! `RUSTC_BOOTSTRAP=1 cargo fuzz run requests -- -max_len=65536 -len_control=0
 //! -timeout=2 -rss_limit_mb=512`
@@ -27,7 +28,7 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a ru
 
 static ROUTER: LazyLock<Router> = LazyLock::new(|| RUNTIME.block_on(routes()));
 
-/// A server whose stores are out of reach: nobody signs in.
+/// A server whose stores are unreachable, so that no user can sign in.
 async fn routes() -> Router {
     let nowhere = "127.0.0.1:1";
     let pool = sqlx::PgPool::connect_lazy(&format!("postgres://nobody@{nowhere}/none"));
@@ -59,7 +60,7 @@ async fn routes() -> Router {
 }
 
 fuzz_target!(|bytes: &[u8]| {
-    // Two lines of headers, a line of the query string, and the body.
+    // The input has two lines of headers, a line with the query string, and the body.
     let mut lines = bytes.splitn(4, |byte| *byte == b'\n');
     let mut line = || lines.next().unwrap_or_default();
     let [accept, content_type] = [line(), line()].map(HeaderValue::from_bytes);
@@ -74,7 +75,7 @@ fuzz_target!(|bytes: &[u8]| {
             request = request.header(name, value);
         }
     }
-    // What is no address or no header is no request.
+    // An input with an invalid URL or header is not a request.
     let Ok(request) = request.body(Body::from(body)) else {
         return;
     };

@@ -65,7 +65,7 @@ async fn check_repair_adopts_all_groups_of_the_original_and_loses_nothing() {
     assert!(read(&cruddur).await.heads.is_empty(), "it only looked");
 
     let (code, repaired) = check(&cruddur, &["--repair"]).await;
-    // Items whose correct state is unknown stay: keys of 2031, and items
+    // Items whose correct state is unknown remain: keys of 2031, and items
     // without contents.
     assert_eq!(code, 1);
     for line in &repaired {
@@ -107,7 +107,7 @@ struct Damaged {
 
 #[expect(
     clippy::needless_pass_by_value,
-    reason = "reads better where it is called"
+    reason = "its calls are shorter with values than with references"
 )]
 pub fn string(value: impl ToString) -> AttributeValue {
     AttributeValue::S(value.to_string())

@@ -98,7 +98,7 @@ async fn accepted_findings_do_not_fail_the_next_run_and_new_ones_do() {
     assert_eq!(new.len(), 1);
     assert_eq!(new[0]["kind"], "unreachable-messages");
 
-    // Both options may name the same file: accepted findings stay accepted.
+    // Both options may name the same file: accepted findings remain accepted.
     let write = with_file("--write-accepted", &file);
     check(&cruddur, &[&accept[..], &write].concat()).await;
     assert_eq!(check(&cruddur, &accept).await.0, 0);

@@ -1,4 +1,4 @@
-//! Patterns C and D: creating messages.
+//! Patterns C and D: `createMessage`.
 
 use serde_json::{Value, json};
 

@@ -1,6 +1,6 @@
 //! The API in another axum application, by `async-graphql-axum`.
 
-#[allow(dead_code, reason = "it has a `main` with stores of its own")]
+#[allow(dead_code, reason = "the test does not use the example's `main`")]
 #[path = "../../examples/embed.rs"]
 mod example;
 

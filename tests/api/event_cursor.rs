@@ -44,7 +44,7 @@ async fn delivered_until(socket: &mut Socket, end: &str) -> Vec<String> {
     }
 }
 
-/// Gives `owner` the rows of groups with one message each, at a time.
+/// Writes rows of `owner` for groups with one message each, at a time.
 async fn many_groups(cruddur: &Cruddur, owner: &User, count: u32, ago: TimeDelta) {
     let at = Clock::system().now() - ago;
     let row = |number: u32| {

@@ -1,4 +1,4 @@
-//! The local issuer: sign-in with OIDC, and who may call it.
+//! The local issuer: sign-in with OIDC, and the clients that it accepts.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, UdpSocket};
@@ -32,7 +32,7 @@ async fn configuration(cruddur: &Cruddur) -> Value {
     response.json().await.expect("JSON")
 }
 
-/// The URL to sign in at, with changed or additional parameters.
+/// The URL of the sign-in page, with changed or additional parameters.
 fn authorize_url(configuration: &Value, changes: &[(&str, &str)]) -> Url {
     let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(VERIFIER));
     let mut parameters = HashMap::from([
@@ -50,7 +50,7 @@ fn authorize_url(configuration: &Value, changes: &[(&str, &str)]) -> Url {
     Url::parse_with_params(endpoint.expect("a URL"), parameters).expect("a URL")
 }
 
-/// The code that the browser is redirected with.
+/// The authorization code in the URL of the redirect.
 async fn code(configuration: &Value, handle: &str) -> String {
     let url = authorize_url(configuration, &[("login_hint", handle)]);
     let redirect = browser().get(url).send().await.expect("a response");
@@ -159,7 +159,7 @@ async fn authorization_code_is_valid_once_and_with_its_verifier_only() {
         assert_eq!(status, StatusCode::BAD_REQUEST, "{code}");
         assert_eq!(error, json!({ "error": "invalid_grant" }));
     }
-    // Only refresh tokens renew.
+    // Only a refresh token can be exchanged for new tokens.
     let access = cruddur.token("luu");
     for refresh_token in [access.as_str(), "nonsense", ""] {
         let parameters = [
@@ -280,8 +280,8 @@ async fn issuer_cors_allows_pages_of_this_machine_only() {
     }
 }
 
-/// An address of this machine that is not the loopback address, as which clients on other machines
-/// appear. `None` without a network.
+/// An address of this machine other than the loopback address. The issuer treats a client with this
+/// address like a client on another machine. `None` without a network.
 fn address_of_another_machine() -> Option<IpAddr> {
     let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
     // Connecting a UDP socket sends nothing.

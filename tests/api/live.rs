@@ -26,7 +26,7 @@ const UPDATED: &str = "subscription {
     messageGroupUpdated { version messageGroup { unreadCount lastMessage { body } } unreadMessageGroupCount }
 }";
 
-/// A socket on which a user's new messages come.
+/// A socket that receives a user's new messages.
 async fn follow(cruddur: &Cruddur, handle: &str, variables: Value) -> Socket {
     let mut socket = Socket::connect(&cruddur.url, &cruddur.token(handle)).await;
     subscribe(cruddur, &mut socket, CREATED, variables).await;

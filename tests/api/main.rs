@@ -4,7 +4,7 @@
 #[allow(
     dead_code,
     unused_imports,
-    reason = "two test binaries share it, and each needs its part"
+    reason = "two test binaries share this module, and each uses a part of it"
 )]
 #[path = "../harness/mod.rs"]
 mod harness;

@@ -1,4 +1,4 @@
-//! Non-participants learn nothing of a group.
+//! Non-participants get no information about a group.
 
 use serde_json::{Value, json};
 

@@ -22,7 +22,7 @@ async fn pgbouncer_in_transaction_mode_serves_many_connections_by_two() {
     let cruddur = start_on(database, setup).await;
     cruddur.users(["luu", "unamused", "tove"]).await;
     cruddur.send("luu", "unamused", "by a pooler").await;
-    // Other instances, which share the pooler's two connections.
+    // Other instances, which use the same two connections of the pooler.
     let others = join_all((0..3).map(async |_| {
         // A hundred queries share two connections on a busy machine.
         let patient = PoolSettings {

@@ -88,7 +88,7 @@ async fn deadline_of_ten_seconds_ends_every_request_to_a_store_that_hangs() {
         hangs: 100,
         ..Faults::default()
     });
-    // Sequential, and each would wait for the whole time.
+    // The calls are sequential, and each would wait for the whole timeout.
     let three = "mutation($input: CreateMessageInput!) {
         a: createMessage(input: $input) { __typename }
         b: createMessage(input: $input) { __typename }
@@ -104,7 +104,7 @@ async fn deadline_of_ten_seconds_ends_every_request_to_a_store_that_hangs() {
     );
     let took = began.elapsed();
 
-    // One and a half times the request's limit, for a busy machine.
+    // One and a half times the timeout of a request, for a busy machine.
     assert!(took < Duration::from_secs(15), "{took:?}");
     assert_eq!(outcome(&written), ("UNAVAILABLE", "UNKNOWN"), "{written}");
     assert_eq!(outcome(&read).0, "UNAVAILABLE", "{read}");

@@ -98,7 +98,7 @@ async fn websocket_passes_through_proxies_with_the_files_of_deploy() {
     let cruddur = start().await;
     cruddur.users(["luu"]).await;
     for proxy in deployed_proxies(&cruddur.url).await {
-        // A page of the proxy's host.
+        // The origin of a page that the proxy's host serves.
         let headers = [OURS, ("Origin", proxy.url.as_str())];
         let mut socket = Socket::open_with(&proxy.url, &headers)
             .await
@@ -136,7 +136,7 @@ async fn access_log_has_the_address_that_trusted_proxies_forward() {
     let stores = start().await;
     stores.users(["luu"]).await;
     let path = "/graphql?query=%7B__typename%7D";
-    // An element of a client, which a proxy forwards to the left of its own.
+    // An element that the client sends. A proxy appends its own element to the right of it.
     let forged = [
         ("x-forwarded-for", "203.0.113.9"),
         ("forwarded", "for=198.51.100.1"),

@@ -1,5 +1,4 @@
-//! Memory for responses that clients do not read: what the server holds, and what other clients
-//! get meanwhile.
+//! Memory for responses that clients do not read, and the responses of other clients meanwhile.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -16,19 +15,19 @@ use crate::harness::{Cruddur, Serving, Socket, start};
 
 /// `--max-unread-bytes` of the server.
 const LIMIT: usize = 4 * 1024 * 1024;
-/// How many sockets never read.
+/// Number of sockets that never read.
 const SOCKETS: usize = 100;
-/// How many HTTP connections never read; half of them ask for server-sent events.
+/// Number of HTTP connections that never read; half of them accept only server-sent events.
 const CONNECTIONS: usize = 20;
-/// Requests of each of them.
+/// Number of requests of each socket and connection.
 const REQUESTS: usize = 20;
 /// A page of 100 messages of 1,000 characters: a response of about 120 kB.
 const PAGE: &str = "query($group: UUID!) { messages(messageGroupUuid: $group, last: 100) { edges { cursor node { body } } } }";
 const VIEWER: &str = "{ viewer { handle } }";
 const PATIENCE: Duration = Duration::from_mins(3);
 
-/// Connects with so small a receive buffer, and so small packets, that the system keeps little of
-/// what is not read. A page does not fit.
+/// Connects with a small receive buffer and small packets, so that the system's buffers are too
+/// small for a page.
 async fn narrow_connection(url: &str) -> TcpStream {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.set_recv_buffer_size(4096).expect("a small buffer");
@@ -57,11 +56,11 @@ async fn long_messages() -> (Cruddur, String) {
     (cruddur, group)
 }
 
-/// What a server says of itself.
+/// The memory and the operations of a server, according to its metrics and the system.
 struct Usage {
     reserved: f64,
     ended: f64,
-    /// The most resident memory so far, in bytes.
+    /// The maximum resident memory so far, in bytes.
     peak: usize,
 }
 
@@ -111,8 +110,8 @@ async fn response_memory_stays_within_its_limit_while_a_hundred_sockets_do_not_r
     for _ in 0..CONNECTIONS {
         connections.push(narrow_connection(&serving.url).await);
     }
-    // The work of as many requests as are executed at the same time comes first, so that the flood
-    // adds only what it makes the server hold.
+    // First, as many requests are executed as can run at the same time, so that the memory of their
+    // execution is part of the measurement before the flood.
     for _ in 0..3 {
         let pages =
             (0..16).map(|_| cruddur.ask_at(&serving.url, "luu", PAGE, json!({ "group": group })));
@@ -136,7 +135,7 @@ async fn response_memory_stays_within_its_limit_while_a_hundred_sockets_do_not_r
             body.len()
         );
         // The server reads no further requests while it cannot send a response, and closes the
-        // connection in the end.
+        // connection after a timeout.
         let _ = stream.write_all(request.repeat(REQUESTS).as_bytes()).await;
     });
     let watch = async {
@@ -148,7 +147,7 @@ async fn response_memory_stays_within_its_limit_while_a_hundred_sockets_do_not_r
             reserved = reserved.max(now.reserved);
             #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
             let all = before.ended + (SOCKETS * REQUESTS + answered + rejected) as f64;
-            // Every operation has ended: its result was written, or its connection closed.
+            // Every operation has ended: the server has written its result or closed its connection.
             if now.ended >= all && now.reserved == 0.0 {
                 return (reserved, now.peak, answered, rejected);
             }
@@ -183,7 +182,7 @@ async fn response_memory_stays_within_its_limit_while_a_hundred_sockets_do_not_r
         "the memory was never scarce: {reserved}"
     );
     assert!(answered > 0);
-    // A response exists twice while it is serialized, and the allocator keeps what is freed. Without a limit,
-    // the responses of the sockets alone have 240 MB.
+    // A response exists twice while it is serialized, and the allocator keeps freed memory. Without a limit,
+    // the responses of the sockets alone would take 240 MB.
     assert!(grown < 8 * LIMIT, "{grown} bytes");
 }

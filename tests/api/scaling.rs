@@ -1,6 +1,6 @@
-//! The figures of docs/scaling.md are those of the example.
+//! docs/scaling.md contains the figures that the example prints.
 
-#[allow(dead_code, reason = "it has a `main`")]
+#[allow(dead_code, reason = "the test does not use the example's `main`")]
 #[path = "../../examples/capacity.rs"]
 mod capacity;
 

@@ -638,7 +638,7 @@ async fn healthcheck_finds_the_address_that_was_given_to_serve_as_an_option() {
         let mut serving = ConfiguredServer::start(&mut command).await;
         let (code, _, said) = healthy(None).await;
         assert_eq!(code, 0, "{listen}: {said}");
-        // Another environment means another server.
+        // With another environment, the command finds another server.
         assert_eq!(healthy(Some("127.0.0.1:1")).await.0, 1);
 
         let mut second = serve(&stores, &["--listen", listen]);

@@ -118,7 +118,7 @@ async fn connection_init_twice_closes_the_socket() {
     socket.init(&cruddur.token("luu")).await;
     assert_eq!(why(&socket.closed().await), too_many);
 
-    // Nor a second time while the first is being verified.
+    // It is also rejected while the first one is being verified.
     let mut hasty = Socket::open(&cruddur.url).await;
     hasty.init(&cruddur.token("luu")).await;
     hasty.init(&cruddur.token("luu")).await;

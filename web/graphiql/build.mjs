@@ -1,4 +1,4 @@
-// Bundles the page with everything that it needs into `dist`.
+// Bundles the page with all of its dependencies into `dist`.
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { build } from "esbuild";
@@ -6,7 +6,7 @@ import { build } from "esbuild";
 const out = "dist";
 const used = new Set();
 
-// What the editor imports of its style is in GraphiQL's own already.
+// GraphiQL's own style sheet already contains the styles that the editor imports.
 const withoutStyle = {
   name: "without the editor's style",
   setup: (build) => {
@@ -16,7 +16,7 @@ const withoutStyle = {
 
 async function bundle(options) {
   const built = await build({
-    // Prettify imports these by older names, under which a bundle finds nothing in them.
+    // Prettify imports these modules by older names, under which a bundler finds no exports.
     alias: { "prettier/parser-babel": "prettier/plugins/babel", "prettier/parser-graphql": "prettier/plugins/graphql" },
     bundle: true,
     define: { "process.env.NODE_ENV": '"production"' },
@@ -44,7 +44,7 @@ async function bundle(options) {
   return { files, place, outputs };
 }
 
-// The licence of every package of which something is in the bundle.
+// The licences of all packages of which the bundle contains code.
 function licences() {
   const packages = new Set();
   for (const input of used) {

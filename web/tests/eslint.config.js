@@ -1,4 +1,4 @@
-// What graphql-eslint expects of a schema, and of one for Relay.
+// The recommended rules of graphql-eslint for a schema, and its rules for Relay.
 import graphql from "@graphql-eslint/eslint-plugin";
 
 export default [
@@ -12,7 +12,7 @@ export default [
     rules: {
       ...graphql.configs["flat/schema-recommended"].rules,
       ...graphql.configs["flat/schema-relay"].rules,
-      // What has no identity of its own has no id.
+      // These types have no identity, and therefore no id.
       "@graphql-eslint/strict-id-in-types": [
         "error",
         {
@@ -22,7 +22,7 @@ export default [
           },
         },
       ],
-      // `messageGroup` of `Message` is no prefix.
+      // `messageGroup` of `Message` is the name of a type, not a prefix.
       "@graphql-eslint/no-typename-prefix": "off",
     },
   },

@@ -38,7 +38,7 @@ async fn hints_were_lost(resync: &mut Resync) {
     resync.hints_lost.mark_unchanged();
 }
 
-/// What subscriptions read and listen to.
+/// The sources of a subscription's messages: the bus and the table.
 #[derive(Clone, Debug)]
 pub(super) struct Sources {
     pub reader: Reader,

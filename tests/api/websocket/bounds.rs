@@ -48,7 +48,7 @@ async fn message_above_the_size_limit_closes_the_socket() {
 async fn heartbeat_without_a_pong_closes_the_socket() {
     let cruddur = with_bounds(Bounds {
         ping_every: SHORT,
-        // A socket is never between two requests.
+        // The idle timeout between two requests does not apply to a socket.
         idle_for: SHORT,
         head_within: SHORT,
         ..Bounds::default()

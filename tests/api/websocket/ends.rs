@@ -46,12 +46,12 @@ async fn end_without_a_close_frame_counts_as_gone() {
     let mut idle = Socket::connect(url, &token).await;
     assert_eq!(idle.ask("1", VIEWER, json!({})).await["type"], "next");
     drop(idle);
-    // In the middle of a frame.
+    // The connection ends in the middle of a frame.
     let half = Socket::connect(url, &token).await;
     let sent = half.connection().try_write(&[0x81, 0xfe, 0x10]);
     assert_eq!(sent.expect("sent"), 3);
     drop(half);
-    // With unread data, so that the system resets the connection.
+    // The client closes with unread data, so that the system resets the connection.
     let mut reset = Socket::open(url).await;
     reset.init(&token).await;
     reset.connection().readable().await.expect("readable");

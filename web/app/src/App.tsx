@@ -28,7 +28,7 @@ function App({ config, session }: { config: Config; session: Session }) {
   const [state, setState] = useState<State>("loading");
   const [attempt, setAttempt] = useState(0);
 
-  // Not begun twice by StrictMode: the first start is stopped.
+  // StrictMode runs the effect twice; the first start is aborted.
   useEffect(() => {
     const stopping = new AbortController();
     const shown = matchPath("/messages/:uuid", location.pathname)?.params.uuid;

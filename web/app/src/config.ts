@@ -1,4 +1,4 @@
-// What the server says about itself at `/app/config.json`.
+// The configuration that the server returns at `/app/config.json`.
 
 export interface Config {
   graphql: string;
@@ -9,7 +9,7 @@ export interface Config {
     authority: string;
     clientId: string;
     scope: string;
-    // Which of the two tokens the API accepts.
+    // The type of token that the API accepts.
     tokenUse: "access" | "id";
   };
 }

@@ -1,4 +1,4 @@
-// Texts that are not sent yet, one for each destination. They outlive a reload, but not the tab.
+// Drafts, one for each destination. They are kept after a reload, until the tab is closed.
 
 export interface Drafts {
   read: (destination: string) => string;

@@ -1,10 +1,10 @@
-// Failures of the API in words, and whether the same request can succeed later.
+// Descriptions of the API's failures, and whether the same request can succeed later.
 import { CombinedGraphQLErrors, ServerError } from "@apollo/client";
 import { SignedOut } from "@cruddur/client";
 
 export interface Failure {
   reason: string;
-  // Whether to try again by itself, and after which time the server says so.
+  // Whether the app tries again by itself, and the time after which the server allows it.
   isTemporary: boolean;
   retryAfterMs: number | null;
   isSignedOut: boolean;

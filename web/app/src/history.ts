@@ -3,10 +3,11 @@ import { type ApolloCache, type ApolloClient, InMemoryCache } from "@apollo/clie
 import { MessageGroup } from "./operations";
 import { MESSAGES_PAGE } from "./start";
 
-// As many messages are kept while a user scrolls through a long group, so that its length does not matter.
+// Maximum number of messages of a group in the cache, so that its size does not grow while a user scrolls.
 const KEPT = 500;
 
-// After so many pages, Apollo Client forgets what it has memoized: by default 50,000 objects that are no longer in the cache.
+// Number of removed pages after which Apollo Client's memoized results are released. By default it keeps up to 50,000
+// objects that are no longer in the cache.
 const RESET_EVERY = 10;
 let trimmed = 0;
 
@@ -19,7 +20,8 @@ interface Range {
   pageInfo: { hasNextPage: boolean; hasPreviousPage: boolean; startCursor: string | null; endCursor: string | null };
 }
 
-// Forgets the messages at the end of the range from which the user scrolls away. They are fetched again on the way back.
+// Removes messages from the end of the range from which the user scrolls away. They are fetched again when the user
+// scrolls back.
 export function trimHistory(cache: ApolloCache, group: Group & { messages: Range }, end: "newest" | "oldest"): void {
   const id = cache.identify({ ...group });
   if (!id || group.messages.edges.length <= KEPT) return;

@@ -2,7 +2,7 @@ import { useEffect, useState, useSyncExternalStore } from "react";
 import { useQuery } from "@apollo/client/react";
 import { UnreadMessageGroupCount } from "./operations";
 
-// The time, every half minute.
+// The current time, updated every half minute.
 export function useNow(): number {
   const [now, setNow] = useState(Date.now);
   useEffect(() => {
@@ -19,11 +19,11 @@ const subscribeToAttention = (listener: () => void) => {
     for (const name of attentionEvents) window.removeEventListener(name, listener, true);
   };
 };
-// Whether the user can be looking at this window.
+// Whether the window is visible and has the focus.
 export const useAttention = () =>
   useSyncExternalStore(subscribeToAttention, () => document.visibilityState === "visible" && document.hasFocus());
 
-// The title of the window: the number of groups with unread messages, and what is open.
+// The title of the window: the number of groups with unread messages, and the name of the open page.
 export function useTitle(name: string | null): void {
   const { data } = useQuery(UnreadMessageGroupCount);
   const unread = data?.unreadMessageGroupCount ?? 0;

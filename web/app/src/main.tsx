@@ -8,7 +8,7 @@ const container = document.getElementById("root");
 if (!container) throw new Error("index.html has no #root");
 const root = createRoot(container);
 
-// What this page has to do first: end a sign-in, begin one, or show the messages.
+// Starts the page: it completes a sign-in, begins one, or shows the messages.
 async function open(): Promise<void> {
   root.render(<Entrance state="loading" />);
   try {
@@ -16,7 +16,7 @@ async function open(): Promise<void> {
     const session = createSession(config.signIn);
     if (location.pathname === "/signed-in") {
       const returnTo = await session.finishSignIn();
-      // A new page, so that the first load of the messages does not carry what only a sign-in needs.
+      // Loads a new page, so that the page of the messages does not contain the code that only a sign-in needs.
       location.replace(returnTo);
       return;
     }
@@ -32,7 +32,7 @@ async function open(): Promise<void> {
   }
 }
 
-// The code of a sign-in is valid once.
+// A new sign-in, because an authorization code is valid only once.
 const restart = () => location.replace("/messages");
 
 void open();

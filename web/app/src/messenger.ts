@@ -1,4 +1,4 @@
-// What the pages of a signed-in user share: the API, the live connection, the outbox and the drafts.
+// The state that the pages of a signed-in user share: the API, the live connection, the outbox and the drafts.
 import { createContext, useContext, useSyncExternalStore } from "react";
 import type { ApolloClient } from "@apollo/client";
 import { destinationKey, Outbox, type ConnectionState, type OutgoingMessage, type Retry, type SendResult } from "@cruddur/client";
@@ -45,7 +45,7 @@ export const useOutbox = (): readonly OutgoingMessage[] => {
   return useSyncExternalStore(outbox.subscribe, outbox.messages);
 };
 
-// The drafts, the outbox and what listens to them, for one user.
+// Creates the drafts, the outbox and their listeners for one user.
 export function createWriting(
   client: ApolloClient,
   viewerUuid: string,
@@ -69,7 +69,7 @@ export function createWriting(
       for (const listener of sentListeners) listener(message, messageGroupUuid);
     },
   });
-  // The client waits by itself when messages are sent too fast, and when the server is busy.
+  // `@cruddur/client` waits by itself when messages exceed the rate limit or the server is unavailable.
   retry.subscribe(() => {
     const { operationName, code = "" } = retry.get() ?? {};
     if (operationName === "CreateMessage") outbox.explain(code === "RATE_LIMITED" ? TOO_FAST : BUSY);
@@ -110,7 +110,7 @@ async function send(client: ApolloClient, { to, body, idempotencyKey }: Outgoing
       case "CannotMessageYourself":
         return { kind: "rejected", reason: "You cannot send a message to yourself." };
       default:
-        // A rejection that was added to the API later.
+        // A type of rejection that a later version of the API has added.
         return { kind: "rejected", reason: "The server does not accept this message." };
     }
   } catch (error) {

@@ -70,8 +70,8 @@ graphql(`
   }
 `);
 
-// Everything for the first screen in one request: the cursor is of a moment before all that the lists contain, so the
-// subscription that starts from it leaves no gap.
+// Fetches all data of the first screen in one request. The server resolves the cursor before the lists, so a subscription
+// from this cursor delivers every message that the lists do not contain.
 export const Start = graphql(`
   query Start($groups: Int!, $messageGroupUuid: UUID!, $showsGroup: Boolean!, $messages: Int!) {
     eventCursor

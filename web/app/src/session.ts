@@ -1,22 +1,22 @@
-// Sign-in by authorization code and PKCE: Cognito's own pages in production, the local issuer's in `dev`.
-// Tokens are in memory and in the session storage, so two tabs can be two users.
+// Sign-in by authorization code and PKCE, on Cognito's pages in production and on the local issuer's page with `dev`.
+// Tokens are in memory and in the session storage, so two tabs can be signed in as two users.
 import type { User, UserManager } from "oidc-client-ts";
 import type { Token } from "@cruddur/client";
 import type { Config } from "./config";
 
 export interface Session {
   token: Token;
-  // Leaves for the sign-in page, and comes back to `returnTo`.
+  // Navigates to the sign-in page, which returns to `returnTo`.
   signIn: (returnTo: string) => Promise<void>;
   signOut: () => Promise<void>;
   // Deletes the tokens of this tab.
   forget: () => Promise<void>;
-  // Ends a sign-in: where to go on.
+  // Completes a sign-in. Resolves to the path to continue with.
   finishSignIn: () => Promise<string>;
   isSignedIn: () => boolean;
 }
 
-// A token is renewed when it has less than this left, in seconds.
+// A token is renewed if it expires within this time, in seconds.
 const RENEW_BEFORE = 10;
 
 export function createSession({ authority, clientId, scope, tokenUse }: Config["signIn"]): Session {
@@ -25,7 +25,7 @@ export function createSession({ authority, clientId, scope, tokenUse }: Config["
   const { origin } = location;
 
   let managing: Promise<UserManager> | undefined;
-  // Loaded when it is needed: not while the stored token is valid.
+  // oidc-client-ts is loaded only when it is needed, which is not the case while the stored token is valid.
   const manager = () =>
     (managing ??= import("oidc-client-ts").then(({ UserManager, WebStorageStateStore }) => {
       const store = new WebStorageStateStore({ store: sessionStorage });
@@ -56,7 +56,7 @@ export function createSession({ authority, clientId, scope, tokenUse }: Config["
       const renewed = await users.signinSilent();
       return renewed && take(renewed);
     } catch (error) {
-      // The issuer has answered that the session is over; any other failure may be over in a moment.
+      // An `ErrorResponse` of the issuer means that the session has ended. Any other failure may be temporary.
       const { ErrorResponse } = await import("oidc-client-ts");
       if (!(error instanceof ErrorResponse)) throw error;
       await users.removeUser();
@@ -78,9 +78,9 @@ export function createSession({ authority, clientId, scope, tokenUse }: Config["
     },
     async signOut() {
       const users = await manager();
-      // Tokens, drafts and unsent messages are for nobody who uses this tab next.
+      // The next user of this tab must not get the tokens, drafts and unsent messages.
       sessionStorage.clear();
-      // Cognito's parameters, besides the standard's.
+      // Cognito's parameters, in addition to those of the standard.
       await users.signoutRedirect({ extraQueryParams: { client_id: clientId, logout_uri: `${origin}/` } });
     },
     async forget() {

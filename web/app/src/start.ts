@@ -1,5 +1,5 @@
-// The way from a signed-in session to the first screen: one request for everything that it shows, and live events from
-// the moment of that request.
+// From a signed-in session to the first screen: one request for all data of the screen, and a subscription from the cursor
+// of that request.
 import type { Retry } from "@cruddur/client";
 import { listen } from "@cruddur/client/apollo";
 import { connect } from "./api";
@@ -20,7 +20,7 @@ interface Options {
   config: Config;
   session: Session;
   shownGroup: string | null;
-  // Ends everything that was started.
+  // Stops all requests and subscriptions.
   signal: AbortSignal;
   // The user has to sign in again.
   onSessionEnd: () => void;
@@ -81,7 +81,7 @@ export async function startMessenger({ config, session, shownGroup, signal, onSe
   };
 }
 
-// Tries again while the failure can be temporary: three times, then the user decides.
+// Repeats a request while its failure can be temporary. After three failures, the user can try again.
 async function untilAnswered<Result>(request: () => Promise<Result>, signal: AbortSignal): Promise<Result> {
   for (let failures = 1; ; failures += 1) {
     signal.throwIfAborted();

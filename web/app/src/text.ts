@@ -1,6 +1,6 @@
 // Texts of messages: characters, links, initials.
 
-// The most Unicode characters that a message may have, as in the schema.
+// Maximum number of Unicode characters of a message, as in the schema.
 export const MAX_LENGTH = 1024;
 
 // The server counts Unicode characters, not UTF-16 code units.
@@ -8,13 +8,14 @@ export const lengthOf = (text: string) => [...text].length;
 
 export interface TextPart {
   text: string;
-  // The address, where this part is a link.
+  // The URL, if this part is a link.
   href?: string;
 }
 
 const LINK = /\bhttps?:\/\/[^\s<>"]+/gi;
 
-// Characters that end a sentence and not an address. A closing bracket belongs to an address that has its opening one.
+// Removes punctuation of the sentence from the end of a URL. A closing bracket belongs to the URL only if the URL contains
+// its opening bracket.
 function trimmedLink(link: string): string {
   const trimmed = link.replace(/[.,:;!?'…]+$/u, "");
   const last = trimmed.at(-1);

@@ -1,4 +1,4 @@
-// Times in words, by Intl. The pages are in English, so times are too, in the user's time zone.
+// Times as text, formatted by Intl in English, the language of the pages, and in the user's time zone.
 const LOCALE = "en-GB";
 const MINUTE = 60_000;
 const DAY = 24 * 60 * MINUTE;
@@ -27,7 +27,7 @@ export function shortTime(iso: string, now: number): string {
   const date = new Date(iso);
   const age = now - date.getTime();
   const today = new Date(now);
-  // The server's clock can be ahead of this one.
+  // The server's clock can be ahead of the client's clock.
   if (Math.abs(age) < MINUTE) return "now";
   if (age > 0 && age < 60 * MINUTE) return minutes.format(Math.floor(age / MINUTE));
   const days = daysBetween(date, today);

@@ -95,7 +95,7 @@ export class MessageCache extends InMemoryCache {
   #newest = newestGroups();
   #recent: CreatedMessage[] = [];
   #isReplaced = false;
-  // What a response has contained since the last call of `refresh`.
+  // The lists and counts that responses have contained since the last call of `refresh`.
   #fresh = new Set<string>();
 
   constructor(config?: InMemoryCacheConfig) {

@@ -1,6 +1,6 @@
-// What all caches do alike: which state of a group is the newest, and where a list shows what is new.
+// The rules that all caches share: which state of a group is the newest, and the position of a new item in a list.
 
-/** What `version` counts. */
+/** The fields of a group that change with its `version`. */
 const STATE = ["version", "unreadCount", "lastMessage", "lastMessageAt"];
 
 /** A message and its group: in the result of `createMessage` and in the event `messageCreated`. */
@@ -9,7 +9,7 @@ export interface CreatedMessage {
   messageGroupEdge: { cursor: string; node: { id: string } };
 }
 
-/** What `listen` of each client follows: `MessageDocument` and `GroupDocument` are the client's types of documents. */
+/** The subscriptions that `listen` of each client starts: `MessageDocument` and `GroupDocument` are the client's types of documents. */
 export interface LiveOptions<Message, MessageDocument, GroupDocument = MessageDocument, Failure = unknown> {
   /** `eventCursor` of the query that fetched the lists: the events continue where its response ends. */
   after: string;

@@ -81,9 +81,9 @@ export function liveClient({ url, session, webSocket, pingEvery = 10_000 }: Live
         failedRefreshes = 0;
         return { Authorization: `Bearer ${token}` };
       } catch (cause) {
-        // A token function that fails at renewal, time after time, cannot renew.
+        // A token function that fails repeatedly at renewal cannot renew the token.
         if (forceRefresh && ++failedRefreshes >= MOST_REFRESHES) session.signOut(cause);
-        // graphql-ws would report an error, and close the socket at some later time.
+        // Otherwise graphql-ws would report an error, and close the socket later.
         client.terminate();
         return {};
       }
@@ -147,7 +147,7 @@ export function liveClient({ url, session, webSocket, pingEvery = 10_000 }: Live
     lost(code);
   });
 
-  // A connection that answers no ping is dead. Browsers do not close it for minutes.
+  // If pings get no pong, the connection is lost. Browsers close such a connection only after minutes.
   let dead: ReturnType<typeof setTimeout>;
   client.on("ping", (isReceived) => {
     if (isReceived) return;
@@ -158,7 +158,7 @@ export function liveClient({ url, session, webSocket, pingEvery = 10_000 }: Live
     if (isReceived) clearTimeout(dead);
   });
 
-  // Browsers know when the network is gone and when it is back.
+  // Browsers report when the network is lost and when it is available again.
   const offline = () => client.terminate();
   globalThis.addEventListener?.("online", reconnect);
   globalThis.addEventListener?.("offline", offline);
@@ -168,7 +168,7 @@ export function liveClient({ url, session, webSocket, pingEvery = 10_000 }: Live
     setState("signedOut");
   });
 
-  // Calls back once the server has started the subscription that the client has just begun.
+  // Calls back when the server has started the subscription that the client has just sent.
   let probes = 0;
   function whenStarted(callback: () => void): () => void {
     const probe = `started ${(probes += 1)}`;
@@ -179,7 +179,7 @@ export function liveClient({ url, session, webSocket, pingEvery = 10_000 }: Live
     };
     const cancels = [
       client.on("connected", ping),
-      // The server reads messages in order, so it has received the subscription.
+      // The server reads messages in order, so its pong shows that it has received the subscription.
       client.on("pong", (_, payload) => {
         if (payload?.probe === probe) timer = setTimeout(callback, STARTED);
       }),

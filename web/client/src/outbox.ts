@@ -1,7 +1,7 @@
-// Messages that are not yet known to be stored. They are in the session storage with their idempotency keys, so a
-// reload sends them again with the same keys, and the server stores each once.
+// Messages that the server has not acknowledged yet. They are in the session storage with their idempotency keys, so the
+// page sends them again with the same keys after a reload, and the server stores each message once.
 
-// To a group by its uuid, or to a user by handle.
+// The destination of a message: a group by its uuid, or a user by handle.
 export type Destination = { messageGroupUuid: string } | { receiverHandle: string };
 
 export const destinationKey = (to: Destination) =>
@@ -12,7 +12,7 @@ export interface OutgoingMessage {
   to: Destination;
   body: string;
   createdAt: string;
-  // The newest message that was shown when this was written: what is sent comes after it.
+  // The newest message that was displayed when this message was written. The sent message is newer.
   after: string | null;
   state: "sending" | "waiting" | "failed";
   reason: string | null;
@@ -20,10 +20,10 @@ export interface OutgoingMessage {
 
 export type SendResult =
   | { kind: "sent"; messageGroupUuid: string; messageUuid: string }
-  // A rejection that the user can correct: the text goes back to its field.
+  // A rejection that the user can correct: the text is moved back to its field.
   | { kind: "rejected"; reason: string }
   | { kind: "failed"; reason: string }
-  // Sent again by itself, after a time or once the connection is back.
+  // The outbox sends the message again after a delay, or when the connection is restored.
   | { kind: "retry"; reason: string; retryAfterMs: number | null };
 
 export interface OutboxOptions {
@@ -88,7 +88,7 @@ export class Outbox {
     void this.#sendAll(destinationKey(message.to));
   }
 
-  // Why what is being sent takes long.
+  // The reason why sending takes long.
   explain(reason: string): void {
     this.#set(this.#messages.map((each) => (each.state === "sending" ? { ...each, reason } : each)));
   }
@@ -98,7 +98,7 @@ export class Outbox {
     this.wake();
   }
 
-  // Ends all waiting: the connection is back.
+  // Sends waiting messages at once, because the connection is restored.
   readonly wake = () => {
     for (const waker of this.#wakers) waker();
   };
@@ -119,7 +119,7 @@ export class Outbox {
         if (!message) return;
         const { idempotencyKey } = message;
         const result = await this.#options.send(message);
-        // Signed out meanwhile, or deleted by the user, who then sees the message if it was stored.
+        // Meanwhile the user has signed out or deleted the message. If the server has stored it, it is displayed.
         if (this.#isClosed) return;
         if (result.kind !== "retry") failures = 0;
         switch (result.kind) {
@@ -148,7 +148,7 @@ export class Outbox {
     }
   }
 
-  // Removes a sent message. What was written after it comes after it in the group, too.
+  // Removes a sent message. Messages that were written after it must be newer than it in the group.
   #moveOn(sent: OutgoingMessage, messageUuid: string): void {
     const destination = destinationKey(sent.to);
     const rest = this.#messages.filter((each) => each.idempotencyKey !== sent.idempotencyKey);

@@ -35,7 +35,7 @@ const keyOf = ({ node }: Data) => (typeof node === "object" && node && "id" in n
  */
 export function messageExchanges(api: Api, options: Pick<CacheExchangeOpts, "schema" | "possibleTypes">) {
   const recent: CreatedMessage[] = [];
-  // When a field was written, as a count of writes, and since which write fields are valid.
+  // The number of the write that wrote each field, and the number of the write from which on fields are valid.
   const written = new Map<string, number>();
   let writes = 0;
   let validSince = 0;
@@ -165,7 +165,8 @@ export function messageExchanges(api: Api, options: Pick<CacheExchangeOpts, "sch
     }),
   ];
 
-  // Fetches the newest page of each displayed list. What no response has contained since is fetched when it is displayed.
+  // Fetches the newest page of each displayed list. Data that no response has contained since is fetched when it is
+  // displayed.
   async function refresh(client: Client) {
     const start = writes + 1;
     const requests = new Map<number, GraphQLRequest>();

@@ -1,4 +1,4 @@
-// The operations of a chat app's pages, with what Relay makes of connections.
+// The operations of a chat app's pages, with Relay's directives for connections.
 // docs: relay-groups
 import { graphql } from "relay-runtime";
 

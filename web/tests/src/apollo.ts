@@ -63,7 +63,7 @@ function connect(api: Api): ChatClient {
     },
     async open(uuid, last) {
       const query = client.watchQuery({ query: MessageGroup, variables: { uuid, last } });
-      // What is displayed while the query is fetched again.
+      // The data that is displayed while the query is fetched again.
       let shown = query.getCurrentResult();
       const subscription = query.subscribe((result) => (shown = result));
       const group = () => (shown.dataState === "complete" ? shown.data.messageGroup : undefined);

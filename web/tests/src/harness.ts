@@ -15,7 +15,7 @@ const line = process.env.CRUDDUR_PLACES;
 assert.ok(line, "run.mjs runs this");
 export const places: Places = JSON.parse(line);
 
-// Whether the server takes nothing but ids of trusted documents.
+// Whether the server executes only trusted documents, by their ids.
 export const trusted = process.env.CRUDDUR_TRUSTED === "1";
 
 export function tokenOf(handle: string, { tokens } = places): string {
@@ -24,7 +24,7 @@ export function tokenOf(handle: string, { tokens } = places): string {
   return token;
 }
 
-// A token that ends in so many seconds, or has ended.
+// A token that expires after this number of seconds, which may be negative.
 export function endingIn(seconds: number, token: string, keyFile: string): string {
   const [header = "", payload = ""] = token.split(".");
   const claims = JSON.parse(Buffer.from(payload, "base64url").toString());
@@ -51,13 +51,13 @@ export function expiredSession(handle: string): { token: Token; renewals: () => 
 
 export const newKey = (): string => randomUUID();
 
-// Each step is received as it passes; one that does not ends the suite.
+// Runs a step and prints its name. A failed step ends the suite.
 export async function step(name: string, body: () => Promise<void>): Promise<void> {
   await body();
   console.log(`  ${name}`);
 }
 
-// Waits until something is so, for as long as a person would.
+// Waits until a condition holds, with a timeout.
 export async function until(is: () => boolean): Promise<void> {
   for (let tries = 0; !is(); tries += 1) {
     assert.ok(tries < 2000, "it never is");

@@ -1,4 +1,4 @@
-// A network between a client and a server that can be cut, or go silent.
+// A proxy between a client and a server that can cut connections, or stop forwarding without closing them.
 import { connect, createServer, type AddressInfo, type Socket } from "node:net";
 // docs: websocket
 import { WebSocket } from "ws";
@@ -9,9 +9,9 @@ import { WebSocket } from "ws";
 
 export interface Network {
   url: string;
-  // Cuts all connections, and takes none until it is restored.
+  // Cuts all connections, and accepts none until `restore`.
   cut: () => void;
-  // Lets nothing through any more on the connections that there are, and says nothing.
+  // Stops forwarding data on the existing connections, without closing them.
   silence: () => void;
   restore: () => void;
   close: () => void;

@@ -1,4 +1,4 @@
-// What a chat app does, the same with each client.
+// The steps of a chat app, which each client runs in the same way.
 import assert from "node:assert/strict";
 import { connectApi, type Api } from "@cruddur/client";
 import { expiredSession, newKey, places, signedIn, step, until } from "./harness";
@@ -24,11 +24,11 @@ export interface Group {
 }
 
 export interface ChatClient {
-  /** The names of the operations that a test holds back. */
+  /** The names of the operations whose responses a test delays. */
   names: { group: string; older: string; createMessage: string };
-  /** Displays the first so many groups. */
+  /** Displays this number of groups from the start. */
   start: (first: number) => Promise<Groups>;
-  /** Displays a group with its newest so many messages. */
+  /** Displays a group with this number of its newest messages. */
   open: (uuid: string, last: number) => Promise<Group>;
   groupWith: (handle: string) => Promise<string | undefined>;
   send: (to: Destination, body: string, idempotencyKey: string) => Promise<{ __typename: string; message?: string }>;
@@ -52,7 +52,7 @@ export async function suite(connect: (api: Api) => ChatClient) {
     assert.equal((await client.send(to, body, newKey())).__typename, "CreateMessageSuccess");
     return body;
   }
-  // Scrolls to the end. A page that does not meet the list any more is requested again.
+  // Scrolls to the end. A page that no longer joins the list is requested again.
   async function scroll(hasMore: () => boolean, more: () => Promise<unknown>) {
     for (let requests = 0; hasMore(); requests += 1) {
       assert.ok(requests < 200, "the list has no end");
@@ -60,7 +60,7 @@ export async function suite(connect: (api: Api) => ChatClient) {
       await new Promise((resolve) => setTimeout(resolve));
     }
   }
-  // What the server has, by a cache that is empty.
+  // The server's data, fetched with an empty cache.
   async function served(group = uuid) {
     const fresh = other("luu");
     const page = await fresh.open(group, 100);
@@ -99,7 +99,7 @@ export async function suite(connect: (api: Api) => ChatClient) {
 
   await step("sends to a group: it moves to the top, and the message is at its end once", async () => {
     const key = newKey();
-    // The second time as if no response had arrived.
+    // The second attempt is that of a client that has received no response.
     for (let attempts = 0; attempts < 2; attempts += 1) await luu.send({ messageGroupUuid: uuid }, "sent", key);
     await until(() => group.shown().length === 4 && handles()[0] === "mirabel");
     assert.deepEqual(handles(), ["mirabel", "unamused"]);
@@ -122,7 +122,7 @@ export async function suite(connect: (api: Api) => ChatClient) {
 
   const heard: string[] = [];
   const keys = new Map<string, string | null | undefined>();
-  // Between the query and the subscription.
+  // This message is sent between the query and the subscription.
   const missed = await say(mirabel);
   const loaded = wire.requests.length;
   const stop = luu.listen(groups.eventCursor, (body, key) => keys.set(body, key) && heard.push(body), (error) => errors.push(error));
@@ -150,7 +150,7 @@ export async function suite(connect: (api: Api) => ChatClient) {
   });
 
   await step("a page load requests nothing twice", async () => {
-    // Longer than a client that reads again once the subscription has started would wait.
+    // A client that fetched the lists again after the start of the subscription would do so within this time.
     const start = Date.now();
     await until(() => Date.now() - start > 1500);
     assert.deepEqual(new Set(wire.requests.slice(loaded)), new Set([luu.names.createMessage]));

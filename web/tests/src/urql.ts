@@ -31,7 +31,7 @@ import { suite, type ChatClient } from "./suite";
 function connect(api: Api): ChatClient {
   const { client, listen } = clientOf(api);
 
-  // As `useQuery`: keeps the last result while the variables change.
+  // Like `useQuery`, keeps the last result while the variables change.
   function show<Data, Variables extends Record<string, unknown>>(query: TypedDocumentNode<Data, Variables>, initial: NoInfer<Variables>) {
     let data: Data | undefined;
     let close = () => {};

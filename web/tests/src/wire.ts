@@ -14,11 +14,11 @@ export interface Wire {
   network: Network;
   /** The names of the operations that were sent by HTTP. */
   requests: string[];
-  /** How many responses have not arrived, of those that are not held back. */
+  /** The number of pending responses that are not delayed. */
   inFlight: () => number;
   retries: Retry[];
   signedOut: () => number;
-  /** Holds back the response of the next operation with this name. */
+  /** Delays the response of the next operation with this name. */
   hold: (operation: string) => Held;
   /** The server responds `RESYNC` to the next `messageCreated` with a cursor. */
   resync: () => void;

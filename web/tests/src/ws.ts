@@ -1,4 +1,4 @@
-// graphql-ws by itself, and the subscriptions of `@cruddur/client` that resume without a gap.
+// Plain graphql-ws, and the subscriptions of `@cruddur/client`, which resume without a gap.
 import assert from "node:assert/strict";
 import { chmodSync, mkdtempSync, rmSync } from "node:fs";
 import { createServer, type AddressInfo } from "node:net";
@@ -83,7 +83,7 @@ async function freePort(): Promise<string> {
   return String(port);
 }
 
-// A server that comes back with the same data, to the same addresses.
+// A server that can be started again with the same data and the same addresses.
 interface Dev {
   places: Places & { issuer: string };
   stop: () => Promise<void>;
@@ -109,14 +109,14 @@ const uuid = user?.messageGroup?.uuid;
 assert.ok(uuid);
 const group = { messageGroupUuid: uuid };
 let sent = 0;
-// A message with a number, from either of the two.
+// Sends a numbered message. Returns its body.
 async function send(client: Client, to: { messageGroupUuid: string } | { receiverHandle: string } = group): Promise<string> {
   const body = `message ${(sent += 1)}`;
   const { createMessage } = await ask(client, CreateMessage, { input: { to, body, idempotencyKey: newKey() } });
   assert.equal(createMessage.__typename, "CreateMessageSuccess");
   return body;
 }
-// When a subscription without a cursor has begun is not received.
+// Waits for the start of a subscription without a cursor, which no message reports.
 const begun = () => new Promise((resolve) => setTimeout(resolve, 1000));
 
 try {
@@ -295,7 +295,7 @@ try {
   });
 
   await step("reports the connection's state, counts each socket once, and reconnects when the browser is online", async () => {
-    // What a browser dispatches.
+    // Dispatches the browser's events.
     const browser = new EventTarget();
     Object.assign(globalThis, {
       addEventListener: browser.addEventListener.bind(browser),
@@ -311,7 +311,7 @@ try {
     const subscriptions = [messages(live, { after }), messages(live, { after })];
     await until(() => live.getState().status === "connected");
     network.cut();
-    // With both subscriptions, one attempt at a time.
+    // Both subscriptions share each attempt to connect.
     await until(() => states.filter(({ status }) => status === "waiting").length === 4);
     assert.deepEqual(statuses(), ["connecting", "connected", ...Array(3).fill(["waiting", "connecting"]).flat(), "waiting"]);
     const lost = states.slice(2);
@@ -377,7 +377,7 @@ try {
           assert.equal(createMessage.__typename, "CreateMessageSuccess");
           const { messageEdge, messageGroupEdge } = createMessage;
           sent.push(messageEdge.node.uuid);
-          // The page is reloaded before it has the response.
+          // The page is reloaded before the response arrives.
           if (!isReloaded) await new Promise(() => {});
           return { kind: "sent", messageGroupUuid: messageGroupEdge.node.uuid, messageUuid: messageEdge.node.uuid };
         },
@@ -406,7 +406,7 @@ try {
 await step("goes on where it was after UNAVAILABLE, and reports after RESYNC that events are lost", async () => {
   const event = { messageCreated: { cursor: "c1", messageEdge: { node: { body: "one" } } } };
   const failed = (code: string) => ({ data: null, errors: [{ message: code, extensions: { code, retryAfterMs: 10 } }] });
-  // What is answered to one subscription after the other.
+  // The responses to consecutive subscriptions.
   const answers = [[{ data: event }, failed("UNAVAILABLE")], [failed("RESYNC")], []];
   const afters: unknown[] = [];
   const server = new WebSocketServer({ port: 0, host: "127.0.0.1", handleProtocols: () => "graphql-transport-ws" });

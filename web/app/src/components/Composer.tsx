@@ -11,12 +11,12 @@ const NEAR_THE_END = 100;
 interface Props {
   to: Destination;
   name: string;
-  // The newest message that is shown.
+  // The UUID of the newest displayed message.
   newestUuid: string | null;
   onSend?: () => void;
 }
 
-// Where a message is written. Rendered with the destination as its key.
+// The field for a new message. Its React key is the destination.
 export function Composer({ to, name, newestUuid, onSend }: Props) {
   const { drafts, outbox, rejections } = useMessenger();
   const destination = destinationKey(to);
@@ -25,11 +25,11 @@ export function Composer({ to, name, newestUuid, onSend }: Props) {
   const field = useRef<HTMLTextAreaElement>(null);
   const id = useId();
 
-  // A rejected text is back in the draft.
+  // After a rejection, the draft contains the rejected text again.
   useEffect(() => {
     if (rejection) setText(drafts.read(destination));
   }, [rejection, drafts, destination]);
-  // On a touch screen this would open the keyboard over the messages.
+  // On a touch screen, the focus would open the keyboard over the messages.
   useEffect(() => {
     if (matchMedia("(pointer: fine)").matches) field.current?.focus();
   }, []);

@@ -2,7 +2,7 @@ import { useEffect, useState } from "react";
 import { useMessenger, useStore } from "../messenger";
 import styles from "./ConnectionBanner.module.css";
 
-// A connection that is back within this time was never missed.
+// The banner appears when the connection has been lost for this time, in milliseconds.
 const PATIENCE = 1500;
 
 export function ConnectionBanner() {

@@ -11,7 +11,7 @@ import { fullTime, shortTime } from "../time";
 import { Avatar } from "./Avatar";
 import styles from "./GroupList.module.css";
 
-// More groups are loaded when this many are left below.
+// The next page is loaded when the list has at most this number of groups below the window.
 const AHEAD = 10;
 
 export function GroupList() {
@@ -19,7 +19,7 @@ export function GroupList() {
   const now = useNow();
   const scroller = useRef<HTMLDivElement>(null);
   const list = useRef<VirtualizerHandle>(null);
-  // The page that was requested last.
+  // The cursor of the page that was requested last.
   const requested = useRef<string | null>(null);
 
   const edges = data?.messageGroups.edges ?? [];
@@ -29,10 +29,10 @@ export function GroupList() {
     if (!handle || !hasNextPage || requested.current === endCursor) return;
     if (handle.findItemIndex(handle.scrollOffset + handle.viewportSize) < edges.length - AHEAD) return;
     requested.current = endCursor;
-    // Scrolling tries again.
+    // After a failure, the next scroll event requests the page again.
     fetchMore({ variables: { first: GROUPS_PAGE, after: endCursor } }).catch(() => (requested.current = null));
   };
-  // The end of a page can still be visible when the next one is here.
+  // The end of the list can still be visible after the next page was added.
   useEffect(loadMore, [endCursor]);
 
   if (error && !data)
@@ -97,7 +97,7 @@ function GroupItem({ group, now }: { group: MessageGroupPartsFragment; now: numb
   );
 }
 
-// The arrow keys go from group to group.
+// The arrow keys move the focus from group to group.
 function moveFocus(event: KeyboardEvent<HTMLDivElement>): void {
   const step = event.key === "ArrowDown" ? 1 : event.key === "ArrowUp" ? -1 : 0;
   if (!step) return;

@@ -6,7 +6,7 @@ import { clockTime, fullTime } from "../time";
 import { Icon } from "./Icon";
 import styles from "./Message.module.css";
 
-// The text as it was sent; only addresses become links.
+// The text exactly as sent, with its URLs as links.
 function Body({ text }: { text: string }) {
   return (
     <span className={styles.body} dir="auto">
@@ -28,7 +28,7 @@ interface Props {
   createdAt: string;
   isOwn: boolean;
   sender: string;
-  // Whether the next message is of another sender, or much later.
+  // Whether the next message has another sender, or was sent much later.
   isLast: boolean;
 }
 
@@ -48,7 +48,7 @@ export const Message = memo(function Message({ body, createdAt, isOwn, sender, i
   );
 });
 
-// A message that is not yet known to be stored.
+// A message that the server has not acknowledged yet.
 export function Outgoing({ message }: { message: OutgoingMessage }) {
   const { outbox } = useMessenger();
   const { idempotencyKey, body, state, reason } = message;

@@ -26,23 +26,23 @@ interface Props {
   onOlder: () => void;
   onNewer: () => void;
   onNewest: () => void;
-  // The newest message has been visible.
+  // Called when the newest message has become visible.
   onRead: () => void;
 }
 
-// The height of what is above the first message.
+// The height of the content above the first message, in pixels.
 const TOP = 56;
-// Earlier messages are loaded when less than this is left above, in pixels.
+// Earlier messages are loaded when the list has less than this height above the window, in pixels.
 const AHEAD = 3000;
-// Messages this far outside the window are measured, in pixels, so that they have their heights when they come into it.
+// Messages up to this distance outside the window are measured before they become visible, in pixels.
 const MEASURED = 1000;
-// This close to the end counts as the end.
+// A position up to this distance from the end counts as the end, in pixels.
 const END = 24;
-// Messages that are visible are marked as read again after this time, in milliseconds, if that has failed.
+// If marking the visible messages as read has failed, it is tried again after this time, in milliseconds.
 const READ_AGAIN = 3000;
-// A change of the position is the user's scrolling for this time after an input event, in milliseconds.
+// A change of the position counts as scrolling by the user for this time after an input event, in milliseconds.
 const INPUT = 500;
-// Messages of one sender within this time stand together.
+// Consecutive messages of one sender within this time are displayed as a block, in milliseconds.
 const TOGETHER = 5 * 60_000;
 
 export function MessageList(props: Props) {
@@ -55,7 +55,8 @@ export function MessageList(props: Props) {
   const list = useRef<VirtualizerHandle>(null);
   const [isAtEnd, setIsAtEnd] = useState(true);
   const staysAtEnd = useRef(true);
-  // The first message that was unread when the group was opened, or that came while nobody looked.
+  // The first message that was unread when the group was opened, or that arrived while the user did
+  // not see the end.
   const [firstNew, setFirstNew] = useState(() => edges[edges.length - unreadCount]?.node.uuid ?? null);
 
   const pending = useMemo(() => notYetShown(outgoing, edges, viewerUuid), [outgoing, edges, viewerUuid]);
@@ -64,7 +65,7 @@ export function MessageList(props: Props) {
     [edges, pending],
   );
 
-  // Whether the messages before the first one have changed since the last time, and not those at the end.
+  // Whether messages were added or removed only at the start since the last rendering.
   const shown = useRef(keys);
   const isShifted = keys.at(-1) === shown.current.at(-1) && keys[0] !== shown.current[0];
   const lastKey = keys.at(-1);
@@ -94,12 +95,12 @@ export function MessageList(props: Props) {
     const element = scroller.current;
     if (!element) return;
     const { scrollTop: top, clientHeight } = element;
-    // Positions also change when messages are measured or loaded. Assistive technology scrolls without input events,
-    // but farther.
+    // Positions also change when messages are measured or loaded. Assistive technology scrolls without input events, but
+    // over a larger distance.
     const isByUser = isPressed.current || performance.now() - lastInput.current < INPUT || distance() > clientHeight;
     const isBack = top < last.current && isByUser;
     last.current = top;
-    // Scrolling back begins with a few pixels, if it is smooth.
+    // Smooth scrolling back begins with a few pixels, still close to the end.
     if (isBack) staysAtEnd.current = false;
     else if (distance() <= END) staysAtEnd.current = true;
     setIsAtEnd(staysAtEnd.current || distance() <= END);
@@ -122,17 +123,17 @@ export function MessageList(props: Props) {
     } else keepAtEnd();
     // For measurements of the time from navigation to messages.
     performance.mark("messages-shown");
-    // Once, at the beginning.
+    // This effect runs once, when the list is opened.
   }, []);
-  // A new message moves the others up, unless the user has scrolled back.
+  // After a new message, the list scrolls to the end, unless the user has scrolled back.
   useLayoutEffect(keepAtEnd, [lastKey]);
-  // Heights change: of the window, of the field below, of a message once it is measured.
+  // The list also stays at its end when the height of the window, of the message field or of a message changes.
   useEffect(() => {
     const observer = new ResizeObserver(keepAtEnd);
     for (const element of [scroller.current, content.current]) if (element) observer.observe(element);
     return () => observer.disconnect();
   }, []);
-  // A page can be shorter than the window, and its end can still be visible when the next one is here.
+  // A page can be shorter than the window, so the start of the list can still be visible after a page was added.
   useEffect(() => {
     const element = scroller.current;
     if (element && (!staysAtEnd.current || element.scrollHeight <= element.clientHeight)) loadMore();
@@ -148,7 +149,8 @@ export function MessageList(props: Props) {
     return () => clearInterval(timer);
   }, [isRead, onRead]);
 
-  // What comes while nobody looks is new when they come back; what they write themselves ends that.
+  // Messages that arrive while the window is not active, or while the end is not visible, are marked as new until the user
+  // sends a message.
   const newest = edges.at(-1)?.node;
   const known = useRef(newest?.uuid);
   useEffect(() => {
@@ -234,7 +236,7 @@ export function MessageList(props: Props) {
   );
 }
 
-// Messages to a user with whom there is no group yet.
+// Unacknowledged messages to a user with whom the viewer has no group yet.
 export function OutgoingList({ outgoing }: { outgoing: readonly OutgoingMessage[] }) {
   return outgoing.map((message) => (
     <div key={message.idempotencyKey} data-outgoing={message.state}>
@@ -243,8 +245,8 @@ export function OutgoingList({ outgoing }: { outgoing: readonly OutgoingMessage[
   ));
 }
 
-// The list keeps its position when messages change at one end, but not at both. If an earlier page and a new message
-// arrive together, they are rendered one after the other.
+// The list can keep its position when messages change at one end, but not at both. If an earlier page and a new message
+// arrive at the same time, they are therefore rendered one after the other.
 function useOneEndAtATime(edges: readonly Edge[]): readonly Edge[] {
   const rendered = useRef(edges);
   const [, renderRest] = useState(0);
@@ -259,8 +261,8 @@ function useOneEndAtATime(edges: readonly Edge[]): readonly Edge[] {
   return next;
 }
 
-// A message can be in the list before the response to its mutation is here: by a live event, or after a reload. Until
-// that response, the viewer's messages of the same text that came after the writing stand for it.
+// A message can be in the list before the response to its mutation arrives: by a live event, or after a reload. Until the
+// response arrives, a newer message of the viewer with the same text counts as this message.
 function notYetShown(outgoing: readonly OutgoingMessage[], edges: readonly Edge[], viewerUuid: string): OutgoingMessage[] {
   const taken = new Set<string>();
   return outgoing.filter(({ body, after }) => {

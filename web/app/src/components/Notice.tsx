@@ -8,7 +8,7 @@ interface Props {
   children?: React.ReactNode;
 }
 
-// In the place of something that cannot be shown, or that is not there yet.
+// A notice in place of content that cannot be displayed, or that does not exist yet.
 export function Notice({ title, text, action, children }: Props) {
   return (
     <div className={styles.notice}>
@@ -33,7 +33,7 @@ interface LoadingProps {
   retry: () => Promise<unknown>;
 }
 
-// In the place of something that is being loaded, or could not be.
+// A placeholder for content that is being loaded, or that could not be loaded.
 export function Loading({ text, title, error, retry }: LoadingProps) {
   if (error) return <Notice title={title} text={failureOf(error).reason} action={{ label: "Try again", onClick: () => void retry().catch(() => {}) }} />;
   return (

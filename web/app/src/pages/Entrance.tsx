@@ -3,7 +3,7 @@ import styles from "./Entrance.module.css";
 
 type Props = { state: "loading" } | { state: "failed"; onRetry: () => void } | { state: "ended"; onSignIn: () => void };
 
-// Before the messages: while they load, where the server cannot be reached, and once a session has ended.
+// The page that is displayed while messages load, if the server is unreachable, and after a session has ended.
 export function Entrance(props: Props) {
   return (
     <main className={styles.page}>

@@ -48,10 +48,10 @@ function OpenGroup({ group }: { group: OpenGroupData }) {
   const { uuid, otherUser, unreadCount, messages } = group;
   const { edges, pageInfo } = messages;
   const list = useRef<MessageListHandle>(null);
-  // The page that was requested last.
+  // The cursor of the page that was requested last.
   const requested = useRef<string | null>(null);
   const farEnd = useRef<"newest" | "oldest">("oldest");
-  // After the page is rendered: the list keeps its position when messages change at one end, but not at both.
+  // Trims the cache after the page is rendered, because the list can keep its position only when messages change at one end.
   useEffect(() => trimHistory(client.cache, group, farEnd.current));
   const [announced, setAnnounced] = useState<readonly { uuid: string; text: string }[]>([]);
   useTitle(otherUser.displayName);
@@ -67,7 +67,7 @@ function OpenGroup({ group }: { group: OpenGroupData }) {
     try {
       await client.query({ query: MessageGroup, variables: { uuid, ...page }, fetchPolicy: "network-only" });
     } catch (cause) {
-      // Scrolling tries again.
+      // After a failure, the next scroll event requests the page again.
       console.warn(cause);
       requested.current = null;
     }
@@ -80,30 +80,30 @@ function OpenGroup({ group }: { group: OpenGroupData }) {
     const { hasNextPage, endCursor } = pageInfo;
     if (hasNextPage && endCursor) void load(endCursor, { first: MESSAGES_PAGE, after: endCursor });
   };
-  // The newest page instead of the pages around an older message.
+  // Replaces the pages around an older message by the newest page.
   const showNewest = async () => {
-    // Without a connection the pages that are shown stay.
+    // Without a connection, the displayed pages remain.
     if (pageInfo.hasNextPage) await loadNewest(client, group).catch(() => {});
     list.current?.scrollToNewest();
   };
 
   const newest = edges.at(-1);
   const newestCursor = newest?.cursor;
-  // The cursor of the request that is under way.
+  // The cursor of the request in progress.
   const marking = useRef<string | null>(null);
   const markRead = useCallback(() => {
     if (!newestCursor || marking.current === newestCursor) return;
     marking.current = newestCursor;
     client
       .mutate({ mutation: MarkMessageGroupRead, variables: { input: { messageGroupUuid: uuid, upTo: newestCursor } } })
-      // The list tries again while the messages are visible.
+      // The list calls this function again while the messages are visible.
       .catch((cause: unknown) => console.warn(cause))
       .finally(() => {
         if (marking.current === newestCursor) marking.current = null;
       });
   }, [client, uuid, newestCursor]);
 
-  // Read out by screen readers.
+  // Screen readers read these messages aloud.
   useEffect(
     () =>
       onNewMessage(({ messageEdge: { node }, messageGroupEdge }) => {

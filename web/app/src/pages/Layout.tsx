@@ -7,7 +7,7 @@ import { Icon } from "../components/Icon";
 import { useMessenger } from "../messenger";
 import styles from "./Layout.module.css";
 
-// The list of message groups, and beside it what is open. In a narrow window one of the two.
+// The list of message groups, and beside it the open page. A narrow window shows only one of the two.
 export function Layout() {
   const isListShown = useLocation().pathname.replace(/\/$/, "") === "/messages";
   return (

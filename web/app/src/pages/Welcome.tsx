@@ -3,7 +3,7 @@ import { Icon } from "../components/Icon";
 import { Notice } from "../components/Notice";
 import styles from "./Welcome.module.css";
 
-// Beside the list, while no group is open.
+// The page that is displayed beside the list while no group is open.
 export function Welcome() {
   useTitle(null);
   return (
