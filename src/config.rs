@@ -60,8 +60,8 @@ pub struct TableArgs {
 /// Whether the table may have a stream.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct StreamArgs {
-    /// Allow a table that has a DynamoDB stream, although the original's stream function may
-    /// process it and undo the writes of this program
+    /// Allow a table that has a DynamoDB stream, although the stream function of the original Flask
+    /// service may process it and undo the writes of this program
     #[arg(long, env = "CRUDDUR_ALLOW_STREAM", value_parser = BoolishValueParser::new())]
     pub allow_stream: bool,
 }
@@ -135,8 +135,8 @@ pub struct DatabaseArgs {
     ///
     /// Percent-encode reserved characters in the user name and the password (/ as %2F, ? as %3F, #
     /// as %23, @ as %40). If the server requires TLS, as RDS does, append
-    /// `?sslmode=verify-full&sslrootcert=<file>`. If this is not set, the original's
-    /// `CONNECTION_URL` is used, or `PROD_CONNECTION_URL` with --prod.
+    /// `?sslmode=verify-full&sslrootcert=<file>`. If the URL is not set, a variable of the original
+    /// Flask service is used: `CONNECTION_URL`, or `PROD_CONNECTION_URL` with --prod.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     database_url: Option<String>,
     /// File that contains the password, instead of a password in the URL; it is read again for each

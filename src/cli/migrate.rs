@@ -15,7 +15,7 @@ pub(super) struct MigrateArgs {
     database: DatabaseArgs,
     #[command(flatten)]
     wait: DatabaseWaitArgs,
-    /// Time zone of the original's `created_at` column, which has no time zone [default: the time
+    /// Time zone of the original Flask service's `created_at` column, which has none [default: the time
     /// zone in the database's settings]
     #[arg(long, value_name = "ZONE")]
     created_at_time_zone: Option<String>,

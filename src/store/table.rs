@@ -36,8 +36,8 @@ pub enum TableStatus {
 /// The billing mode of a table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Billing {
-    /// Provisioned, as in the original: 5 read and 5 write units per second,
-    /// for the table and for the index.
+    /// Provisioned, as in the original Flask service: 5 read and 5 write units
+    /// per second, for the table and for the index.
     #[default]
     Provisioned,
     /// On demand: each call is billed, and there is no limit.

@@ -129,9 +129,9 @@ impl TableDescription {
         let stream = self.stream.as_deref()?;
         let name = &self.name;
         Some(format!(
-            "a stream ({stream}) is enabled, and the original's stream function behind it would undo what is written \
-             here: `aws dynamodb update-table --table-name {name} --stream-specification StreamEnabled=false`, or add \
-             --allow-stream if no function that writes to the table reads it"
+            "a stream ({stream}) is enabled, and the original's stream function would undo the writes of \
+             this program: `aws dynamodb update-table --table-name {name} --stream-specification StreamEnabled=false`, or use \
+             --allow-stream if no function that writes to the table processes it"
         ))
     }
 
@@ -141,7 +141,9 @@ impl TableDescription {
     pub fn expiry_difference(&self) -> Option<String> {
         let found = match self.expiry.as_deref() {
             Some(EXPIRY) => return None,
-            Some(other) => format!("items expire by {other} and should by {EXPIRY}"),
+            Some(other) => {
+                format!("items expire by the attribute {other} and should expire by {EXPIRY}")
+            }
             None => "items do not expire".to_owned(),
         };
         let name = &self.name;

@@ -96,7 +96,7 @@ class Window {
     return this.page.locator("[data-outgoing]");
   }
   get banner() {
-    return this.page.getByText("No connection. New messages appear once it is back.");
+    return this.page.getByText("No connection. New messages appear when it is restored.");
   }
   async openGroup(name) {
     await this.group(name).click();
@@ -354,7 +354,7 @@ async function failedMessages(luu, unamused) {
   const fail = (route) => route.fulfill(errorWith({ code: "INTERNAL_SERVER_ERROR" }));
   await answerNextSend(luu, fail);
   await luu.write("does not get through");
-  await luu.outgoing.getByText("Not sent. The server could not do this.").waitFor();
+  await luu.outgoing.getByText("Not sent. The server could not complete the request.").waitFor();
   await luu.check("failed-message");
   await answerNextSend(luu, fail);
   await luu.outgoing.getByRole("button", { name: "Send again" }).click();
@@ -362,7 +362,7 @@ async function failedMessages(luu, unamused) {
   await luu.outgoing.getByText("Not sent.").waitFor();
   // After a reload, the unsent message still exists, with its key.
   await luu.page.reload();
-  await luu.outgoing.getByText("Not sent. The server could not do this.").waitFor();
+  await luu.outgoing.getByText("Not sent. The server could not complete the request.").waitFor();
   await luu.outgoing.getByRole("button", { name: "Send again" }).click();
   await luu.outgoing.waitFor({ state: "detached" });
   await unamused.message("does not get through").waitFor();

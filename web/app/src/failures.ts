@@ -10,8 +10,10 @@ export interface Failure {
   isSignedOut: boolean;
 }
 
-export const TOO_FAST = "You are sending quickly. This waits a moment.";
-export const BUSY = "The server is busy. This is tried again.";
+export const TOO_FAST = "You are sending too fast. The app sends again in a moment.";
+export const BUSY = "The server is busy. The app tries again.";
+
+export const FAULT = "The server could not complete the request.";
 
 const failure = (reason: string, change: Partial<Failure> = {}): Failure => ({
   reason,
@@ -38,15 +40,15 @@ export function failureOf(error: unknown): Failure {
       case "FORBIDDEN":
         return failure("Your account is not set up for messages yet.");
       case "IDEMPOTENCY_KEY_REUSED":
-        return failure("Another message was sent in its place.");
+        return failure("Another message was already sent in place of this one.");
       default:
-        return failure("The server could not do this.");
+        return failure(FAULT);
     }
   }
   if (ServerError.is(error)) {
     const isTemporary = error.statusCode >= 500 || error.statusCode === 429;
-    return failure(isTemporary ? BUSY : "The server could not do this.", { isTemporary });
+    return failure(isTemporary ? BUSY : FAULT, { isTemporary });
   }
   // `fetch` rejects with a TypeError when there is no connection.
-  return failure("No connection. This is tried again.", { isTemporary: true });
+  return failure("No connection. The app tries again.", { isTemporary: true });
 }

@@ -3,7 +3,7 @@ import { createContext, useContext, useSyncExternalStore } from "react";
 import type { ApolloClient } from "@apollo/client";
 import { destinationKey, Outbox, type ConnectionState, type OutgoingMessage, type Retry, type SendResult } from "@cruddur/client";
 import { createDrafts, type Drafts } from "./drafts";
-import { BUSY, failureOf, TOO_FAST } from "./failures";
+import { BUSY, failureOf, FAULT, TOO_FAST } from "./failures";
 import type { MessageCreatedSubscription, UserPartsFragment } from "./gql/graphql";
 import { CreateMessage } from "./operations";
 import type { Store } from "./stores";
@@ -88,7 +88,7 @@ async function send(client: ApolloClient, { to, body, idempotencyKey }: Outgoing
     const result = data?.createMessage;
     switch (result?.__typename) {
       case undefined:
-        return { kind: "failed", reason: "The server could not do this." };
+        return { kind: "failed", reason: FAULT };
       case "CreateMessageSuccess":
         return {
           kind: "sent",

@@ -17,7 +17,7 @@ export function ConnectionBanner() {
     <div className={styles.place} role="status">
       {isShown && (
         <div className={styles.banner}>
-          <span>No connection. New messages appear once it is back.</span>
+          <span>No connection. New messages appear when it is restored.</span>
           <button className={styles.retry} type="button" onClick={reconnect}>
             Try now
           </button>
