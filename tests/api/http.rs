@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use cruddur::schema::SendRate;
 use cruddur::server::Bounds;
+use futures_util::future::join_all;
 use reqwest::header::{ACCEPT, ALLOW, CONTENT_TYPE};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
@@ -42,7 +43,7 @@ async fn refused(response: Response) -> (u16, String) {
     (status, code.expect("a code").to_owned())
 }
 
-async fn messages(cruddur: &Cruddur) -> u64 {
+async fn messages(cruddur: &Cruddur) -> usize {
     let groups = "{ messageGroups { edges { node { messages { edges { cursor } } } } } }";
     let data = cruddur.data("luu", groups, json!({})).await;
     let groups = data["messageGroups"]["edges"].as_array().expect("groups");
@@ -51,7 +52,7 @@ async fn messages(cruddur: &Cruddur) -> u64 {
             .as_array()
             .expect("messages")
     });
-    messages.map(Vec::len).sum::<usize>() as u64
+    messages.map(Vec::len).sum()
 }
 
 #[tokio::test]
@@ -326,12 +327,16 @@ async fn rate_limit_states_when_to_retry_and_does_not_delay_other_callers() {
     let input = json!({ "input": { "to": { "receiverHandle": "unamused" }, "body": "fast" } });
     let mut sent = 0;
     let refused = loop {
-        let answer = cruddur.ask("luu", CREATE, input.clone()).await;
-        if answer.get("errors").is_some() {
-            break answer;
+        // Requests at the same time exceed the rate on a slow machine too.
+        let answers = (0..8).map(|_| cruddur.ask("luu", CREATE, input.clone()));
+        let (mut refused, accepted): (Vec<Value>, Vec<Value>) = join_all(answers)
+            .await
+            .into_iter()
+            .partition(|answer| answer.get("errors").is_some());
+        sent += accepted.len();
+        if let Some(refused) = refused.pop() {
+            break refused;
         }
-        sent += 1;
-        assert!(sent < 100, "faster than one in a second");
     };
 
     assert!(sent >= 3, "{sent}");

@@ -43,7 +43,7 @@ async fn partially_visible_transactions_cause_no_gap_and_no_duplicate() {
         "{} queries saw a transaction half",
         cruddur.dynamo.half_seen()
     );
-    assert!(cruddur.dynamo.half_seen() > 20);
+    assert!(cruddur.dynamo.half_seen() > 0);
     report.judge("transactions half seen");
 }
 
