@@ -78,12 +78,18 @@ impl Subscriptions {
     }
 
     /// Returns the positions from which a subscription to all groups delivers
-    /// every message that is committed after the call returns. Reads that begin
-    /// after the call contain every earlier message. This costs two `Query`s of
-    /// the rows that are newer than 15 minutes.
+    /// every message that is committed after the beginning of the request that
+    /// makes this call. It also delivers messages that were created up to a
+    /// minute before.
+    ///
+    /// A message that is committed more than a minute after its time and
+    /// before this call returns may not be delivered. Reads that begin after
+    /// this call contain it.
+    ///
+    /// This costs two `Query`s of the rows that are newer than 15 minutes, and
+    /// one for each group with a message of the last minute.
     pub async fn positions(&self, viewer: &Viewer) -> Result<Positions, LiveError> {
-        let follower = self.follow(viewer, Follow::All(None)).await?;
-        Ok(follower.positions())
+        Ok(self.sources.positions(viewer.user().id).await?)
     }
 
     /// Follows the state of the viewer's groups. If hints can be lost, this

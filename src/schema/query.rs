@@ -19,8 +19,8 @@ use crate::model::{End, MessageGroupId};
 pub struct Query;
 
 impl Query {
-    /// The field that is resolved before all others, so that messages which
-    /// other fields do not contain are newer than this cursor.
+    /// The field that is resolved before all others, so that they contain every
+    /// message that a subscription from this cursor does not deliver.
     pub(super) const FIRST: &str = "eventCursor";
 
     /// The page sizes of its connections, and the size of its cursor.
@@ -160,12 +160,15 @@ impl Query {
     }
 
     /// Cursor from which `messageCreated(after:)`, without `messageGroupUuid`,
-    /// delivers every message that is committed after this field is resolved.
+    /// delivers every message that is committed after the server received the
+    /// query. Lists can therefore be fetched in the same query or before it.
     ///
-    /// The other fields of the operation are resolved later, so that a list in the same
-    /// response contains every message that the subscription does not deliver.
-    /// Messages that are committed while the query runs may be in both; a
-    /// `Message.id` identifies them.
+    /// The subscription also delivers the messages of the minute before the
+    /// query. Clients remove duplicates by `Message.id`.
+    ///
+    /// A message that is committed more than 50 seconds after its `createdAt`
+    /// and before this field is resolved may not be delivered. The other fields
+    /// of the operation are resolved later, so that their lists contain it.
     ///
     /// If more than 256 groups have had messages in the last 15 minutes, a
     /// subscription from this cursor is rejected with `RESYNC`.

@@ -181,8 +181,8 @@ impl Session {
         Ok(Box::pin(count).await?)
     }
 
-    /// The positions in the viewer's groups at the beginning of the request, read
-    /// once a request.
+    /// The positions in the viewer's groups before the beginning of the request,
+    /// read once a request.
     pub(super) async fn positions(&self) -> Result<Positions, ApiError> {
         let viewer = self.viewer()?;
         let positions = self

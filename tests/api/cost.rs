@@ -137,7 +137,7 @@ async fn cost_of_a_single_group_is_two_reads() {
 }
 
 #[tokio::test]
-async fn event_cursor_costs_two_queries_once_a_request() {
+async fn event_cursor_costs_two_queries_and_one_for_each_group_of_the_last_minute() {
     let cruddur = uncached().await;
 
     let document = "{ one: eventCursor other: eventCursor }";
@@ -145,6 +145,9 @@ async fn event_cursor_costs_two_queries_once_a_request() {
         cost(&cruddur, document, json!({})).await,
         (repeat("Query strong", 2), 0)
     );
+    cruddur.send("luu", "unamused", "now").await;
+    let of_recent_group = cost(&cruddur, document, json!({})).await;
+    assert_eq!(of_recent_group, (repeat("Query strong", 3), 0));
 }
 
 #[tokio::test]

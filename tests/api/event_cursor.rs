@@ -7,7 +7,7 @@ use cruddur::model::User;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::harness::{Cruddur, Socket, bodies, checker, start};
+use crate::harness::{CREATE, Cruddur, Setup, Socket, bodies, checker, start};
 use crate::heads_marker::put;
 use crate::live::event;
 
@@ -73,31 +73,72 @@ async fn many_groups(cruddur: &Cruddur, owner: &User, count: u32, ago: TimeDelta
     put(&client, (0..count).map(row), 25).await;
 }
 
+/// Another server, whose clock is behind.
+async fn server_behind(cruddur: &Cruddur, by: TimeDelta) -> String {
+    let setup = Setup {
+        clock: Clock::new(move || Clock::system().now() - by),
+        ..Setup::default()
+    };
+    cruddur.second_server(setup).await
+}
+
 #[tokio::test]
-async fn event_cursor_resumes_with_messages_committed_after_its_query() {
+async fn event_cursor_resumes_with_messages_since_a_minute_before_its_query() {
     let cruddur = start().await;
     cruddur.users(["luu", "unamused", "mirabel"]).await;
-    let second = cruddur
-        .second_server(crate::harness::Setup::default())
-        .await;
-    cruddur.send("luu", "unamused", "before").await;
+    let behind = server_behind(&cruddur, TimeDelta::minutes(2)).await;
+    let input = json!({ "input": { "to": { "receiverHandle": "unamused" }, "body": "before" } });
+    cruddur.ask_at(&behind, "luu", CREATE, input).await;
+    cruddur.send("luu", "unamused", "recent").await;
 
     let cursor = event_cursor(&cruddur, "unamused").await;
-    cruddur.send("luu", "unamused", "between").await;
+    cruddur.send("luu", "unamused", "after").await;
     cruddur.send("unamused", "luu", "own").await;
     cruddur.send("mirabel", "unamused", "new group").await;
 
-    for url in [&cruddur.url, &second] {
+    for url in [&cruddur.url, &behind] {
         let mut socket = resume(url, &cruddur, "unamused", &cursor).await;
         let mut delivered = Vec::new();
-        for _ in 0..3 {
+        for _ in 0..4 {
             let created = event(&mut socket, "messageCreated").await;
             delivered.push(created["messageEdge"]["node"]["body"].clone());
         }
         delivered.sort_by_key(ToString::to_string);
-        assert_eq!(delivered, ["between", "new group", "own"]);
+        assert_eq!(delivered, ["after", "new group", "own", "recent"]);
         assert!(socket.is_quiet().await);
     }
+}
+
+#[tokio::test]
+async fn event_cursor_resumes_with_messages_committed_before_it_is_resolved() {
+    let cruddur = start().await;
+    cruddur.users(["luu", "unamused"]).await;
+    // No bus between the two: what the other one commits is only in the table.
+    let other = cruddur.second_server(Setup::default()).await;
+    cruddur.send("luu", "unamused", "in the list").await;
+    let group = cruddur.group_uuid("luu", "unamused").await;
+    let variables = json!({ "group": group });
+    let list =
+        "query($group: UUID!) { messages(messageGroupUuid: $group) { edges { node { body } } } }";
+    let list = cruddur.data("unamused", list, variables).await;
+    assert_eq!(bodies(&list["messages"]), ["in the list"]);
+
+    let held = cruddur.dynamo.hold_queries().await;
+    cruddur.dynamo.calls();
+    let committed = async {
+        cruddur.dynamo.called("Query strong").await;
+        for body in ["first", "second"] {
+            let input = json!({ "to": { "messageGroupUuid": group }, "body": body });
+            let input = json!({ "input": input });
+            cruddur.ask_at(&other, "luu", CREATE, input).await;
+        }
+        drop(held);
+    };
+    let (cursor, ()) = tokio::join!(event_cursor(&cruddur, "unamused"), committed);
+
+    let mut socket = resume(&cruddur.url, &cruddur, "unamused", &cursor).await;
+    let delivered = delivered_until(&mut socket, "second").await;
+    assert!(delivered.ends_with(&["first".to_owned(), "second".to_owned()]));
 }
 
 #[tokio::test]
@@ -154,14 +195,14 @@ async fn event_cursor_of_a_thousand_groups_resumes_unless_too_many_are_recent() 
     let cruddur = start().await;
     let [luu, _] = cruddur.users(["luu", "unamused"]).await;
     many_groups(&cruddur, &luu, 1000, TimeDelta::hours(1)).await;
-    many_groups(&cruddur, &luu, 250, TimeDelta::minutes(1)).await;
+    many_groups(&cruddur, &luu, 250, TimeDelta::minutes(2)).await;
 
     let cursor = event_cursor(&cruddur, "luu").await;
     cruddur.send("unamused", "luu", "one more").await;
     let mut socket = resume(&cruddur.url, &cruddur, "luu", &cursor).await;
     assert_eq!(delivered_until(&mut socket, "one more").await, ["one more"]);
 
-    many_groups(&cruddur, &luu, 10, TimeDelta::minutes(1)).await;
+    many_groups(&cruddur, &luu, 10, TimeDelta::minutes(2)).await;
     let cursor = event_cursor(&cruddur, "luu").await;
     let mut socket = resume(&cruddur.url, &cruddur, "luu", &cursor).await;
     let rejected = socket.message().await;

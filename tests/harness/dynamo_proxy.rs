@@ -59,6 +59,8 @@ pub struct DynamoProxy {
     failing: AtomicU16,
     /// Locked while transactions are held.
     gate: Arc<RwLock<()>>,
+    /// Locked while queries are held.
+    query_gate: Arc<RwLock<()>>,
     /// The account that signs calls. DynamoDB Local separates tables by
     /// account.
     account: String,
@@ -86,6 +88,7 @@ impl DynamoProxy {
             late: AtomicUsize::new(0),
             failing: AtomicU16::new(0),
             gate: Arc::default(),
+            query_gate: Arc::default(),
             account: uuid::Uuid::new_v4().simple().to_string(),
         });
         let routes = Router::new()
@@ -168,6 +171,11 @@ impl DynamoProxy {
         Arc::clone(&self.gate).write_owned().await
     }
 
+    /// Holds all queries until the returned guard is dropped.
+    pub async fn hold_queries(&self) -> OwnedRwLockWriteGuard<()> {
+        Arc::clone(&self.query_gate).write_owned().await
+    }
+
     /// Waits for `count` further transactions.
     pub async fn transactions(&self, count: usize) {
         for _ in 0..count {
@@ -240,6 +248,9 @@ async fn forward(
     proxy.note(&call);
     if call.writes() {
         drop(proxy.gate.read().await);
+    }
+    if call.name == "Query" {
+        drop(proxy.query_gate.read().await);
     }
     if let failing @ 400.. = proxy.failing.load(Ordering::SeqCst) {
         let status = StatusCode::from_u16(failing).expect("a status");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::hint::Hint;
-use crate::model::{MessageGroupId, Place};
+use crate::model::{AcceptedAt, MessageGroupId, Place};
 use crate::store::FoundRow;
 
 /// An event for a listener.
@@ -30,13 +30,17 @@ pub(super) struct RowState {
     pub group: MessageGroupId,
     /// Position of the newest message.
     pub place: Place,
+    /// Time of the newest message.
+    pub created_at: DateTime<Utc>,
     pub unread_count: u64,
 }
 
 impl From<FoundRow> for RowState {
     fn from(row: FoundRow) -> Self {
+        let accepted_at = row.preview.as_ref().and_then(|preview| preview.accepted_at);
         Self {
             group: row.group_id,
+            created_at: accepted_at.map_or_else(|| row.key.created_at(), AcceptedAt::time),
             place: Place {
                 seq: row.preview.map_or(0, |preview| preview.seq),
                 key: row.key,

@@ -121,11 +121,6 @@ impl Follower {
         Ok(follower)
     }
 
-    /// Returns the positions in which the subscription begins.
-    pub(super) fn positions(&self) -> Positions {
-        Positions::newest_of(self.as_of, &self.delivered)
-    }
-
     /// Returns the stream of new messages. The stream ends after its first
     /// error.
     pub fn arrivals(self) -> impl Stream<Item = Result<Arrival, LiveError>> {

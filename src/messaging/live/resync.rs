@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use chrono::TimeDelta;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::time::sleep;
 
 use super::bus::{Bus, Resync};
 use super::event::{RowState, RowsSnapshot};
 use super::local_bus::Listener;
-use super::positions::floor;
+use super::positions::{Positions, floor};
 use crate::clock::Clock;
 use crate::messaging::reader::Reader;
 use crate::model::{SortKey, UserId};
@@ -24,6 +26,12 @@ const INTERVAL: Duration = Duration::from_secs(30);
 /// Period over which the reads of all users' rows are spread after hints were
 /// lost.
 const SPREAD: Duration = Duration::from_secs(2);
+/// Maximum time between the time of a message and its commit, plus the time
+/// since the beginning of the request. A write is attempted for 40 s at most,
+/// and an acknowledged one for 10 s; the rest is for clocks that differ.
+const COMMIT_DELAY: TimeDelta = TimeDelta::minutes(1);
+/// Maximum number of concurrent reads of groups with a recent message.
+const READS_AT_ONCE: usize = 16;
 /// Delay before the next read after a failed one.
 const RETRY_DELAY: Duration = Duration::from_secs(2);
 
@@ -72,6 +80,30 @@ impl Sources {
             .map(|row| (row.group_id, RowState::from(row)))
             .collect();
         Ok(newest.into_values().collect())
+    }
+
+    /// Returns positions in a user's groups before every message of the last
+    /// minute. The rows alone do not show whether a message was committed
+    /// before or after the beginning of the request.
+    pub async fn positions(&self, user: UserId) -> Result<Positions, StoreError> {
+        let as_of = self.clock.now();
+        let recent = as_of - COMMIT_DELAY;
+        let before_recent = SortKey::before(recent);
+        let rows = self.rows_after(user, &floor(as_of)).await?;
+        let (messages, before_recent) = (&self.messages, &before_recent);
+        let positions = rows.into_iter().map(|row| async move {
+            let position = if row.created_at < recent {
+                Some(row.place)
+            } else {
+                let before = messages.newest_before(row.group, before_recent);
+                before.await?.map(|message| message.place())
+            };
+            Ok::<_, StoreError>(position.map(|position| (row.group, position)))
+        });
+        let positions = stream::iter(positions).buffer_unordered(READS_AT_ONCE);
+        let positions: Vec<_> = positions.try_collect().await?;
+        let positions = positions.into_iter().flatten().collect();
+        Ok(Positions::newest_of(as_of, &positions))
     }
 
     /// Reads a user's rows at intervals, and whenever hints may have been lost.

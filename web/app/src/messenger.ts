@@ -19,7 +19,7 @@ export interface Messenger {
   rejections: Store<ReadonlyMap<string, string>>;
   connection: Pick<Store<ConnectionState>, "get" | "subscribe">;
   reconnect: () => void;
-  // Calls back with each message from a live event, once the cache contains it.
+  // Calls back with each message that is newer than the lists of the first request, once the cache contains it.
   onNewMessage: (listener: (event: NewMessage) => void) => () => void;
   // Calls back when a message of the outbox is stored, with its group.
   onSent: (listener: (message: OutgoingMessage, messageGroupUuid: string) => void) => () => void;

@@ -70,8 +70,8 @@ graphql(`
   }
 `);
 
-// Fetches all data of the first screen in one request. The server resolves the cursor before the lists, so a subscription
-// from this cursor delivers every message that the lists do not contain.
+// Fetches all data of the first screen in one request. A subscription from this cursor delivers every message that is
+// committed after the server received the request.
 export const Start = graphql(`
   query Start($groups: Int!, $messageGroupUuid: UUID!, $showsGroup: Boolean!, $messages: Int!) {
     eventCursor

@@ -42,13 +42,16 @@ export async function startMessenger({ config, session, shownGroup, signal, onSe
   const { data } = await untilAnswered(() => client.query({ query: Start, variables, fetchPolicy: "network-only" }), signal);
   signal.throwIfAborted();
   if (!data) throw new Error("The server has sent no data.");
-  const { viewer, eventCursor } = data;
+  const { viewer, eventCursor, messageGroups } = data;
+  const newestAt = messageGroups.edges[0]?.node.lastMessageAt ?? "";
   const writing = createWriting(client, viewer.uuid, rejections, retry);
   const stopListening = listen(client, api, {
     after: eventCursor,
     messageCreated: MessageCreated,
     messageGroupUpdated: MessageGroupUpdated,
     onMessage(event) {
+      // The first events can be messages of the minute before the request, which its lists contain.
+      if (event.messageEdge.node.createdAt <= newestAt) return;
       for (const listener of newMessageListeners) listener(event);
     },
     onError: (error) => console.warn(error),

@@ -11,7 +11,7 @@ export interface CreatedMessage {
 
 /** The subscriptions that `listen` of each client starts: `MessageDocument` and `GroupDocument` are the client's types of documents. */
 export interface LiveOptions<Message, MessageDocument, GroupDocument = MessageDocument, Failure = unknown> {
-  /** `eventCursor` of the query that fetched the lists: the events continue where its response ends. */
+  /** `eventCursor` of the query that fetched the lists, or of a later one: the events contain all messages since it began. */
   after: string;
   messageCreated: MessageDocument;
   messageGroupUpdated: GroupDocument;
