@@ -33,7 +33,7 @@ use clap::Parser;
 
 use harness::{Cruddur, Faults, start};
 use load::{Load, pairs, star};
-use readers::{Misled, Seen};
+use readers::{ReadErrors, Seen};
 use report::Report;
 use server::Server;
 
@@ -143,9 +143,13 @@ async fn steady(minutes: u64) {
     let (sent, seen, samples) = tokio::join!(load.run(&cruddur), read, memory);
 
     let found = harness::checker::read(&harness::checker::client(&cruddur.dynamo.url)).await;
-    let misled = seen.misled(&found);
-    println!("{} lists, {} walks: {misled:?}", seen.lists, seen.pages());
-    assert_eq!(misled, Misled::default());
+    let read_errors = seen.read_errors(&found);
+    println!(
+        "{} lists, {} paged reads: {read_errors:?}",
+        seen.lists,
+        seen.pages()
+    );
+    assert_eq!(read_errors, ReadErrors::default());
     let report = Report::read(&cruddur.dynamo.url, &sent).await;
     report.judge("steady load");
     let (minute, last) = (samples[1], samples[samples.len() - 1]);
@@ -164,7 +168,7 @@ fn some_faults() -> Faults {
         late: fastrand::u8(..5),
         hangs: fastrand::u8(..3),
         overtaken: fastrand::u8(..10),
-        half_seen: fastrand::u8(..20),
+        partially_visible: fastrand::u8(..20),
         failed_reads: fastrand::u8(..10),
         cut_reads: fastrand::u8(..10),
         slow_reads: fastrand::u8(..10),

@@ -31,7 +31,7 @@ pub use reader::{Freshness, PairLookup, Reader};
 pub use seeding::{SeedError, SeededMessage, Seeder, Seeding};
 pub use viewer::Viewer;
 pub use writer::{
-    CreateMessageError, CreatedMessage, Destination, InvalidIdempotencyKey, Marked, NewMessage,
+    CreateMessageError, CreatedMessage, Destination, InvalidIdempotencyKey, MarkResult, NewMessage,
     Writer,
 };
 

@@ -47,9 +47,9 @@ struct VerifiedToken {
 }
 
 /// Removes a token from the cache when it expires.
-struct AtExp(Clock);
+struct ExpireWithToken(Clock);
 
-impl Expiry<TokenDigest, VerifiedToken> for AtExp {
+impl Expiry<TokenDigest, VerifiedToken> for ExpireWithToken {
     fn expire_after_create(
         &self,
         _digest: &TokenDigest,
@@ -68,7 +68,7 @@ impl VerifiedTokens {
             .weigher(|_, token: &VerifiedToken| {
                 u32::try_from(BYTES_OF_ENTRY + token.sub.len()).unwrap_or(u32::MAX)
             })
-            .expire_after(AtExp(clock));
+            .expire_after(ExpireWithToken(clock));
         Self {
             tokens: tokens.build(),
         }

@@ -123,7 +123,7 @@ impl DevArgs {
         let documents = self.documents.read(&api).map_err(CliError::Failed)?;
         let listener = self.listener().await?;
         begin_metrics(&self.metrics).await?;
-        let given = Given::from_environment()?;
+        let given = ConfiguredServices::from_environment()?;
         let (data_dir, ports) = (
             self.data_dir.clone(),
             (self.dynamodb_port, self.postgres_port),
@@ -218,12 +218,12 @@ impl DevArgs {
 }
 
 /// Services that the environment configures. They must be on this machine.
-struct Given {
+struct ConfiguredServices {
     dynamodb: Option<String>,
     database: Option<String>,
 }
 
-impl Given {
+impl ConfiguredServices {
     fn from_environment() -> Result<Self, CliError> {
         let dynamodb = endpoint_of_environment(AwsService::DynamoDb)?;
         if let Some(endpoint) = dynamodb.as_ref().filter(|endpoint| !endpoint.is_loopback()) {
@@ -246,7 +246,7 @@ impl Given {
 impl Services {
     fn start(
         data_dir: Option<PathBuf>,
-        given: Given,
+        given: ConfiguredServices,
         (dynamodb_port, postgres_port): (u16, u16),
     ) -> Result<Self, DevError> {
         let data = match data_dir {

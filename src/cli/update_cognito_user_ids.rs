@@ -43,7 +43,7 @@ pub(super) struct UpdateCognitoUserIdsArgs {
 
 /// The pool's users, grouped by how they can be processed.
 #[derive(Default)]
-struct Sorted {
+struct GroupedUsers {
     by_handle: BTreeMap<String, String>,
     nameless: Vec<String>,
     held_twice: Vec<String>,
@@ -95,7 +95,12 @@ impl UpdateCognitoUserIdsArgs {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn in_words(&self, updated: &CognitoIds, sorted: &Sorted, similar: &[Spellings]) -> String {
+    fn in_words(
+        &self,
+        updated: &CognitoIds,
+        sorted: &GroupedUsers,
+        similar: &[Spellings],
+    ) -> String {
         let changed = if self.dry_run {
             "would change"
         } else {
@@ -180,8 +185,8 @@ fn explained(error: StoreError, place: &str) -> CliError {
     }
 }
 
-fn sort(users: Vec<PoolUser>) -> Sorted {
-    let mut sorted = Sorted::default();
+fn sort(users: Vec<PoolUser>) -> GroupedUsers {
+    let mut sorted = GroupedUsers::default();
     let mut names: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for user in users {
         sorted.all.subs.insert(user.sub.clone());

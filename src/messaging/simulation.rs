@@ -45,24 +45,24 @@ const QUIET: Duration = Duration::from_secs(90);
 struct Instance {
     messaging: Arc<Messaging>,
     wire: Wire,
-    died: Notify,
+    crashed: Notify,
 }
 
-/// The result of a message, as its sender knows it.
+/// A message that a user sends, with the result that the sender knows.
 #[derive(Clone, Debug)]
-pub(super) struct Sending {
+pub(super) struct SimulatedMessage {
     pub group: MessageGroupId,
     pub body: String,
     pub began: Instant,
     /// Whether the message has an idempotency key and is sent again until it is
     /// acknowledged.
     pub keyed: bool,
-    pub fate: Fate,
+    pub result: SendResult,
 }
 
 /// A mark as read: a participant has read the messages up to a `seq`.
 #[derive(Clone, Debug)]
-pub(super) struct Reading {
+pub(super) struct SimulatedMark {
     pub group: MessageGroupId,
     pub reader: UserId,
     pub seq: u64,
@@ -70,7 +70,7 @@ pub(super) struct Reading {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum SendResult {
     /// The message is in the table, under this uuid. The time is that of the
     /// acknowledgement.
     Acknowledged(MessageId, Instant),
@@ -79,19 +79,19 @@ pub(super) enum Fate {
     Unknown,
 }
 
-struct World {
+struct Simulation {
     dynamo: Arc<Simulated>,
     instances: Vec<tokio::sync::RwLock<Arc<Instance>>>,
     users: Vec<User>,
     start: DateTime<Utc>,
     began: Instant,
-    deaths: AtomicUsize,
+    crashes: AtomicUsize,
     /// Messages in the table, by group and `seq`.
     written: Mutex<Vec<(MessageGroupId, u64)>>,
-    readings: Mutex<Vec<Reading>>,
+    marks: Mutex<Vec<SimulatedMark>>,
 }
 
-impl World {
+impl Simulation {
     fn new(seed: u64) -> Self {
         let dynamo = Simulated::new(seed);
         let users = (1..=4).map(|number| User {
@@ -101,7 +101,7 @@ impl World {
         });
         let start = "2026-11-22T06:29:00Z".parse().expect("a time");
         let began = Instant::now();
-        let instances = 1 + dynamo.dice(3);
+        let instances = 1 + dynamo.random_below(3);
         let instances = (0..instances).map(|_| {
             let instance = Instance::start(&dynamo, start, began);
             tokio::sync::RwLock::new(Arc::new(instance))
@@ -111,22 +111,22 @@ impl World {
             users: users.collect(),
             start,
             began,
-            deaths: AtomicUsize::new(0),
+            crashes: AtomicUsize::new(0),
             written: Mutex::default(),
-            readings: Mutex::default(),
+            marks: Mutex::default(),
             dynamo,
         }
     }
 
     /// Returns a random process.
     async fn instance(&self) -> Arc<Instance> {
-        let number = self.dynamo.dice(self.instances.len() as u64);
+        let number = self.dynamo.random_below(self.instances.len() as u64);
         let number = usize::try_from(number).unwrap_or_default();
         Arc::clone(&*self.instances[number].read().await)
     }
 
     /// Sends some messages, one after another.
-    async fn write(&self, writer: u64, count: u64) -> Vec<Sending> {
+    async fn write(&self, writer: u64, count: u64) -> Vec<SimulatedMessage> {
         let mut sent = Vec::new();
         for number in 0..count {
             let sender = &self.users[self.one_of(self.users.len())];
@@ -138,10 +138,10 @@ impl World {
             // Most messages go to the same receiver, so that messages can share
             // transactions.
             let receiver = others[self.one_of(others.len()).min(self.one_of(others.len()))];
-            sleep(Duration::from_micros(self.dynamo.dice(300_000))).await;
+            sleep(Duration::from_micros(self.dynamo.random_below(300_000))).await;
             let body = format!("message {number} of writer {writer}");
             sent.push(self.send(sender, receiver, body).await);
-            if self.dynamo.dice(3) == 0 {
+            if self.dynamo.random_below(3) == 0 {
                 self.read(sender.id).await;
             }
         }
@@ -176,9 +176,9 @@ impl World {
         let mark = instance.messaging.writer.registry.mark(group, mark);
         let acknowledged = tokio::select! {
             marked = mark => marked.is_ok(),
-            () = instance.died.notified() => false,
+            () = instance.crashed.notified() => false,
         };
-        self.readings.lock().expect("no panic").push(Reading {
+        self.marks.lock().expect("no panic").push(SimulatedMark {
             group,
             reader,
             seq,
@@ -187,30 +187,35 @@ impl World {
     }
 
     fn one_of(&self, count: usize) -> usize {
-        usize::try_from(self.dynamo.dice(count as u64)).unwrap_or_default()
+        usize::try_from(self.dynamo.random_below(count as u64)).unwrap_or_default()
     }
 
     /// Sends a message as a client would: with an idempotency key until it is
     /// acknowledged, without one only once.
-    async fn send(&self, sender: &User, receiver: &User, body: String) -> Sending {
-        let keyed = self.dynamo.dice(10) < 7;
-        let mut sending = Sending {
+    async fn send(&self, sender: &User, receiver: &User, body: String) -> SimulatedMessage {
+        let keyed = self.dynamo.random_below(10) < 7;
+        let mut sending = SimulatedMessage {
             group: MessageGroupId::of_pair(sender.id, receiver.id),
             began: Instant::now(),
             keyed,
-            fate: Fate::Unknown,
+            result: SendResult::Unknown,
             body,
         };
         loop {
-            sending.fate = self.send_once(sender, receiver, &sending).await;
-            if !keyed || matches!(sending.fate, Fate::Acknowledged(..)) {
+            sending.result = self.send_once(sender, receiver, &sending).await;
+            if !keyed || matches!(sending.result, SendResult::Acknowledged(..)) {
                 return sending;
             }
-            sleep(Duration::from_micros(self.dynamo.dice(500_000))).await;
+            sleep(Duration::from_micros(self.dynamo.random_below(500_000))).await;
         }
     }
 
-    async fn send_once(&self, sender: &User, receiver: &User, sending: &Sending) -> Fate {
+    async fn send_once(
+        &self,
+        sender: &User,
+        receiver: &User,
+        sending: &SimulatedMessage,
+    ) -> SendResult {
         let draft = Draft {
             id: MessageId(
                 uuid::Builder::from_random_bytes(fastrand::u128(..).to_be_bytes()).into_uuid(),
@@ -237,8 +242,8 @@ impl World {
             deadline,
         );
         // Some clients disconnect before they receive a response.
-        let patience = match self.dynamo.dice(10) {
-            0 => Duration::from_micros(self.dynamo.dice(200_000)),
+        let patience = match self.dynamo.random_below(10) {
+            0 => Duration::from_micros(self.dynamo.random_below(200_000)),
             _ => QUIET,
         };
         tokio::select! {
@@ -249,45 +254,45 @@ impl World {
                     assert!(sending.keyed || created.message.id == id);
                     let place = (sending.group, created.message.seq);
                     self.written.lock().expect("no panic").push(place);
-                    Fate::Acknowledged(created.message.id, Instant::now())
+                    SendResult::Acknowledged(created.message.id, Instant::now())
                 }
-                Ok(Ok(WriteResult::Repeated(record))) => Fate::Acknowledged(record.message_id, Instant::now()),
+                Ok(Ok(WriteResult::Repeated(record))) => SendResult::Acknowledged(record.message_id, Instant::now()),
                 Ok(
                     Ok(WriteResult::Redirected(_))
                     | Err(MessagingError::Unavailable {
                         outcome: Some(WriteOutcome::NotApplied),
                         ..
                     }),
-                ) => Fate::NotApplied,
-                Ok(Err(MessagingError::Unavailable { .. })) | Err(_) => Fate::Unknown,
+                ) => SendResult::NotApplied,
+                Ok(Err(MessagingError::Unavailable { .. })) | Err(_) => SendResult::Unknown,
                 Ok(Err(error)) => panic!("{error}"),
             },
-            () = instance.died.notified() => Fate::Unknown,
+            () = instance.crashed.notified() => SendResult::Unknown,
         }
     }
 
     /// Prepares the table. In some runs two users have messages from the
     /// original, without a head; in half of the other runs the table has the
     /// heads marker.
-    fn plant(&self) {
-        match self.dynamo.dice(8) {
-            0 | 1 => table::plant_originals(&self.dynamo, &self.users, self.start),
-            2..=4 => table::plant_marker(&self.dynamo),
+    fn prepare_table(&self) {
+        match self.dynamo.random_below(8) {
+            0 | 1 => table::insert_originals(&self.dynamo, &self.users, self.start),
+            2..=4 => table::insert_marker(&self.dynamo),
             _ => {}
         }
     }
 
     /// Crashes random processes and starts new ones in their place.
-    async fn kill_now_and_then(&self) {
+    async fn crash_processes(&self) {
         loop {
-            sleep(Duration::from_millis(500 + self.dynamo.dice(8000))).await;
+            sleep(Duration::from_millis(500 + self.dynamo.random_below(8000))).await;
             let mut place = self.instances[self.one_of(self.instances.len())]
                 .write()
                 .await;
             place.wire.cut();
-            place.died.notify_waiters();
+            place.crashed.notify_waiters();
             *place = Arc::new(Instance::start(&self.dynamo, self.start, self.began));
-            self.deaths.fetch_add(1, Ordering::Relaxed);
+            self.crashes.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
@@ -295,7 +300,7 @@ impl World {
 impl Instance {
     /// Starts a process with a clock skew of up to two seconds.
     fn start(dynamo: &Arc<Simulated>, start: DateTime<Utc>, began: Instant) -> Self {
-        let skew = i64::try_from(dynamo.dice(4000)).unwrap_or_default() - 2000;
+        let skew = i64::try_from(dynamo.random_below(4000)).unwrap_or_default() - 2000;
         let clock = Clock::new(move || {
             let passed = i64::try_from(began.elapsed().as_micros()).unwrap_or(i64::MAX);
             start + TimeDelta::microseconds(passed) + TimeDelta::milliseconds(skew)
@@ -306,7 +311,7 @@ impl Instance {
         Self {
             messaging: Messaging::new(messages, directory, clock, Bus::local()),
             wire,
-            died: Notify::new(),
+            crashed: Notify::new(),
         }
     }
 }
@@ -314,22 +319,30 @@ impl Instance {
 /// Performs one run, and checks the table after it.
 async fn run(seed: u64) -> Checked {
     fastrand::seed(seed);
-    let world = World::new(seed);
-    world.plant();
-    world.dynamo.set_faults(Faults::some(&world.dynamo));
-    let writers = 2 + world.dynamo.dice(14);
-    let count = 2 + world.dynamo.dice(6);
-    let writing = join_all((0..writers).map(|writer| world.write(writer, count)));
+    let simulation = Simulation::new(seed);
+    simulation.prepare_table();
+    simulation
+        .dynamo
+        .set_faults(Faults::some(&simulation.dynamo));
+    let writers = 2 + simulation.dynamo.random_below(14);
+    let count = 2 + simulation.dynamo.random_below(6);
+    let writing = join_all((0..writers).map(|writer| simulation.write(writer, count)));
     let sent = tokio::select! {
         sent = writing => sent.concat(),
-        () = world.kill_now_and_then(), if seed.is_multiple_of(2) => unreachable!("it never ends"),
+        () = simulation.crash_processes(), if seed.is_multiple_of(2) => unreachable!("it never ends"),
     };
-    world.dynamo.set_faults(Faults::default());
+    simulation.dynamo.set_faults(Faults::default());
     sleep(QUIET).await;
-    let readings = world.readings.lock().expect("no panic").clone();
-    let end = world.start + TimeDelta::from_std(world.began.elapsed()).expect("a short run");
-    let mut checked = table::check(&world.dynamo.items(), &sent, &readings, [world.start, end]);
-    checked.deaths = world.deaths.load(Ordering::Relaxed);
+    let marks = simulation.marks.lock().expect("no panic").clone();
+    let end =
+        simulation.start + TimeDelta::from_std(simulation.began.elapsed()).expect("a short run");
+    let mut checked = table::check(
+        &simulation.dynamo.items(),
+        &sent,
+        &marks,
+        [simulation.start, end],
+    );
+    checked.crashes = simulation.crashes.load(Ordering::Relaxed);
     checked
 }
 

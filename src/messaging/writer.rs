@@ -67,7 +67,7 @@ struct Address {
 
 /// Result of marking a group as read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Marked {
+pub enum MarkResult {
     /// Only messages after the given message are unread.
     Done,
     /// The group does not exist, or the viewer is not a participant.
@@ -99,11 +99,11 @@ impl Writer {
         group: MessageGroupId,
         seq: u64,
         deadline: Instant,
-    ) -> Result<Marked, MessagingError> {
+    ) -> Result<MarkResult, MessagingError> {
         let found = self.reader.find_other_participant(viewer, group);
         let found = within(deadline, WriteOutcome::NotApplied, found);
         let Some((_, head)) = found.await? else {
-            return Ok(Marked::MessageGroupNotFound);
+            return Ok(MarkResult::MessageGroupNotFound);
         };
         let mark = Mark {
             reader: viewer.user().id,
@@ -112,7 +112,7 @@ impl Writer {
             deadline,
         };
         self.registry.mark(group, mark).await?;
-        Ok(Marked::Done)
+        Ok(MarkResult::Done)
     }
 
     /// Creates a message, or returns the message that the idempotency key

@@ -14,7 +14,7 @@ use super::types::{
     MessageGroupNotFound, ReceiverNotFound,
 };
 use crate::engine::InOrder;
-use crate::messaging::{CreateMessageError, CreatedMessage, Destination, Marked, NewMessage};
+use crate::messaging::{CreateMessageError, CreatedMessage, Destination, MarkResult, NewMessage};
 use crate::model::{MessageBody, MessageGroupId, MessageId, UserId};
 
 /// Input of `createMessage`.
@@ -138,8 +138,8 @@ impl Mutation {
         let marked = Box::pin(marked).await?;
         session.forget_groups();
         Ok(InOrder(match marked {
-            Marked::Done => MarkMessageGroupReadSuccess(group).into(),
-            Marked::MessageGroupNotFound => MessageGroupNotFound::default().into(),
+            MarkResult::Done => MarkMessageGroupReadSuccess(group).into(),
+            MarkResult::MessageGroupNotFound => MessageGroupNotFound::default().into(),
         }))
     }
 }

@@ -51,7 +51,7 @@ impl Faults {
     pub fn some(dynamo: &Simulated) -> Self {
         let mut left = 75;
         let mut percent = |most: u64| {
-            let percent = dynamo.dice(most).min(left);
+            let percent = dynamo.random_below(most).min(left);
             left -= percent;
             u8::try_from(percent).unwrap_or_default()
         };
@@ -70,7 +70,7 @@ impl Faults {
 /// A simulated DynamoDB with one table.
 pub struct Simulated {
     table: Mutex<Table>,
-    dice: Mutex<fastrand::Rng>,
+    random: Mutex<fastrand::Rng>,
     faults: Mutex<Faults>,
 }
 
@@ -87,7 +87,7 @@ impl Simulated {
     pub fn new(seed: u64) -> Arc<Self> {
         Arc::new(Self {
             table: Mutex::default(),
-            dice: Mutex::new(fastrand::Rng::with_seed(seed)),
+            random: Mutex::new(fastrand::Rng::with_seed(seed)),
             faults: Mutex::default(),
         })
     }
@@ -109,8 +109,8 @@ impl Simulated {
     }
 
     /// Returns a random number below `most`.
-    pub fn dice(&self, most: u64) -> u64 {
-        self.dice.lock().expect("no panic").u64(..most.max(1))
+    pub fn random_below(&self, most: u64) -> u64 {
+        self.random.lock().expect("no panic").u64(..most.max(1))
     }
 
     pub fn wire(self: &Arc<Self>) -> Wire {
@@ -125,12 +125,12 @@ impl Simulated {
     }
 
     async fn pass(&self, most_ms: u64) {
-        sleep(Duration::from_micros(self.dice(most_ms * 1000))).await;
+        sleep(Duration::from_micros(self.random_below(most_ms * 1000))).await;
     }
 
     async fn answer(self: &Arc<Self>, operation: &str, body: Value) -> SimulatedResponse {
         let faults = *self.faults.lock().expect("no panic");
-        let mut roll = u8::try_from(self.dice(100)).unwrap_or_default();
+        let mut roll = u8::try_from(self.random_below(100)).unwrap_or_default();
         let mut fault = |percent: u8| {
             let hit = roll < percent;
             roll = roll.saturating_sub(percent);
@@ -165,7 +165,7 @@ impl Simulated {
         let dynamo = Arc::clone(self);
         let operation = operation.to_owned();
         // The write is executed even if the client no longer waits.
-        let carried_out = tokio::spawn(async move {
+        let executed = tokio::spawn(async move {
             if late {
                 dynamo.pass(8000).await;
             }
@@ -177,7 +177,7 @@ impl Simulated {
         if late {
             return self.failure();
         }
-        let answer = carried_out.await.expect("no panic");
+        let answer = executed.await.expect("no panic");
         match answer {
             _ if hangs => SimulatedResponse::Never,
             _ if lost => self.failure(),
@@ -188,7 +188,7 @@ impl Simulated {
     /// Returns a random failure after which the client does not know the
     /// result.
     fn failure(&self) -> SimulatedResponse {
-        match self.dice(3) {
+        match self.random_below(3) {
             0 => SimulatedResponse::Json(500, json!({ "__type": "InternalServerError" })),
             1 => SimulatedResponse::Cut,
             _ => SimulatedResponse::Broken,
@@ -197,7 +197,7 @@ impl Simulated {
 
     fn conflict_somewhere(&self, body: &Value) -> Vec<Value> {
         let count = body["TransactItems"].as_array().map_or(1, Vec::len);
-        let hit = usize::try_from(self.dice(count as u64)).unwrap_or_default();
+        let hit = usize::try_from(self.random_below(count as u64)).unwrap_or_default();
         let mut reasons = vec![json!({ "Code": "None" }); count];
         if let Some(reason) = reasons.get_mut(hit) {
             *reason = json!({ "Code": "TransactionConflict", "Message": "conflict" });
@@ -233,9 +233,9 @@ impl Simulated {
         };
         let mut hidden = written.clone();
         while !hidden.is_empty() {
-            let next = usize::try_from(self.dice(hidden.len() as u64)).unwrap_or_default();
+            let next = usize::try_from(self.random_below(hidden.len() as u64)).unwrap_or_default();
             self.table().show(&hidden.swap_remove(next));
-            if self.dice(3) == 0 {
+            if self.random_below(3) == 0 {
                 self.pass(4).await;
             }
         }

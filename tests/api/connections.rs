@@ -16,7 +16,7 @@ const VIEWER: &str = "{ viewer { handle } }";
 const HALF_A_HEAD: &[u8] = b"POST /graphql HTTP/1.1\r\nHost: localhost\r\n";
 const HEALTH: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
 /// Timeout of every wait: far longer than the wait takes on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(1);
+const WAIT_TIMEOUT: Duration = Duration::from_mins(1);
 
 pub async fn with_bounds(bounds: Bounds) -> Cruddur {
     let cruddur = start_with(Setup {
@@ -44,14 +44,14 @@ async fn status(cruddur: &Cruddur, path: &str) -> StatusCode {
 async fn place_is_free(cruddur: &Cruddur) {
     let began = Instant::now();
     while status(cruddur, "/readyz").await != StatusCode::OK {
-        assert!(began.elapsed() < PATIENCE, "the place is free again");
+        assert!(began.elapsed() < WAIT_TIMEOUT, "the place is free again");
     }
 }
 
 /// Waits until the server closes a connection.
 async fn closed(stream: &mut TcpStream) {
     let mut bytes = Vec::new();
-    let end = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut bytes)).await;
+    let end = tokio::time::timeout(WAIT_TIMEOUT, stream.read_to_end(&mut bytes)).await;
     // The connection is closed or reset.
     let _ = end.expect("it is closed");
 }
@@ -61,7 +61,7 @@ async fn ask_health(stream: &mut TcpStream) {
     stream.write_all(HEALTH).await.expect("sent");
     let mut answer = Vec::new();
     while !answer.ends_with(b"\r\n\r\nok") {
-        let read = tokio::time::timeout(PATIENCE, stream.read_buf(&mut answer)).await;
+        let read = tokio::time::timeout(WAIT_TIMEOUT, stream.read_buf(&mut answer)).await;
         assert_ne!(read.expect("an answer").expect("an answer"), 0, "closed");
     }
 }
@@ -230,7 +230,7 @@ async fn unread_response_closes_the_connection_after_the_write_timeout() {
     let mut deaf = connect(&cruddur.url).await;
     let asked = HEALTH.repeat(1000);
     // Writes until all buffers are full, or the server closes the connection.
-    while let Ok(Ok(())) = tokio::time::timeout(PATIENCE, deaf.write_all(&asked)).await {}
+    while let Ok(Ok(())) = tokio::time::timeout(WAIT_TIMEOUT, deaf.write_all(&asked)).await {}
     place_is_free(&cruddur).await;
 
     // A client that reads slowly is disconnected as well.
@@ -302,7 +302,7 @@ async fn shutdown_waits_for_responses_but_not_for_unsent_requests() {
         let created = &answer["data"]["createMessage"]["__typename"];
         assert_eq!(created, "CreateMessageSuccess", "{answer}");
     }
-    let stopped = tokio::time::timeout(PATIENCE, served).await;
+    let stopped = tokio::time::timeout(WAIT_TIMEOUT, served).await;
     let stopped = stopped.expect("it stops").expect("no panic");
     assert_eq!(stopped.expect("an end"), Stopped::Cleanly);
     drop((silent, half, idle));

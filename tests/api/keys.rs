@@ -74,7 +74,7 @@ fn verifier(issuers: &[(&str, &KeySet)]) -> CognitoVerifier {
 
 const ISSUER: &str = "https://issuer.example";
 /// Longer than the minimum time between two fetches, on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(1);
+const WAIT_TIMEOUT: Duration = Duration::from_mins(1);
 
 fn key() -> SigningKey {
     SigningKey::generate().expect("a key")
@@ -114,7 +114,7 @@ async fn until_taken(verifier: &CognitoVerifier, token: &str) {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    let offered = tokio::time::timeout(PATIENCE, offered).await;
+    let offered = tokio::time::timeout(WAIT_TIMEOUT, offered).await;
     offered.expect("the keys are fetched again");
 }
 
@@ -174,7 +174,7 @@ async fn verified_token_is_rejected_once_it_expires() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    let rejected = tokio::time::timeout(PATIENCE, rejected).await;
+    let rejected = tokio::time::timeout(WAIT_TIMEOUT, rejected).await;
     rejected.expect("it expires");
     assert!(now() >= expires_at, "it was rejected before it expired");
 }
@@ -243,7 +243,7 @@ async fn unknown_keys_cause_one_fetch_and_a_failed_fetch_keeps_the_keys() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    let cool = tokio::time::timeout(PATIENCE, cool).await;
+    let cool = tokio::time::timeout(WAIT_TIMEOUT, cool).await;
     cool.expect("the keys are fetched again");
     // The fetch failed, so it is unknown whether the key exists.
     assert_eq!(flood().await, ["Err(KeysUnavailable)"]);

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use crate::harness::{Cruddur, Events, OURS, ReverseProxy, Serving, Socket, start};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 /// The default configuration of nginx.
 const DEFAULTS: &str = "server { listen LISTEN; location / { proxy_pass http://UPSTREAM; } }";
 /// The default configuration with HTTP/1.1.
@@ -50,7 +50,7 @@ async fn deployed_proxies(upstream: &str) -> Vec<ReverseProxy> {
 }
 
 async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
-    let done = timeout(PATIENCE, future).await;
+    let done = timeout(WAIT_TIMEOUT, future).await;
     done.unwrap_or_else(|_| panic!("{what} did not come"))
 }
 

@@ -26,7 +26,7 @@ from processes import database, dev, free_port, running, stores, wait_for
 
 ROOT = pathlib.Path(__file__).parents[2]
 # Timeout of every wait: far longer than the wait takes on a busy machine.
-PATIENCE = 90
+WAIT_TIMEOUT = 90
 INSTANCES = 3
 # An event that arrives more than this many seconds after the acknowledgement of its message is late.
 LATE = 1
@@ -107,7 +107,7 @@ class Instance:
 
     async def ended(self):
         """The exit code."""
-        return await asyncio.wait_for(asyncio.to_thread(self.process.wait), PATIENCE)
+        return await asyncio.wait_for(asyncio.to_thread(self.process.wait), WAIT_TIMEOUT)
 
     async def restart(self, session):
         """Stops the instance with SIGTERM, as a platform does, and starts it again."""
@@ -118,7 +118,7 @@ class Instance:
         await self.ready(session)
 
 
-async def until(check, what, seconds=PATIENCE):
+async def until(check, what, seconds=WAIT_TIMEOUT):
     end = time.monotonic() + seconds
     while not await check():
         if time.monotonic() > end:
@@ -332,7 +332,7 @@ class Load:
     async def stop_writers(self):
         self.is_over.set()
         writers = self.tasks[len(self.followers):]
-        await asyncio.wait_for(asyncio.gather(*writers), PATIENCE)
+        await asyncio.wait_for(asyncio.gather(*writers), WAIT_TIMEOUT)
 
     async def complete(self):
         """Stops the writers, and waits until each follower has each acknowledged message."""

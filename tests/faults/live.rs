@@ -28,7 +28,7 @@ const CREATED: &str = "subscription($group: UUID, $after: String) {
 const USERS: usize = 20;
 const SUBSCRIBERS: usize = 200;
 /// Timeout of every wait: far longer than the wait takes on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(3);
+const WAIT_TIMEOUT: Duration = Duration::from_mins(3);
 
 /// What the test reads of a subscriber while it runs.
 #[derive(Default)]
@@ -53,7 +53,7 @@ struct Subscriber {
 
 impl Subscriber {
     /// Follows until `stop` is set, and resumes after each disconnect.
-    async fn follow(mut self, awake: &AtomicUsize, stop: &AtomicBool) -> Self {
+    async fn follow(mut self, active: &AtomicUsize, stop: &AtomicBool) -> Self {
         let mut begun = false;
         while !stop.load(Ordering::Relaxed) {
             let url = &self.urls[draw(|random| random.usize(..2))];
@@ -73,7 +73,7 @@ impl Subscriber {
                 // A subscriber to all groups of a user has two groups.
                 if !begun && (self.group.is_some() || self.seen.len() == 2) {
                     begun = true;
-                    awake.fetch_add(1, Ordering::Relaxed);
+                    active.fetch_add(1, Ordering::Relaxed);
                 }
             }
             self.progress.cuts.fetch_add(1, Ordering::Relaxed);
@@ -158,7 +158,7 @@ fn skewed(redis: &Redis, off: TimeDelta) -> Setup {
 
 /// Writes a group of two users as the original did, with a message whose key is 90 minutes
 /// ahead of the clock.
-async fn plant_original(cruddur: &Cruddur, one: &str, other: &str) {
+async fn write_original(cruddur: &Cruddur, one: &str, other: &str) {
     #[expect(
         clippy::disallowed_methods,
         reason = "the original uses the system clock"
@@ -192,7 +192,7 @@ async fn messages(cruddur: &Cruddur) -> HashMap<String, Vec<String>> {
 }
 
 /// Sends a message in each group until every subscriber has received one.
-async fn wake(cruddur: &Cruddur, awake: &AtomicUsize, everybody: usize) {
+async fn until_active(cruddur: &Cruddur, active: &AtomicUsize, everybody: usize) {
     let began = Instant::now();
     for round in 0.. {
         for number in 0..USERS {
@@ -201,13 +201,13 @@ async fn wake(cruddur: &Cruddur, awake: &AtomicUsize, everybody: usize) {
                 .send(&handle(number), &handle(number + 1), &body)
                 .await;
         }
-        if awake.load(Ordering::Relaxed) == everybody {
+        if active.load(Ordering::Relaxed) == everybody {
             return;
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
         assert!(
-            began.elapsed() < PATIENCE,
-            "{awake:?} of {everybody} subscribers are active"
+            began.elapsed() < WAIT_TIMEOUT,
+            "{active:?} of {everybody} subscribers are active"
         );
     }
 }
@@ -217,7 +217,7 @@ async fn until_all(progress: &[Arc<Progress>], holds: impl Fn(&Progress) -> bool
     let began = Instant::now();
     while !progress.iter().all(|progress| holds(progress)) {
         tokio::time::sleep(Duration::from_millis(50)).await;
-        assert!(began.elapsed() < PATIENCE, "a subscriber has stopped");
+        assert!(began.elapsed() < WAIT_TIMEOUT, "a subscriber has stopped");
     }
 }
 
@@ -253,13 +253,13 @@ async fn subscribers_receive_every_message_once_despite_crashes_and_disconnects(
     for number in 0..USERS {
         cruddur.users([handle(number).as_str()]).await;
     }
-    plant_original(&cruddur, &handle(0), &handle(1)).await;
+    write_original(&cruddur, &handle(0), &handle(1)).await;
     let redis_url = [("REDIS_URL", redis.url.clone())];
     let mut publisher = Server::start_with(&cruddur, redis_url.to_vec()).await;
 
     // The groups must exist before a subscriber subscribes to one of them.
-    let (awake, stop) = (Arc::<AtomicUsize>::default(), Arc::<AtomicBool>::default());
-    wake(&cruddur, &awake, 0).await;
+    let (active, stop) = (Arc::<AtomicUsize>::default(), Arc::<AtomicBool>::default());
+    until_active(&cruddur, &active, 0).await;
     let (mut following, mut progress) = (Vec::new(), Vec::new());
     for number in 0..SUBSCRIBERS {
         let (user, other) = (handle(number), handle(number + 1));
@@ -277,12 +277,12 @@ async fn subscribers_receive_every_message_once_despite_crashes_and_disconnects(
             after: None,
         };
         progress.push(Arc::clone(&subscriber.progress));
-        let (awake, stop) = (Arc::clone(&awake), Arc::clone(&stop));
+        let (active, stop) = (Arc::clone(&active), Arc::clone(&stop));
         following.push(tokio::spawn(async move {
-            subscriber.follow(&awake, &stop).await
+            subscriber.follow(&active, &stop).await
         }));
     }
-    wake(&cruddur, &awake, SUBSCRIBERS).await;
+    until_active(&cruddur, &active, SUBSCRIBERS).await;
     let before: HashMap<String, usize> = {
         let there = messages(&cruddur).await;
         there

@@ -13,7 +13,7 @@ use crate::harness::random::draw;
 use crate::harness::{CREATE, Cruddur};
 
 /// Time after which a writer gives up a message.
-const PATIENCE: Duration = Duration::from_mins(2);
+const WAIT_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// A message that a writer has sent.
 #[derive(Clone, Debug)]
@@ -120,7 +120,7 @@ impl Load {
             acknowledged: None,
             attempts: 0,
         };
-        while sent.acknowledged.is_none() && sent.began.elapsed() < PATIENCE {
+        while sent.acknowledged.is_none() && sent.began.elapsed() < WAIT_TIMEOUT {
             let url = self.one_url();
             sent.attempts += 1;
             let asked = client.post(format!("{url}/graphql")).bearer_auth(token);

@@ -14,12 +14,12 @@ mod report;
 #[allow(dead_code, reason = "the example `torture` uses more of it")]
 mod server;
 
-mod deaths;
-mod judging;
+mod concurrent_writers;
+mod crashes;
 mod live;
 mod originals;
 mod postgres;
-mod sight;
+mod report_counts;
 mod stores;
-mod together;
 mod unread;
+mod visibility;

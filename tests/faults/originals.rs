@@ -11,7 +11,7 @@ use crate::harness::original::{Original, OriginalGroup};
 use crate::harness::{CREATE, Cruddur, Faults, start};
 use crate::load::{Load, star};
 use crate::server::Server;
-use crate::sight::write_and_read;
+use crate::visibility::write_and_read;
 
 /// How far the original's seed was ahead of the clock.
 const AHEAD: TimeDelta = TimeDelta::minutes(103);
@@ -103,7 +103,7 @@ async fn adoption_under_load_survives_crashes() {
     cruddur.dynamo.set_faults(Faults {
         lost_after: 15,
         overtaken: 5,
-        half_seen: 30,
+        partially_visible: 30,
         index_lags: true,
         ..Faults::default()
     });
@@ -156,7 +156,7 @@ async fn adoption_is_visible_although_the_index_lags() {
         });
     let answers = join_all(asked).await;
 
-    let old = cruddur.dynamo.old_index_answers();
+    let old = cruddur.dynamo.stale_index_responses();
     println!("{old} responses of the index were stale");
     assert!(old > 0);
     for (by_handle, by_group, shown) in answers {

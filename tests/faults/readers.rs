@@ -23,7 +23,7 @@ const MESSAGES: &str =
 }";
 
 /// The pages of a group that a reader got.
-struct Walk {
+struct PagedRead {
     group: String,
     /// Uuids of messages, oldest first.
     shown: Vec<String>,
@@ -34,23 +34,23 @@ struct Walk {
 /// The pages that all readers got.
 #[derive(Default)]
 pub struct Seen {
-    walks: Vec<Walk>,
+    reads: Vec<PagedRead>,
     /// Number of lists of groups.
     pub lists: usize,
     /// Number of groups that were in a list twice.
     duplicates: usize,
     /// Number of groups that were in a list, but in neither of the next two.
-    vanished: usize,
+    missing: usize,
 }
 
 /// Counts of errors that readers must never see.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Misled {
+pub struct ReadErrors {
     /// The positions of each sequence of pages that lacks a message at its start
     /// or between two others.
-    pub holes: Vec<Vec<usize>>,
+    pub gaps: Vec<Vec<usize>>,
     pub duplicate_groups: usize,
-    pub vanished_groups: usize,
+    pub missing_groups: usize,
 }
 
 impl Seen {
@@ -62,44 +62,44 @@ impl Seen {
             .map(|(number, reader)| Reader::new(cruddur, load, reader, number).read());
         let mut seen = Self::default();
         for part in join_all(readers).await {
-            seen.walks.extend(part.walks);
+            seen.reads.extend(part.reads);
             seen.lists += part.lists;
             seen.duplicates += part.duplicates;
-            seen.vanished += part.vanished;
+            seen.missing += part.missing;
         }
         seen
     }
 
     pub fn pages(&self) -> usize {
-        self.walks.len()
+        self.reads.len()
     }
 
     /// Compares the pages with the final table.
-    pub fn misled(&self, found: &Found) -> Misled {
+    pub fn read_errors(&self, found: &Found) -> ReadErrors {
         let mut places: HashMap<&str, HashMap<&str, usize>> = HashMap::new();
         for (group, messages) in &found.messages {
             let uuids = messages.iter().map(|message| text(message, "message_uuid"));
             let uuids = uuids.enumerate().map(|(place, uuid)| (uuid, place));
             places.insert(group, uuids.collect());
         }
-        let hole = |walk: &Walk| {
-            let places = &places[walk.group.as_str()];
-            let shown: Vec<usize> = walk
+        let gap = |read: &PagedRead| {
+            let places = &places[read.group.as_str()];
+            let shown: Vec<usize> = read
                 .shown
                 .iter()
                 .map(|uuid| places[uuid.as_str()])
                 .collect();
             let begin = match shown.first() {
-                Some(first) if !walk.from_the_first => *first,
+                Some(first) if !read.from_the_first => *first,
                 _ => 0,
             };
             let is_whole = shown.iter().copied().eq(begin..begin + shown.len());
             (!is_whole).then_some(shown)
         };
-        Misled {
-            holes: self.walks.iter().filter_map(hole).collect(),
+        ReadErrors {
+            gaps: self.reads.iter().filter_map(gap).collect(),
             duplicate_groups: self.duplicates,
-            vanished_groups: self.vanished,
+            missing_groups: self.missing,
         }
     }
 }
@@ -136,7 +136,7 @@ impl<'a> Reader<'a> {
                 continue;
             };
             match draw(|random| random.u8(..4)) {
-                0 => self.walk_back(group).await,
+                0 => self.page_back(group).await,
                 _ => self.catch_up(group).await,
             }
             self.load.rest().await;
@@ -168,7 +168,7 @@ impl<'a> Reader<'a> {
         let [last, before] = &self.known;
         self.seen.lists += 1;
         self.seen.duplicates += uuids.len() - now.len();
-        self.seen.vanished += before
+        self.seen.missing += before
             .iter()
             .filter(|group| !last.contains(*group) && !now.contains(*group))
             .count();
@@ -178,7 +178,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Pages from the newest message back to the first.
-    async fn walk_back(&mut self, group: &str) {
+    async fn page_back(&mut self, group: &str) {
         let mut shown = Vec::new();
         let mut before = Value::Null;
         loop {
@@ -189,7 +189,7 @@ impl<'a> Reader<'a> {
             shown.splice(..0, uuids(&page));
             before = page["pageInfo"]["startCursor"].take();
             if page["pageInfo"]["hasPreviousPage"] == false {
-                self.walked(group, shown, true);
+                self.record(group, shown, true);
                 return;
             }
         }
@@ -219,12 +219,12 @@ impl<'a> Reader<'a> {
                 _ => break,
             }
         }
-        self.walked(group, shown, false);
+        self.record(group, shown, false);
     }
 
-    fn walked(&mut self, group: &str, shown: Vec<String>, from_the_first: bool) {
+    fn record(&mut self, group: &str, shown: Vec<String>, from_the_first: bool) {
         let group = group.to_owned();
-        self.seen.walks.push(Walk {
+        self.seen.reads.push(PagedRead {
             group,
             shown,
             from_the_first,

@@ -20,7 +20,7 @@ pub struct Report {
     pub lost: usize,
     pub duplicated: usize,
     pub out_of_order: usize,
-    pub holes: usize,
+    pub gaps: usize,
     pub wrong_previews: usize,
     pub wrong_unread_counts: usize,
 }
@@ -49,7 +49,7 @@ impl Report {
 
     /// Returns the number of errors.
     pub fn wrong(&self) -> usize {
-        let messages = self.lost + self.duplicated + self.out_of_order + self.holes;
+        let messages = self.lost + self.duplicated + self.out_of_order + self.gaps;
         messages + self.wrong_previews + self.wrong_unread_counts
     }
 
@@ -97,7 +97,7 @@ impl Report {
             .filter(|message| message.contains_key("seq"))
             .map(|message| number(message, "seq"))
             .collect();
-        self.holes += (1..)
+        self.gaps += (1..)
             .zip(&numbered)
             .filter(|(expected, found)| expected != *found)
             .count();

@@ -7,7 +7,7 @@ use tokio::process::Child;
 use crate::harness::{Cruddur, cruddur, free_port, signal, with_stores};
 
 /// Timeout for the server to start, far longer than it takes on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(1);
+const WAIT_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A `cruddur serve` process that keeps its address.
 pub struct Server {
@@ -66,7 +66,7 @@ impl Server {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        let ready = tokio::time::timeout(PATIENCE, ready).await;
+        let ready = tokio::time::timeout(WAIT_TIMEOUT, ready).await;
         ready.expect("the server is ready");
     }
 }

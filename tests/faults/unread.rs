@@ -20,14 +20,14 @@ const UNREAD: &str =
     "{ unreadMessageGroupCount messageGroups { edges { node { uuid unreadCount } } } }";
 
 /// A participant of a group, on one of the servers.
-struct Person<'a> {
+struct Participant<'a> {
     cruddur: &'a Cruddur,
     url: &'a str,
     handle: &'a str,
     other: &'a str,
 }
 
-impl Person<'_> {
+impl Participant<'_> {
     /// Writes and reads for some time. Returns the uuids of the messages up to
     /// which the user has read.
     async fn write_and_read(&self, number: usize) -> Vec<(String, String)> {
@@ -92,7 +92,7 @@ async fn unread_counts_equal_the_number_of_unread_messages() {
             } else {
                 (right, left)
             };
-            Person {
+            Participant {
                 cruddur: &cruddur,
                 url: if number / 8 % 2 == 0 {
                     &one.url

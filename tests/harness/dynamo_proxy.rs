@@ -17,14 +17,14 @@ use tokio::time::timeout;
 
 use super::call::Call;
 use super::capacity::{Capacity, Units};
-use super::faults::{Fate, Faults};
-use super::half_seen::HalfSeen;
+use super::faults::{Fault, Faults};
 use super::lagging_index::LaggingIndex;
 use super::overtaken::{Arrived, Overtaken};
+use super::partially_visible::PartiallyVisible;
 use super::random::draw;
 
 /// Timeout of every wait: far longer than the wait takes on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(1);
+const WAIT_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// How a transaction is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub struct DynamoProxy {
     /// The losses of the next transactions, the next one last.
     losses: Mutex<Vec<Loss>>,
     faults: Mutex<Faults>,
-    half_seen: HalfSeen,
+    partially_visible: PartiallyVisible,
     index: LaggingIndex,
     overtaken: Overtaken,
     capacity: Capacity,
@@ -80,7 +80,7 @@ impl DynamoProxy {
             noted: Notify::default(),
             losses: Mutex::default(),
             faults: Mutex::default(),
-            half_seen: HalfSeen::default(),
+            partially_visible: PartiallyVisible::default(),
             index: LaggingIndex::default(),
             overtaken: Overtaken::default(),
             capacity: Capacity::default(),
@@ -116,12 +116,12 @@ impl DynamoProxy {
     }
 
     /// Returns the number of queries that saw only a part of a transaction.
-    pub fn half_seen(&self) -> usize {
-        self.half_seen.wrong()
+    pub fn partially_visible(&self) -> usize {
+        self.partially_visible.wrong()
     }
 
     /// Returns the number of stale responses of the index.
-    pub fn old_index_answers(&self) -> usize {
+    pub fn stale_index_responses(&self) -> usize {
         self.index.wrong()
     }
 
@@ -162,7 +162,7 @@ impl DynamoProxy {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        let executed = timeout(PATIENCE, executed).await;
+        let executed = timeout(WAIT_TIMEOUT, executed).await;
         executed.expect("late calls are executed in time");
     }
 
@@ -195,7 +195,7 @@ impl DynamoProxy {
                 noted.await;
             }
         };
-        let found = timeout(PATIENCE, found).await;
+        let found = timeout(WAIT_TIMEOUT, found).await;
         found.unwrap_or_else(|_| panic!("no call of {name}"));
     }
 
@@ -264,20 +264,20 @@ async fn forward(
     if is_write && proxy.forgets.load(Ordering::SeqCst) {
         return "{}".into_response();
     }
-    let fate = match loss {
-        Some(Loss::Before) => Fate::Failed,
-        Some(Loss::After) => Fate::LostAfter,
-        Some(Loss::None) | None => proxy.faults().fate(call.writes()),
+    let fault = match loss {
+        Some(Loss::Before) => Fault::Failed,
+        Some(Loss::After) => Fault::LostAfter,
+        Some(Loss::None) | None => proxy.faults().next_fault(call.writes()),
     };
-    proxy.apply(fate, call).await
+    proxy.apply(fault, call).await
 }
 
 /// Changes the response to an executed call.
-async fn altered(fate: Fate, answer: Response) -> Response {
-    match fate {
-        Fate::LostAfter => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-        Fate::Cut => "{\"Cons".into_response(),
-        Fate::Slow => {
+async fn altered(fault: Fault, answer: Response) -> Response {
+    match fault {
+        Fault::LostAfter => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        Fault::Cut => "{\"Cons".into_response(),
+        Fault::Slow => {
             tokio::time::sleep(Duration::from_millis(draw(|random| random.u64(100..1000)))).await;
             answer
         }
@@ -308,38 +308,38 @@ fn throttled(call: &Call) -> Response {
 
 impl DynamoProxy {
     /// Executes a call, or applies its fault.
-    async fn apply(self: Arc<Self>, fate: Fate, call: Call) -> Response {
-        match fate {
-            Fate::Throttled => return refused("ThrottlingException", &[]),
-            Fate::Conflict => {
+    async fn apply(self: Arc<Self>, fault: Fault, call: Call) -> Response {
+        match fault {
+            Fault::Throttled => return refused("ThrottlingException", &[]),
+            Fault::Conflict => {
                 return refused("TransactionCanceledException", &["TransactionConflict"]);
             }
-            Fate::Failed => {}
-            Fate::Hangs => std::future::pending().await,
-            Fate::Late => {
+            Fault::Failed => {}
+            Fault::Hangs => std::future::pending().await,
+            Fault::Late => {
                 self.late.fetch_add(1, Ordering::SeqCst);
                 tokio::spawn(async move {
                     tokio::time::sleep(Duration::from_secs(1)).await;
-                    self.carry_out(&call, false).await;
+                    self.execute(&call, false).await;
                     self.late.fetch_sub(1, Ordering::SeqCst);
                 });
             }
-            Fate::Overtaken => self.overtaken.hold(call),
-            Fate::Answered | Fate::LostAfter | Fate::Cut | Fate::HalfSeen | Fate::Slow => {
+            Fault::Overtaken => self.overtaken.hold(call),
+            Fault::None | Fault::LostAfter | Fault::Cut | Fault::PartiallyVisible | Fault::Slow => {
                 // Spawned, so that it is executed even if the client
                 // disconnects.
-                let half_seen = fate == Fate::HalfSeen;
-                let carried_out =
-                    tokio::spawn(async move { self.carry_out(&call, half_seen).await });
-                let answer = carried_out.await.expect("no panic");
-                return altered(fate, answer).await;
+                let partially_visible = fault == Fault::PartiallyVisible;
+                let executed =
+                    tokio::spawn(async move { self.execute(&call, partially_visible).await });
+                let answer = executed.await.expect("no panic");
+                return altered(fault, answer).await;
             }
         }
         StatusCode::INTERNAL_SERVER_ERROR.into_response()
     }
 
-    async fn carry_out(self: &Arc<Self>, call: &Call, half_seen: bool) -> Response {
-        let mut answer = self.pass_on(call).await;
+    async fn execute(self: &Arc<Self>, call: &Call, partially_visible: bool) -> Response {
+        let mut answer = self.send_on(call).await;
         if self.capacity.is_limited() {
             let status = answer.status();
             let body = axum::body::to_bytes(answer.into_body(), usize::MAX).await;
@@ -350,25 +350,25 @@ impl DynamoProxy {
         }
         let faults = self.faults();
         if call.writes() && answer.status().is_success() {
-            self.carried_out(call, half_seen).await;
-        } else if call.name == "Query" && (faults.half_seen > 0 || faults.index_lags) {
-            return self.as_seen(call, answer).await;
+            self.update_views(call, partially_visible).await;
+        } else if call.name == "Query" && (faults.partially_visible > 0 || faults.index_lags) {
+            return self.altered_query(call, answer).await;
         }
         answer
     }
 
     /// Updates the simulated views after an executed transaction.
-    async fn carried_out(self: &Arc<Self>, call: &Call, half_seen: bool) {
+    async fn update_views(self: &Arc<Self>, call: &Call, partially_visible: bool) {
         let transaction = call.transaction();
         self.index.moved(&transaction);
         let group = transaction.group.clone();
-        if half_seen {
-            self.half_seen.show(transaction).await;
+        if partially_visible {
+            self.partially_visible.show(transaction).await;
         }
         let proxy = Arc::clone(self);
         tokio::spawn(async move {
             for late in proxy.overtaken.by(group.as_deref()) {
-                let answer = proxy.pass_on(&late).await;
+                let answer = proxy.send_on(&late).await;
                 proxy.overtaken.count(answer.status().is_success());
             }
         });
@@ -376,19 +376,19 @@ impl DynamoProxy {
 
     /// Changes the response to a query: shows transactions partially, and makes
     /// the index lag.
-    async fn as_seen(&self, call: &Call, answer: Response) -> Response {
+    async fn altered_query(&self, call: &Call, answer: Response) -> Response {
         let status = answer.status();
         let body = axum::body::to_bytes(answer.into_body(), usize::MAX).await;
         let mut body: Value = serde_json::from_slice(&body.expect("a body")).expect("JSON");
         if call.json().get("IndexName").is_none() {
-            self.half_seen.look(call, &mut body);
+            self.partially_visible.filter(call, &mut body);
         } else if self.faults().index_lags {
-            self.index.age(call, &mut body).await;
+            self.index.make_stale(call, &mut body).await;
         }
         (status, body.to_string()).into_response()
     }
 
-    async fn pass_on(&self, call: &Call) -> Response {
+    async fn send_on(&self, call: &Call) -> Response {
         let mut request = self.http.post(&self.target).body(call.body.clone());
         for (name, value) in &call.headers {
             match name.as_str() {

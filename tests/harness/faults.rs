@@ -23,7 +23,7 @@ pub struct Faults {
     /// of the same group.
     pub overtaken: u8,
     /// Transactions whose items become visible one by one before the response.
-    pub half_seen: u8,
+    pub partially_visible: u8,
     /// Reads with an error response (status 500).
     pub failed_reads: u8,
     /// Reads whose response is truncated.
@@ -36,8 +36,8 @@ pub struct Faults {
 
 /// The fault of a call, if any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
-    Answered,
+pub(super) enum Fault {
+    None,
     Throttled,
     Hangs,
     Failed,
@@ -46,36 +46,39 @@ pub(super) enum Fate {
     Conflict,
     Late,
     Overtaken,
-    HalfSeen,
+    PartiallyVisible,
     Slow,
 }
 
 impl Faults {
     /// Draws the fault of the next call.
-    pub(super) fn fate(self, writes: bool) -> Fate {
-        let of_all = [(self.throttled, Fate::Throttled), (self.hangs, Fate::Hangs)];
+    pub(super) fn next_fault(self, writes: bool) -> Fault {
+        let of_all = [
+            (self.throttled, Fault::Throttled),
+            (self.hangs, Fault::Hangs),
+        ];
         let of_writes = [
-            (self.lost_after, Fate::LostAfter),
-            (self.lost_before, Fate::Failed),
-            (self.cut, Fate::Cut),
-            (self.conflict, Fate::Conflict),
-            (self.late, Fate::Late),
-            (self.overtaken, Fate::Overtaken),
-            (self.half_seen, Fate::HalfSeen),
+            (self.lost_after, Fault::LostAfter),
+            (self.lost_before, Fault::Failed),
+            (self.cut, Fault::Cut),
+            (self.conflict, Fault::Conflict),
+            (self.late, Fault::Late),
+            (self.overtaken, Fault::Overtaken),
+            (self.partially_visible, Fault::PartiallyVisible),
         ];
         let of_reads = [
-            (self.failed_reads, Fate::Failed),
-            (self.cut_reads, Fate::Cut),
-            (self.slow_reads, Fate::Slow),
+            (self.failed_reads, Fault::Failed),
+            (self.cut_reads, Fault::Cut),
+            (self.slow_reads, Fault::Slow),
         ];
         let of_its_kind = if writes { &of_writes[..] } else { &of_reads };
         let mut roll = draw(|random| random.u8(..100));
-        for (percent, fate) in of_all.iter().chain(of_its_kind) {
+        for (percent, fault) in of_all.iter().chain(of_its_kind) {
             if roll < *percent {
-                return *fate;
+                return *fault;
             }
             roll -= percent;
         }
-        Fate::Answered
+        Fault::None
     }
 }

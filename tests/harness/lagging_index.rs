@@ -39,7 +39,7 @@ impl LaggingIndex {
     }
 
     /// Changes a response to an older state of the index.
-    pub async fn age(&self, call: &Call, answer: &mut Value) {
+    pub async fn make_stale(&self, call: &Call, answer: &mut Value) {
         tokio::time::sleep(UNDER_WAY).await;
         let query = call.json();
         let group = query["ExpressionAttributeValues"][":partition"]["S"].as_str();

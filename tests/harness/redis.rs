@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
 /// Timeout for Redis to start, far longer than it takes on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(1);
+const WAIT_TIMEOUT: Duration = Duration::from_mins(1);
 
 pub struct Redis {
     pub url: String,
@@ -49,7 +49,7 @@ impl Redis {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        let connected = tokio::time::timeout(PATIENCE, connected).await;
+        let connected = tokio::time::timeout(WAIT_TIMEOUT, connected).await;
         connected.expect("redis-server accepts connections");
     }
 }

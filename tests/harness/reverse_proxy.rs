@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub struct ReverseProxy {
     pub url: String,
@@ -69,7 +69,9 @@ impl ReverseProxy {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        timeout(PATIENCE, ready).await.expect("the proxy listens");
+        timeout(WAIT_TIMEOUT, ready)
+            .await
+            .expect("the proxy listens");
         Some(Self {
             url: format!("http://{address}"),
             _child: child,

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::{Cruddur, cruddur, signal, with_stores};
 
 /// Timeout of every wait: far longer than the wait takes on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(1);
+const WAIT_TIMEOUT: Duration = Duration::from_mins(1);
 
 pub struct Serving {
     pub url: String,
@@ -81,7 +81,7 @@ impl Serving {
                 }
             }
         };
-        let found = timeout(PATIENCE, found).await;
+        let found = timeout(WAIT_TIMEOUT, found).await;
         found.unwrap_or_else(|_| panic!("no such line in {:#?}", self.lines()))
     }
 
@@ -101,7 +101,7 @@ impl Serving {
 
     /// Waits for the end of the process.
     pub async fn ended(&mut self) -> ExitStatus {
-        let ended = timeout(PATIENCE, self.child.wait()).await;
+        let ended = timeout(WAIT_TIMEOUT, self.child.wait()).await;
         ended.expect("it ends in time").expect("an end")
     }
 }

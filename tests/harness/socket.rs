@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 /// Timeout of every wait: far longer than the wait takes on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(1);
+const WAIT_TIMEOUT: Duration = Duration::from_mins(1);
 pub const OURS: (&str, &str) = ("Sec-WebSocket-Protocol", "graphql-transport-ws");
 
 pub struct Socket {
@@ -122,7 +122,7 @@ impl Socket {
     }
 
     pub async fn try_send(&mut self, message: Message) -> Result<(), Error> {
-        let sent = timeout(PATIENCE, self.stream.send(message)).await;
+        let sent = timeout(WAIT_TIMEOUT, self.stream.send(message)).await;
         sent.expect("it is taken in time")
     }
 
@@ -152,12 +152,14 @@ impl Socket {
                 }
             }
         };
-        timeout(PATIENCE, said).await.expect("something in time")
+        timeout(WAIT_TIMEOUT, said)
+            .await
+            .expect("something in time")
     }
 
     /// Returns the next frame, or `None` at the end of the connection.
     pub async fn frame(&mut self) -> Option<Message> {
-        let next = timeout(PATIENCE, self.stream.next()).await;
+        let next = timeout(WAIT_TIMEOUT, self.stream.next()).await;
         next.expect("something in time").and_then(Result::ok)
     }
 
@@ -196,7 +198,7 @@ impl Socket {
 async fn head(stream: &mut TcpStream) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
-        let byte = timeout(PATIENCE, stream.read_u8()).await;
+        let byte = timeout(WAIT_TIMEOUT, stream.read_u8()).await;
         head.push(byte.expect("an answer").expect("a head"));
     }
     String::from_utf8(head).expect("text")

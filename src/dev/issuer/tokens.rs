@@ -22,10 +22,10 @@ pub const TOKEN_LIFETIME: TimeDelta = TimeDelta::hours(24);
 /// A token issuer. Cheap to clone.
 #[derive(Clone)]
 pub struct Issuer {
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<IssuerState>,
 }
 
-pub(super) struct Shared {
+pub(super) struct IssuerState {
     pub key: SigningKey,
     pub root: String,
     pub url: String,
@@ -47,7 +47,7 @@ impl Issuer {
         lifetime: TimeDelta,
     ) -> Self {
         let root = root.trim_end_matches('/').to_owned();
-        let shared = Shared {
+        let shared = IssuerState {
             key,
             url: format!("{root}/{POOL}"),
             root,

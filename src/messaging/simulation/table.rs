@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{Fate, Reading, Sending};
+use super::{SendResult, SimulatedMark, SimulatedMessage};
 use crate::model::{MessageGroupId, User};
 use crate::store::simulated::{Item, ItemKey, Simulated};
 
@@ -20,7 +20,7 @@ pub struct Checked {
     pub unknown: usize,
     pub found: usize,
     pub groups: usize,
-    pub deaths: usize,
+    pub crashes: usize,
     pub marked_read: usize,
     pub faults: Vec<String>,
 }
@@ -33,7 +33,7 @@ impl Checked {
         self.unknown += other.unknown;
         self.found += other.found;
         self.groups += other.groups;
-        self.deaths += other.deaths;
+        self.crashes += other.crashes;
         self.marked_read += other.marked_read;
     }
 }
@@ -52,8 +52,8 @@ type Items = BTreeMap<ItemKey, Item>;
 
 /// Inserts messages in the original's form between the first two users, with a
 /// row and a duplicate row for each user, in a group without a head.
-pub fn plant_originals(dynamo: &Simulated, users: &[User], start: DateTime<Utc>) {
-    let own_uuid = dynamo.dice(2) == 0;
+pub fn insert_originals(dynamo: &Simulated, users: &[User], start: DateTime<Utc>) {
+    let own_uuid = dynamo.random_below(2) == 0;
     let pair = MessageGroupId::of_pair(users[0].id, users[1].id);
     let group = if own_uuid {
         pair.to_string()
@@ -61,7 +61,7 @@ pub fn plant_originals(dynamo: &Simulated, users: &[User], start: DateTime<Utc>)
         Uuid::from_u128(77).to_string()
     };
     // Some of the original's keys are ahead of the clock.
-    let ahead = TimeDelta::hours(if dynamo.dice(2) == 0 { 2 } else { 0 });
+    let ahead = TimeDelta::hours(if dynamo.random_below(2) == 0 { 2 } else { 0 });
     let time = |number: i64| {
         let time = start + ahead - TimeDelta::minutes(30 - number);
         time.format("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string()
@@ -98,7 +98,7 @@ pub fn plant_originals(dynamo: &Simulated, users: &[User], start: DateTime<Utc>)
 }
 
 /// Inserts the heads marker.
-pub fn plant_marker(dynamo: &Simulated) {
+pub fn insert_marker(dynamo: &Simulated) {
     let marker = json!({ "pk": { "S": "TABLE#HEADS" }, "sk": { "S": "TABLE" } });
     dynamo.insert(marker.as_object().cloned().unwrap_or_default());
 }
@@ -109,16 +109,13 @@ pub fn plant_marker(dynamo: &Simulated) {
 /// differ from these times by up to two seconds.
 pub fn check(
     items: &Items,
-    sent: &[Sending],
-    readings: &[Reading],
+    sent: &[SimulatedMessage],
+    marks: &[SimulatedMark],
     [start, end]: [DateTime<Utc>; 2],
 ) -> Checked {
     let mut checked = Checked {
         sent: sent.len(),
-        marked_read: readings
-            .iter()
-            .filter(|reading| reading.acknowledged)
-            .count(),
+        marked_read: marks.iter().filter(|reading| reading.acknowledged).count(),
         ..Checked::default()
     };
     let mut groups: BTreeMap<&str, Vec<&Item>> = BTreeMap::new();
@@ -148,7 +145,7 @@ pub fn check(
             .push(format!("{group} has rows and no messages"));
     }
     for (group, messages) in &groups {
-        check_read(items, group, messages, readings, &mut checked.faults);
+        check_read(items, group, messages, marks, &mut checked.faults);
     }
     check_messages(&groups, sent, &mut checked);
     check_order(&groups, sent, &mut checked.faults);
@@ -254,7 +251,7 @@ fn check_read(
     items: &Items,
     group: &str,
     messages: &[&Item],
-    readings: &[Reading],
+    marks: &[SimulatedMark],
     faults: &mut Vec<String>,
 ) {
     let head = items.get(&(format!("HEAD#{group}"), "HEAD".to_owned()));
@@ -271,7 +268,7 @@ fn check_read(
             .filter_map(|message| number(message, "seq"))
             .max()
             .unwrap_or_default();
-        let theirs = readings.iter().filter(|reading| {
+        let theirs = marks.iter().filter(|reading| {
             reading.group.to_string() == group && reading.reader.to_string() == *reader
         });
         let said = theirs
@@ -294,7 +291,11 @@ fn check_read(
 
 /// Checks that each acknowledged message is in the table exactly once, and that
 /// no message with the outcome `NotApplied` is.
-fn check_messages(groups: &BTreeMap<&str, Vec<&Item>>, sent: &[Sending], checked: &mut Checked) {
+fn check_messages(
+    groups: &BTreeMap<&str, Vec<&Item>>,
+    sent: &[SimulatedMessage],
+    checked: &mut Checked,
+) {
     let mut found: BTreeMap<&str, Vec<&Item>> = BTreeMap::new();
     for message in groups.values().flatten() {
         found
@@ -310,16 +311,16 @@ fn check_messages(groups: &BTreeMap<&str, Vec<&Item>>, sent: &[Sending], checked
             .iter()
             .map(|item| text(item, "message_uuid"))
             .collect();
-        let is_right = match sending.fate {
-            Fate::Acknowledged(id, _) => {
+        let is_right = match sending.result {
+            SendResult::Acknowledged(id, _) => {
                 checked.acknowledged += 1;
                 uuids == [id.to_string()]
             }
-            Fate::NotApplied => {
+            SendResult::NotApplied => {
                 checked.not_applied += 1;
                 uuids.is_empty()
             }
-            Fate::Unknown => {
+            SendResult::Unknown => {
                 checked.unknown += 1;
                 uuids.len() <= 1
             }
@@ -334,7 +335,11 @@ fn check_messages(groups: &BTreeMap<&str, Vec<&Item>>, sent: &[Sending], checked
 
 /// Checks that a message that was acknowledged before another one was sent also
 /// sorts before it.
-fn check_order(groups: &BTreeMap<&str, Vec<&Item>>, sent: &[Sending], faults: &mut Vec<String>) {
+fn check_order(
+    groups: &BTreeMap<&str, Vec<&Item>>,
+    sent: &[SimulatedMessage],
+    faults: &mut Vec<String>,
+) {
     let mut keys = BTreeMap::new();
     for (group, messages) in groups {
         for message in messages {
@@ -342,7 +347,7 @@ fn check_order(groups: &BTreeMap<&str, Vec<&Item>>, sent: &[Sending], faults: &m
         }
     }
     for earlier in sent {
-        let Fate::Acknowledged(_, at) = earlier.fate else {
+        let SendResult::Acknowledged(_, at) = earlier.result else {
             continue;
         };
         for later in sent.iter().filter(|later| later.began > at) {

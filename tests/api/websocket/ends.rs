@@ -9,7 +9,7 @@ use tokio_tungstenite::tungstenite::Message;
 use super::VIEWER;
 use crate::harness::{Serving, Socket, start};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
 const METRIC: &str = "cruddur_socket_closes_total";
 
 /// Returns the counts of ended connections, when there are `count`.
@@ -29,7 +29,9 @@ async fn ends(metrics: &str, count: u32) -> Vec<(String, u32)> {
             }
         }
     };
-    timeout(PATIENCE, counted).await.expect("they are counted")
+    timeout(WAIT_TIMEOUT, counted)
+        .await
+        .expect("they are counted")
 }
 
 #[tokio::test]

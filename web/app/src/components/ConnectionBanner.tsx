@@ -3,14 +3,14 @@ import { useMessenger, useStore } from "../messenger";
 import styles from "./ConnectionBanner.module.css";
 
 // The banner appears when the connection has been lost for this time, in milliseconds.
-const PATIENCE = 1500;
+const SHOWN_AFTER = 1500;
 
 export function ConnectionBanner() {
   const { connection, reconnect } = useMessenger();
   const isConnected = useStore(connection).status === "connected";
   const [isShown, setIsShown] = useState(false);
   useEffect(() => {
-    const timer = setTimeout(() => setIsShown(!isConnected), isConnected ? 0 : PATIENCE);
+    const timer = setTimeout(() => setIsShown(!isConnected), isConnected ? 0 : SHOWN_AFTER);
     return () => clearTimeout(timer);
   }, [isConnected]);
   return (

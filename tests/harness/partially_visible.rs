@@ -13,18 +13,18 @@ use super::random::draw;
 
 /// Period in which a repeated query gets the same response, because the SDK
 /// retries.
-const ONCE_MORE: Duration = Duration::from_secs(1);
+const RETRY_PERIOD: Duration = Duration::from_secs(1);
 
 /// The differences between the table and what queries see.
 #[derive(Default)]
-pub(super) struct HalfSeen {
-    sight: Mutex<Sight>,
+pub(super) struct PartiallyVisible {
+    state: Mutex<VisibleState>,
     /// Number of responses that differ from the table.
     wrong: AtomicUsize,
 }
 
 #[derive(Default)]
-struct Sight {
+struct VisibleState {
     /// Items that exist but are not visible yet.
     hidden: HashSet<Key>,
     /// Items that are deleted but still visible.
@@ -32,10 +32,10 @@ struct Sight {
     /// Rows by key, as they were put.
     rows: HashMap<Key, Value>,
     /// Queries that got a different response, and when; not again for a retry.
-    asked: HashMap<String, Instant>,
+    queried: HashMap<String, Instant>,
 }
 
-impl HalfSeen {
+impl PartiallyVisible {
     pub fn wrong(&self) -> usize {
         self.wrong.load(Ordering::Relaxed)
     }
@@ -48,36 +48,36 @@ impl HalfSeen {
         if draw(fastrand::Rng::bool) {
             draw(|random| random.shuffle(&mut pieces));
         }
-        self.sight.lock().expect("no panic").hide(&pieces);
+        self.state.lock().expect("no panic").hide(&pieces);
         for (key, _) in pieces {
             tokio::time::sleep(Duration::from_millis(draw(|random| random.u64(..15)))).await;
-            self.sight.lock().expect("no panic").show(&key);
+            self.state.lock().expect("no panic").show(&key);
         }
     }
 
     /// Changes the response to a `Query` to the visible items.
-    pub fn look(&self, call: &Call, answer: &mut Value) {
+    pub fn filter(&self, call: &Call, answer: &mut Value) {
         let query = call.json();
-        let asked = in_order(&query);
-        let mut sight = self.sight.lock().expect("no panic");
-        if let Some(at) = sight.asked.remove(&asked) {
-            if at.elapsed() < ONCE_MORE {
-                sight.asked.insert(asked, at);
+        let queried = in_order(&query);
+        let mut state = self.state.lock().expect("no panic");
+        if let Some(at) = state.queried.remove(&queried) {
+            if at.elapsed() < RETRY_PERIOD {
+                state.queried.insert(queried, at);
             }
             return;
         }
         let true_items = answer["Items"].as_array().cloned().unwrap_or_default();
-        let items = sight.items(&query, &true_items, answer.get("LastEvaluatedKey"));
+        let items = state.items(&query, &true_items, answer.get("LastEvaluatedKey"));
         if items != true_items {
             self.wrong.fetch_add(1, Ordering::Relaxed);
-            sight.asked.insert(asked, Instant::now());
+            state.queried.insert(queried, Instant::now());
             answer["Count"] = items.len().into();
             answer["Items"] = items.into();
         }
     }
 }
 
-impl Sight {
+impl VisibleState {
     fn hide(&mut self, pieces: &[(Key, Option<Value>)]) {
         for (key, item) in pieces {
             if let Some(item) = item {

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use crate::harness::{Cruddur, Faults, checker, start};
 use crate::load::{Load, star};
-use crate::readers::{Misled, Seen};
+use crate::readers::{ReadErrors, Seen};
 use crate::report::Report;
 use crate::server::Server;
 
@@ -18,9 +18,13 @@ pub async fn write_and_read(cruddur: &Cruddur, load: &Load, readers: &[String]) 
     let (sent, seen) = tokio::join!(writes, Seen::while_written(cruddur, load, readers));
     cruddur.dynamo.set_faults(Faults::default());
     let found = checker::read(&checker::client(&cruddur.dynamo.url)).await;
-    let misled = seen.misled(&found);
-    println!("{} lists, {} walks: {misled:?}", seen.lists, seen.pages());
-    assert_eq!(misled, Misled::default());
+    let read_errors = seen.read_errors(&found);
+    println!(
+        "{} lists, {} paged reads: {read_errors:?}",
+        seen.lists,
+        seen.pages()
+    );
+    assert_eq!(read_errors, ReadErrors::default());
     assert!(seen.lists > 0 && seen.pages() > 0);
     Report::read(&cruddur.dynamo.url, &sent).await
 }
@@ -32,7 +36,7 @@ async fn partially_visible_transactions_cause_no_gap_and_no_duplicate() {
     let pairs = star(&cruddur, 5).await;
     let readers: Vec<String> = pairs.iter().flatten().take(8).cloned().collect();
     cruddur.dynamo.set_faults(Faults {
-        half_seen: 100,
+        partially_visible: 100,
         ..Faults::default()
     });
     let load = Load::new(vec![one.url.clone(), other.url.clone()], pairs, 16, 30);
@@ -40,11 +44,11 @@ async fn partially_visible_transactions_cause_no_gap_and_no_duplicate() {
     let report = write_and_read(&cruddur, &load, &readers).await;
 
     println!(
-        "{} queries saw a transaction half",
-        cruddur.dynamo.half_seen()
+        "{} queries saw a part of a transaction",
+        cruddur.dynamo.partially_visible()
     );
-    assert!(cruddur.dynamo.half_seen() > 0);
-    report.judge("transactions half seen");
+    assert!(cruddur.dynamo.partially_visible() > 0);
+    report.judge("partially visible transactions");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -64,7 +68,7 @@ async fn failed_truncated_and_slow_reads_cause_no_wrong_result() {
 
     let report = write_and_read(&cruddur, &load, &readers).await;
 
-    report.judge("half of the reads fail, break off or take long");
+    report.judge("half of the reads fail, are truncated or take long");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -87,7 +87,7 @@ async fn report_counts_each_kind_of_damage() {
         lost: 1,
         duplicated: 1,
         out_of_order: 1,
-        holes: 2,
+        gaps: 2,
         wrong_previews: 2,
         wrong_unread_counts: 1,
     };
