@@ -175,6 +175,7 @@ impl Query {
     async fn event_cursor(&self, ctx: &Context<'_>) -> Result<String, ApiError> {
         let session = Session::of(ctx)?;
         let owner = session.viewer()?.user().id;
+        // Boxed for the reason stated in `message_groups`.
         let positions = Box::pin(session.positions()).await?;
         Ok(EventCursor { owner, positions }.encode())
     }

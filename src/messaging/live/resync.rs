@@ -24,15 +24,16 @@ const BETWEEN_READS: Duration = Duration::from_millis(50);
 /// delay of a message whose writer crashed before it published the hint.
 const INTERVAL: Duration = Duration::from_secs(30);
 /// Period over which the reads of all users' rows are spread after hints were
-/// lost.
+/// lost, so that they do not exceed the table's capacity.
 const SPREAD: Duration = Duration::from_secs(2);
-/// Maximum time between the time of a message and its commit, plus the time
-/// since the beginning of the request. A write is attempted for 40 s at most,
-/// and an acknowledged one for 10 s; the rest is for clocks that differ.
+/// Maximum age at which a message may have been committed after the beginning of
+/// the request: a write is attempted for at most 40 s, a request takes at most
+/// 10 s, and the rest is for clock skew.
 const COMMIT_DELAY: TimeDelta = TimeDelta::minutes(1);
-/// Maximum number of concurrent reads of groups with a recent message.
+/// Maximum number of concurrent reads of groups with a recent message, which
+/// bounds the load that one request causes at a time.
 const READS_AT_ONCE: usize = 16;
-/// Delay before the next read after a failed one.
+/// Delay before the next read after a failed one, for which subscribers wait.
 const RETRY_DELAY: Duration = Duration::from_secs(2);
 
 /// Resolves when hints may have been lost, after a random delay that spreads
