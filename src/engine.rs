@@ -18,6 +18,7 @@ mod limits;
 mod lower;
 mod operation;
 mod plan;
+mod positions;
 mod request;
 mod root;
 mod suggestions;

@@ -1,7 +1,7 @@
 //! Errors of requests that are rejected before execution, and the wording of
 //! all errors.
 
-use async_graphql::{Pos, Response, ServerError};
+use async_graphql::{Response, ServerError};
 
 /// Maximum number of errors of a response, and of characters of an error
 /// message. Without them, the response to an invalid document could be many
@@ -84,19 +84,6 @@ pub(crate) fn finalize(errors: &mut Vec<ServerError>) {
         }
         error.message = in_one_line(&error.message);
     }
-}
-
-/// Converts an error of apollo-compiler, with its locations.
-pub(super) fn server_error(error: &apollo_compiler::response::GraphQLError) -> ServerError {
-    let mut converted = ServerError::new(error.message.clone(), None);
-    let locations = error.locations.iter();
-    converted.locations = locations
-        .map(|at| Pos {
-            line: at.line,
-            column: at.column,
-        })
-        .collect();
-    converted
 }
 
 /// Converts a library's message to one line, without the prefix that

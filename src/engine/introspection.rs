@@ -10,10 +10,13 @@ use super::plan::{PlannedField, PlannedObject};
 /// A response key that no document can contain.
 pub(super) const INTERNAL_KEY: &str = "";
 
-/// Selects `__typename`, so that the response contains the object even if no
-/// other field is selected.
-pub(super) fn type_of_object() -> Positioned<Selection> {
-    internal_field("__typename")
+/// Selects an internal field of an object, so that the response contains the
+/// object even if no other field is selected. Of a type, it is its kind.
+pub(super) fn type_of_object(object: &PlannedObject) -> Positioned<Selection> {
+    internal_field(match object.ty.as_str() {
+        "__Type" => "kind",
+        _ => "__typename",
+    })
 }
 
 /// Creates a field with the response key [`INTERNAL_KEY`].
@@ -43,11 +46,18 @@ pub(super) fn complete(field: &PlannedField, value: Value) -> Value {
 }
 
 fn complete_object(object: &PlannedObject, mut found: IndexMap<Name, Value>) -> Value {
+    let internal = found.swap_remove(INTERNAL_KEY);
+    let is_interface = matches!(internal, Some(Value::Enum(kind)) if kind == "INTERFACE");
     let fields = object.fields.iter().map(|field| {
         let value = match (object.ty.as_str(), field.name.as_str()) {
             // async-graphql does not have this field. No directive is
             // deprecated.
             ("__Directive", "isDeprecated") => Value::Boolean(false),
+            // async-graphql returns the description of the type `__Schema`.
+            ("__Schema", "description") => Value::Null,
+            // async-graphql returns null for an interface. It has no interfaces
+            // that implement others.
+            ("__Type", "interfaces") if is_interface => Value::List(Vec::new()),
             _ => found.swap_remove(field.key()).unwrap_or_default(),
         };
         (field.key().clone(), complete(field, value))

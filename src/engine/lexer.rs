@@ -6,6 +6,7 @@ use async_graphql::Pos;
 
 use super::error::{MAX_ERRORS, RequestErrorKind};
 use super::limits::{LimitExceeded, within};
+use super::positions::Positions;
 use super::syntax::{SyntaxError, check_syntax};
 
 /// Maximum nesting depth of brackets. The limit bounds the use of the stack,
@@ -32,27 +33,11 @@ impl DocumentError {
 }
 
 /// Checks the syntax of a document, the number of its tokens and their nesting
-/// depth. Replaces its descriptions by spaces, because apollo-compiler does not
-/// support descriptions of operations, fragments and variables yet. Every other
-/// token keeps its position.
-pub(super) fn parsable(mut document: String, most: usize) -> Result<String, DocumentError> {
-    let descriptions = descriptions(&document, most)?;
-    for (at, length) in descriptions.into_iter().rev() {
-        let blank = |c: char| if matches!(c, '\n' | '\r') { c } else { ' ' };
-        let range = at..at + length;
-        let blanked: String = document[range.clone()].chars().map(blank).collect();
-        document.replace_range(range, &blanked);
-    }
-    Ok(document)
-}
-
-/// Returns the offsets and lengths of the descriptions in a document without
-/// errors.
-fn descriptions(document: &str, most: usize) -> Result<Vec<(usize, usize)>, DocumentError> {
-    let located = |error: SyntaxError| {
-        let position = position(document, error.offset);
-        (error, position)
-    };
+/// depth. Replaces descriptions and commas by spaces, because apollo-compiler
+/// does not support descriptions of operations, fragments and variables yet, nor
+/// a comma after an alias or `...`. Every other token keeps its line and column.
+pub(super) fn parsable(document: &str, most: usize) -> Result<String, DocumentError> {
+    let mut text = String::with_capacity(document.len());
     let mut tokens = Vec::new();
     let (mut count, mut errors) = (0, Vec::new());
     for token in Lexer::new(document) {
@@ -60,28 +45,62 @@ fn descriptions(document: &str, most: usize) -> Result<Vec<(usize, usize)>, Docu
             Ok(token) => token,
             Err(error) => {
                 if errors.len() < MAX_ERRORS {
-                    errors.push(located(lexical(&error)));
+                    errors.push(lexical(&error));
                 }
                 continue;
             }
         };
         match token.kind() {
-            TokenKind::Whitespace | TokenKind::Comment | TokenKind::Comma | TokenKind::Eof => {}
-            _ => {
-                count += 1;
-                if count <= most {
-                    tokens.push(token);
-                }
+            TokenKind::Eof => continue,
+            TokenKind::Comma => text.push(' '),
+            _ => text.push_str(token.data()),
+        }
+        if !is_ignored(token.kind()) {
+            count += 1;
+            if count <= most {
+                tokens.push(token);
             }
         }
     }
     within("tokens", count, most)?;
     if !errors.is_empty() {
-        return Err(DocumentError::Syntax(errors));
+        return Err(syntax(document, errors));
     }
     within("levels of nested brackets", nesting(&tokens), MAX_NESTING)?;
-    check_syntax(&tokens, document.len())
-        .map_err(|error| DocumentError::Syntax(vec![located(error)]))
+    let descriptions = check_syntax(&tokens, document.len());
+    let descriptions = descriptions.map_err(|error| syntax(document, vec![error]))?;
+    for (at, length) in descriptions.into_iter().rev() {
+        let range = at..at + length;
+        let blank: String = text[range.clone()].chars().map(blank).collect();
+        text.replace_range(range, &blank);
+    }
+    Ok(text)
+}
+
+fn is_ignored(token: TokenKind) -> bool {
+    use TokenKind::{Comma, Comment, Eof, Whitespace};
+    matches!(token, Whitespace | Comment | Comma | Eof)
+}
+
+/// Returns what replaces a character of a description.
+fn blank(c: char) -> &'static str {
+    match c {
+        '\n' => "\n",
+        '\r' => "\r",
+        // Two code units.
+        _ if c.len_utf16() == 2 => "  ",
+        _ => " ",
+    }
+}
+
+fn syntax(document: &str, errors: Vec<SyntaxError>) -> DocumentError {
+    let positions = Positions::of(document);
+    let errors = errors.into_iter();
+    let located = errors.map(|error| {
+        let position = positions.at(error.offset);
+        (error, position)
+    });
+    DocumentError::Syntax(located.collect())
 }
 
 fn lexical(error: &apollo_parser::Error) -> SyntaxError {
@@ -109,17 +128,6 @@ fn nesting(tokens: &[Token<'_>]) -> usize {
     deepest
 }
 
-/// Returns line and column of an offset, counted from 1, in characters.
-fn position(document: &str, offset: usize) -> Pos {
-    let before = document.get(..offset).unwrap_or(document);
-    let before = before.replace("\r\n", "\n").replace('\r', "\n");
-    let line = before.rsplit('\n').next().unwrap_or_default();
-    Pos {
-        line: before.matches('\n').count() + 1,
-        column: line.chars().count() + 1,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,17 +146,17 @@ mod tests {
             )
         };
         let deep = nested(98);
-        assert_eq!(parsable(deep.clone(), 4000), Ok(deep));
-        let refused = parsable(nested(99), 4000).map_err(|error| message_of(&error));
+        assert_eq!(parsable(&deep, 4000), Ok(deep));
+        let refused = parsable(&nested(99), 4000).map_err(|error| message_of(&error));
         let deep = "The operation has 201 levels of nested brackets, which exceeds the limit of 200. Request less at a time.";
         assert_eq!(refused, Err(deep.to_owned()));
         for quoted in ["#{}\n1", "\"{}\"", "\"\"\" \\\"\"\" {} \"\"\""] {
             let quoted = quoted.replace("{}", &"{".repeat(300));
             let document = format!("{{ a(b: {quoted}) }}");
-            assert_eq!(parsable(document.clone(), 4000), Ok(document));
+            assert_eq!(parsable(&document, 4000), Ok(document));
         }
         let long =
-            parsable("# one, two\n{ a, ".repeat(51), 100).map_err(|error| message_of(&error));
+            parsable(&"# one, two\n{ a, ".repeat(51), 100).map_err(|error| message_of(&error));
         let refused =
             "The operation has 102 tokens, which exceeds the limit of 100. Request less at a time.";
         assert_eq!(long, Err(refused.to_owned()));
@@ -162,7 +170,7 @@ mod tests {
             ("{\r a }\n }", 3, 2),
             ("{ a", 1, 4),
         ] {
-            let Err(DocumentError::Syntax(errors)) = parsable(document.to_owned(), 100) else {
+            let Err(DocumentError::Syntax(errors)) = parsable(document, 100) else {
                 panic!("{document}");
             };
             assert_eq!(errors[0].1, Pos { line, column }, "{document}");
@@ -173,7 +181,7 @@ mod tests {
     fn syntax_errors_are_at_most_twenty() {
         for token in ["%", "&", ":", "$", "..", "\"", "é"] {
             let document = format!("{{ a {} }}", token.repeat(500));
-            let Err(DocumentError::Syntax(errors)) = parsable(document, 4000) else {
+            let Err(DocumentError::Syntax(errors)) = parsable(&document, 4000) else {
                 panic!("{token}");
             };
             assert!((1..=20).contains(&errors.len()), "{token}");
@@ -181,10 +189,15 @@ mod tests {
     }
 
     #[test]
-    fn descriptions_are_blank_and_everything_else_stays_where_it_is() {
+    fn descriptions_and_commas_are_blank_and_everything_else_stays_where_it_is() {
         for (document, expected) in [
             ("\"what\" query { a }", "       query { a }"),
             ("\"é\" query { a }", "    query { a }"),
+            ("\"🐌\" query { a }", "     query { a }"),
+            (
+                "{ a,: b(c: \",\",d: 1) ...,on A { b } } # ,",
+                "{ a : b(c: \",\" d: 1) ... on A { b } } # ,",
+            ),
             (
                 "\"\"\"two\nlines\"\"\" # for a\nmutation M { a }",
                 "      \n         # for a\nmutation M { a }",
@@ -198,16 +211,16 @@ mod tests {
                 "{ ...f }              fragment f on Query { a }",
             ),
         ] {
-            assert_eq!(parsable(document.to_owned(), 100).as_deref(), Ok(expected));
+            assert_eq!(parsable(document, 100).as_deref(), Ok(expected));
         }
         for same in [
             "query($a: String = \"x\" $b: Int) { a(b: \"query\" c: $b) }",
             "query @a(b: \"x\") { c }",
         ] {
-            assert_eq!(parsable(same.to_owned(), 100).as_deref(), Ok(same));
+            assert_eq!(parsable(same, 100).as_deref(), Ok(same));
         }
         for wrong in ["\"what\" { a }", "\"one\" \"more\""] {
-            assert!(parsable(wrong.to_owned(), 100).is_err());
+            assert!(parsable(wrong, 100).is_err());
         }
     }
 }

@@ -91,7 +91,7 @@ impl<'a> Lowering<'a> {
             [] => Ok(unpositioned(SelectionSet::default())),
             [object] if object.ty.starts_with("__") => {
                 let mut fields = self.fields(&object.fields)?;
-                fields.node.items.push(type_of_object());
+                fields.node.items.push(type_of_object(object));
                 Ok(fields)
             }
             [object] if !field.is_abstract => self.fields(&object.fields),

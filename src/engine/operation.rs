@@ -5,20 +5,22 @@ use std::fmt;
 use std::sync::Arc;
 
 use apollo_compiler::ast::{self, Definition, Document, OperationType};
+use apollo_compiler::diagnostic::ToCliReport;
 use apollo_compiler::executable;
-use apollo_compiler::parser::{Parser, SourceMap};
-use apollo_compiler::response::{GraphQLError, JsonMap};
+use apollo_compiler::parser::Parser;
+use apollo_compiler::response::JsonMap;
 use apollo_compiler::validation::{DiagnosticList, Valid};
 use apollo_compiler::{ExecutableDocument, Node, Schema};
 use async_graphql::{Response, ServerError};
 
 use super::cost::response_size;
-use super::error::{MAX_ERRORS, RequestError, RequestErrorKind, rejection, server_error};
+use super::error::{MAX_ERRORS, RequestError, RequestErrorKind, rejection};
 use super::field_cost::FieldCost;
 use super::lexer::{DocumentError, parsable};
 use super::limits::{DocumentFacts, Limits};
 use super::lower::Lowered;
 use super::plan::{Plan, plan};
+use super::positions::Positions;
 use super::request::{DocumentKey, GraphqlRequest};
 use super::validation::{CheckScalar, InvalidValue, accept_repeated_field, check_values};
 use super::variables::coerce_variables;
@@ -50,7 +52,7 @@ pub struct Operation {
 /// The document of an operation.
 enum OperationDocument {
     /// Parsed for this request.
-    Parsed(Document),
+    Parsed(Document, Positions),
     /// Validated for an earlier request.
     Cached(Arc<ValidatedDocument>),
 }
@@ -59,6 +61,7 @@ enum OperationDocument {
 pub(super) struct ValidatedDocument {
     pub facts: OperationFacts,
     document: Valid<ExecutableDocument>,
+    positions: Positions,
     operation: Node<executable::Operation>,
     /// The plan of the operation. A conditional operation's plan contains all
     /// fields that may be executed, and each request gets its own plan.
@@ -121,10 +124,11 @@ impl Operation {
         let reject = |kind, message: String| Rejected::from(RequestError::new(kind, message));
         let too_complex = |error| reject(RequestErrorKind::TooComplex, format!("{error}"));
         limits.check_bytes(&request.query).map_err(too_complex)?;
-        let text = parsable(request.query, limits.tokens).map_err(unparsable)?;
+        let text = parsable(&request.query, limits.tokens).map_err(unparsable)?;
+        let positions = Positions::of(&text);
         let document = Parser::new()
             .parse_ast(text, "document")
-            .map_err(|error| diagnosed(RequestErrorKind::ParseFailed, &error.errors))?;
+            .map_err(|error| diagnosed(RequestErrorKind::ParseFailed, &error.errors, &positions))?;
         let definition = find(&document, request.operation_name.as_deref())
             .map_err(|message| reject(RequestErrorKind::OperationResolutionFailure, message))?;
         let facts = OperationFacts {
@@ -136,7 +140,7 @@ impl Operation {
         };
         Ok(Self {
             facts,
-            document: OperationDocument::Parsed(document),
+            document: OperationDocument::Parsed(document, positions),
             key,
             variables: json_map(request.variables),
         })
@@ -209,8 +213,9 @@ impl Operation {
     ) -> Result<Arc<ValidatedDocument>, Rejected> {
         match &self.document {
             OperationDocument::Cached(known) => Ok(Arc::clone(known)),
-            OperationDocument::Parsed(document) => {
-                ValidatedDocument::new(document, self.facts.clone(), rules).map(Arc::new)
+            OperationDocument::Parsed(document, positions) => {
+                let positions = positions.clone();
+                ValidatedDocument::new(document, positions, self.facts.clone(), rules).map(Arc::new)
             }
         }
     }
@@ -225,7 +230,15 @@ impl Operation {
         let plan = if known.plan.is_conditional {
             let SchemaRules { schema, costs, .. } = rules;
             let (document, operation) = (&known.document, &known.operation);
-            Arc::new(plan(schema, costs, document, operation, Some(&variables))?)
+            let positions = &known.positions;
+            Arc::new(plan(
+                schema,
+                costs,
+                document,
+                positions,
+                operation,
+                Some(&variables),
+            )?)
         } else {
             Arc::clone(&known.plan)
         };
@@ -252,12 +265,14 @@ fn json_map(variables: serde_json::Map<String, serde_json::Value>) -> JsonMap {
 impl ValidatedDocument {
     fn new(
         document: &Document,
+        positions: Positions,
         facts: OperationFacts,
         rules: SchemaRules<'_>,
     ) -> Result<Self, Rejected> {
         let SchemaRules { schema, .. } = rules;
-        let invalid =
-            |errors: &DiagnosticList| diagnosed(RequestErrorKind::ValidationFailed, errors);
+        let invalid = |errors: &DiagnosticList| {
+            diagnosed(RequestErrorKind::ValidationFailed, errors, &positions)
+        };
         // In two steps: otherwise an unknown field would also be reported as a
         // missing selection of its parent.
         let document = document.to_executable(schema);
@@ -267,19 +282,15 @@ impl ValidatedDocument {
             .or_else(|errors| accept_repeated_field(schema, errors));
         let document = document.map_err(|errors| invalid(&errors))?;
         check_values(schema, rules.check_scalar, &document).map_err(|wrong| {
-            let kind = RequestErrorKind::ValidationFailed;
-            invalid_value(kind, wrong, &document.sources)
+            invalid_value(RequestErrorKind::ValidationFailed, wrong, &positions)
         })?;
         let name = facts.name.as_deref();
         let operation = document.operations.get(name).map_err(|error| {
-            let error = error.to_graphql_error(&document.sources);
-            rejection(
-                RequestErrorKind::OperationResolutionFailure,
-                vec![server_error(&error)],
-            )
+            let message = error.message().to_string();
+            RequestError::new(RequestErrorKind::OperationResolutionFailure, message)
         })?;
         let operation = operation.clone();
-        let plan = plan(schema, rules.costs, &document, &operation, None)?;
+        let plan = plan(schema, rules.costs, &document, &positions, &operation, None)?;
         let lowered = if plan.is_conditional || plan.has_variables {
             None
         } else {
@@ -288,6 +299,7 @@ impl ValidatedDocument {
         Ok(Self {
             facts,
             document,
+            positions,
             operation,
             plan: Arc::new(plan),
             lowered,
@@ -309,10 +321,9 @@ impl ValidatedDocument {
             check_scalar,
             ..
         } = rules;
-        let sources = &self.document.sources;
-        let coerced = coerce_variables(schema, check_scalar, operation, given, sources);
-        let coerced = coerced.map_err(|error| {
-            rejection(RequestErrorKind::BadUserInput, vec![server_error(&error)])
+        let coerced = coerce_variables(schema, check_scalar, operation, given);
+        let coerced = coerced.map_err(|wrong| {
+            invalid_value(RequestErrorKind::BadUserInput, wrong, &self.positions)
         })?;
         Ok(coerced.into_inner())
     }
@@ -323,6 +334,7 @@ impl ValidatedDocument {
         BYTES_OF_DOCUMENT
             + facts.selections * BYTES_OF_SELECTION
             + self.plan.fields * BYTES_OF_FIELD
+            + self.positions.size()
             + self
                 .document
                 .sources
@@ -355,17 +367,21 @@ fn unparsable(error: DocumentError) -> Rejected {
 }
 
 /// Converts the errors of a document.
-fn diagnosed(kind: RequestErrorKind, errors: &DiagnosticList) -> Rejected {
+fn diagnosed(kind: RequestErrorKind, errors: &DiagnosticList, positions: &Positions) -> Rejected {
     // Converting an error costs as much as finding it.
     let errors = errors.iter().take(MAX_ERRORS);
     // `Display` quotes the document over several lines.
-    let errors = errors.map(|error| server_error(&error.unstable_to_json_compat()));
+    let errors = errors.map(|error| {
+        let message = error.error.unstable_compat_message();
+        let message = message.unwrap_or_else(|| error.error.to_string());
+        ServerError::new(message, positions.of_node(error.error.location()))
+    });
     rejection(kind, errors.collect())
 }
 
-fn invalid_value(kind: RequestErrorKind, wrong: InvalidValue, sources: &SourceMap) -> Rejected {
-    let error = GraphQLError::new(wrong.message, wrong.location, sources);
-    rejection(kind, vec![server_error(&error)])
+fn invalid_value(kind: RequestErrorKind, wrong: InvalidValue, positions: &Positions) -> Rejected {
+    let at = positions.of_node(wrong.location);
+    rejection(kind, vec![ServerError::new(wrong.message, at)])
 }
 
 fn find<'a>(

@@ -13,6 +13,7 @@ use async_graphql::Pos;
 
 use super::error::{RequestError, RequestErrorKind};
 use super::field_cost::{DeclaredCost, FieldCost};
+use super::positions::Positions;
 
 /// Maximum number of fields of a plan. Plans of ordinary documents are far
 /// smaller. Nested interfaces multiply fields, because each object type has its
@@ -75,6 +76,7 @@ pub(super) fn plan(
     schema: &Schema,
     costs: &[FieldCost],
     document: &ExecutableDocument,
+    positions: &Positions,
     operation: &Operation,
     variables: Option<&JsonMap>,
 ) -> Result<Plan, RequestError> {
@@ -82,6 +84,7 @@ pub(super) fn plan(
         schema,
         costs,
         document,
+        positions,
         variables,
         fields: 0,
         is_conditional: false,
@@ -109,6 +112,7 @@ pub(super) fn root_keys(
         schema,
         costs: &[],
         document,
+        positions: &Positions::default(),
         variables: None,
         fields: 0,
         is_conditional: false,
@@ -124,6 +128,7 @@ struct Planner<'a> {
     schema: &'a Schema,
     costs: &'a [FieldCost],
     document: &'a ExecutableDocument,
+    positions: &'a Positions,
     variables: Option<&'a JsonMap>,
     fields: usize,
     is_conditional: bool,
@@ -226,16 +231,12 @@ impl<'a> Planner<'a> {
                 (name, argument.value.clone())
             })
             .collect();
-        let position = field.line_column_range(&self.document.sources);
         Ok(PlannedField {
             alias: field.alias.as_deref().map(async_graphql::Name::new),
             name: async_graphql::Name::new(field.name.as_str()),
             definition: definition.clone(),
             arguments,
-            position: position.map_or_else(Pos::default, |range| Pos {
-                line: range.start.line,
-                column: range.start.column,
-            }),
+            position: self.positions.of_node(field.location()).unwrap_or_default(),
             cost: self.cost(parent, &field.name),
             is_abstract: !objects.is_empty() && self.schema.get_object(inner).is_none(),
             objects,

@@ -96,8 +96,13 @@ impl<'a> SyntaxChecker<'a> {
     }
 
     fn definition(&mut self) -> Checked {
+        // As graphql-js does, report the description of something that has
+        // none, and whatever else follows a description.
         let described = self.tokens.get(self.next + 1);
-        if described.is_some_and(|next| is_definition(next.data())) {
+        if described.is_none_or(|next| {
+            is_definition(next.data())
+                || !matches!(next.kind(), TokenKind::LCurly | TokenKind::Name)
+        }) {
             self.description();
         }
         match self.peek() {
@@ -306,6 +311,12 @@ mod tests {
                 "\"a\" { b }",
                 "an operation or a fragment, found `\"a\"`",
                 0,
+            ),
+            ("\"a\" b", "an operation or a fragment, found `\"a\"`", 0),
+            (
+                "\"a\" \"b\"",
+                "an operation or a fragment, found `\"b\"`",
+                4,
             ),
             (
                 "{ a",

@@ -7,14 +7,13 @@
 use apollo_compiler::Schema;
 use apollo_compiler::ast::Type;
 use apollo_compiler::executable::Operation;
-use apollo_compiler::parser::SourceMap;
 use apollo_compiler::request::coerce_variable_values;
-use apollo_compiler::response::{GraphQLError, JsonMap, JsonValue};
+use apollo_compiler::response::{JsonMap, JsonValue};
 use apollo_compiler::schema::ExtendedType;
 use apollo_compiler::validation::Valid;
 use serde_json::Number;
 
-use super::validation::{CheckScalar, check_variables};
+use super::validation::{CheckScalar, InvalidValue, check_variables};
 
 /// From this value on, JavaScript prints a number with an exponent.
 const EXPONENT_FROM: f64 = 1e21;
@@ -25,13 +24,14 @@ pub(super) fn coerce_variables(
     check_scalar: CheckScalar,
     operation: &Operation,
     values: &JsonMap,
-    sources: &SourceMap,
-) -> Result<Valid<JsonMap>, Box<GraphQLError>> {
+) -> Result<Valid<JsonMap>, InvalidValue> {
     let values = normalize_numbers(schema, operation, values);
-    let coerced = coerce_variable_values(schema, operation, &values)
-        .map_err(|error| Box::new(error.to_graphql_error(sources)))?;
-    check_variables(schema, check_scalar, operation, &coerced)
-        .map_err(|wrong| Box::new(GraphQLError::new(wrong.message, wrong.location, sources)))?;
+    let coerced =
+        coerce_variable_values(schema, operation, &values).map_err(|error| InvalidValue {
+            message: error.message().to_string(),
+            location: error.location(),
+        })?;
+    check_variables(schema, check_scalar, operation, &coerced)?;
     Ok(coerced)
 }
 
@@ -139,8 +139,7 @@ mod tests {
         let document = ExecutableDocument::parse(schema, document, "document").expect("a document");
         let operation = document.operations.get(None).expect("an operation");
         let values = serde_json::from_str(&format!("{{\"v\": {text}}}")).expect("JSON");
-        let coerced =
-            coerce_variables(schema, check_scalar, operation, &values, &document.sources).ok()?;
+        let coerced = coerce_variables(schema, check_scalar, operation, &values).ok()?;
         Some(serde_json::to_value(coerced.get("v")).expect("JSON"))
     }
 

@@ -492,6 +492,38 @@ async fn introspection_returns_only_what_was_requested() {
 }
 
 #[tokio::test]
+async fn introspection_of_an_interface_lists_no_interfaces_and_the_schema_has_no_description() {
+    let (cruddur, ..) = conversation().await;
+    let document =
+        "{ __schema { description } __type(name: \"Node\") { a: interfaces { name } name } }";
+
+    let data = cruddur.data("luu", document, json!({})).await;
+
+    let expected =
+        json!({ "__schema": { "description": null }, "__type": { "a": [], "name": "Node" } });
+    assert_eq!(data, expected);
+}
+
+#[tokio::test]
+async fn error_location_counts_utf_16_code_units() {
+    let (cruddur, ..) = conversation().await;
+    for (document, column) in [
+        ("{ user(handle: \"é🐌\") { nothing } }", 25),
+        (
+            "{ a: user(handle: \"é🐌\") { id } messageGroups(first: 101) { pageInfo { endCursor } } }",
+            33,
+        ),
+        ("query($é: Int) { viewer { id } }", 8),
+    ] {
+        let response = cruddur.ask("luu", document, json!({})).await;
+        assert_eq!(
+            response["errors"][0]["locations"][0]["column"], column,
+            "{response}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn handle_that_no_user_can_have_returns_null() {
     let (cruddur, ..) = conversation().await;
     let document =
