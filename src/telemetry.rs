@@ -12,6 +12,7 @@ mod traces;
 use std::io::{IsTerminal, stderr};
 use std::panic;
 
+use tracing::Subscriber;
 use tracing_subscriber::filter::{FilterExt, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -50,25 +51,12 @@ pub fn start(verbosity: Verbosity) -> Telemetry {
             std::env::var_os(EnvFilter::DEFAULT_ENV).is_some(),
         ),
     };
-    let not_traces = filter_fn(|metadata| metadata.target() != traces::TARGET);
-    let log = fmt::layer().with_writer(stderr);
-    // Both layers are boxed, because they have different types.
-    let log = if stderr().is_terminal() {
-        log.boxed()
-    } else {
-        // The current span is omitted, because it is also the last one in the list of spans.
-        let log = log.json().flatten_event(true).with_current_span(false);
-        log.boxed()
-    };
     let (traces, unsupported, failed) = match traces(verbosity) {
         Ok((traces, unsupported)) => (traces, unsupported, None),
         Err(cause) => (None, Vec::new(), Some(cause)),
     };
     // Fails if a subscriber is already set, for example by a test.
-    let _ = tracing_subscriber::registry()
-        .with(log.with_filter(filter.and(not_traces)))
-        .with(traces.as_ref().map(Traces::layer))
-        .try_init();
+    let _ = subscriber(filter, traces.as_ref()).try_init();
     if let Some(cause) = failed {
         tracing::error!(cause, "no traces are sent");
     }
@@ -84,6 +72,25 @@ pub fn start(verbosity: Verbosity) -> Telemetry {
         panic::set_hook(Box::new(log_panic));
     }
     Telemetry { traces }
+}
+
+/// Returns the subscriber that writes the log and collects the spans of traces.
+fn subscriber(filter: EnvFilter, traces: Option<&Traces>) -> impl Subscriber + Send + Sync + use<> {
+    let not_traces = filter_fn(|metadata| metadata.target() != traces::TARGET);
+    let log = fmt::layer().with_writer(stderr);
+    // Both layers are boxed, because they have different types.
+    let log = if stderr().is_terminal() {
+        log.boxed()
+    } else {
+        // The current span is omitted, because it is also the last one in the list of spans.
+        let log = log.json().flatten_event(true).with_current_span(false);
+        log.boxed()
+    };
+    // A list, because an optional layer that is missing would enable every span and event of the
+    // libraries.
+    let mut layers = vec![log.with_filter(filter.and(not_traces)).boxed()];
+    layers.extend(traces.map(|traces| traces.layer().boxed()));
+    tracing_subscriber::registry().with(layers)
 }
 
 /// Starts traces if the environment configures a collector. Also returns the settings that are not
@@ -114,4 +121,21 @@ impl Telemetry {
 fn log_panic(panic: &panic::PanicHookInfo<'_>) {
     let at = panic.location().map(ToString::to_string);
     tracing::error!(at, "panic");
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::subscriber::with_default;
+    use tracing::{debug_span, info_span};
+
+    use super::*;
+
+    #[test]
+    fn spans_of_libraries_and_traces_are_disabled_without_a_collector() {
+        with_default(subscriber(EnvFilter::new("info"), None), || {
+            assert!(!info_span!("of the log").is_disabled());
+            assert!(debug_span!("of a library").is_disabled());
+            assert!(info_span!(target: traces::TARGET, "of a trace").is_disabled());
+        });
+    }
 }
