@@ -1,6 +1,7 @@
 //! Users by uuid, handle and Cognito id: lookups are batched within a request
 //! and cached between requests.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -249,16 +250,18 @@ impl UserLoader {
     /// one.
     pub fn expect(&self, ids: impl IntoIterator<Item = UserId>) {
         let mut users = self.users.lock();
+        let KnownUsers { found, expected } = &mut *users;
+        let ids = ids.into_iter();
+        found.reserve(ids.size_hint().0);
         for id in ids {
-            if users.found.contains_key(&id) {
-                continue;
-            }
-            match self.directory.fresh(&UserKey::Id(id)) {
-                Some(user) => {
-                    users.found.insert(id, user);
-                }
-                None => {
-                    users.expected.insert(id);
+            if let Entry::Vacant(entry) = found.entry(id) {
+                match self.directory.fresh(&UserKey::Id(id)) {
+                    Some(user) => {
+                        entry.insert(user);
+                    }
+                    None => {
+                        expected.insert(id);
+                    }
                 }
             }
         }

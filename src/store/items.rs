@@ -5,6 +5,7 @@
 //! `message_group_uuid`, because they would then be in the index.
 
 use std::collections::BTreeMap;
+use std::mem;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::de::value::MapDeserializer;
@@ -21,10 +22,16 @@ use crate::model::{
 };
 
 /// Deserializes an item. Its attributes are moved one by one, without the
-/// second map that `serde_dynamo::from_item` would build of them.
-fn from_item<T: DeserializeOwned>(item: Item) -> Result<T, serde_dynamo::Error> {
-    let attributes = item.into_iter();
-    let attributes = attributes.map(|(name, value)| (name, Attribute(value)));
+/// second map that `serde_dynamo::from_item` would build of them. The item
+/// keeps its key, for the log line if it is unreadable.
+fn from_item<T: DeserializeOwned>(item: &mut Item) -> Result<T, serde_dynamo::Error> {
+    let attributes = item.iter_mut().map(|(name, value)| {
+        let value = match name.as_str() {
+            "pk" | "sk" => value.clone(),
+            _ => mem::replace(value, AttributeValue::Null(true)),
+        };
+        (name.as_str(), Attribute(value))
+    });
     T::deserialize(MapDeserializer::new(attributes))
 }
 
@@ -39,7 +46,7 @@ impl IntoDeserializer<'_, serde_dynamo::Error> for Attribute {
     }
 }
 
-pub(super) fn stored(item: Item) -> Result<Stored, UnreadableItem> {
+pub(super) fn stored(item: &mut Item) -> Result<Stored, UnreadableItem> {
     let group = |item: &Item| {
         let partition = item.get("pk").and_then(|pk| pk.as_s().ok());
         let group = partition.and_then(|partition| partition.split_once('#'));
@@ -57,10 +64,10 @@ pub(super) fn stored(item: Item) -> Result<Stored, UnreadableItem> {
         }
         Ok(group)
     };
-    Ok(match kind(&item) {
-        ItemKind::Message => Stored::Message(message(group(&item)?, item)?),
+    Ok(match kind(item) {
+        ItemKind::Message => Stored::Message(message(group(item)?, item)?),
         ItemKind::GroupRow => Stored::GroupRow(found_row(item)?),
-        ItemKind::Head => Stored::Head(group(&item)?, head_record(item)?),
+        ItemKind::Head => Stored::Head(group(item)?, head_record(item)?),
         ItemKind::IdempotencyRecord => {
             from_item::<IdempotencyItem>(item)?;
             Stored::IdempotencyRecord
@@ -110,7 +117,10 @@ pub(super) fn message_item(message: &Message) -> Result<Item, serde_dynamo::Erro
     })
 }
 
-pub(super) fn message(group_id: MessageGroupId, item: Item) -> Result<Message, UnreadableItem> {
+pub(super) fn message(
+    group_id: MessageGroupId,
+    item: &mut Item,
+) -> Result<Message, UnreadableItem> {
     let item: MessageItem = from_item(item)?;
     Ok(Message {
         id: item.message_uuid,
@@ -179,13 +189,13 @@ pub(super) const PAIR_ATTRIBUTES: &str =
     "pk, sk, message_group_uuid, user_uuid, user_handle, user_display_name, unread_count";
 
 /// Converts a row of which only [`PAIR_ATTRIBUTES`] were read.
-pub(super) fn found_row_of_pair(mut item: Item) -> Result<FoundRow, UnreadableItem> {
+pub(super) fn found_row_of_pair(item: &mut Item) -> Result<FoundRow, UnreadableItem> {
     let text = || AttributeValue::S(String::new());
     item.entry("message".to_owned()).or_insert_with(text);
     found_row(item)
 }
 
-pub(super) fn found_row(item: Item) -> Result<FoundRow, UnreadableItem> {
+pub(super) fn found_row(item: &mut Item) -> Result<FoundRow, UnreadableItem> {
     let row: GroupRowItem = from_item(item)?;
     let uuid = |text: &str| Uuid::try_parse(text).ok();
     let owner_text = row.pk.strip_prefix(GROUP_ROWS).unwrap_or_default();
@@ -258,7 +268,7 @@ pub(super) fn alias_item(
     serde_dynamo::to_item(AliasItem { pk, sk, alias_of })
 }
 
-pub(super) fn head_record(item: Item) -> Result<HeadRecord, UnreadableItem> {
+pub(super) fn head_record(item: &mut Item) -> Result<HeadRecord, UnreadableItem> {
     if item.contains_key("alias_of") {
         let alias: AliasItem = from_item(item)?;
         return Ok(HeadRecord::AliasOf(alias.alias_of));
@@ -336,7 +346,7 @@ pub(super) fn idempotency_item(record: &IdempotencyRecord) -> Result<Item, serde
 
 pub(super) fn idempotency_record(
     key: IdempotencyKey,
-    item: Item,
+    item: &mut Item,
 ) -> Result<IdempotencyRecord, UnreadableItem> {
     let item: IdempotencyItem = from_item(item)?;
     Ok(IdempotencyRecord {

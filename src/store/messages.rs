@@ -84,7 +84,7 @@ impl MessageStore {
         range: &Range,
         consistency: Consistency,
     ) -> Result<Option<Message>, StoreError> {
-        let read_item = |item| items::message(group, item);
+        let read_item = |item: &mut _| items::message(group, item);
         let found = self.read(range, 1, consistency, read_item).await?;
         Ok(found.into_iter().next())
     }
@@ -96,7 +96,7 @@ impl MessageStore {
     /// newest message is unreadable.
     pub async fn newest(&self, group: MessageGroupId) -> Result<Newest, StoreError> {
         let all = Range::whole(keys::message_partition(group));
-        let read_item = |item| Ok(items::message(group, item).ok());
+        let read_item = |item: &mut _| Ok(items::message(group, item).ok());
         let found = self.read(&all, 1, Consistency::Strong, read_item).await?;
         Ok(match found.into_iter().next() {
             None => Newest::default(),
@@ -126,7 +126,7 @@ impl MessageStore {
     ) -> Result<Page<MessageGroup>, StoreError> {
         let wanted = request.limit + 1;
         let mut range = Range::of_rows(owner.id, request);
-        let mut groups = Vec::new();
+        let mut groups = Vec::with_capacity(wanted);
         loop {
             let missing = wanted - groups.len();
             let rows = self
@@ -284,10 +284,8 @@ impl MessageStore {
         group: MessageGroupId,
         key: &SortKey,
     ) -> Result<Option<Message>, StoreError> {
-        let Some(item) = self.find(Key::message(group, key)).await? else {
-            return Ok(None);
-        };
-        Ok(readable(item, |item| items::message(group, item)))
+        let found = self.find(Key::message(group, key)).await?;
+        Ok(found.and_then(|mut item| readable(&mut item, |item| items::message(group, item))))
     }
 
     /// Returns the version of a group's head and one of its messages in one
@@ -303,14 +301,15 @@ impl MessageStore {
         let [head, message] = self.find_in_snapshot(keys).await?;
         let version = match head {
             None => 0,
-            Some(head) => {
-                match items::head_record(head).map_err(|cause| cause.at(group.to_string()))? {
+            Some(mut head) => {
+                match items::head_record(&mut head).map_err(|cause| cause.at(group.to_string()))? {
                     HeadRecord::Head(head) => head.version,
                     HeadRecord::AliasOf(_) => 0,
                 }
             }
         };
-        let message = message.and_then(|item| readable(item, |item| items::message(group, item)));
+        let message =
+            message.and_then(|mut item| readable(&mut item, |item| items::message(group, item)));
         Ok((version, message))
     }
 
@@ -327,7 +326,7 @@ impl MessageStore {
     /// consistent `GetItem`.
     pub async fn find_row_at(&self, row: &RowKey) -> Result<Option<FoundRow>, StoreError> {
         let found = self.find(Key::group_row(row)).await?;
-        Ok(found.and_then(|item| readable(item, items::found_row)))
+        Ok(found.and_then(|mut item| readable(&mut item, items::found_row)))
     }
 
     /// Returns the head of a group and one of its rows in one snapshot: one
@@ -339,13 +338,12 @@ impl MessageStore {
     ) -> Result<(Option<HeadRecord>, Option<FoundRow>), StoreError> {
         let keys = [Key::head(group), Key::group_row(row)];
         let [head, row] = self.find_in_snapshot(keys).await?;
-        let head = head.map(|head| {
-            let key = keys::key_of(&head);
-            items::head_record(head).map_err(|cause| cause.at(key))
+        let head = head.map(|mut head| {
+            items::head_record(&mut head).map_err(|cause| cause.at(keys::key_of(&head)))
         });
         Ok((
             head.transpose()?,
-            row.and_then(|row| readable(row, items::found_row)),
+            row.and_then(|mut row| readable(&mut row, items::found_row)),
         ))
     }
 
@@ -365,13 +363,12 @@ impl MessageStore {
         group: MessageGroupId,
         consistency: Consistency,
     ) -> Result<Option<HeadRecord>, StoreError> {
-        let Some(item) = self.find_as(Key::head(group), consistency).await? else {
+        let Some(mut item) = self.find_as(Key::head(group), consistency).await? else {
             return Ok(None);
         };
-        let key = keys::key_of(&item);
-        items::head_record(item)
+        items::head_record(&mut item)
             .map(Some)
-            .map_err(|cause| cause.at(key))
+            .map_err(|cause| cause.at(keys::key_of(&item)))
     }
 }
 

@@ -85,7 +85,7 @@ impl MessageStore {
                 .send(Units::Read, query, QueryFluentBuilder::send)
                 .await?;
             let found = page.items.unwrap_or_default().into_iter();
-            let found = found.filter_map(|item| readable(item, items::found_row_of_pair));
+            let found = found.filter_map(|mut item| readable(&mut item, items::found_row_of_pair));
             rows.extend(found.filter(|row| row.other_user.id == other));
             from = page.last_evaluated_key;
             if from.is_none() {

@@ -230,7 +230,7 @@ impl MessageStore {
         range: &Range,
         wanted: usize,
         consistency: Consistency,
-        read_item: impl Fn(Item) -> Result<T, UnreadableItem>,
+        read_item: impl Fn(&mut Item) -> Result<T, UnreadableItem>,
     ) -> Result<Vec<T>, StoreError> {
         let mut found = Vec::new();
         if range.is_empty() {
@@ -255,11 +255,13 @@ impl MessageStore {
             let page = self
                 .send(Units::Read, query, QueryFluentBuilder::send)
                 .await?;
-            let inside = page.items.unwrap_or_default().into_iter().filter(|item| {
+            let items = page.items.unwrap_or_default();
+            found.reserve(items.len());
+            let inside = items.into_iter().filter(|item| {
                 let key = item.get("sk").and_then(|key| key.as_s().ok());
                 key.is_some_and(|key| range.contains(key))
             });
-            found.extend(inside.filter_map(|item| readable(item, &read_item)));
+            found.extend(inside.filter_map(|mut item| readable(&mut item, &read_item)));
             from = page.last_evaluated_key;
             if found.len() >= wanted || from.is_none() {
                 found.truncate(wanted);
@@ -295,11 +297,13 @@ fn unavailable(cause: &str) -> StoreError {
 /// Converts an item. Returns `None` and logs one line if the item is
 /// unreadable.
 pub(super) fn readable<T>(
-    item: Item,
-    read_item: impl Fn(Item) -> Result<T, UnreadableItem>,
+    item: &mut Item,
+    read_item: impl Fn(&mut Item) -> Result<T, UnreadableItem>,
 ) -> Option<T> {
-    let key = keys::key_of(&item);
     read_item(item)
-        .inspect_err(|cause| tracing::warn!(key, %cause, "an item is unreadable and was skipped"))
+        .inspect_err(|cause| {
+            let key = keys::key_of(item);
+            tracing::warn!(key, %cause, "an item is unreadable and was skipped");
+        })
         .ok()
 }

@@ -70,15 +70,17 @@ impl MessageStore {
         let newest = Key::message(group, &head.last_message_key);
         let keys = [Key::head(group), one, other, newest];
         let [head, one, other, newest] = self.find_in_snapshot(keys).await?;
-        let head = head.and_then(|item| readable(item, items::head_record));
-        let row = |item: Option<Item>| item.and_then(|item| readable(item, items::found_row));
+        let head = head.and_then(|mut item| readable(&mut item, items::head_record));
+        let row =
+            |item: Option<Item>| item.and_then(|mut item| readable(&mut item, items::found_row));
         Ok(HeadSnapshot {
             version: match head {
                 Some(HeadRecord::Head(head)) => head.version,
                 _ => 0,
             },
             rows: [row(one), row(other)],
-            newest: newest.and_then(|item| readable(item, |item| items::message(group, item))),
+            newest: newest
+                .and_then(|mut item| readable(&mut item, |item| items::message(group, item))),
         })
     }
 

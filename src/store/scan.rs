@@ -76,8 +76,8 @@ impl ScannedItem {
     }
 
     /// Converts the item.
-    pub fn read(self) -> Result<Stored, UnreadableItem> {
-        items::stored(self.0)
+    pub fn read(mut self) -> Result<Stored, UnreadableItem> {
+        items::stored(&mut self.0)
     }
 
     /// Returns the attributes as plain JSON.
@@ -163,7 +163,7 @@ impl MessageStore {
     /// One `Query` on the index, which may miss the last second of writes.
     pub async fn row_items(&self, group: MessageGroupId) -> Result<Vec<ScannedItem>, StoreError> {
         let range = Range::of_group(group);
-        let as_it_is = |item| Ok(ScannedItem(item));
+        let as_it_is = |item: &mut _| Ok(ScannedItem(std::mem::take(item)));
         self.read(&range, MAX_ROWS, Consistency::Eventual, as_it_is)
             .await
     }

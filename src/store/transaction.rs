@@ -253,13 +253,13 @@ fn condition_failed(role: Role, found: Option<HashMap<String, AttributeValue>>) 
         Role::NewRow(key) => RejectionReason::RowKeyTaken(key),
         Role::Alias => RejectionReason::AliasTaken,
         Role::OldRow(row) => RejectionReason::OldRowNotOwn(row),
-        Role::Head => {
-            RejectionReason::HeadChanged(found.and_then(|item| items::head_record(item).ok()))
-        }
+        Role::Head => RejectionReason::HeadChanged(
+            found.and_then(|mut item| items::head_record(&mut item).ok()),
+        ),
         Role::IdempotencyRecord(key) => {
-            let found = found.unwrap_or_default();
+            let mut found = found.unwrap_or_default();
             let stored_at = keys::idempotency_key_text(&key);
-            match items::idempotency_record(key, found) {
+            match items::idempotency_record(key, &mut found) {
                 Ok(record) => RejectionReason::IdempotencyKeyUsed(record),
                 Err(cause) => RejectionReason::Invalid(cause.at(stored_at)),
             }
