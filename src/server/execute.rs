@@ -109,7 +109,8 @@ pub(super) async fn execute(
     }
     let budget = admission.reserve(max_bytes)?;
     let is_mutation = prepared.is_mutation();
-    let executed = app.api.execute(prepared, session, request_id);
+    // Boxed because the future is large, and each layer around it would contain and move it.
+    let executed = Box::pin(app.api.execute(prepared, session, request_id));
     let response = timeout_at(context.deadline + TIME_TO_RESPOND, executed).await;
     let response = response.unwrap_or_else(|_| timed_out(is_mutation, request_id));
     Ok(Execution::Response(Box::new(response), budget))

@@ -37,10 +37,10 @@ pub(super) async fn graphql(State(state): State<ServerState>, request: Request) 
         info: &log.info,
         deadline: Instant::now() + REQUEST_TIMEOUT - TIME_TO_RESPOND,
     };
-    let result = handle(request, accepts, &context);
+    // Boxed because the future is large, and each layer around it would contain and move it.
+    let result = Box::pin(handle(request, accepts, &context));
     let response = respond(accepts.media, &request_id, context.deadline, result);
-    // Boxed because the future is large, and each layer of middleware would contain it.
-    let response = Box::pin(response).instrument(log.span.clone());
+    let response = response.instrument(log.span.clone());
     let mut response = match work_for([log.origin.clone()], response).await {
         HttpResponse::Complete(response) => {
             log.end(RequestResult::of(&response));
