@@ -9,8 +9,8 @@ use std::mem;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::de::value::MapDeserializer;
-use serde::de::{DeserializeOwned, IntoDeserializer};
-use serde::{Deserialize, Serialize};
+use serde::de::{DeserializeOwned, IntoDeserializer, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, forward_to_deserialize_any};
 use uuid::Uuid;
 
 use super::error::UnreadableItem;
@@ -26,23 +26,80 @@ use crate::model::{
 /// keeps its key, for the log line if it is unreadable.
 fn from_item<T: DeserializeOwned>(item: &mut Item) -> Result<T, serde_dynamo::Error> {
     let attributes = item.iter_mut().map(|(name, value)| {
-        let value = match name.as_str() {
-            "pk" | "sk" => value.clone(),
-            _ => mem::replace(value, AttributeValue::Null(true)),
-        };
-        (name.as_str(), Attribute(value))
+        let is_key = matches!(name.as_str(), "pk" | "sk");
+        (name.as_str(), Attribute { value, is_key })
     });
     T::deserialize(MapDeserializer::new(attributes))
 }
 
-/// The value of an attribute.
-struct Attribute(AttributeValue);
+/// An attribute of an item. Strings and numbers, which most attributes are, are
+/// read in place, and `serde_dynamo` reads all other values.
+struct Attribute<'a> {
+    value: &'a mut AttributeValue,
+    /// Whether the attribute belongs to the item's key, which is copied.
+    is_key: bool,
+}
 
-impl IntoDeserializer<'_, serde_dynamo::Error> for Attribute {
-    type Deserializer = serde_dynamo::Deserializer;
+impl Attribute<'_> {
+    fn other(self) -> serde_dynamo::Deserializer {
+        let value = mem::replace(self.value, AttributeValue::Null(true));
+        serde_dynamo::Deserializer::from_attribute_value(value.into())
+    }
+}
 
-    fn into_deserializer(self) -> Self::Deserializer {
-        serde_dynamo::Deserializer::from_attribute_value(self.0.into())
+impl IntoDeserializer<'_, serde_dynamo::Error> for Attribute<'_> {
+    type Deserializer = Self;
+
+    fn into_deserializer(self) -> Self {
+        self
+    }
+}
+
+impl<'de> Deserializer<'de> for Attribute<'_> {
+    type Error = serde_dynamo::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        match self.value {
+            AttributeValue::S(text) if self.is_key => visitor.visit_str(text),
+            AttributeValue::S(text) => visitor.visit_string(mem::take(text)),
+            _ => self.other().deserialize_any(visitor),
+        }
+    }
+
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        match self.value {
+            AttributeValue::S(text) => visitor.visit_str(text),
+            _ => self.other().deserialize_str(visitor),
+        }
+    }
+
+    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        if let AttributeValue::N(text) = &*self.value
+            && let Ok(number) = text.parse()
+        {
+            return visitor.visit_u64(number);
+        }
+        self.other().deserialize_u64(visitor)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        match self.value {
+            AttributeValue::Null(_) => visitor.visit_none(),
+            _ => visitor.visit_some(self),
+        }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 u8 u16 u32 f32 f64 char string bytes byte_buf unit unit_struct seq tuple
+        tuple_struct map struct enum identifier ignored_any
     }
 }
 
@@ -357,4 +414,107 @@ pub(super) fn idempotency_record(
         input_digest: item.input_digest,
         expires_at: item.expires_at,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::keys::key_of;
+
+    const TIME: &str = "2026-11-27T00:58:39.637000+00:00";
+
+    fn text(value: impl Into<String>) -> AttributeValue {
+        AttributeValue::S(value.into())
+    }
+
+    fn number(value: &str) -> AttributeValue {
+        AttributeValue::N(value.to_owned())
+    }
+
+    fn item<const N: usize>(attributes: [(&str, AttributeValue); N]) -> Item {
+        let attributes = attributes.into_iter();
+        attributes
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect()
+    }
+
+    fn row() -> Item {
+        let [owner, other, group] = [1, 2, 3].map(Uuid::from_u128);
+        item([
+            ("pk", text(format!("GRP#{owner}"))),
+            ("sk", text(TIME)),
+            ("message_group_uuid", text(group)),
+            ("message", text("hello")),
+            ("user_uuid", text(other)),
+            ("user_handle", text("luu")),
+            ("user_display_name", text("Luu")),
+            ("message_uuid", text(Uuid::from_u128(4))),
+            ("sender_uuid", text(other)),
+            ("seq", number("5")),
+            ("an unknown attribute", AttributeValue::Bool(true)),
+        ])
+    }
+
+    #[test]
+    fn row_is_read_from_its_attributes() {
+        let found = found_row(&mut row()).expect("a row");
+        assert_eq!(found.owner, UserId(Uuid::from_u128(1)));
+        assert_eq!(found.group_id, MessageGroupId(Uuid::from_u128(3)));
+        assert_eq!((found.key.as_str(), &*found.body), (TIME, "hello"));
+        assert_eq!(found.other_user.handle, "luu");
+        let preview = found.preview.expect("a preview");
+        assert_eq!((preview.seq, preview.accepted_at), (5, None));
+
+        let mut without_preview = row();
+        without_preview.insert("message_uuid".to_owned(), AttributeValue::Null(true));
+        let found = found_row(&mut without_preview).expect("a row");
+        assert!(found.preview.is_none());
+    }
+
+    #[test]
+    fn unreadable_row_keeps_its_key() {
+        for (name, value) in [
+            ("user_uuid", text("not a uuid")),
+            ("user_handle", number("5")),
+            ("seq", text("5")),
+            ("seq", number("-1")),
+            ("accepted_at", text("yesterday")),
+        ] {
+            let mut changed = row();
+            let key = key_of(&changed);
+            changed.insert(name.to_owned(), value);
+            assert!(found_row(&mut changed).is_err(), "{name}");
+            assert_eq!(key_of(&changed), key);
+        }
+        let mut incomplete = row();
+        incomplete.remove("user_handle");
+        assert!(found_row(&mut incomplete).is_err());
+    }
+
+    #[test]
+    fn head_is_read_from_a_set_and_a_map() {
+        let [one, other] = [1, 2].map(Uuid::from_u128);
+        let mut head = item([
+            ("pk", text("HEAD#group")),
+            ("sk", text("HEAD")),
+            ("version", number("7")),
+            (
+                "participants",
+                AttributeValue::Ss(vec![one.to_string(), other.to_string()]),
+            ),
+            ("last_message_at", text(TIME)),
+            ("message_count", number("6")),
+            (
+                "read_counts",
+                AttributeValue::M(item([(&*other.to_string(), number("4"))])),
+            ),
+        ]);
+        let HeadRecord::Head(head) = head_record(&mut head).expect("a head") else {
+            panic!("it is not an alias");
+        };
+        assert_eq!((head.version, head.message_count), (7, 6));
+        assert_eq!(head.participants, Participants([one, other].map(UserId)));
+        let read_counts: Vec<_> = head.read_counts.into_iter().collect();
+        assert_eq!(read_counts, [(UserId(other), 4)]);
+    }
 }
