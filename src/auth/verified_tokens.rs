@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::sync::Weak;
 use std::time::{Duration, Instant};
 
+use aws_lc_rs::digest::{self, SHA256};
 use chrono::{DateTime, Utc};
 use jsonwebtoken::DecodingKey;
 use moka::Expiry;
 use moka::sync::Cache;
-use sha2::{Digest, Sha256};
 
 use super::Caller;
 use crate::clock::Clock;
@@ -100,7 +100,9 @@ impl VerifiedTokens {
 }
 
 fn digest(token: &str) -> TokenDigest {
-    Sha256::digest(token).into()
+    let mut bytes = TokenDigest::default();
+    bytes.copy_from_slice(digest::digest(&SHA256, token.as_bytes()).as_ref());
+    bytes
 }
 
 #[cfg(test)]

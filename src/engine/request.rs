@@ -1,6 +1,6 @@
 //! GraphQL requests, and the keys of their documents in the cache.
 
-use sha2::{Digest, Sha256};
+use aws_lc_rs::digest::{self, SHA256};
 
 /// A GraphQL request as received.
 #[derive(Clone, Debug, Default)]
@@ -19,11 +19,13 @@ pub(super) struct DocumentKey([u8; 32]);
 
 impl DocumentKey {
     pub fn of(request: &GraphqlRequest) -> Self {
-        let mut digest = Sha256::new();
+        let mut digest = digest::Context::new(&SHA256);
         let name = request.operation_name.as_deref().unwrap_or_default();
-        digest.update((name.len() as u64).to_le_bytes());
-        digest.update(name);
-        digest.update(&request.query);
-        Self(digest.finalize().into())
+        digest.update(&(name.len() as u64).to_le_bytes());
+        digest.update(name.as_bytes());
+        digest.update(request.query.as_bytes());
+        let mut key = Self([0; 32]);
+        key.0.copy_from_slice(digest.finish().as_ref());
+        key
     }
 }

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 
 use super::json::{InvalidJson, parse_json};
 use super::request::{RequestParameters, plain_id};
@@ -177,7 +177,7 @@ impl Documents {
 }
 
 fn sha256(text: &str) -> String {
-    hex::encode(Sha256::digest(text))
+    hex::encode(digest(&SHA256, text.as_bytes()))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
@@ -12,7 +13,6 @@ use axum::routing::get;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 use super::assets::{Asset, revalidated};
 use super::rejection::not_found;
@@ -110,7 +110,7 @@ impl WebAppConfig {
         };
         // The values are texts, so this cannot fail.
         let json = serde_json::to_vec(&json).unwrap_or_default();
-        let digest = URL_SAFE_NO_PAD.encode(Sha256::digest(&json));
+        let digest = URL_SAFE_NO_PAD.encode(digest(&SHA256, &json));
         Self {
             etag: format!("W/\"{digest}\""),
             json: json.into(),

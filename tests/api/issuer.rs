@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, UdpSocket};
 
+use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::TimeDelta;
@@ -12,7 +13,6 @@ use reqwest::header::{ACCESS_CONTROL_ALLOW_ORIGIN, HOST, LOCATION, ORIGIN};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode, Url};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
 
 use crate::harness::{Cruddur, start};
@@ -34,7 +34,7 @@ async fn configuration(cruddur: &Cruddur) -> Value {
 
 /// The URL of the sign-in page, with changed or additional parameters.
 fn authorize_url(configuration: &Value, changes: &[(&str, &str)]) -> Url {
-    let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(VERIFIER));
+    let challenge = URL_SAFE_NO_PAD.encode(digest(&SHA256, VERIFIER.as_bytes()));
     let mut parameters = HashMap::from([
         ("client_id", CLIENT_ID),
         ("response_type", "code"),

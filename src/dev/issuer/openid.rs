@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use axum::extract::{Query, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY};
 use axum::http::{StatusCode, Uri};
@@ -15,7 +16,6 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reqwest::Url;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use super::codes::AuthorizedUser;
 use super::tokens::{CLIENT_ID, Issuer};
@@ -280,7 +280,7 @@ async fn token(State(issuer): State<Issuer>, body: String) -> Response {
 fn redeem(issuer: &Issuer, request: &GrantRequest) -> Option<Arc<AuthorizedUser>> {
     let grant = issuer.shared.codes.take(request.code.as_deref()?)?;
     let verifier = request.code_verifier.as_ref()?;
-    let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(verifier));
+    let challenge = URL_SAFE_NO_PAD.encode(digest(&SHA256, verifier.as_bytes()));
     let is_right = grant.code_challenge == challenge
         && Some(&grant.redirect_uri) == request.redirect_uri.as_ref();
     is_right.then_some(grant)

@@ -1,8 +1,8 @@
 //! The input of `createMessage`.
 
+use aws_lc_rs::digest::{self, SHA256};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use sha2::{Digest, Sha256};
 
 use super::plan::IdempotentInput;
 use crate::model::{MessageBody, MessageGroupId, MessageId, UserId};
@@ -64,12 +64,12 @@ impl NewMessage {
             Destination::MessageGroup(group) => ("messageGroupUuid", group.to_string()),
             Destination::Receiver(handle) => ("receiverHandle", handle.clone()),
         };
-        let mut digest = Sha256::new();
+        let mut digest = digest::Context::new(&SHA256);
         for part in [kind, &destination, self.body.as_str()] {
-            digest.update((part.len() as u64).to_be_bytes());
-            digest.update(part);
+            digest.update(&(part.len() as u64).to_be_bytes());
+            digest.update(part.as_bytes());
         }
-        URL_SAFE_NO_PAD.encode(digest.finalize())
+        URL_SAFE_NO_PAD.encode(digest.finish())
     }
 
     /// Returns the idempotency key of a sender with the digest of this input.
