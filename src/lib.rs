@@ -14,7 +14,7 @@
 //! Start reading at [`messaging`]. The commands are in [`cli`], and their settings in [`config`].
 //!
 //! Dependencies between the layers (all may use `backoff`, [`clock`], [`environment`],
-//! [`http_url`], `limit_args`, [`loopback`] and [`telemetry`]):
+//! [`http_url`], `limit_args`, `lock`, [`loopback`] and [`telemetry`]):
 //!
 //! ```text
 //! main → cli
@@ -40,6 +40,7 @@ pub mod engine;
 pub mod environment;
 pub mod http_url;
 mod limit_args;
+mod lock;
 pub mod loopback;
 pub mod messaging;
 pub mod model;

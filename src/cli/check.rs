@@ -6,7 +6,7 @@ mod resume;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use clap::Args;
 use futures_util::{StreamExt, stream};
@@ -20,6 +20,7 @@ use super::people::PeopleArgs;
 use super::scan::{PageLimits, pages};
 use crate::clock::Clock;
 use crate::config::{ReadUnitsArgs, RemoteArgs, StreamArgs};
+use crate::lock::lock;
 use crate::messaging::{Finding, FindingKind, Inspector, Unrepaired};
 use crate::store::ScannedItem;
 use accept::{AcceptedFindings, FindingLine};
@@ -329,12 +330,12 @@ impl Check<'_> {
     }
 
     fn accepts(&self, finding: &Finding) -> bool {
-        let mut accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut accepted = lock(&self.accepted);
         accepted.accepts(finding)
     }
 
     fn report_outdated(&self) {
-        let accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
+        let accepted = lock(&self.accepted);
         if accepted.outdated() > 0 {
             output::remark(&format!(
                 "{} accepted findings no longer exist",

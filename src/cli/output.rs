@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 use std::io::{ErrorKind, Write};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 use super::CliError;
 use super::columns::{Columns, terminal_width};
 use super::text::{name, plain, safe_json, width};
+use crate::lock::lock;
 use crate::store::{Cost, Echo};
 
 #[derive(Args, Clone, Copy, Debug)]
@@ -85,7 +86,7 @@ pub(super) fn remark(text: &str) {
 static PROGRESS: Mutex<Option<(ProgressBar, &'static str)>> = Mutex::new(None);
 
 fn shown_progress() -> Option<(ProgressBar, &'static str)> {
-    let shown = PROGRESS.lock().unwrap_or_else(PoisonError::into_inner);
+    let shown = lock(&PROGRESS);
     shown.clone().filter(|(bar, _)| !bar.is_finished())
 }
 
@@ -113,7 +114,7 @@ pub(super) fn echo() -> Echo {
     Box::new(|answer| {
         let answer = String::from_utf8_lossy(answer);
         if let Err(error) = print(&format!("{}\n", safe_json(answer.trim_end()))) {
-            let mut failed = NOT_ECHOED.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut failed = lock(&NOT_ECHOED);
             failed.get_or_insert(error);
         }
     })
@@ -121,7 +122,7 @@ pub(super) fn echo() -> Echo {
 
 /// Returns whether all responses could be printed.
 pub(super) fn echoed() -> Result<(), CliError> {
-    let mut failed = NOT_ECHOED.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut failed = lock(&NOT_ECHOED);
     failed.take().map_or(Ok(()), Err)
 }
 
@@ -291,7 +292,7 @@ pub(super) fn progress(doing: &'static str) -> ProgressBar {
     let bar = ProgressBar::new_spinner().with_style(style);
     bar.set_message(doing);
     bar.enable_steady_tick(Duration::from_millis(100));
-    let mut shown = PROGRESS.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut shown = lock(&PROGRESS);
     *shown = Some((bar.clone(), doing));
     bar
 }

@@ -3,7 +3,7 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use dataloader::BatchFn;
@@ -11,6 +11,7 @@ use moka::sync::Cache;
 
 use super::MessagingError;
 use super::loader::BatchLoader;
+use crate::lock::lock;
 use crate::model::{User, UserId};
 use crate::store::{StoreError, UserStore};
 
@@ -189,11 +190,7 @@ struct KnownUsers {
     expected: HashSet<UserId>,
 }
 
-impl RequestUsers {
-    fn lock(&self) -> MutexGuard<'_, KnownUsers> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+impl RequestUsers {}
 
 struct UserBatch {
     directory: Directory,
@@ -202,7 +199,7 @@ struct UserBatch {
 
 impl BatchFn<UserKey, LookupResult> for UserBatch {
     async fn load(&mut self, keys: &[UserKey]) -> HashMap<UserKey, LookupResult> {
-        let expected = std::mem::take(&mut self.users.lock().expected);
+        let expected = std::mem::take(&mut lock(&self.users.0).expected);
         let keys = keys
             .iter()
             .cloned()
@@ -222,7 +219,7 @@ pub struct UserLoader {
 impl UserLoader {
     /// Returns the user with this uuid.
     pub async fn find_by_id(&self, id: UserId) -> Result<Option<Arc<User>>, MessagingError> {
-        let found = self.users.lock().found.get(&id).cloned();
+        let found = lock(&self.users.0).found.get(&id).cloned();
         if found.is_some() {
             return Ok(found);
         }
@@ -249,7 +246,7 @@ impl UserLoader {
     /// the directory's cache are read as part of the next batch, if there is
     /// one.
     pub fn expect(&self, ids: impl IntoIterator<Item = UserId>) {
-        let mut users = self.users.lock();
+        let mut users = lock(&self.users.0);
         let KnownUsers { found, expected } = &mut *users;
         let ids = ids.into_iter();
         found.reserve(ids.size_hint().0);
@@ -270,7 +267,7 @@ impl UserLoader {
     /// Adds a user that is already known, so that the request does not look it
     /// up.
     pub(super) fn prime(&self, user: Arc<User>) {
-        self.users.lock().found.insert(user.id, user);
+        lock(&self.users.0).found.insert(user.id, user);
     }
 
     async fn find(&self, key: UserKey) -> Result<Option<Arc<User>>, MessagingError> {
@@ -320,7 +317,7 @@ mod tests {
         );
 
         loader.expect([user.id, UserId(Uuid::from_u128(2))]);
-        let expected = std::mem::take(&mut loader.users.lock().expected);
+        let expected = std::mem::take(&mut lock(&loader.users.0).expected);
         assert_eq!(expected, HashSet::from([UserId(Uuid::from_u128(2))]));
     }
 }

@@ -1,11 +1,12 @@
 //! The heads marker: an item that states that every group of the table has a
 //! head.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::lock::lock;
 use crate::store::{MessageStore, StoreError};
 
 /// How long the marker counts as present without being read again.
@@ -36,17 +37,13 @@ impl HeadsMarker {
     /// Returns whether the table has the marker. This costs at most one
     /// `GetItem`.
     pub async fn is_present(&self) -> Result<bool, StoreError> {
-        if self.seen().is_some_and(|at| at.elapsed() < FRESH_FOR) {
+        if lock(&self.seen_at).is_some_and(|at| at.elapsed() < FRESH_FOR) {
             return Ok(true);
         }
         let read_at = Instant::now();
         let is_present = self.messages.has_heads_marker().await?;
         let seen_at = is_present.then_some(read_at);
-        *self.seen_at.lock().unwrap_or_else(PoisonError::into_inner) = seen_at;
+        *lock(&self.seen_at) = seen_at;
         Ok(is_present)
-    }
-
-    fn seen(&self) -> Option<Instant> {
-        *self.seen_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,25 +1,21 @@
 //! The request context that the resolvers of one request share.
 
+use std::sync::{Arc, Mutex};
+
 use async_graphql::Context;
-use dataloader::BatchFn;
-use futures_util::future::{BoxFuture, join_all};
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use futures_util::future::BoxFuture;
 use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use super::error::ApiError;
-use super::pair_loader::{PairBatch, PairLoader};
+use super::loaders::{LoaderContext, Loaders};
 use super::rate::SendRate;
-use crate::messaging::{
-    BatchLoader, Freshness, Messaging, MessagingError, Positions, UserLoader, Viewer,
-};
+use crate::lock::lock;
+use crate::messaging::{Freshness, Messaging, MessagingError, Positions, UserLoader, Viewer};
 use crate::model::{MessageGroup, MessageGroupId, User, UserId};
 
 /// Maximum number of a request's nested reads at a time.
 const READS_AT_ONCE: usize = 16;
-
-type FoundGroup = Result<Option<Arc<MessageGroup>>, MessagingError>;
 
 /// Called before the fields of a subscription's event are resolved, for example to reserve memory
 /// for its response.
@@ -28,50 +24,18 @@ pub type BeforeEvent = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
 /// The context of one request: the viewer, and loaders that cache what the
 /// request has read.
 pub struct Session {
-    messaging: Arc<Messaging>,
-    viewer: Option<Viewer>,
+    context: Arc<LoaderContext>,
     loaders: Arc<Mutex<Loaders>>,
     reads: Semaphore,
     positions: OnceCell<Positions>,
-    rate: SendRate,
     deadline: Instant,
     before_event: Option<BeforeEvent>,
-}
-
-/// Loaders, which cache their results.
-#[derive(Clone)]
-struct Loaders {
-    users: Arc<UserLoader>,
-    groups: Arc<BatchLoader<MessageGroupId, FoundGroup, GroupBatch>>,
-    pairs: Arc<PairLoader>,
-}
-
-impl Loaders {
-    fn new(
-        messaging: &Arc<Messaging>,
-        viewer: Option<&Viewer>,
-        rate: &SendRate,
-        users: Arc<UserLoader>,
-    ) -> Self {
-        let pairs = PairBatch::loader(messaging.clone(), viewer.cloned(), rate.clone());
-        let batch = GroupBatch {
-            messaging: messaging.clone(),
-            viewer: viewer.cloned(),
-        };
-        Self {
-            users,
-            groups: Arc::new(BatchLoader::new(batch)),
-            pairs: Arc::new(pairs),
-        }
-    }
 }
 
 /// Replaces the loaders of a session, so that each event of a subscription is
 /// resolved with current data.
 pub(super) struct Renewal {
-    messaging: Arc<Messaging>,
-    viewer: Option<Viewer>,
-    rate: SendRate,
+    context: Arc<LoaderContext>,
     loaders: Arc<Mutex<Loaders>>,
     before_event: Option<BeforeEvent>,
 }
@@ -81,10 +45,9 @@ impl Renewal {
         if let Some(before_event) = &self.before_event {
             before_event().await;
         }
-        let users = Arc::new(self.messaging.directory.loader());
-        let viewer = self.viewer.as_ref();
-        let loaders = Loaders::new(&self.messaging, viewer, &self.rate, users);
-        *self.loaders.lock().unwrap_or_else(PoisonError::into_inner) = loaders;
+        let users = Arc::new(self.context.messaging.directory.loader());
+        let loaders = Loaders::new(&self.context, users);
+        *lock(&self.loaders) = loaders;
     }
 }
 
@@ -99,14 +62,17 @@ impl Session {
         rate: SendRate,
         deadline: Instant,
     ) -> Self {
-        let loaders = Loaders::new(&messaging, viewer.as_ref(), &rate, Arc::new(users));
-        Self {
+        let context = Arc::new(LoaderContext {
             messaging,
             viewer,
+            rate,
+        });
+        let loaders = Loaders::new(&context, Arc::new(users));
+        Self {
+            context,
             loaders: Arc::new(Mutex::new(loaders)),
             reads: Semaphore::new(READS_AT_ONCE),
             positions: OnceCell::new(),
-            rate,
             deadline,
             before_event: None,
         }
@@ -127,20 +93,21 @@ impl Session {
     /// Returns the id of the viewer, if the caller is signed in.
     #[must_use]
     pub fn viewer_id(&self) -> Option<UserId> {
-        self.viewer.as_ref().map(|viewer| viewer.user().id)
+        let viewer = self.context.viewer.as_ref();
+        viewer.map(|viewer| viewer.user().id)
     }
 
     pub(super) fn viewer(&self) -> Result<&Viewer, ApiError> {
-        self.viewer.as_ref().ok_or(ApiError::Unauthenticated)
+        let viewer = self.context.viewer.as_ref();
+        viewer.ok_or(ApiError::Unauthenticated)
     }
 
     pub(super) fn messaging(&self) -> &Messaging {
-        &self.messaging
+        &self.context.messaging
     }
 
     fn loaders(&self) -> Loaders {
-        let loaders = self.loaders.lock();
-        loaders.unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.loaders).clone()
     }
 
     pub(super) fn users(&self) -> Arc<UserLoader> {
@@ -150,9 +117,7 @@ impl Session {
     /// Returns a handle with which a subscription replaces the loaders.
     pub(super) fn renewal(&self) -> Renewal {
         Renewal {
-            messaging: self.messaging.clone(),
-            viewer: self.viewer.clone(),
-            rate: self.rate.clone(),
+            context: Arc::clone(&self.context),
             loaders: Arc::clone(&self.loaders),
             before_event: self.before_event.clone(),
         }
@@ -161,10 +126,8 @@ impl Session {
     /// Replaces the loaders of groups after a write, so that groups are read
     /// again.
     pub(super) fn forget_groups(&self) {
-        let users = self.users();
-        let viewer = self.viewer.as_ref();
-        let loaders = Loaders::new(&self.messaging, viewer, &self.rate, users);
-        *self.loaders.lock().unwrap_or_else(PoisonError::into_inner) = loaders;
+        let loaders = Loaders::new(&self.context, self.users());
+        *lock(&self.loaders) = loaders;
     }
 
     /// Returns the number of the viewer's groups that have unread messages,
@@ -174,10 +137,8 @@ impl Session {
         freshness: Freshness,
     ) -> Result<u32, ApiError> {
         let viewer = self.viewer()?;
-        let count = self
-            .messaging
-            .reader
-            .unread_message_group_count(viewer, freshness);
+        let reader = &self.messaging().reader;
+        let count = reader.unread_message_group_count(viewer, freshness);
         Ok(Box::pin(count).await?)
     }
 
@@ -185,14 +146,13 @@ impl Session {
     /// read once a request.
     pub(super) async fn positions(&self) -> Result<Positions, ApiError> {
         let viewer = self.viewer()?;
-        let positions = self
-            .positions
-            .get_or_try_init(|| self.messaging.live.positions(viewer));
+        let read = || self.messaging().live.positions(viewer);
+        let positions = self.positions.get_or_try_init(read);
         Ok(positions.await?.clone())
     }
 
     pub(super) fn rate(&self) -> &SendRate {
-        &self.rate
+        &self.context.rate
     }
 
     pub(super) fn deadline(&self) -> Instant {
@@ -235,26 +195,5 @@ impl Session {
             Ok(None) | Err(MessagingError::Unavailable { .. }) => Ok(copy.cloned().map(Arc::new)),
             Err(error) => Err(error.into()),
         }
-    }
-}
-
-struct GroupBatch {
-    messaging: Arc<Messaging>,
-    viewer: Option<Viewer>,
-}
-
-impl BatchFn<MessageGroupId, FoundGroup> for GroupBatch {
-    async fn load(&mut self, ids: &[MessageGroupId]) -> HashMap<MessageGroupId, FoundGroup> {
-        let Some(viewer) = &self.viewer else {
-            return ids.iter().map(|id| (*id, Ok(None))).collect();
-        };
-        let found = ids
-            .iter()
-            .map(|id| self.messaging.reader.find_message_group(viewer, *id));
-        let found = join_all(found)
-            .await
-            .into_iter()
-            .map(|found| found.map(|group| group.map(Arc::new)));
-        ids.iter().copied().zip(found).collect()
     }
 }

@@ -21,9 +21,6 @@ pub(super) struct AdmissionControl {
     max_response_kilobytes: usize,
 }
 
-/// A permit to execute a request.
-pub(super) type RequestPermit<'a> = SemaphorePermit<'a>;
-
 impl AdmissionControl {
     pub fn new(max_requests: usize, max_response_bytes: usize) -> Self {
         let max_response_kilobytes = max_response_bytes.div_ceil(KILOBYTE);
@@ -35,7 +32,7 @@ impl AdmissionControl {
     }
 
     /// Returns a permit to execute a request, or rejects the request if all permits are in use.
-    pub fn request_permit(&self) -> Result<RequestPermit<'_>, Rejection> {
+    pub fn request_permit(&self) -> Result<SemaphorePermit<'_>, Rejection> {
         self.requests.try_acquire().map_err(|_| overloaded())
     }
 

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use flate2::read::GzDecoder;
 
 use super::negotiate::accepts;
+use super::rejection::not_found;
 
 /// A cache may keep the response for a year without revalidating it.
 const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
@@ -31,14 +32,39 @@ pub(super) struct Asset {
 }
 
 impl Asset {
-    /// Returns the file of this name.
-    pub fn find(files: &'static [Self], name: &str) -> Option<&'static Self> {
-        files.iter().find(|file| file.name == name)
+    /// The page of each bundle.
+    pub const PAGE: &str = "index.html";
+
+    /// Returns the response to a request for the file of this name.
+    pub async fn serve(
+        files: &[Self],
+        name: &str,
+        request: &HeaderMap,
+        policy: &HeaderValue,
+    ) -> Response {
+        match files.iter().find(|file| file.name == name) {
+            Some(file) => file.response(request, policy),
+            None => not_found().await.into_response(),
+        }
+    }
+
+    /// Returns the response to a request for the page, or `not_built` if the program was built
+    /// without the bundle.
+    pub async fn serve_page(
+        files: &[Self],
+        not_built: &'static str,
+        request: &HeaderMap,
+        policy: &HeaderValue,
+    ) -> Response {
+        if files.is_empty() {
+            return (StatusCode::NOT_IMPLEMENTED, not_built).into_response();
+        }
+        Self::serve(files, Self::PAGE, request, policy).await
     }
 
     /// Returns the response to a request for the file. A file whose name contains a hash of its
     /// contents can be cached forever; a cache must revalidate others.
-    pub fn response(&self, request: &HeaderMap, policy: &HeaderValue) -> Response {
+    fn response(&self, request: &HeaderMap, policy: &HeaderValue) -> Response {
         let caching = if self.is_content_hashed() {
             IMMUTABLE
         } else {

@@ -9,7 +9,6 @@ use super::state::App;
 use crate::auth::{Caller, LONGEST_TOKEN, TokenError};
 use crate::clock::Clock;
 use crate::messaging::{MessagingError, UserLoader, Viewer};
-use crate::schema::Code;
 
 /// Why the caller cannot be determined from an `Authorization` header. All rejected tokens have the
 /// same message; the log contains the reason.
@@ -108,14 +107,9 @@ pub(super) fn sign_in_required() -> Rejection {
 pub(super) async fn viewer(users: &UserLoader, sub: &str) -> Result<Viewer, Rejection> {
     match Viewer::find(users, sub).await {
         Ok(Some(viewer)) => Ok(viewer),
-        Ok(None) => {
-            let message = "The access token is valid, but its user does not exist here yet.";
-            Err(Rejection::new(
-                StatusCode::FORBIDDEN,
-                Code::Forbidden,
-                message,
-            ))
-        }
+        Ok(None) => Err(Rejection::forbidden(
+            "The access token is valid, but its user does not exist here yet.",
+        )),
         Err(MessagingError::Unavailable { cause, .. }) => {
             tracing::warn!(%cause, "looking up the caller failed");
             Err(Rejection::unavailable(

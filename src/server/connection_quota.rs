@@ -1,8 +1,9 @@
 //! The limit on WebSocket connections and event streams per user.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
+use crate::lock::lock;
 use crate::model::UserId;
 
 /// The number of open connections of each user. Each instance counts its own.
@@ -29,7 +30,7 @@ impl ConnectionQuota {
 
     /// Counts another connection of a user; `None` if the user already has the maximum number.
     pub fn acquire(&self, user: UserId) -> Option<ConnectionSlot> {
-        let mut counts = self.counts();
+        let mut counts = lock(&self.counts);
         let count = counts.entry(user).or_default();
         if *count >= self.max_per_user {
             return None;
@@ -40,15 +41,11 @@ impl ConnectionQuota {
             user,
         })
     }
-
-    fn counts(&self) -> MutexGuard<'_, HashMap<UserId, usize>> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        let mut counts = self.quota.counts();
+        let mut counts = lock(&self.quota.counts);
         if let Some(count) = counts.get_mut(&self.user) {
             *count -= 1;
             if *count == 0 {

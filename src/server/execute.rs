@@ -1,7 +1,7 @@
 //! The single code path of an operation, for all transports.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_graphql::Response;
@@ -18,6 +18,7 @@ use super::rejection::Rejection;
 use super::request::RequestParameters;
 use super::state::ServerState;
 use crate::auth::Caller;
+use crate::lock::lock;
 use crate::model::UserId;
 use crate::schema::{BeforeEvent, Operation, Session, timed_out};
 
@@ -196,7 +197,7 @@ impl EventReservation {
             let this = self.clone();
             async move {
                 let budget = this.admission.reserve_when_available(this.max_bytes).await;
-                *this.reserved.lock().unwrap_or_else(PoisonError::into_inner) = Some(budget);
+                *lock(&this.reserved) = Some(budget);
             }
             .boxed()
         })
@@ -205,11 +206,7 @@ impl EventReservation {
     /// Takes the memory that was reserved for an event. If a subscription fails to start, there is
     /// no event, and this method reserves memory for the error.
     async fn take(&self) -> ResponseBudget {
-        let reserved = self
-            .reserved
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let reserved = lock(&self.reserved).take();
         match reserved {
             Some(budget) => budget,
             None => self.admission.reserve_when_available(REJECTION_BYTES).await,

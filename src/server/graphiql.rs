@@ -2,7 +2,7 @@
 //! token.
 
 use axum::extract::Path;
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -12,8 +12,6 @@ use super::rejection::not_found;
 
 /// The files that `build.rs` has bundled.
 const FILES: &[Asset] = include!(concat!(env!("OUT_DIR"), "/graphiql_assets.rs"));
-
-const PAGE: &str = "index.html";
 
 /// Content security policy: only resources of this server. The editor adds inline styles to the
 /// page, so these are allowed.
@@ -54,16 +52,13 @@ impl Graphiql {
 }
 
 async fn page(headers: HeaderMap) -> Response {
-    match Asset::find(FILES, PAGE) {
-        Some(page) => page.response(&headers, &POLICY),
-        None => (StatusCode::NOT_IMPLEMENTED, NOT_BUILT).into_response(),
-    }
+    Asset::serve_page(FILES, NOT_BUILT, &headers, &POLICY).await
 }
 
 async fn file(Path(name): Path<String>, headers: HeaderMap) -> Response {
     // The page is served only at its own path, because its links are relative.
-    match Asset::find(FILES, &name).filter(|_| name != PAGE) {
-        Some(file) => file.response(&headers, &POLICY),
-        None => not_found().await.into_response(),
+    if name == Asset::PAGE {
+        return not_found().await.into_response();
     }
+    Asset::serve(FILES, &name, &headers, &POLICY).await
 }

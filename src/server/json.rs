@@ -6,48 +6,6 @@ use serde_json::error::Category;
 /// The byte order mark that some editors and clients put before a text (RFC 8259, section 8.1).
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
-/// The parser's error messages, and their replacements in the terms of JSON's grammar.
-const PROBLEMS: [(&str, &str); 17] = [
-    ("EOF while parsing a list", "the text ends inside a list"),
-    (
-        "EOF while parsing an object",
-        "the text ends inside an object",
-    ),
-    (
-        "EOF while parsing a string",
-        "the text ends inside a string",
-    ),
-    (
-        "EOF while parsing a value",
-        "the text ends where a value is expected",
-    ),
-    ("expected `:`", "`:` is expected after a member's name"),
-    ("expected `,` or `]`", "`,` or `]` is expected"),
-    ("expected `,` or `}`", "`,` or `}` is expected"),
-    ("expected ident", "`true`, `false` or `null` is expected"),
-    ("expected value", "a value is expected"),
-    (
-        "key must be a string",
-        "a member's name in double quotes is expected",
-    ),
-    ("trailing comma", "nothing follows `,`"),
-    ("trailing characters", "the end of the text is expected"),
-    (
-        "control character",
-        "a control character in a string is not escaped",
-    ),
-    ("invalid escape", "a string has an unknown escape"),
-    ("invalid number", "a number is not written as in JSON"),
-    ("number out of range", "a number is too large"),
-    (
-        "recursion limit exceeded",
-        "lists and objects are nested more than 127 deep",
-    ),
-];
-
-/// The parser's error messages for a lone surrogate.
-const LONE_SURROGATES: [&str; 2] = ["lone leading surrogate", "unexpected end of hex escape"];
-
 /// Why a text is not valid JSON, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidJson {
@@ -103,11 +61,15 @@ fn located(text: &str, error: &serde_json::Error) -> InvalidJson {
         line.floor_char_boundary(error.column().saturating_sub(1))
     };
     let (before, found) = line.split_at(at);
-    let mut problem = problem(&error.to_string());
-    if let Some(found) = found.chars().next()
-        && problem.ends_with("is expected")
-    {
-        problem = format!("{problem}, found {}", shown(found));
+    let mut problem = if is_end {
+        "the text ends too early".to_owned()
+    } else {
+        // The position is removed, because the message already begins with it.
+        let position = format!(" at line {} column {}", error.line(), error.column());
+        error.to_string().replace(&position, "")
+    };
+    if let Some(found) = found.chars().next() {
+        problem = format!("{problem} at {}", shown(found));
     }
     InvalidJson::Syntax {
         line: number,
@@ -122,27 +84,6 @@ fn shown(character: char) -> String {
         format!("`{character}`")
     } else {
         format!("U+{:04X}", u32::from(character))
-    }
-}
-
-fn problem(message: &str) -> String {
-    let known = PROBLEMS
-        .iter()
-        .find(|(theirs, _)| message.starts_with(theirs));
-    if LONE_SURROGATES
-        .iter()
-        .any(|theirs| message.starts_with(theirs))
-    {
-        return "a string has half of a surrogate pair".to_owned();
-    }
-    match known {
-        Some((_, ours)) => (*ours).to_owned(),
-        // The position is removed, because the message already begins with it.
-        None => message
-            .split(" at line ")
-            .next()
-            .unwrap_or(message)
-            .to_owned(),
     }
 }
 

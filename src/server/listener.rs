@@ -3,9 +3,8 @@
 //! `axum::serve` has no timeout for the head of a request, so slow clients could occupy all
 //! connections. Here every wait has a timeout.
 
+mod client_stream;
 mod connection_guard;
-mod lingering;
-mod timeouts;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -39,8 +38,7 @@ use super::routes::router;
 use super::state::{App, Bounds};
 use crate::auth::LONGEST_TOKEN;
 use crate::telemetry::metrics;
-use lingering::LingeringStream;
-use timeouts::{RequestPhase, TimeoutStream};
+use client_stream::{ClientStream, RequestPhase};
 
 /// How long requests in flight may take to finish after shutdown begins. This is longer than the
 /// timeouts of a request, of a head and of an unread response.
@@ -172,8 +170,10 @@ impl Connections {
         }
         metrics::connection_rejected();
         if let Ok(permit) = Arc::clone(&self.rejection_permits).try_acquire_owned() {
+            let phase = RequestPhase::new(self.bounds.head_within);
+            let stream = ClientStream::new(stream, &self.bounds, phase);
             let connection = self.http.clone().keep_alive(false).serve_connection(
-                TokioIo::new(LingeringStream::new(stream)),
+                TokioIo::new(stream),
                 service_fn(async |request: Request<Incoming>| {
                     Ok::<_, Infallible>(too_many_connections(request.uri().path()).await)
                 }),
@@ -194,7 +194,7 @@ impl Connections {
         guard: ConnectionGuard,
     ) -> impl Future<Output = hyper::Result<()>> + use<> {
         let phase = RequestPhase::new(self.bounds.head_within);
-        let stream = TimeoutStream::new(LingeringStream::new(stream), &self.bounds, phase.clone());
+        let stream = ClientStream::new(stream, &self.bounds, phase.clone());
         let (router, health) = (self.router.clone(), Arc::clone(&self.health));
         let service = service_fn(move |mut request: Request<Incoming>| {
             phase.begin_request();

@@ -52,6 +52,10 @@ impl Rejection {
         }
     }
 
+    pub fn forbidden(message: &str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, Code::Forbidden, message)
+    }
+
     pub fn unauthenticated(message: &str) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, Code::Unauthenticated, message)
     }
@@ -66,12 +70,9 @@ impl Rejection {
 
     /// Creates an internal error. The log contains its cause with the request id.
     pub fn internal() -> Self {
+        let status = StatusCode::INTERNAL_SERVER_ERROR;
         let message = "Internal error. The server's log contains details with this request id.";
-        Self::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            Code::InternalServerError,
-            message,
-        )
+        Self::new(status, Code::InternalServerError, message)
     }
 
     pub fn code(&self) -> Code {

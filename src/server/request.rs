@@ -29,19 +29,15 @@ pub(super) async fn read_request(
     if request.method() != Method::POST {
         return from_query(request.uri().query().unwrap_or_default());
     }
+    let unsupported =
+        |message: &str| Rejection::bad_request(StatusCode::UNSUPPORTED_MEDIA_TYPE, message);
     if !is_json(request.headers()) {
         let message = "The body must be JSON in UTF-8: send `Content-Type: application/json`.";
-        return Err(Rejection::bad_request(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            message,
-        ));
+        return Err(unsupported(message));
     }
     if is_compressed(request.headers()) {
         let message = "A compressed body is not supported: send it without `Content-Encoding`.";
-        return Err(Rejection::bad_request(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            message,
-        ));
+        return Err(unsupported(message));
     }
     let body = timeout_at(deadline, read_body(request.into_body(), max_body_bytes)).await;
     let body = body.map_err(|_| {
@@ -79,9 +75,7 @@ async fn read_body(body: Body, max_bytes: usize) -> Result<Vec<u8>, Rejection> {
 }
 
 fn from_json(body: &[u8]) -> Result<RequestParameters, Rejection> {
-    let value: Value = parse_json(body)
-        .map_err(|error| invalid_request(format!("the body is not valid JSON: {error}")))?;
-    match value {
+    match parse("the body", body)? {
         Value::Object(members) => from_members(members),
         Value::Array(_) => Err(invalid_request(
             "batches are not supported: send one operation per request",
@@ -98,7 +92,7 @@ fn from_query(query: &str) -> Result<RequestParameters, Rejection> {
         let value = match name.as_ref() {
             "query" | "operationName" | "documentId" => Value::String(text.into_owned()),
             "variables" | "extensions" if text.is_empty() => continue,
-            "variables" | "extensions" => parse(&name, &text)?,
+            "variables" | "extensions" => parse(&format!("`{name}`"), text.as_bytes())?,
             _ => continue,
         };
         if members.insert(name.to_string(), value).is_some() {
@@ -108,9 +102,8 @@ fn from_query(query: &str) -> Result<RequestParameters, Rejection> {
     from_members(members)
 }
 
-fn parse(name: &str, text: &str) -> Result<Value, Rejection> {
-    parse_json(text.as_bytes())
-        .map_err(|error| invalid_request(format!("`{name}` is not valid JSON: {error}")))
+pub(super) fn parse(name: &str, text: &[u8]) -> Result<Value, Rejection> {
+    parse_json(text).map_err(|error| invalid_request(format!("{name} is not valid JSON: {error}")))
 }
 
 /// Reads a GraphQL request from the members of a JSON object.

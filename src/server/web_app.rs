@@ -7,7 +7,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use base64::Engine;
@@ -15,13 +15,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 
 use super::assets::{Asset, revalidated};
-use super::rejection::not_found;
 use crate::auth::TokenUse;
 
 /// The files that `build.rs` has bundled.
 const FILES: &[Asset] = include!(concat!(env!("OUT_DIR"), "/app_assets.rs"));
-
-const PAGE: &str = "index.html";
 
 /// Paths at which the app's router shows a page: the original's paths, and the redirect URI of the
 /// sign-in.
@@ -153,10 +150,7 @@ impl WebApp {
 }
 
 async fn page(State(config): State<Arc<WebAppConfig>>, headers: HeaderMap) -> Response {
-    match Asset::find(FILES, PAGE) {
-        Some(page) => page.response(&headers, &config.policy),
-        None => (StatusCode::NOT_IMPLEMENTED, NOT_BUILT).into_response(),
-    }
+    Asset::serve_page(FILES, NOT_BUILT, &headers, &config.policy).await
 }
 
 async fn asset(
@@ -164,10 +158,7 @@ async fn asset(
     Path(name): Path<String>,
     headers: HeaderMap,
 ) -> Response {
-    match Asset::find(FILES, &format!("assets/{name}")) {
-        Some(file) => file.response(&headers, &config.policy),
-        None => not_found().await.into_response(),
-    }
+    Asset::serve(FILES, &format!("assets/{name}"), &headers, &config.policy).await
 }
 
 async fn config_json(State(config): State<Arc<WebAppConfig>>, headers: HeaderMap) -> Response {

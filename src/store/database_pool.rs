@@ -5,7 +5,7 @@
 //! are supported.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
@@ -16,6 +16,7 @@ use super::connect::ConnectSource;
 use super::sql_error::{
     describe, is_foreign_statement, is_full, is_rejected_login, is_stale_statement,
 };
+use crate::lock::lock;
 
 /// How the server processes behind the connections are shared with other
 /// clients.
@@ -209,11 +210,7 @@ impl DatabasePool {
                 return false;
             }
         };
-        let mut known = self
-            .state
-            .password
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut known = lock(&self.state.password);
         if *known == password {
             return false;
         }

@@ -4,7 +4,7 @@
 //! and throttled calls are retried without a maximum number of attempts.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::config::http::HttpResponse;
@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::fault::is_throttled;
 use super::units::Units;
 use crate::backoff::Backoff;
+use crate::lock::lock;
 
 /// Backoff after the first throttled call, and maximum backoff. Each delay is
 /// at least 60% of these, so that paused calls keep some distance.
@@ -99,7 +100,7 @@ impl Pacer {
     #[must_use]
     pub fn throttling(&self) -> Throttling {
         let now = Instant::now();
-        let limiters = self.lock();
+        let limiters = lock(&self.limiters);
         Throttling {
             calls: limiters.iter().map(|limiter| limiter.throttled).sum(),
             waits: limiters.iter().any(|limiter| now < limiter.paused_until),
@@ -109,7 +110,7 @@ impl Pacer {
     /// Returns the number of items with which a page costs less than one
     /// second's read units. Returns `None` if the rate is not limited.
     pub(super) fn page_items(&self) -> Option<i32> {
-        let rate = self.lock()[0].rate()?;
+        let rate = lock(&self.limiters)[0].rate()?;
         // At most 10 million, the maximum of the option.
         #[expect(
             clippy::cast_possible_truncation,
@@ -174,15 +175,11 @@ impl Pacer {
     }
 
     fn limiter<T>(&self, units: Units, with: impl FnOnce(&mut UnitLimiter) -> T) -> T {
-        let [reads, writes] = &mut *self.lock();
+        let [reads, writes] = &mut *lock(&self.limiters);
         with(match units {
             Units::Read => reads,
             Units::Write => writes,
         })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, [UnitLimiter; 2]> {
-        self.limiters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

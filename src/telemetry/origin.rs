@@ -1,7 +1,8 @@
 //! The requests on whose behalf work is done, and the cost of that work.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
+use crate::lock::lock;
 use opentelemetry::trace::{SpanContext, TraceContextExt};
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
@@ -58,7 +59,7 @@ impl RequestOrigin {
     /// Returns the cost so far.
     #[must_use]
     pub fn cost(&self) -> RequestCost {
-        *self.cost.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.cost)
     }
 
     /// Returns the request's span in its trace.
@@ -94,7 +95,7 @@ pub(super) fn charge(cost: RequestCost) {
     let charge = |origins: &Arc<[RequestOrigin]>| {
         let parts = origins.len() as f64;
         for origin in origins.iter() {
-            let mut total = origin.cost.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut total = lock(&origin.cost);
             total.dynamodb_calls += cost.dynamodb_calls;
             total.sql_queries += cost.sql_queries;
             total.read_units += cost.read_units / parts;

@@ -478,15 +478,15 @@ async fn invalid_json_error_contains_position_and_expected_syntax() {
         ("", "it is empty"),
         (
             "{\"query\": \"{ a }\"",
-            "line 1, column 18: the text ends inside an object",
+            "line 1, column 18: the text ends too early",
         ),
         (
             "{\n  'query': 1\n}",
-            "line 2, column 3: a member's name in double quotes is expected, found `'`",
+            "line 2, column 3: key must be a string at `'`",
         ),
         (
             "{\"query\": \"\"} x",
-            "line 1, column 15: the end of the text is expected, found `x`",
+            "line 1, column 15: trailing characters at `x`",
         ),
         (
             "{\"query\": \"\\ud83d\"}",
@@ -504,7 +504,7 @@ async fn invalid_json_error_contains_position_and_expected_syntax() {
     }
     let mut socket = Socket::connect(&cruddur.url, &cruddur.token("luu")).await;
     socket.send(Message::text("{\"type\": ping}")).await;
-    let reason = "Invalid JSON: line 1, column 10: a value is expected, found `p`";
+    let reason = "Invalid JSON: line 1, column 10: expected value at `p`";
     assert_eq!(socket.closed().await, (4400, reason.to_owned()));
 }
 

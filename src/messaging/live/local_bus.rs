@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::event::BusEvent;
+use crate::lock::lock;
 use crate::model::UserId;
 use crate::telemetry::metrics;
 
@@ -30,23 +31,19 @@ struct UserListeners {
 }
 
 impl LocalBus {
-    fn lock(&self) -> MutexGuard<'_, HashMap<UserId, UserListeners>> {
-        self.users.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Returns all users that have a listener.
     pub fn users(&self) -> Vec<UserId> {
-        self.lock().keys().copied().collect()
+        lock(&self.users).keys().copied().collect()
     }
 
     pub fn has(&self, user: UserId) -> bool {
-        self.lock().contains_key(&user)
+        lock(&self.users).contains_key(&user)
     }
 
     /// Delivers an event to a user's listeners. Disconnects each listener whose
     /// buffer is full.
     pub fn publish(&self, user: UserId, event: &BusEvent) {
-        if let Some(user) = self.lock().get_mut(&user) {
+        if let Some(user) = lock(&self.users).get_mut(&user) {
             user.listeners.retain(|_, listener| {
                 let is_sent = listener.try_send(event.clone()).is_ok();
                 if !is_sent {
@@ -60,7 +57,7 @@ impl LocalBus {
     /// Subscribes to a user's events.
     pub fn listen(self: &Arc<Self>, user: UserId) -> Listener {
         let (sender, events) = mpsc::channel(MAX_WAITING);
-        let mut users = self.lock();
+        let mut users = lock(&self.users);
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         users
             .entry(user)
@@ -82,7 +79,7 @@ impl LocalBus {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        if let Some(user) = self.lock().get_mut(&user)
+        if let Some(user) = lock(&self.users).get_mut(&user)
             && user
                 .resync
                 .as_ref()
@@ -129,7 +126,7 @@ struct Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        let mut users = self.bus.lock();
+        let mut users = lock(&self.bus.users);
         if let Some(user) = users.get_mut(&self.user) {
             user.listeners.remove(&self.number);
             if user.listeners.is_empty() {

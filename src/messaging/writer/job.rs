@@ -1,11 +1,12 @@
 //! The entries in the queue of a group, and the results that requests wait for.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::plan::Draft;
+use crate::lock::lock;
 use crate::messaging::{MessagingError, WriteOutcome};
 use crate::model::{Head, Message, MessageGroupId, UserId};
 use crate::store::{FoundRow, IdempotencyRecord};
@@ -95,7 +96,7 @@ impl Progress {
     /// Changes the state from `from` to `to`, and returns the previous state.
     /// In any other state it changes nothing.
     fn step(&self, from: Attempted, to: Attempted) -> Attempted {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.0);
         let previous = *state;
         if previous == from {
             *state = to;

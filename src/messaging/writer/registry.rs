@@ -2,7 +2,7 @@
 //! which ends when the queue stays empty.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::mpsc::error::TrySendError;
@@ -13,6 +13,7 @@ use super::job::{GroupSnapshot, Job, Mark, Progress, QueuedMark, Reply, Requeste
 use super::plan::{Draft, MAX_MESSAGES};
 use super::write::GroupWriter;
 use crate::clock::Clock;
+use crate::lock::lock;
 use crate::messaging::heads_marker::HeadsMarker;
 use crate::messaging::live::Bus;
 use crate::messaging::{MessagingError, WriteOutcome};
@@ -117,7 +118,7 @@ impl Registry {
     /// Removes the queue of a group if it is empty. Returns whether it was
     /// empty.
     fn retire(&self, group: MessageGroupId, queue: &mpsc::Receiver<Work>) -> bool {
-        let mut queues = self.queues();
+        let mut queues = lock(&self.queues);
         let idle = queue.is_empty();
         if idle {
             queues.remove(&group);
@@ -126,7 +127,7 @@ impl Registry {
     }
 
     fn enqueue(self: &Arc<Self>, group: MessageGroupId, work: Work) -> Result<(), MessagingError> {
-        let mut queues = self.queues();
+        let mut queues = lock(&self.queues);
         let queue = queues.entry(group).or_insert_with(|| self.start(group));
         let sent = match queue.try_send(work) {
             // The task panicked and did not remove its queue.
@@ -161,10 +162,6 @@ impl Registry {
         };
         tokio::spawn(task.run());
         queue
-    }
-
-    fn queues(&self) -> MutexGuard<'_, HashMap<MessageGroupId, mpsc::Sender<Work>>> {
-        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

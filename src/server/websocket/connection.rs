@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::pin::pin;
+use std::sync::Arc;
 
 use axum::extract::ws::{Message, WebSocket};
 use axum::http::HeaderValue;
@@ -9,7 +10,7 @@ use futures_util::future::{BoxFuture, FutureExt, pending};
 use futures_util::stream::{SplitStream, StreamExt};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tungstenite::Error;
@@ -17,6 +18,7 @@ use tungstenite::error::{CapacityError, ProtocolError};
 
 use super::authenticate::{AuthenticatedPeer, authenticate_peer};
 use super::close::Close;
+use super::operation::SharedContext;
 use super::operations::{Operations, SendPermit};
 use super::protocol::{ClientMessage, ServerMessage};
 use super::writer::{ActiveOperations, Heartbeat, Outgoing};
@@ -68,23 +70,23 @@ impl Connection {
     ) -> Self {
         let state = handshake.state;
         let shutdown = handshake.guard.shutdown();
-        let init_within = state.app.bounds.init_within;
-        let operations = Operations::new(
-            state.clone(),
+        let bounds = state.app.bounds;
+        let context = SharedContext {
+            state: state.clone(),
+            subscription_permits: Arc::new(Semaphore::new(bounds.subscriptions)),
             active,
-            outgoing.clone(),
-            shutdown.clone(),
-            handshake.request_id,
-            handshake.client,
-        );
+            outgoing: outgoing.clone(),
+            shutdown: shutdown.clone(),
+            client: handshake.client,
+        };
         Self {
             state,
             authorization: handshake.authorization,
             stage: Stage::New,
-            timeout: sleep(init_within)
+            timeout: sleep(bounds.init_within)
                 .map(|()| Close::InitialisationTimeout)
                 .boxed(),
-            operations,
+            operations: Operations::new(context, handshake.request_id),
             outgoing,
             shutdown,
         }

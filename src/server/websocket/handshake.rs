@@ -11,7 +11,6 @@ use axum::response::{IntoResponse, Response};
 use tokio::time::timeout;
 
 use crate::auth::Caller;
-use crate::schema::Code;
 use crate::server::authenticate::{CallerError, authenticate};
 use crate::server::execute::REQUEST_TIMEOUT;
 use crate::server::origin::Origin;
@@ -113,11 +112,7 @@ async fn check_origin(app: &App, headers: &HeaderMap) -> Result<(), Rejection> {
         "a WebSocket was rejected: its Origin is neither in --cors-origin nor that of its Host"
     );
     let message = "The origin of this page is not allowed.";
-    Err(Rejection::new(
-        StatusCode::FORBIDDEN,
-        Code::Forbidden,
-        message,
-    ))
+    Err(Rejection::forbidden(message))
 }
 
 fn logged(header: Option<&HeaderValue>) -> String {

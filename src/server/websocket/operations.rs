@@ -1,21 +1,18 @@
 //! The operations of a WebSocket, each in its own task.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use tokio::sync::{Semaphore, mpsc};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
 use super::close::Close;
 use super::operation::{OperationRequest, SharedContext, run_operation};
 use super::protocol::ServerMessage;
-use super::writer::{ActiveOperations, OperationKey, Outgoing};
+use super::writer::{OperationKey, Outgoing};
 use crate::auth::Caller;
 use crate::schema::{Code, refusal};
 use crate::server::rejection::Rejection;
 use crate::server::request::RequestParameters;
-use crate::server::state::ServerState;
 
 /// Maximum number of queries and mutations in progress on one WebSocket, in addition to its
 /// subscriptions. Each of them is a task. Clients that wait for responses stay far below this
@@ -34,24 +31,9 @@ pub(super) struct Operations {
 }
 
 impl Operations {
-    pub fn new(
-        state: ServerState,
-        active: ActiveOperations,
-        outgoing: mpsc::Sender<Outgoing>,
-        shutdown: CancellationToken,
-        request_id: String,
-        client: Option<IpAddr>,
-    ) -> Self {
-        let subscription_permits = Arc::new(Semaphore::new(state.app.bounds.subscriptions));
+    pub fn new(context: SharedContext, request_id: String) -> Self {
         Self {
-            context: Arc::new(SharedContext {
-                state,
-                subscription_permits,
-                active,
-                outgoing,
-                shutdown,
-                client,
-            }),
+            context: Arc::new(context),
             request_id,
             started: 0,
             tasks: TaskTracker::new(),

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::close::Close;
 use crate::server::json::{InvalidJson, parse_json};
 use crate::server::rejection::Rejection;
-use crate::server::request::{RequestParameters, from_members, invalid_request};
+use crate::server::request::{RequestParameters, from_members, invalid_request, parse};
 
 /// Maximum size of an operation's id in bytes. The server repeats the id in each message of the
 /// operation. Clients use UUIDs or short numbers.
@@ -161,10 +161,7 @@ fn init_payload(members: &Members) -> Result<Map<String, Value>, Close> {
 
 fn parameters(members: &Members) -> Result<RequestParameters, Rejection> {
     let payload = payload(members).ok_or_else(|| invalid_request("`payload` is missing"))?;
-    let payload = parse_json(payload.get().as_bytes());
-    match payload
-        .map_err(|error| invalid_request(format!("`payload` is not valid JSON: {error}")))?
-    {
+    match parse("`payload`", payload.get().as_bytes())? {
         Value::Object(payload) => from_members(payload),
         _ => Err(invalid_request("`payload` must be a JSON object")),
     }

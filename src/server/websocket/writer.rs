@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
+use crate::lock::lock;
 use crate::server::admission::ResponseBudget;
 
 /// Capacity of the queue of messages. When it is full, the producers of messages wait. It is small
@@ -70,17 +71,17 @@ struct Entry {
 
 impl ActiveOperations {
     pub fn count(&self) -> usize {
-        self.entries().len()
+        lock(&self.0).len()
     }
 
     pub fn contains(&self, id: &str) -> bool {
-        self.entries().contains_key(id)
+        lock(&self.0).contains_key(id)
     }
 
     /// Starts an operation. The map is locked meanwhile, so the operation is registered before any
     /// of its messages is written.
     pub fn start(&self, key: &OperationKey, start: impl FnOnce() -> AbortHandle) {
-        let mut entries = self.entries();
+        let mut entries = lock(&self.0);
         let entry = Entry {
             number: key.number,
             task: start(),
@@ -91,7 +92,7 @@ impl ActiveOperations {
 
     /// Assigns a subscription's permit to the operation, which holds it until it ends.
     pub fn set_subscription_permit(&self, key: &OperationKey, permit: OwnedSemaphorePermit) {
-        if let Some(entry) = self.entries().get_mut(&key.id)
+        if let Some(entry) = lock(&self.0).get_mut(&key.id)
             && entry.number == key.number
         {
             entry.permit = Some(permit);
@@ -101,14 +102,14 @@ impl ActiveOperations {
     /// Cancels the operation with this id, if there is one. None of its messages is written after
     /// this.
     pub fn cancel(&self, id: &str) {
-        if let Some(entry) = self.entries().remove(id) {
+        if let Some(entry) = lock(&self.0).remove(id) {
             entry.task.abort();
         }
     }
 
     /// Cancels all operations.
     pub fn cancel_all(&self) {
-        for (_, entry) in self.entries().drain() {
+        for (_, entry) in lock(&self.0).drain() {
             entry.task.abort();
         }
     }
@@ -116,17 +117,13 @@ impl ActiveOperations {
     /// Returns whether a message of an operation is to be written. The last message removes the
     /// operation, so that its id can be reused.
     fn should_write(&self, key: &OperationKey, last: bool) -> bool {
-        let mut entries = self.entries();
+        let mut entries = lock(&self.0);
         let entry = entries.get(&key.id);
         let is_active = entry.is_some_and(|entry| entry.number == key.number);
         if is_active && last {
             entries.remove(&key.id);
         }
         is_active
-    }
-
-    fn entries(&self) -> MutexGuard<'_, HashMap<Arc<str>, Entry>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

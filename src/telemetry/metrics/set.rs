@@ -23,287 +23,112 @@ const MESSAGES: [f64; 7] = [1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 25.0];
 
 type Labels<const N: usize> = [(&'static str, &'static str); N];
 type Counters<const N: usize> = Family<Labels<N>, Counter>;
+type FloatCounters = Family<Labels<1>, Counter<f64, AtomicU64>>;
 type Histograms = Family<Labels<1>, Histogram, fn() -> Histogram>;
 
-/// All metrics.
-pub(super) struct Metrics {
-    pub registry: Registry,
-    pub requests: Requests,
-    pub sockets: Sockets,
-    pub stores: Stores,
-    pub writes: Writes,
-    pub live: LiveMetrics,
+/// Declares the metrics. Each line is a metric's name and type, its initial state unless that is
+/// the type's default, and its unit, which is a suffix of the name. The comment is the description.
+macro_rules! metrics {
+    ($($(#[doc = $help:literal])+ $name:ident: $ty:ty $(= $metric:expr)? $(, $unit:ident)?;)+) => {
+        /// All metrics.
+        pub(super) struct Metrics {
+            pub registry: Registry,
+            $($(#[doc = $help])+ pub $name: $ty,)+
+        }
+
+        impl Metrics {
+            fn register(mut registry: Registry) -> Self {
+                $(
+                    let metric: $ty = metrics!(@initial $($metric)?);
+                    let help = [$($help),+].map(str::trim).join(" ");
+                    let unit = None$(.or(Some(Unit::$unit)))?;
+                    let $name = register(&mut registry, stringify!($name), help, unit, metric);
+                )+
+                Self { registry, $($name,)+ }
+            }
+        }
+    };
+    (@initial) => { Default::default() };
+    (@initial $metric:expr) => { $metric };
 }
 
-/// Metrics of requests and connections.
-pub(super) struct Requests {
-    pub ended: Counters<2>,
-    pub seconds: Histograms,
-    pub in_flight: Gauge,
-    pub connections: Gauge,
-    pub connections_rejected: Counter,
-    pub response_memory: Gauge,
-    pub key_fetches: Counters<1>,
+metrics! {
+    /// GraphQL requests, by operation (query, mutation, subscription, none) and code of the first
+    /// error, or ok
+    requests: Counters<2>;
+    /// Duration of a GraphQL request
+    request_duration: Histograms = durations(|| Histogram::new(REQUEST_SECONDS)), Seconds;
+    /// GraphQL requests in progress
+    requests_in_flight: Gauge;
+    /// Open client connections
+    connections: Gauge;
+    /// Connections that were rejected because --max-connections was reached
+    connections_rejected: Counter;
+    /// Memory reserved for responses that are being produced or not read yet
+    response_memory: Gauge, Bytes;
+    /// Fetches of the issuers' key sets, by result (ok, failed)
+    key_fetches: Counters<1>;
+    /// Open WebSocket connections
+    sockets: Gauge;
+    /// Closed WebSocket connections, by close code, or client or gone
+    socket_closes: Counters<1>;
+    /// Active subscriptions
+    subscriptions: Gauge;
+    /// Events that subscriptions have sent
+    subscription_events: Counter;
+    /// DynamoDB call attempts, including retries, by operation and result
+    dynamodb_calls: Counters<2>;
+    /// Duration of an attempt of a DynamoDB call
+    dynamodb_call_duration: Histograms = durations(|| Histogram::new(CALL_SECONDS)), Seconds;
+    /// Consumed capacity as reported by DynamoDB, by kind (read, write)
+    dynamodb_consumed_capacity_units: FloatCounters;
+    /// Postgres queries, by query and result (ok, refused, unavailable)
+    postgres_queries: Counters<2>;
+    /// Duration of a Postgres query, including the wait for a connection
+    postgres_query_duration: Histograms = durations(|| Histogram::new(CALL_SECONDS)), Seconds;
+    /// Attempted transactions that write messages or marks as read, by outcome (applied, refused,
+    /// unknown)
+    write_attempts: Counters<1>;
+    /// Retries of such transactions, by reason
+    write_retries: Counters<1>;
+    /// Messages per applied transaction
+    transaction_messages: Histogram = Histogram::new(MESSAGES);
+    /// Messages that are queued or being written
+    messages_waiting: Gauge;
+    /// Messages that were rejected because the queue of their group was full
+    messages_rejected: Counter;
+    /// Message groups with a writer task
+    group_tasks: Gauge;
+    /// Subscriptions that ended because they fell 256 hints behind
+    subscribers_dropped: Counter;
+    /// Hints that could not be published; other instances find these messages in the table
+    hints_lost: Counter;
 }
 
-/// Metrics of WebSocket connections, and of subscriptions over all transports.
-pub(super) struct Sockets {
-    pub open: Gauge,
-    pub closes: Counters<1>,
-    pub subscriptions: Gauge,
-    pub events: Counter,
+fn durations(histogram: fn() -> Histogram) -> Histograms {
+    Family::new_with_constructor(histogram)
 }
 
-/// Metrics of calls to the stores.
-pub(super) struct Stores {
-    pub dynamodb_calls: Counters<2>,
-    pub dynamodb_seconds: Histograms,
-    pub dynamodb_units: Family<Labels<1>, Counter<f64, AtomicU64>>,
-    pub postgres_queries: Counters<2>,
-    pub postgres_seconds: Histograms,
-}
-
-/// Metrics of writes to groups.
-pub(super) struct Writes {
-    pub attempts: Counters<1>,
-    pub retries: Counters<1>,
-    pub transaction_messages: Histogram,
-    pub messages_waiting: Gauge,
-    pub messages_rejected: Counter,
-    pub group_tasks: Gauge,
-}
-
-/// Metrics of live updates.
-pub(super) struct LiveMetrics {
-    pub subscribers_dropped: Counter,
-    pub hints_lost: Counter,
-}
-
-/// Registers a metric with its name and description.
-fn counted<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
-    registry.register(name, help, metric.clone());
-    metric
-}
-
-/// Registers a metric whose unit is a suffix of its name.
-fn with_unit<M: Metric + Clone>(
+fn register<M: Metric + Clone>(
     registry: &mut Registry,
     name: &str,
-    help: &str,
-    unit: Unit,
+    help: String,
+    unit: Option<Unit>,
     metric: M,
 ) -> M {
-    registry.register_with_unit(name, help, unit, metric.clone());
+    match unit {
+        Some(unit) => registry.register_with_unit(name, help, unit, metric.clone()),
+        None => registry.register(name, help, metric.clone()),
+    }
     metric
-}
-
-/// Registers a duration histogram.
-fn timed(
-    registry: &mut Registry,
-    name: &str,
-    help: &str,
-    histogram: fn() -> Histogram,
-) -> Histograms {
-    let times = Family::new_with_constructor(histogram);
-    with_unit(registry, name, help, Unit::Seconds, times)
-}
-
-fn request_seconds() -> Histogram {
-    Histogram::new(REQUEST_SECONDS)
-}
-
-fn call_seconds() -> Histogram {
-    Histogram::new(CALL_SECONDS)
-}
-
-impl Requests {
-    fn new(registry: &mut Registry) -> Self {
-        let build = Info::new([("version", env!("CRUDDUR_VERSION"))]);
-        registry.register("build", "Version of the running program", build);
-        Self {
-            ended: counted(
-                registry,
-                "requests",
-                "GraphQL requests, by operation (query, mutation, subscription, none) and code of the first error, or ok",
-                Family::default(),
-            ),
-            seconds: timed(
-                registry,
-                "request_duration",
-                "Duration of a GraphQL request",
-                request_seconds,
-            ),
-            in_flight: counted(
-                registry,
-                "requests_in_flight",
-                "GraphQL requests in progress",
-                Gauge::default(),
-            ),
-            connections: counted(
-                registry,
-                "connections",
-                "Open client connections",
-                Gauge::default(),
-            ),
-            connections_rejected: counted(
-                registry,
-                "connections_rejected",
-                "Connections that were rejected because --max-connections was reached",
-                Counter::default(),
-            ),
-            response_memory: with_unit(
-                registry,
-                "response_memory",
-                "Memory reserved for responses that are being produced or not read yet",
-                Unit::Bytes,
-                Gauge::default(),
-            ),
-            key_fetches: counted(
-                registry,
-                "key_fetches",
-                "Fetches of the issuers' key sets, by result (ok, failed)",
-                Family::default(),
-            ),
-        }
-    }
-}
-
-impl Sockets {
-    fn new(registry: &mut Registry) -> Self {
-        Self {
-            open: counted(registry, "sockets", "Open WebSockets", Gauge::default()),
-            closes: counted(
-                registry,
-                "socket_closes",
-                "Closed WebSockets, by close code, or client or gone",
-                Family::default(),
-            ),
-            subscriptions: counted(
-                registry,
-                "subscriptions",
-                "Active subscriptions",
-                Gauge::default(),
-            ),
-            events: counted(
-                registry,
-                "subscription_events",
-                "Events that subscriptions have sent",
-                Counter::default(),
-            ),
-        }
-    }
-}
-
-impl Stores {
-    fn new(registry: &mut Registry) -> Self {
-        Self {
-            dynamodb_calls: counted(
-                registry,
-                "dynamodb_calls",
-                "DynamoDB call attempts, including retries, by operation and result",
-                Family::default(),
-            ),
-            dynamodb_seconds: timed(
-                registry,
-                "dynamodb_call_duration",
-                "Duration of an attempt of a DynamoDB call",
-                call_seconds,
-            ),
-            dynamodb_units: counted(
-                registry,
-                "dynamodb_consumed_capacity_units",
-                "Consumed capacity as reported by DynamoDB, by kind (read, write)",
-                Family::default(),
-            ),
-            postgres_queries: counted(
-                registry,
-                "postgres_queries",
-                "Postgres queries, by query and result (ok, refused, unavailable)",
-                Family::default(),
-            ),
-            postgres_seconds: timed(
-                registry,
-                "postgres_query_duration",
-                "Duration of a Postgres query, including the wait for a connection",
-                call_seconds,
-            ),
-        }
-    }
-}
-
-impl Writes {
-    fn new(registry: &mut Registry) -> Self {
-        Self {
-            attempts: counted(
-                registry,
-                "write_attempts",
-                "Attempted transactions that write messages or marks as read, by outcome (applied, refused, unknown)",
-                Family::default(),
-            ),
-            retries: counted(
-                registry,
-                "write_retries",
-                "Retries of such transactions, by reason",
-                Family::default(),
-            ),
-            transaction_messages: counted(
-                registry,
-                "transaction_messages",
-                "Messages per applied transaction",
-                Histogram::new(MESSAGES),
-            ),
-            messages_waiting: counted(
-                registry,
-                "messages_waiting",
-                "Messages that are queued or being written",
-                Gauge::default(),
-            ),
-            messages_rejected: counted(
-                registry,
-                "messages_rejected",
-                "Messages that were rejected because the queue of their group was full",
-                Counter::default(),
-            ),
-            group_tasks: counted(
-                registry,
-                "group_tasks",
-                "Message groups with a writer task",
-                Gauge::default(),
-            ),
-        }
-    }
-}
-
-impl LiveMetrics {
-    fn new(registry: &mut Registry) -> Self {
-        Self {
-            subscribers_dropped: counted(
-                registry,
-                "subscribers_dropped",
-                "Subscriptions that ended because they fell 256 hints behind",
-                Counter::default(),
-            ),
-            hints_lost: counted(
-                registry,
-                "hints_lost",
-                "Hints that could not be published; other instances find these messages in the table",
-                Counter::default(),
-            ),
-        }
-    }
 }
 
 impl Metrics {
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("cruddur");
-        let metrics = Self {
-            requests: Requests::new(&mut registry),
-            sockets: Sockets::new(&mut registry),
-            stores: Stores::new(&mut registry),
-            writes: Writes::new(&mut registry),
-            live: LiveMetrics::new(&mut registry),
-            registry,
-        };
+        let build = Info::new([("version", env!("CRUDDUR_VERSION"))]);
+        registry.register("build", "Version of the running program", build);
+        let metrics = Self::register(registry);
         metrics.begin_at_zero();
         metrics
     }
@@ -313,22 +138,19 @@ impl Metrics {
     fn begin_at_zero(&self) {
         for operation in ["query", "mutation", "subscription", "none"] {
             for code in ["ok", "UNAVAILABLE", "INTERNAL_SERVER_ERROR"] {
-                add(
-                    &self.requests.ended,
-                    [("operation", operation), ("code", code)],
-                    0,
-                );
+                let labels = [("operation", operation), ("code", code)];
+                add(&self.requests, labels, 0);
             }
         }
         for kind in ["read", "write"] {
-            let units = self.stores.dynamodb_units.get_or_create(&[("kind", kind)]);
-            units.inc_by(0.0);
+            let units = &self.dynamodb_consumed_capacity_units;
+            units.get_or_create(&[("kind", kind)]).inc_by(0.0);
         }
         for result in ["ok", "failed"] {
-            add(&self.requests.key_fetches, [("result", result)], 0);
+            add(&self.key_fetches, [("result", result)], 0);
         }
         for outcome in ["applied", "refused", "unknown"] {
-            add(&self.writes.attempts, [("outcome", outcome)], 0);
+            add(&self.write_attempts, [("outcome", outcome)], 0);
         }
     }
 }

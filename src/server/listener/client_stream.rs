@@ -1,15 +1,22 @@
-//! Read and write timeouts of a connection.
+//! Read and write timeouts of a connection, and its lingering close.
 
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
+use crate::lock::lock;
 use crate::server::state::Bounds;
+
+/// How long the client may still send after the last response. A client that reads the response
+/// stops sending sooner.
+const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
+/// Bytes that are discarded at a time, on the stack.
+const DISCARD_BUFFER: usize = 8 * 1024;
 
 /// The phase of a connection, shared by its service and its stream.
 #[derive(Clone, Debug)]
@@ -34,16 +41,12 @@ impl RequestPhase {
 
     /// Records that the head of a request was received.
     pub fn begin_request(&self) {
-        *self.phase() = Phase::InRequest;
+        *lock(&self.0) = Phase::InRequest;
     }
 
     /// Records that the response to the request is ready.
     pub fn end_request(&self) {
-        *self.phase() = Phase::Idle;
-    }
-
-    fn phase(&self) -> MutexGuard<'_, Phase> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.0) = Phase::Idle;
     }
 }
 
@@ -55,7 +58,12 @@ impl RequestPhase {
 ///
 /// hyper has no timeout for responses, and its timeout for heads also runs while a connection is
 /// idle. A connection may be idle for much longer than a head may take.
-pub(super) struct TimeoutStream<S> {
+///
+/// Its shutdown discards what the client still sends, until the client closes its side. A request
+/// can be rejected before its body has arrived, because of its size for example. If a socket is
+/// closed while data is unread, the system resets the connection, and the client may lose the
+/// response. nginx has the same as `lingering_close`.
+pub(super) struct ClientStream<S> {
     stream: S,
     head_within: Duration,
     write_within: Duration,
@@ -64,9 +72,11 @@ pub(super) struct TimeoutStream<S> {
     // have none.
     head_timer: Option<Pin<Box<Sleep>>>,
     write_timer: Option<Pin<Box<Sleep>>>,
+    /// Runs from the moment at which the server's side is closed.
+    linger_timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl<S> TimeoutStream<S> {
+impl<S> ClientStream<S> {
     pub fn new(stream: S, bounds: &Bounds, phase: RequestPhase) -> Self {
         Self {
             stream,
@@ -75,13 +85,14 @@ impl<S> TimeoutStream<S> {
             phase,
             head_timer: None,
             write_timer: None,
+            linger_timer: None,
         }
     }
 
     /// Returns whether the timeout for the head of a request has passed. `received` states whether
     /// data has just arrived.
     fn head_timed_out(&mut self, received: bool, context: &mut Context<'_>) -> bool {
-        let mut phase = self.phase.phase();
+        let mut phase = lock(&self.phase.0);
         match *phase {
             Phase::Idle if received => {
                 *phase = Phase::ReadingHead(Instant::now() + self.head_within);
@@ -127,7 +138,7 @@ impl<S> TimeoutStream<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for TimeoutStream<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for ClientStream<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -144,7 +155,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for TimeoutStream<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for TimeoutStream<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientStream<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -177,6 +188,21 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TimeoutStream<S> {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+        let this = self.get_mut();
+        if this.linger_timer.is_none() {
+            ready!(Pin::new(&mut this.stream).poll_shutdown(context))?;
+        }
+        let timer = this
+            .linger_timer
+            .get_or_insert_with(|| Box::pin(sleep(LINGER_TIMEOUT)));
+        let mut discarded = [0; DISCARD_BUFFER];
+        while timer.as_mut().poll(context).is_pending() {
+            let mut buffer = ReadBuf::new(&mut discarded);
+            let read = Pin::new(&mut this.stream).poll_read(context, &mut buffer);
+            if ready!(read).is_err() || buffer.filled().is_empty() {
+                break;
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 }
