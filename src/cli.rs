@@ -13,7 +13,7 @@ mod healthcheck;
 #[cfg(feature = "dev")]
 mod issuer;
 mod list_conversations;
-mod metrics;
+mod listen;
 mod migrate;
 mod operator;
 mod output;

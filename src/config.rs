@@ -16,6 +16,7 @@ use clap::Args;
 use clap::builder::BoolishValueParser;
 
 use crate::auth::{IssuerUrl, Issuers, TokenUse, UserPoolId};
+use crate::limit_args::seconds;
 use crate::messaging::{Bus, InvalidRedisUrl};
 use crate::schema::{Api, Introspection, Limits, SendRate};
 use crate::server::{
@@ -210,19 +211,11 @@ pub struct DatabaseWaitArgs {
     #[arg(
         long,
         env = "CRUDDUR_DATABASE_WAIT",
-        default_value_t = 60,
+        default_value = "60",
         value_name = "S",
-        value_parser = clap::value_parser!(u64).range(..=A_DAY)
+        value_parser = seconds(..=A_DAY)
     )]
-    pub database_wait: u64,
-}
-
-impl DatabaseWaitArgs {
-    /// Returns the maximum time to wait.
-    #[must_use]
-    pub fn limit(&self) -> Duration {
-        Duration::from_secs(self.database_wait)
-    }
+    pub database_wait: Duration,
 }
 
 /// Which access tokens are accepted.
@@ -471,11 +464,11 @@ pub struct ApiArgs {
     #[arg(
         long,
         env = "CRUDDUR_USER_CACHE_SECONDS",
-        default_value_t = 30,
+        default_value = "30",
         value_name = "S",
-        value_parser = clap::value_parser!(u64).range(..=A_DAY)
+        value_parser = seconds(..=A_DAY)
     )]
-    pub user_cache_seconds: u64,
+    pub user_cache_seconds: Duration,
     /// Drain period after SIGTERM in seconds, in which requests are still served and /readyz
     /// returns 503; 0 shuts down at once
     ///

@@ -14,7 +14,7 @@
 //! Start reading at [`messaging`]. The commands are in [`cli`], and their settings in [`config`].
 //!
 //! Dependencies between the layers (all may use `backoff`, [`clock`], [`environment`],
-//! [`http_url`], `limit_args`, `lock`, [`loopback`] and [`telemetry`]):
+//! [`http_url`], `limit_args`, `lock`, [`loopback`], `named_enum` and [`telemetry`]):
 //!
 //! ```text
 //! main → cli
@@ -44,6 +44,7 @@ mod lock;
 pub mod loopback;
 pub mod messaging;
 pub mod model;
+mod named_enum;
 #[cfg(test)]
 #[path = "../tests/harness/random.rs"]
 #[allow(dead_code, reason = "the integration tests use more of it")]

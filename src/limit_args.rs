@@ -1,6 +1,18 @@
 //! Declares limits that are settings: each once, with its documentation, default, option and
 //! environment variable.
 
+use std::ops::RangeBounds;
+use std::time::Duration;
+
+use clap::builder::TypedValueParser;
+
+/// Parses a number of seconds.
+pub(crate) fn seconds(range: impl RangeBounds<u64>) -> impl TypedValueParser<Value = Duration> {
+    clap::value_parser!(u64)
+        .range(range)
+        .map(Duration::from_secs)
+}
+
 /// Declares a struct of limits, which is also a group of options.
 ///
 /// Each line is a field, its option, its environment variable and its default; the field's comment
@@ -40,10 +52,7 @@ macro_rules! limit_args {
                     env = $time_env,
                     default_value = stringify!($seconds),
                     value_name = "S",
-                    value_parser = clap::builder::TypedValueParser::map(
-                        clap::value_parser!(u64).range(1..=24 * 60 * 60),
-                        std::time::Duration::from_secs,
-                    )
+                    value_parser = crate::limit_args::seconds(1..=24 * 60 * 60)
                 )]
                 pub $time: std::time::Duration,
             )+)?

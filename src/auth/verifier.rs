@@ -35,18 +35,19 @@ pub enum TokenUse {
     Any,
 }
 
-/// The reason for which a token does not yield a caller.
+/// The reason for which a token does not yield a caller. The text is for clients: all rejected
+/// tokens have the same text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
     /// The token was not issued by a trusted issuer, is not valid for this
     /// server, or has expired. The log has the reason at level debug.
-    #[error("the token is not valid")]
+    #[error("The access token is not valid. Sign in again.")]
     Invalid,
     /// The token is longer than [`LONGEST_TOKEN`].
-    #[error("the token has more than {LONGEST_TOKEN} bytes")]
+    #[error("The access token exceeds the limit of {LONGEST_TOKEN} bytes.")]
     TooLong,
     /// The issuer's keys cannot be fetched, so the token cannot be verified.
-    #[error("the token cannot be verified: its issuer's keys cannot be fetched")]
+    #[error("The access token cannot be verified right now. Try again.")]
     KeysUnavailable,
 }
 
@@ -95,12 +96,6 @@ struct Claims {
     token_use: String,
     client_id: Option<String>,
     aud: Option<Value>,
-}
-
-/// The header and claims of a token whose signature is not verified yet.
-struct Unverified {
-    kid: String,
-    claims: Value,
 }
 
 impl CognitoVerifier {
@@ -163,7 +158,7 @@ impl CognitoVerifier {
 
     /// Returns the caller, and the key set that contains the token's key.
     async fn checked(&self, token: &str) -> Result<(Caller, Weak<Keys>), NotVerified> {
-        let Unverified { kid, claims } = unverified(token)?;
+        let (kid, claims) = unverified(token)?;
         let issuer = self.issuer(&claims["iss"])?;
         let (key, keys) = issuer.key(kid).await?;
         let verified = decode::<Claims>(token, &key, &issuer.validation).map_err(|error| {
@@ -252,11 +247,11 @@ fn validation(issuer: &str) -> Validation {
     validation
 }
 
-/// Decodes a token without verifying it.
+/// Decodes the key id and the claims of a token without verifying it.
 ///
 /// Only the key id and the issuer, which select the key, may be used before the
 /// signature is verified.
-fn unverified(token: &str) -> Result<Unverified, TokenRejection> {
+fn unverified(token: &str) -> Result<(String, Value), TokenRejection> {
     let parts: Vec<&str> = token.split('.').take(4).collect();
     let [header, claims, _signature] = parts[..] else {
         let found = format!("{} parts", token.split('.').count());
@@ -275,10 +270,7 @@ fn unverified(token: &str) -> Result<Unverified, TokenRejection> {
         return Err(TokenRejection::new("crit", "no value", kind(crit)));
     }
     match &header["kid"] {
-        Value::String(kid) => Ok(Unverified {
-            kid: kid.clone(),
-            claims,
-        }),
+        Value::String(kid) => Ok((kid.clone(), claims)),
         other => Err(TokenRejection::new("kid", "a string", kind(other))),
     }
 }

@@ -135,6 +135,16 @@ enum Resolution {
     Accepted,
 }
 
+impl Resolution {
+    fn without_repair(is_accepted: bool) -> Self {
+        if is_accepted {
+            Self::Accepted
+        } else {
+            Self::Left
+        }
+    }
+}
+
 /// The context of a run.
 struct Check<'a> {
     session: &'a OperatorSession,
@@ -183,28 +193,27 @@ impl CheckArgs {
     }
 
     async fn connect(&self) -> Result<OperatorSession, CliError> {
-        let session = if self.repair {
-            let limit = self.read_units;
-            self.operator.connect_to_change(self.remote, limit).await?
-        } else {
-            self.operator.connect_limited(self.read_units).await?
-        };
-        if self.repair && session.format == Format::Raw {
+        if !self.repair {
+            return self.operator.connect_limited(self.read_units).await;
+        }
+        let connecting = self
+            .operator
+            .connect_to_change(self.remote, self.read_units);
+        let session = connecting.await?;
+        if session.format == Format::Raw {
             let why = "--repair prints the items that it deletes, so it cannot be combined with --output raw";
             return Err(CliError::Usage(why.to_owned()));
         }
-        if self.repair {
-            let refused = session.refuse_stream(self.stream).await;
-            session.explained(refused)?;
-        }
+        let refused = session.refuse_stream(self.stream).await;
+        session.explained(refused)?;
         Ok(session)
     }
 
     /// Checks the table, starting at the saved state, and saves the state after each page.
     async fn check(&self, check: &Check<'_>) -> Result<CheckState, CliError> {
         let session = check.session;
-        let run = RunParameters::new(session.messages.table(), session.place(), self.repair);
-        let file = self.resume.clone().map(StateFile::new);
+        let run = RunParameters::new(session.messages.table(), &session.place, self.repair);
+        let file = self.resume.clone().map(StateFile);
         let begun = match &file {
             Some(file) => file.read(&run, self.segments)?,
             None => None,
@@ -218,7 +227,7 @@ impl CheckArgs {
         }
         let checked = check.pages(&mut state, file.as_ref()).await;
         if let (Err(_), Some(file)) = (&checked, &file) {
-            let path = file.path().display();
+            let path = file.0.display();
             output::remark(&format!("continue this run with --resume {path}"));
         }
         let is_complete = checked?;
@@ -295,11 +304,7 @@ impl Check<'_> {
         let finding = Finding::wrong_marker(contradictions);
         let is_accepted = self.accepts(&finding);
         self.print(&as_json(&finding, self.repair, is_accepted))?;
-        let mut resolution = if is_accepted {
-            Resolution::Accepted
-        } else {
-            Resolution::Left
-        };
+        let mut resolution = Resolution::without_repair(is_accepted);
         if self.repair && !is_accepted {
             messages.delete_heads_marker().await?;
             state.is_marked = messages.has_heads_marker().await?;
@@ -360,12 +365,7 @@ impl Check<'_> {
             self.print(&as_json(&finding, self.repair, is_accepted))?;
             // Items are deleted only if their contents could be printed.
             if is_accepted || !self.repair || !output::is_read() {
-                let resolution = if is_accepted {
-                    Resolution::Accepted
-                } else {
-                    Resolution::Left
-                };
-                all.push((finding, resolution));
+                all.push((finding, Resolution::without_repair(is_accepted)));
                 continue;
             }
             let repaired = match &group_repaired {

@@ -14,12 +14,13 @@ use clap::Args;
 use tokio::net::TcpListener;
 
 use super::CliError;
-use super::metrics::begin_metrics;
+use super::listen::{begin_metrics, listen};
 use super::signals::{INTERRUPTED, stop};
 use crate::auth::{CognitoVerifier, Issuers, TokenUse};
 use crate::clock::Clock;
 use crate::config::{
-    DocumentsArgs, MetricsArgs, TableArgs, database_url_of_environment, socket_address,
+    DEFAULT_LISTEN_ADDRESS, DocumentsArgs, MetricsArgs, TableArgs, database_url_of_environment,
+    socket_address,
 };
 use crate::demo;
 use crate::dev::{
@@ -184,14 +185,10 @@ impl DevArgs {
 
     /// Listens on the `--listen` address, or by default on port 4000, or a free port if that is in use.
     async fn listener(&self) -> Result<TcpListener, CliError> {
-        let usual = SocketAddr::from(([127, 0, 0, 1], 4000));
-        match (
-            TcpListener::bind(self.listen.unwrap_or(usual)).await,
-            self.listen,
-        ) {
-            (Ok(listener), _) => Ok(listener),
-            (Err(cause), Some(address)) => Err(CliError::Listen { address, cause }),
-            (Err(_), None) => Ok(TcpListener::bind(("127.0.0.1", 0)).await?),
+        let address = self.listen.unwrap_or(DEFAULT_LISTEN_ADDRESS);
+        match listen(address, "--listen").await {
+            Err(_) if self.listen.is_none() => Ok(TcpListener::bind(("127.0.0.1", 0)).await?),
+            listening => listening,
         }
     }
 

@@ -19,9 +19,10 @@ pub(super) enum CliError {
     /// The schema of the API is not valid.
     #[error(transparent)]
     Schema(#[from] InvalidSchema),
-    #[error("cannot listen on {address}: {cause}. Choose another address with --listen.")]
+    #[error("cannot listen on {address}: {cause}. Choose another address with {option}.")]
     Listen {
         address: SocketAddr,
+        option: &'static str,
         cause: std::io::Error,
     },
     #[error(transparent)]

@@ -82,13 +82,14 @@ impl GetConversationArgs {
         } else {
             OutputList::begin(session.format, &head, "messages")
         };
+        let (end, limit) = if self.span.all {
+            (End::First, PAGE)
+        } else {
+            (End::Last, self.span.limit as usize)
+        };
         let mut request = PageRequest {
-            end: if self.span.all { End::First } else { End::Last },
-            limit: if self.span.all {
-                PAGE
-            } else {
-                self.span.limit as usize
-            },
+            end,
+            limit,
             after,
             before,
         };
@@ -115,10 +116,12 @@ impl GetConversationArgs {
     async fn find(&self, session: &OperatorSession) -> Result<MessageGroupId, CliError> {
         let messages = &session.messages;
         if let Some(group) = self.group {
-            return match messages.find_head(group).await? {
-                Some(HeadRecord::Head(_)) => Ok(group),
-                Some(HeadRecord::AliasOf(group)) => Ok(group),
-                None if self.has_messages(session, group).await? => Ok(group),
+            if let Some(found) = self.by_head(session, group).await? {
+                return Ok(found);
+            }
+            let newest = messages.newest_message(group, Consistency::Strong);
+            return match newest.await? {
+                Some(_) => Ok(group),
                 None => Err(CliError::Failed(format!(
                     "there is no message group {group} in the table {}: `cruddur list-conversations <handle>` \
                      lists a user's groups",
@@ -133,16 +136,9 @@ impl GetConversationArgs {
             .people
             .find(self.operator.dynamodb.prod, [one, other])
             .await?;
-        if one.id == other.id {
-            return Err(CliError::Usage(
-                "a message group has two users: give two different handles".to_owned(),
-            ));
-        }
         let group = MessageGroupId::of_pair(one.id, other.id);
-        match messages.find_head(group).await? {
-            Some(HeadRecord::Head(_)) => return Ok(group),
-            Some(HeadRecord::AliasOf(group)) => return Ok(group),
-            None => {}
+        if let Some(found) = self.by_head(session, group).await? {
+            return Ok(found);
         }
         let rows = if messages.has_heads_marker().await? {
             Vec::new()
@@ -159,16 +155,17 @@ impl GetConversationArgs {
         })
     }
 
-    async fn has_messages(
+    /// Returns the group that has this uuid, or the alias of which it is, if it has a head.
+    async fn by_head(
         &self,
         session: &OperatorSession,
-        group: MessageGroupId,
-    ) -> Result<bool, StoreError> {
-        let newest = session
-            .messages
-            .newest_message(group, Consistency::Strong)
-            .await?;
-        Ok(newest.is_some())
+        uuid: MessageGroupId,
+    ) -> Result<Option<MessageGroupId>, StoreError> {
+        let found = session.messages.find_head(uuid).await?;
+        Ok(found.map(|found| match found {
+            HeadRecord::Head(_) => uuid,
+            HeadRecord::AliasOf(group) => group,
+        }))
     }
 }
 

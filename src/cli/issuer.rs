@@ -6,9 +6,9 @@ use std::process::ExitCode;
 
 use clap::Args;
 use clap::builder::BoolishValueParser;
-use tokio::net::TcpListener;
 
 use super::CliError;
+use super::listen::listen;
 use super::signals::stop;
 use crate::clock::Clock;
 use crate::config::{DatabaseArgs, socket_address};
@@ -61,9 +61,7 @@ impl IssuerArgs {
         } else {
             Clients::Local
         };
-        let address = self.listen;
-        let listener = TcpListener::bind(address).await;
-        let listener = listener.map_err(|cause| CliError::Listen { address, cause })?;
+        let listener = listen(self.listen, "--listen").await?;
         super::output::print(&format!("issuing as {}\n", issuer.url()))?;
         issuer.serve(listener, clients, stop).await?;
         Ok(ExitCode::SUCCESS)

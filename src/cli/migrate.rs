@@ -24,7 +24,7 @@ pub(super) struct MigrateArgs {
 impl MigrateArgs {
     pub async fn run(self) -> Result<ExitCode, CliError> {
         let url = self.database.url()?;
-        let migrated = wait_for_database(self.wait.limit(), async || {
+        let migrated = wait_for_database(self.wait.database_wait, async || {
             let database = connect_database(&url, self.database.pool()).await?;
             Ok(migrate(&database, self.created_at_time_zone.as_deref()).await?)
         });

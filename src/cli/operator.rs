@@ -35,12 +35,8 @@ pub(super) struct OperatorSession {
 }
 
 impl Operator {
-    /// Connects to the store. If the endpoint is AWS, credentials are required.
-    pub async fn connect(&self) -> Result<OperatorSession, CliError> {
-        self.connect_limited(ReadUnitsArgs::default()).await
-    }
-
-    /// Connects to the store, with a limit on reads. Throttled calls wait for capacity.
+    /// Connects to the store, with a limit on reads. Throttled calls wait for capacity. If the
+    /// endpoint is AWS, credentials are required.
     pub async fn connect_limited(&self, limit: ReadUnitsArgs) -> Result<OperatorSession, CliError> {
         let target = self.dynamodb.target().await?;
         self.connect_to(&target, limit).await
@@ -121,11 +117,6 @@ pub(super) fn stream_refusal(table: &str) -> CliError {
 }
 
 impl OperatorSession {
-    /// Returns a description of the endpoint.
-    pub fn place(&self) -> &str {
-        &self.place
-    }
-
     /// Fails if the table has a stream, unless that is allowed.
     pub async fn refuse_stream(&self, stream: StreamArgs) -> Result<(), CliError> {
         if !stream.allow_stream && self.messages.has_stream().await? {
@@ -137,24 +128,24 @@ impl OperatorSession {
     /// Prints the result and its cost: the cost goes to standard error and, with JSON, into the
     /// result.
     pub fn finish(&self, result: Map<String, Value>) -> Result<(), CliError> {
-        let cost = self.messages.cost();
-        if self.format == Format::Json {
-            let mut result = result;
-            result.insert("consumedCapacity".to_owned(), output::cost_json(cost));
-            output::print(&output::line(&Value::Object(result)))?;
-        }
-        output::remark_cost(cost);
-        output::echoed()
+        self.finish_as(result, Value::Object)
     }
 
     /// Ends output that has one JSON object per line: prints a last line with the summary and the
     /// cost.
     pub fn finish_lines(&self, summary: Map<String, Value>) -> Result<(), CliError> {
+        self.finish_as(summary, |summary| json!({ "summary": summary }))
+    }
+
+    fn finish_as(
+        &self,
+        mut result: Map<String, Value>,
+        line: impl FnOnce(Map<String, Value>) -> Value,
+    ) -> Result<(), CliError> {
         let cost = self.messages.cost();
         if self.format == Format::Json {
-            let mut summary = summary;
-            summary.insert("consumedCapacity".to_owned(), output::cost_json(cost));
-            output::print(&output::line(&json!({ "summary": summary })))?;
+            result.insert("consumedCapacity".to_owned(), output::cost_json(cost));
+            output::print(&output::line(&line(result)))?;
         }
         output::remark_cost(cost);
         output::echoed()
@@ -178,16 +169,16 @@ impl OperatorSession {
                 service: Service::DynamoDb,
                 reason: Reason::Unreachable,
                 cause,
-            }) if self.is_aws => {
-                CliError::Failed(format!("DynamoDB at {place} is not available: {cause}"))
+            }) => {
+                let advice = if self.is_aws {
+                    ""
+                } else {
+                    ". Start it, or select another with --endpoint-url, AWS_ENDPOINT_URL or --prod."
+                };
+                CliError::Failed(format!(
+                    "DynamoDB at {place} is not available: {cause}{advice}"
+                ))
             }
-            Some(StoreError::Unavailable {
-                service: Service::DynamoDb,
-                reason: Reason::Unreachable,
-                cause,
-            }) => CliError::Failed(format!(
-                "DynamoDB at {place} is not available: {cause}. Start it, or select another with --endpoint-url, AWS_ENDPOINT_URL or --prod."
-            )),
             Some(StoreError::Rejected {
                 service: Service::DynamoDb,
                 reason: Reason::NotFound,

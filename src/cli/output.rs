@@ -152,9 +152,13 @@ enum Frame {
 impl OutputList {
     /// Begins a list that may not end: in JSON, each item is one line.
     pub fn lines(format: Format) -> Self {
+        Self::new(format, Frame::Lines)
+    }
+
+    fn new(format: Format, frame: Frame) -> Self {
         Self {
             format,
-            frame: Frame::Lines,
+            frame,
             is_empty: true,
             widths: Vec::new(),
         }
@@ -169,12 +173,7 @@ impl OutputList {
             let _ = write!(begin, "{}:{},", json!(name), line(value).trim_end());
         }
         let _ = write!(begin, "{}:[", json!(name));
-        Self {
-            format,
-            frame: Frame::Object(Some(begin)),
-            is_empty: true,
-            widths: Vec::new(),
-        }
+        Self::new(format, Frame::Object(Some(begin)))
     }
 
     /// Ends the list.

@@ -46,7 +46,8 @@ impl PeopleArgs {
     }
 }
 
-/// Returns the users with these handles. If some do not exist, the error names them.
+/// Returns the users with these handles, who must be different. If some do not exist, the error
+/// names them.
 pub(super) async fn find<const N: usize>(
     users: &UserStore,
     handles: [&str; N],
@@ -64,6 +65,10 @@ pub(super) async fn find<const N: usize>(
                 )));
             }
         }
+    }
+    if people.windows(2).any(|pair| pair[0].id == pair[1].id) {
+        let message = "a message group has two users: give two different handles";
+        return Err(CliError::Usage(message.to_owned()));
     }
     <[User; N]>::try_from(people).map_err(|_| CliError::Usage("a handle is missing".to_owned()))
 }

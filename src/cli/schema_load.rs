@@ -49,12 +49,11 @@ pub(super) struct SchemaLoadArgs {
 
 impl SchemaLoadArgs {
     pub async fn run(self) -> Result<ExitCode, CliError> {
+        let limit = ReadUnitsArgs::default();
         let session = if self.recreate {
-            self.operator
-                .connect_to_change(self.remote, ReadUnitsArgs::default())
-                .await?
+            self.operator.connect_to_change(self.remote, limit).await?
         } else {
-            self.operator.connect().await?
+            self.operator.connect_limited(limit).await?
         };
         let loaded = self.load(&session).await;
         session.explained(loaded)

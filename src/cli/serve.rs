@@ -6,11 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use tokio::net::TcpListener;
 
 use super::CliError;
 use super::database_wait::wait_for_database;
-use super::metrics::begin_metrics;
+use super::listen::{begin_metrics, listen};
 use super::operator::stream_refusal;
 use super::running::record;
 use super::signals::{INTERRUPTED, Signals};
@@ -67,11 +66,10 @@ impl ServeArgs {
         let database = self.database.url()?;
         let messages = self.messages(&target).await?;
         let users = tokio::select! {
-            users = wait_for_database(self.wait.limit(), async || self.users(&database).await) => users?,
+            users = wait_for_database(self.wait.database_wait, async || self.users(&database).await) => users?,
             () = signals.next() => return Ok(ExitCode::from(INTERRUPTED)),
         };
-        let fresh_for = Duration::from_secs(self.api.user_cache_seconds);
-        let directory = Directory::new(users.clone(), fresh_for);
+        let directory = Directory::new(users.clone(), self.api.user_cache_seconds);
         let health = Health::new(messages.clone(), users);
         let app = App {
             documents,
@@ -87,9 +85,7 @@ impl ServeArgs {
             bounds: self.api.bounds,
         };
         begin_metrics(&self.metrics).await?;
-        let address = self.api.listen;
-        let listener = TcpListener::bind(address).await;
-        let listener = listener.map_err(|cause| CliError::Listen { address, cause })?;
+        let listener = listen(self.api.listen, "--listen").await?;
         let address = listener.local_addr()?;
         let running = record(address);
         if let Err(cause) = &running {

@@ -7,59 +7,44 @@ use async_graphql::{Error, ErrorExtensions, Pos, Response, ServerError};
 
 use crate::engine::in_one_line;
 use crate::messaging::{LiveError, MessagingError, WriteOutcome};
+use crate::named_enum::named_enum;
 
 /// Time after which a client should retry a rejected request. Most temporary
 /// failures end within a second.
 const RETRY_AFTER_MS: u64 = 1000;
 
-/// The `extensions.code` of an error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(
-    missing_docs,
-    reason = "each variant has the name of its code, which docs/clients.md describes"
-)]
-pub enum Code {
-    Unauthenticated,
-    Forbidden,
-    BadRequest,
-    GraphqlParseFailed,
-    GraphqlValidationFailed,
-    BadUserInput,
-    OperationResolutionFailure,
-    QueryTooComplex,
-    PersistedQueryNotFound,
-    IdempotencyKeyReused,
-    RateLimited,
-    Resync,
-    Unavailable,
-    InternalServerError,
+named_enum! {
+    /// The `extensions.code` of an error.
+    #[expect(
+        missing_docs,
+        reason = "each variant has the name of its code, which docs/clients.md describes"
+    )]
+    pub enum Code {
+        Unauthenticated = "UNAUTHENTICATED",
+        Forbidden = "FORBIDDEN",
+        BadRequest = "BAD_REQUEST",
+        GraphqlParseFailed = "GRAPHQL_PARSE_FAILED",
+        GraphqlValidationFailed = "GRAPHQL_VALIDATION_FAILED",
+        BadUserInput = "BAD_USER_INPUT",
+        OperationResolutionFailure = "OPERATION_RESOLUTION_FAILURE",
+        QueryTooComplex = "QUERY_TOO_COMPLEX",
+        PersistedQueryNotFound = "PERSISTED_QUERY_NOT_FOUND",
+        IdempotencyKeyReused = "IDEMPOTENCY_KEY_REUSED",
+        RateLimited = "RATE_LIMITED",
+        Resync = "RESYNC",
+        Unavailable = "UNAVAILABLE",
+        InternalServerError = "INTERNAL_SERVER_ERROR",
+    }
 }
 
 impl Code {
-    const ALL: [Self; 14] = [
-        Self::Unauthenticated,
-        Self::Forbidden,
-        Self::BadRequest,
-        Self::GraphqlParseFailed,
-        Self::GraphqlValidationFailed,
-        Self::BadUserInput,
-        Self::OperationResolutionFailure,
-        Self::QueryTooComplex,
-        Self::PersistedQueryNotFound,
-        Self::IdempotencyKeyReused,
-        Self::RateLimited,
-        Self::Resync,
-        Self::Unavailable,
-        Self::InternalServerError,
-    ];
-
     /// Returns the code of an error of a response.
     #[must_use]
     pub fn of(error: &ServerError) -> Option<Self> {
         let async_graphql::Value::String(code) = error.extensions.as_ref()?.get("code")? else {
             return None;
         };
-        Self::ALL.into_iter().find(|known| known.as_str() == code)
+        Self::ALL.iter().copied().find(|known| known.name() == code)
     }
 
     /// Returns the code of the first error of a response.
@@ -73,27 +58,6 @@ impl Code {
     #[must_use]
     pub fn is_server_error(self) -> bool {
         matches!(self, Self::Unavailable | Self::InternalServerError)
-    }
-
-    /// Returns the code as clients see it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Unauthenticated => "UNAUTHENTICATED",
-            Self::Forbidden => "FORBIDDEN",
-            Self::BadRequest => "BAD_REQUEST",
-            Self::GraphqlParseFailed => "GRAPHQL_PARSE_FAILED",
-            Self::GraphqlValidationFailed => "GRAPHQL_VALIDATION_FAILED",
-            Self::BadUserInput => "BAD_USER_INPUT",
-            Self::OperationResolutionFailure => "OPERATION_RESOLUTION_FAILURE",
-            Self::QueryTooComplex => "QUERY_TOO_COMPLEX",
-            Self::PersistedQueryNotFound => "PERSISTED_QUERY_NOT_FOUND",
-            Self::IdempotencyKeyReused => "IDEMPOTENCY_KEY_REUSED",
-            Self::RateLimited => "RATE_LIMITED",
-            Self::Resync => "RESYNC",
-            Self::Unavailable => "UNAVAILABLE",
-            Self::InternalServerError => "INTERNAL_SERVER_ERROR",
-        }
     }
 }
 
@@ -236,7 +200,7 @@ fn millis(time: Duration) -> u64 {
 }
 
 fn coded(code: Code, message: impl Into<String>) -> Error {
-    Error::new(message).extend_with(|_, extensions| extensions.set("code", code.as_str()))
+    Error::new(message).extend_with(|_, extensions| extensions.set("code", code.name()))
 }
 
 /// Creates the response to a request that is rejected as a whole.
@@ -244,7 +208,7 @@ fn coded(code: Code, message: impl Into<String>) -> Error {
 pub fn refusal(code: Code, message: impl Into<String>) -> Response {
     let mut error = ServerError::new(in_one_line(&message.into()), None);
     let extensions = error.extensions.get_or_insert_default();
-    extensions.set("code", code.as_str());
+    extensions.set("code", code.name());
     if code == Code::Unavailable {
         extensions.set("retryAfterMs", RETRY_AFTER_MS);
     }

@@ -112,7 +112,7 @@ impl AccessLog {
 
     /// Logs the result of the request.
     pub fn end(mut self, result: RequestResult) {
-        let error = result.error.map_or("ok", Code::as_str);
+        let error = result.error.map_or("ok", Code::name);
         self.write(result.status, error);
     }
 
@@ -155,7 +155,7 @@ impl AccessLog {
         }
         if [Code::InternalServerError, Code::Unavailable]
             .iter()
-            .any(|code| code.as_str() == outcome)
+            .any(|code| code.name() == outcome)
         {
             fail(&self.span, outcome);
         }

@@ -6,7 +6,7 @@ use tokio::time::sleep;
 
 use super::rejection::Rejection;
 use super::state::App;
-use crate::auth::{Caller, LONGEST_TOKEN, TokenError};
+use crate::auth::{Caller, TokenError};
 use crate::clock::Clock;
 use crate::messaging::{MessagingError, UserLoader, Viewer};
 
@@ -18,36 +18,22 @@ pub(super) enum CallerError {
     SeveralHeaders,
     #[error("The `Authorization` header has no `Bearer` token: send `Bearer <access token>`.")]
     NotBearer,
-    #[error("The access token is not valid. Sign in again.")]
-    Rejected,
-    #[error("The access token exceeds the limit of {LONGEST_TOKEN} bytes.")]
-    TooLong,
-    #[error("The access token cannot be verified right now. Try again.")]
-    KeysUnavailable,
-}
-
-impl From<TokenError> for CallerError {
-    fn from(error: TokenError) -> Self {
-        match error {
-            TokenError::Invalid => Self::Rejected,
-            TokenError::TooLong => Self::TooLong,
-            TokenError::KeysUnavailable => Self::KeysUnavailable,
-        }
-    }
+    #[error(transparent)]
+    Token(#[from] TokenError),
 }
 
 impl From<CallerError> for Rejection {
     fn from(error: CallerError) -> Self {
         let message = error.to_string();
         match error {
-            CallerError::SeveralHeaders | CallerError::NotBearer | CallerError::Rejected => {
-                Self::unauthenticated(&message)
-            }
+            CallerError::SeveralHeaders
+            | CallerError::NotBearer
+            | CallerError::Token(TokenError::Invalid) => Self::unauthenticated(&message),
             // Not 401, because signing in again would not help.
-            CallerError::TooLong => {
+            CallerError::Token(TokenError::TooLong) => {
                 Self::bad_request(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, message)
             }
-            CallerError::KeysUnavailable => Self::unavailable(&message),
+            CallerError::Token(TokenError::KeysUnavailable) => Self::unavailable(&message),
         }
     }
 }

@@ -24,7 +24,7 @@ DEFINITION = re.compile(
 
 
 # Modules that every layer may use.
-UTILITIES = {"backoff", "clock", "environment", "http_url", "limit_args", "lock", "loopback", "telemetry"}
+UTILITIES = {"backoff", "clock", "environment", "http_url", "limit_args", "lock", "loopback", "named_enum", "telemetry"}
 
 
 def without_noise(text):

@@ -1,7 +1,7 @@
 //! The saved state of a run, from which a later run resumes.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -113,19 +113,11 @@ impl CheckState {
 
 /// The file in which a state is saved.
 #[derive(Debug)]
-pub(super) struct StateFile(PathBuf);
+pub(super) struct StateFile(pub PathBuf);
 
 impl StateFile {
-    pub fn new(path: PathBuf) -> Self {
-        Self(path)
-    }
-
     fn failed(&self, cause: impl std::fmt::Display) -> CliError {
         CliError::Failed(format!("--resume {}: {cause}", self.0.display()))
-    }
-
-    pub fn path(&self) -> &Path {
-        &self.0
     }
 
     /// Reads the state of an interrupted run; `None` if the file does not exist.

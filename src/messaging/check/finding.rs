@@ -4,67 +4,49 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::model::{MessageGroupId, Participants};
+use crate::named_enum::named_enum;
 use crate::store::{ItemKind, RowKey, ScannedItem, StoreError};
 
-macro_rules! finding_kinds {
-    ($($(#[$doc:meta])* $kind:ident = $name:literal,)*) => {
-        /// The kinds of problems that a check reports.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-        pub enum FindingKind {
-            $($(#[$doc])* $kind,)*
-        }
-
-        impl FindingKind {
-            /// All kinds, in the order in which the summary lists them.
-            pub const ALL: &[Self] = &[$(Self::$kind,)*];
-
-            /// Returns the name of the kind, as it is printed.
-            #[must_use]
-            pub fn name(self) -> &'static str {
-                match self {
-                    $(Self::$kind => $name,)*
-                }
-            }
-        }
-    };
-}
-
-finding_kinds! {
-    /// An item that cannot be read, or that this service does not write.
-    UnreadableItem = "unreadable-item",
-    /// A group whose newest key is ahead of the clock.
-    FutureKey = "future-key",
-    /// Rows and messages, but no head.
-    MissingHead = "missing-head",
-    /// Messages, but neither a head nor rows.
-    UnreachableMessages = "unreachable-messages",
-    /// A head that disagrees with the messages.
-    WrongHead = "wrong-head",
-    /// A head of a group without messages.
-    HeadWithoutMessages = "head-without-messages",
-    /// A participant without a row.
-    MissingRow = "missing-row",
-    /// A row that does not show the newest message, or whose unread count is
-    /// wrong.
-    StaleRow = "stale-row",
-    /// A second row of an owner in the same group.
-    DuplicateRow = "duplicate-row",
-    /// A row whose owner is not a participant of the group.
-    StrangersRow = "strangers-row",
-    /// A row whose group has no messages.
-    RowWithoutMessages = "row-without-messages",
-    /// An alias of a group that does not exist.
-    AliasToNowhere = "alias-to-nowhere",
-    /// A group whose uuid is not its pair's UUIDv5, and whose pair has no
-    /// alias.
-    MissingAlias = "missing-alias",
-    /// Messages whose `seq`s are not 1, 2, 3, ….
-    GapInSeq = "gap-in-seq",
-    /// A group that was written to during every attempt to check it.
-    NotChecked = "not-checked",
-    /// The heads marker, in a table in which a group has no head or a pair has
-    /// no alias.
-    WrongMarker = "wrong-marker",
+named_enum! {
+    /// The kinds of problems that a check reports, in the order in which the summary lists them. The
+    /// name is printed.
+    pub enum FindingKind {
+        /// An item that cannot be read, or that this service does not write.
+        UnreadableItem = "unreadable-item",
+        /// A group whose newest key is ahead of the clock.
+        FutureKey = "future-key",
+        /// Rows and messages, but no head.
+        MissingHead = "missing-head",
+        /// Messages, but neither a head nor rows.
+        UnreachableMessages = "unreachable-messages",
+        /// A head that disagrees with the messages.
+        WrongHead = "wrong-head",
+        /// A head of a group without messages.
+        HeadWithoutMessages = "head-without-messages",
+        /// A participant without a row.
+        MissingRow = "missing-row",
+        /// A row that does not show the newest message, or whose unread count is
+        /// wrong.
+        StaleRow = "stale-row",
+        /// A second row of an owner in the same group.
+        DuplicateRow = "duplicate-row",
+        /// A row whose owner is not a participant of the group.
+        StrangersRow = "strangers-row",
+        /// A row whose group has no messages.
+        RowWithoutMessages = "row-without-messages",
+        /// An alias of a group that does not exist.
+        AliasToNowhere = "alias-to-nowhere",
+        /// A group whose uuid is not its pair's UUIDv5, and whose pair has no
+        /// alias.
+        MissingAlias = "missing-alias",
+        /// Messages whose `seq`s are not 1, 2, 3, ….
+        GapInSeq = "gap-in-seq",
+        /// A group that was written to during every attempt to check it.
+        NotChecked = "not-checked",
+        /// The heads marker, in a table in which a group has no head or a pair has
+        /// no alias.
+        WrongMarker = "wrong-marker",
+    }
 }
 
 impl FindingKind {

@@ -15,7 +15,7 @@ use crate::server::state::Bounds;
 /// How long the client may still send after the last response. A client that reads the response
 /// stops sending sooner.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
-/// Bytes that are discarded at a time, on the stack.
+/// Size in bytes of the buffer for discarded data. It is small because it is on the stack.
 const DISCARD_BUFFER: usize = 8 * 1024;
 
 /// The phase of a connection, shared by its service and its stream.

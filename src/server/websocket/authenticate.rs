@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use tokio::time::timeout;
 
 use super::close::Close;
-use crate::auth::Caller;
+use crate::auth::{Caller, TokenError};
 use crate::schema::Code;
 use crate::server::authenticate::{CallerError, verify_authorization, viewer};
 use crate::server::connection_quota::ConnectionSlot;
@@ -69,10 +69,10 @@ async fn user(state: &ServerState, authorization: &str) -> Result<AuthenticatedP
 
 fn close_of_error(error: CallerError) -> Close {
     match error {
-        CallerError::Rejected => Close::Forbidden,
+        CallerError::Token(TokenError::Invalid) => Close::Forbidden,
         CallerError::SeveralHeaders | CallerError::NotBearer => Close::NotBearer,
-        CallerError::TooLong => Close::TokenTooLong,
-        CallerError::KeysUnavailable => UNAVAILABLE,
+        CallerError::Token(TokenError::TooLong) => Close::TokenTooLong,
+        CallerError::Token(TokenError::KeysUnavailable) => UNAVAILABLE,
     }
 }
 

@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 use axum::response::{IntoResponse, Response};
 use tokio::time::timeout;
 
-use crate::auth::Caller;
+use crate::auth::{Caller, TokenError};
 use crate::server::authenticate::{CallerError, authenticate};
 use crate::server::execute::REQUEST_TIMEOUT;
 use crate::server::origin::Origin;
@@ -101,7 +101,9 @@ async fn check_origin(app: &App, headers: &HeaderMap) -> Result<(), Rejection> {
     };
     match timeout(REQUEST_TIMEOUT, authenticate(app, headers)).await {
         Ok(Ok(Caller::SignedIn { .. })) => return Ok(()),
-        Ok(Err(error @ CallerError::KeysUnavailable)) => return Err(error.into()),
+        Ok(Err(error @ CallerError::Token(TokenError::KeysUnavailable))) => {
+            return Err(error.into());
+        }
         Err(_) => return Err(Rejection::timed_out()),
         Ok(Ok(Caller::Anonymous) | Err(_)) => {}
     }

@@ -1,4 +1,6 @@
-//! The metrics endpoint of a command that serves.
+//! The listeners of a command that serves.
+
+use std::net::SocketAddr;
 
 use tokio::net::TcpListener;
 
@@ -6,17 +8,25 @@ use super::CliError;
 use crate::config::MetricsArgs;
 use crate::server::serve_metrics;
 
+/// Listens on the address of an option.
+pub(super) async fn listen(
+    address: SocketAddr,
+    option: &'static str,
+) -> Result<TcpListener, CliError> {
+    let listener = TcpListener::bind(address).await;
+    listener.map_err(|cause| CliError::Listen {
+        address,
+        option,
+        cause,
+    })
+}
+
 /// Starts to serve the metrics, if an address is configured for them.
 pub(super) async fn begin_metrics(args: &MetricsArgs) -> Result<(), CliError> {
     let Some(address) = args.metrics_listen else {
         return Ok(());
     };
-    let listener = TcpListener::bind(address).await;
-    let listener = listener.map_err(|cause| {
-        CliError::Failed(format!(
-            "cannot listen on {address} for the metrics: {cause}. Choose another address with --metrics-listen."
-        ))
-    })?;
+    let listener = listen(address, "--metrics-listen").await?;
     tracing::info!(address = %listener.local_addr()?, "metrics");
     tokio::spawn(serve_metrics(listener));
     Ok(())
