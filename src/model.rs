@@ -175,6 +175,39 @@ pub struct MessageGroup {
 }
 
 #[cfg(test)]
+impl User {
+    /// Returns a user of a unit test.
+    pub fn example(number: u128) -> Self {
+        Self {
+            id: UserId(Uuid::from_u128(number)),
+            handle: format!("user-{number}"),
+            display_name: format!("User {number}"),
+        }
+    }
+}
+
+#[cfg(test)]
+impl Message {
+    /// Returns a message of a unit test, whose time and sequence number increase with `seq`.
+    #[expect(clippy::missing_panics_doc, reason = "only unit tests call it")]
+    pub fn example(seq: u64, sender: u128) -> Self {
+        let microseconds = i64::try_from(seq).expect("a small number");
+        let time = "2026-11-22T06:29:00Z".parse::<DateTime<Utc>>();
+        let time = time.expect("a time") + TimeDelta::microseconds(microseconds);
+        Self {
+            id: MessageId(Uuid::from_u128(seq.into())),
+            group_id: MessageGroupId(Uuid::nil()),
+            key: SortKey::at(time),
+            accepted_at: None,
+            seq,
+            body: "a text".to_owned(),
+            sender: User::example(sender),
+            idempotency_key: None,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -71,7 +71,7 @@ pub use migrations::{DatabaseState, Migrated, database_state, migrate, require_c
 pub use pacer::{Pacer, Throttling};
 pub use password::PasswordFileError;
 pub use records::{FoundRow, GroupRow, IdempotencyRecord, Preview, Stored};
-pub use repair::{HeadSnapshot, Move, Repair};
+pub use repair::{HeadSnapshot, Repair};
 pub use scan::{ScanPage, ScanPosition, ScannedItem, Segment};
 pub use table::{Billing, NewTable, TableError, TableStatus};
 pub use table_description::TableDescription;

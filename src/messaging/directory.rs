@@ -288,7 +288,6 @@ impl UserLoader {
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt;
-    use uuid::Uuid;
 
     use super::*;
 
@@ -297,27 +296,19 @@ mod tests {
     #[tokio::test]
     async fn cached_users_are_found_without_a_batch() {
         let directory = Directory::new(UserStore::nowhere(), Duration::from_mins(1));
-        let user = User {
-            id: UserId(Uuid::from_u128(1)),
-            handle: "luu".to_owned(),
-            display_name: "Luu".to_owned(),
-        };
+        let [user, other] = [1, 2].map(User::example);
         directory.insert("sub", user.clone());
 
         let loader = directory.loader();
         let by_id = loader.find_by_id(user.id).now_or_never();
-        assert_eq!(
-            by_id.expect("at once").expect("a user").as_deref(),
-            Some(&user)
-        );
+        let found = by_id.expect("at once").expect("a user");
+        assert_eq!(found.as_deref(), Some(&user));
         let by_sub = loader.find_by_cognito_id("sub").now_or_never();
-        assert_eq!(
-            by_sub.expect("at once").expect("a user").as_deref(),
-            Some(&user)
-        );
+        let found = by_sub.expect("at once").expect("a user");
+        assert_eq!(found.as_deref(), Some(&user));
 
-        loader.expect([user.id, UserId(Uuid::from_u128(2))]);
+        loader.expect([user.id, other.id]);
         let expected = std::mem::take(&mut lock(&loader.users.0).expected);
-        assert_eq!(expected, HashSet::from([UserId(Uuid::from_u128(2))]));
+        assert_eq!(expected, HashSet::from([other.id]));
     }
 }

@@ -16,7 +16,6 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
-use uuid::Uuid;
 
 use super::writer::{Draft, GroupSnapshot, IdempotentInput, Mark, WriteResult};
 use super::{Bus, Directory, Messaging, MessagingError, WriteOutcome};
@@ -94,11 +93,6 @@ struct Simulation {
 impl Simulation {
     fn new(seed: u64) -> Self {
         let dynamo = Simulated::new(seed);
-        let users = (1..=4).map(|number| User {
-            id: UserId(Uuid::from_u128(number)),
-            handle: format!("user-{number}"),
-            display_name: format!("User {number}"),
-        });
         let start = "2026-11-22T06:29:00Z".parse().expect("a time");
         let began = Instant::now();
         let instances = 1 + dynamo.random_below(3);
@@ -108,7 +102,7 @@ impl Simulation {
         });
         Self {
             instances: instances.collect(),
-            users: users.collect(),
+            users: (1..=4).map(User::example).collect(),
             start,
             began,
             crashes: AtomicUsize::new(0),

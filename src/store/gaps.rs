@@ -33,43 +33,17 @@ fn known_number(place: &Place) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use chrono::{DateTime, TimeDelta};
-    use uuid::Uuid;
-
     use super::*;
-    use crate::model::{MessageGroupId, MessageId, SortKey, User, UserId};
-
-    fn key(seq: u64) -> SortKey {
-        let minutes = TimeDelta::minutes(i64::try_from(seq).expect("a small number"));
-        SortKey::at(DateTime::UNIX_EPOCH + minutes)
-    }
-
-    fn message(seq: u64) -> Message {
-        Message {
-            id: MessageId(Uuid::from_u128(seq.into())),
-            group_id: MessageGroupId(Uuid::nil()),
-            key: key(seq),
-            accepted_at: None,
-            seq,
-            body: "a text".to_owned(),
-            sender: User {
-                id: UserId(Uuid::nil()),
-                handle: "luu".to_owned(),
-                display_name: "Luu".to_owned(),
-            },
-            idempotency_key: None,
-        }
-    }
 
     fn misses_one(end: End, after: Option<u64>, before: Option<u64>, read: &[u64]) -> bool {
-        let place = |seq: u64| Place { key: key(seq), seq };
+        let place = |seq: u64| Message::example(seq, 1).place();
         let request = PageRequest {
             end,
             limit: 3,
             after: after.map(place),
             before: before.map(place),
         };
-        let read: Vec<Message> = read.iter().copied().map(message).collect();
+        let read: Vec<Message> = read.iter().map(|seq| Message::example(*seq, 1)).collect();
         has_gap(&request, &read)
     }
 

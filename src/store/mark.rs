@@ -1,9 +1,9 @@
 //! The transaction that marks a participant's messages as read.
 
-use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem};
 
-use super::keys::{Key, RowKey};
-use super::transaction::{Role, TransactionOutcome, invalid};
+use super::keys::{Key, RowKey, own};
+use super::transaction::{Role, TransactionOutcome};
 use super::{MessageStore, StoreError};
 use crate::model::{Head, MessageGroupId, UserId};
 
@@ -40,30 +40,17 @@ impl MessageStore {
         if mark.has_row {
             let row = RowKey::of_head(&mark.head, mark.reader);
             let unread_count = mark.head.unread_count(mark.reader);
-            let update = self.update_unread(mark.group, &row, unread_count)?;
+            let update = self.update_if(
+                Key::group_row(&row),
+                "SET unread_count = :unread_count",
+                "message_group_uuid = :group",
+                [
+                    own(mark.group),
+                    (":unread_count", AttributeValue::N(unread_count.to_string())),
+                ],
+            )?;
             actions.push((Role::OldRow(row), update));
         }
         Ok(actions)
-    }
-
-    fn update_unread(
-        &self,
-        group: MessageGroupId,
-        row: &RowKey,
-        unread_count: u64,
-    ) -> Result<TransactWriteItem, StoreError> {
-        let update = Update::builder()
-            .table_name(&self.table)
-            .set_key(Some(Key::group_row(row).into_attributes()))
-            .update_expression("SET unread_count = :unread_count")
-            .condition_expression("message_group_uuid = :group")
-            .expression_attribute_values(":group", AttributeValue::S(group.to_string()))
-            .expression_attribute_values(
-                ":unread_count",
-                AttributeValue::N(unread_count.to_string()),
-            )
-            .build()
-            .map_err(invalid)?;
-        Ok(TransactWriteItem::builder().update(update).build())
     }
 }

@@ -6,7 +6,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use super::gaps::has_gap;
 use super::items;
-use super::keys::{self, Key, RowKey};
+use super::keys::{self, Item, Key, RowKey};
 use super::query::{Range, readable};
 use super::records::FoundRow;
 use super::units::Units;
@@ -299,14 +299,9 @@ impl MessageStore {
     ) -> Result<(u64, Option<Message>), StoreError> {
         let keys = [Key::head(group), Key::message(group, key)];
         let [head, message] = self.find_in_snapshot(keys).await?;
-        let version = match head {
-            None => 0,
-            Some(mut head) => {
-                match items::head_record(&mut head).map_err(|cause| cause.at(group.to_string()))? {
-                    HeadRecord::Head(head) => head.version,
-                    HeadRecord::AliasOf(_) => 0,
-                }
-            }
+        let version = match head.map(head_record).transpose()? {
+            Some(HeadRecord::Head(head)) => head.version,
+            Some(HeadRecord::AliasOf(_)) | None => 0,
         };
         let message =
             message.and_then(|mut item| readable(&mut item, |item| items::message(group, item)));
@@ -338,13 +333,8 @@ impl MessageStore {
     ) -> Result<(Option<HeadRecord>, Option<FoundRow>), StoreError> {
         let keys = [Key::head(group), Key::group_row(row)];
         let [head, row] = self.find_in_snapshot(keys).await?;
-        let head = head.map(|mut head| {
-            items::head_record(&mut head).map_err(|cause| cause.at(keys::key_of(&head)))
-        });
-        Ok((
-            head.transpose()?,
-            row.and_then(|mut row| readable(&mut row, items::found_row)),
-        ))
+        let row = row.and_then(|mut row| readable(&mut row, items::found_row));
+        Ok((head.map(head_record).transpose()?, row))
     }
 
     /// Returns the head of a group, or the alias at the same key: one strongly
@@ -363,13 +353,14 @@ impl MessageStore {
         group: MessageGroupId,
         consistency: Consistency,
     ) -> Result<Option<HeadRecord>, StoreError> {
-        let Some(mut item) = self.find_as(Key::head(group), consistency).await? else {
-            return Ok(None);
-        };
-        items::head_record(&mut item)
-            .map(Some)
-            .map_err(|cause| cause.at(keys::key_of(&item)))
+        let found = self.find_as(Key::head(group), consistency).await?;
+        found.map(head_record).transpose()
     }
+}
+
+/// Converts the item at the key of a head.
+fn head_record(mut item: Item) -> Result<HeadRecord, StoreError> {
+    items::head_record(&mut item).map_err(|cause| cause.at(keys::key_of(&item)))
 }
 
 /// Adds a row, unless a newer row of its group is in the list. Removes an older

@@ -2,7 +2,7 @@
 //! for the telemetry.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::interceptors::{
@@ -19,6 +19,7 @@ use aws_smithy_types::config_bag::{Storable, StoreReplace};
 use super::operations::{THROTTLED, ask_for_cost, cost_of, operation, result, units_of};
 use super::pacer::Pacer;
 use super::units::Cost;
+use crate::lock::lock;
 use crate::telemetry::DynamoCall;
 
 /// A function that receives the bytes of each response.
@@ -80,28 +81,19 @@ impl Meter {
 
     /// Returns the cost of the calls so far.
     pub fn cost(&self) -> Cost {
-        *self.lock()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Cost> {
-        let cost = &self.shared.cost;
-        cost.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.shared.cost)
     }
 }
 
-/// Name of the operation, stored in the configuration of the call.
+/// A call, stored in its configuration.
 #[derive(Debug)]
-struct OperationName(&'static str);
-
-impl Storable for OperationName {
-    type Storer = StoreReplace<Self>;
+struct MeteredCall {
+    operation: &'static str,
+    /// The current attempt.
+    attempt: Mutex<Option<DynamoCall>>,
 }
 
-/// The current attempt of the call.
-#[derive(Debug)]
-struct UnderWay(Mutex<Option<DynamoCall>>);
-
-impl Storable for UnderWay {
+impl Storable for MeteredCall {
     type Storer = StoreReplace<Self>;
 }
 
@@ -117,8 +109,11 @@ impl Intercept for Meter {
         config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let input = context.input_mut();
-        let operation = OperationName(operation(input));
-        config.interceptor_state().store_put(operation);
+        let call = MeteredCall {
+            operation: operation(input),
+            attempt: Mutex::default(),
+        };
+        config.interceptor_state().store_put(call);
         ask_for_cost(input);
         Ok(())
     }
@@ -129,12 +124,10 @@ impl Intercept for Meter {
         _components: &RuntimeComponents,
         config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        let operation = config
-            .load::<OperationName>()
-            .map_or("other", |known| known.0);
-        let call = DynamoCall::begin(operation, &self.shared.table);
-        let under_way = UnderWay(Mutex::new(Some(call)));
-        config.interceptor_state().store_put(under_way);
+        if let Some(call) = config.load::<MeteredCall>() {
+            let attempt = DynamoCall::begin(call.operation, &self.shared.table);
+            *lock(&call.attempt) = Some(attempt);
+        }
         Ok(())
     }
 
@@ -154,7 +147,7 @@ impl Intercept for Meter {
         let ended = context.output_or_error();
         let spent = ended.and_then(Result::ok).map(cost_of).unwrap_or_default();
         if answer.is_some() {
-            let mut cost = self.lock();
+            let mut cost = lock(&self.shared.cost);
             cost.calls += 1;
             cost.read_units += spent.read_units;
             cost.write_units += spent.write_units;
@@ -164,22 +157,16 @@ impl Intercept for Meter {
             Some(Err(error)) => result(error, answer.map(|answer| answer.status().as_u16())),
             None => "unknown",
         };
+        let call = config.load::<MeteredCall>();
         if let Some(pacer) = &self.shared.pacer {
             pacer.consumed(spent.read_units, spent.write_units);
             if result == THROTTLED {
-                let operation = config
-                    .load::<OperationName>()
-                    .map_or("other", |known| known.0);
-                pacer.throttled(units_of(operation));
+                pacer.throttled(units_of(call.map_or("other", |call| call.operation)));
             }
         }
-        let under_way = config.load::<UnderWay>();
-        let call = under_way.and_then(|UnderWay(call)| {
-            let mut call = call.lock().unwrap_or_else(PoisonError::into_inner);
-            call.take()
-        });
-        if let Some(call) = call {
-            call.end(result, spent.read_units, spent.write_units);
+        let attempt = call.and_then(|call| lock(&call.attempt).take());
+        if let Some(attempt) = attempt {
+            attempt.end(result, spent.read_units, spent.write_units);
         }
         Ok(())
     }

@@ -85,7 +85,7 @@ pub(super) fn cost_of(output: &Output) -> Cost {
     macro_rules! add {
         ($name:literal $input:ident $output:ident $error:ident $units:ident) => {
             if let Some(output) = output.downcast_ref::<$output>() {
-                cost.$units += units(&output.consumed_capacity);
+                cost.$units += units(output.consumed_capacity());
             }
         };
     }
@@ -131,22 +131,7 @@ fn cancelled(refusal: &Error) -> Option<&[CancellationReason]> {
 
 /// Returns the consumed units: those of one table, or the sum over all tables
 /// of a transaction.
-fn units<'a>(consumed: impl IntoIterator<Item = &'a (impl Consumed + 'a)>) -> f64 {
-    consumed.into_iter().map(Consumed::units).sum()
-}
-
-trait Consumed {
-    fn units(&self) -> f64;
-}
-
-impl Consumed for ConsumedCapacity {
-    fn units(&self) -> f64 {
-        self.capacity_units.unwrap_or_default()
-    }
-}
-
-impl Consumed for Vec<ConsumedCapacity> {
-    fn units(&self) -> f64 {
-        self.iter().map(Consumed::units).sum()
-    }
+fn units<'a>(consumed: impl IntoIterator<Item = &'a ConsumedCapacity>) -> f64 {
+    let units = consumed.into_iter().filter_map(|one| one.capacity_units);
+    units.sum()
 }

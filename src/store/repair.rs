@@ -1,6 +1,6 @@
 //! The transactions that repair a group.
 
-use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, Delete, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, Delete, TransactWriteItem};
 
 use super::items;
 use super::keys::{Item, Key, RowKey, own};
@@ -24,9 +24,9 @@ pub struct Repair {
     pub head: Head,
     /// The newest message, which both rows show.
     pub newest: Message,
-    /// Set if the newest message must move, because another group has a row
-    /// with its key.
-    pub moved: Option<Move>,
+    /// The previous sort key of the newest message, if it must move because
+    /// another group has a row with that key.
+    pub moved_from: Option<SortKey>,
     /// The new row of each participant.
     pub rows: [GroupRow; 2],
     /// Rows to delete in the transaction.
@@ -36,13 +36,6 @@ pub struct Repair {
     pub replaced: Vec<RowKey>,
     /// A second uuid under which the group can be found.
     pub alias: Option<MessageGroupId>,
-}
-
-/// The previous position of a message that is moved.
-#[derive(Clone, Debug)]
-pub struct Move {
-    /// The previous sort key of the message.
-    pub from: SortKey,
 }
 
 /// A snapshot of a group's rows and newest message.
@@ -119,7 +112,7 @@ impl MessageStore {
         for row in &repair.old_rows {
             actions.push((Role::OldRow(row.clone()), self.delete_old(*group, row)?));
         }
-        if let Some(Move { from }) = &repair.moved {
+        if let Some(from) = &repair.moved_from {
             let item = items::message_item(newest).map_err(invalid)?;
             let key = Key::message(*group, from);
             let role = || Role::Message(newest.key.clone());
@@ -145,15 +138,12 @@ impl MessageStore {
         let actions = || {
             let mut actions = vec![(Role::Head, self.update_head(group, head, expected_version)?)];
             for (key, seq) in numbers {
-                let update = Update::builder()
-                    .table_name(&self.table)
-                    .set_key(Some(Key::message(group, key).into_attributes()))
-                    .update_expression("SET seq = :seq")
-                    .condition_expression("attribute_exists(pk)")
-                    .expression_attribute_values(":seq", AttributeValue::N(seq.to_string()))
-                    .build()
-                    .map_err(invalid)?;
-                let update = TransactWriteItem::builder().update(update).build();
+                let update = self.update_if(
+                    Key::message(group, key),
+                    "SET seq = :seq",
+                    "attribute_exists(pk)",
+                    [(":seq", AttributeValue::N(seq.to_string()))],
+                )?;
                 actions.push((Role::Message(key.clone()), update));
             }
             Ok(actions)

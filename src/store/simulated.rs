@@ -17,7 +17,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use tokio::time::sleep;
 
-use table::{Table, key_of, key_of_value, text};
+use table::{Table, key_of_value, text};
 pub use wire::Wire;
 
 /// An item in DynamoDB's JSON format.
@@ -102,7 +102,7 @@ impl Simulated {
     }
 
     pub fn insert(&self, item: Item) {
-        let key = key_of(&item);
+        let key = key_of_value(&json!(item));
         let mut table = self.table();
         table.items.insert(key.clone(), item.clone());
         table.shown.insert(key, item);

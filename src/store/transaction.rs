@@ -86,32 +86,38 @@ impl MessageStore {
                 return TransactionOutcome::Rejected(vec![RejectionReason::Invalid(cause)]);
             }
         };
-        match self.send_once(actions, token).await {
-            Ok(()) => TransactionOutcome::Applied,
-            Err(error) => outcome(error, roles),
-        }
-    }
-
-    /// Sends a transaction without the SDK's retries.
-    async fn send_once(
-        &self,
-        actions: Vec<TransactWriteItem>,
-        token: Option<&str>,
-    ) -> Result<(), SdkError<TransactWriteItemsError, HttpResponse>> {
         let call = self
             .client_without_retries
             .transact_write_items()
             .set_client_request_token(token.map(str::to_owned))
             .set_transact_items(Some(actions));
         // A throttled transaction was not applied.
-        self.send_unless(
-            Units::Write,
-            call,
-            TransactWriteItemsFluentBuilder::send,
-            is_throttled,
-        )
-        .await?;
-        Ok(())
+        let send = TransactWriteItemsFluentBuilder::send;
+        let result = self.send_unless(Units::Write, call, send, is_throttled);
+        match result.await {
+            Ok(_) => TransactionOutcome::Applied,
+            Err(error) => outcome(error, roles),
+        }
+    }
+
+    /// Builds an action that updates an existing item under a condition.
+    pub(super) fn update_if<const N: usize>(
+        &self,
+        key: Key,
+        update: &str,
+        condition: &str,
+        values: [(&str, AttributeValue); N],
+    ) -> Result<TransactWriteItem, StoreError> {
+        let values = values.map(|(name, value)| (name.to_owned(), value));
+        let update = Update::builder()
+            .table_name(&self.table)
+            .set_key(Some(key.into_attributes()))
+            .update_expression(update)
+            .condition_expression(condition)
+            .set_expression_attribute_values(Some(values.into()))
+            .build()
+            .map_err(invalid)?;
+        Ok(TransactWriteItem::builder().update(update).build())
     }
 
     pub(super) fn update_head(

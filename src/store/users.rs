@@ -62,42 +62,26 @@ impl PoolNames {
     }
 }
 
-struct UserRow {
-    uuid: Uuid,
-    handle: String,
-    display_name: String,
-}
-
-impl FromRow<'_, PgRow> for UserRow {
+impl FromRow<'_, PgRow> for User {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
         Ok(Self {
-            uuid: row.try_get("uuid")?,
+            id: UserId(row.try_get("uuid")?),
             handle: row.try_get("handle")?,
             display_name: row.try_get("display_name")?,
         })
     }
 }
 
-impl From<UserRow> for User {
-    fn from(row: UserRow) -> Self {
-        Self {
-            id: UserId(row.uuid),
-            handle: row.handle,
-            display_name: row.display_name,
-        }
-    }
-}
-
 struct SignInRow {
     cognito_user_id: String,
-    user: UserRow,
+    user: User,
 }
 
 impl FromRow<'_, PgRow> for SignInRow {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
         Ok(Self {
             cognito_user_id: row.try_get("cognito_user_id")?,
-            user: UserRow::from_row(row)?,
+            user: User::from_row(row)?,
         })
     }
 }
@@ -158,8 +142,7 @@ impl UserStore {
     pub async fn users_by_id(&self, ids: &[UserId]) -> Result<Vec<User>, StoreError> {
         let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
         let sql = "SELECT uuid, handle, display_name FROM public.users WHERE uuid = ANY($1)";
-        let rows: Vec<UserRow> = self.fetch("users_by_id", sql, one_argument(ids)).await?;
-        Ok(rows.into_iter().map(User::from).collect())
+        self.fetch("users_by_id", sql, one_argument(ids)).await
     }
 
     /// Returns the users with these handles, in no particular order: one
@@ -169,8 +152,7 @@ impl UserStore {
     pub async fn users_by_handle(&self, handles: &[String]) -> Result<Vec<User>, StoreError> {
         let sql = "SELECT uuid, handle, display_name FROM public.users WHERE handle = ANY($1)";
         let handles = one_argument(storable(handles));
-        let rows: Vec<UserRow> = self.fetch("users_by_handle", sql, handles).await?;
-        Ok(rows.into_iter().map(User::from).collect())
+        self.fetch("users_by_handle", sql, handles).await
     }
 
     /// Returns the users with these Cognito ids (the `sub` claim of a token),
@@ -182,10 +164,8 @@ impl UserStore {
         let sql = "SELECT cognito_user_id, uuid, handle, display_name FROM public.users WHERE cognito_user_id = ANY($1)";
         let subs = one_argument(storable(subs));
         let rows: Vec<SignInRow> = self.fetch("users_by_cognito_id", sql, subs).await?;
-        Ok(rows
-            .into_iter()
-            .map(|row| (row.cognito_user_id, row.user.into()))
-            .collect())
+        let users = rows.into_iter().map(|row| (row.cognito_user_id, row.user));
+        Ok(users.collect())
     }
 
     /// Inserts the users whose handles are not in the table. Existing users do

@@ -132,10 +132,7 @@ async fn authorize(
     }
     let handle = request.login_hint.as_deref().unwrap_or_default();
     if handle.is_empty() {
-        return match choice(&issuer, &request, "").await {
-            Ok(page) => page.into_response(),
-            Err(error) => unavailable(&error),
-        };
+        return choice(&issuer, &request, StatusCode::OK, "").await;
     }
     match issuer.shared.users.find_cognito_id(handle).await {
         Ok(Some(sub)) => redirect_with_code(&issuer, sub, request),
@@ -144,10 +141,7 @@ async fn authorize(
                 "<p role=\"alert\">No user with the handle {} can sign in.</p>",
                 escaped(handle)
             );
-            match choice(&issuer, &request, &problem).await {
-                Ok(page) => (StatusCode::NOT_FOUND, page).into_response(),
-                Err(error) => unavailable(&error),
-            }
+            choice(&issuer, &request, StatusCode::NOT_FOUND, &problem).await
         }
         Err(error) => unavailable(&error),
     }
@@ -174,10 +168,14 @@ fn redirect_with_code(issuer: &Issuer, sub: String, request: AuthorizeRequest) -
 async fn choice(
     issuer: &Issuer,
     request: &AuthorizeRequest,
+    status: StatusCode,
     problem: &str,
-) -> Result<Response, StoreError> {
+) -> Response {
     let handles = demo::handles().map(str::to_owned);
-    let mut users = issuer.shared.users.users_by_handle(&handles).await?;
+    let mut users = match issuer.shared.users.users_by_handle(&handles).await {
+        Ok(users) => users,
+        Err(error) => return unavailable(&error),
+    };
     users.sort_by_key(|user| handles.iter().position(|handle| *handle == user.handle));
     let button = |user: &User| {
         format!(
@@ -218,7 +216,7 @@ async fn choice(
         (REFERRER_POLICY, "no-referrer"),
         (CACHE_CONTROL, "no-store"),
     ];
-    Ok((headers, Html(page)).into_response())
+    (status, headers, Html(page)).into_response()
 }
 
 fn escaped(text: &str) -> String {

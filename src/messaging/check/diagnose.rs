@@ -98,30 +98,13 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::model::{Message, MessageGroupId, MessageId, SortKey, User, UserId};
-
-    fn message(seq: u64, sender: u128) -> Message {
-        Message {
-            id: MessageId(Uuid::from_u128(seq.into())),
-            group_id: MessageGroupId(Uuid::nil()),
-            key: SortKey::parse(&format!("2026-11-22T06:29:00.00000{seq}+00:00")).expect("a time"),
-            accepted_at: None,
-            seq,
-            body: String::new(),
-            sender: User {
-                id: UserId(Uuid::from_u128(sender)),
-                handle: String::new(),
-                display_name: String::new(),
-            },
-            idempotency_key: None,
-        }
-    }
+    use crate::model::{Message, MessageGroupId, UserId};
 
     fn head() -> HeadRecord {
         HeadRecord::Head(Head {
             version: 1,
             participants: Participants([UserId(Uuid::from_u128(1)), UserId(Uuid::from_u128(2))]),
-            last_message_key: message(1, 1).key,
+            last_message_key: Message::example(1, 1).key,
             message_count: 1,
             read_counts: BTreeMap::new(),
         })
@@ -129,7 +112,9 @@ mod tests {
 
     /// A group without rows, with these messages, given by `seq` and sender.
     fn damaged(head: Option<HeadRecord>, messages: &[(u64, u128)]) -> Damaged {
-        let messages = messages.iter().map(|(seq, sender)| message(*seq, *sender));
+        let messages = messages
+            .iter()
+            .map(|(seq, sender)| Message::example(*seq, *sender));
         let messages: Vec<Message> = messages.collect();
         let mut numbers = Numbers::default();
         for message in &messages {

@@ -7,7 +7,7 @@ use super::attempt::Learned;
 use super::finding::Unrepaired;
 use super::numbers::Numbers;
 use crate::model::{Head, Message, MessageGroupId, Participants, SortKey, User, UserId};
-use crate::store::{FoundRow, GroupRow, Move, Repair, RowKey};
+use crate::store::{FoundRow, GroupRow, Repair, RowKey};
 
 /// Maximum number of old rows that the transaction deletes. Together with the
 /// other actions, it stays far below DynamoDB's limit of 100.
@@ -31,7 +31,7 @@ impl Rewrite {
     /// Plans the repair, and returns it with the rows that exceed the
     /// transaction's limit.
     pub fn plan(mut self, learned: &Learned) -> Result<(Repair, Vec<RowKey>), Unrepaired> {
-        let moved = self.move_newest(learned)?;
+        let moved_from = self.move_newest(learned)?;
         let mut head = self.correct_head();
         head.version += 1;
         let [one, other] = self.others;
@@ -55,7 +55,7 @@ impl Rewrite {
             expected_version: self.head.as_ref().map_or(0, |head| head.version),
             head,
             newest: self.newest,
-            moved,
+            moved_from,
             rows,
             old_rows,
             replaced,
@@ -66,7 +66,7 @@ impl Rewrite {
 
     /// Moves the newest message to a later microsecond if another group of one
     /// of the participants has its row at the same key.
-    fn move_newest(&mut self, learned: &Learned) -> Result<Option<Move>, Unrepaired> {
+    fn move_newest(&mut self, learned: &Learned) -> Result<Option<SortKey>, Unrepaired> {
         if !learned.taken.contains(&self.newest.key) {
             return Ok(None);
         }
@@ -79,7 +79,7 @@ impl Rewrite {
         self.newest.key = key.ok_or(Unrepaired::Ambiguous(
             "the newest key of the group is the last possible key",
         ))?;
-        Ok(Some(Move { from }))
+        Ok(Some(from))
     }
 
     /// Computes the head from the messages. The read counts come from the
@@ -110,27 +110,14 @@ impl Rewrite {
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-
     use super::*;
-    use crate::model::MessageId;
 
     fn rewrite(seq: u64) -> Rewrite {
-        let user = |number| User {
-            id: UserId(Uuid::from_u128(number)),
-            handle: format!("user-{number}"),
-            display_name: format!("User {number}"),
-        };
         let newest = Message {
-            id: MessageId(Uuid::from_u128(9)),
-            group_id: MessageGroupId(Uuid::from_u128(7)),
-            key: SortKey::parse("2026-11-22T06:29:00.000001+00:00").expect("a time"),
-            accepted_at: None,
             seq,
-            body: "the newest".to_owned(),
-            sender: user(1),
-            idempotency_key: None,
+            ..Message::example(1, 1)
         };
+        let user = User::example;
         let mut numbers = Numbers::default();
         numbers.take(&newest);
         Rewrite {
@@ -155,7 +142,7 @@ mod tests {
             .rows
             .map(|row| (row.other_user.handle, row.unread_count));
         assert_eq!(others, [("user-2".to_owned(), 1), ("user-1".to_owned(), 1)]);
-        assert!(repair.moved.is_none() && surplus.is_empty());
+        assert!(repair.moved_from.is_none() && surplus.is_empty());
     }
 
     #[test]
@@ -172,7 +159,7 @@ mod tests {
             repair.newest.key.as_str(),
             "2026-11-22T06:29:00.000002+00:00"
         );
-        assert!(repair.moved.is_some());
+        assert!(repair.moved_from.is_some());
 
         let numbered = rewrite(1);
         let learned = taken(&numbered);

@@ -47,36 +47,15 @@ impl Contiguous {
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-
     use super::*;
-    use crate::model::{MessageGroupId, MessageId, SortKey, User, UserId};
-
-    fn message(seq: u64) -> Message {
-        Message {
-            id: MessageId(Uuid::from_u128(seq.into())),
-            group_id: MessageGroupId(Uuid::nil()),
-            key: SortKey::parse("2026-11-22T06:29:00").expect("a time"),
-            accepted_at: None,
-            seq,
-            body: String::new(),
-            sender: User {
-                id: UserId(Uuid::nil()),
-                handle: String::new(),
-                display_name: String::new(),
-            },
-            idempotency_key: None,
-        }
-    }
 
     /// Selects from a page of `seq`s; 1000 represents an item that cannot be
     /// read.
     fn select(from: u64, page: &[u64], was_missing: bool) -> (Vec<u64>, u64, bool) {
-        let from = Place {
-            seq: from,
-            key: message(0).key,
-        };
-        let page = page.iter().map(|seq| (*seq != 1000).then(|| message(*seq)));
+        let from = Message::example(from, 1).place();
+        let page = page
+            .iter()
+            .map(|seq| (*seq != 1000).then(|| Message::example(*seq, 1)));
         let found = Contiguous::after(&from, page.collect(), was_missing);
         let numbers = found.messages.iter().map(|message| message.seq);
         (numbers.collect(), found.reaches, found.has_gap)

@@ -217,14 +217,6 @@ fn row(owner: UserId, head: &Head, drafts: &[Draft]) -> GroupRow {
 mod tests {
     use super::*;
 
-    fn user(number: u128, handle: &str) -> User {
-        User {
-            id: UserId(Uuid::from_u128(number)),
-            handle: handle.to_owned(),
-            display_name: handle.to_uppercase(),
-        }
-    }
-
     fn draft(number: u128, sender: &User, receiver: &User) -> Draft {
         Draft {
             id: MessageId(Uuid::from_u128(number)),
@@ -242,7 +234,7 @@ mod tests {
 
     #[test]
     fn first_message_creates_head_and_two_rows_and_deletes_nothing() {
-        let (one, other) = (user(1, "one"), user(2, "other"));
+        let [one, other] = [1, 2].map(User::example);
         let now = "2026-11-22T06:29:00Z".parse().expect("a time");
 
         let commit = GroupState::default()
@@ -260,7 +252,7 @@ mod tests {
 
     #[test]
     fn messages_of_one_transaction_have_different_times_and_numbers() {
-        let (one, other) = (user(1, "one"), user(2, "other"));
+        let [one, other] = [1, 2].map(User::example);
         let now = "2026-11-22T06:29:00Z".parse().expect("a time");
         let first = GroupState::default()
             .plan(group(), &[draft(1, &one, &other)], now)

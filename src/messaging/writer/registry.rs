@@ -80,14 +80,14 @@ impl Registry {
             .inspect_err(|_full| metrics::message_rejected())?;
         match tokio::time::timeout_at(deadline, result).await {
             Ok(Ok(reply)) => reply,
-            Ok(Err(_)) => Err(MessagingError::unavailable(
-                Some(progress.give_up()),
-                "the group's task ended",
-            )),
-            Err(_) => Err(MessagingError::unavailable(
-                Some(progress.give_up()),
-                "the deadline has passed",
-            )),
+            ended => {
+                let cause = match ended {
+                    Ok(_) => "the group's task ended",
+                    Err(_) => "the deadline has passed",
+                };
+                let outcome = progress.give_up();
+                Err(MessagingError::unavailable(Some(outcome), cause))
+            }
         }
     }
 

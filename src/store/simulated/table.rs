@@ -95,8 +95,8 @@ impl Table {
         if body["ScanIndexForward"] == false {
             found.reverse();
         }
-        if let Some(start) = body["ExclusiveStartKey"].as_object() {
-            let start = key_of(start);
+        if let Some(start) = body.get("ExclusiveStartKey") {
+            let start = key_of_value(start);
             let begin = found.iter().position(|(key, _)| **key == start);
             found.drain(..begin.map_or(0, |begin| begin + 1));
         }
@@ -123,10 +123,6 @@ pub(super) fn target(action: &Value) -> (ItemKey, &Value) {
     let body = action.get("Update").or_else(|| action.get("Delete"));
     let body = body.unwrap_or_else(|| panic!("{action} is not simulated"));
     (key_of_value(&body["Key"]), body)
-}
-
-pub(super) fn key_of(item: &Item) -> ItemKey {
-    (text(&item["pk"]["S"]), text(&item["sk"]["S"]))
 }
 
 pub(super) fn key_of_value(item: &Value) -> ItemKey {
