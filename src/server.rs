@@ -31,7 +31,7 @@ mod web_app;
 mod websocket;
 
 pub use axum::http::HeaderName;
-pub use client_address::{InvalidNetwork, ProxyNetwork, TrustedProxies};
+pub use client_address::{ProxyNetwork, TrustedProxies};
 pub use cors::Origins;
 pub use documents::{Documents, InvalidManifest};
 pub use graphiql::Graphiql;

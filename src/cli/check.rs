@@ -442,11 +442,11 @@ fn finish(state: &CheckState, session: &OperatorSession) -> Result<ExitCode, Cli
         summary.push_str(", no problems found");
     }
     output::remark(&summary);
-    session.finish_lines(Map::from_iter([
-        ("items".to_owned(), json!(state.items)),
-        ("headsMarker".to_owned(), json!(state.is_marked)),
-        ("findings".to_owned(), Value::Object(by_kind)),
-    ]))?;
+    session.finish_lines(json!({
+        "items": state.items,
+        "headsMarker": state.is_marked,
+        "findings": Value::Object(by_kind),
+    }))?;
     let mut counts = state.findings.values();
     let is_left = counts.any(|[found, repaired, accepted]| repaired + accepted < *found);
     Ok(ExitCode::from(u8::from(is_left)))

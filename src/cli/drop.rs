@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::Args;
-use serde_json::{Map, json};
+use serde_json::json;
 
 use super::CliError;
 use super::operator::{Operator, OperatorSession};
@@ -50,7 +50,7 @@ impl DropArgs {
         if session.format == Format::Table {
             output::print(&format!("deleted the table {table}\n"))?;
         }
-        session.finish(Map::from_iter([("deleted".to_owned(), json!(table))]))?;
+        session.finish(json!({ "deleted": table }))?;
         Ok(ExitCode::SUCCESS)
     }
 }

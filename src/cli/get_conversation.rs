@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat};
 use clap::Args;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::CliError;
@@ -76,7 +76,7 @@ impl GetConversationArgs {
         [after, before]: [Option<Place>; 2],
     ) -> Result<OutputList, CliError> {
         let group = self.find(session).await?;
-        let head = Map::from_iter([("messageGroupUuid".to_owned(), json!(group))]);
+        let head = json!({ "messageGroupUuid": group });
         let mut shown = if self.follow {
             OutputList::lines(session.format)
         } else {

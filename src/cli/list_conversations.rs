@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::CliError;
 use super::operator::{Operator, OperatorSession};
@@ -68,7 +68,7 @@ impl ListConversationsArgs {
         } else {
             self.span.limit as usize
         };
-        let head = Map::from_iter([("user".to_owned(), user_json(user))]);
+        let head = json!({ "user": user_json(user) });
         let mut shown = OutputList::begin(session.format, &head, "messageGroups");
         while wanted > 0 && output::is_read() {
             request.limit = wanted.min(PAGE);

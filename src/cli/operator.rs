@@ -1,11 +1,12 @@
 //! Shared code of the commands that read or write the table.
 
 use clap::Args;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::CliError;
 use super::output::{self, Format, OutputArgs, OutputList};
-use super::throttling::ThrottlingReport;
+use super::throttling::report_throttling;
 use crate::config::{OperatorArgs, ReadUnitsArgs, RemoteArgs, StreamArgs, TableArgs};
 use crate::http_url::shown;
 use crate::store::{
@@ -31,7 +32,7 @@ pub(super) struct OperatorSession {
     /// Whether the endpoint is AWS itself, and not one from a setting.
     pub is_aws: bool,
     pub format: Format,
-    _throttling: ThrottlingReport,
+    _throttling: AbortOnDropHandle<()>,
 }
 
 impl Operator {
@@ -91,7 +92,7 @@ impl Operator {
             place: address.url,
             is_aws: target.is_aws(),
             format,
-            _throttling: ThrottlingReport::start(pacer),
+            _throttling: report_throttling(pacer),
         };
         // An unreachable address is reported at once, without the session's long retries.
         let impatient = connect_dynamo(target).await;
@@ -127,24 +128,24 @@ impl OperatorSession {
 
     /// Prints the result and its cost: the cost goes to standard error and, with JSON, into the
     /// result.
-    pub fn finish(&self, result: Map<String, Value>) -> Result<(), CliError> {
-        self.finish_as(result, Value::Object)
+    pub fn finish(&self, result: Value) -> Result<(), CliError> {
+        self.finish_as(result, |result| result)
     }
 
     /// Ends output that has one JSON object per line: prints a last line with the summary and the
     /// cost.
-    pub fn finish_lines(&self, summary: Map<String, Value>) -> Result<(), CliError> {
+    pub fn finish_lines(&self, summary: Value) -> Result<(), CliError> {
         self.finish_as(summary, |summary| json!({ "summary": summary }))
     }
 
     fn finish_as(
         &self,
-        mut result: Map<String, Value>,
-        line: impl FnOnce(Map<String, Value>) -> Value,
+        mut result: Value,
+        line: impl FnOnce(Value) -> Value,
     ) -> Result<(), CliError> {
         let cost = self.messages.cost();
         if self.format == Format::Json {
-            result.insert("consumedCapacity".to_owned(), output::cost_json(cost));
+            result["consumedCapacity"] = output::cost_json(cost);
             output::print(&output::line(&line(result)))?;
         }
         output::remark_cost(cost);

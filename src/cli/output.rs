@@ -9,7 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::CliError;
 use super::columns::{Columns, terminal_width};
@@ -166,9 +166,9 @@ impl OutputList {
 
     /// Begins a list, in JSON after the fields of `head`. Nothing is printed until there is an item
     /// or the list ends.
-    pub fn begin(format: Format, head: &Map<String, Value>, name: &str) -> Self {
+    pub fn begin(format: Format, head: &Value, name: &str) -> Self {
         let mut begin = String::from("{");
-        for (name, value) in head {
+        for (name, value) in head.as_object().into_iter().flatten() {
             // Writing to a string cannot fail.
             let _ = write!(begin, "{}:{},", json!(name), line(value).trim_end());
         }

@@ -49,7 +49,7 @@ impl ScanArgs {
         let scanned = self.scan(&session).await;
         let counts = session.explained(scanned)?;
         output::remark(&counts.in_words());
-        session.finish_lines(Map::from_iter([("items".to_owned(), counts.json())]))?;
+        session.finish_lines(json!({ "items": counts.json() }))?;
         Ok(ExitCode::SUCCESS)
     }
 

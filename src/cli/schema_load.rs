@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::CliError;
 use super::operator::{Operator, OperatorSession};
@@ -83,11 +83,11 @@ impl SchemaLoadArgs {
             let is_expected = differences.is_empty();
             output::print(&in_words(&description, has_marker, made, is_expected))?;
         }
-        session.finish(Map::from_iter([
-            ("created".to_owned(), json!(made)),
-            ("table".to_owned(), as_json(&description, has_marker)),
-            ("differences".to_owned(), json!(differences)),
-        ]))?;
+        session.finish(json!({
+            "created": made,
+            "table": as_json(&description, has_marker),
+            "differences": differences,
+        }))?;
         if differences.is_empty() {
             return Ok(ExitCode::SUCCESS);
         }

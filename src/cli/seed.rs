@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::CliError;
 use super::operator::Operator;
@@ -70,10 +70,7 @@ impl SeedArgs {
             output::print(&lines.collect::<String>())?;
         }
         let conversations: Value = seeded.iter().map(as_json).collect();
-        session.finish(Map::from_iter([(
-            "messageGroups".to_owned(),
-            conversations,
-        )]))?;
+        session.finish(json!({ "messageGroups": conversations }))?;
         Ok(ExitCode::SUCCESS)
     }
 

@@ -1,7 +1,5 @@
 //! The part of a list that a command prints.
 
-use std::str::FromStr;
-
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use clap::Args;
 
@@ -14,11 +12,11 @@ pub(super) struct SpanArgs {
     #[arg(long, value_name = "YYYY", value_parser = clap::value_parser!(u16).range(..=9998), conflicts_with_all = ["from", "to"])]
     year: Option<u16>,
     /// Start of the time range, inclusive: a day in UTC, or a time with an offset
-    #[arg(long, value_name = "TIME")]
-    from: Option<Moment>,
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    from: Option<DateTime<Utc>>,
     /// End of the time range, exclusive
-    #[arg(long, value_name = "TIME")]
-    to: Option<Moment>,
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    to: Option<DateTime<Utc>>,
     /// Maximum number of entries; the newest are printed
     #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub limit: u32,
@@ -27,25 +25,17 @@ pub(super) struct SpanArgs {
     pub all: bool,
 }
 
-/// A time, or the beginning of a day in UTC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Moment(DateTime<Utc>);
-
-impl FromStr for Moment {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let day = text.parse::<NaiveDate>();
-        let time = day
-            .map(|day| day.and_time(NaiveTime::MIN).and_utc())
-            .or_else(|_| DateTime::parse_from_rfc3339(text).map(|time| time.to_utc()))
-            .map_err(|_| {
-                "expected a day such as 2026-11-22, or a time such as 2026-11-22T06:29:00Z"
-                    .to_owned()
-            })?;
-        SortKey::parse(SortKey::at(time).as_str()).map_err(|error| error.to_string())?;
-        Ok(Self(time))
-    }
+/// Parses a time, or a day, whose beginning in UTC it means.
+fn time(text: &str) -> Result<DateTime<Utc>, String> {
+    let day = text.parse::<NaiveDate>();
+    let time = day
+        .map(|day| day.and_time(NaiveTime::MIN).and_utc())
+        .or_else(|_| DateTime::parse_from_rfc3339(text).map(|time| time.to_utc()))
+        .map_err(|_| {
+            "expected a day such as 2026-11-22, or a time such as 2026-11-22T06:29:00Z".to_owned()
+        })?;
+    SortKey::parse(SortKey::at(time).as_str()).map_err(|error| error.to_string())?;
+    Ok(time)
 }
 
 impl SpanArgs {
@@ -61,7 +51,7 @@ impl SpanArgs {
             ));
         }
         Ok([from, to].map(|moment| {
-            moment.map(|Moment(time)| Place {
+            moment.map(|time| Place {
                 key: SortKey::before(time),
                 seq: 0,
             })
@@ -69,8 +59,8 @@ impl SpanArgs {
     }
 }
 
-fn beginning_of(year: u16) -> Result<Moment, CliError> {
+fn beginning_of(year: u16) -> Result<DateTime<Utc>, CliError> {
     let day = NaiveDate::from_ymd_opt(year.into(), 1, 1);
     let day = day.ok_or_else(|| CliError::Usage(format!("there is no year {year}")))?;
-    Ok(Moment(day.and_time(NaiveTime::MIN).and_utc()))
+    Ok(day.and_time(NaiveTime::MIN).and_utc())
 }

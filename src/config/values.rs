@@ -50,20 +50,15 @@ pub(super) fn entries<T: Clone>(list: &[ListEntry<T>]) -> Vec<T> {
 #[derive(Clone, Debug)]
 pub struct ClientId(pub String);
 
-/// The text is not the id of an app client.
-#[derive(Debug, thiserror::Error)]
-#[error("it is not an app client id; several are separated by commas")]
-pub struct InvalidClientId;
-
 impl FromStr for ClientId {
-    type Err = InvalidClientId;
+    type Err = &'static str;
 
-    fn from_str(text: &str) -> Result<Self, InvalidClientId> {
+    fn from_str(text: &str) -> Result<Self, &'static str> {
         let is_valid = |c: char| !c.is_whitespace() && !c.is_control() && !matches!(c, '"' | '\'');
         if !text.is_empty() && text.chars().all(is_valid) {
             Ok(Self(text.to_owned()))
         } else {
-            Err(InvalidClientId)
+            Err("it is not an app client id; several are separated by commas")
         }
     }
 }

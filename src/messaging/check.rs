@@ -39,6 +39,7 @@ use crate::store::{
     Consistency, FoundRow, MessageStore, RowKey, ScannedItem, StoreError, Stored, UserStore,
 };
 use ahead::AheadGroups;
+use attempt::RepairError;
 use finding::{AMBIGUOUS_GROUPS, Found, Remedy};
 use group::CheckedGroup;
 use marker::missing_alias;
@@ -165,10 +166,12 @@ impl Inspector {
             Remedy::Alias(alias, of) => item_repairs::delete_alias(messages, *alias, *of).await,
         };
         match repaired {
-            Err(StoreError::Unreadable { .. }) => {
+            Err(RepairError::Store(StoreError::Unreadable { .. })) => {
                 Ok(Err(Unrepaired::Ambiguous("its head is unreadable")))
             }
-            repaired => repaired,
+            Err(RepairError::Store(error)) => Err(error),
+            Err(RepairError::Unrepaired(why)) => Ok(Err(why)),
+            Ok(()) => Ok(Ok(())),
         }
     }
 

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tracing::Span;
 
 use crate::schema::{Code, Operation};
-use crate::telemetry::metrics::{self, GaugeGuard, GaugeKind};
+use crate::telemetry::metrics::{self, GaugeGuard, METRICS};
 use crate::telemetry::{RequestOrigin, describe, fail, request_span};
 
 /// Maximum size of a logged operation name in bytes. Longer names are omitted, because a client
@@ -94,20 +94,20 @@ impl AccessLog {
             status: None,
             events: 0,
             is_logged: false,
-            gauge: GaugeGuard::new(GaugeKind::Request),
+            gauge: GaugeGuard::new(&METRICS.requests_in_flight),
         }
     }
 
     /// Marks the request as a subscription; over HTTP, `status` is the status of its response.
     pub fn begin_subscription(&mut self, status: Option<StatusCode>) {
         self.status = status;
-        self.gauge = GaugeGuard::new(GaugeKind::Subscription);
+        self.gauge = GaugeGuard::new(&METRICS.subscriptions);
     }
 
     /// Counts an event that the subscription has sent.
     pub fn count_event(&mut self) {
         self.events += 1;
-        metrics::event();
+        METRICS.subscription_events.inc();
     }
 
     /// Logs the result of the request.

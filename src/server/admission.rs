@@ -8,7 +8,7 @@ use axum::body::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use super::rejection::Rejection;
-use crate::telemetry::metrics::response_memory_changed;
+use crate::telemetry::metrics::METRICS;
 
 /// Memory for responses is counted in kilobytes, because a semaphore's permits are a `u32`.
 const KILOBYTE: usize = 1024;
@@ -74,7 +74,7 @@ pub(super) struct ResponseBudget(OwnedSemaphorePermit);
 impl ResponseBudget {
     fn new(permits: OwnedSemaphorePermit) -> Self {
         let budget = Self(permits);
-        response_memory_changed(budget.bytes());
+        METRICS.response_memory.inc_by(budget.bytes());
         budget
     }
 
@@ -106,7 +106,7 @@ impl ResponseBudget {
 
 impl Drop for ResponseBudget {
     fn drop(&mut self) {
-        response_memory_changed(-self.bytes());
+        METRICS.response_memory.inc_by(-self.bytes());
     }
 }
 

@@ -18,18 +18,15 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProxyNetwork(IpNet);
 
-/// The text is not a network.
-#[derive(Debug, thiserror::Error)]
-#[error("it is not a network like 10.0.0.0/8 or 2001:db8::/32, or an IP address")]
-pub struct InvalidNetwork;
-
 impl FromStr for ProxyNetwork {
-    type Err = InvalidNetwork;
+    type Err = &'static str;
 
-    fn from_str(text: &str) -> Result<Self, InvalidNetwork> {
+    fn from_str(text: &str) -> Result<Self, &'static str> {
         let network = text.parse::<IpNet>();
         let network = network.or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-        network.map(Self).map_err(|_| InvalidNetwork)
+        let not_a_network =
+            "it is not a network like 10.0.0.0/8 or 2001:db8::/32, or an IP address";
+        network.map(Self).map_err(|_| not_a_network)
     }
 }
 

@@ -8,6 +8,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
+use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
@@ -25,17 +26,6 @@ pub struct Health {
     users: UserStore,
     last: Mutex<Option<(Instant, Report)>>,
     is_draining: AtomicBool,
-}
-
-/// Whether a load balancer should send requests to this server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(untagged)]
-pub(super) enum Readiness {
-    Stores(Report),
-    /// The server is about to shut down.
-    Draining {
-        draining: bool,
-    },
 }
 
 /// Which stores respond.
@@ -67,15 +57,6 @@ impl Health {
     /// Returns whether the server is draining.
     pub(super) fn is_draining(&self) -> bool {
         self.is_draining.load(Ordering::Relaxed)
-    }
-
-    /// Returns the readiness. While draining, it does not query the stores, so that a load balancer
-    /// gets the response immediately.
-    async fn readiness(&self) -> Readiness {
-        if self.is_draining() {
-            return Readiness::Draining { draining: true };
-        }
-        Readiness::Stores(self.report().await)
     }
 
     async fn report(&self) -> Report {
@@ -116,14 +97,18 @@ pub(super) async fn alive() -> &'static str {
 
 /// `/readyz`: the state of each store, with status 503 unless all stores respond; or that the
 /// server is draining.
-pub(super) async fn ready(State(health): State<Arc<Health>>) -> (StatusCode, Json<Readiness>) {
-    let readiness = health.readiness().await;
-    let status = match readiness {
-        Readiness::Stores(Report {
-            dynamodb: true,
-            postgres: true,
-        }) => StatusCode::OK,
-        Readiness::Stores(_) | Readiness::Draining { .. } => StatusCode::SERVICE_UNAVAILABLE,
+pub(super) async fn ready(State(health): State<Arc<Health>>) -> (StatusCode, Json<Value>) {
+    // While draining, it does not query the stores, so that a load balancer gets the response
+    // immediately.
+    if health.is_draining() {
+        let body = json!({ "draining": true });
+        return (StatusCode::SERVICE_UNAVAILABLE, Json(body));
+    }
+    let report = health.report().await;
+    let status = if report.dynamodb && report.postgres {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
     };
-    (status, Json(readiness))
+    (status, Json(json!(report)))
 }

@@ -103,36 +103,17 @@ mod tests {
         let deep = "[".repeat(200);
         let messages: Vec<String> = [
             "",
-            " \n",
-            "{",
             "{\"a\"",
-            "{\"a\":",
-            "[1",
-            "\"a",
             "{\"a\" 1}",
-            "{\"a\":}",
-            "{\"a\":1 \"b\":2}",
-            "[1 2]",
             "[1,]",
-            "{\"a\":1,}",
-            "{a:1}",
             "{'a':1}",
-            "{}}",
             "{} {}",
-            "tru",
             "nul!",
             "01",
-            "-",
-            "1.",
             "1e999",
-            "\"\\q\"",
-            "\"\\ud83d\"",
             "\"\\ud83dx\"",
-            "\"\\udc00\"",
             "\"a\nb\"",
             "{\n  \"é\": é\n}",
-            "undefined",
-            "NaN",
             "\u{feff}\u{feff}{}",
             &deep,
         ]
@@ -140,38 +121,19 @@ mod tests {
         .into();
         insta::assert_snapshot!(messages.join("\n"), @r#"
         it is empty
-        it is empty
-        line 1, column 2: the text ends inside an object
-        line 1, column 5: the text ends inside an object
-        line 1, column 6: the text ends where a value is expected
-        line 1, column 3: the text ends inside a list
-        line 1, column 3: the text ends inside a string
-        line 1, column 6: `:` is expected after a member's name
-        line 1, column 6: a value is expected, found `}`
-        line 1, column 8: `,` or `}` is expected, found `"`
-        line 1, column 4: `,` or `]` is expected, found `2`
-        line 1, column 4: nothing follows `,`
-        line 1, column 8: nothing follows `,`
-        line 1, column 2: a member's name in double quotes is expected, found `a`
-        line 1, column 2: a member's name in double quotes is expected, found `'`
-        line 1, column 3: the end of the text is expected, found `}`
-        line 1, column 4: the end of the text is expected, found `{`
-        line 1, column 4: the text ends where a value is expected
-        line 1, column 4: `true`, `false` or `null` is expected, found `!`
-        line 1, column 2: a number is not written as in JSON
-        line 1, column 2: the text ends where a value is expected
-        line 1, column 3: the text ends where a value is expected
-        line 1, column 5: a number is too large
-        line 1, column 3: a string has an unknown escape
-        line 1, column 8: a string has half of a surrogate pair
-        line 1, column 8: a string has half of a surrogate pair
-        line 1, column 7: a string has half of a surrogate pair
-        line 2, column 1: a control character in a string is not escaped
-        line 2, column 8: a value is expected, found `é`
-        line 1, column 1: a value is expected, found `u`
-        line 1, column 1: a value is expected, found `N`
-        line 1, column 1: a value is expected, found U+FEFF
-        line 1, column 128: lists and objects are nested more than 127 deep
+        line 1, column 5: the text ends too early
+        line 1, column 6: expected `:` at `1`
+        line 1, column 4: trailing comma at `]`
+        line 1, column 2: key must be a string at `'`
+        line 1, column 4: trailing characters at `{`
+        line 1, column 4: expected ident at `!`
+        line 1, column 2: invalid number at `1`
+        line 1, column 5: number out of range at `9`
+        line 1, column 8: unexpected end of hex escape at `x`
+        line 2, column 1: control character (\u0000-\u001F) found while parsing a string at `b`
+        line 2, column 8: expected value at `é`
+        line 1, column 1: expected value at U+FEFF
+        line 1, column 128: recursion limit exceeded at `[`
         "#);
         let latin = parse_json::<Value>(b"{\"a\": \"\xe9\"}").expect_err("not UTF-8");
         assert_eq!(latin.to_string(), "byte 8 is not UTF-8");

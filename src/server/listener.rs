@@ -37,7 +37,7 @@ use super::rejection::Rejection;
 use super::routes::router;
 use super::state::{App, Bounds};
 use crate::auth::LONGEST_TOKEN;
-use crate::telemetry::metrics;
+use crate::telemetry::metrics::METRICS;
 use client_stream::{ClientStream, RequestPhase};
 
 /// How long requests in flight may take to finish after shutdown begins. This is longer than the
@@ -168,7 +168,7 @@ impl Connections {
             });
             return;
         }
-        metrics::connection_rejected();
+        METRICS.connections_rejected.inc();
         if let Ok(permit) = Arc::clone(&self.rejection_permits).try_acquire_owned() {
             let phase = RequestPhase::new(self.bounds.head_within);
             let stream = ClientStream::new(stream, &self.bounds, phase);

@@ -11,12 +11,14 @@ use std::time::Duration;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::gauge::Gauge;
 
-use set::{Metrics, add, observe};
+pub use set::Metrics;
+use set::{add, observe};
 
 /// The content type of [`render`]'s output: `OpenMetrics`, which Prometheus requests.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::new);
+/// The metrics of this process.
+pub static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::new);
 
 /// Returns all metrics as text.
 #[must_use]
@@ -35,11 +37,6 @@ pub fn request(operation: &'static str, code: &'static str, took: Duration) {
     if operation != "subscription" {
         observe(&METRICS.request_duration, [("operation", operation)], took);
     }
-}
-
-/// Counts an event that a subscription sent.
-pub fn event() {
-    METRICS.subscription_events.inc();
 }
 
 /// Counts a closed WebSocket by close code, or by another label.
@@ -86,82 +83,27 @@ pub fn transaction_applied(messages: usize) {
     METRICS.transaction_messages.observe(messages as f64);
 }
 
-/// Counts a message that was rejected because its group's queue was full.
-pub fn message_rejected() {
-    METRICS.messages_rejected.inc();
-}
-
-/// Counts a subscriber that was disconnected because it read too slowly.
-pub fn subscriber_dropped() {
-    METRICS.subscribers_dropped.inc();
-}
-
-/// Counts a hint for other instances that could not be published.
-pub fn hint_lost() {
-    METRICS.hints_lost.inc();
-}
-
-/// Counts a connection that was rejected because there were too many.
-pub fn connection_rejected() {
-    METRICS.connections_rejected.inc();
-}
-
-/// Records that this many more bytes, or fewer if negative, are reserved for responses.
-pub fn response_memory_changed(bytes: i64) {
-    METRICS.response_memory.inc_by(bytes);
-}
-
 /// Counts a fetch of the key set, by result.
 pub fn key_fetch(worked: bool) {
     let result = if worked { "ok" } else { "failed" };
     add(&METRICS.key_fetches, [("result", result)], 1);
 }
 
-/// A kind of object whose current number is a gauge.
-#[derive(Clone, Copy, Debug)]
-pub enum GaugeKind {
-    /// A GraphQL request in progress.
-    Request,
-    /// An open connection.
-    Connection,
-    /// An open WebSocket.
-    Socket,
-    /// An active subscription.
-    Subscription,
-    /// A message that is queued or being written.
-    Message,
-    /// A task that writes a group's messages.
-    GroupTask,
-}
-
 /// An object that is counted by a gauge until this is dropped.
 #[derive(Debug)]
-pub struct GaugeGuard(GaugeKind);
+pub struct GaugeGuard(&'static Gauge);
 
 impl GaugeGuard {
-    /// Increments the gauge of this kind.
+    /// Increments the gauge.
     #[must_use]
-    pub fn new(kind: GaugeKind) -> Self {
-        kind.gauge().inc();
-        Self(kind)
+    pub fn new(gauge: &'static Gauge) -> Self {
+        gauge.inc();
+        Self(gauge)
     }
 }
 
 impl Drop for GaugeGuard {
     fn drop(&mut self) {
-        self.0.gauge().dec();
-    }
-}
-
-impl GaugeKind {
-    fn gauge(self) -> &'static Gauge {
-        match self {
-            Self::Request => &METRICS.requests_in_flight,
-            Self::Connection => &METRICS.connections,
-            Self::Socket => &METRICS.sockets,
-            Self::Subscription => &METRICS.subscriptions,
-            Self::Message => &METRICS.messages_waiting,
-            Self::GroupTask => &METRICS.group_tasks,
-        }
+        self.0.dec();
     }
 }

@@ -1,4 +1,4 @@
-//! Attempts at a repair, and the facts learned from each attempt.
+//! Attempts at a repair, and the facts that each attempt establishes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,8 +17,17 @@ pub(super) const ATTEMPTS: usize = 20;
 const FIRST_DELAY: Duration = Duration::from_millis(50);
 const LONGEST_DELAY: Duration = Duration::from_secs(5);
 
+/// Why a repair was not made.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RepairError {
+    #[error(transparent)]
+    Unrepaired(#[from] Unrepaired),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 /// Facts that earlier attempts have established.
-pub(super) struct Learned {
+pub(super) struct RetryState {
     /// Keys at which another group has a row.
     pub taken: Vec<SortKey>,
     /// Rows that belong to another group.
@@ -27,15 +36,6 @@ pub(super) struct Learned {
     backoff: Backoff,
     /// Why the store throttled the last attempt; `None` if it did not.
     pub throttled: Option<Arc<StoreError>>,
-}
-
-/// Result of an attempt.
-pub(super) enum Attempt {
-    /// The transaction was applied and wrote this.
-    Done(Box<Written>),
-    /// Another attempt is needed.
-    Again,
-    Failed(Unrepaired),
 }
 
 /// Items that a transaction wrote or deleted, to be verified by reading them
@@ -51,7 +51,7 @@ pub(super) struct Written {
     pub alias: Option<MessageGroupId>,
 }
 
-impl Learned {
+impl RetryState {
     pub fn new() -> Self {
         Self {
             taken: Vec::new(),
@@ -62,12 +62,16 @@ impl Learned {
         }
     }
 
-    /// Records the facts that follow from the outcome of an attempt, and
-    /// returns its result.
-    pub fn learn(&mut self, outcome: TransactionOutcome, written: Written) -> Attempt {
+    /// Records the facts that follow from the outcome of an attempt. Returns
+    /// what the transaction wrote; `None` if another attempt is needed.
+    pub fn record(
+        &mut self,
+        outcome: TransactionOutcome,
+        written: Written,
+    ) -> Result<Option<Written>, Unrepaired> {
         self.throttled = None;
         let reasons = match outcome {
-            TransactionOutcome::Applied => return Attempt::Done(Box::new(written)),
+            TransactionOutcome::Applied => return Ok(Some(written)),
             // The next attempt is planned from a new read of the table.
             TransactionOutcome::Unknown(_) => Vec::new(),
             TransactionOutcome::Rejected(reasons) => reasons,
@@ -82,11 +86,11 @@ impl Learned {
                 RejectionReason::HeadChanged(_) | RejectionReason::IdempotencyKeyUsed(_) => {}
                 RejectionReason::Busy(cause) => self.throttled = Some(Arc::new(cause)),
                 RejectionReason::Invalid(cause) => {
-                    return Attempt::Failed(Unrepaired::Rejected(Arc::new(cause)));
+                    return Err(Unrepaired::Rejected(Arc::new(cause)));
                 }
             }
         }
-        Attempt::Again
+        Ok(None)
     }
 
     /// Waits before the next attempt. Only throttling makes the delays longer.
@@ -97,8 +101,8 @@ impl Learned {
         self.backoff.wait().await;
     }
 
-    pub fn out_of_attempts(self) -> Unrepaired {
-        self.throttled
-            .map_or(Unrepaired::Conflict, Unrepaired::Throttled)
+    pub fn out_of_attempts(self) -> RepairError {
+        let throttled = self.throttled.map(Unrepaired::Throttled);
+        throttled.unwrap_or(Unrepaired::Conflict).into()
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::attempt::Learned;
+use super::attempt::RetryState;
 use super::finding::Unrepaired;
 use super::numbers::Numbers;
 use crate::model::{Head, Message, MessageGroupId, Participants, SortKey, User, UserId};
@@ -30,8 +30,8 @@ pub(super) struct Rewrite {
 impl Rewrite {
     /// Plans the repair, and returns it with the rows that exceed the
     /// transaction's limit.
-    pub fn plan(mut self, learned: &Learned) -> Result<(Repair, Vec<RowKey>), Unrepaired> {
-        let moved_from = self.move_newest(learned)?;
+    pub fn plan(mut self, state: &RetryState) -> Result<(Repair, Vec<RowKey>), Unrepaired> {
+        let moved_from = self.move_newest(state)?;
         let mut head = self.correct_head();
         head.version += 1;
         let [one, other] = self.others;
@@ -47,7 +47,7 @@ impl Rewrite {
         let is_overwritten = |row: &RowKey| new_rows.iter().any(|new| row.is_same_item(new));
         let found = self.rows.iter().map(FoundRow::row_key);
         let (replaced, mut old_rows): (Vec<RowKey>, Vec<RowKey>) = found
-            .filter(|row| !learned.foreign.contains(row))
+            .filter(|row| !state.foreign.contains(row))
             .partition(is_overwritten);
         let surplus = old_rows.split_off(old_rows.len().min(MAX_OLD_ROWS));
         let repair = Repair {
@@ -66,8 +66,8 @@ impl Rewrite {
 
     /// Moves the newest message to a later microsecond if another group of one
     /// of the participants has its row at the same key.
-    fn move_newest(&mut self, learned: &Learned) -> Result<Option<SortKey>, Unrepaired> {
-        if !learned.taken.contains(&self.newest.key) {
+    fn move_newest(&mut self, state: &RetryState) -> Result<Option<SortKey>, Unrepaired> {
+        if !state.taken.contains(&self.newest.key) {
             return Ok(None);
         }
         if self.head.is_some() || self.newest.seq != 0 {
@@ -75,7 +75,7 @@ impl Rewrite {
             return Err(Unrepaired::Ambiguous(why));
         }
         let from = self.newest.key.clone();
-        let key = SortKey::next(from.created_at(), &learned.taken);
+        let key = SortKey::next(from.created_at(), &state.taken);
         self.newest.key = key.ok_or(Unrepaired::Ambiguous(
             "the newest key of the group is the last possible key",
         ))?;
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn repair_writes_head_and_both_rows_from_the_newest_message() {
-        let (repair, surplus) = rewrite(1).plan(&Learned::new()).expect("a plan");
+        let (repair, surplus) = rewrite(1).plan(&RetryState::new()).expect("a plan");
 
         assert_eq!(repair.expected_version, 0);
         assert_eq!((repair.head.version, repair.head.message_count), (1, 1));
@@ -148,13 +148,13 @@ mod tests {
     #[test]
     fn original_message_moves_if_another_group_has_its_key_and_others_do_not() {
         let taken = |group: &Rewrite| {
-            let mut learned = Learned::new();
-            learned.taken.push(group.newest.key.clone());
-            learned
+            let mut state = RetryState::new();
+            state.taken.push(group.newest.key.clone());
+            state
         };
         let original = rewrite(0);
-        let learned = taken(&original);
-        let (repair, _) = original.plan(&learned).expect("a plan");
+        let state = taken(&original);
+        let (repair, _) = original.plan(&state).expect("a plan");
         assert_eq!(
             repair.newest.key.as_str(),
             "2026-11-22T06:29:00.000002+00:00"
@@ -162,8 +162,8 @@ mod tests {
         assert!(repair.moved_from.is_some());
 
         let numbered = rewrite(1);
-        let learned = taken(&numbered);
-        let failed = numbered.plan(&learned).expect_err("no plan");
+        let state = taken(&numbered);
+        let failed = numbered.plan(&state).expect_err("no plan");
         assert!(matches!(failed, Unrepaired::Ambiguous(_)), "{failed:?}");
     }
 }

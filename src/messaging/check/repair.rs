@@ -8,13 +8,13 @@
 
 use std::collections::BTreeMap;
 
-use super::attempt::{ATTEMPTS, Attempt, Learned, Written};
+use super::attempt::{ATTEMPTS, RepairError, RetryState, Written};
 use super::diagnose::{Action, Damaged, pair_of};
 use super::finding::{FindingKind, Unrepaired};
 use super::numbers::{MessagePages, Numbers, Renumbered};
 use super::pair_rows::PairRows;
 use super::plan::Rewrite;
-use super::verify::is_visible;
+use super::verify::{is_visible, visible};
 use crate::model::{Head, HeadRecord, MessageGroupId, Participants, User, UserId};
 use crate::store::{
     Consistency, FoundRow, MessageStore, RowKey, StoreError, TransactionOutcome, UserStore,
@@ -48,25 +48,21 @@ impl Repairer {
         group: MessageGroupId,
         known: Option<&RowKey>,
         kind: FindingKind,
-    ) -> Result<Result<(), Unrepaired>, StoreError> {
-        let mut learned = Learned::new();
+    ) -> Result<(), RepairError> {
+        let mut state = RetryState::new();
         for _ in 0..ATTEMPTS {
             // Boxed because it is large and most findings need no repair.
-            let attempt = Box::pin(self.attempt(group, known, kind, &mut learned));
-            match attempt.await? {
-                Attempt::Done(mut written) => {
-                    // The repair of a duplicate row succeeds only if the row is
-                    // deleted.
-                    let duplicate = known.filter(|_| kind == FindingKind::DuplicateRow);
-                    written.gone.extend(duplicate.cloned());
-                    let is_visible = is_visible(&self.messages, group, &written).await?;
-                    return Ok(is_visible.then_some(()).ok_or(Unrepaired::NotVisible));
-                }
-                Attempt::Failed(why) => return Ok(Err(why)),
-                Attempt::Again => learned.wait().await,
+            let attempt = Box::pin(self.attempt(group, known, kind, &mut state));
+            if let Some(mut written) = attempt.await? {
+                // The repair of a duplicate row succeeds only if the row is
+                // deleted.
+                let duplicate = known.filter(|_| kind == FindingKind::DuplicateRow);
+                written.gone.extend(duplicate.cloned());
+                return visible(is_visible(&self.messages, group, &written).await?);
             }
+            state.wait().await;
         }
-        Ok(Err(learned.out_of_attempts()))
+        Err(state.out_of_attempts())
     }
 
     async fn attempt(
@@ -74,18 +70,16 @@ impl Repairer {
         group: MessageGroupId,
         known: Option<&RowKey>,
         kind: FindingKind,
-        learned: &mut Learned,
-    ) -> Result<Attempt, StoreError> {
+        state: &mut RetryState,
+    ) -> Result<Option<Written>, RepairError> {
         let damaged = self.load(group, known).await?;
-        match damaged.diagnose(kind) {
-            Err(why) => Ok(Attempt::Failed(why)),
-            Ok(Action::DeleteEmpty(head)) => {
-                self.delete_empty(group, &head, &damaged.rows, learned)
-                    .await
+        match damaged.diagnose(kind)? {
+            Action::DeleteEmpty(head) => {
+                self.delete_empty(group, &head, &damaged.rows, state).await
             }
-            Ok(Action::Renumber(head)) => self.renumber(group, head, learned).await,
-            Ok(Action::Rewrite { head, participants }) => {
-                self.rewrite(group, damaged, head, participants, learned)
+            Action::Renumber(head) => self.renumber(group, head, state).await,
+            Action::Rewrite { head, participants } => {
+                self.rewrite(group, damaged, head, participants, state)
                     .await
             }
         }
@@ -124,12 +118,12 @@ impl Repairer {
         damaged: Damaged,
         head: Option<Head>,
         participants: Participants,
-        learned: &mut Learned,
-    ) -> Result<Attempt, StoreError> {
+        state: &mut RetryState,
+    ) -> Result<Option<Written>, RepairError> {
         let Some(newest) = damaged.newest.message.clone() else {
-            return Ok(Attempt::Again);
+            return Ok(None);
         };
-        let alias = if head.is_none() && !learned.alias_taken {
+        let alias = if head.is_none() && !state.alias_taken {
             self.alias(group, participants).await?
         } else {
             None
@@ -140,9 +134,8 @@ impl Repairer {
             self.user(one, other, &damaged).await?,
         );
         let (Some(first), Some(second)) = others else {
-            return Ok(Attempt::Failed(Unrepaired::Ambiguous(
-                "the name of a participant is neither in the table nor in Postgres",
-            )));
+            let why = "the name of a participant is neither in the table nor in Postgres";
+            return Err(Unrepaired::Ambiguous(why).into());
         };
         let has_gap = damaged.numbers.gap.is_some();
         let rewrite = Rewrite {
@@ -155,10 +148,7 @@ impl Repairer {
             alias,
             others: [first, second],
         };
-        let (repair, surplus) = match rewrite.plan(learned) {
-            Ok(planned) => planned,
-            Err(why) => return Ok(Attempt::Failed(why)),
-        };
+        let (repair, surplus) = rewrite.plan(state)?;
         let outcome = self.messages.repair(&repair).await;
         if matches!(outcome, TransactionOutcome::Applied) {
             for row in &surplus {
@@ -175,12 +165,10 @@ impl Repairer {
             gone,
             alias: repair.alias,
         };
-        Ok(match learned.learn(outcome, written) {
-            // The group now has a head, so the messages can be numbered with a
-            // condition on its version.
-            Attempt::Done(_) if has_gap => Attempt::Again,
-            attempt => attempt,
-        })
+        let written = state.record(outcome, written)?;
+        // The group now has a head, so the messages can be numbered with a
+        // condition on its version.
+        Ok(written.filter(|_| !has_gap))
     }
 
     /// Deletes the remaining items of a group without messages. First, head and
@@ -191,16 +179,16 @@ impl Repairer {
         group: MessageGroupId,
         head: &Head,
         rows: &[FoundRow],
-        learned: &mut Learned,
-    ) -> Result<Attempt, StoreError> {
+        state: &mut RetryState,
+    ) -> Result<Option<Written>, RepairError> {
         let at_once = self.messages.find_group_of_head(group, head).await?;
         if at_once.version != head.version || at_once.newest.is_some() {
-            return Ok(Attempt::Again);
+            return Ok(None);
         }
         let rows: Vec<RowKey> = rows
             .iter()
             .map(FoundRow::row_key)
-            .filter(|row| !learned.foreign.contains(row))
+            .filter(|row| !state.foreign.contains(row))
             .take(MAX_RENUMBERED)
             .collect();
         let [one, other] = *head.participants;
@@ -214,7 +202,7 @@ impl Repairer {
             gone: rows,
             ..Written::default()
         };
-        Ok(learned.learn(outcome, written))
+        Ok(state.record(outcome, written)?)
     }
 
     /// Corrects the `seq` of all messages in one pass. Read messages stay read
@@ -223,8 +211,8 @@ impl Repairer {
         &self,
         group: MessageGroupId,
         mut head: Head,
-        learned: &mut Learned,
-    ) -> Result<Attempt, StoreError> {
+        state: &mut RetryState,
+    ) -> Result<Option<Written>, RepairError> {
         let was_read = head.read_counts.clone();
         let mut reads: BTreeMap<UserId, u64> = was_read.keys().map(|user| (*user, 0)).collect();
         let mut numbers = Numbers::default();
@@ -246,9 +234,8 @@ impl Repairer {
                     .messages
                     .renumber(group, expected_version, &head, some)
                     .await;
-                match learned.learn(outcome, Written::default()) {
-                    Attempt::Done(_) => {}
-                    attempt => return Ok(attempt),
+                if state.record(outcome, Written::default())?.is_none() {
+                    return Ok(None);
                 }
             }
         }
@@ -260,11 +247,9 @@ impl Repairer {
             .messages
             .renumber(group, expected_version, &head, &[])
             .await;
-        Ok(match learned.learn(outcome, Written::default()) {
-            // The rows contain unread counts and must be updated as well.
-            Attempt::Done(_) => Attempt::Again,
-            attempt => attempt,
-        })
+        state.record(outcome, Written::default())?;
+        // The rows contain unread counts and must be updated as well.
+        Ok(None)
     }
 
     /// Returns all rows of a group that can be found, newest first.

@@ -1,6 +1,6 @@
 //! Reads back what a repair has written.
 
-use super::attempt::Written;
+use super::attempt::{RepairError, Written};
 use super::finding::Unrepaired;
 use crate::model::{HeadRecord, MessageGroupId};
 use crate::store::{MessageStore, RowKey, StoreError};
@@ -61,7 +61,12 @@ pub(super) async fn is_gone(
     messages: &MessageStore,
     group: MessageGroupId,
     row: &RowKey,
-) -> Result<Result<(), Unrepaired>, StoreError> {
-    let is_there = messages.has_row(group, row).await?;
-    Ok((!is_there).then_some(()).ok_or(Unrepaired::NotVisible))
+) -> Result<(), RepairError> {
+    visible(!messages.has_row(group, row).await?)
+}
+
+/// Returns success if the written state is visible.
+pub(super) fn visible(is_visible: bool) -> Result<(), RepairError> {
+    let visible = is_visible.then_some(());
+    visible.ok_or_else(|| Unrepaired::NotVisible.into())
 }

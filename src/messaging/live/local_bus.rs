@@ -10,7 +10,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::event::BusEvent;
 use crate::lock::lock;
 use crate::model::UserId;
-use crate::telemetry::metrics;
+use crate::telemetry::metrics::METRICS;
 
 /// Maximum number of undelivered events of one listener, which take about
 /// 300 KB. A listener that exceeds it is disconnected.
@@ -47,7 +47,7 @@ impl LocalBus {
             user.listeners.retain(|_, listener| {
                 let is_sent = listener.try_send(event.clone()).is_ok();
                 if !is_sent {
-                    metrics::subscriber_dropped();
+                    METRICS.subscribers_dropped.inc();
                 }
                 is_sent
             });

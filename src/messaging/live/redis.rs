@@ -17,7 +17,7 @@ use super::hint::Hint;
 use super::local_bus::LocalBus;
 use crate::backoff::Backoff;
 use crate::model::UserId;
-use crate::telemetry::metrics;
+use crate::telemetry::metrics::METRICS;
 
 /// Maximum number of hints that wait to be published, which bounds the memory
 /// while Redis is unreachable. Further hints are lost.
@@ -136,7 +136,7 @@ impl Redis {
     /// Queues a hint for publication. The hint is lost if the queue is full.
     pub fn publish(&self, hint: Arc<Hint>) {
         if self.hints.try_send(hint).is_err() {
-            metrics::hint_lost();
+            METRICS.hints_lost.inc();
         }
     }
 
@@ -202,7 +202,7 @@ async fn publish(client: Client, channels: Channels, mut hints: mpsc::Receiver<A
             published = both.exec_async(&mut redis).await;
         }
         if let Err(cause) = published {
-            metrics::hint_lost();
+            METRICS.hints_lost.inc();
             tracing::warn!(%cause, "a hint was not published to Redis");
         }
     }

@@ -20,7 +20,7 @@ use crate::messaging::{MessagingError, WriteOutcome};
 use crate::model::MessageGroupId;
 use crate::store::MessageStore;
 use crate::telemetry::RequestOrigin;
-use crate::telemetry::metrics::{self, GaugeGuard, GaugeKind};
+use crate::telemetry::metrics::{GaugeGuard, METRICS};
 
 /// Maximum number of entries in the queue of a group. At 25 messages in each
 /// transaction, a full queue is written within about a second.
@@ -74,10 +74,12 @@ impl Registry {
             snapshot,
             alone: false,
             origins: RequestOrigin::current().into_iter().collect(),
-            _waiting: GaugeGuard::new(GaugeKind::Message),
+            _waiting: GaugeGuard::new(&METRICS.messages_waiting),
         };
         self.enqueue(group, Work::Message(Box::new(job)))
-            .inspect_err(|_full| metrics::message_rejected())?;
+            .inspect_err(|_full| {
+                METRICS.messages_rejected.inc();
+            })?;
         match tokio::time::timeout_at(deadline, result).await {
             Ok(Ok(reply)) => reply,
             ended => {
@@ -179,7 +181,7 @@ struct GroupTask {
 impl GroupTask {
     /// Runs until the queue has been empty for the idle time.
     async fn run(mut self) {
-        let _counted = GaugeGuard::new(GaugeKind::GroupTask);
+        let _counted = GaugeGuard::new(&METRICS.group_tasks);
         while let Some(work) = self.next().await {
             match work {
                 Work::Message(first) => {

@@ -6,7 +6,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use crate::telemetry::metrics::{GaugeGuard, GaugeKind};
+use crate::telemetry::metrics::{GaugeGuard, METRICS};
 
 /// The resources of a connection, held until it is closed. A WebSocket keeps those of its HTTP
 /// connection.
@@ -30,7 +30,7 @@ impl ConnectionGuard {
         Self(Arc::new(Resources {
             shutdown,
             _permit: permit,
-            _gauge: GaugeGuard::new(GaugeKind::Connection),
+            _gauge: GaugeGuard::new(&METRICS.connections),
             _open: open,
         }))
     }

@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 use super::close::Close;
 use super::connection::{Connection, Handshake};
 use super::writer::{ActiveOperations, Heartbeat, Outgoing, QUEUE_CAPACITY, write};
-use crate::telemetry::metrics::{self, GaugeGuard, GaugeKind};
+use crate::telemetry::metrics::{self, GaugeGuard, METRICS};
 
 /// How long to wait for the peer's close frame. A connected peer sends it after one round trip.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -23,7 +23,7 @@ const LINGER: Duration = Duration::from_secs(1);
 
 /// Serves a WebSocket from the handshake until it is closed.
 pub(super) async fn serve_socket(socket: WebSocket, handshake: Handshake) {
-    let _gauge = GaugeGuard::new(GaugeKind::Socket);
+    let _gauge = GaugeGuard::new(&METRICS.sockets);
     let guard = handshake.guard.clone();
     let ping_every = handshake.state.app.bounds.ping_every;
     let has_subprotocol = socket.protocol().is_some();

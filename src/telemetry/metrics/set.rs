@@ -31,8 +31,9 @@ type Histograms = Family<Labels<1>, Histogram, fn() -> Histogram>;
 macro_rules! metrics {
     ($($(#[doc = $help:literal])+ $name:ident: $ty:ty $(= $metric:expr)? $(, $unit:ident)?;)+) => {
         /// All metrics.
-        pub(super) struct Metrics {
-            pub registry: Registry,
+        #[derive(Debug)]
+        pub struct Metrics {
+            pub(super) registry: Registry,
             $($(#[doc = $help])+ pub $name: $ty,)+
         }
 
@@ -124,7 +125,7 @@ fn register<M: Metric + Clone>(
 }
 
 impl Metrics {
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut registry = Registry::with_prefix("cruddur");
         let build = Info::new([("version", env!("CRUDDUR_VERSION"))]);
         registry.register("build", "Version of the running program", build);
