@@ -20,7 +20,7 @@ use uuid::Uuid;
 pub use accepted_at::AcceptedAt;
 pub use body::{InvalidMessageBody, MessageBody};
 pub use head::{Head, HeadRecord};
-pub use page::{End, Page, PageRequest, Place};
+pub use page::{End, Page, PageRequest, Position};
 pub use participants::Participants;
 pub use sort_key::{SortKey, UnreadableTime};
 
@@ -134,8 +134,8 @@ impl Message {
 
     /// Returns the position of the message in its group.
     #[must_use]
-    pub fn place(&self) -> Place {
-        Place {
+    pub fn position(&self) -> Position {
+        Position {
             key: self.key.clone(),
             seq: self.seq,
         }
@@ -143,8 +143,8 @@ impl Message {
 
     /// Returns the position directly before a message that has a `seq`.
     #[must_use]
-    pub fn place_before(&self) -> Place {
-        Place {
+    pub fn position_before(&self) -> Position {
+        Position {
             // A key as a message has it, because cursors contain it. Times have microseconds.
             key: SortKey::at(self.key.created_at() - TimeDelta::microseconds(1)),
             seq: self.seq.saturating_sub(1),

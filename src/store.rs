@@ -5,8 +5,8 @@
 //! Each access pattern is one method of [`MessageStore`] or
 //! [`UserStore`], whose documentation states its key, order and cost.
 
+mod capacity_limiter;
 mod cause;
-mod commit;
 mod connect;
 mod credentials;
 mod database;
@@ -18,17 +18,16 @@ mod endpoint;
 mod error;
 mod fault;
 mod gaps;
-
 mod items;
 mod keys;
 mod mark;
 mod message_store;
+mod message_transaction;
 mod messages;
 mod meter;
 mod migrations;
 mod operations;
 mod original_time_zone;
-mod pacer;
 mod pairs;
 mod password;
 mod query;
@@ -46,8 +45,8 @@ mod units;
 mod user_pool;
 mod users;
 
+pub use capacity_limiter::{CapacityLimiter, Throttling};
 pub use cause::Cause;
-pub use commit::Commit;
 pub use credentials::NoCredentials;
 pub use database::{
     PoolSettings, connect_database, create_database, remote_database_host, shown_database,
@@ -65,10 +64,10 @@ pub use fault::{Reason, Service};
 pub use keys::{IdempotencyKey, ItemKind, RowKey, heads_marker_key, message_partition};
 pub use mark::ReadMark;
 pub use message_store::{Consistency, MessageStore};
+pub use message_transaction::MessageTransaction;
 pub use messages::Newest;
-pub use meter::Echo;
+pub use meter::OnResponse;
 pub use migrations::{DatabaseState, Migrated, database_state, migrate, require_current};
-pub use pacer::{Pacer, Throttling};
 pub use password::PasswordFileError;
 pub use records::{FoundRow, GroupRow, IdempotencyRecord, Preview, Stored};
 pub use repair::{HeadSnapshot, Repair};

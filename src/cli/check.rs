@@ -54,11 +54,11 @@ Messages are authoritative and are never deleted. --repair does the following:
   wrong-head             updates head and rows to the newest message
   missing-row, stale-row writes both rows again
   duplicate-row          deletes the row
-  strangers-row          deletes the row of a user who is not a participant and
+  non-participant-row    deletes the row of a user who is not a participant and
                          has not sent a message
   row-without-messages   deletes the row
   head-without-messages  deletes the head, its rows and its alias
-  alias-to-nowhere       deletes the alias
+  dangling-alias         deletes the alias
   missing-alias          writes an alias from the pair's uuid to the pair's
                          newest group
   gap-in-seq             renumbers the messages 1, 2, 3, …; read messages stay

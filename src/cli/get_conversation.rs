@@ -17,7 +17,7 @@ use super::signals::{INTERRUPTED, stop};
 use super::span::SpanArgs;
 use super::text;
 use crate::config::ReadUnitsArgs;
-use crate::model::{End, HeadRecord, Message, MessageGroupId, PageRequest, Place, SortKey};
+use crate::model::{End, HeadRecord, Message, MessageGroupId, PageRequest, Position, SortKey};
 use crate::store::{Consistency, StoreError};
 
 /// Page size with `--all`. A page of so many messages of ordinary length has less than a megabyte.
@@ -73,7 +73,7 @@ impl GetConversationArgs {
     async fn show(
         &self,
         session: &OperatorSession,
-        [after, before]: [Option<Place>; 2],
+        [after, before]: [Option<Position>; 2],
     ) -> Result<OutputList, CliError> {
         let group = self.find(session).await?;
         let head = json!({ "messageGroupUuid": group });
@@ -100,7 +100,7 @@ impl GetConversationArgs {
                 .messages(group, &request, Consistency::Strong)
                 .await?;
             print(&mut shown, &page.items)?;
-            last = page.items.last().map(Message::place).or(last);
+            last = page.items.last().map(Message::position).or(last);
             if !(self.span.all && page.has_next && output::is_read()) {
                 break;
             }
@@ -173,11 +173,11 @@ impl GetConversationArgs {
 async fn follow(
     session: &OperatorSession,
     group: MessageGroupId,
-    last: Option<Place>,
+    last: Option<Position>,
     shown: &mut OutputList,
 ) -> Result<(), CliError> {
     let mut stop = pin!(stop()?);
-    let mut last = last.unwrap_or_else(|| Place {
+    let mut last = last.unwrap_or_else(|| Position {
         key: SortKey::before(DateTime::UNIX_EPOCH),
         seq: 0,
     });
@@ -198,7 +198,7 @@ async fn follow(
         let is_held_back = is_any && new.is_empty();
         waits = if is_held_back { waits + 1 } else { 0 };
         print(shown, &new)?;
-        last = new.last().map_or(last, Message::place);
+        last = new.last().map_or(last, Message::position);
     }
     Ok(())
 }

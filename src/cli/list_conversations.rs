@@ -12,7 +12,7 @@ use super::people::{PeopleArgs, user_json};
 use super::span::SpanArgs;
 use super::text;
 use crate::config::ReadUnitsArgs;
-use crate::model::{End, MessageGroup, PageRequest, Place, User};
+use crate::model::{End, MessageGroup, PageRequest, Position, User};
 use crate::store::Consistency;
 
 /// Page size with `--all`. A page of so many rows has less than a megabyte.
@@ -55,7 +55,7 @@ impl ListConversationsArgs {
         &self,
         session: &OperatorSession,
         user: &User,
-        [before, after]: [Option<Place>; 2],
+        [before, after]: [Option<Position>; 2],
     ) -> Result<OutputList, CliError> {
         let mut request = PageRequest {
             end: End::First,
@@ -86,7 +86,7 @@ impl ListConversationsArgs {
             )?;
             let last = page.items.last().filter(|_| page.has_next);
             let Some(last) = last else { break };
-            request.after = Some(Place {
+            request.after = Some(Position {
                 key: last.key.clone(),
                 seq: 0,
             });

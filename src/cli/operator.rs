@@ -10,7 +10,7 @@ use super::throttling::report_throttling;
 use crate::config::{OperatorArgs, ReadUnitsArgs, RemoteArgs, StreamArgs, TableArgs};
 use crate::http_url::shown;
 use crate::store::{
-    DynamoTarget, MessageStore, Pacer, Reason, Service, StoreError, check_credentials,
+    CapacityLimiter, DynamoTarget, MessageStore, Reason, Service, StoreError, check_credentials,
     connect_dynamo, connect_dynamo_for_operators, dynamo_address,
 };
 
@@ -84,15 +84,20 @@ impl Operator {
         ));
         check_credentials(target).await?;
         let format = self.output.format();
-        let echo = (format == Format::Raw).then(output::echo);
+        let on_response = (format == Format::Raw).then(output::response_printer);
         let client = connect_dynamo_for_operators(target).await;
-        let pacer = Pacer::new(limit.read_units);
+        let limiter = CapacityLimiter::new(limit.read_units);
         let session = OperatorSession {
-            messages: MessageStore::paced(&client, table.clone(), echo, pacer.clone()),
+            messages: MessageStore::with_limiter(
+                &client,
+                table.clone(),
+                on_response,
+                limiter.clone(),
+            ),
             place: address.url,
             is_aws: target.is_aws(),
             format,
-            _throttling: report_throttling(pacer),
+            _throttling: report_throttling(limiter),
         };
         // An unreachable address is reported at once, without the session's long retries.
         let impatient = connect_dynamo(target).await;
@@ -149,7 +154,7 @@ impl OperatorSession {
             output::print(&output::line(&line(result)))?;
         }
         output::remark_cost(cost);
-        output::echoed()
+        output::responses_printed()
     }
 
     /// Ends a list.

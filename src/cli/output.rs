@@ -15,7 +15,7 @@ use super::CliError;
 use super::columns::{Columns, terminal_width};
 use super::text::{name, plain, safe_json, width};
 use crate::lock::lock;
-use crate::store::{Cost, Echo};
+use crate::store::{Cost, OnResponse};
 
 #[derive(Args, Clone, Copy, Debug)]
 pub(super) struct OutputArgs {
@@ -46,7 +46,7 @@ impl OutputArgs {
 /// Whether the reader has closed standard output.
 static CLOSED: AtomicBool = AtomicBool::new(false);
 /// The error of a response that could not be printed.
-static NOT_ECHOED: Mutex<Option<CliError>> = Mutex::new(None);
+static NOT_PRINTED: Mutex<Option<CliError>> = Mutex::new(None);
 
 /// Returns whether standard output still has a reader.
 pub(super) fn is_read() -> bool {
@@ -110,19 +110,19 @@ pub(super) fn position() -> String {
 }
 
 /// Returns a callback that prints each response of DynamoDB unchanged, on its own line.
-pub(super) fn echo() -> Echo {
+pub(super) fn response_printer() -> OnResponse {
     Box::new(|answer| {
         let answer = String::from_utf8_lossy(answer);
         if let Err(error) = print(&format!("{}\n", safe_json(answer.trim_end()))) {
-            let mut failed = lock(&NOT_ECHOED);
+            let mut failed = lock(&NOT_PRINTED);
             failed.get_or_insert(error);
         }
     })
 }
 
 /// Returns whether all responses could be printed.
-pub(super) fn echoed() -> Result<(), CliError> {
-    let mut failed = lock(&NOT_ECHOED);
+pub(super) fn responses_printed() -> Result<(), CliError> {
+    let mut failed = lock(&NOT_PRINTED);
     failed.take().map_or(Ok(()), Err)
 }
 
@@ -190,7 +190,7 @@ impl OutputList {
             print(&end)?;
         }
         remark_cost(cost);
-        echoed()
+        responses_printed()
     }
 
     /// Prints further items.

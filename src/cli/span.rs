@@ -4,7 +4,7 @@ use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use clap::Args;
 
 use super::CliError;
-use crate::model::{Place, SortKey};
+use crate::model::{Position, SortKey};
 
 #[derive(Args, Clone, Debug)]
 pub(super) struct SpanArgs {
@@ -40,7 +40,7 @@ fn time(text: &str) -> Result<DateTime<Utc>, String> {
 
 impl SpanArgs {
     /// Returns the positions that bound the list, in chronological order.
-    pub fn bounds(&self) -> Result<[Option<Place>; 2], CliError> {
+    pub fn bounds(&self) -> Result<[Option<Position>; 2], CliError> {
         let (from, to) = match self.year {
             Some(year) => (Some(beginning_of(year)?), Some(beginning_of(year + 1)?)),
             None => (self.from, self.to),
@@ -51,7 +51,7 @@ impl SpanArgs {
             ));
         }
         Ok([from, to].map(|moment| {
-            moment.map(|time| Place {
+            moment.map(|time| Position {
                 key: SortKey::before(time),
                 seq: 0,
             })

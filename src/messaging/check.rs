@@ -156,7 +156,7 @@ impl Inspector {
                 // Boxed because it is much larger than the other repairs.
                 Box::pin(self.repairer.repair(*group, row.as_ref(), finding.kind)).await
             }
-            Remedy::StrangersRow(group, row) => {
+            Remedy::NonParticipantRow(group, row) => {
                 item_repairs::delete_strangers(messages, *group, row).await
             }
             Remedy::Row(group, row) => item_repairs::delete_row(messages, *group, row).await,
@@ -230,8 +230,8 @@ impl Inspector {
             Some(HeadRecord::Head(head)) if !head.participants.contains(&row.owner) => {
                 let [one, other] = *head.participants;
                 let detail = format!("the participants are {one} and {other}");
-                let remedy = Remedy::StrangersRow(group, key);
-                finding(FindingKind::StrangersRow, detail, remedy);
+                let remedy = Remedy::NonParticipantRow(group, key);
+                finding(FindingKind::NonParticipantRow, detail, remedy);
             }
             Some(HeadRecord::Head(head))
                 if !key.is_same_item(&RowKey::of_head(&head, row.owner)) =>
@@ -246,7 +246,7 @@ impl Inspector {
             Some(HeadRecord::AliasOf(other)) => {
                 let detail = format!("the group's uuid is an alias of {other}");
                 let remedy = Remedy::Unknown(AMBIGUOUS_GROUPS);
-                finding(FindingKind::StrangersRow, detail, remedy);
+                finding(FindingKind::NonParticipantRow, detail, remedy);
             }
             None => {
                 let newest = self.messages.newest(group).await?;
@@ -315,7 +315,7 @@ impl Inspector {
         alias: MessageGroupId,
         of: MessageGroupId,
     ) -> Result<Vec<Found>, StoreError> {
-        let kind = FindingKind::AliasToNowhere;
+        let kind = FindingKind::DanglingAlias;
         let found = |detail: String, remedy| Found::new(kind, Some(alias), detail, remedy);
         if let Some(CheckedGroup::Whole(_)) = self.checked(of).await?.get() {
             return Ok(Vec::new());

@@ -13,7 +13,7 @@ use super::view::{group_of_head, group_of_row};
 use super::{MessagingError, Viewer};
 use crate::model::{
     End, Head, HeadRecord, Message, MessageGroup, MessageGroupId, MessageId, Page, PageRequest,
-    Participants, Place, SortKey, User, UserId,
+    Participants, Position, SortKey, User, UserId,
 };
 use crate::store::{Consistency, FoundRow, MessageStore};
 
@@ -152,20 +152,20 @@ impl Reader {
 
     /// Returns the position of the newest message of one of the viewer's
     /// groups. This costs one `GetItem`.
-    pub(super) async fn newest_place(
+    pub(super) async fn newest_position(
         &self,
         viewer: &Viewer,
         group: MessageGroupId,
-    ) -> Result<Option<Place>, MessagingError> {
+    ) -> Result<Option<Position>, MessagingError> {
         Ok(match self.find_for(viewer, group).await? {
             None => None,
-            Some(FoundGroup::Headed(head)) => Some(Place {
+            Some(FoundGroup::Headed(head)) => Some(Position {
                 key: head.last_message_key,
                 seq: head.message_count,
             }),
             Some(FoundGroup::Headless(_)) => {
                 let newest = self.messages.newest_message(group, Consistency::Strong);
-                newest.await?.map(|newest| newest.place())
+                newest.await?.map(|newest| newest.position())
             }
         })
     }

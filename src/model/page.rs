@@ -21,14 +21,14 @@ pub struct PageRequest {
     /// Maximum number of items.
     pub limit: usize,
     /// The range begins after this position.
-    pub after: Option<Place>,
+    pub after: Option<Position>,
     /// The range ends before this position.
-    pub before: Option<Place>,
+    pub before: Option<Position>,
 }
 
 /// The position of an item.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct Position {
     /// The sort key of the item.
     pub key: SortKey,
     /// The sequence number of the item; 0 if items have no numbers.

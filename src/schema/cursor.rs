@@ -13,7 +13,7 @@ use chrono::{DateTime, Datelike};
 use uuid::Uuid;
 
 use crate::messaging::Positions;
-use crate::model::{Message, MessageGroup, MessageGroupId, Place, SortKey, UserId};
+use crate::model::{Message, MessageGroup, MessageGroupId, Position, SortKey, UserId};
 
 /// The position of a message in its group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -164,7 +164,7 @@ impl Cursor for EventCursor {
 }
 
 /// Decodes the positions of `count` groups. Returns `None` if bytes remain.
-fn positions(count: usize, mut rest: &[u8]) -> Option<HashMap<MessageGroupId, Place>> {
+fn positions(count: usize, mut rest: &[u8]) -> Option<HashMap<MessageGroupId, Position>> {
     let mut known = HashMap::new();
     for _ in 0..count.min(Positions::MAX) {
         let (group, behind) = rest.split_first_chunk()?;
@@ -173,7 +173,10 @@ fn positions(count: usize, mut rest: &[u8]) -> Option<HashMap<MessageGroupId, Pl
         let (key, behind) = behind.split_at_checked(usize::from(*length))?;
         let seq = u64::from_be_bytes(*seq);
         let key = sort_key(key)?;
-        known.insert(MessageGroupId(Uuid::from_bytes(*group)), Place { key, seq });
+        known.insert(
+            MessageGroupId(Uuid::from_bytes(*group)),
+            Position { key, seq },
+        );
         rest = behind;
     }
     (rest.is_empty() && known.len() == count).then_some(known)
@@ -204,9 +207,9 @@ fn sort_key(bytes: &[u8]) -> Option<SortKey> {
 impl MessageCursor {
     /// Returns the position in the messages of `group`, if the cursor belongs
     /// to that group.
-    pub fn place_in(self, group: MessageGroupId) -> Option<Place> {
+    pub fn position_in(self, group: MessageGroupId) -> Option<Position> {
         let Self { key, seq, .. } = self;
-        (self.group == group).then_some(Place { key, seq })
+        (self.group == group).then_some(Position { key, seq })
     }
 
     /// Returns the cursor of a message.
@@ -222,9 +225,9 @@ impl MessageCursor {
 impl MessageGroupCursor {
     /// Returns the position among the groups of `owner`, if the cursor belongs
     /// to that user.
-    pub fn place_among(self, owner: UserId) -> Option<Place> {
+    pub fn position_among(self, owner: UserId) -> Option<Position> {
         let Self { key, .. } = self;
-        (self.owner == owner).then_some(Place { key, seq: 0 })
+        (self.owner == owner).then_some(Position { key, seq: 0 })
     }
 
     /// Returns the cursor of a group among those of `owner`.

@@ -5,7 +5,7 @@ use async_graphql::SimpleObject;
 use super::cursor::{Cursor, CursorArgument, MessageCursor};
 use super::error::ApiError;
 use crate::engine::DeclaredCost;
-use crate::model::{End, MessageGroupId, Page, PageRequest, Place};
+use crate::model::{End, MessageGroupId, Page, PageRequest, Position};
 
 /// Maximum number of items of a page, as stated in the schema. A page of
 /// messages then takes one `Query` of less than a megabyte.
@@ -58,7 +58,7 @@ pub(super) struct PageArgs<C> {
 impl PageArgs<MessageCursor> {
     /// Validates the arguments of a connection of a group's messages.
     pub fn of_messages(self, group: MessageGroupId) -> Result<PageRequest, ApiError> {
-        self.into_request(End::Last, |cursor| cursor.place_in(group))
+        self.into_request(End::Last, |cursor| cursor.position_in(group))
     }
 }
 
@@ -78,17 +78,17 @@ impl<C: Cursor> PageArgs<C> {
     }
 
     /// Validates the arguments. `default_end` is the end from which a page is
-    /// taken if no argument says otherwise. `place` returns the position of a
+    /// taken if no argument says otherwise. `position` returns the position of a
     /// cursor, if the cursor belongs to this connection.
     pub fn into_request(
         self,
         default_end: End,
-        place: impl Fn(C) -> Option<Place>,
+        position: impl Fn(C) -> Option<Position>,
     ) -> Result<PageRequest, ApiError> {
         let bound = |name: &str, argument: Option<CursorArgument<C>>| {
             match argument.and_then(|cursor| cursor.0) {
             None => Ok(None),
-            Some(cursor) => place(cursor).map(Some).ok_or_else(|| {
+            Some(cursor) => position(cursor).map(Some).ok_or_else(|| {
                 ApiError::BadUserInput(format!(
                     "The cursor in `{name}` belongs to another connection. Use a cursor of an edge of this connection."
                 ))

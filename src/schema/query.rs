@@ -93,7 +93,7 @@ impl Query {
         let viewer = session.viewer()?;
         let owner = viewer.user().id;
         let args = PageArgs::new(first, after, last, before);
-        let request = args.into_request(End::First, |cursor| cursor.place_among(owner))?;
+        let request = args.into_request(End::First, |cursor| cursor.position_among(owner))?;
         let page = session.messaging().reader.message_groups(viewer, &request);
         // Boxed, like each call to a store in a resolver: the futures of all
         // fields are as large as the largest one, and futures are moved.

@@ -12,7 +12,7 @@ use super::session::{Renewal, Session};
 use super::types::{MessageCreatedEvent, MessageGroupUpdatedEvent};
 use crate::engine::InOrder;
 use crate::messaging::{Follow, LiveError};
-use crate::model::{MessageGroupId, Place, UserId};
+use crate::model::{MessageGroupId, Position, UserId};
 
 /// The root type of subscriptions.
 pub struct Subscription;
@@ -115,18 +115,18 @@ fn follow(
         }
         (Some(group), None) => Follow::Group(group, None),
         (Some(group), Some(LiveCursor::Message(after))) => {
-            let place = after.place_in(group).ok_or_else(foreign)?;
-            Follow::Group(group, Some(place))
+            let position = after.position_in(group).ok_or_else(foreign)?;
+            Follow::Group(group, Some(position))
         }
         (Some(group), Some(LiveCursor::Event(after))) if after.owner == owner => {
-            Follow::Group(group, Some(place_of(group, &after)?))
+            Follow::Group(group, Some(position_of(group, &after)?))
         }
         _ => return Err(foreign()),
     })
 }
 
 /// Returns the position in a group, from the cursor of an event of any group.
-fn place_of(group: MessageGroupId, after: &EventCursor) -> Result<Place, ApiError> {
+fn position_of(group: MessageGroupId, after: &EventCursor) -> Result<Position, ApiError> {
     let known = after.positions.known.as_ref().ok_or(LiveError::Resync)?;
     let message = "The cursor of this event does not contain this group. Use the cursor of the newest message of the \
                    group that you have.";

@@ -1,7 +1,7 @@
 //! Detection of missing messages in the result of a `Query`, which is only
 //! read-committed with respect to transactions.
 
-use crate::model::{End, Message, PageRequest, Place};
+use crate::model::{End, Message, PageRequest, Position};
 
 /// Returns whether a sequence number is missing: between two messages, next to
 /// the cursor at which the page begins or ends, or before the first message.
@@ -27,8 +27,8 @@ pub(super) fn has_gap(request: &PageRequest, messages: &[Message]) -> bool {
 /// Returns the sequence number of a position.
 ///
 /// A position without a number may be a time, at which any message can be.
-fn known_number(place: &Place) -> Option<u64> {
-    (place.seq != 0).then_some(place.seq)
+fn known_number(position: &Position) -> Option<u64> {
+    (position.seq != 0).then_some(position.seq)
 }
 
 #[cfg(test)]
@@ -36,12 +36,12 @@ mod tests {
     use super::*;
 
     fn misses_one(end: End, after: Option<u64>, before: Option<u64>, read: &[u64]) -> bool {
-        let place = |seq: u64| Message::example(seq, 1).place();
+        let position = |seq: u64| Message::example(seq, 1).position();
         let request = PageRequest {
             end,
             limit: 3,
-            after: after.map(place),
-            before: before.map(place),
+            after: after.map(position),
+            before: before.map(position),
         };
         let read: Vec<Message> = read.iter().map(|seq| Message::example(*seq, 1)).collect();
         has_gap(&request, &read)

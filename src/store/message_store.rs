@@ -4,9 +4,9 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
+use super::capacity_limiter::{self, CapacityLimiter};
 use super::dynamo::without_retries;
-use super::meter::{Echo, Meter};
-use super::pacer::{self, Pacer};
+use super::meter::{Meter, OnResponse};
 use super::units::{Cost, Units};
 
 /// The consistency of a read.
@@ -40,11 +40,16 @@ impl MessageStore {
         Self::with_meter(&client, Meter::new(table.clone(), None, None), table)
     }
 
-    /// Creates a store for an operator's command: `pacer` delays its calls, and
-    /// `echo` receives every response.
+    /// Creates a store for an operator's command: `limiter` delays its calls, and
+    /// `on_response` receives every response.
     #[must_use]
-    pub fn paced(client: &Client, table: String, echo: Option<Echo>, pacer: Pacer) -> Self {
-        let meter = Meter::new(table.clone(), echo, Some(pacer));
+    pub fn with_limiter(
+        client: &Client,
+        table: String,
+        on_response: Option<OnResponse>,
+        limiter: CapacityLimiter,
+    ) -> Self {
+        let meter = Meter::new(table.clone(), on_response, Some(limiter));
         Self::with_meter(client, meter, table)
     }
 
@@ -64,14 +69,14 @@ impl MessageStore {
         self.meter.cost()
     }
 
-    /// Returns the pacer that delays the calls, if there is one.
-    pub(super) fn pacer(&self) -> Option<&Pacer> {
-        self.meter.pacer()
+    /// Returns the limiter that delays the calls, if there is one.
+    pub(super) fn limiter(&self) -> Option<&CapacityLimiter> {
+        self.meter.limiter()
     }
 
     /// Sends a call.
     ///
-    /// With a pacer, the call waits until the pacer permits it, and is retried
+    /// With a limiter, the call waits until the limiter permits it, and is retried
     /// as long as DynamoDB throttles it.
     pub(super) async fn send<C: Clone, T, E, F>(
         &self,
@@ -83,7 +88,8 @@ impl MessageStore {
         SdkError<E, HttpResponse>: ProvideErrorMetadata,
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
     {
-        self.send_unless(units, call, send, pacer::by_code).await
+        self.send_unless(units, call, send, capacity_limiter::by_code)
+            .await
     }
 
     /// Sends a call like [`Self::send`]. `is_throttled` recognises the error of a
@@ -100,10 +106,10 @@ impl MessageStore {
     {
         // Boxed because the SDK's futures are large, and a caller may make several
         // calls.
-        match self.pacer() {
-            Some(pacer) => {
+        match self.limiter() {
+            Some(limiter) => {
                 let send = || send(call.clone());
-                Box::pin(pacer.send(units, send, is_throttled)).await
+                Box::pin(limiter.send(units, send, is_throttled)).await
             }
             None => Box::pin(send(call)).await,
         }

@@ -16,14 +16,14 @@ use aws_smithy_runtime_api::client::interceptors::context::InterceptorContext;
 use aws_smithy_runtime_api::client::retries::classifiers::RetryClassifierPriority;
 use aws_smithy_types::config_bag::{Storable, StoreReplace};
 
+use super::capacity_limiter::CapacityLimiter;
 use super::operations::{THROTTLED, ask_for_cost, cost_of, operation, result, units_of};
-use super::pacer::Pacer;
 use super::units::Cost;
 use crate::lock::lock;
 use crate::telemetry::DynamoCall;
 
 /// A function that receives the bytes of each response.
-pub type Echo = Box<dyn Fn(&[u8]) + Send + Sync>;
+pub type OnResponse = Box<dyn Fn(&[u8]) + Send + Sync>;
 
 /// Counts the cost of a client's calls, for operators and for the telemetry.
 ///
@@ -36,8 +36,8 @@ pub(super) struct Meter {
 struct MeterState {
     table: String,
     cost: Mutex<Cost>,
-    echo: Option<Echo>,
-    pacer: Option<Pacer>,
+    on_response: Option<OnResponse>,
+    limiter: Option<CapacityLimiter>,
 }
 
 impl fmt::Debug for MeterState {
@@ -51,29 +51,33 @@ impl fmt::Debug for MeterState {
 impl Meter {
     /// Creates a meter at zero for the calls to a table.
     ///
-    /// It passes every response to `echo`, and the cost of every call to
-    /// `pacer`.
-    pub fn new(table: String, echo: Option<Echo>, pacer: Option<Pacer>) -> Self {
+    /// It passes every response to `on_response`, and the cost of every call to
+    /// `limiter`.
+    pub fn new(
+        table: String,
+        on_response: Option<OnResponse>,
+        limiter: Option<CapacityLimiter>,
+    ) -> Self {
         let cost = Mutex::default();
         Self {
             shared: Arc::new(MeterState {
                 table,
                 cost,
-                echo,
-                pacer,
+                on_response,
+                limiter,
             }),
         }
     }
 
-    /// Returns the pacer that delays the calls, if there is one.
-    pub fn pacer(&self) -> Option<&Pacer> {
-        self.shared.pacer.as_ref()
+    /// Returns the limiter that delays the calls, if there is one.
+    pub fn limiter(&self) -> Option<&CapacityLimiter> {
+        self.shared.limiter.as_ref()
     }
 
     /// Returns a client whose calls are counted.
     pub fn attach(&self, client: &Client) -> Client {
         let mut config = client.config().to_builder().interceptor(self.clone());
-        if self.shared.pacer.is_some() {
+        if self.shared.limiter.is_some() {
             config = config.retry_classifier(LeaveThrottled);
         }
         Client::from_conf(config.build())
@@ -138,11 +142,11 @@ impl Intercept for Meter {
         config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let answer = context.response();
-        if let (Some(echo), Some(body)) = (
-            &self.shared.echo,
+        if let (Some(on_response), Some(body)) = (
+            &self.shared.on_response,
             answer.and_then(|answer| answer.body().bytes()),
         ) {
-            echo(body);
+            on_response(body);
         }
         let ended = context.output_or_error();
         let spent = ended.and_then(Result::ok).map(cost_of).unwrap_or_default();
@@ -158,10 +162,10 @@ impl Intercept for Meter {
             None => "unknown",
         };
         let call = config.load::<MeteredCall>();
-        if let Some(pacer) = &self.shared.pacer {
-            pacer.consumed(spent.read_units, spent.write_units);
+        if let Some(limiter) = &self.shared.limiter {
+            limiter.consumed(spent.read_units, spent.write_units);
             if result == THROTTLED {
-                pacer.throttled(units_of(call.map_or("other", |call| call.operation)));
+                limiter.throttled(units_of(call.map_or("other", |call| call.operation)));
             }
         }
         let attempt = call.and_then(|call| lock(&call.attempt).take());
@@ -174,7 +178,7 @@ impl Intercept for Meter {
 
 /// Disables the SDK's retries of throttled calls.
 ///
-/// The pacer retries them, for all calls together and without a maximum number
+/// The limiter retries them, for all calls together and without a maximum number
 /// of attempts.
 #[derive(Debug)]
 pub(super) struct LeaveThrottled;

@@ -10,12 +10,12 @@ use aws_sdk_dynamodb::operation::transact_get_items::TransactGetItemsError;
 use aws_sdk_dynamodb::operation::transact_get_items::builders::TransactGetItemsFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, Get, TransactGetItem};
 
+use super::capacity_limiter;
 use super::keys::{self, INDEX, Item, Key};
-use super::pacer;
 use super::units::Units;
 use super::{Consistency, MessageStore, Service, StoreError, UnreadableItem};
 use crate::backoff::Backoff;
-use crate::model::{End, MessageGroupId, PageRequest, Place, SortKey, UserId};
+use crate::model::{End, MessageGroupId, PageRequest, Position, SortKey, UserId};
 
 /// Maximum number of attempts to read items in one transaction while a write
 /// transaction conflicts with it, and the bounds of the delays between them.
@@ -156,8 +156,8 @@ impl Range {
     }
 }
 
-fn key_of(place: Option<&Place>) -> Option<SortKey> {
-    place.map(|place| place.key.clone())
+fn key_of(position: Option<&Position>) -> Option<SortKey> {
+    position.map(|position| position.key.clone())
 }
 
 impl MessageStore {
@@ -277,9 +277,9 @@ fn is_throttled(error: &SdkError<TransactGetItemsError, HttpResponse>) -> bool {
     let Some(TransactGetItemsError::TransactionCanceledException(cancelled)) =
         error.as_service_error()
     else {
-        return pacer::by_code(error);
+        return capacity_limiter::by_code(error);
     };
-    pacer::by_reason(cancelled.cancellation_reasons())
+    capacity_limiter::by_reason(cancelled.cancellation_reasons())
 }
 
 /// Returns whether a read was cancelled, because a write transaction was in

@@ -7,9 +7,9 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value};
 
+use super::capacity_limiter::{CapacityLimiter, by_code};
 use super::items;
 use super::keys::{self, Item, ItemKind};
-use super::pacer::{Pacer, by_code};
 use super::query::Range;
 use super::records::Stored;
 use super::units::Units;
@@ -172,7 +172,7 @@ impl MessageStore {
     /// units are limited.
     fn page_limit(&self, wanted: Option<usize>) -> Option<i32> {
         let wanted = wanted.and_then(|wanted| i32::try_from(wanted).ok());
-        let affordable = self.pacer().and_then(Pacer::page_items);
+        let affordable = self.limiter().and_then(CapacityLimiter::page_items);
         match (wanted, affordable) {
             (Some(wanted), Some(affordable)) => Some(wanted.min(affordable)),
             (wanted, affordable) => wanted.or(affordable),
@@ -200,14 +200,14 @@ impl MessageStore {
             .set_segment(part.map(|part| part.number.into()))
             .set_total_segments(part.map(|part| part.of.into()))
             .set_exclusive_start_key(from.map(ScanPosition::into_attributes));
-        let Some(pacer) = self.pacer() else {
+        let Some(limiter) = self.limiter() else {
             let page = scan.set_limit(self.page_limit(limit)).send().await?;
             return Ok(ScanPage::of(page.items, page.last_evaluated_key.as_ref()));
         };
         let mut throttled = 0_u32;
         loop {
             // Boxed because the SDK's futures are large.
-            let page = Box::pin(pacer.send_once(Units::Read, || {
+            let page = Box::pin(limiter.send_once(Units::Read, || {
                 let smaller = |limit: i32| (limit >> (throttled / 4).min(30)).max(1);
                 let scan = scan.clone();
                 scan.set_limit(self.page_limit(limit).map(smaller)).send()

@@ -11,10 +11,10 @@ use aws_sdk_dynamodb::types::{
     TransactWriteItem, Update,
 };
 
+use super::capacity_limiter;
 use super::fault::{Fault, fault, is_busy};
 use super::items;
 use super::keys::{self, IdempotencyKey, Item, Key, RowKey};
-use super::pacer;
 use super::records::IdempotencyRecord;
 use super::units::Units;
 use super::{MessageStore, StoreError};
@@ -232,9 +232,9 @@ fn is_throttled(error: &SdkError<TransactWriteItemsError, HttpResponse>) -> bool
     let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) =
         error.as_service_error()
     else {
-        return pacer::by_code(error);
+        return capacity_limiter::by_code(error);
     };
-    pacer::by_reason(cancelled.cancellation_reasons())
+    capacity_limiter::by_reason(cancelled.cancellation_reasons())
 }
 
 fn rejection_reason((role, reason): (Role, &CancellationReason)) -> Option<RejectionReason> {

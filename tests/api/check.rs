@@ -299,7 +299,7 @@ async fn check_repair_fixes_each_kind_of_damage_and_a_second_check_is_clean() {
     assert_eq!(code, 1);
     insta::assert_compact_json_snapshot!(kinds(&found), @r#"
     {
-      "alias-to-nowhere": 1,
+      "dangling-alias": 1,
       "duplicate-row": 1,
       "gap-in-seq": 1,
       "head-without-messages": 1,
@@ -307,7 +307,7 @@ async fn check_repair_fixes_each_kind_of_damage_and_a_second_check_is_clean() {
       "missing-row": 1,
       "row-without-messages": 1,
       "stale-row": 2,
-      "strangers-row": 1,
+      "non-participant-row": 1,
       "unreachable-messages": 1,
       "wrong-head": 2
     }
@@ -406,7 +406,7 @@ async fn unreadable_items_cause_no_repair() {
         left.iter().all(|line| line["repaired"] == false),
         "{left:?}"
     );
-    insta::assert_compact_json_snapshot!(kinds(&left), @r#"{"gap-in-seq": 1, "strangers-row": 1, "unreadable-item": 7, "wrong-head": 1}"#);
+    insta::assert_compact_json_snapshot!(kinds(&left), @r#"{"gap-in-seq": 1, "non-participant-row": 1, "unreadable-item": 7, "wrong-head": 1}"#);
     assert_eq!(items().await, before);
 }
 

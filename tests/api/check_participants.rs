@@ -254,7 +254,7 @@ async fn repair_that_is_not_visible_afterwards_is_reported_as_not_repaired() {
         BTreeMap::from([
             ("missing-head", 1),
             ("row-without-messages", 1),
-            ("strangers-row", 1),
+            ("non-participant-row", 1),
             ("wrong-marker", 1)
         ])
     );

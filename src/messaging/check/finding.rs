@@ -31,11 +31,11 @@ named_enum! {
         /// A second row of an owner in the same group.
         DuplicateRow = "duplicate-row",
         /// A row whose owner is not a participant of the group.
-        StrangersRow = "strangers-row",
+        NonParticipantRow = "non-participant-row",
         /// A row whose group has no messages.
         RowWithoutMessages = "row-without-messages",
         /// An alias of a group that does not exist.
-        AliasToNowhere = "alias-to-nowhere",
+        DanglingAlias = "dangling-alias",
         /// A group whose uuid is not its pair's UUIDv5, and whose pair has no
         /// alias.
         MissingAlias = "missing-alias",
@@ -132,7 +132,7 @@ impl Found {
         let item = self.item.as_ref().unwrap_or(item);
         let deletes = matches!(
             self.remedy,
-            Remedy::Row(..) | Remedy::StrangersRow(..) | Remedy::Alias(..)
+            Remedy::Row(..) | Remedy::NonParticipantRow(..) | Remedy::Alias(..)
         ) || matches!(
             self.kind,
             FindingKind::HeadWithoutMessages | FindingKind::DuplicateRow
@@ -159,7 +159,7 @@ pub(super) enum Remedy {
     /// does not contain it.
     Group(MessageGroupId, Option<RowKey>),
     /// Delete a row whose owner is not a participant.
-    StrangersRow(MessageGroupId, RowKey),
+    NonParticipantRow(MessageGroupId, RowKey),
     /// Delete a row whose group has neither a head nor messages.
     Row(MessageGroupId, RowKey),
     /// Write an alias of the pair's newest group under the pair's uuid.

@@ -1,6 +1,6 @@
 //! Selects the messages of a page that follow a position without a gap.
 
-use crate::model::{Message, Place};
+use crate::model::{Message, Position};
 
 /// Messages that follow a position without a gap.
 #[derive(Debug, Default)]
@@ -18,7 +18,7 @@ impl Contiguous {
     /// original's messages precede all others and have no `seq`. If a message
     /// was already missing at the previous read, an item that cannot be read
     /// counts as the missing message.
-    pub fn after(from: &Place, page: Vec<Option<Message>>, was_missing: bool) -> Self {
+    pub fn after(from: &Position, page: Vec<Option<Message>>, was_missing: bool) -> Self {
         let mut found = Self {
             reaches: from.seq,
             ..Self::default()
@@ -52,7 +52,7 @@ mod tests {
     /// Selects from a page of `seq`s; 1000 represents an item that cannot be
     /// read.
     fn select(from: u64, page: &[u64], was_missing: bool) -> (Vec<u64>, u64, bool) {
-        let from = Message::example(from, 1).place();
+        let from = Message::example(from, 1).position();
         let page = page
             .iter()
             .map(|seq| (*seq != 1000).then(|| Message::example(*seq, 1)));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::hint::Hint;
-use crate::model::{AcceptedAt, MessageGroupId, Place};
+use crate::model::{AcceptedAt, MessageGroupId, Position};
 use crate::store::FoundRow;
 
 /// An event for a listener.
@@ -29,7 +29,7 @@ pub(super) struct RowsSnapshot {
 pub(super) struct RowState {
     pub group: MessageGroupId,
     /// Position of the newest message.
-    pub place: Place,
+    pub position: Position,
     /// Time of the newest message.
     pub created_at: DateTime<Utc>,
     pub unread_count: u64,
@@ -41,7 +41,7 @@ impl From<FoundRow> for RowState {
         Self {
             group: row.group_id,
             created_at: accepted_at.map_or_else(|| row.key.created_at(), AcceptedAt::time),
-            place: Place {
+            position: Position {
                 seq: row.preview.map_or(0, |preview| preview.seq),
                 key: row.key,
             },

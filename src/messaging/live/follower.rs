@@ -19,7 +19,7 @@ use super::resync::Sources;
 use crate::backoff::Backoff;
 use crate::messaging::view::group_of_head;
 use crate::messaging::viewer::Viewer;
-use crate::model::{Message, MessageGroup, MessageGroupId, Place, SortKey};
+use crate::model::{Message, MessageGroup, MessageGroupId, Position, SortKey};
 
 /// Page size when messages are read to catch up: about 100 KB.
 const PAGE: usize = 100;
@@ -69,9 +69,9 @@ pub struct Follower {
     floor: SortKey,
     /// Position in each group of the newest message that was delivered or is
     /// ready for delivery.
-    reached: HashMap<MessageGroupId, Place>,
+    reached: HashMap<MessageGroupId, Position>,
     /// Position in each group of the newest message that was delivered.
-    delivered: HashMap<MessageGroupId, Place>,
+    delivered: HashMap<MessageGroupId, Position>,
     /// Time up to which the positions in `delivered` are complete.
     as_of: DateTime<Utc>,
     /// The value of `as_of` after all known messages have been delivered.
@@ -86,7 +86,7 @@ pub enum Follow {
     /// All groups of the viewer: from now on, or from the given positions.
     All(Option<Positions>),
     /// One group: from now on, or after the given message.
-    Group(MessageGroupId, Option<Place>),
+    Group(MessageGroupId, Option<Position>),
 }
 
 impl Follower {
@@ -132,13 +132,13 @@ impl Follower {
     async fn begin_in_group(
         &mut self,
         group: MessageGroupId,
-        after: Option<Place>,
+        after: Option<Position>,
     ) -> Result<(), LiveError> {
         self.only = Some(group);
         let newest = self
             .sources
             .reader
-            .newest_place(&self.viewer, group)
+            .newest_position(&self.viewer, group)
             .await?;
         let newest = newest.ok_or(LiveError::MessageGroupNotFound)?;
         let begin = after.unwrap_or_else(|| newest.clone());
@@ -168,7 +168,7 @@ impl Follower {
                 rows,
             });
         } else {
-            let positions = rows.into_iter().map(|row| (row.group, row.place));
+            let positions = rows.into_iter().map(|row| (row.group, row.position));
             self.reached = positions.collect();
         }
         Ok(())
@@ -184,7 +184,7 @@ impl Follower {
                 && let Some(reached) = self.reached.get_mut(&hint.group)
                 && first.seq <= reached.seq
             {
-                *reached = first.place_before();
+                *reached = first.position_before();
             }
         }
         self.delivered.clone_from(&self.reached);
@@ -258,9 +258,9 @@ impl Follower {
         self.as_of_next = snapshot.as_of;
         for row in &snapshot.rows {
             let reached = self.reached.get(&row.group);
-            let is_behind = reached.is_none_or(|reached| reached.seq < row.place.seq);
+            let is_behind = reached.is_none_or(|reached| reached.seq < row.position.seq);
             if is_behind && self.follows(row.group) {
-                self.fall_behind(row.group, row.place.seq);
+                self.fall_behind(row.group, row.position.seq);
             }
         }
     }
@@ -270,13 +270,13 @@ impl Follower {
     }
 
     fn make_ready(&mut self, message: Message, group: &Arc<MessageGroup>) {
-        self.reached.insert(message.group_id, message.place());
+        self.reached.insert(message.group_id, message.position());
         self.ready.push_back((message, Arc::clone(group)));
     }
 
     fn deliver(&mut self, message: Message, group: Arc<MessageGroup>) -> Arrival {
         let positions = self.only.is_none().then(|| {
-            self.delivered.insert(message.group_id, message.place());
+            self.delivered.insert(message.group_id, message.position());
             if self.ready.is_empty() && self.behind.is_empty() {
                 self.as_of = self.as_of_next;
             }
@@ -328,7 +328,7 @@ impl Follower {
                 // The original's messages are old, even if their keys are in
                 // the future.
                 if message.seq == 0 && self.only.is_none() {
-                    self.reached.insert(id, message.place());
+                    self.reached.insert(id, message.position());
                 } else {
                     self.make_ready(message, &group);
                 }
@@ -351,18 +351,18 @@ impl Follower {
 
     /// Returns the position in a group. Without a known position, it is the
     /// group's newest message before the floor.
-    async fn reached_in(&mut self, group: MessageGroupId) -> Result<Place, LiveError> {
+    async fn reached_in(&mut self, group: MessageGroupId) -> Result<Position, LiveError> {
         if let Some(reached) = self.reached.get(&group) {
             return Ok(reached.clone());
         }
         let store = &self.sources.messages;
         let newest = store.newest_before(group, &self.floor).await?;
         let reached = newest.map_or_else(
-            || Place {
+            || Position {
                 seq: 0,
                 key: self.floor.clone(),
             },
-            |newest| newest.place(),
+            |newest| newest.position(),
         );
         self.reached.insert(group, reached.clone());
         Ok(reached)

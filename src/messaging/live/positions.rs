@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::model::{MessageGroupId, Place, SortKey};
+use crate::model::{MessageGroupId, Position, SortKey};
 
 /// Maximum delay between a message's time and the moment when it becomes
 /// visible. It exceeds the sum of a request's deadline, the clock skew and the
@@ -19,7 +19,7 @@ pub struct Positions {
     /// The time to which the positions apply.
     pub as_of: DateTime<Utc>,
     /// The positions by group; `None` if there were more than [`Self::MAX`].
-    pub known: Option<HashMap<MessageGroupId, Place>>,
+    pub known: Option<HashMap<MessageGroupId, Position>>,
 }
 
 impl Positions {
@@ -36,7 +36,7 @@ impl Positions {
     /// to resume.
     pub(super) fn newest_of(
         as_of: DateTime<Utc>,
-        delivered: &HashMap<MessageGroupId, Place>,
+        delivered: &HashMap<MessageGroupId, Position>,
     ) -> Self {
         let floor = floor(as_of);
         let newest = delivered
@@ -63,9 +63,9 @@ mod tests {
 
     use super::*;
 
-    fn positions(count: usize, key: &str) -> HashMap<MessageGroupId, Place> {
+    fn positions(count: usize, key: &str) -> HashMap<MessageGroupId, Position> {
         let key = SortKey::parse(key).expect("a time");
-        let position = Place { seq: 1, key };
+        let position = Position { seq: 1, key };
         let groups = (0..count).map(|number| MessageGroupId(Uuid::from_u128(number as u128)));
         groups.map(|group| (group, position.clone())).collect()
     }

@@ -94,10 +94,10 @@ impl Sources {
         let (messages, before_recent) = (&self.messages, &before_recent);
         let positions = rows.into_iter().map(|row| async move {
             let position = if row.created_at < recent {
-                Some(row.place)
+                Some(row.position)
             } else {
                 let before = messages.newest_before(row.group, before_recent);
-                before.await?.map(|message| message.place())
+                before.await?.map(|message| message.position())
             };
             Ok::<_, StoreError>(position.map(|position| (row.group, position)))
         });

@@ -38,13 +38,13 @@ impl GroupAtUpdate {
     fn of(row: &RowState) -> Self {
         Self {
             version: 0,
-            seq: row.place.seq,
+            seq: row.position.seq,
             unread_count: row.unread_count,
         }
     }
 
     fn is_same(self, row: &RowState) -> bool {
-        (self.seq, self.unread_count) == (row.place.seq, row.unread_count)
+        (self.seq, self.unread_count) == (row.position.seq, row.unread_count)
     }
 }
 

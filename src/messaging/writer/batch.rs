@@ -10,7 +10,7 @@ use super::plan::{Draft, GroupState};
 use crate::backoff::Backoff;
 use crate::messaging::{MessagingError, WriteOutcome};
 use crate::model::{MessageGroupId, MessageId};
-use crate::store::{Commit, FoundRow, IdempotencyRecord, StoreError};
+use crate::store::{FoundRow, IdempotencyRecord, MessageTransaction, StoreError};
 use crate::telemetry::metrics;
 
 /// Bounds of the delays between attempts: the first is about the duration of a
@@ -31,7 +31,7 @@ pub(super) struct Batch {
     pub alias: Option<MessageGroupId>,
     /// Attempts whose outcome is unknown. At most one attempt on each version
     /// can apply.
-    pub unresolved: Vec<Commit>,
+    pub unresolved: Vec<MessageTransaction>,
     /// The pair's rows, read once if the group has no head.
     rows: Option<Vec<FoundRow>>,
     backoff: Backoff,
@@ -101,44 +101,45 @@ impl Batch {
     /// Returns the transaction to send. This is the last transaction with an
     /// unknown outcome if it contains the same messages and is still valid for
     /// `state`; otherwise it is a new transaction.
-    pub fn commit(
+    pub fn next_transaction(
         &self,
         group: MessageGroupId,
         state: &GroupState,
         now: DateTime<Utc>,
-    ) -> Option<Commit> {
+    ) -> Option<MessageTransaction> {
         let ids = || self.jobs.iter().map(|job| job.draft.id);
         let again = self.unresolved.last();
-        let again = again.filter(|commit| ids_of(commit).eq(ids()) && state.allows(commit));
-        if let Some(commit) = again {
-            return Some(commit.clone());
+        let again =
+            again.filter(|transaction| ids_of(transaction).eq(ids()) && state.allows(transaction));
+        if let Some(transaction) = again {
+            return Some(transaction.clone());
         }
         let drafts: Vec<Draft> = self.jobs.iter().map(|job| job.draft.clone()).collect();
         state.plan(group, &drafts, now)
     }
 
-    pub fn add_unresolved(&mut self, commit: Commit) {
+    pub fn add_unresolved(&mut self, transaction: MessageTransaction) {
         if self
             .unresolved
             .iter()
-            .all(|earlier| earlier.token != commit.token)
+            .all(|earlier| earlier.token != transaction.token)
         {
-            self.unresolved.push(commit);
+            self.unresolved.push(transaction);
         }
     }
 
     /// Records that a transaction was applied: all of its messages are in the
     /// table, and no other attempt on its version can be applied.
-    pub fn applied(&mut self, commit: &Commit) {
+    pub fn applied(&mut self, transaction: &MessageTransaction) {
         self.unresolved.clear();
-        let Some(newest) = commit.messages.last() else {
+        let Some(newest) = transaction.messages.last() else {
             return;
         };
-        for message in &commit.messages {
+        for message in &transaction.messages {
             let reply = Ok(WriteResult::Created(Box::new(Creation {
                 message: message.clone(),
                 newest: newest.clone(),
-                head: commit.head.clone(),
+                head: transaction.head.clone(),
             })));
             for job in self.jobs.extract_if(.., |job| job.draft.id == message.id) {
                 job.reply(&reply);
@@ -224,6 +225,6 @@ fn in_time(job: &Job) -> bool {
         .any(|requester| now < requester.deadline)
 }
 
-fn ids_of(commit: &Commit) -> impl Iterator<Item = MessageId> {
-    commit.messages.iter().map(|message| message.id)
+fn ids_of(transaction: &MessageTransaction) -> impl Iterator<Item = MessageId> {
+    transaction.messages.iter().map(|message| message.id)
 }

@@ -9,7 +9,7 @@ use crate::model::{
     AcceptedAt, Head, Message, MessageBody, MessageGroupId, MessageId, Participants, SortKey, User,
     UserId,
 };
-use crate::store::{Commit, GroupRow, IdempotencyKey, IdempotencyRecord, RowKey};
+use crate::store::{GroupRow, IdempotencyKey, IdempotencyRecord, MessageTransaction, RowKey};
 
 /// Lifetime of an idempotency record, as stated in the schema.
 const KEY_LIFETIME: TimeDelta = TimeDelta::hours(24);
@@ -85,12 +85,12 @@ impl GroupState {
     }
 
     /// Returns whether a planned transaction is still valid for this state.
-    pub fn allows(&self, commit: &Commit) -> bool {
-        let first = commit.messages.first();
+    pub fn allows(&self, transaction: &MessageTransaction) -> bool {
+        let first = transaction.messages.first();
         let behind = |taken: &SortKey| first.is_some_and(|first| *taken < first.key);
-        self.version() == commit.expected_version
-            && self.first_rows() == commit.old_rows
-            && self.alias == commit.alias
+        self.version() == transaction.expected_version
+            && self.first_rows() == transaction.old_rows
+            && self.alias == transaction.alias
             && self.taken.iter().all(behind)
     }
 
@@ -102,7 +102,7 @@ impl GroupState {
         group: MessageGroupId,
         drafts: &[Draft],
         now: DateTime<Utc>,
-    ) -> Option<Commit> {
+    ) -> Option<MessageTransaction> {
         let participants = self.participants(drafts.first()?);
         let mut head = self
             .head
@@ -126,7 +126,7 @@ impl GroupState {
             messages.push(message(draft, group, key, accepted, head.message_count));
         }
         head.version += 1;
-        Some(Commit {
+        Some(MessageTransaction {
             token: Uuid::new_v4().to_string(),
             expected_version: self.version(),
             rows: participants.map(|owner| row(owner, &head, drafts)),
@@ -237,17 +237,20 @@ mod tests {
         let [one, other] = [1, 2].map(User::example);
         let now = "2026-11-22T06:29:00Z".parse().expect("a time");
 
-        let commit = GroupState::default()
+        let transaction = GroupState::default()
             .plan(group(), &[draft(1, &one, &other)], now)
             .expect("a plan");
 
-        assert_eq!(commit.expected_version, 0);
-        assert_eq!((commit.head.version, commit.head.message_count), (1, 1));
-        assert!(commit.old_rows.is_empty());
-        assert_eq!(commit.head.unread_count(one.id), 0);
-        assert_eq!(commit.rows[0].other_user, other);
-        assert_eq!(commit.rows[1].other_user, one);
-        assert_eq!(commit.rows[1].unread_count, 1);
+        assert_eq!(transaction.expected_version, 0);
+        assert_eq!(
+            (transaction.head.version, transaction.head.message_count),
+            (1, 1)
+        );
+        assert!(transaction.old_rows.is_empty());
+        assert_eq!(transaction.head.unread_count(one.id), 0);
+        assert_eq!(transaction.rows[0].other_user, other);
+        assert_eq!(transaction.rows[1].other_user, one);
+        assert_eq!(transaction.rows[1].unread_count, 1);
     }
 
     #[test]
@@ -264,9 +267,9 @@ mod tests {
             draft(3, &one, &other),
             draft(4, &other, &one),
         ];
-        let commit = state.plan(group(), &drafts, now).expect("a plan");
+        let transaction = state.plan(group(), &drafts, now).expect("a plan");
 
-        let written: Vec<_> = commit
+        let written: Vec<_> = transaction
             .messages
             .iter()
             .map(|message| (message.key.as_str(), message.seq))
@@ -279,11 +282,11 @@ mod tests {
                 ("2026-11-22T06:29:00.000003+00:00", 4),
             ]
         );
-        assert_eq!(commit.head.unread_count(one.id), 1);
-        assert_eq!(commit.head.unread_count(other.id), 0);
-        assert_eq!(commit.old_rows.len(), 2);
+        assert_eq!(transaction.head.unread_count(one.id), 1);
+        assert_eq!(transaction.head.unread_count(other.id), 0);
+        assert_eq!(transaction.old_rows.len(), 2);
         assert_eq!(
-            commit.old_rows[0].key.as_str(),
+            transaction.old_rows[0].key.as_str(),
             "2026-11-22T06:29:00.000000+00:00"
         );
     }

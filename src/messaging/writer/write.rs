@@ -22,7 +22,8 @@ use crate::messaging::heads_marker::HeadsMarker;
 use crate::messaging::live::{Bus, Hint};
 use crate::model::{HeadRecord, MessageGroupId};
 use crate::store::{
-    Commit, MessageStore, RejectionReason, StoreError, TransactionOutcome, UnreadableItem,
+    MessageStore, MessageTransaction, RejectionReason, StoreError, TransactionOutcome,
+    UnreadableItem,
 };
 use crate::telemetry::metrics;
 use crate::telemetry::{RequestOrigin, work_for, write_span};
@@ -90,22 +91,23 @@ impl GroupWriter {
                 // later writes have a condition on the version.
                 break;
             }
-            let Some(commit) = batch.commit(self.group, &state, self.clock.now()) else {
+            let Some(transaction) = batch.next_transaction(self.group, &state, self.clock.now())
+            else {
                 batch.reply_to_all(&Err(self.no_key_left()));
                 return alone;
             };
-            let outcome = self.messages.commit(&commit).await;
+            let outcome = self.messages.commit(&transaction).await;
             count(&outcome);
             match outcome {
                 TransactionOutcome::Applied => {
-                    metrics::transaction_applied(commit.messages.len());
-                    tracing::debug!(messages = commit.messages.len(), "written");
-                    self.finalize(&mut batch, &commit).await;
-                    self.state = Some(GroupState::of_head(commit.head));
+                    metrics::transaction_applied(transaction.messages.len());
+                    tracing::debug!(messages = transaction.messages.len(), "written");
+                    self.finalize(&mut batch, &transaction).await;
+                    self.state = Some(GroupState::of_head(transaction.head));
                 }
                 TransactionOutcome::Unknown(cause) => {
                     tracing::warn!(%cause, "the outcome of a write is unknown; resolving it");
-                    batch.add_unresolved(commit);
+                    batch.add_unresolved(transaction);
                     batch.wait().await;
                 }
                 TransactionOutcome::Rejected(reasons) => {
@@ -120,22 +122,22 @@ impl GroupWriter {
 
     /// Watches attempts that may still be applied although no request waits for
     /// them, and publishes each one that is applied.
-    fn publish_if_applied(&self, unresolved: Vec<Commit>) {
+    fn publish_if_applied(&self, unresolved: Vec<MessageTransaction>) {
         let group = self.group;
-        for commit in unresolved {
+        for transaction in unresolved {
             let (messages, bus) = (self.messages.clone(), self.bus.clone());
             tokio::spawn(async move {
                 for _ in 0..LATE_READS {
                     sleep(LATE_READ_INTERVAL).await;
-                    let key = &commit.messages[0].key;
+                    let key = &transaction.messages[0].key;
                     let Ok((version, found)) = messages.find_version_and_message(group, key).await
                     else {
                         continue;
                     };
-                    if found.is_some_and(|found| found.id == commit.messages[0].id) {
-                        return bus.publish(hint(group, &commit));
+                    if found.is_some_and(|found| found.id == transaction.messages[0].id) {
+                        return bus.publish(hint(group, &transaction));
                     }
-                    if version != commit.expected_version {
+                    if version != transaction.expected_version {
                         return;
                     }
                 }
@@ -194,23 +196,23 @@ impl GroupWriter {
         batch: &mut Batch,
         state: &GroupState,
     ) -> Result<(), StoreError> {
-        while let Some(commit) = batch.unresolved.last() {
-            if commit.expected_version == state.version() {
+        while let Some(transaction) = batch.unresolved.last() {
+            if transaction.expected_version == state.version() {
                 return Ok(());
             }
-            let first = &commit.messages[0];
+            let first = &transaction.messages[0];
             let found = self
                 .messages
                 .find_version_and_message(self.group, &first.key)
                 .await?;
             let (version, message) = found;
             let applied = message.is_some_and(|message| message.id == first.id);
-            if !applied && version == commit.expected_version {
+            if !applied && version == transaction.expected_version {
                 return Ok(());
             }
-            if let Some(commit) = batch.unresolved.pop() {
+            if let Some(transaction) = batch.unresolved.pop() {
                 if applied {
-                    self.finalize(batch, &commit).await;
+                    self.finalize(batch, &transaction).await;
                 } else if batch.unresolved.is_empty() {
                     batch.not_applied();
                 }
@@ -221,15 +223,15 @@ impl GroupWriter {
 
     /// Completes an applied transaction: publishes it, replies to its requests
     /// and deletes surplus rows.
-    async fn finalize(&self, batch: &mut Batch, commit: &Commit) {
-        self.bus.publish(hint(self.group, commit));
-        batch.applied(commit);
-        self.delete_surplus(commit).await;
+    async fn finalize(&self, batch: &mut Batch, transaction: &MessageTransaction) {
+        self.bus.publish(hint(self.group, transaction));
+        batch.applied(transaction);
+        self.delete_surplus(transaction).await;
     }
 
     /// Deletes the rows that exceeded the limit of an applied transaction.
-    async fn delete_surplus(&self, commit: &Commit) {
-        for row in &commit.surplus_rows {
+    async fn delete_surplus(&self, transaction: &MessageTransaction) {
+        for row in &transaction.surplus_rows {
             if let Err(cause) = self.messages.delete_row(self.group, row).await {
                 tracing::warn!(%cause, "a duplicate row was not deleted");
             }
@@ -309,11 +311,11 @@ fn invalid(batch: &mut Batch, alone: &mut Vec<Job>, cause: StoreError) -> bool {
     false
 }
 
-fn hint(group: MessageGroupId, commit: &Commit) -> Hint {
+fn hint(group: MessageGroupId, transaction: &MessageTransaction) -> Hint {
     Hint {
         group,
-        head: commit.head.clone(),
-        messages: commit.messages.clone(),
+        head: transaction.head.clone(),
+        messages: transaction.messages.clone(),
         reader: None,
     }
 }

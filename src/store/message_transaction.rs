@@ -19,7 +19,7 @@ use crate::model::{Head, Message, MessageGroupId};
 /// The transaction has 5 actions, plus one for each message and one for each
 /// idempotency key. A transaction can have 100 actions.
 #[derive(Clone, Debug)]
-pub struct Commit {
+pub struct MessageTransaction {
     /// Client request token: unique for each distinct payload.
     pub token: String,
     /// The version that the stored head must have; 0 if no head must exist.
@@ -49,41 +49,48 @@ impl MessageStore {
     ///
     /// The SDK's retries are disabled, because the caller decides whether an
     /// attempt may be repeated.
-    pub async fn commit(&self, commit: &Commit) -> TransactionOutcome {
-        let token = Some(commit.token.as_str());
-        self.send_made(self.actions(commit), token).await
+    pub async fn commit(&self, transaction: &MessageTransaction) -> TransactionOutcome {
+        let token = Some(transaction.token.as_str());
+        self.send_made(self.actions(transaction), token).await
     }
 
-    fn actions(&self, commit: &Commit) -> Result<Vec<(Role, TransactWriteItem)>, StoreError> {
-        let newest = commit
+    fn actions(
+        &self,
+        transaction: &MessageTransaction,
+    ) -> Result<Vec<(Role, TransactWriteItem)>, StoreError> {
+        let newest = transaction
             .messages
             .last()
-            .ok_or_else(|| invalid("a commit without messages"))?;
+            .ok_or_else(|| invalid("a transaction without messages"))?;
         let mut actions = vec![(
             Role::Head,
-            self.update_head(newest.group_id, &commit.head, commit.expected_version)?,
+            self.update_head(
+                newest.group_id,
+                &transaction.head,
+                transaction.expected_version,
+            )?,
         )];
-        for message in &commit.messages {
+        for message in &transaction.messages {
             let item = items::message_item(message).map_err(invalid)?;
             actions.push((Role::Message(message.key.clone()), self.put_new(item)?));
         }
-        for row in &commit.rows {
+        for row in &transaction.rows {
             let item = items::group_row_item(row, newest).map_err(invalid)?;
             actions.push((Role::NewRow(newest.key.clone()), self.put_new(item)?));
         }
-        for row in &commit.old_rows {
+        for row in &transaction.old_rows {
             let delete = self.delete_old(newest.group_id, row)?;
             actions.push((Role::OldRow(row.clone()), delete));
         }
-        if let Some(alias) = commit.alias {
+        if let Some(alias) = transaction.alias {
             let item = items::alias_item(alias, newest.group_id).map_err(invalid)?;
             actions.push((Role::Alias, self.put_new(item)?));
         }
-        for record in &commit.idempotency_records {
+        for record in &transaction.idempotency_records {
             let item = items::idempotency_item(record).map_err(invalid)?;
             actions.push((
                 Role::IdempotencyRecord(record.key.clone()),
-                self.put_idempotency_record(item, commit.now)?,
+                self.put_idempotency_record(item, transaction.now)?,
             ));
         }
         Ok(actions)

@@ -37,7 +37,7 @@ const MEASURED: Duration = Duration::from_secs(5);
 /// second.
 const ITEMS_PER_UNIT: f64 = 10.0;
 
-/// The throttling that a pacer has observed.
+/// The throttling that a limiter has observed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Throttling {
     /// Number of throttled calls.
@@ -51,7 +51,7 @@ pub struct Throttling {
 /// The rate is the configured limit, and decreases while DynamoDB throttles
 /// calls. Clones share the rate.
 #[derive(Clone)]
-pub struct Pacer {
+pub struct CapacityLimiter {
     limiters: Arc<Mutex<[UnitLimiter; 2]>>,
 }
 
@@ -75,15 +75,15 @@ struct UnitLimiter {
     throttled: u64,
 }
 
-impl fmt::Debug for Pacer {
+impl fmt::Debug for CapacityLimiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let throttling = self.throttling();
-        f.debug_tuple("Pacer").field(&throttling).finish()
+        f.debug_tuple("CapacityLimiter").field(&throttling).finish()
     }
 }
 
-impl Pacer {
-    /// Creates a pacer that limits reads to a number of units per second.
+impl CapacityLimiter {
+    /// Creates a limiter that limits reads to a number of units per second.
     #[must_use]
     pub fn new(read_units: Option<u32>) -> Self {
         let limit = read_units.map(|units| f64::from(units.max(1)));
@@ -313,23 +313,27 @@ mod tests {
     type TestError = SdkError<std::convert::Infallible, HttpResponse>;
 
     /// Reads with `calls` calls of two units each, 32 concurrently.
-    async fn read_all(pacer: &Pacer, capacity: &Mutex<Capacity>, calls: usize) -> Duration {
+    async fn read_all(
+        limiter: &CapacityLimiter,
+        capacity: &Mutex<Capacity>,
+        calls: usize,
+    ) -> Duration {
         use futures_util::{StreamExt, stream};
         let began = Instant::now();
         let read = || async {
             // Every call ends, because a call that hangs could not be
-            // distinguished from one that waits for the pacer.
+            // distinguished from one that waits for the limiter.
             if capacity.lock().expect("no panic").takes(2.0) {
-                pacer.consumed(2.0, 0.0);
+                limiter.consumed(2.0, 0.0);
                 Ok::<(), TestError>(())
             } else {
-                pacer.throttled(Units::Read);
+                limiter.throttled(Units::Read);
                 Err(TestError::timeout_error("throttled"))
             }
         };
         stream::iter(0..calls)
             .for_each_concurrent(32, |_| async {
-                pacer
+                limiter
                     .send(Units::Read, read, |_| true)
                     .await
                     .expect("an answer");
@@ -345,14 +349,14 @@ mod tests {
             tokens: 5.0,
             at: Instant::now(),
         });
-        let pacer = Pacer::new(None);
+        let limiter = CapacityLimiter::new(None);
 
-        let took = read_all(&pacer, &capacity, 500).await;
+        let took = read_all(&limiter, &capacity, 500).await;
 
         // 1,000 units at 5 per second take at least 200 seconds.
         assert!(took > Duration::from_secs(150), "{took:?}");
         assert!(took < Duration::from_mins(7), "{took:?}");
-        let throttled = pacer.throttling().calls;
+        let throttled = limiter.throttling().calls;
         assert!(throttled > 0 && throttled < 400, "{throttled} throttled");
     }
 
@@ -363,12 +367,12 @@ mod tests {
             tokens: 1e9,
             at: Instant::now(),
         });
-        let pacer = Pacer::new(Some(20));
+        let limiter = CapacityLimiter::new(Some(20));
 
-        let took = read_all(&pacer, &capacity, 500).await;
+        let took = read_all(&limiter, &capacity, 500).await;
 
         assert!(took > Duration::from_secs(45), "{took:?}");
         assert!(took < Duration::from_mins(1), "{took:?}");
-        assert_eq!(pacer.throttling(), Throttling::default());
+        assert_eq!(limiter.throttling(), Throttling::default());
     }
 }
