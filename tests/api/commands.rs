@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::harness::{
-    CREATE, TABLE, bodies, checker, cruddur, free_port, signal, start, with_stores,
+    CREATE, Serving, TABLE, bodies, checker, cruddur, free_port, signal, start, with_stores,
 };
 
 /// Timeout for a command to start or to end.
@@ -471,15 +471,9 @@ async fn serve_rejects_a_table_with_a_stream() {
 
     let mut serve = cruddur(&["serve", "--allow-stream"]);
     with_stores(&mut serve, &stores);
-    let mut serving = serve.stderr(Stdio::piped()).spawn().expect("it runs");
-    let mut lines = BufReader::new(serving.stderr.take().expect("a pipe")).lines();
-    let line = timeout(PATIENCE, lines.next_line())
-        .await
-        .expect("it serves")
-        .expect("a line");
-    assert!(line.is_some_and(|line| line.contains("serving")));
-    signal(&serving, "TERM").await;
-    assert!(serving.wait().await.expect("an end").success());
+    let serving = Serving::run(&mut serve).await;
+    assert_eq!(serving.lines()[0]["message"], "serving");
+    serving.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use cruddur::schema::SendRate;
-use cruddur::server::Bounds;
+use cruddur::server::{Bounds, Graphiql};
 use futures_util::future::join_all;
 use reqwest::header::{ACCEPT, ALLOW, CONTENT_TYPE};
 use reqwest::{Method, Response};
@@ -571,4 +571,28 @@ async fn introspection_has_the_fields_of_graphql_js_17() {
     let skipped = "{ __schema { directives { isDeprecated @skip(if: true) } } }";
     let data = cruddur.data("luu", skipped, json!({})).await;
     assert_eq!(data["__schema"]["directives"][0], json!({}));
+}
+
+#[tokio::test]
+async fn panic_of_a_handler_is_an_internal_error_with_the_request_id() {
+    async fn handler() {
+        panic!("the handler of this test panics");
+    }
+    let sign_in = axum::Router::new().route("/panic", axum::routing::get(handler));
+    let cruddur = start_with(Setup {
+        graphiql: Graphiql::SignedIn(sign_in),
+        ..Setup::default()
+    })
+    .await;
+    let request = cruddur
+        .http
+        .get(format!("{}/graphiql/session/panic", cruddur.url))
+        .header("x-request-id", "panic-1");
+    let response = request.send().await.expect("a response");
+    assert_eq!(response.headers()["x-request-id"], "panic-1");
+    assert_eq!(response.headers()["cache-control"], "no-store");
+    assert_eq!(
+        refused(response).await,
+        (500, "INTERNAL_SERVER_ERROR".to_owned())
+    );
 }

@@ -1,57 +1,13 @@
 //! Settings of processes: environment variables and options.
 
 use std::path::Path;
-use std::process::Stdio;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStderr, Command};
-use tokio::time::timeout;
+use tokio::process::Command;
 
-use crate::commands::{PATIENCE, run};
-use crate::harness::{Cruddur, TABLE, cruddur, free_port, relay, signal, start, with_stores};
-
-/// A `cruddur serve` with settings, and its log until it serves.
-struct ConfiguredServer {
-    process: Child,
-    /// The log until then.
-    log: Vec<String>,
-    url: String,
-    _lines: Lines<BufReader<ChildStderr>>,
-}
-
-impl ConfiguredServer {
-    async fn start(command: &mut Command) -> Self {
-        let mut process = command.stderr(Stdio::piped()).spawn().expect("it runs");
-        let mut lines = BufReader::new(process.stderr.take().expect("a pipe")).lines();
-        let mut log = Vec::new();
-        let url = timeout(PATIENCE, async {
-            loop {
-                let line = lines.next_line().await.expect("UTF-8");
-                let line = line.unwrap_or_else(|| panic!("it ended: {log:#?}"));
-                let read: Value = serde_json::from_str(&line).unwrap_or_default();
-                log.push(line);
-                if read["message"] == "serving" {
-                    return format!("http://{}", read["address"].as_str().expect("an address"));
-                }
-            }
-        });
-        let url = url.await.expect("it serves");
-        Self {
-            process,
-            log,
-            url,
-            _lines: lines,
-        }
-    }
-
-    async fn stop(mut self) {
-        signal(&self.process, "TERM").await;
-        let ended = timeout(PATIENCE, self.process.wait()).await;
-        assert!(ended.expect("it stops").expect("an end").success());
-    }
-}
+use crate::commands::run;
+use crate::harness::{Cruddur, Serving, TABLE, cruddur, free_port, relay, start, with_stores};
 
 fn serve(stores: &Cruddur, arguments: &[&str]) -> Command {
     let mut command = cruddur(&[&["serve"], arguments].concat());
@@ -211,7 +167,7 @@ async fn every_command_uses_the_endpoint_of_the_sdks_own_settings() {
             assert!(said.contains(&place), "{setting:?} {arguments:?}: {said}");
         }
         let mut command = bare(&stores, &["serve"]);
-        ConfiguredServer::start(command.envs(setting.iter().copied()))
+        Serving::run(command.envs(setting.iter().copied()))
             .await
             .stop()
             .await;
@@ -351,12 +307,13 @@ async fn empty_variable_counts_as_unset() {
     stores.users(["luu"]).await;
     for empty in ["", " ", "\n"] {
         let mut command = serve(&stores, &["--cors-origin", empty, "--redis-url", empty]);
-        let serving = ConfiguredServer::start(command.envs(READ.map(|name| (name, empty)))).await;
+        let serving = Serving::run(command.envs(READ.map(|name| (name, empty)))).await;
         let answer = stores
             .ask_at(&serving.url, "luu", "{ viewer { handle } }", json!({}))
             .await;
         assert_eq!(answer, json!({ "data": { "viewer": { "handle": "luu" } } }));
-        assert_eq!(serving.log.len(), 1, "{:#?}", serving.log);
+        let log = serving.lines();
+        assert_eq!(log[0]["message"], "serving", "{log:#?}");
         serving.stop().await;
 
         let mut scan = bare(&stores, &["scan", "--endpoint-url", &stores.dynamo.url]);
@@ -396,14 +353,14 @@ async fn empty_required_setting_ends_the_program_with_one_line_that_names_it() {
 async fn web_app_signs_in_at_the_configured_pool_with_one_of_the_accepted_clients() {
     let stores = start().await;
     let domain = "https://cruddur.auth.eu-central-1.amazoncognito.com";
-    let config = async |serving: &ConfiguredServer| -> Value {
+    let config = async |serving: &Serving| -> Value {
         let url = format!("{}/app/config.json", serving.url);
         let response = reqwest::get(url).await.expect("a response");
         response.json().await.expect("JSON")
     };
 
     let mut of_issuer = serve(&stores, &["--app", "on"]);
-    let serving = ConfiguredServer::start(&mut of_issuer).await;
+    let serving = Serving::run(&mut of_issuer).await;
     let sign_in = &config(&serving).await["signIn"];
     assert_eq!(sign_in["authority"], stores.issuer.url());
     assert_eq!(sign_in["clientId"], cruddur::dev::CLIENT_ID);
@@ -424,7 +381,7 @@ async fn web_app_signs_in_at_the_configured_pool_with_one_of_the_accepted_client
         ("CRUDDUR_APP_CLIENT_ID", "second"),
         ("CRUDDUR_COGNITO_TOKEN_USE", "id"),
     ]);
-    let serving = ConfiguredServer::start(&mut second).await;
+    let serving = Serving::run(&mut second).await;
     assert_eq!(
         config(&serving).await["signIn"],
         json!({
@@ -471,7 +428,7 @@ async fn lists_and_addresses_are_normalized() {
         ("DATABASE_URL", format!("{}\n", stores.database.url)),
         ("CRUDDUR_INTROSPECTION", "Public".to_owned()),
     ]);
-    let serving = ConfiguredServer::start(&mut command).await;
+    let serving = Serving::run(&mut command).await;
     let answer = stores
         .ask_at(&serving.url, "luu", "{ viewer { handle } }", json!({}))
         .await;
@@ -604,12 +561,11 @@ async fn unsupported_setting_of_opentelemetry_is_logged_at_startup() {
     ] {
         let mut command = serve(&stores, &[]);
         command.env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1");
-        let serving = ConfiguredServer::start(command.env(variable, value)).await;
-        let log = serving.log.concat();
-        assert!(
-            log.contains(variable) && log.contains(outcome),
-            "{variable}: {log}"
-        );
+        let serving = Serving::run(command.env(variable, value)).await;
+        let is_warning = |line: &str| line.contains(variable) && line.contains(outcome);
+        serving
+            .line_that(|line| is_warning(&line.to_string()))
+            .await;
         serving.stop().await;
     }
 }
@@ -635,7 +591,7 @@ async fn healthcheck_finds_the_address_that_was_given_to_serve_as_an_option() {
         };
         let mut command = serve(&stores, &["--listen", listen]);
         shared(&mut command, folder.path());
-        let mut serving = ConfiguredServer::start(&mut command).await;
+        let mut serving = Serving::run(&mut command).await;
         let (code, _, said) = healthy(None).await;
         assert_eq!(code, 0, "{listen}: {said}");
         // With another environment, the command finds another server.
@@ -643,14 +599,15 @@ async fn healthcheck_finds_the_address_that_was_given_to_serve_as_an_option() {
 
         let mut second = serve(&stores, &["--listen", listen]);
         shared(&mut second, folder.path());
-        let second = ConfiguredServer::start(&mut second).await;
+        let second = Serving::run(&mut second).await;
         let (code, _, said) = healthy(None).await;
         assert_eq!(code, 2, "{said}");
         assert!(said.contains("several servers run here"), "{said}");
         second.stop().await;
         assert_eq!(healthy(None).await.0, 0);
 
-        serving.process.kill().await.expect("it runs");
+        serving.signal("KILL").await;
+        serving.ended().await;
         let (code, _, said) = healthy(None).await;
         assert_eq!(code, 1);
         assert!(said.contains(&variable), "{said}");
@@ -696,7 +653,7 @@ async fn original_names_of_settings_apply_if_the_own_name_is_unset() {
         .env_remove("DATABASE_URL")
         .env("CONNECTION_URL", url);
     command.env("FRONTEND_URL", "https://Cruddur.com/");
-    let serving = ConfiguredServer::start(&mut command).await;
+    let serving = Serving::run(&mut command).await;
     let allowed = allowed_origin(&serving.url, "https://cruddur.com").await;
     assert_eq!(allowed.as_deref(), Some("https://cruddur.com"));
     serving.stop().await;

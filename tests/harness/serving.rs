@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::Child;
+use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use super::{Cruddur, cruddur, signal, with_stores};
@@ -35,8 +35,12 @@ impl Serving {
         let mut command = cruddur(&["serve"]);
         with_stores(&mut command, stores);
         command.args(options).envs(variables.iter().copied());
-        command.stderr(Stdio::piped());
-        let mut child = command.spawn().expect("it runs");
+        Self::run(&mut command).await
+    }
+
+    /// Runs a `cruddur serve`, and waits until it serves.
+    pub async fn run(command: &mut Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("it runs");
         let mut read = BufReader::new(child.stderr.take().expect("a pipe")).lines();
         let lines = Arc::<Mutex<Vec<Value>>>::default();
         let kept = Arc::clone(&lines);
@@ -103,5 +107,11 @@ impl Serving {
     pub async fn ended(&mut self) -> ExitStatus {
         let ended = timeout(WAIT_TIMEOUT, self.child.wait()).await;
         ended.expect("it ends in time").expect("an end")
+    }
+
+    /// Stops the process like an orchestrator.
+    pub async fn stop(mut self) {
+        self.signal("TERM").await;
+        assert!(self.ended().await.success());
     }
 }
