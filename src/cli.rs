@@ -87,7 +87,6 @@ enum Command {
 
 impl Cli {
     /// Runs the command.
-    #[must_use]
     pub fn run(self) -> ExitCode {
         let telemetry = telemetry::start(self.command.verbosity());
         let runtime = match tokio::runtime::Runtime::new() {

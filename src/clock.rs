@@ -13,7 +13,6 @@ pub struct Clock(Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>);
 
 impl Clock {
     /// Returns the system clock.
-    #[must_use]
     pub fn system() -> Self {
         #[expect(
             clippy::disallowed_methods,
@@ -23,13 +22,11 @@ impl Clock {
     }
 
     /// Creates a clock from a function.
-    #[must_use]
     pub fn new(now: impl Fn() -> DateTime<Utc> + Send + Sync + 'static) -> Self {
         Self(Arc::new(now))
     }
 
     /// Returns the current time.
-    #[must_use]
     pub fn now(&self) -> DateTime<Utc> {
         (self.0)()
     }

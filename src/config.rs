@@ -192,7 +192,6 @@ impl DatabaseArgs {
     }
 
     /// Returns the settings of the connection pool.
-    #[must_use]
     pub fn pool(&self) -> PoolSettings {
         PoolSettings {
             max_connections: self.database_connections,
@@ -511,7 +510,6 @@ fn header_name(text: &str) -> Result<ListEntry<HeaderName>, String> {
 
 impl ApiArgs {
     /// Returns how GraphiQL is served.
-    #[must_use]
     pub fn graphiql(&self) -> Graphiql {
         match self.graphiql {
             Switch::On => Graphiql::On,
@@ -520,13 +518,11 @@ impl ApiArgs {
     }
 
     /// Returns the rate limit on the messages that one caller sends.
-    #[must_use]
     pub fn send_rate(&self) -> SendRate {
         SendRate::new(self.send_rate, self.send_burst)
     }
 
     /// Returns the proxies whose forwarding headers are trusted.
-    #[must_use]
     pub fn trusted_proxies(&self) -> TrustedProxies {
         entries(&self.trusted_proxies).into_iter().collect()
     }

@@ -41,7 +41,6 @@ const BEFORE: TimeDelta = TimeDelta::hours(3);
 
 /// Returns the handles of the demo users. The default user to sign in as is the
 /// first.
-#[must_use]
 pub fn handles() -> [&'static str; 6] {
     USERS.map(|(handle, _)| handle)
 }

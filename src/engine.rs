@@ -195,7 +195,6 @@ where
     S: SubscriptionType + 'static,
 {
     /// Returns a builder for an engine with these root types.
-    #[must_use]
     pub fn build(query: Q, mutation: M, subscription: S) -> EngineBuilder<Q, M, S> {
         EngineBuilder {
             schema: Schema::build(Root(query), Root(mutation), subscription),
@@ -209,7 +208,6 @@ where
     }
 
     /// Returns the schema in the schema definition language (SDL).
-    #[must_use]
     pub fn sdl(&self) -> String {
         let options = SDLExportOptions::new()
             .include_specified_by()

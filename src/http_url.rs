@@ -59,7 +59,6 @@ pub fn parse_any_http_url(text: &str) -> Result<Url, InvalidHttpUrl> {
 }
 
 /// Returns a URL for display: scheme, host, port and path.
-#[must_use]
 pub fn shown(url: &str) -> String {
     let Ok(mut url) = Url::parse(url) else {
         return "an invalid address".to_owned();

@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 
 /// Returns whether the host of a URL is a loopback address.
-#[must_use]
 pub fn is_loopback(url: &str) -> bool {
     let Some(host) = reqwest::Url::parse(url)
         .ok()
@@ -17,7 +16,6 @@ pub fn is_loopback(url: &str) -> bool {
 /// Returns whether a host is a loopback address.
 ///
 /// The host is a name, or an IP address with or without brackets.
-#[must_use]
 pub fn is_loopback_host(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     host.trim_end_matches('.').eq_ignore_ascii_case("localhost")

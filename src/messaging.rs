@@ -61,7 +61,6 @@ pub struct Messaging {
 impl Messaging {
     /// Creates the services over the stores. Every committed write is published
     /// on `bus`.
-    #[must_use]
     pub fn new(messages: MessageStore, directory: Directory, clock: Clock, bus: Bus) -> Arc<Self> {
         let marker = HeadsMarker::new(messages.clone());
         let reader = Reader::new(messages.clone(), marker.clone());

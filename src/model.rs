@@ -71,7 +71,6 @@ impl MessageGroupId {
     /// The id is a UUIDv5 (RFC 9562, section 5.5) of the 32 bytes of both
     /// uuids, the smaller first, so that both participants and every retry
     /// compute the same id.
-    #[must_use]
     pub fn of_pair(one: UserId, other: UserId) -> Self {
         let (first, second) = (one.min(other), one.max(other));
         let mut name = [0; 32];
@@ -126,14 +125,12 @@ pub struct Message {
 
 impl Message {
     /// Returns the time at which the server accepted the message.
-    #[must_use]
     pub fn created_at(&self) -> DateTime<Utc> {
         self.accepted_at
             .map_or_else(|| self.key.created_at(), AcceptedAt::time)
     }
 
     /// Returns the position of the message in its group.
-    #[must_use]
     pub fn position(&self) -> Position {
         Position {
             key: self.key.clone(),
@@ -142,7 +139,6 @@ impl Message {
     }
 
     /// Returns the position directly before a message that has a `seq`.
-    #[must_use]
     pub fn position_before(&self) -> Position {
         Position {
             // A key as a message has it, because cursors contain it. Times have microseconds.

@@ -14,7 +14,6 @@ macro_rules! named_enum {
             pub const ALL: &[Self] = &[$(Self::$variant,)+];
 
             /// Returns the name of the variant.
-            #[must_use]
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Self::$variant => $name,)+

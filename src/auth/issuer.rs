@@ -19,7 +19,6 @@ pub struct InvalidPoolId(String);
 
 impl UserPoolId {
     /// Returns the AWS region of the pool.
-    #[must_use]
     pub fn region(&self) -> &str {
         &self.id[..self.region_length]
     }
@@ -92,7 +91,6 @@ impl FromStr for IssuerUrl {
 impl IssuerUrl {
     /// Returns the normalized URL: without a trailing slash, with scheme and
     /// host in lower case.
-    #[must_use]
     pub fn normal(&self) -> String {
         self.normal.clone()
     }
@@ -125,7 +123,6 @@ pub struct TrustedIssuer {
 impl TrustedIssuer {
     /// Creates an issuer whose key set is at `/.well-known/jwks.json` below its
     /// URL.
-    #[must_use]
     pub fn named(name: String) -> Self {
         Self {
             jwks_url: format!("{}/.well-known/jwks.json", name.trim_end_matches('/')),
@@ -159,7 +156,6 @@ pub struct WrongJwksUrls {
 impl Issuers {
     /// Returns the issuers of a user pool: the pool's regional issuer, and the
     /// issuer that a pool replicated to several regions uses.
-    #[must_use]
     pub fn of_pool(pool: &UserPoolId) -> Self {
         let region = pool.region();
         let issuer = |host: &str| {
@@ -177,14 +173,12 @@ impl Issuers {
     }
 
     /// Creates issuers from their names. Returns `None` if `names` is empty.
-    #[must_use]
     pub fn named(names: Vec<String>) -> Option<Self> {
         let accepted: Vec<_> = names.into_iter().map(TrustedIssuer::named).collect();
         (!accepted.is_empty()).then_some(Self { accepted })
     }
 
     /// Creates one issuer from its name.
-    #[must_use]
     pub fn of_issuer(name: String) -> Self {
         Self {
             accepted: vec![TrustedIssuer::named(name)],

@@ -101,7 +101,6 @@ struct Claims {
 impl CognitoVerifier {
     /// Creates a verifier for tokens of these issuers and clients, and starts
     /// to fetch the issuers' keys.
-    #[must_use]
     pub fn start(issuers: &Issuers, clients: HashSet<String>, token_use: TokenUse) -> Self {
         // Issuers with the same key set share one cache.
         let mut caches: HashMap<&str, KeyCache> = HashMap::new();

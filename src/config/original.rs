@@ -50,7 +50,6 @@ fn choose(
 
 /// Returns the database that the environment names for use on this machine: the variable and the
 /// URL.
-#[must_use]
 pub fn database_url_of_environment() -> Option<(&'static str, String)> {
     ["DATABASE_URL", DATABASE]
         .into_iter()

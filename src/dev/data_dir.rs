@@ -49,13 +49,11 @@ impl DataDir {
     }
 
     /// Returns the path of the directory.
-    #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// Returns whether the directory is removed when this is dropped.
-    #[must_use]
     pub fn is_temporary(&self) -> bool {
         self.temporary.is_some()
     }

@@ -66,7 +66,6 @@ impl DynamoDb {
     }
 
     /// Returns its URL, for the SDK.
-    #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }

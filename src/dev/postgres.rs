@@ -30,7 +30,6 @@ impl Postgres {
     }
 
     /// Returns the URL of a database in it.
-    #[must_use]
     pub fn url(&self, database: &str) -> String {
         let port = self.running.port;
         format!("postgres://{USER}:{PASSWORD}@127.0.0.1:{port}/{database}?sslmode=disable")

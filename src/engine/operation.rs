@@ -90,13 +90,11 @@ pub struct Prepared {
 
 impl Prepared {
     /// Returns whether this is a mutation.
-    #[must_use]
     pub fn is_mutation(&self) -> bool {
         self.plan.operation_type == OperationType::Mutation
     }
 
     /// Returns whether this is a subscription.
-    #[must_use]
     pub fn is_subscription(&self) -> bool {
         self.plan.operation_type == OperationType::Subscription
     }
@@ -166,13 +164,11 @@ impl Operation {
     }
 
     /// Returns the name of the operation, which is a valid GraphQL name.
-    #[must_use]
     pub fn name(&self) -> Option<&str> {
         self.facts.name.as_deref()
     }
 
     /// Returns the type of the operation in lower case.
-    #[must_use]
     pub fn kind(&self) -> &'static str {
         match self.facts.operation_type {
             OperationType::Query => "query",
@@ -182,26 +178,22 @@ impl Operation {
     }
 
     /// Returns whether this is a mutation.
-    #[must_use]
     pub fn is_mutation(&self) -> bool {
         self.facts.operation_type == OperationType::Mutation
     }
 
     /// Returns whether this is a subscription.
-    #[must_use]
     pub fn is_subscription(&self) -> bool {
         self.facts.operation_type == OperationType::Subscription
     }
 
     /// Returns whether this is a query that contains only introspection and
     /// `__typename`.
-    #[must_use]
     pub fn is_introspection(&self) -> bool {
         self.facts.document.nothing_else && self.facts.operation_type == OperationType::Query
     }
 
     /// Returns whether the document contains `__schema` or `__type`.
-    #[must_use]
     pub fn uses_introspection(&self) -> bool {
         self.facts.document.schema
     }

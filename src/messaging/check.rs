@@ -67,7 +67,6 @@ pub struct Inspector {
 impl Inspector {
     /// Creates an inspector for the table. `users` supplies names that the
     /// table has lost.
-    #[must_use]
     pub fn new(messages: MessageStore, users: Option<UserStore>, clock: Clock) -> Self {
         Self {
             repairer: Repairer::new(messages.clone(), users),

@@ -49,7 +49,6 @@ pub struct Directory {
 impl Directory {
     /// Creates the directory with an empty cache. A user is read from Postgres
     /// again after `fresh_for`.
-    #[must_use]
     pub fn new(users: UserStore, fresh_for: Duration) -> Self {
         let cache = Cache::builder()
             .max_capacity(CAPACITY)
@@ -63,7 +62,6 @@ impl Directory {
     }
 
     /// Returns a loader of users for one request.
-    #[must_use]
     pub fn loader(&self) -> UserLoader {
         let users = RequestUsers::default();
         let batch = UserBatch {

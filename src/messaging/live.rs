@@ -57,7 +57,6 @@ impl Subscriptions {
 
     /// Returns the number of subscriptions that have started so far. A started
     /// subscription delivers every message that is committed after that.
-    #[must_use]
     pub fn subscriptions_started(&self) -> u64 {
         self.started.load(Ordering::Relaxed)
     }

@@ -34,7 +34,6 @@ where
     F: BatchFn<K, V>,
 {
     /// Creates a loader that reads batches with `batch`.
-    #[must_use]
     pub fn new(batch: F) -> Self {
         Self {
             loader: Loader::with_cache(batch, HashMap::new()).with_yield_count(YIELDS),

@@ -26,7 +26,6 @@ impl Viewer {
     }
 
     /// Returns the user.
-    #[must_use]
     pub fn user(&self) -> &Arc<User> {
         &self.user
     }

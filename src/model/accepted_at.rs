@@ -23,14 +23,12 @@ impl AcceptedAt {
 
     /// Returns the time to store in addition to a key. Returns `None` if the
     /// difference is at most the tolerance.
-    #[must_use]
     pub fn beside(key: &SortKey, accepted: DateTime<Utc>) -> Option<Self> {
         let difference = key.created_at() - accepted;
         (difference.abs() > Self::TOLERANCE).then(|| Self(accepted.trunc_subsecs(6)))
     }
 
     /// Returns the time.
-    #[must_use]
     pub fn time(self) -> DateTime<Utc> {
         self.0
     }

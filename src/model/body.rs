@@ -26,7 +26,6 @@ pub enum InvalidMessageBody {
 
 impl InvalidMessageBody {
     /// Returns the length of the rejected text in Unicode scalar values.
-    #[must_use]
     pub fn length(self) -> usize {
         match self {
             Self::Blank { length } | Self::TooLong { length } => length,
@@ -51,7 +50,6 @@ impl MessageBody {
     }
 
     /// Returns the text exactly as sent.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }

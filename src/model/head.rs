@@ -25,7 +25,6 @@ pub struct Head {
 
 impl Head {
     /// Returns the number of messages that a participant has not read.
-    #[must_use]
     pub fn unread_count(&self, owner: UserId) -> u64 {
         self.message_count.saturating_sub(self.read_count(owner))
     }
@@ -34,7 +33,6 @@ impl Head {
     ///
     /// It increases with every change that this participant can see, and with
     /// no other change: the read count of the other participant is private.
-    #[must_use]
     pub fn version_for(&self, owner: UserId) -> u64 {
         self.message_count.saturating_add(self.read_count(owner))
     }
@@ -46,7 +44,6 @@ impl Head {
     /// Returns the head after a participant has read up to a message's `seq`.
     ///
     /// Returns `None` if the participant had already read up to it.
-    #[must_use]
     pub fn with_read(&self, reader: UserId, seq: u64) -> Option<Self> {
         let reads = seq.min(self.message_count);
         if reads <= self.read_count(reader) {

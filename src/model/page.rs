@@ -52,7 +52,6 @@ impl<T> Page<T> {
     /// `read` has one item more than the limit if more items exist in the
     /// direction of the read. For the other direction, the page states that more
     /// items exist if the request has a cursor at that end.
-    #[must_use]
     pub fn of_read(request: &PageRequest, mut read: Vec<T>) -> Self {
         let goes_on = read.len() > request.limit;
         read.truncate(request.limit);

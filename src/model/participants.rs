@@ -14,7 +14,6 @@ pub struct Participants(pub [UserId; 2]);
 impl Participants {
     /// Returns the participant who is not `me`; `None` if `me` is not a
     /// participant.
-    #[must_use]
     pub fn other(self, me: UserId) -> Option<UserId> {
         match self.0 {
             [one, other] | [other, one] if one == me => Some(other),

@@ -32,7 +32,6 @@ const LONGEST: usize = 40;
 
 impl SortKey {
     /// Creates the key of a time, with microseconds.
-    #[must_use]
     pub fn at(time: DateTime<Utc>) -> Self {
         let micros = time.nanosecond() / 1_000 * 1_000;
         Self {
@@ -43,7 +42,6 @@ impl SortKey {
 
     /// Returns a text that sorts before the keys of `time` and of all later
     /// times, in every format, and after the keys of all earlier times.
-    #[must_use]
     pub fn before(time: DateTime<Utc>) -> Self {
         let text = time.format("%Y-%m-%dT%H:%M:%S%.f").to_string();
         let mut text = text.trim_end_matches('0').to_owned();
@@ -64,13 +62,11 @@ impl SortKey {
     }
 
     /// Returns the key exactly as stored.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
     /// Returns the time of the key.
-    #[must_use]
     pub fn created_at(&self) -> DateTime<Utc> {
         self.created_at
     }
@@ -80,7 +76,6 @@ impl SortKey {
     ///
     /// Returns `None` if such a key needs a year of five digits, which would
     /// break the order.
-    #[must_use]
     pub fn next<'a>(now: DateTime<Utc>, taken: impl IntoIterator<Item = &'a Self>) -> Option<Self> {
         let Some(floor) = taken.into_iter().max() else {
             return Self::at(now).in_order();

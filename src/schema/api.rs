@@ -54,14 +54,12 @@ impl Api {
 
     /// Returns the executor, for servers in other crates. Each request must have
     /// a [`Session`] in its data.
-    #[must_use]
     pub fn engine(&self) -> &Engine<Query, Mutation, Subscription> {
         &self.engine
     }
 
     /// Returns the schema in the schema definition language (SDL), as in
     /// `schema.graphql`.
-    #[must_use]
     pub fn sdl(&self) -> String {
         self.engine.sdl()
     }
@@ -75,13 +73,11 @@ impl Api {
     }
 
     /// Returns whether any operation is allowed without a token.
-    #[must_use]
     pub fn is_for_anybody(&self) -> bool {
         self.introspection == Introspection::Public
     }
 
     /// Returns whether an operation is allowed without a token.
-    #[must_use]
     pub fn is_public(&self, operation: &Operation) -> bool {
         self.introspection == Introspection::Public && operation.is_introspection()
     }

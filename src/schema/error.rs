@@ -39,7 +39,6 @@ named_enum! {
 
 impl Code {
     /// Returns the code of an error of a response.
-    #[must_use]
     pub fn of(error: &ServerError) -> Option<Self> {
         let async_graphql::Value::String(code) = error.extensions.as_ref()?.get("code")? else {
             return None;
@@ -48,14 +47,12 @@ impl Code {
     }
 
     /// Returns the code of the first error of a response.
-    #[must_use]
     pub fn of_first(errors: &[ServerError]) -> Option<Self> {
         errors.first().and_then(Self::of)
     }
 
     /// Returns whether the cause is in the server. The log then contains
     /// details with the request id.
-    #[must_use]
     pub fn is_server_error(self) -> bool {
         matches!(self, Self::Unavailable | Self::InternalServerError)
     }
@@ -204,7 +201,6 @@ fn coded(code: Code, message: impl Into<String>) -> Error {
 }
 
 /// Creates the response to a request that is rejected as a whole.
-#[must_use]
 pub fn refusal(code: Code, message: impl Into<String>) -> Response {
     let mut error = ServerError::new(in_one_line(&message.into()), None);
     let extensions = error.extensions.get_or_insert_default();
@@ -217,7 +213,6 @@ pub fn refusal(code: Code, message: impl Into<String>) -> Response {
 
 /// Creates the response to an operation that exceeded its deadline. It is
 /// unknown whether a mutation was applied.
-#[must_use]
 pub fn timed_out(is_mutation: bool, request_id: &str) -> Response {
     let outcome = is_mutation.then_some(WriteOutcome::Unknown);
     let error = Error::from(ApiError::Unavailable {
@@ -231,7 +226,6 @@ pub fn timed_out(is_mutation: bool, request_id: &str) -> Response {
 
 /// Returns whether any field was executed. The errors of requests that were
 /// rejected as a whole have no path.
-#[must_use]
 pub fn was_executed(answer: &Response) -> bool {
     answer.errors.is_empty() || answer.errors.iter().any(|error| !error.path.is_empty())
 }

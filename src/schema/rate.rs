@@ -42,7 +42,6 @@ impl SendRate {
     pub const BURST: u32 = 50;
 
     /// Creates a rate limit. A rate of 0 disables it.
-    #[must_use]
     pub fn new(a_second: u32, burst: u32) -> Self {
         let quota = NonZeroU32::new(a_second).map(|a_second| {
             let burst = NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN);

@@ -54,7 +54,6 @@ impl Renewal {
 impl Session {
     /// Creates the context of a request by `viewer`, or by an anonymous caller.
     /// The response is due by `deadline`.
-    #[must_use]
     pub fn new(
         messaging: Arc<Messaging>,
         users: UserLoader,
@@ -91,7 +90,6 @@ impl Session {
     }
 
     /// Returns the id of the viewer, if the caller is signed in.
-    #[must_use]
     pub fn viewer_id(&self) -> Option<UserId> {
         let viewer = self.context.viewer.as_ref();
         viewer.map(|viewer| viewer.user().id)

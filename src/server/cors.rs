@@ -125,7 +125,6 @@ pub struct Origins {
 
 impl Origins {
     /// Returns whether pages of this origin can call the API.
-    #[must_use]
     pub fn allow(&self, origin: &HeaderValue) -> bool {
         Origin::of(origin).is_some_and(|origin| {
             self.named.contains(&origin) || self.any_localhost && origin.is_localhost()

@@ -37,7 +37,6 @@ pub(super) struct Report {
 
 impl Health {
     /// Creates a check of these stores.
-    #[must_use]
     pub fn new(messages: MessageStore, users: UserStore) -> Arc<Self> {
         let last = Mutex::default();
         Arc::new(Self {

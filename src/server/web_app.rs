@@ -89,7 +89,6 @@ struct SignInJson<'a> {
 
 impl WebAppConfig {
     /// Creates the configuration from the settings.
-    #[must_use]
     pub fn new(settings: &WebAppSettings) -> Self {
         let json = ConfigJson {
             graphql: "/graphql",

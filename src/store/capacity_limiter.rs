@@ -84,7 +84,6 @@ impl fmt::Debug for CapacityLimiter {
 
 impl CapacityLimiter {
     /// Creates a limiter that limits reads to a number of units per second.
-    #[must_use]
     pub fn new(read_units: Option<u32>) -> Self {
         let limit = read_units.map(|units| f64::from(units.max(1)));
         let now = Instant::now();
@@ -97,7 +96,6 @@ impl CapacityLimiter {
     }
 
     /// Returns the throttling observed so far.
-    #[must_use]
     pub fn throttling(&self) -> Throttling {
         let now = Instant::now();
         let limiters = lock(&self.limiters);

@@ -70,7 +70,6 @@ pub enum DatabaseError {
 impl DatabaseError {
     /// Returns whether the database may still be starting, so that waiting may
     /// help.
-    #[must_use]
     pub fn may_be_starting(&self) -> bool {
         match self {
             Self::Connect {

@@ -80,7 +80,6 @@ impl DatabasePool {
     }
 
     /// Returns how server processes are shared, as currently known.
-    #[must_use]
     pub fn pooling(&self) -> Pooling {
         if self.state.by_transaction.load(Ordering::Relaxed) {
             Pooling::Transaction

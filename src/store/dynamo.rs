@@ -87,7 +87,6 @@ impl DynamoTarget {
 
     /// Returns whether the endpoint belongs to AWS, which includes VPC
     /// endpoints.
-    #[must_use]
     pub fn is_aws(&self) -> bool {
         let Self::Endpoint { url, .. } = self else {
             return true;
@@ -99,7 +98,6 @@ impl DynamoTarget {
     }
 
     /// Creates a target from a configured endpoint.
-    #[must_use]
     pub fn endpoint(endpoint: &EndpointUrl) -> Self {
         Self::Endpoint {
             url: endpoint.url.clone(),

@@ -39,7 +39,6 @@ pub enum AwsService {
 
 impl AwsService {
     /// Returns the SDK's variable for the endpoint of this service.
-    #[must_use]
     pub fn variable(self) -> &'static str {
         match self {
             Self::DynamoDb => "AWS_ENDPOINT_URL_DYNAMODB",
@@ -97,7 +96,6 @@ impl EndpointUrl {
     }
 
     /// Returns whether the host is a loopback address.
-    #[must_use]
     pub fn is_loopback(&self) -> bool {
         is_loopback(&self.url)
     }

@@ -70,13 +70,11 @@ impl Key {
 }
 
 /// Returns the partition key of a group's messages.
-#[must_use]
 pub fn message_partition(group: MessageGroupId) -> String {
     format!("MSG#{group}")
 }
 
 /// Returns the key of the heads marker as text.
-#[must_use]
 pub fn heads_marker_key() -> String {
     format!("{} {}", MARKER.0, MARKER.1)
 }
@@ -124,27 +122,23 @@ pub(super) struct StoredUuids {
 
 impl RowKey {
     /// Creates the key of an owner's row whose newest message has this key.
-    #[must_use]
     pub fn new(owner: UserId, key: SortKey) -> Self {
         let stored = None;
         Self { owner, key, stored }
     }
 
     /// Returns the key of a participant's row according to the group's head.
-    #[must_use]
     pub fn of_head(head: &Head, owner: UserId) -> Self {
         Self::new(owner, head.last_message_key.clone())
     }
 
     /// Returns whether both keys identify the same item.
-    #[must_use]
     pub fn is_same_item(&self, other: &Self) -> bool {
         Key::group_row(self) == Key::group_row(other)
     }
 
     /// Returns whether the uuids are stored in canonical form, by which all
     /// queries find the row.
-    #[must_use]
     pub fn is_canonical(&self) -> bool {
         self.stored.is_none()
     }

@@ -31,7 +31,6 @@ pub struct MessageStore {
 
 impl MessageStore {
     /// Creates a store from a client and the name of a table.
-    #[must_use]
     #[expect(
         clippy::needless_pass_by_value,
         reason = "the caller must not use the client beside the store, because such calls are not counted"
@@ -42,7 +41,6 @@ impl MessageStore {
 
     /// Creates a store for an operator's command: `limiter` delays its calls, and
     /// `on_response` receives every response.
-    #[must_use]
     pub fn with_limiter(
         client: &Client,
         table: String,
@@ -64,7 +62,6 @@ impl MessageStore {
     }
 
     /// Returns the cost of all calls so far, including those of clones.
-    #[must_use]
     pub fn cost(&self) -> Cost {
         self.meter.cost()
     }

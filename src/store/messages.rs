@@ -36,7 +36,6 @@ pub struct Newest {
 
 impl Newest {
     /// Returns whether the group has no messages, readable or not.
-    #[must_use]
     pub fn is_absent(&self) -> bool {
         self.message.is_none() && !self.unreadable_after
     }

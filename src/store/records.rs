@@ -92,13 +92,11 @@ pub struct Preview {
 
 impl FoundRow {
     /// Returns the two users that the row names.
-    #[must_use]
     pub fn participants(&self) -> Participants {
         Participants([self.owner, self.other_user.id])
     }
 
     /// Returns the key of the row in the table.
-    #[must_use]
     pub fn row_key(&self) -> RowKey {
         RowKey {
             owner: self.owner,
@@ -136,7 +134,6 @@ impl FoundRow {
     }
 
     /// Returns the group as the owner sees it, with its newest message.
-    #[must_use]
     pub fn with_newest(self, last_message: Message) -> MessageGroup {
         MessageGroup {
             id: self.group_id,

@@ -64,13 +64,11 @@ pub struct ScannedItem(pub(super) Item);
 
 impl ScannedItem {
     /// Returns the kind of the item.
-    #[must_use]
     pub fn kind(&self) -> ItemKind {
         keys::kind(&self.0)
     }
 
     /// Returns the key of the item as text.
-    #[must_use]
     pub fn key(&self) -> String {
         keys::key_of(&self.0)
     }
@@ -84,7 +82,6 @@ impl ScannedItem {
     ///
     /// Numbers are JSON numbers unless that would round them, sets are arrays,
     /// and bytes are in base64.
-    #[must_use]
     pub fn to_json(&self) -> Value {
         json_of_map(&self.0)
     }

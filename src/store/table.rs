@@ -75,7 +75,6 @@ pub enum TableError {
 
 impl MessageStore {
     /// Returns the name of the table.
-    #[must_use]
     pub fn table(&self) -> &str {
         &self.table
     }

@@ -124,7 +124,6 @@ pub(super) fn described(table: FoundTable, expiry: Option<String>) -> TableDescr
 impl TableDescription {
     /// Returns a message if the table has a stream, with the command that
     /// disables it.
-    #[must_use]
     pub fn stream_difference(&self) -> Option<String> {
         let stream = self.stream.as_deref()?;
         let name = &self.name;
@@ -137,7 +136,6 @@ impl TableDescription {
 
     /// Returns the problem with the expiry of items, with the command that
     /// fixes it.
-    #[must_use]
     pub fn expiry_difference(&self) -> Option<String> {
         let found = match self.expiry.as_deref() {
             Some(EXPIRY) => return None,

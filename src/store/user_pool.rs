@@ -58,7 +58,6 @@ impl UserPool {
     }
 
     /// Returns the address to which calls are sent, without secrets.
-    #[must_use]
     pub fn address(&self) -> &str {
         &self.address
     }
@@ -71,7 +70,6 @@ impl UserPool {
 
     /// Returns the location of the pool as text: the configured endpoint, or
     /// AWS.
-    #[must_use]
     pub fn place(&self) -> &str {
         self.endpoint.as_deref().unwrap_or("AWS")
     }

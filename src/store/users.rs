@@ -106,13 +106,11 @@ where
 
 impl UserStore {
     /// Creates a store from a connection pool.
-    #[must_use]
     pub fn new(database: DatabasePool) -> Self {
         Self { database }
     }
 
     /// Creates a store on which every query fails.
-    #[must_use]
     pub fn nowhere() -> Self {
         Self::new(DatabasePool::nowhere())
     }

@@ -21,7 +21,6 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 pub static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::new);
 
 /// Returns all metrics as text.
-#[must_use]
 pub fn render() -> String {
     let mut text = String::new();
     // Writing to a `String` cannot fail.

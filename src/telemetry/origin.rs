@@ -34,7 +34,6 @@ pub struct RequestOrigin {
 
 impl RequestOrigin {
     /// Creates the origin of a request from its id and its trace span.
-    #[must_use]
     pub fn new(id: &str, span: &Span) -> Self {
         Self {
             id: id.into(),
@@ -44,20 +43,17 @@ impl RequestOrigin {
     }
 
     /// Returns the request on whose behalf the current task works, if any.
-    #[must_use]
     pub fn current() -> Option<Self> {
         let first = |origins: &Arc<[Self]>| origins.first().cloned();
         ORIGINS.try_with(first).ok().flatten()
     }
 
     /// Returns the request's id.
-    #[must_use]
     pub fn id(&self) -> &str {
         &self.id
     }
 
     /// Returns the cost so far.
-    #[must_use]
     pub fn cost(&self) -> RequestCost {
         *lock(&self.cost)
     }

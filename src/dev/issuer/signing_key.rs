@@ -84,7 +84,6 @@ impl SigningKey {
     }
 
     /// Returns the public key as a JWK.
-    #[must_use]
     pub fn jwk(&self) -> &Value {
         &self.public
     }

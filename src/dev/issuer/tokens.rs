@@ -38,7 +38,6 @@ pub(super) struct IssuerState {
 impl Issuer {
     /// Creates an issuer whose base URL is `root`, such as `http://localhost:4001`, and whose
     /// tokens have this lifetime.
-    #[must_use]
     pub fn new(
         key: SigningKey,
         root: &str,
@@ -62,19 +61,16 @@ impl Issuer {
     }
 
     /// Returns the `iss` claim of the tokens.
-    #[must_use]
     pub fn url(&self) -> &str {
         &self.shared.url
     }
 
     /// Returns the base URL of the endpoints.
-    #[must_use]
     pub fn root(&self) -> &str {
         &self.shared.root
     }
 
     /// Returns the claims of an access token for a Cognito id, with the same claims as Cognito's.
-    #[must_use]
     pub fn claims(&self, sub: &str) -> Value {
         let now: DateTime<Utc> = self.shared.clock.now();
         json!({
@@ -104,7 +100,6 @@ impl Issuer {
     }
 
     /// Returns the signing key.
-    #[must_use]
     pub fn key(&self) -> &SigningKey {
         &self.shared.key
     }

@@ -52,7 +52,6 @@ named_enum! {
 impl FindingKind {
     /// Returns whether the detail of a finding can change while the item does
     /// not.
-    #[must_use]
     pub fn detail_varies(self) -> bool {
         matches!(self, Self::FutureKey | Self::NotChecked | Self::WrongMarker)
     }
@@ -84,14 +83,12 @@ pub struct Finding {
 impl Finding {
     /// Returns whether the finding is a head that is unreadable, so that its
     /// group may have no head.
-    #[must_use]
     pub fn is_unreadable_head(&self) -> bool {
         self.kind == FindingKind::UnreadableItem && self.item_kind == ItemKind::Head
     }
 
     /// Returns whether its repair repairs the whole group, which includes all
     /// other findings of the group with this repair.
-    #[must_use]
     pub fn is_of_group(&self) -> bool {
         matches!(self.remedy, Remedy::Group(..))
     }

@@ -13,7 +13,6 @@ impl FindingKind {
 impl Finding {
     /// Creates the finding that the table has the heads marker although `count`
     /// findings contradict it.
-    #[must_use]
     pub fn wrong_marker(count: u64) -> Self {
         Self {
             kind: FindingKind::WrongMarker,

@@ -20,7 +20,6 @@ pub struct Bus {
 
 impl Bus {
     /// Creates a bus within this process only.
-    #[must_use]
     pub fn local() -> Self {
         let local = Arc::default();
         Self { local, redis: None }
