@@ -114,13 +114,6 @@ impl Inspector {
         Ok(cell)
     }
 
-    /// Returns whether a row is correct according to the cached reads of its
-    /// group.
-    async fn is_correct(&self, group: MessageGroupId, row: &RowKey) -> Result<bool, StoreError> {
-        let checked = self.checked(group).await?;
-        Ok(checked.get().is_some_and(|group| group.has_row(row)))
-    }
-
     async fn whole_or_head(&self, group: MessageGroupId) -> Result<Vec<Found>, StoreError> {
         let checked = self.checked(group).await?;
         if let Some(CheckedGroup::Whole(head)) = checked.get() {
@@ -219,7 +212,8 @@ impl Inspector {
         let group = row.group_id;
         let mut found = Vec::new();
         let key = row.row_key();
-        if self.is_correct(group, &key).await? {
+        let checked = self.checked(group).await?;
+        if checked.get().is_some_and(|group| group.has_row(&key)) {
             return Ok(found);
         }
         let mut finding = |kind, detail: String, remedy| {

@@ -4,7 +4,7 @@
 use super::job::GroupAlias;
 use super::plan::{Draft, GroupState};
 use crate::messaging::heads_marker::HeadsMarker;
-use crate::model::{MessageGroupId, SortKey};
+use crate::model::MessageGroupId;
 use crate::store::{Consistency, FoundRow, MessageStore, StoreError};
 
 /// Result of reading a group that has no head.
@@ -49,7 +49,8 @@ pub(super) async fn headless(
             rows: Some(rows.clone()),
         }));
     }
-    let newest_message = newest_message_key(messages, group).await?;
+    let newest_message = messages.newest_message(group, Consistency::Strong).await?;
+    let newest_message = newest_message.map(|message| message.key);
     let keys = own.iter().map(|row| row.key.clone());
     Ok(Headless::State(GroupState {
         head: None,
@@ -57,12 +58,4 @@ pub(super) async fn headless(
         alias: (newest == group && pair != group).then_some(pair),
         old_rows: own.into_iter().map(FoundRow::row_key).collect(),
     }))
-}
-
-async fn newest_message_key(
-    messages: &MessageStore,
-    group: MessageGroupId,
-) -> Result<Option<SortKey>, StoreError> {
-    let newest = messages.newest_message(group, Consistency::Strong).await?;
-    Ok(newest.map(|message| message.key))
 }

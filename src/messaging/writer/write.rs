@@ -226,11 +226,6 @@ impl GroupWriter {
     async fn finalize(&self, batch: &mut Batch, transaction: &MessageTransaction) {
         self.bus.publish(hint(self.group, transaction));
         batch.applied(transaction);
-        self.delete_surplus(transaction).await;
-    }
-
-    /// Deletes the rows that exceeded the limit of an applied transaction.
-    async fn delete_surplus(&self, transaction: &MessageTransaction) {
         for row in &transaction.surplus_rows {
             if let Err(cause) = self.messages.delete_row(self.group, row).await {
                 tracing::warn!(%cause, "a duplicate row was not deleted");
