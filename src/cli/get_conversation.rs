@@ -22,7 +22,7 @@ use crate::store::{Consistency, StoreError};
 
 /// Page size with `--all`. A page of so many messages of ordinary length has less than a megabyte.
 const PAGE: usize = 500;
-/// Interval at which the table is queried for new messages.
+/// Interval at which the table is queried for new messages: half a read unit per second.
 const EVERY: Duration = Duration::from_secs(1);
 /// Number of intervals to wait for a message whose `seq` is missing between others: the timeout of
 /// a request, after which the message can no longer be written.

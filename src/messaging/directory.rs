@@ -15,10 +15,12 @@ use crate::lock::lock;
 use crate::model::{User, UserId};
 use crate::store::{StoreError, UserStore};
 
-/// Maximum number of cache entries.
+/// Maximum number of cache entries, at a few hundred bytes each. A user can have
+/// an entry for each kind of key.
 const CAPACITY: u64 = 50_000;
 /// How long after the last read from Postgres a caller is served from the cache
-/// while Postgres is unavailable.
+/// while Postgres is unavailable: long enough for a failover of the database, and
+/// short enough that a deleted user soon loses access.
 const CALLER_CACHED_FOR: Duration = Duration::from_mins(10);
 
 /// The key of a user lookup.

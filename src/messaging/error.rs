@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::store::StoreError;
 
 /// How long a client should wait before it retries a request that failed with
-/// [`MessagingError::Unavailable`].
+/// [`MessagingError::Unavailable`]. Most temporary failures end within a second.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Whether a write that failed is in the table.

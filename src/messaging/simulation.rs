@@ -37,7 +37,7 @@ const DEADLINES: [Duration; 4] = [
     Duration::from_secs(10),
 ];
 /// Time at the end of a run for late calls and for writers that resolve unknown
-/// outcomes.
+/// outcomes, which take at most 40 seconds.
 const QUIET: Duration = Duration::from_secs(90);
 
 /// A process of the service.

@@ -36,9 +36,10 @@ impl Default for SendRate {
 }
 
 impl SendRate {
-    /// The default rate in messages per second.
+    /// The default rate in messages per second: more than a person can write.
     pub const PER_SECOND: u32 = 10;
-    /// The default number of messages in a burst.
+    /// The default number of messages in a burst, such as the unsent messages of a client that was
+    /// offline.
     pub const BURST: u32 = 50;
 
     /// Creates a rate limit. A rate of 0 disables it.

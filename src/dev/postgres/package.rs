@@ -26,9 +26,9 @@ const VERSION: &str = "18.4.0-beta.17";
 const UNFINISHED: &str = "postgresql-unfinished-";
 /// Root's cache folder, if PostgreSQL's user cannot enter root's home.
 const CACHE_OF_ROOT: &str = "/var/cache/cruddur";
-/// Interval between updates of the progress.
+/// Interval between updates of the progress, each of which reads the sizes of the files.
 const SHOW_EVERY: Duration = Duration::from_millis(200);
-/// Number of bytes for each dot of the progress.
+/// Number of bytes for each dot of the progress, so that all dots fit on one line.
 const DOT: u64 = 4_000_000;
 
 /// Returns the folder with PostgreSQL's programs, and downloads them if they are missing.

@@ -23,8 +23,9 @@ use crate::model::{Message, MessageGroup, MessageGroupId, Position, SortKey};
 
 /// Page size when messages are read to catch up: about 100 KB.
 const PAGE: usize = 100;
-/// Maximum number of messages that are ready for delivery. Later messages are
-/// read from the table when these have been delivered.
+/// Maximum number of messages that are ready for delivery, which bounds the
+/// memory of a subscription. Later messages are read from the table when these
+/// have been delivered.
 const MAX_READY: usize = 256;
 /// How long a message may be missing while a later one is readable. A write is
 /// visible within its request's deadline, which is as long.

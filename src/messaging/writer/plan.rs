@@ -20,7 +20,8 @@ const KEY_LIFETIME: TimeDelta = TimeDelta::hours(24);
 pub const MAX_MESSAGES: usize = 25;
 
 /// Maximum number of old rows that the transaction deletes. There are two,
-/// unless a group without a head has duplicate rows.
+/// unless a group without a head has duplicate rows. With 25 messages and their
+/// idempotency records, a transaction then has at most 74 actions.
 const MAX_OLD_ROWS: usize = 20;
 
 /// A message to be written.

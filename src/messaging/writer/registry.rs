@@ -25,7 +25,8 @@ use crate::telemetry::metrics::{GaugeGuard, METRICS};
 /// Maximum number of entries in the queue of a group. At 25 messages in each
 /// transaction, a full queue is written within about a second.
 const QUEUE_LENGTH: usize = 256;
-/// How long an idle task waits for the next entry before it ends.
+/// How long an idle task waits for the next entry before it ends. The task of an
+/// active group keeps its cached state between two messages.
 const IDLE: Duration = Duration::from_mins(1);
 
 /// The queues of all groups.
