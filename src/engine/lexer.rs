@@ -6,7 +6,7 @@ use async_graphql::Pos;
 
 use super::error::{MAX_ERRORS, RequestErrorKind};
 use super::limits::{LimitExceeded, within};
-use super::positions::Positions;
+use super::positions::LineIndex;
 use super::syntax::{SyntaxError, check_syntax};
 
 /// Maximum nesting depth of brackets. The limit bounds the use of the stack,
@@ -94,7 +94,7 @@ fn blank(c: char) -> &'static str {
 }
 
 fn syntax(document: &str, errors: Vec<SyntaxError>) -> DocumentError {
-    let positions = Positions::of(document);
+    let positions = LineIndex::of(document);
     let errors = errors.into_iter();
     let located = errors.map(|error| {
         let position = positions.at(error.offset);

@@ -20,7 +20,7 @@ use super::lexer::{DocumentError, parsable};
 use super::limits::{DocumentFacts, Limits};
 use super::lower::Lowered;
 use super::plan::{Plan, plan};
-use super::positions::Positions;
+use super::positions::LineIndex;
 use super::request::{DocumentKey, GraphqlRequest};
 use super::validation::{CheckScalar, InvalidValue, accept_repeated_field, check_values};
 use super::variables::coerce_variables;
@@ -52,7 +52,7 @@ pub struct Operation {
 /// The document of an operation.
 enum OperationDocument {
     /// Parsed for this request.
-    Parsed(Document, Positions),
+    Parsed(Document, LineIndex),
     /// Validated for an earlier request.
     Cached(Arc<ValidatedDocument>),
 }
@@ -61,7 +61,7 @@ enum OperationDocument {
 pub(super) struct ValidatedDocument {
     pub facts: OperationFacts,
     document: Valid<ExecutableDocument>,
-    positions: Positions,
+    positions: LineIndex,
     operation: Node<executable::Operation>,
     /// The plan of the operation. A conditional operation's plan contains all
     /// fields that may be executed, and each request gets its own plan.
@@ -123,7 +123,7 @@ impl Operation {
         let too_complex = |error| reject(RequestErrorKind::TooComplex, format!("{error}"));
         limits.check_bytes(&request.query).map_err(too_complex)?;
         let text = parsable(&request.query, limits.tokens).map_err(unparsable)?;
-        let positions = Positions::of(&text);
+        let positions = LineIndex::of(&text);
         let document = Parser::new()
             .parse_ast(text, "document")
             .map_err(|error| diagnosed(RequestErrorKind::ParseFailed, &error.errors, &positions))?;
@@ -257,7 +257,7 @@ fn json_map(variables: serde_json::Map<String, serde_json::Value>) -> JsonMap {
 impl ValidatedDocument {
     fn new(
         document: &Document,
-        positions: Positions,
+        positions: LineIndex,
         facts: OperationFacts,
         rules: SchemaRules<'_>,
     ) -> Result<Self, Rejected> {
@@ -359,7 +359,7 @@ fn unparsable(error: DocumentError) -> Rejected {
 }
 
 /// Converts the errors of a document.
-fn diagnosed(kind: RequestErrorKind, errors: &DiagnosticList, positions: &Positions) -> Rejected {
+fn diagnosed(kind: RequestErrorKind, errors: &DiagnosticList, positions: &LineIndex) -> Rejected {
     // Converting an error costs as much as finding it.
     let errors = errors.iter().take(MAX_ERRORS);
     // `Display` quotes the document over several lines.
@@ -371,7 +371,7 @@ fn diagnosed(kind: RequestErrorKind, errors: &DiagnosticList, positions: &Positi
     rejection(kind, errors.collect())
 }
 
-fn invalid_value(kind: RequestErrorKind, wrong: InvalidValue, positions: &Positions) -> Rejected {
+fn invalid_value(kind: RequestErrorKind, wrong: InvalidValue, positions: &LineIndex) -> Rejected {
     let at = positions.of_node(wrong.location);
     rejection(kind, vec![ServerError::new(wrong.message, at)])
 }

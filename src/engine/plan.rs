@@ -13,7 +13,7 @@ use async_graphql::Pos;
 
 use super::error::{RequestError, RequestErrorKind};
 use super::field_cost::{DeclaredCost, FieldCost};
-use super::positions::Positions;
+use super::positions::LineIndex;
 
 /// Maximum number of fields of a plan. Plans of ordinary documents are far
 /// smaller. Nested interfaces multiply fields, because each object type has its
@@ -76,7 +76,7 @@ pub(super) fn plan(
     schema: &Schema,
     costs: &[FieldCost],
     document: &ExecutableDocument,
-    positions: &Positions,
+    positions: &LineIndex,
     operation: &Operation,
     variables: Option<&JsonMap>,
 ) -> Result<Plan, RequestError> {
@@ -112,7 +112,7 @@ pub(super) fn root_keys(
         schema,
         costs: &[],
         document,
-        positions: &Positions::default(),
+        positions: &LineIndex::default(),
         variables: None,
         fields: 0,
         is_conditional: false,
@@ -128,7 +128,7 @@ struct Planner<'a> {
     schema: &'a Schema,
     costs: &'a [FieldCost],
     document: &'a ExecutableDocument,
-    positions: &'a Positions,
+    positions: &'a LineIndex,
     variables: Option<&'a JsonMap>,
     fields: usize,
     is_conditional: bool,

@@ -7,7 +7,7 @@ use async_graphql::Pos;
 /// (2.1.3). Columns are counted in UTF-16 code units, as graphql-js and editors
 /// count them; apollo-compiler counts bytes.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Positions {
+pub(super) struct LineIndex {
     /// The offset of each line.
     lines: Vec<usize>,
     /// For each character that has more bytes than UTF-16 code units: the
@@ -15,7 +15,7 @@ pub(super) struct Positions {
     wide: Vec<(usize, usize)>,
 }
 
-impl Positions {
+impl LineIndex {
     pub fn of(document: &str) -> Self {
         let mut lines = vec![0];
         let (mut wide, mut difference) = (Vec::new(), 0);
@@ -80,7 +80,7 @@ mod tests {
             ("a\u{2028}b\u{c}c", 1, 6),
             ("\u{feff}{", 1, 3),
         ] {
-            let found = Positions::of(document).at(document.len());
+            let found = LineIndex::of(document).at(document.len());
             assert_eq!(found, Pos { line, column }, "{document:?}");
         }
     }

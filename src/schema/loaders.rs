@@ -13,9 +13,11 @@ use super::rate::SendRate;
 use crate::messaging::{BatchLoader, Messaging, MessagingError, PairLookup, UserLoader, Viewer};
 use crate::model::{MessageGroup, MessageGroupId, UserId};
 
-/// Maximum number of concurrent lookups of groups of two users in a request.
+/// Maximum number of concurrent lookups of groups of two users in a request,
+/// which bounds the load that one request causes.
 const LOOKUPS_AT_ONCE: usize = 16;
-/// Maximum number of concurrent lookups that read all rows of both users.
+/// Maximum number of concurrent lookups that read all rows of both users, up to
+/// 32 MB each.
 const ROW_READS_AT_ONCE: usize = 2;
 
 type FoundGroup = Result<Option<Arc<MessageGroup>>, MessagingError>;

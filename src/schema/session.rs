@@ -14,7 +14,8 @@ use crate::lock::lock;
 use crate::messaging::{Freshness, Messaging, MessagingError, Positions, UserLoader, Viewer};
 use crate::model::{MessageGroup, MessageGroupId, User, UserId};
 
-/// Maximum number of a request's nested reads at a time.
+/// Maximum number of a request's nested reads at a time, which bounds the load
+/// that one request causes.
 const READS_AT_ONCE: usize = 16;
 
 /// Called before the fields of a subscription's event are resolved, for example to reserve memory
@@ -137,6 +138,7 @@ impl Session {
         let viewer = self.viewer()?;
         let reader = &self.messaging().reader;
         let count = reader.unread_message_group_count(viewer, freshness);
+        // Boxed for the reason stated in `Query::message_groups`.
         Ok(Box::pin(count).await?)
     }
 
@@ -167,6 +169,7 @@ impl Session {
         &self,
         id: MessageGroupId,
     ) -> Result<Option<Arc<MessageGroup>>, ApiError> {
+        // Boxed for the reason stated in `Query::message_groups`.
         let found = Box::pin(self.loaders().groups.load(id)).await;
         Ok(found.ok_or(ApiError::Internal)??)
     }
@@ -177,6 +180,7 @@ impl Session {
         &self,
         other: UserId,
     ) -> Result<Option<Arc<MessageGroup>>, ApiError> {
+        // Boxed for the reason stated in `Query::message_groups`.
         let found = Box::pin(self.loaders().pairs.load(other)).await;
         found.ok_or(ApiError::Internal)?
     }

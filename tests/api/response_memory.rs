@@ -181,7 +181,7 @@ async fn response_memory_stays_within_its_limit_while_a_hundred_sockets_do_not_r
     #[expect(clippy::cast_precision_loss, reason = "a few megabytes")]
     let limit = LIMIT as f64;
     assert!(reserved <= limit, "{reserved} bytes are reserved");
-    // Responses that nobody read were held. How many at once, only a sample tells.
+    // The server has held responses that clients did not read. The maximum depends on the time of the samples.
     assert!(reserved > 240_000.0, "only {reserved} bytes were reserved");
     assert!(answered > 0);
     // A response exists twice while it is serialized, and the allocator keeps freed memory. Without a limit,
