@@ -8,9 +8,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import axe from "axe-core";
-import { startDev } from "../http/dev.mjs";
+import { serveEnvironment, startDev } from "../http/dev.mjs";
 import { addGroups, addMessages, api, endingIn, freePort } from "./fixtures.mjs";
-import { launchBrowser, serveEnvironment } from "./harness.mjs";
+import { launchBrowser } from "./harness.mjs";
 
 const [program, pictures] = process.argv.slice(2);
 const TIMEOUT = 60_000;
