@@ -305,9 +305,9 @@ async fn check_repair_fixes_each_kind_of_damage_and_a_second_check_is_clean() {
       "head-without-messages": 1,
       "missing-head": 1,
       "missing-row": 1,
+      "non-participant-row": 1,
       "row-without-messages": 1,
       "stale-row": 2,
-      "non-participant-row": 1,
       "unreachable-messages": 1,
       "wrong-head": 2
     }

@@ -490,7 +490,7 @@ async fn invalid_json_error_contains_position_and_expected_syntax() {
         ),
         (
             "{\"query\": \"\\ud83d\"}",
-            "line 1, column 18: a string has half of a surrogate pair",
+            "line 1, column 18: unexpected end of hex escape at `\"`",
         ),
     ] {
         let (status, answer) = posted(&cruddur, body.as_bytes().to_vec()).await;
