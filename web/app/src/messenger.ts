@@ -1,7 +1,7 @@
 // The state that the pages of a signed-in user share: the API, the live connection, the outbox and the drafts.
 import { createContext, useContext, useSyncExternalStore } from "react";
 import type { ApolloClient } from "@apollo/client";
-import { destinationKey, Outbox, type ConnectionState, type OutgoingMessage, type Retry, type SendResult } from "@cruddur/client";
+import { destinationKey, Outbox, type ConnectionState, type Destination, type OutgoingMessage, type Retry, type SendResult } from "@cruddur/client";
 import { createDrafts, type Drafts } from "./drafts";
 import { BUSY, failureOf, FAULT, TOO_FAST } from "./failures";
 import type { MessageCreatedSubscription, UserPartsFragment } from "./gql/graphql";
@@ -40,10 +40,12 @@ export function useStore<Value>({ subscribe, get }: Pick<Store<Value>, "subscrib
   return useSyncExternalStore(subscribe, get);
 }
 
-export const useOutbox = (): readonly OutgoingMessage[] => {
+/** The messages to a destination that are not yet known to be stored. */
+export function useOutgoing(isDestination: (to: Destination) => boolean): readonly OutgoingMessage[] {
   const { outbox } = useMessenger();
-  return useSyncExternalStore(outbox.subscribe, outbox.messages);
-};
+  const messages = useSyncExternalStore(outbox.subscribe, outbox.messages);
+  return messages.filter(({ to, state }) => state !== "unknown" && isDestination(to));
+}
 
 // Creates the drafts, the outbox and their listeners for one user.
 export function createWriting(
@@ -58,7 +60,7 @@ export function createWriting(
 
   const outbox = new Outbox({
     viewerUuid,
-    send: (message) => send(client, message),
+    send: (message) => send(client, message, (uuid) => outbox.stored(message.idempotencyKey, uuid)),
     onRejected({ to, body }, reason) {
       const destination = destinationKey(to);
       const draft = drafts.read(destination);
@@ -81,10 +83,22 @@ export function createWriting(
   return { drafts, outbox, onSent };
 }
 
-async function send(client: ApolloClient, { to, body, idempotencyKey }: OutgoingMessage): Promise<SendResult> {
+async function send(
+  client: ApolloClient,
+  { to, body, idempotencyKey }: OutgoingMessage,
+  onStored: (messageUuid: string) => void,
+): Promise<SendResult> {
   try {
     const input = { to, body, idempotencyKey };
-    const { data } = await client.mutate({ mutation: CreateMessage, variables: { input } });
+    const { data } = await client.mutate({
+      mutation: CreateMessage,
+      variables: { input },
+      // Together with the cache, so that no rendering has the message twice.
+      update(_, { data }) {
+        const result = data?.createMessage;
+        if (result?.__typename === "CreateMessageSuccess") onStored(result.messageEdge.node.uuid);
+      },
+    });
     const result = data?.createMessage;
     switch (result?.__typename) {
       case undefined:
@@ -93,7 +107,6 @@ async function send(client: ApolloClient, { to, body, idempotencyKey }: Outgoing
         return {
           kind: "sent",
           messageGroupUuid: result.messageGroupEdge.node.uuid,
-          messageUuid: result.messageEdge.node.uuid,
         };
       case "InvalidMessageBody":
         return {

@@ -178,6 +178,7 @@ export const MessageCreated = graphql(`
   subscription MessageCreated($after: String) {
     messageCreated(after: $after) {
       cursor
+      idempotencyKey
       messageEdge {
         cursor
         node {

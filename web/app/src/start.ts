@@ -50,6 +50,8 @@ export async function startMessenger({ config, session, shownGroup, signal, onSe
     messageCreated: MessageCreated,
     messageGroupUpdated: MessageGroupUpdated,
     onMessage(event) {
+      // An event can arrive before the response to the mutation.
+      if (event.idempotencyKey) writing.outbox.stored(event.idempotencyKey, event.messageEdge.node.uuid);
       // The first events can be messages of the minute before the request, which its lists contain.
       if (event.messageEdge.node.createdAt <= newestAt) return;
       for (const listener of newMessageListeners) listener(event);

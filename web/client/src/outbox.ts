@@ -12,14 +12,13 @@ export interface OutgoingMessage {
   to: Destination;
   body: string;
   createdAt: string;
-  // The newest message that was displayed when this message was written. The sent message is newer.
-  after: string | null;
-  state: "sending" | "waiting" | "failed";
+  // `unknown`: the page was reloaded during sending, and the list can contain the message. It is not displayed.
+  state: "unknown" | "sending" | "waiting" | "failed";
   reason: string | null;
 }
 
 export type SendResult =
-  | { kind: "sent"; messageGroupUuid: string; messageUuid: string }
+  | { kind: "sent"; messageGroupUuid: string }
   // A rejection that the user can correct: the text is moved back to its field.
   | { kind: "rejected"; reason: string }
   | { kind: "failed"; reason: string }
@@ -43,6 +42,7 @@ export class Outbox {
   readonly #listeners = new Set<() => void>();
   readonly #sending = new Set<string>();
   readonly #wakers = new Set<() => void>();
+  readonly #stored = new Map<string, string>();
   #messages: readonly OutgoingMessage[];
   #isClosed = false;
 
@@ -54,7 +54,7 @@ export class Outbox {
       const isTooOld = Date.now() - Date.parse(message.createdAt) > KEY_LIFETIME;
       return isTooOld
         ? { ...message, state: "failed", reason: "It was written more than a day ago." }
-        : { ...message, state: "sending", reason: null };
+        : { ...message, state: "unknown", reason: null };
     });
     for (const { to } of this.#messages) void this.#sendAll(destinationKey(to));
   }
@@ -65,13 +65,12 @@ export class Outbox {
   };
   readonly messages = () => this.#messages;
 
-  add(to: Destination, body: string, after: string | null): void {
+  add(to: Destination, body: string): void {
     const message: OutgoingMessage = {
       idempotencyKey: crypto.randomUUID(),
       to,
       body,
       createdAt: new Date().toISOString(),
-      after,
       state: "sending",
       reason: null,
     };
@@ -81,7 +80,7 @@ export class Outbox {
 
   // Sends a failed message again, with the same key; and a waiting one at once.
   retry(idempotencyKey: string): void {
-    const message = this.#messages.find((each) => each.idempotencyKey === idempotencyKey);
+    const message = this.#find(idempotencyKey);
     if (!message) return;
     if (message.state === "failed") this.#change(idempotencyKey, { state: "sending", reason: null });
     this.wake();
@@ -90,10 +89,25 @@ export class Outbox {
 
   // The reason why sending takes long.
   explain(reason: string): void {
-    this.#set(this.#messages.map((each) => (each.state === "sending" ? { ...each, reason } : each)));
+    const isBeingSent = ({ state }: OutgoingMessage) => state === "sending" || state === "unknown";
+    this.#set(this.#messages.map((each) => (isBeingSent(each) ? { ...each, state: "sending", reason } : each)));
+  }
+
+  // A response or an event with the key shows that the message is stored.
+  stored(idempotencyKey: string, messageUuid: string): void {
+    if (!this.#find(idempotencyKey)) return;
+    this.#stored.set(idempotencyKey, messageUuid);
+    // Apollo Client passes the message to the lists in a task that it has already scheduled.
+    setTimeout(() => this.remove(idempotencyKey), 0);
+  }
+
+  // The uuid of the stored message. A list that contains it does not display the outgoing message.
+  storedAs(idempotencyKey: string): string | undefined {
+    return this.#stored.get(idempotencyKey);
   }
 
   remove(idempotencyKey: string): void {
+    this.#stored.delete(idempotencyKey);
     this.#set(this.#messages.filter((each) => each.idempotencyKey !== idempotencyKey));
     this.wake();
   }
@@ -115,16 +129,18 @@ export class Outbox {
     let failures = 0;
     try {
       while (!this.#isClosed) {
-        const message = this.#messages.find(({ to, state }) => state !== "failed" && destinationKey(to) === destination);
+        const message = this.#messages.find(
+          ({ to, state, idempotencyKey }) => state !== "failed" && destinationKey(to) === destination && !this.#stored.has(idempotencyKey),
+        );
         if (!message) return;
         const { idempotencyKey } = message;
         const result = await this.#options.send(message);
-        // Meanwhile the user has signed out or deleted the message. If the server has stored it, it is displayed.
+        // The user has signed out meanwhile.
         if (this.#isClosed) return;
         if (result.kind !== "retry") failures = 0;
         switch (result.kind) {
           case "sent":
-            this.#moveOn(message, result.messageUuid);
+            this.remove(idempotencyKey);
             this.#options.onSent(message, result.messageGroupUuid);
             break;
           case "rejected":
@@ -135,6 +151,8 @@ export class Outbox {
             this.#change(idempotencyKey, { state: "failed", reason: result.reason });
             break;
           case "retry": {
+            // The user has deleted the message, or an event shows that it is stored.
+            if (!this.#find(idempotencyKey)) break;
             failures += 1;
             this.#change(idempotencyKey, { state: "waiting", reason: result.reason });
             const backoff = Math.min(LONGEST_DELAY, 500 * 2 ** failures) * (0.5 + Math.random() / 2);
@@ -148,11 +166,8 @@ export class Outbox {
     }
   }
 
-  // Removes a sent message. Messages that were written after it must be newer than it in the group.
-  #moveOn(sent: OutgoingMessage, messageUuid: string): void {
-    const destination = destinationKey(sent.to);
-    const rest = this.#messages.filter((each) => each.idempotencyKey !== sent.idempotencyKey);
-    this.#set(rest.map((each) => (destinationKey(each.to) === destination ? { ...each, after: messageUuid } : each)));
+  #find(idempotencyKey: string): OutgoingMessage | undefined {
+    return this.#messages.find((each) => each.idempotencyKey === idempotencyKey);
   }
 
   #change(idempotencyKey: string, change: Pick<OutgoingMessage, "state" | "reason">): void {
@@ -160,6 +175,8 @@ export class Outbox {
   }
 
   #set(messages: readonly OutgoingMessage[]): void {
+    // The storage can already be another user's.
+    if (this.#isClosed) return;
     this.#messages = messages;
     sessionStorage.setItem(this.#storageKey, JSON.stringify(messages));
     for (const listener of this.#listeners) listener();

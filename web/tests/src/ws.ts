@@ -381,12 +381,12 @@ try {
           sent.push(messageEdge.node.uuid);
           // The page is reloaded before the response arrives.
           if (!isReloaded) await new Promise(() => {});
-          return { kind: "sent", messageGroupUuid: messageGroupEdge.node.uuid, messageUuid: messageEdge.node.uuid };
+          return { kind: "sent", messageGroupUuid: messageGroupEdge.node.uuid };
         },
         onRejected: () => assert.fail("the message is accepted"),
         onSent: () => {},
       });
-    outbox(false).add(group, "before a reload", null);
+    outbox(false).add(group, "before a reload");
     await until(() => sent.length === 1);
     const reloaded = outbox(true);
     await until(() => reloaded.messages().length === 0);

@@ -11,13 +11,11 @@ const NEAR_THE_END = 100;
 interface Props {
   to: Destination;
   name: string;
-  // The UUID of the newest displayed message.
-  newestUuid: string | null;
   onSend?: () => void;
 }
 
 // The field for a new message. Its React key is the destination.
-export function Composer({ to, name, newestUuid, onSend }: Props) {
+export function Composer({ to, name, onSend }: Props) {
   const { drafts, outbox, rejections } = useMessenger();
   const destination = destinationKey(to);
   const [text, setText] = useState(() => drafts.read(destination));
@@ -49,7 +47,7 @@ export function Composer({ to, name, newestUuid, onSend }: Props) {
   };
   const send = () => {
     if (!canSend) return;
-    outbox.add(to, text.toWellFormed(), newestUuid);
+    outbox.add(to, text.toWellFormed());
     change("");
     onSend?.();
     field.current?.focus();

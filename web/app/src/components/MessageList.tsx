@@ -3,6 +3,7 @@ import { Virtualizer, type VirtualizerHandle } from "virtua";
 import type { MessagePageFragment, UserPartsFragment } from "../gql/graphql";
 import { useAttention, useNow } from "../hooks";
 import type { OutgoingMessage } from "@cruddur/client";
+import { useMessenger } from "../messenger";
 import { clockTime, dayName, isSameDay } from "../time";
 import { Icon } from "./Icon";
 import { Message, Outgoing } from "./Message";
@@ -46,7 +47,7 @@ const INPUT = 500;
 const TOGETHER = 5 * 60_000;
 
 export function MessageList(props: Props) {
-  const { outgoing, viewerUuid, otherUser, unreadCount, hasOlder, hasNewer } = props;
+  const { viewerUuid, otherUser, unreadCount, hasOlder, hasNewer } = props;
   const edges = useOneEndAtATime(props.edges);
   const now = useNow();
   const hasAttention = useAttention();
@@ -59,11 +60,10 @@ export function MessageList(props: Props) {
   // not see the end.
   const [firstNew, setFirstNew] = useState(() => edges[edges.length - unreadCount]?.node.uuid ?? null);
 
-  const pending = useMemo(() => notYetShown(outgoing, edges, viewerUuid), [outgoing, edges, viewerUuid]);
-  const keys = useMemo(
-    () => [...edges.map(({ node }) => node.uuid), ...pending.map(({ idempotencyKey }) => idempotencyKey)],
-    [edges, pending],
-  );
+  const { outbox } = useMessenger();
+  const uuids = edges.map(({ node }) => node.uuid);
+  const outgoing = props.outgoing.filter(({ idempotencyKey }) => !uuids.includes(outbox.storedAs(idempotencyKey) ?? ""));
+  const keys = [...uuids, ...outgoing.map(({ idempotencyKey }) => idempotencyKey)];
 
   // Whether messages were added or removed only at the start since the last rendering.
   const shown = useRef(keys);
@@ -71,7 +71,7 @@ export function MessageList(props: Props) {
   const lastKey = keys.at(-1);
   useLayoutEffect(() => {
     shown.current = keys;
-  }, [keys]);
+  });
 
   const distance = () => {
     const element = scroller.current;
@@ -137,7 +137,7 @@ export function MessageList(props: Props) {
   useEffect(() => {
     const element = scroller.current;
     if (element && (!staysAtEnd.current || element.scrollHeight <= element.clientHeight)) loadMore();
-  }, [keys]);
+  });
 
   const { onRead } = props;
   const isNewestVisible = isAtEnd && !hasNewer;
@@ -218,7 +218,7 @@ export function MessageList(props: Props) {
             onScroll={onScroll}
           >
             {rows}
-            {pending.map((message) => (
+            {outgoing.map((message) => (
               <div key={message.idempotencyKey} data-outgoing={message.state}>
                 <Outgoing message={message} />
               </div>
@@ -259,19 +259,4 @@ function useOneEndAtATime(edges: readonly Edge[]): readonly Edge[] {
     if (next !== edges) renderRest((count) => count + 1);
   }, [next, edges]);
   return next;
-}
-
-// A message can be in the list before the response to its mutation arrives: by a live event, or after a reload. Until the
-// response arrives, a newer message of the viewer with the same text counts as this message.
-function notYetShown(outgoing: readonly OutgoingMessage[], edges: readonly Edge[], viewerUuid: string): OutgoingMessage[] {
-  const taken = new Set<string>();
-  return outgoing.filter(({ body, after }) => {
-    const start = after === null ? 0 : edges.findLastIndex(({ node }) => node.uuid === after) + 1;
-    if (after !== null && start === 0) return true;
-    const stored = edges.find(
-      ({ node }, index) => index >= start && node.sender.uuid === viewerUuid && node.body === body && !taken.has(node.uuid),
-    );
-    if (stored) taken.add(stored.node.uuid);
-    return !stored;
-  });
 }

@@ -9,7 +9,7 @@ import { Loading, Notice } from "../components/Notice";
 import type { MessageGroupQuery, UserPartsFragment } from "../gql/graphql";
 import { loadNewest, trimHistory } from "../history";
 import { useTitle } from "../hooks";
-import { useMessenger, useOutbox } from "../messenger";
+import { useMessenger, useOutgoing } from "../messenger";
 import { MarkMessageGroupRead, MessageGroup } from "../operations";
 import { isUuid, MESSAGES_PAGE } from "../start";
 import styles from "./GroupPage.module.css";
@@ -48,7 +48,7 @@ function OpenGroup({ group }: { group: OpenGroupData }) {
   const { uuid, otherUser, unreadCount, messages } = group;
   const { edges, pageInfo } = messages;
   const list = useRef<MessageListHandle>(null);
-  // The cursor of the page that was requested last.
+  // The end of the range from which a page is being requested.
   const requested = useRef<string | null>(null);
   const farEnd = useRef<"newest" | "oldest">("oldest");
   // Trims the cache after the page is rendered, because the list can keep its position only when messages change at one end.
@@ -56,7 +56,7 @@ function OpenGroup({ group }: { group: OpenGroupData }) {
   const [announced, setAnnounced] = useState<readonly { uuid: string; text: string }[]>([]);
   useTitle(otherUser.displayName);
 
-  const outgoing = useOutbox().filter(({ to }) =>
+  const outgoing = useOutgoing((to) =>
     "messageGroupUuid" in to ? to.messageGroupUuid === uuid : to.receiverHandle === otherUser.handle,
   );
 
@@ -69,6 +69,7 @@ function OpenGroup({ group }: { group: OpenGroupData }) {
     } catch (cause) {
       // After a failure, the next scroll event requests the page again.
       console.warn(cause);
+    } finally {
       requested.current = null;
     }
   };
@@ -87,8 +88,7 @@ function OpenGroup({ group }: { group: OpenGroupData }) {
     list.current?.scrollToNewest();
   };
 
-  const newest = edges.at(-1);
-  const newestCursor = newest?.cursor;
+  const newestCursor = edges.at(-1)?.cursor;
   // The cursor of the request in progress.
   const marking = useRef<string | null>(null);
   const markRead = useCallback(() => {
@@ -139,7 +139,6 @@ function OpenGroup({ group }: { group: OpenGroupData }) {
       <Composer
         to={{ messageGroupUuid: uuid }}
         name={otherUser.displayName}
-        newestUuid={newest?.node.uuid ?? null}
         onSend={() => void showNewest()}
       />
     </>

@@ -7,7 +7,7 @@ import { Loading, Notice } from "../components/Notice";
 import { OutgoingList } from "../components/MessageList";
 import type { UserPartsFragment } from "../gql/graphql";
 import { useTitle } from "../hooks";
-import { useMessenger, useOutbox } from "../messenger";
+import { useMessenger, useOutgoing } from "../messenger";
 import { Receiver } from "../operations";
 import { PageHeader } from "./GroupPage";
 
@@ -48,7 +48,7 @@ function FirstMessage({ user }: { user: UserPartsFragment }) {
   const { onNewMessage, onSent } = useMessenger();
   const navigate = useNavigate();
   const { handle } = user;
-  const outgoing = useOutbox().filter(({ to }) => "receiverHandle" in to && to.receiverHandle === handle);
+  const outgoing = useOutgoing((to) => "receiverHandle" in to && to.receiverHandle === handle);
 
   // The group exists once either user has sent a message.
   useEffect(() => {
@@ -72,7 +72,7 @@ function FirstMessage({ user }: { user: UserPartsFragment }) {
         <Avatar user={user} size="large" />
       </Notice>
       <OutgoingList outgoing={outgoing} />
-      <Composer to={{ receiverHandle: handle }} name={user.displayName} newestUuid={null} />
+      <Composer to={{ receiverHandle: handle }} name={user.displayName} />
     </>
   );
 }
