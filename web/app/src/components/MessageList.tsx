@@ -1,4 +1,5 @@
-import { type Ref, useEffect, useImperativeHandle, useLayoutEffect, useMemo, useRef, useState } from "react";
+import { type Ref, useEffect, useImperativeHandle, useLayoutEffect, useMemo, useReducer, useRef, useState } from "react";
+import { flushSync } from "react-dom";
 import { Virtualizer, type VirtualizerHandle } from "virtua";
 import type { MessagePageFragment, UserPartsFragment } from "../gql/graphql";
 import { useAttention, useNow } from "../hooks";
@@ -90,10 +91,14 @@ export function MessageList(props: Props) {
   const last = useRef(0);
   const lastInput = useRef(-Infinity);
   const isPressed = useRef(false);
+  // The list renders scrolled messages in a later task, possibly after they have come into the window.
+  const [, renderNow] = useReducer((count: number) => count + 1, 0);
   const onInput = () => (lastInput.current = performance.now());
   const onScroll = () => {
     const element = scroller.current;
     if (!element) return;
+    // Messages that come near are rendered and measured before this frame is painted.
+    flushSync(renderNow);
     const { scrollTop: top, clientHeight } = element;
     // Positions also change when messages are measured or loaded. Assistive technology scrolls without input events, but
     // over a larger distance.
@@ -160,33 +165,37 @@ export function MessageList(props: Props) {
     else if (!hasAttention || !staysAtEnd.current) setFirstNew((before) => before ?? newest.uuid);
   }, [newest, hasAttention, viewerUuid]);
 
-  const rows = edges.map(({ node }, index) => {
-    const before = edges[index - 1]?.node;
-    const after = edges[index + 1]?.node;
-    const startsDay = before ? !isSameDay(before.createdAt, node.createdAt) : !hasOlder;
-    const isLast =
-      !after ||
-      after.sender.uuid !== node.sender.uuid ||
-      Date.parse(after.createdAt) - Date.parse(node.createdAt) > TOGETHER ||
-      after.uuid === firstNew;
-    return (
-      <div key={node.uuid} data-message={node.uuid}>
-        {startsDay && <p className={styles.day}>{dayName(node.createdAt, now)}</p>}
-        {node.uuid === firstNew && (
-          <p className={styles.new}>
-            <span>{before ? `New since ${isSameDay(before.createdAt, node.createdAt) ? clockTime(before.createdAt) : dayName(before.createdAt, now)}` : "New"}</span>
-          </p>
-        )}
-        <Message
-          body={node.body}
-          createdAt={node.createdAt}
-          isOwn={node.sender.uuid === viewerUuid}
-          sender={node.sender.displayName}
-          isLast={isLast}
-        />
-      </div>
-    );
-  });
+  const rows = useMemo(
+    () =>
+      edges.map(({ node }, index) => {
+        const before = edges[index - 1]?.node;
+        const after = edges[index + 1]?.node;
+        const startsDay = before ? !isSameDay(before.createdAt, node.createdAt) : !hasOlder;
+        const isLast =
+          !after ||
+          after.sender.uuid !== node.sender.uuid ||
+          Date.parse(after.createdAt) - Date.parse(node.createdAt) > TOGETHER ||
+          after.uuid === firstNew;
+        return (
+          <div key={node.uuid} data-message={node.uuid}>
+            {startsDay && <p className={styles.day}>{dayName(node.createdAt, now)}</p>}
+            {node.uuid === firstNew && (
+              <p className={styles.new}>
+                <span>{before ? `New since ${isSameDay(before.createdAt, node.createdAt) ? clockTime(before.createdAt) : dayName(before.createdAt, now)}` : "New"}</span>
+              </p>
+            )}
+            <Message
+              body={node.body}
+              createdAt={node.createdAt}
+              isOwn={node.sender.uuid === viewerUuid}
+              sender={node.sender.displayName}
+              isLast={isLast}
+            />
+          </div>
+        );
+      }),
+    [edges, hasOlder, firstNew, now, viewerUuid],
+  );
 
   return (
     <div className={styles.frame}>
