@@ -21,7 +21,7 @@ use crate::messaging::{Bus, InvalidRedisUrl};
 use crate::schema::{Api, Introspection, Limits, SendRate};
 use crate::server::{
     Bounds, Documents, Graphiql, HeaderName, Origin, Origins, ProxyNetwork, TrustedProxies, WebApp,
-    WebAppConfig, WebAppSettings,
+    WebAppConfig, WebAppSettings, web_app_documents,
 };
 use crate::store::{DynamoDefault, DynamoTarget, InvalidAwsSetting, PoolSettings, Pooling};
 
@@ -304,6 +304,11 @@ pub struct WebAppArgs {
 }
 
 impl WebAppArgs {
+    /// Whether the web app is served.
+    pub fn is_on(&self) -> bool {
+        self.app == Switch::On
+    }
+
     /// Returns whether and how the web app is served, or an error that names the missing or
     /// invalid setting.
     pub fn web_app(
@@ -312,7 +317,7 @@ impl WebAppArgs {
         graphiql: &Graphiql,
         documents: &Documents,
     ) -> Result<WebApp, InvalidSetting> {
-        if self.app == Switch::Off {
+        if !self.is_on() {
             return Ok(WebApp::Off);
         }
         let sign_in_origin = self.app_sign_in_origin.as_ref().map(Origin::to_string);
@@ -349,21 +354,32 @@ impl WebAppArgs {
 #[derive(Args, Clone, Debug)]
 pub struct DocumentsArgs {
     /// Serve only the documents of this manifest, by their ids: JSON in the format of
-    /// graphql-codegen, relay-compiler or Apollo's tools
-    #[arg(long, env = "CRUDDUR_TRUSTED_DOCUMENTS", value_name = "FILE")]
+    /// graphql-codegen, relay-compiler or Apollo's tools; or `app`: only the documents of the web
+    /// app. If the web app is served, its documents are always included
+    #[arg(long, env = "CRUDDUR_TRUSTED_DOCUMENTS", value_name = "FILE|app")]
     trusted_documents: Option<PathBuf>,
 }
 
 impl DocumentsArgs {
     /// Returns the documents that requests can refer to by an id, or a description of the problem
     /// with the manifest.
-    pub fn read(&self, api: &Api) -> Result<Documents, String> {
+    pub fn read(&self, api: &Api, serves_app: bool) -> Result<Documents, String> {
         let Some(file) = &self.trusted_documents else {
             return Ok(Documents::default());
         };
         let wrong = |why: &dyn Display| format!("--trusted-documents {}: {why}", file.display());
-        let manifest = std::fs::read_to_string(file).map_err(|error| wrong(&error))?;
-        Documents::trusted(&manifest, api).map_err(|error| wrong(&error))
+        let is_app = file.as_os_str() == "app";
+        let app = web_app_documents().filter(|_| is_app || serves_app);
+        let manifest = if is_app {
+            None
+        } else {
+            Some(std::fs::read_to_string(file).map_err(|error| wrong(&error))?)
+        };
+        if is_app && app.is_none() {
+            return Err(wrong(&"this program was built without the web app"));
+        }
+        let manifests = manifest.iter().chain(&app).map(String::as_str);
+        Documents::trusted(manifests, api).map_err(|error| wrong(&error))
     }
 }
 

@@ -42,4 +42,4 @@ pub use metrics::serve_metrics;
 pub use origin::{InvalidOrigin, Origin};
 pub use routes::router;
 pub use state::{App, Bounds};
-pub use web_app::{WebApp, WebAppConfig, WebAppSettings};
+pub use web_app::{WebApp, WebAppConfig, WebAppSettings, web_app_documents};

@@ -121,7 +121,7 @@ impl DevArgs {
 
     async fn start(self) -> Result<Ready, CliError> {
         let api = Api::new(Introspection::Public, Limits::default())?;
-        let documents = self.documents.read(&api).map_err(CliError::Failed)?;
+        let documents = self.documents.read(&api, true).map_err(CliError::Failed)?;
         let listener = self.listener().await?;
         begin_metrics(&self.metrics).await?;
         let given = ConfiguredServices::from_environment()?;

@@ -55,7 +55,8 @@ impl ServeArgs {
     pub async fn run(self) -> Result<ExitCode, CliError> {
         let mut signals = Signals::listen()?;
         let api = Api::new(self.api.introspection, self.api.limits)?;
-        let documents = self.api.documents.read(&api).map_err(CliError::Failed)?;
+        let documents = self.api.documents.read(&api, self.web_app.is_on());
+        let documents = documents.map_err(CliError::Failed)?;
         let target = self.dynamodb.target(DynamoDefault::Aws).await?;
         let graphiql = self.api.graphiql();
         let web_app = self.web_app.web_app(&self.sign_in, &graphiql, &documents)?;

@@ -1,6 +1,6 @@
 //! Files of web pages that `build.rs` has bundled, and the responses with them.
 
-use std::io::Read;
+use std::io::{self, Read};
 
 use axum::http::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
@@ -88,14 +88,20 @@ impl Asset {
         if takes("gzip") {
             return (content_type, [(CONTENT_ENCODING, "gzip")], self.gzip).into_response();
         }
-        let mut bytes = Vec::new();
-        match GzDecoder::new(self.gzip).read_to_end(&mut bytes) {
-            Ok(_) => (content_type, bytes).into_response(),
+        match self.decompressed() {
+            Ok(bytes) => (content_type, bytes).into_response(),
             Err(cause) => {
                 tracing::error!(%cause, name = self.name, "a bundled file cannot be decompressed");
                 StatusCode::INTERNAL_SERVER_ERROR.into_response()
             }
         }
+    }
+
+    /// Returns the contents, decompressed.
+    pub fn decompressed(&self) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        GzDecoder::new(self.gzip).read_to_end(&mut bytes)?;
+        Ok(bytes)
     }
 
     /// The bundlers put a hyphen and eight characters before the extension.

@@ -88,9 +88,23 @@ struct ManifestOperation {
 pub(super) type DocumentToCache = (String, Arc<str>);
 
 impl Documents {
-    /// Reads the documents of a manifest. Each must be valid, and within the limits for all values
+    /// Reads the documents of manifests. Each must be valid, and within the limits for all values
     /// of its variables.
-    pub fn trusted(manifest: &str, api: &Api) -> Result<Self, InvalidManifest> {
+    pub fn trusted<'a>(
+        manifests: impl IntoIterator<Item = &'a str>,
+        api: &Api,
+    ) -> Result<Self, InvalidManifest> {
+        let mut trusted = HashMap::new();
+        for manifest in manifests {
+            trusted.extend(Self::of_manifest(manifest, api)?);
+        }
+        Ok(Self::Trusted(Arc::new(trusted)))
+    }
+
+    fn of_manifest(
+        manifest: &str,
+        api: &Api,
+    ) -> Result<HashMap<String, Arc<str>>, InvalidManifest> {
         let manifest: serde_json::Value =
             parse_json(manifest.as_bytes()).map_err(InvalidManifest::NotJson)?;
         let manifest =
@@ -119,7 +133,7 @@ impl Documents {
                 return Err(InvalidManifest::Twice(id));
             }
         }
-        Ok(Self::Trusted(Arc::new(trusted)))
+        Ok(trusted)
     }
 
     /// Returns the text of the requested document before parsing, and the document to cache after

@@ -30,6 +30,12 @@ const PAGES: [&str; 5] = [
     "/signed-in",
 ];
 
+/// The text of the licence of each package in the bundle.
+const LICENCES: &str = "licences.txt";
+
+/// The manifest of the app's documents.
+const DOCUMENTS: &str = "trusted-documents.json";
+
 const NOT_BUILT: &str = "This program was built without the web app: \
     build it again with Node.js 20 or newer and without CRUDDUR_APP=skip.\n";
 
@@ -49,6 +55,15 @@ pub struct WebAppConfig {
     json: Bytes,
     etag: String,
     policy: HeaderValue,
+}
+
+/// Returns the manifest of the web app's documents for [`Documents::trusted`], or `None` if the
+/// program was built without the web app.
+///
+/// [`Documents::trusted`]: super::Documents::trusted
+pub fn web_app_documents() -> Option<String> {
+    let manifest = FILES.iter().find(|file| file.name == DOCUMENTS)?;
+    String::from_utf8(manifest.decompressed().ok()?).ok()
 }
 
 /// The server's features that the web app depends on, and the parameters of its OIDC sign-in.
@@ -140,6 +155,7 @@ impl WebApp {
         };
         let routes = Router::new()
             .route("/app/config.json", get(config_json))
+            .route("/app/licences.txt", get(licences))
             .route("/assets/{*name}", get(asset));
         let routes = PAGES
             .into_iter()
@@ -150,6 +166,10 @@ impl WebApp {
 
 async fn page(State(config): State<Arc<WebAppConfig>>, headers: HeaderMap) -> Response {
     Asset::serve_page(FILES, NOT_BUILT, &headers, &config.policy).await
+}
+
+async fn licences(State(config): State<Arc<WebAppConfig>>, headers: HeaderMap) -> Response {
+    Asset::serve(FILES, LICENCES, &headers, &config.policy).await
 }
 
 async fn asset(

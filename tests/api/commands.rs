@@ -1,11 +1,11 @@
 //! The commands as processes.
 
-use std::path::Path;
-use std::process::{Output, Stdio};
+use std::process::{ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{StreamSpecification, StreamViewType};
+use cruddur::server::web_app_documents;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use crate::harness::{
     CREATE, Serving, TABLE, bodies, checker, cruddur, free_port, signal, start, with_stores,
 };
+use crate::issuer::claims;
 
 /// Timeout for a command to start or to end.
 pub const PATIENCE: Duration = Duration::from_mins(1);
@@ -49,7 +50,7 @@ struct Dev {
 }
 
 impl Dev {
-    async fn start(data_dir: Option<&Path>) -> Self {
+    async fn start(arguments: &[&str]) -> Self {
         let mut command = cruddur(&["dev", "--json", "--listen", "127.0.0.1:0"]);
         command.args([
             "--dynamodb-port",
@@ -59,9 +60,7 @@ impl Dev {
             "--issuer-port",
             "0",
         ]);
-        if let Some(data_dir) = data_dir {
-            command.arg("--data-dir").arg(data_dir);
-        }
+        command.args(arguments);
         let mut process = command.stdout(Stdio::piped()).spawn().expect("it runs");
         let mut lines = BufReader::new(process.stdout.take().expect("a pipe")).lines();
         let line = timeout(PATIENCE, lines.next_line())
@@ -76,19 +75,25 @@ impl Dev {
     }
 
     async fn data(&self, handle: &str, document: &str, variables: Value) -> Value {
-        let token = self.places["tokens"][handle].as_str().expect("a token");
-        let url = self.places["graphql"].as_str().expect("an address");
         let body = json!({ "query": document, "variables": variables });
-        let answer = self
-            .http
-            .post(url)
-            .bearer_auth(token)
-            .json(&body)
-            .send()
-            .await;
-        let mut answer: Value = answer.expect("an answer").json().await.expect("JSON");
+        let mut answer = self.request(handle, &body).await;
         assert_eq!(answer.get("errors"), None);
         answer["data"].take()
+    }
+
+    async fn request(&self, handle: &str, body: &Value) -> Value {
+        let token = self.places["tokens"][handle].as_str().expect("a token");
+        let url = self.places["graphql"].as_str().expect("an address");
+        let request = self.http.post(url).bearer_auth(token).json(body);
+        let answer = request.send().await.expect("an answer");
+        answer.json().await.expect("JSON")
+    }
+
+    /// Sends a signal and waits until the process has ended.
+    async fn end(&mut self, name: &str) -> ExitStatus {
+        signal(&self.process, name).await;
+        let ended = timeout(PATIENCE, self.process.wait()).await;
+        ended.expect("it ends").expect("a status")
     }
 
     /// Waits until an address accepts no connections.
@@ -123,7 +128,7 @@ const MESSAGES: &str = "query($group: UUID!, $before: String) {
 
 #[tokio::test]
 async fn dev_serves_demo_users_and_message_groups_and_leaves_no_files() {
-    let mut dev = Dev::start(None).await;
+    let mut dev = Dev::start(&[]).await;
 
     let data = dev.data("luu", GROUPS, json!({})).await;
     let groups = data["messageGroups"]["edges"].as_array().expect("edges");
@@ -168,12 +173,71 @@ async fn dev_serves_demo_users_and_message_groups_and_leaves_no_files() {
         "welcome"
     );
 
-    signal(&dev.process, "INT").await;
-    let ended = timeout(PATIENCE, dev.process.wait())
-        .await
-        .expect("it stops");
-    assert!(ended.expect("an end").success());
+    assert!(dev.end("INT").await.success());
     dev.is_gone().await;
+}
+
+#[tokio::test]
+async fn dev_token_seconds_is_the_lifetime_of_all_tokens() {
+    let mut dev = Dev::start(&["--token-seconds", "20"]).await;
+
+    let url = dev.places["token_url"].as_str().expect("an address");
+    let issued = dev.http.post(url).json(&json!({ "handle": "unamused" }));
+    let issued = issued.send().await.expect("a response");
+    assert_eq!(issued.status(), 200);
+    let issued: Value = issued.json().await.expect("JSON");
+
+    assert_eq!(issued["expires_in"], 20);
+    for token in [&issued["access_token"], &dev.places["tokens"]["luu"]] {
+        let claims = claims(token);
+        let lifetime = claims["exp"].as_i64().zip(claims["iat"].as_i64());
+        assert_eq!(lifetime.map(|(exp, iat)| exp - iat), Some(20));
+    }
+    dev.end("INT").await;
+}
+
+#[tokio::test]
+async fn dev_trusted_documents_of_the_app_exclude_all_others() {
+    let Some(manifest) = web_app_documents() else {
+        println!("left out: this program was built without the web app");
+        return;
+    };
+    let manifest: Value = serde_json::from_str(&manifest).expect("JSON");
+    let documents = manifest.as_object().expect("ids and documents");
+    let of_app = documents.iter().find(|(_, document)| {
+        let document = document.as_str().expect("a document");
+        document.starts_with("query UnreadMessageGroupCount")
+    });
+    let (id, _) = of_app.expect("a document without variables");
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), r#"{ "viewer": "{ viewer { handle } }" }"#).expect("a manifest");
+
+    for (given, viewer) in [
+        ("app", "PERSISTED_QUERY_NOT_FOUND"),
+        (file.path().to_str().expect("UTF-8"), ""),
+    ] {
+        let mut dev = Dev::start(&["--trusted-documents", given]).await;
+        let config = format!(
+            "{}app/config.json",
+            dev.places["app"].as_str().expect("a URL")
+        );
+        let config = dev.http.get(config).send().await.expect("a response");
+        let config: Value = config.json().await.expect("JSON");
+        assert_eq!(config["trustedDocuments"], true);
+        for (body, expected) in [
+            (json!({ "documentId": id }), ""),
+            (json!({ "documentId": "viewer" }), viewer),
+            (
+                json!({ "query": "{ viewer { handle } }" }),
+                "PERSISTED_QUERY_NOT_FOUND",
+            ),
+        ] {
+            let response = dev.request("luu", &body).await;
+            let code = response["errors"][0]["extensions"]["code"].as_str();
+            assert_eq!(code.unwrap_or_default(), expected, "{given}: {response}");
+        }
+        dev.end("INT").await;
+    }
 }
 
 #[tokio::test]
@@ -190,7 +254,7 @@ async fn dev_data_dir_keeps_data_after_a_restart_and_after_a_kill() {
         ("before a kill", "KILL"),
         ("at last", "TERM"),
     ] {
-        let mut dev = Dev::start(Some(&directory)).await;
+        let mut dev = Dev::start(&["--data-dir", directory.to_str().expect("UTF-8")]).await;
         let data = dev.data("unamused", GROUPS, json!({})).await;
         newest.push(data["messageGroups"]["edges"][0]["node"]["lastMessage"]["body"].clone());
 
@@ -203,11 +267,7 @@ async fn dev_data_dir_keeps_data_after_a_restart_and_after_a_kill() {
 
         let input = json!({ "input": { "to": { "receiverHandle": "luu" }, "body": message } });
         dev.data("unamused", CREATE, input).await;
-        signal(&dev.process, end).await;
-        timeout(PATIENCE, dev.process.wait())
-            .await
-            .expect("it ends")
-            .expect("an end");
+        dev.end(end).await;
         // After a kill, everything is started again immediately, while
         // PostgreSQL is still stopping.
         if end != "KILL" {

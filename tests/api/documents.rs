@@ -22,7 +22,7 @@ fn persisted(hash: &str) -> Value {
 
 fn trusted(manifest: &Value) -> Result<Documents, String> {
     let api = Api::new(Introspection::Authenticated, Limits::default()).expect("a valid schema");
-    Documents::trusted(&manifest.to_string(), &api).map_err(|error| error.to_string())
+    Documents::trusted([manifest.to_string().as_str()], &api).map_err(|error| error.to_string())
 }
 
 async fn with_documents(documents: Documents, introspection: Introspection) -> Cruddur {

@@ -200,6 +200,22 @@ async fn web_app_assets_are_immutable_and_compressed() {
             assert!(compressed < whole, "{path}: {compressed} of {whole}");
         }
     }
+    let licences = get(&cruddur, "/app/licences.txt").await;
+    assert_eq!(
+        licences.headers()[CONTENT_TYPE],
+        "text/plain; charset=utf-8"
+    );
+    assert_eq!(licences.headers()[CACHE_CONTROL], "no-cache");
+    let licences = licences.text().await.expect("a text");
+    for package in [
+        "react-dom",
+        "@apollo/client",
+        "graphql-ws",
+        "oidc-client-ts",
+    ] {
+        assert!(licences.contains(&format!("## {package} - ")), "{licences}");
+    }
+    assert!(licences.contains("Permission is hereby granted"));
     for missing in [
         "/assets/index-00000000.js",
         "/assets/",

@@ -20,5 +20,7 @@ export default defineConfig({
     // Data URLs would need an exception in the `Content-Security-Policy`.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
+    // The licences of the packages in the bundle; the server has the file at `/app/licences.txt`.
+    license: { fileName: "licences.txt" },
   },
 });
