@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, UdpSocket};
+use std::process::Stdio;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
@@ -13,9 +14,12 @@ use reqwest::header::{ACCESS_CONTROL_ALLOW_ORIGIN, HOST, LOCATION, ORIGIN};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode, Url};
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpListener;
+use tokio::time::timeout;
 
-use crate::harness::{Cruddur, start};
+use crate::commands::PATIENCE;
+use crate::harness::{Cruddur, cruddur as program, free_port, start};
 
 const PAGE: &str = "http://127.0.0.1:4000/signed-in";
 const VERIFIER: &str = "a-verifier-of-at-least-forty-three-characters";
@@ -85,7 +89,7 @@ async fn redeem(configuration: &Value, code: &str, verifier: &str) -> (StatusCod
     token(configuration, &parameters).await
 }
 
-fn claims(token: &Value) -> Value {
+pub fn claims(token: &Value) -> Value {
     let token = token.as_str().expect("a token");
     let payload = token.split('.').nth(1).expect("a payload");
     let payload = URL_SAFE_NO_PAD.decode(payload).expect("base64");
@@ -329,5 +333,43 @@ async fn tokens_are_issued_to_other_machines_only_if_they_are_allowed() {
         let lifetime = claims["exp"].as_i64().zip(claims["iat"].as_i64());
         assert_eq!(lifetime.map(|(exp, iat)| exp - iat), Some(2));
         serving.abort();
+    }
+}
+
+#[tokio::test]
+async fn issuer_command_issues_tokens_to_other_machines_with_allow_remote() {
+    let cruddur = start().await;
+    cruddur.users(["luu"]).await;
+    let Some(address) = address_of_another_machine() else {
+        println!("left out: this machine has only a loopback address");
+        return;
+    };
+    for (options, expected) in [
+        (&[][..], StatusCode::FORBIDDEN),
+        (&["--allow-remote"], StatusCode::OK),
+    ] {
+        let port = free_port();
+        let mut command = program(&["issuer", "--listen", &format!("0.0.0.0:{port}")]);
+        command
+            .args(options)
+            .env("DATABASE_URL", &cruddur.database.url);
+        let mut process = command.stdout(Stdio::piped()).spawn().expect("it runs");
+        let mut lines = BufReader::new(process.stdout.take().expect("a pipe")).lines();
+        let line = timeout(PATIENCE, lines.next_line()).await;
+        let line = line.expect("it gets ready").expect("a line");
+        let line = line.expect("a line");
+        assert!(
+            line.starts_with("issuing as http://localhost:4001/"),
+            "{line}"
+        );
+
+        let request = cruddur.http.post(format!("http://{address}:{port}/token"));
+        let request = request
+            .header(HOST, "localhost")
+            .json(&json!({ "handle": "luu" }));
+        let issued = request.send().await.expect("a response");
+
+        assert_eq!(issued.status(), expected);
+        process.kill().await.expect("it ends");
     }
 }
