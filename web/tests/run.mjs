@@ -38,6 +38,7 @@ const suites = [
   ["Relay", ["node", "dist/relay/suite.js"]],
   ["Relay by ids", ["node", "dist/relay/suite.js"], relayManifest],
   ["gql", ["python3", "gql/check.py"]],
+  ["Vite", ["node", "vite.mjs"]],
   ["Apollo Client by ids", ["node", "dist/src/apollo.js"], codegenManifest],
 ];
 
