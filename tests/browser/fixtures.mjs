@@ -3,12 +3,19 @@ import { createSign, randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createServer } from "node:net";
 
+/** A port that stays free while its server is stopped: below those that the system assigns to clients. */
 export async function freePort() {
-  const server = createServer();
-  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
+  for (;;) {
+    const port = 15_000 + Math.floor(Math.random() * 15_000);
+    const server = createServer();
+    const isFree = await new Promise((resolve) => {
+      server.once("error", () => resolve(false));
+      server.listen(port, "127.0.0.1", () => resolve(true));
+    });
+    if (!isFree) continue;
+    await new Promise((resolve) => server.close(resolve));
+    return port;
+  }
 }
 
 /** The same token with another end, in so many seconds. */
@@ -40,6 +47,7 @@ export function api(places, handle) {
     return data;
   }
   return {
+    request,
     viewer: async () => (await request("{ viewer { uuid handle displayName } }")).viewer,
     async send(to, body) {
       const document = `mutation ($input: CreateMessageInput!) {
@@ -67,11 +75,14 @@ async function writeItems(places, items) {
 
 const time = (milliseconds) => new Date(milliseconds).toISOString().replace("Z", "000+00:00");
 
-/** Groups of a user with as many others, as the original wrote them. The last one is the oldest. */
-export async function addGroups(places, viewer, count) {
-  const now = Date.now() - 3 * 86_400_000;
+/**
+ * Groups of a user with as many others, as the original wrote them, with messages that are at least so many milliseconds
+ * old. The last one is the oldest.
+ */
+export async function addGroups(places, viewer, count, age = 3 * 86_400_000) {
+  const newest = Date.now() - age;
   const items = Array.from({ length: count }, (_, index) => {
-    const [group, other, at] = [randomUUID(), randomUUID(), time(now - index * 60_000)];
+    const [group, other, at] = [randomUUID(), randomUUID(), time(newest - index * 1000)];
     const names = { user_uuid: other, user_handle: `correspondent-${index + 1}`, user_display_name: `Correspondent ${index + 1}` };
     const message = `a message of correspondent ${index + 1}`;
     return [

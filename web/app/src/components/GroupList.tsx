@@ -19,7 +19,7 @@ export function GroupList() {
   const now = useNow();
   const scroller = useRef<HTMLDivElement>(null);
   const list = useRef<VirtualizerHandle>(null);
-  // The cursor of the page that was requested last.
+  // The end of the list from which the next page was requested.
   const requested = useRef<string | null>(null);
 
   const edges = data?.messageGroups.edges ?? [];
@@ -33,7 +33,11 @@ export function GroupList() {
     fetchMore({ variables: { first: GROUPS_PAGE, after: endCursor } }).catch(() => (requested.current = null));
   };
   // The end of the list can still be visible after the next page was added.
-  useEffect(loadMore, [endCursor]);
+  useEffect(() => {
+    // After the list was read again from its start, it can have the same end as before.
+    requested.current = null;
+    loadMore();
+  }, [endCursor]);
 
   if (error && !data)
     return (

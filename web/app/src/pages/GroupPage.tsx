@@ -48,7 +48,7 @@ function OpenGroup({ group }: { group: OpenGroupData }) {
   const { uuid, otherUser, unreadCount, messages } = group;
   const { edges, pageInfo } = messages;
   const list = useRef<MessageListHandle>(null);
-  // The end of the range from which a page is being requested.
+  // The cursor of the page that was requested last.
   const requested = useRef<string | null>(null);
   const farEnd = useRef<"newest" | "oldest">("oldest");
   // Trims the cache after the page is rendered, because the list can keep its position only when messages change at one end.
@@ -69,7 +69,6 @@ function OpenGroup({ group }: { group: OpenGroupData }) {
     } catch (cause) {
       // After a failure, the next scroll event requests the page again.
       console.warn(cause);
-    } finally {
       requested.current = null;
     }
   };
