@@ -26,29 +26,30 @@ pub type BeforeEvent = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
 /// request has read.
 pub struct Session {
     context: Arc<LoaderContext>,
-    loaders: Arc<Mutex<Loaders>>,
+    /// The loaders, unless they were dropped after the last event.
+    loaders: Arc<Mutex<Option<Loaders>>>,
     reads: Semaphore,
     positions: OnceCell<Positions>,
     deadline: Instant,
     before_event: Option<BeforeEvent>,
 }
 
-/// Replaces the loaders of a session, so that each event of a subscription is
-/// resolved with current data.
+/// Drops the loaders of a session, so that each event of a subscription is
+/// resolved with current data, and an idle subscription has none.
 pub(super) struct Renewal {
-    context: Arc<LoaderContext>,
-    loaders: Arc<Mutex<Loaders>>,
+    loaders: Arc<Mutex<Option<Loaders>>>,
     before_event: Option<BeforeEvent>,
 }
 
 impl Renewal {
-    pub async fn renew(&self) {
+    pub fn drop_loaders(&self) {
+        *lock(&self.loaders) = None;
+    }
+
+    pub async fn before_event(&self) {
         if let Some(before_event) = &self.before_event {
             before_event().await;
         }
-        let users = Arc::new(self.context.messaging.directory.loader());
-        let loaders = Loaders::new(&self.context, users);
-        *lock(&self.loaders) = loaders;
     }
 }
 
@@ -70,7 +71,7 @@ impl Session {
         let loaders = Loaders::new(&context, Arc::new(users));
         Self {
             context,
-            loaders: Arc::new(Mutex::new(loaders)),
+            loaders: Arc::new(Mutex::new(Some(loaders))),
             reads: Semaphore::new(READS_AT_ONCE),
             positions: OnceCell::new(),
             deadline,
@@ -106,17 +107,18 @@ impl Session {
     }
 
     fn loaders(&self) -> Loaders {
-        lock(&self.loaders).clone()
+        let users = || Arc::new(self.messaging().directory.loader());
+        let new = || Loaders::new(&self.context, users());
+        lock(&self.loaders).get_or_insert_with(new).clone()
     }
 
     pub(super) fn users(&self) -> Arc<UserLoader> {
         self.loaders().users
     }
 
-    /// Returns a handle with which a subscription replaces the loaders.
+    /// Returns a handle with which a subscription drops the loaders.
     pub(super) fn renewal(&self) -> Renewal {
         Renewal {
-            context: Arc::clone(&self.context),
             loaders: Arc::clone(&self.loaders),
             before_event: self.before_event.clone(),
         }
@@ -126,7 +128,7 @@ impl Session {
     /// again.
     pub(super) fn forget_groups(&self) {
         let loaders = Loaders::new(&self.context, self.users());
-        *lock(&self.loaders) = loaders;
+        *lock(&self.loaders) = Some(loaders);
     }
 
     /// Returns the number of the viewer's groups that have unread messages,

@@ -1,9 +1,7 @@
 //! The subscription root.
 
-use std::sync::Arc;
-
 use async_graphql::{Context, Subscription as GraphqlSubscription};
-use futures_util::{Stream, StreamExt};
+use futures_util::{Stream, StreamExt, stream};
 
 use super::cursor::{CursorArgument, EventCursor, LiveCursor};
 use super::error::ApiError;
@@ -69,7 +67,7 @@ impl Subscription {
     > {
         let session = Session::of(ctx)?;
         let viewer = session.viewer()?;
-        let updates = session.messaging().live.follow_groups(viewer).await?;
+        let updates = Box::pin(session.messaging().live.follow_groups(viewer)).await?;
         let changes = updates.changes();
         Ok(events(
             session.renewal(),
@@ -83,17 +81,19 @@ impl Subscription {
 /// for each event.
 fn events<T, E>(
     renewal: Renewal,
-    come: impl Stream<Item = Result<T, LiveError>>,
+    come: impl Stream<Item = Result<T, LiveError>> + Send + 'static,
     event: impl Fn(T) -> E,
 ) -> impl Stream<Item = Result<InOrder<E>, ApiError>> {
-    let renewal = Arc::new(renewal);
-    come.then(move |come| {
-        let renewal = Arc::clone(&renewal);
+    // Boxed, because the stream contains its state several times.
+    let state = Box::new((come.boxed(), renewal, event));
+    stream::unfold(state, async |mut state| {
+        let (come, renewal, event) = &mut *state;
+        // The fields of the previous event have been resolved.
+        renewal.drop_loaders();
+        let come = come.next().await?;
         let event = come.map(|come| InOrder(event(come)));
-        async move {
-            renewal.renew().await;
-            event.map_err(ApiError::from)
-        }
+        renewal.before_event().await;
+        Some((event.map_err(ApiError::from), state))
     })
 }
 

@@ -33,7 +33,7 @@ use socket::serve_socket;
 const SUBPROTOCOL: &str = "graphql-transport-ws";
 /// Size of a WebSocket's read buffer in bytes. It is small because most client messages are small,
 /// and most connections are idle.
-const READ_BUFFER: usize = 4 * 1024;
+const READ_BUFFER: usize = 512;
 /// Maximum size of a message that is read, as a multiple of `--max-body-bytes`. A `subscribe`
 /// message that is larger than `--max-body-bytes` ends only its operation; a message that is larger
 /// than this multiple closes the WebSocket. The multiple is small because every WebSocket can have
@@ -66,4 +66,24 @@ pub(super) async fn upgrade(State(state): State<ServerState>, request: Request) 
         .max_message_size(max_bytes)
         .max_frame_size(max_bytes)
         .on_upgrade(|socket| serve_socket(socket, handshake).instrument(span))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns the size of the future of an async function.
+    fn size_of_future<A, B, F: Future>(_function: impl Fn(A, B) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// Every idle subscription holds both futures in memory. The limits are about a quarter above
+    /// the sizes with Rust 1.94.
+    #[test]
+    fn futures_of_a_connection_and_of_an_operation_are_small() {
+        let operation = size_of_future(operation::run_operation);
+        assert!(operation <= 2000, "{operation} bytes");
+        let connection = size_of_future(serve_socket);
+        assert!(connection <= 1500, "{connection} bytes");
+    }
 }

@@ -125,7 +125,8 @@ impl Follower {
     /// Returns the stream of new messages. The stream ends after its first
     /// error.
     pub fn arrivals(self) -> impl Stream<Item = Result<Arrival, LiveError>> {
-        stream::try_unfold(self, async |mut follower| {
+        // Boxed, because the stream contains it several times.
+        stream::try_unfold(Box::new(self), async |mut follower| {
             Ok(Some((follower.next().await?, follower)))
         })
     }
@@ -205,7 +206,8 @@ impl Follower {
                     Some(event) => self.take(&event),
                     None => return Err(LiveError::Behind("the client reads too slowly")),
                 },
-                () = until(due) => self.catch_up().await?,
+                // Boxed: its future is large, and most subscriptions are idle.
+                () = until(due) => Box::pin(self.catch_up()).await?,
             }
         }
     }

@@ -71,7 +71,8 @@ impl Updates {
 
     /// Returns the stream of updates. The stream ends after its first error.
     pub fn changes(self) -> impl Stream<Item = Result<MessageGroup, LiveError>> {
-        stream::try_unfold(self, async |mut updates| {
+        // Boxed, because the stream contains it several times.
+        stream::try_unfold(Box::new(self), async |mut updates| {
             Ok(Some((updates.next().await?, updates)))
         })
     }
@@ -80,7 +81,8 @@ impl Updates {
         loop {
             let update = if let Some(id) = self.changed.pop_front() {
                 let reader = &self.sources.reader;
-                let found = reader.find_message_group(&self.viewer, id).await?;
+                // Boxed: its future is large, and most subscriptions are idle.
+                let found = Box::pin(reader.find_message_group(&self.viewer, id)).await?;
                 found.and_then(|group| self.update(group))
             } else {
                 match self.listener.next().await {

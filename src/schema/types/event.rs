@@ -15,11 +15,13 @@ use crate::schema::session::Session;
 /// Wraps a received message, and the positions of the subscription after it.
 pub struct MessageCreatedEvent {
     owner: UserId,
-    arrival: Arrival,
+    /// Boxed, because the futures of an event contain it several times.
+    arrival: Box<Arrival>,
 }
 
 impl MessageCreatedEvent {
     pub fn new(owner: UserId, arrival: Arrival) -> Self {
+        let arrival = Box::new(arrival);
         Self { owner, arrival }
     }
 }
@@ -32,7 +34,7 @@ impl MessageCreatedEvent {
     async fn cursor(&self) -> String {
         let Arrival {
             message, positions, ..
-        } = &self.arrival;
+        } = &*self.arrival;
         match positions.clone() {
             None => MessageCursor::of(message).encode(),
             Some(positions) => {

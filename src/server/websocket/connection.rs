@@ -58,7 +58,7 @@ pub(super) struct Connection {
     /// token. Boxed because the two futures have different types.
     timeout: BoxFuture<'static, Close>,
     operations: Operations,
-    outgoing: mpsc::Sender<Outgoing>,
+    outgoing: mpsc::Sender<Box<Outgoing>>,
     shutdown: CancellationToken,
 }
 
@@ -66,7 +66,7 @@ impl Connection {
     pub fn new(
         handshake: Handshake,
         active: ActiveOperations,
-        outgoing: mpsc::Sender<Outgoing>,
+        outgoing: mpsc::Sender<Box<Outgoing>>,
     ) -> Self {
         let state = handshake.state;
         let shutdown = handshake.guard.shutdown();
@@ -119,7 +119,8 @@ impl Connection {
                 return close;
             }
         }
-        self.finish(incoming, heartbeat).await
+        // Boxed: it is needed only at shutdown.
+        Box::pin(self.finish(incoming, heartbeat)).await
     }
 
     /// Waits for the operations in progress, and starts no new ones.
@@ -191,7 +192,7 @@ impl Connection {
         let expiry = token_expiry(&peer.caller);
         self.timeout = expiry.map(|()| Close::TokenExpired).boxed();
         self.stage = Stage::Acknowledged(peer);
-        let ack = Outgoing::small_reply(ServerMessage::ConnectionAck.text());
+        let ack = Box::new(Outgoing::small_reply(ServerMessage::ConnectionAck.text()));
         // If the writer has stopped, the WebSocket is about to be closed anyway.
         let _ = self.outgoing.send(ack).await;
         Ok(())
@@ -211,7 +212,7 @@ async fn authenticated(stage: &mut Stage) -> Result<AuthenticatedPeer, Close> {
 /// responses.
 async fn receive(
     incoming: &mut SplitStream<WebSocket>,
-    outgoing: mpsc::Sender<Outgoing>,
+    outgoing: mpsc::Sender<Box<Outgoing>>,
     heartbeat: &Heartbeat,
     max_bytes: usize,
 ) -> Result<(ClientMessage, SendPermit), Close> {
@@ -238,7 +239,7 @@ async fn send_pong(
     let bytes = payload.as_ref().map_or(0, |payload| payload.get().len());
     let budget = Some(admission.reserve_when_available(bytes).await);
     let text = ServerMessage::Pong { payload }.text();
-    permit.send(Outgoing::Reply { text, budget });
+    permit.send(Box::new(Outgoing::Reply { text, budget }));
 }
 
 /// Returns the close reason for a read error. A connection that ended without a close frame is

@@ -37,14 +37,14 @@ pub(super) struct SharedContext {
     /// Permits for further subscriptions.
     pub subscription_permits: Arc<Semaphore>,
     pub active: ActiveOperations,
-    pub outgoing: mpsc::Sender<Outgoing>,
+    pub outgoing: mpsc::Sender<Box<Outgoing>>,
     /// Cancelled when the server shuts down, which ends subscriptions.
     pub shutdown: CancellationToken,
     /// The address of the client.
     pub client: Option<IpAddr>,
 }
 
-/// An operation to run, and its caller.
+/// An operation to run, and its caller. Boxed, because a future contains its arguments twice.
 pub(super) struct OperationRequest {
     pub key: OperationKey,
     pub caller: Caller,
@@ -56,7 +56,7 @@ pub(super) struct OperationRequest {
 /// Sends the messages of an operation.
 struct OperationSender {
     key: OperationKey,
-    outgoing: mpsc::Sender<Outgoing>,
+    outgoing: mpsc::Sender<Box<Outgoing>>,
 }
 
 /// Runs an operation, and logs its result.
@@ -64,7 +64,7 @@ struct OperationSender {
 /// The futures of the execution and of the events are boxed, so that their memory is released as
 /// soon as they have ended. A client that does not read can have many operations whose responses
 /// wait to be sent.
-pub(super) async fn run_operation(context: Arc<SharedContext>, request: OperationRequest) {
+pub(super) async fn run_operation(context: Arc<SharedContext>, request: Box<OperationRequest>) {
     let id = request.request_id.clone();
     let client = context.client.map(display);
     let log =
@@ -105,7 +105,7 @@ pub(super) async fn run_operation(context: Arc<SharedContext>, request: Operatio
 /// Executes an operation. A subscription also acquires one of the connection's subscription permits.
 async fn start(
     context: &SharedContext,
-    request: OperationRequest,
+    request: Box<OperationRequest>,
     log: &AccessLog,
 ) -> Result<Execution, Rejection> {
     let request_context = RequestContext {
@@ -139,70 +139,80 @@ async fn send_events(
     let mut first_error = None;
     loop {
         let event = tokio::select! {
-            event = events.next() => event,
+            event = events.next() => event.map(|(event, budget)| sender.next(&event, budget)),
             () = shutdown.cancelled() => return first_error,
         };
-        let Some((event, budget)) = event else {
-            sender.send_complete().await;
+        let Some((message, error)) = event else {
+            sender.send(Box::new(sender.complete())).await;
             return first_error;
         };
-        let error = Code::of_first(&event.errors);
-        sender.send_next(event, budget).await;
+        sender.send(message).await;
         log.count_event();
         first_error = first_error.or(error);
     }
 }
 
+/// Messages are created before they are sent, so that no future contains a response.
 impl OperationSender {
     /// Sends the only response of an operation.
     async fn send_response(&self, response: Box<Response>, budget: ResponseBudget) -> Option<Code> {
-        if !was_executed(&response) {
-            return self.send_error(&response.errors, Some(budget)).await;
-        }
-        let error = Code::of_first(&response.errors);
-        self.send_next(*response, budget).await;
-        self.send_complete().await;
-        error
-    }
-
-    async fn send_next(&self, response: Response, budget: ResponseBudget) {
-        let (id, payload) = (&self.key.id, &response);
-        let text = ServerMessage::Next { id, payload }.text();
+        let is_executed = was_executed(&response);
+        let (message, error) = if is_executed {
+            self.next(&response, budget)
+        } else {
+            self.error(&response.errors, Some(budget))
+        };
         drop(response);
-        self.send(text, Some(budget), false).await;
-    }
-
-    async fn send_complete(&self) {
-        let complete = ServerMessage::Complete { id: &self.key.id };
-        self.send(complete.text(), None, true).await;
-    }
-
-    /// Sends an error message: the operation was rejected and not executed.
-    async fn send_error(
-        &self,
-        payload: &[ServerError],
-        budget: Option<ResponseBudget>,
-    ) -> Option<Code> {
-        let id = &self.key.id;
-        let text = ServerMessage::Error { id, payload }.text();
-        self.send(text, budget, true).await;
-        Code::of_first(payload)
+        self.send(message).await;
+        if is_executed {
+            self.send(Box::new(self.complete())).await;
+        }
+        error
     }
 
     async fn reject(&self, rejection: Rejection, request_id: &str) -> Option<Code> {
         let errors = rejection.with_request_id(request_id).errors();
-        self.send_error(&errors, None).await
+        let (message, error) = self.error(&errors, None);
+        self.send(message).await;
+        error
     }
 
-    async fn send(&self, text: String, budget: Option<ResponseBudget>, last: bool) {
-        let message = Outgoing::Operation {
+    async fn send(&self, message: Box<Outgoing>) {
+        // If the writer has stopped, this task is about to be aborted.
+        let _ = self.outgoing.send(message).await;
+    }
+
+    fn next(&self, payload: &Response, budget: ResponseBudget) -> (Box<Outgoing>, Option<Code>) {
+        let id = &self.key.id;
+        let text = ServerMessage::Next { id, payload }.text();
+        let message = self.message(text, Some(budget), false);
+        (Box::new(message), Code::of_first(&payload.errors))
+    }
+
+    fn complete(&self) -> Outgoing {
+        let complete = ServerMessage::Complete { id: &self.key.id };
+        self.message(complete.text(), None, true)
+    }
+
+    /// Creates an error message: the operation was rejected and not executed.
+    fn error(
+        &self,
+        payload: &[ServerError],
+        budget: Option<ResponseBudget>,
+    ) -> (Box<Outgoing>, Option<Code>) {
+        let id = &self.key.id;
+        let text = ServerMessage::Error { id, payload }.text();
+        let message = self.message(text, budget, true);
+        (Box::new(message), Code::of_first(payload))
+    }
+
+    fn message(&self, text: String, budget: Option<ResponseBudget>, last: bool) -> Outgoing {
+        Outgoing::Operation {
             key: self.key.clone(),
             budget: budget.map(|budget| budget.shrink_to(text.len())),
             text,
             last,
-        };
-        // If the writer has stopped, this task is about to be aborted.
-        let _ = self.outgoing.send(message).await;
+        }
     }
 }
 
@@ -215,7 +225,7 @@ mod tests {
     use super::*;
     use crate::server::admission::AdmissionControl;
 
-    fn sender() -> (OperationSender, mpsc::Receiver<Outgoing>) {
+    fn sender() -> (OperationSender, mpsc::Receiver<Box<Outgoing>>) {
         let (outgoing, sent) = mpsc::channel(16);
         let key = OperationKey {
             id: "1".into(),
@@ -224,9 +234,11 @@ mod tests {
         (OperationSender { key, outgoing }, sent)
     }
 
-    fn messages(sent: &mut mpsc::Receiver<Outgoing>) -> Vec<serde_json::Value> {
+    fn messages(sent: &mut mpsc::Receiver<Box<Outgoing>>) -> Vec<serde_json::Value> {
         let mut messages = Vec::new();
-        while let Ok(Outgoing::Operation { text, .. }) = sent.try_recv() {
+        while let Ok(message) = sent.try_recv()
+            && let Outgoing::Operation { text, .. } = *message
+        {
             messages.push(serde_json::from_str(&text).expect("JSON"));
         }
         messages
@@ -266,7 +278,8 @@ mod tests {
         let (sender, mut sent) = sender();
         let admission = AdmissionControl::new(1, 4096);
         let budget = admission.reserve(4096).expect("memory");
-        sender.send_next(event(1), budget).await;
+        let (message, _) = sender.next(&event(1), budget);
+        sender.send(message).await;
         assert!(admission.reserve(4096).is_err());
         assert!(admission.reserve(3072).is_ok(), "the rest is released");
         drop(sent.try_recv().expect("a message"));

@@ -20,7 +20,7 @@ use crate::server::request::RequestParameters;
 const MAX_QUERIES: usize = 100;
 
 /// Send capacity for one message.
-pub(super) type SendPermit = mpsc::OwnedPermit<Outgoing>;
+pub(super) type SendPermit = mpsc::OwnedPermit<Box<Outgoing>>;
 
 /// The operations of a WebSocket.
 pub(super) struct Operations {
@@ -58,7 +58,7 @@ impl Operations {
             let message = format!("A connection can have at most {most} operations at a time.");
             let payload = &refusal(Code::BadRequest, message).errors;
             let error = ServerMessage::Error { id: &id, payload };
-            permit.send(Outgoing::small_reply(error.text()));
+            permit.send(Box::new(Outgoing::small_reply(error.text())));
             return Ok(());
         }
         self.started += 1;
@@ -66,12 +66,12 @@ impl Operations {
             id: id.into(),
             number: self.started,
         };
-        let request = OperationRequest {
+        let request = Box::new(OperationRequest {
             key: key.clone(),
             caller: caller.clone(),
             parameters,
             request_id: format!("{}/{}", self.request_id, self.started),
-        };
+        });
         // The reserved send capacity is only for immediate responses.
         drop(permit);
         let operation = run_operation(Arc::clone(&self.context), request);

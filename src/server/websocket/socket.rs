@@ -22,49 +22,53 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 const LINGER: Duration = Duration::from_secs(1);
 
 /// Serves a WebSocket from the handshake until it is closed.
-pub(super) async fn serve_socket(socket: WebSocket, handshake: Handshake) {
-    let _gauge = GaugeGuard::new(&METRICS.sockets);
+///
+/// Not an async function, because its future would contain the arguments and the parts that are
+/// made of them.
+pub(super) fn serve_socket(socket: WebSocket, handshake: Handshake) -> impl Future<Output = ()> {
+    let gauge = GaugeGuard::new(&METRICS.sockets);
     let guard = handshake.guard.clone();
     let ping_every = handshake.state.app.bounds.ping_every;
     let has_subprotocol = socket.protocol().is_some();
     let (sink, mut incoming) = socket.split();
     let (outgoing, queue) = mpsc::channel(QUEUE_CAPACITY);
     let (active, heartbeat) = (ActiveOperations::default(), Heartbeat::default());
-    let writer = write(sink, queue, active.clone(), heartbeat.clone(), ping_every);
-    let mut writer = pin!(writer);
-
     let mut connection = Connection::new(handshake, active.clone(), outgoing.clone());
-    let close = if has_subprotocol {
-        tokio::select! {
-            close = connection.run(&mut incoming, &heartbeat) => close,
-            () = &mut writer => Close::Gone,
-        }
-    } else {
-        Close::NotAcceptable
-    };
-    let operations = connection.operations_started();
-    drop(connection);
+    async move {
+        let writer = write(sink, queue, active.clone(), heartbeat.clone(), ping_every);
+        let mut writer = pin!(writer);
+        let close = if has_subprotocol {
+            tokio::select! {
+                close = connection.run(&mut incoming, &heartbeat) => close,
+                () = &mut writer => Close::Gone,
+            }
+        } else {
+            Close::NotAcceptable
+        };
+        let operations = connection.operations_started();
+        drop(connection);
 
-    // At shutdown, queued responses are written before the close frame.
-    if close != Close::GoingAway {
-        active.cancel_all();
+        // At shutdown, queued responses are written before the close frame.
+        if close != Close::GoingAway {
+            active.cancel_all();
+        }
+        let label = close.label();
+        metrics::socket_closed(label);
+        if close != Close::Gone {
+            tokio::join!(send_close(&close, outgoing), writer);
+            // A peer that has not sent its close frame by then is not waited for.
+            let _ = timeout(CLOSE_TIMEOUT, read_to_end(&close, &mut incoming)).await;
+        }
+        tracing::info!(code = label, operations, "WebSocket closed");
+        drop((guard, gauge));
     }
-    let label = close.label();
-    metrics::socket_closed(label);
-    if close != Close::Gone {
-        tokio::join!(send_close(&close, outgoing), writer);
-        // A peer that has not sent its close frame by then is not waited for.
-        let _ = timeout(CLOSE_TIMEOUT, read_to_end(&close, &mut incoming)).await;
-    }
-    tracing::info!(code = label, operations, "WebSocket closed");
-    drop(guard);
 }
 
 /// Sends the close frame after all queued messages.
-async fn send_close(close: &Close, outgoing: mpsc::Sender<Outgoing>) {
+async fn send_close(close: &Close, outgoing: mpsc::Sender<Box<Outgoing>>) {
     if let Some(frame) = close.frame() {
         // If the connection is lost, the frame cannot be sent.
-        let _ = outgoing.send(Outgoing::Close(frame)).await;
+        let _ = outgoing.send(Box::new(Outgoing::Close(frame))).await;
     }
 }
 

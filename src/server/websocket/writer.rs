@@ -24,7 +24,7 @@ pub(super) const QUEUE_CAPACITY: usize = 16;
 /// message ahead of it.
 const MAX_UNANSWERED_PINGS: u32 = 2;
 
-/// A message to write.
+/// A message to write. It is boxed in the queue, which allocates memory for 32 messages at once.
 pub(super) enum Outgoing {
     /// A direct reply to a client message.
     Reply {
@@ -147,7 +147,7 @@ impl Heartbeat {
 /// pings.
 pub(super) async fn write(
     mut socket: SplitSink<WebSocket, Message>,
-    mut queue: mpsc::Receiver<Outgoing>,
+    mut queue: mpsc::Receiver<Box<Outgoing>>,
     active: ActiveOperations,
     heartbeat: Heartbeat,
     ping_every: Duration,
@@ -156,7 +156,7 @@ pub(super) async fn write(
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let (message, _budget) = tokio::select! {
-            queued = queue.recv() => match queued {
+            queued = queue.recv() => match queued.map(|queued| *queued) {
                 None => return,
                 Some(Outgoing::Operation { key, last, .. }) if !active.should_write(&key, last) => continue,
                 Some(Outgoing::Operation { text, budget, .. } | Outgoing::Reply { text, budget }) => {
