@@ -60,6 +60,7 @@ async function compare(number, data, send) {
   }
   // The server rejects a condition that is null before it executes anything.
   if (!accepted && NULL_CONDITION.test(ours.body.errors[0].message) && hasNullBoolean(theirs)) return count("rejected: a null condition");
+  if (!accepted && isConflictOfTypename(theirs.document, ours.body.errors[0])) return count("rejected: a conflict with __typename");
   if (isStream) return ours.isStream ? count("accepted: subscription") : wrong("rejected, but accepted by graphql-js");
   if (!accepted) return wrong("rejected, but accepted by graphql-js");
   compareResults(theirs.document, result, ours, wrong);
@@ -135,6 +136,11 @@ function sorted(value) {
 const NULL_CONDITION = /^Argument "if" of @(skip|include) must not be null\.$/;
 
 const hasNullBoolean = ({ operation, variables }) => operation.variableDefinitions.some(({ variable, type }) => print(type) === "Boolean" && variables[variable.name.value] === null);
+
+/** graphql-js does not compare the type of `__typename` with those of other fields (GraphQL specification, 5.3.2). */
+function isConflictOfTypename(document, { message }) {
+  return /conflicting types .*String!/.test(message) && /: __typename/.test(print(document));
+}
 
 async function sendTo(fetch, url, request) {
   const response = await fetch(url, {
