@@ -69,7 +69,7 @@ impl SchemaLoadArgs {
                 self.create(session).await?;
                 (true, Vec::new())
             }
-            TableStatus::AsExpected => (false, Vec::new()),
+            TableStatus::AsExpected { .. } => (false, Vec::new()),
             TableStatus::Different(differences) => (false, differences),
         };
         messages.until_active().await?;

@@ -65,9 +65,15 @@ impl ServeArgs {
         let bus =
             bus.map_err(|invalid| CliError::Usage(format!("REDIS_URL (--redis-url): {invalid}")))?;
         let database = self.database.url()?;
-        let messages = self.messages(&target).await?;
-        let users = tokio::select! {
-            users = wait_for_database(self.wait.database_wait, async || self.users(&database).await) => users?,
+        let stores = async {
+            let users = wait_for_database(self.wait.database_wait, async || {
+                self.users(&database).await
+            });
+            // Boxed: the two states are needed only until the server listens.
+            tokio::try_join!(Box::pin(self.messages(&target)), Box::pin(users))
+        };
+        let (messages, users) = tokio::select! {
+            stores = stores => stores?,
             () = signals.next() => return Ok(ExitCode::from(INTERRUPTED)),
         };
         let directory = Directory::new(users.clone(), self.api.user_cache_seconds);
@@ -121,12 +127,10 @@ impl ServeArgs {
         }
         let messages = MessageStore::new(connect_dynamo(target).await, table.clone());
         match messages.table_status().await? {
-            TableStatus::AsExpected
-                if !self.stream.allow_stream && messages.has_stream().await? =>
-            {
+            TableStatus::AsExpected { has_stream: true } if !self.stream.allow_stream => {
                 Err(stream_refusal(&table))
             }
-            TableStatus::AsExpected => Ok(messages),
+            TableStatus::AsExpected { .. } => Ok(messages),
             TableStatus::Missing => Err(CliError::Failed(format!(
                 "there is no table {table}: create it with `cruddur schema-load`, or select another with --table"
             ))),

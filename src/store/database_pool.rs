@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgRow};
 use sqlx::{Connection, FromRow, PgConnection, PgPool, Postgres, Row};
@@ -116,16 +117,10 @@ impl DatabasePool {
     pub async fn fill(&self) {
         let options = self.pool.options();
         let (limit, most) = (options.get_acquire_timeout(), options.get_max_connections());
-        let mut held = Vec::new();
-        let open_all = async {
-            for _ in 0..most {
-                held.push(self.acquire().await?);
-            }
-            Ok::<_, sqlx::Error>(())
-        };
-        if !matches!(tokio::time::timeout(limit, open_all).await, Ok(Ok(()))) {
+        let open_all = try_join_all((0..most).map(|_| self.acquire()));
+        if !matches!(tokio::time::timeout(limit, open_all).await, Ok(Ok(_))) {
             tracing::info!(
-                open = held.len(),
+                open = self.pool.size(),
                 most,
                 "not all connections to Postgres were opened at startup"
             );

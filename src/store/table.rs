@@ -27,7 +27,10 @@ pub enum TableStatus {
     /// The table does not exist.
     Missing,
     /// The table has the expected schema.
-    AsExpected,
+    AsExpected {
+        /// Whether a stream is enabled, as the original's stream function requires.
+        has_stream: bool,
+    },
     /// The table differs from the expected schema. Contains one sentence for
     /// each difference.
     Different(Vec<String>),
@@ -79,12 +82,10 @@ impl MessageStore {
         &self.table
     }
 
-    /// Returns whether a stream is enabled, as the original's stream function
-    /// requires.
+    /// Returns whether a stream is enabled.
     pub async fn has_stream(&self) -> Result<bool, StoreError> {
         let table = self.find_table().await?;
-        let stream = table.and_then(|table| table.stream_specification);
-        Ok(stream.is_some_and(|stream| stream.stream_enabled))
+        Ok(table.is_some_and(|table| has_stream(&table)))
     }
 
     /// Compares the table with the expected schema.
@@ -94,7 +95,9 @@ impl MessageStore {
         };
         let differences = differences(&table);
         Ok(if differences.is_empty() {
-            TableStatus::AsExpected
+            TableStatus::AsExpected {
+                has_stream: has_stream(&table),
+            }
         } else {
             TableStatus::Different(differences)
         })
@@ -230,6 +233,11 @@ impl MessageStore {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+fn has_stream(table: &FoundTable) -> bool {
+    let stream = table.stream_specification.as_ref();
+    stream.is_some_and(|stream| stream.stream_enabled)
 }
 
 fn throughput() -> Result<ProvisionedThroughput, StoreError> {

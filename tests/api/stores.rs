@@ -49,7 +49,7 @@ async fn table_definition_is_the_originals_with_item_expiry() {
     assert_eq!(expiry.attribute_name(), Some("expires_at"));
     assert_eq!(
         cruddur.messages.table_status().await.expect("a status"),
-        TableStatus::AsExpected
+        TableStatus::AsExpected { has_stream: false }
     );
 }
 
