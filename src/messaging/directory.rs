@@ -65,7 +65,7 @@ impl Directory {
 
     /// Returns a loader of users for one request.
     pub fn loader(&self) -> UserLoader {
-        let users = RequestUsers::default();
+        let users = Arc::<Mutex<RequestUsers>>::default();
         let batch = UserBatch {
             directory: self.clone(),
             users: users.clone(),
@@ -178,11 +178,8 @@ impl Directory {
 }
 
 /// The users of one request.
-#[derive(Clone, Default)]
-struct RequestUsers(Arc<Mutex<KnownUsers>>);
-
 #[derive(Default)]
-struct KnownUsers {
+struct RequestUsers {
     /// Users that are found without a lookup in the directory's cache, which
     /// costs more than this map.
     found: HashMap<UserId, Arc<User>>,
@@ -190,16 +187,14 @@ struct KnownUsers {
     expected: HashSet<UserId>,
 }
 
-impl RequestUsers {}
-
 struct UserBatch {
     directory: Directory,
-    users: RequestUsers,
+    users: Arc<Mutex<RequestUsers>>,
 }
 
 impl BatchFn<UserKey, LookupResult> for UserBatch {
     async fn load(&mut self, keys: &[UserKey]) -> HashMap<UserKey, LookupResult> {
-        let expected = std::mem::take(&mut lock(&self.users.0).expected);
+        let expected = std::mem::take(&mut lock(&self.users).expected);
         let keys = keys
             .iter()
             .cloned()
@@ -213,13 +208,13 @@ impl BatchFn<UserKey, LookupResult> for UserBatch {
 pub struct UserLoader {
     directory: Directory,
     loader: BatchLoader<UserKey, LookupResult, UserBatch>,
-    users: RequestUsers,
+    users: Arc<Mutex<RequestUsers>>,
 }
 
 impl UserLoader {
     /// Returns the user with this uuid.
     pub async fn find_by_id(&self, id: UserId) -> Result<Option<Arc<User>>, MessagingError> {
-        let found = lock(&self.users.0).found.get(&id).cloned();
+        let found = lock(&self.users).found.get(&id).cloned();
         if found.is_some() {
             return Ok(found);
         }
@@ -246,8 +241,8 @@ impl UserLoader {
     /// the directory's cache are read as part of the next batch, if there is
     /// one.
     pub fn expect(&self, ids: impl IntoIterator<Item = UserId>) {
-        let mut users = lock(&self.users.0);
-        let KnownUsers { found, expected } = &mut *users;
+        let mut users = lock(&self.users);
+        let RequestUsers { found, expected } = &mut *users;
         let ids = ids.into_iter();
         found.reserve(ids.size_hint().0);
         for id in ids {
@@ -267,7 +262,7 @@ impl UserLoader {
     /// Adds a user that is already known, so that the request does not look it
     /// up.
     pub(super) fn prime(&self, user: Arc<User>) {
-        lock(&self.users.0).found.insert(user.id, user);
+        lock(&self.users).found.insert(user.id, user);
     }
 
     async fn find(&self, key: UserKey) -> Result<Option<Arc<User>>, MessagingError> {
@@ -308,7 +303,7 @@ mod tests {
         assert_eq!(found.as_deref(), Some(&user));
 
         loader.expect([user.id, other.id]);
-        let expected = std::mem::take(&mut lock(&loader.users.0).expected);
+        let expected = std::mem::take(&mut lock(&loader.users).expected);
         assert_eq!(expected, HashSet::from([other.id]));
     }
 }
