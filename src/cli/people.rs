@@ -46,8 +46,8 @@ impl PeopleArgs {
     }
 }
 
-/// Returns the users with these handles, who must be different. If some do not exist, the error
-/// names them.
+/// Returns the users with these handles. The handles must differ. If no user has one of them, the
+/// error names that handle.
 pub(super) async fn find<const N: usize>(
     users: &UserStore,
     handles: [&str; N],

@@ -243,8 +243,8 @@ impl Connections {
     }
 }
 
-/// Returns the response to a request on a connection above the limit: for `/healthz` that the
-/// process is alive, and for every other path the reason of the rejection.
+/// Returns the response to a request on a connection above the limit. `/healthz` reports that the
+/// process is alive. Every other path reports the reason for the rejection.
 async fn too_many_connections(path: &str) -> Response<Body> {
     if path == "/healthz" {
         return alive().await.into_response();

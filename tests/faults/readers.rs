@@ -36,7 +36,7 @@ struct PagedRead {
 pub struct Seen {
     reads: Vec<PagedRead>,
     /// Number of lists of groups.
-    pub lists: usize,
+    lists: usize,
     /// Number of groups that were in a list twice.
     duplicates: usize,
     /// Number of groups that were in a list, but in neither of the next two.
@@ -45,12 +45,12 @@ pub struct Seen {
 
 /// Counts of errors that readers must never see.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct ReadErrors {
+struct ReadErrors {
     /// The positions of each sequence of pages that lacks a message at its start
     /// or between two others.
-    pub gaps: Vec<Vec<usize>>,
-    pub duplicate_groups: usize,
-    pub missing_groups: usize,
+    gaps: Vec<Vec<usize>>,
+    duplicate_groups: usize,
+    missing_groups: usize,
 }
 
 impl Seen {
@@ -70,12 +70,18 @@ impl Seen {
         seen
     }
 
-    pub fn pages(&self) -> usize {
-        self.reads.len()
+    /// Prints the number of reads, and fails unless the readers got lists and
+    /// pages, all of which agree with the final table.
+    pub fn judge(&self, found: &Found) {
+        let errors = self.read_errors(found);
+        let (lists, pages) = (self.lists, self.reads.len());
+        println!("{lists} lists, {pages} paged reads: {errors:?}");
+        assert_eq!(errors, ReadErrors::default());
+        assert!(lists > 0 && pages > 0);
     }
 
     /// Compares the pages with the final table.
-    pub fn read_errors(&self, found: &Found) -> ReadErrors {
+    fn read_errors(&self, found: &Found) -> ReadErrors {
         let mut places: HashMap<&str, HashMap<&str, usize>> = HashMap::new();
         for (group, messages) in &found.messages {
             let uuids = messages.iter().map(|message| text(message, "message_uuid"));
