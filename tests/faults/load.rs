@@ -83,22 +83,23 @@ impl Load {
             .expect("a client");
         let mut sent = Vec::new();
         let [one, other] = &self.pairs[writer % self.pairs.len()];
+        let tokens = [one, other].map(|handle| cruddur.token(handle));
         for number in 0..self.messages {
             if self.stop.load(Ordering::Relaxed) {
                 break;
             }
-            let (from, to) = if (writer / self.pairs.len() + number).is_multiple_of(2) {
-                (one, other)
+            let [one_token, other_token] = &tokens;
+            let (token, to) = if (writer / self.pairs.len() + number).is_multiple_of(2) {
+                (one_token, other)
             } else {
-                (other, one)
+                (other_token, one)
             };
             let body = format!("message {number} of writer {writer}");
             let to = match self.groups.get(writer % self.pairs.len()) {
                 Some(group) if draw(fastrand::Rng::bool) => json!({ "messageGroupUuid": group }),
                 _ => json!({ "receiverHandle": to }),
             };
-            let token = cruddur.token(from);
-            sent.push(self.send(&client, &token, to, body).await);
+            sent.push(self.send(&client, token, to, body).await);
             self.rest().await;
         }
         sent

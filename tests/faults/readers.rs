@@ -114,7 +114,7 @@ impl Seen {
 struct Reader<'a> {
     cruddur: &'a Cruddur,
     load: &'a Load,
-    handle: &'a str,
+    token: String,
     /// Page size, different for each reader, so that no two readers send the
     /// same request.
     page: usize,
@@ -124,11 +124,11 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn new(cruddur: &'a Cruddur, load: &'a Load, handle: &'a str, number: usize) -> Self {
+    fn new(cruddur: &'a Cruddur, load: &'a Load, handle: &str, number: usize) -> Self {
         Self {
             cruddur,
             load,
-            handle,
+            token: cruddur.token(handle),
             page: 5 + number,
             known: Default::default(),
             seen: Seen::default(),
@@ -153,8 +153,7 @@ impl<'a> Reader<'a> {
     /// Returns a field of the response, if there is a response.
     async fn ask(&self, document: &str, variables: Value) -> Option<Value> {
         let url = format!("{}/graphql", self.load.one_url());
-        let token = self.cruddur.token(self.handle);
-        let request = self.cruddur.http.post(url).bearer_auth(token);
+        let request = self.cruddur.http.post(url).bearer_auth(&self.token);
         let asked = json!({ "query": document, "variables": variables });
         let mut answer: Value = request.json(&asked).send().await.ok()?.json().await.ok()?;
         let field = answer["data"].as_object_mut()?.values_mut().next()?.take();
