@@ -22,7 +22,7 @@ pub enum Caller {
     Anonymous,
     /// The request had a valid token.
     SignedIn {
-        /// The token's `sub`: the Cognito id of the user.
+        /// The token's `sub`: the Cognito ID of the user.
         sub: String,
         /// The token's `exp`.
         expires_at: DateTime<Utc>,

@@ -77,7 +77,7 @@ enum Command {
     ListConversations(list_conversations::ListConversationsArgs),
     /// Print the messages of a group, oldest first
     GetConversation(get_conversation::GetConversationArgs),
-    /// Copy the Cognito ids of a user pool's users to Postgres
+    /// Copy the Cognito IDs of a user pool's users to Postgres
     UpdateCognitoUserIds(update_cognito_user_ids::UpdateCognitoUserIdsArgs),
     /// Check the table for inconsistencies and optionally repair them
     Check(check::CheckArgs),

@@ -274,7 +274,7 @@ impl SignInArgs {
         Ok(issuers.with_spellings(&urls))
     }
 
-    /// Returns the ids of the app clients.
+    /// Returns the IDs of the app clients.
     pub fn client_ids(&self) -> Result<Vec<String>, InvalidSetting> {
         let ids = entries(&self.cognito_client_id);
         if ids.is_empty() {
@@ -353,7 +353,7 @@ impl WebAppArgs {
 /// Which documents can be executed.
 #[derive(Args, Clone, Debug)]
 pub struct DocumentsArgs {
-    /// Serve only the documents of this manifest, by their ids: JSON in the format of
+    /// Serve only the documents of this manifest, by their IDs: JSON in the format of
     /// graphql-codegen, relay-compiler or Apollo's tools; or `app`: only the documents of the web
     /// app. If the web app is served, its documents are always included
     #[arg(long, env = "CRUDDUR_TRUSTED_DOCUMENTS", value_name = "FILE|app")]
@@ -361,7 +361,7 @@ pub struct DocumentsArgs {
 }
 
 impl DocumentsArgs {
-    /// Returns the documents that requests can refer to by an id, or a description of the problem
+    /// Returns the documents that requests can refer to by an ID, or a description of the problem
     /// with the manifest.
     pub fn read(&self, api: &Api, serves_app: bool) -> Result<Documents, String> {
         let Some(file) = &self.trusted_documents else {

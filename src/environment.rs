@@ -6,7 +6,7 @@
 //! `sqlx` and other libraries read the environment themselves, and some of them
 //! fail on an empty value. Changing a process's environment requires `unsafe`
 //! code. Therefore the program executes itself again with the corrected
-//! environment, in the same process, which keeps its id.
+//! environment, in the same process, which keeps its ID.
 
 use std::env::{args_os, current_exe, vars_os};
 use std::ffi::{OsStr, OsString};

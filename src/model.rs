@@ -48,15 +48,15 @@ macro_rules! uuid_newtype {
 }
 
 uuid_newtype! {
-    /// The uuid of a user, as in Postgres.
+    /// The UUID of a user, as in Postgres.
     UserId
 }
 uuid_newtype! {
-    /// The uuid of a message group, as in the app's URLs.
+    /// The UUID of a message group, as in the app's URLs.
     MessageGroupId
 }
 uuid_newtype! {
-    /// The uuid of a message.
+    /// The UUID of a message.
     MessageId
 }
 
@@ -68,9 +68,9 @@ impl MessageGroupId {
 
     /// Returns the group of two users, independent of their order.
     ///
-    /// The id is a UUIDv5 (RFC 9562, section 5.5) of the 32 bytes of both
-    /// uuids, the smaller first, so that both participants and every retry
-    /// compute the same id.
+    /// The ID is a UUIDv5 (RFC 9562, section 5.5) of the 32 bytes of both
+    /// UUIDs, the smaller first, so that both participants and every retry
+    /// compute the same ID.
     pub fn of_pair(one: UserId, other: UserId) -> Self {
         let (first, second) = (one.min(other), one.max(other));
         let mut name = [0; 32];
@@ -83,7 +83,7 @@ impl MessageGroupId {
 /// A user, who can send and receive messages.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {
-    /// The uuid, which never changes.
+    /// The UUID, which never changes.
     pub id: UserId,
     /// The unique name in the app's URLs, without `@`.
     pub handle: String,
@@ -94,7 +94,7 @@ pub struct User {
 /// A message, as a participant sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
-    /// The uuid of the message.
+    /// The UUID of the message.
     pub id: MessageId,
     /// The group of the message.
     pub group_id: MessageGroupId,
@@ -151,7 +151,7 @@ impl Message {
 /// The messages between two users, as one of the participants sees them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MessageGroup {
-    /// The uuid of the group.
+    /// The UUID of the group.
     pub id: MessageGroupId,
     /// The participant who is not the viewer.
     pub other_user_id: UserId,

@@ -5,16 +5,16 @@ use std::str::FromStr;
 
 use crate::http_url::{InvalidHttpUrl, parse_http_url};
 
-/// The id of a Cognito user pool, such as `eu-central-1_Ab12Cd34E`.
+/// The ID of a Cognito user pool, such as `eu-central-1_Ab12Cd34E`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserPoolId {
     id: String,
     region_length: usize,
 }
 
-/// The text is not a user pool id.
+/// The text is not a user pool ID.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a user pool id like eu-central-1_Ab12Cd34E")]
+#[error("{0:?} is not a user pool ID like eu-central-1_Ab12Cd34E")]
 pub struct InvalidPoolId(String);
 
 impl UserPoolId {
@@ -246,7 +246,7 @@ mod tests {
 
     #[test]
     fn issuers_of_a_pool_have_a_key_set_each() {
-        let pool = "us-gov-west-1_Ab12Cd34E".parse().expect("a pool id");
+        let pool = "us-gov-west-1_Ab12Cd34E".parse().expect("a pool ID");
         let issuers = Issuers::of_pool(&pool);
         insta::assert_debug_snapshot!(issuers, @r#"
         Issuers {
@@ -336,7 +336,7 @@ mod tests {
             "eu-central-1_Ab/12",
             "evil.com/eu-west-1_A",
         ] {
-            let refusal = wrong.parse::<UserPoolId>().expect_err("not a pool id");
+            let refusal = wrong.parse::<UserPoolId>().expect_err("not a pool ID");
             assert!(
                 refusal
                     .to_string()

@@ -113,9 +113,9 @@ impl KeyCache {
         Self { shared }
     }
 
-    /// Returns the key with this id.
+    /// Returns the key with this ID.
     ///
-    /// An unknown id causes one fetch, which all concurrent lookups share.
+    /// An unknown ID causes one fetch, which all concurrent lookups share.
     /// There is no such fetch within ten seconds of another fetch.
     pub(super) async fn find(&self, kid: &str) -> Lookup {
         if let Some((key, keys)) = self.shared.known(kid) {
@@ -221,7 +221,7 @@ impl KeyCacheState {
     }
 }
 
-/// Returns the key and its id if it can verify an RS256 signature.
+/// Returns the key and its ID if it can verify an RS256 signature.
 ///
 /// An unusable key does not invalidate the other keys of the set.
 fn usable(key: serde_json::Value) -> Option<(String, DecodingKey)> {

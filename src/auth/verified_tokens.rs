@@ -19,7 +19,7 @@ const CAPACITY: u64 = 8 * 1024 * 1024;
 /// Approximate size of an entry in bytes, without the `sub`.
 const BYTES_OF_ENTRY: usize = 256;
 
-/// The keys of a key set by their ids.
+/// The keys of a key set by their IDs.
 pub(super) type Keys = HashMap<String, DecodingKey>;
 
 /// Tokens that passed all checks, by their SHA-256.

@@ -29,9 +29,9 @@ pub const LONGEST_TOKEN: usize = 32 * 1024;
 pub enum TokenUse {
     /// Access tokens: the client is the `client_id` claim.
     Access,
-    /// Id tokens: the client is the `aud` claim.
+    /// ID tokens: the client is the `aud` claim.
     Id,
-    /// Access tokens and id tokens.
+    /// Access tokens and ID tokens.
     Any,
 }
 
@@ -237,7 +237,7 @@ fn validation(issuer: &str) -> Validation {
     validation.set_issuer(&[issuer]);
     validation.set_required_spec_claims(&["exp", "iss", "sub"]);
     validation.validate_nbf = true;
-    // An access token has no `aud` claim. The `aud` claim of an id token is
+    // An access token has no `aud` claim. The `aud` claim of an ID token is
     // checked in `check_client`, which distinguishes the two kinds.
     validation.validate_aud = false;
     validation.leeway = 0;
@@ -246,9 +246,9 @@ fn validation(issuer: &str) -> Validation {
     validation
 }
 
-/// Decodes the key id and the claims of a token without verifying it.
+/// Decodes the key ID and the claims of a token without verifying it.
 ///
-/// Only the key id and the issuer, which select the key, may be used before the
+/// Only the key ID and the issuer, which select the key, may be used before the
 /// signature is verified.
 fn unverified(token: &str) -> Result<(String, Value), TokenRejection> {
     let parts: Vec<&str> = token.split('.').take(4).collect();

@@ -155,7 +155,7 @@ impl GetConversationArgs {
         })
     }
 
-    /// Returns the group that has this uuid, or the alias of which it is, if it has a head.
+    /// Returns the group that has this UUID, or the alias of which it is, if it has a head.
     async fn by_head(
         &self,
         session: &OperatorSession,

@@ -112,7 +112,7 @@ fn read(path: &Path) -> Option<Record> {
     None
 }
 
-/// Returns the user id of this process, if the system reports it.
+/// Returns the user ID of this process, if the system reports it.
 fn own_user() -> Option<u32> {
     let process = std::fs::metadata("/proc/self").ok()?;
     Some(process.uid())

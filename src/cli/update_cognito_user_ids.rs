@@ -1,4 +1,4 @@
-//! `update-cognito-user-ids`: copies Cognito's user ids to Postgres.
+//! `update-cognito-user-ids`: copies Cognito's user IDs to Postgres.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::process::ExitCode;
@@ -29,7 +29,7 @@ Examples:
   cruddur update-cognito-user-ids --cognito-user-pool-id eu-central-1_Ab12Cd34E --dry-run
   AWS_COGNITO_USER_POOL_ID=eu-central-1_Ab12Cd34E cruddur update-cognito-user-ids")]
 pub(super) struct UpdateCognitoUserIdsArgs {
-    /// Cognito user pool whose user ids are copied
+    /// Cognito user pool whose user IDs are copied
     #[arg(long, env = "AWS_COGNITO_USER_POOL_ID", value_name = "ID")]
     cognito_user_pool_id: UserPoolId,
     /// Print the changes without applying them
@@ -116,7 +116,7 @@ impl UpdateCognitoUserIdsArgs {
                 "is the preferred_username of several users",
                 &sorted.held_twice,
             ),
-            ("had the id of another user", &updated.taken),
+            ("had the ID of another user", &updated.taken),
         ]
         .into_iter()
         .filter(|(_, who)| !who.is_empty())

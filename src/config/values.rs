@@ -46,7 +46,7 @@ pub(super) fn entries<T: Clone>(list: &[ListEntry<T>]) -> Vec<T> {
     list.iter().filter_map(|entry| entry.0.clone()).collect()
 }
 
-/// Id of a Cognito app client.
+/// ID of a Cognito app client.
 #[derive(Clone, Debug)]
 pub struct ClientId(pub String);
 
@@ -58,7 +58,7 @@ impl FromStr for ClientId {
         if !text.is_empty() && text.chars().all(is_valid) {
             Ok(Self(text.to_owned()))
         } else {
-            Err("it is not an app client id; several are separated by commas")
+            Err("it is not an app client ID; several are separated by commas")
         }
     }
 }
@@ -106,7 +106,7 @@ mod tests {
         let list: Vec<ListEntry<ClientId>> = list.collect::<Result<_, _>>().expect("ids");
         let ids: Vec<String> = entries(&list).into_iter().map(|id| id.0).collect();
         assert_eq!(ids, ["a", "b", "c"]);
-        "a b".parse::<ListEntry<ClientId>>().expect_err("two ids");
+        "a b".parse::<ListEntry<ClientId>>().expect_err("two IDs");
     }
 
     #[test]

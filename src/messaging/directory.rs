@@ -1,4 +1,4 @@
-//! Users by uuid, handle and Cognito id: lookups are batched within a request
+//! Users by UUID, handle and Cognito ID: lookups are batched within a request
 //! and cached between requests.
 
 use std::collections::hash_map::Entry;
@@ -212,7 +212,7 @@ pub struct UserLoader {
 }
 
 impl UserLoader {
-    /// Returns the user with this uuid.
+    /// Returns the user with this UUID.
     pub async fn find_by_id(&self, id: UserId) -> Result<Option<Arc<User>>, MessagingError> {
         let found = lock(&self.users).found.get(&id).cloned();
         if found.is_some() {

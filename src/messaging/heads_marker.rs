@@ -17,7 +17,7 @@ use crate::store::{MessageStore, StoreError};
 const FRESH_FOR: Duration = Duration::from_mins(1);
 
 /// Cached access to the heads marker. In a table with the marker, two users
-/// without a head under their pair's uuid have no group, so their rows need not
+/// without a head under their pair's UUID have no group, so their rows need not
 /// be read.
 ///
 /// Presence is cached for one minute. Absence is never cached, because a table

@@ -40,7 +40,7 @@ pub enum Freshness {
     MayLag,
 }
 
-/// Result of looking up the group of two users by their pair's uuid.
+/// Result of looking up the group of two users by their pair's UUID.
 #[derive(Clone, Debug)]
 pub enum PairLookup {
     /// Their group; `None` if they have none.
@@ -198,7 +198,7 @@ impl Reader {
     }
 
     /// Returns the viewer's group with another user for a table without the
-    /// heads marker, if the pair's uuid has neither a head nor an alias. This
+    /// heads marker, if the pair's UUID has neither a head nor an alias. This
     /// runs `Query`s of all rows of both users, up to 32 MB each.
     pub async fn find_message_group_by_rows(
         &self,

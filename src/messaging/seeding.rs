@@ -152,7 +152,7 @@ impl Seeder {
     }
 }
 
-/// Creates the draft of a seeded message. Its uuid is derived from its number,
+/// Creates the draft of a seeded message. Its UUID is derived from its number,
 /// so a second run recognises the messages of the first run.
 fn draft(group: MessageGroupId, pair: [&User; 2], number: u64, message: &SeededMessage) -> Draft {
     let [sender, receiver] = if message.by_first {

@@ -70,7 +70,7 @@ pub(super) struct SimulatedMark {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SendResult {
-    /// The message is in the table, under this uuid. The time is that of the
+    /// The message is in the table, under this UUID. The time is that of the
     /// acknowledgement.
     Acknowledged(MessageId, Instant),
     /// The message is not in the table and will never be.

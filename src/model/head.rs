@@ -61,6 +61,6 @@ impl Head {
 pub enum HeadRecord {
     /// The head.
     Head(Head),
-    /// The messages of the pair of users are stored under this other uuid.
+    /// The messages of the pair of users are stored under this other UUID.
     AliasOf(super::MessageGroupId),
 }

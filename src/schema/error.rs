@@ -52,7 +52,7 @@ impl Code {
     }
 
     /// Returns whether the cause is in the server. The log then contains
-    /// details with the request id.
+    /// details with the request ID.
     pub fn is_server_error(self) -> bool {
         matches!(self, Self::Unavailable | Self::InternalServerError)
     }
@@ -166,7 +166,7 @@ impl From<ApiError> for Error {
             } => unavailable(retry_after, outcome),
             ApiError::Internal => coded(
                 Code::InternalServerError,
-                "Internal error. The server's log contains details with this request id.",
+                "Internal error. The server's log contains details with this request ID.",
             ),
         }
     }
@@ -230,7 +230,7 @@ pub fn was_executed(answer: &Response) -> bool {
     answer.errors.is_empty() || answer.errors.iter().any(|error| !error.path.is_empty())
 }
 
-/// Adds the request id, which the log contains, to errors of the server.
+/// Adds the request ID, which the log contains, to errors of the server.
 pub(super) fn with_request_id(errors: &mut [ServerError], request_id: &str) {
     for error in errors {
         if Code::of(error).is_some_and(Code::is_server_error) {

@@ -18,7 +18,7 @@ pub enum GlobalId {
     User(UserId),
     /// A message group.
     MessageGroup(MessageGroupId),
-    /// A message: its group, its sort key and its uuid.
+    /// A message: its group, its sort key and its UUID.
     Message(MessageGroupId, SortKey, MessageId),
 }
 

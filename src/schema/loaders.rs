@@ -34,7 +34,7 @@ pub(super) struct LoaderContext {
 #[derive(Clone)]
 pub(super) struct Loaders {
     pub users: Arc<UserLoader>,
-    /// The viewer's groups by their ids.
+    /// The viewer's groups by their IDs.
     pub groups: Arc<BatchLoader<MessageGroupId, FoundGroup, GroupBatch>>,
     /// The viewer's groups with other users.
     pub pairs: Arc<BatchLoader<UserId, FoundPair, PairBatch>>,

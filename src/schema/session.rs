@@ -91,7 +91,7 @@ impl Session {
         ctx.data::<Self>().map_err(|_| ApiError::Internal)
     }
 
-    /// Returns the id of the viewer, if the caller is signed in.
+    /// Returns the ID of the viewer, if the caller is signed in.
     pub fn viewer_id(&self) -> Option<UserId> {
         let viewer = self.context.viewer.as_ref();
         viewer.map(|viewer| viewer.user().id)

@@ -63,7 +63,7 @@ const REQUEST_HEADERS: &[&str] = &[
     "x-amz-security-token",
     "x-amz-user-agent",
     "x-amzn-trace-id",
-    // Request ids.
+    // Request IDs.
     "request-id",
     "x-correlation-id",
     "x-request-id",

@@ -1,4 +1,4 @@
-//! Persisted documents: documents that a request refers to by an id instead of sending them.
+//! Persisted documents: documents that a request refers to by an ID instead of sending them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ const MAX_CACHED: u64 = 1000;
 /// The error message that clients of automatic persisted queries expect for an unknown hash.
 const NOT_FOUND: &str = "PersistedQueryNotFound";
 
-/// The documents that requests can refer to by an id.
+/// The documents that requests can refer to by an ID.
 #[derive(Clone, Debug)]
 pub enum Documents {
     /// Apollo's automatic persisted queries: documents that a client has sent once with their hash.
@@ -49,12 +49,12 @@ pub enum InvalidManifest {
     NotJson(InvalidJson),
     /// It does not have the format of a manifest.
     #[error(
-        "it is not a manifest: expected a JSON object of ids and documents, as graphql-codegen and relay-compiler \
+        "it is not a manifest: expected a JSON object of IDs and documents, as graphql-codegen and relay-compiler \
          write it, or Apollo's with `operations` of an `id` and a `body` each"
     )]
     NotAManifest,
-    /// Two documents have the same id.
-    #[error("two of its documents have the id {0}")]
+    /// Two documents have the same ID.
+    #[error("two of its documents have the ID {0}")]
     Twice(String),
     /// It has no documents.
     #[error("it has no documents")]
@@ -62,7 +62,7 @@ pub enum InvalidManifest {
     /// A document can never be executed.
     #[error("its document {id} cannot be executed: {why}")]
     Document {
-        /// The document's id.
+        /// The document's ID.
         id: String,
         /// The error message that a client would get.
         why: String,
@@ -84,7 +84,7 @@ struct ManifestOperation {
     body: String,
 }
 
-/// A document to cache, with the id that identifies it from now on.
+/// A document to cache, with the ID that identifies it from now on.
 pub(super) type DocumentToCache = (String, Arc<str>);
 
 impl Documents {
@@ -156,7 +156,7 @@ impl Documents {
                 String::from(&**document)
             }
             (Self::Trusted(_), None, _) => {
-                let message = "This server executes only trusted documents: send the id of one as \
+                let message = "This server executes only trusted documents: send the ID of one as \
                     `documentId` or `extensions.persistedQuery.sha256Hash`.";
                 return Err(not_found(message));
             }
@@ -166,7 +166,7 @@ impl Documents {
             }
             (Self::Automatic(_), Some(id), Some(query)) => {
                 if sha256(&query) != id {
-                    let message = "The id of the document is not the SHA-256 of `query`, in \
+                    let message = "The ID of the document is not the SHA-256 of `query`, in \
                         lower-case hexadecimal digits.";
                     return Err(Box::new(refusal(Code::BadRequest, message)));
                 }

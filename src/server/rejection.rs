@@ -68,10 +68,10 @@ impl Rejection {
         Self::unavailable("The request took too long. Try again.")
     }
 
-    /// Creates an internal error. The log contains its cause with the request id.
+    /// Creates an internal error. The log contains its cause with the request ID.
     pub fn internal() -> Self {
         let status = StatusCode::INTERNAL_SERVER_ERROR;
-        let message = "Internal error. The server's log contains details with this request id.";
+        let message = "Internal error. The server's log contains details with this request ID.";
         Self::new(status, Code::InternalServerError, message)
     }
 
@@ -91,7 +91,7 @@ impl Rejection {
         errors
     }
 
-    /// Adds the id of the request, for errors whose cause is in the log.
+    /// Adds the ID of the request, for errors whose cause is in the log.
     pub fn with_request_id(mut self, request_id: &str) -> Self {
         let is_logged = self.code.is_server_error();
         self.request_id = (is_logged && !request_id.is_empty()).then(|| request_id.to_owned());

@@ -12,7 +12,7 @@ use super::json::parse_json;
 use super::negotiate::is_json;
 use super::rejection::Rejection;
 
-/// A GraphQL request: a document, the id of a persisted document, or both.
+/// A GraphQL request: a document, the ID of a persisted document, or both.
 pub(super) struct RequestParameters {
     pub query: Option<String>,
     pub id: Option<String>,
@@ -126,7 +126,7 @@ pub(super) fn from_members(
     let variables = object("variables")?;
     let persisted = persisted_query(object("extensions")?)?;
     let id = document_id.or(persisted);
-    // A client that sends an id may send an empty text with it.
+    // A client that sends an ID may send an empty text with it.
     let query = query.filter(|query| id.is_none() || !query.is_empty());
     if query.is_none() && id.is_none() {
         return Err(invalid_request("`query` is missing"));
@@ -139,7 +139,7 @@ pub(super) fn from_members(
     })
 }
 
-/// Returns an id without the algorithm prefix that some tools add.
+/// Returns an ID without the algorithm prefix that some tools add.
 pub(super) fn plain_id(id: &str) -> &str {
     id.strip_prefix("sha256:").unwrap_or(id)
 }

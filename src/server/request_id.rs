@@ -1,20 +1,20 @@
-//! The id of a request, which is in all of its log lines and in its response.
+//! The ID of a request, which is in all of its log lines and in its response.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Request};
 use tracing::field::display;
 
 use super::client_address::client_address;
 
-/// The header that contains the id.
+/// The header that contains the ID.
 pub(super) static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Returns the id of a request; empty outside of the router.
+/// Returns the ID of a request; empty outside of the router.
 pub(super) fn request_id(headers: &HeaderMap) -> &str {
     let id = headers.get(&REQUEST_ID).and_then(|id| id.to_str().ok());
     id.unwrap_or_default()
 }
 
-/// Removes a client's `x-request-id` unless it has 1 to 64 visible ASCII characters, because the id
+/// Removes a client's `x-request-id` unless it has 1 to 64 visible ASCII characters, because the ID
 /// is part of every log line of the request.
 pub(super) fn remove_invalid_id<B>(mut request: Request<B>) -> Request<B> {
     let is_valid = |id: &HeaderValue| {
@@ -27,7 +27,7 @@ pub(super) fn remove_invalid_id<B>(mut request: Request<B>) -> Request<B> {
     request
 }
 
-/// Creates the span that adds the request id and the client's address to every log line of a
+/// Creates the span that adds the request ID and the client's address to every log line of a
 /// request, whatever the log level is.
 pub(super) fn request_span<B>(request: &Request<B>) -> tracing::Span {
     let id = request_id(request.headers());

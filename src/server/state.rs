@@ -23,7 +23,7 @@ use crate::schema::{Api, SendRate};
 pub struct App {
     /// The GraphQL schema.
     pub api: Api,
-    /// The documents that requests can refer to by an id.
+    /// The documents that requests can refer to by an ID.
     pub documents: Documents,
     /// The business rules and the stores below them.
     pub messaging: Arc<Messaging>,

@@ -71,7 +71,7 @@ pub fn web_app_documents() -> Option<String> {
 pub struct WebAppSettings {
     /// URL of the issuer.
     pub authority: String,
-    /// Id of the app client.
+    /// ID of the app client.
     pub client_id: String,
     /// Origin of the sign-in pages and of the token endpoint, if it differs from the issuer's.
     pub sign_in_origin: Option<String>,

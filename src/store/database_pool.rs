@@ -256,7 +256,7 @@ async fn compare_processes(
     })
 }
 
-/// Returns the id of the server process of a connection.
+/// Returns the ID of the server process of a connection.
 ///
 /// The query does not use a prepared statement.
 async fn server_process(connection: &mut PgConnection) -> Result<i32, sqlx::Error> {

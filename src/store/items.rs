@@ -291,8 +291,8 @@ pub(super) fn found_row(item: &mut Item) -> Result<FoundRow, UnreadableItem> {
     })
 }
 
-/// Returns whether a uuid is stored in the form in which this service writes
-/// uuids.
+/// Returns whether a UUID is stored in the form in which this service writes
+/// UUIDs.
 fn is_canonical(text: &str, uuid: Uuid) -> bool {
     *uuid.hyphenated().encode_lower(&mut Uuid::encode_buffer()) == *text
 }
@@ -308,7 +308,7 @@ struct HeadItem {
     read_counts: BTreeMap<Uuid, u64>,
 }
 
-/// An alias, with the key `HEAD#<group>`, `HEAD`: the id of the group that has
+/// An alias, with the key `HEAD#<group>`, `HEAD`: the ID of the group that has
 /// the messages of the pair.
 #[derive(Serialize, Deserialize)]
 struct AliasItem {

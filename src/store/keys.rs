@@ -16,7 +16,7 @@ pub(super) const GROUP_ROWS: &str = "GRP#";
 
 /// Key of the marker item.
 ///
-/// The marker means that the group of every row has a head, and that the uuid
+/// The marker means that the group of every row has a head, and that the UUID
 /// of every pair leads to the pair's group. It has no other attributes.
 const MARKER: (&str, &str) = ("TABLE#HEADS", "TABLE");
 
@@ -106,11 +106,11 @@ pub struct RowKey {
     pub owner: UserId,
     /// Key of the message that was the newest when the row was written.
     pub key: SortKey,
-    /// The uuids of the row as stored, if they are not in canonical form.
+    /// The UUIDs of the row as stored, if they are not in canonical form.
     pub(super) stored: Option<StoredUuids>,
 }
 
-/// The uuids of a row as stored, in upper case or without hyphens.
+/// The UUIDs of a row as stored, in upper case or without hyphens.
 ///
 /// DynamoDB compares texts, so such a row is found and deleted only by exactly
 /// these texts.
@@ -137,7 +137,7 @@ impl RowKey {
         Key::group_row(self) == Key::group_row(other)
     }
 
-    /// Returns whether the uuids are stored in canonical form, by which all
+    /// Returns whether the UUIDs are stored in canonical form, by which all
     /// queries find the row.
     pub fn is_canonical(&self) -> bool {
         self.stored.is_none()

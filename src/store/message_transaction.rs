@@ -37,7 +37,7 @@ pub struct MessageTransaction {
     /// More rows to delete, which do not fit into the transaction. The caller
     /// deletes them after the transaction is applied.
     pub surplus_rows: Vec<RowKey>,
-    /// A second uuid under which the group can be found.
+    /// A second UUID under which the group can be found.
     pub alias: Option<MessageGroupId>,
     /// Current time in epoch seconds. An idempotency record that expired at or
     /// before it counts as absent.

@@ -316,7 +316,7 @@ impl MessageStore {
         self.find_row_at(&RowKey::new(owner, key.clone())).await
     }
 
-    /// Returns a row by its key, with its uuids as stored: one strongly
+    /// Returns a row by its key, with its UUIDs as stored: one strongly
     /// consistent `GetItem`.
     pub async fn find_row_at(&self, row: &RowKey) -> Result<Option<FoundRow>, StoreError> {
         let found = self.find(Key::group_row(row)).await?;

@@ -73,7 +73,7 @@ impl MessageStore {
                 .query()
                 .table_name(&self.table)
                 .key_condition_expression("#partition = :partition")
-                // Another program may have written the uuid in upper case.
+                // Another program may have written the UUID in upper case.
                 .filter_expression("user_uuid IN (:other, :capitals)")
                 .projection_expression(items::PAIR_ATTRIBUTES)
                 .expression_attribute_names("#partition", "pk")
@@ -101,7 +101,7 @@ impl MessageStore {
     }
 
     /// Returns whether the table has the marker: the group of every row has a
-    /// head, and the uuid of every pair leads to the pair's group.
+    /// head, and the UUID of every pair leads to the pair's group.
     ///
     /// One strongly consistent `GetItem`.
     pub async fn has_heads_marker(&self) -> Result<bool, StoreError> {

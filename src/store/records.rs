@@ -42,7 +42,7 @@ pub struct IdempotencyRecord {
     pub group_id: MessageGroupId,
     /// The sort key of the message in the group.
     pub message_key: SortKey,
-    /// The uuid of the message.
+    /// The UUID of the message.
     pub message_id: MessageId,
     /// Digest of the client's input.
     pub input_digest: String,
@@ -72,14 +72,14 @@ pub struct FoundRow {
     pub preview: Option<Preview>,
     /// Number of messages that the owner has not read.
     pub unread_count: u64,
-    /// The uuids of the row as stored, if they are not in canonical form.
+    /// The UUIDs of the row as stored, if they are not in canonical form.
     pub(super) stored: Option<StoredUuids>,
 }
 
 /// The copy of the newest message in a row.
 #[derive(Clone, Debug)]
 pub struct Preview {
-    /// The uuid of the message.
+    /// The UUID of the message.
     pub message_id: MessageId,
     /// The sender: the owner or the other participant.
     pub sender_id: UserId,

@@ -31,10 +31,10 @@ pub struct Repair {
     pub rows: [GroupRow; 2],
     /// Rows to delete in the transaction.
     pub old_rows: Vec<RowKey>,
-    /// Rows that the new rows overwrite and whose uuids are not stored in
+    /// Rows that the new rows overwrite and whose UUIDs are not stored in
     /// canonical form.
     pub replaced: Vec<RowKey>,
-    /// A second uuid under which the group can be found.
+    /// A second UUID under which the group can be found.
     pub alias: Option<MessageGroupId>,
 }
 

@@ -49,7 +49,7 @@ pub enum RejectionReason {
     /// The item at the key of an old row belongs to another group, or does not
     /// exist.
     OldRowNotOwn(RowKey),
-    /// The alias exists already, or its uuid is the id of a group.
+    /// The alias exists already, or its UUID is the ID of a group.
     AliasTaken,
     /// The idempotency key was used for this message.
     IdempotencyKeyUsed(IdempotencyRecord),

@@ -36,7 +36,7 @@ pub struct UserPool {
 }
 
 impl UserPool {
-    /// Creates a client for the pool with an id, in its region, with the
+    /// Creates a client for the pool with an ID, in its region, with the
     /// endpoint of the SDK's configuration. No call is made.
     pub async fn connect(id: String, region: String) -> Result<Self, InvalidAwsSetting> {
         let mut loader = aws_config::defaults(BehaviorVersion::latest());

@@ -29,24 +29,24 @@ pub struct NewUser {
     pub cognito_user_id: Option<String>,
 }
 
-/// Result of setting Cognito ids. All lists contain handles, in order.
+/// Result of setting Cognito IDs. All lists contain handles, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CognitoIds {
-    /// Users whose id was another one or missing.
+    /// Users whose ID was another one or missing.
     pub changed: Vec<String>,
-    /// Users whose id was correct.
+    /// Users whose ID was correct.
     pub right: Vec<String>,
     /// Users who are not in the table.
     pub without_row: Vec<String>,
-    /// Users who had the id of another user and lose it.
+    /// Users who had the ID of another user and lose it.
     pub taken: Vec<String>,
-    /// Users whose handle and Cognito id do not belong to any user of the pool.
+    /// Users whose handle and Cognito ID do not belong to any user of the pool.
     pub without_user: Vec<String>,
     /// All handles of the table.
     pub handles: Vec<String>,
 }
 
-/// The handles and Cognito ids of all users of a pool.
+/// The handles and Cognito IDs of all users of a pool.
 #[derive(Clone, Debug, Default)]
 pub struct PoolNames {
     /// The `preferred_username` of each user.
@@ -135,7 +135,7 @@ impl UserStore {
         .await
     }
 
-    /// Returns the users with these uuids, in no particular order: one
+    /// Returns the users with these UUIDs, in no particular order: one
     /// statement.
     pub async fn users_by_id(&self, ids: &[UserId]) -> Result<Vec<User>, StoreError> {
         let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
@@ -153,8 +153,8 @@ impl UserStore {
         self.fetch("users_by_handle", sql, handles).await
     }
 
-    /// Returns the users with these Cognito ids (the `sub` claim of a token),
-    /// each with that id, in no particular order: one statement.
+    /// Returns the users with these Cognito IDs (the `sub` claim of a token),
+    /// each with that ID, in no particular order: one statement.
     pub async fn users_by_cognito_id(
         &self,
         subs: &[String],
@@ -191,11 +191,11 @@ impl UserStore {
         Ok(())
     }
 
-    /// Sets Cognito ids by handle, in one transaction.
+    /// Sets Cognito IDs by handle, in one transaction.
     ///
     /// If `only_try` is true, the transaction is rolled back. Other users who
-    /// have one of the ids lose it. `pool` contains the handles and ids of all
-    /// users of the pool, including those whose id cannot be set.
+    /// have one of the IDs lose it. `pool` contains the handles and IDs of all
+    /// users of the pool, including those whose ID cannot be set.
     pub async fn update_cognito_ids(
         &self,
         ids: &[(String, String)],
@@ -213,7 +213,7 @@ impl UserStore {
                 .persistent(keep)
                 .fetch_all(&mut *transaction)
                 .await?;
-        // Two users may exchange their ids.
+        // Two users may exchange their IDs.
         sqlx::raw_sql("SET CONSTRAINTS public.users_cognito_user_id_key DEFERRED")
             .execute(&mut *transaction)
             .await?;
@@ -272,7 +272,7 @@ impl UserStore {
         })
     }
 
-    /// Returns the Cognito id of the user with a handle, if there is one.
+    /// Returns the Cognito ID of the user with a handle, if there is one.
     pub async fn find_cognito_id(&self, handle: &str) -> Result<Option<String>, StoreError> {
         if handle.contains('\0') {
             return Ok(None);

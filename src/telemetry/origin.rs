@@ -33,7 +33,7 @@ pub struct RequestOrigin {
 }
 
 impl RequestOrigin {
-    /// Creates the origin of a request from its id and its trace span.
+    /// Creates the origin of a request from its ID and its trace span.
     pub fn new(id: &str, span: &Span) -> Self {
         Self {
             id: id.into(),
@@ -48,7 +48,7 @@ impl RequestOrigin {
         ORIGINS.try_with(first).ok().flatten()
     }
 
-    /// Returns the request's id.
+    /// Returns the request's ID.
     pub fn id(&self) -> &str {
         &self.id
     }

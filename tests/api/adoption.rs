@@ -246,7 +246,7 @@ async fn adoption_of_a_group_takes_one_write_and_keeps_the_invariant() {
             group.uuid.to_string(),
             "group {number}: {created}"
         );
-        // The pair's uuid also finds the group, now without reading rows.
+        // The pair's UUID also finds the group, now without reading rows.
         let again = cruddur.send("luu", &other, "again").await;
         assert_eq!(
             again["messageEdge"]["node"]["messageGroup"]["uuid"],

@@ -34,7 +34,7 @@ async fn conversation(cruddur: &Cruddur, handle: &str, times: &[&str]) -> Origin
 }
 
 /// Returns the calls with which luu finds the group with another user, and its
-/// uuid.
+/// UUID.
 async fn found(cruddur: &Cruddur, handle: &str) -> (Vec<String>, Value) {
     cruddur.dynamo.calls();
     let mut data = cruddur.data("luu", WITH, json!({ "handle": handle })).await;

@@ -1,4 +1,4 @@
-//! `check --repair` of groups in which third users have written, of uuids in other notations, and
+//! `check --repair` of groups in which third users have written, of UUIDs in other notations, and
 //! of repairs that are not visible afterwards.
 
 use std::collections::BTreeMap;
@@ -105,7 +105,7 @@ async fn repair_of_a_group_with_a_foreign_message_uses_its_rows() {
     assert!(rows.iter().any(|(owner, _)| *owner == luu.id.to_string()));
 }
 
-/// Writes a row of the group with uuids in another notation.
+/// Writes a row of the group with UUIDs in another notation.
 async fn row(original: &Original, [pk, sk]: [&str; 2], group: &str, other: &User) {
     original
         .put([
@@ -270,7 +270,7 @@ async fn repair_that_is_not_visible_afterwards_is_reported_as_not_repaired() {
     assert_eq!(check(&cruddur, &[]).await, (0, Vec::new()));
 }
 
-/// A damaged group: its uuid, the owners of its rows, its newest key.
+/// A damaged group: its UUID, the owners of its rows, its newest key.
 struct Target {
     group: String,
     owners: [String; 2],

@@ -129,7 +129,7 @@ async fn cost_of_a_single_group_is_two_reads() {
         (repeat("GetItem strong", 1), 0)
     );
     let by_user = format!("{{ user(handle: \"unamused\") {{ messageGroup {fields} }} }}");
-    // The user is found by handle. The lookup by uuid uses the cached result.
+    // The user is found by handle. The lookup by UUID uses the cached result.
     assert_eq!(
         cost(&cruddur, &by_user, json!({})).await.0,
         repeat("GetItem strong", 2)

@@ -1,4 +1,4 @@
-//! Documents selected by an id: Apollo's automatic persisted queries, and
+//! Documents selected by an ID: Apollo's automatic persisted queries, and
 //! trusted documents.
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -129,7 +129,7 @@ async fn trusted_documents_exclude_all_others_before_parsing() {
     assert_eq!(ask(&cruddur, &by_id).await, (200, user));
     let by_hash = json!({ "extensions": persisted("viewer-1") });
     assert_eq!(ask(&cruddur, &by_hash).await, (200, luu.clone()));
-    // A document next to the id of a trusted document is ignored.
+    // A document next to the ID of a trusted document is ignored.
     let both = json!({ "documentId": "viewer-1", "query": "{" });
     assert_eq!(ask(&cruddur, &both).await, (200, luu));
 
@@ -173,7 +173,7 @@ fn trusted_documents_manifest_has_a_known_format_and_executable_documents() {
         (json!({}), "it has no documents"),
         (
             json!({ "1": VIEWER, "sha256:1": USER }),
-            "two of its documents have the id",
+            "two of its documents have the ID",
         ),
         (
             json!({ "1": "{ messageGroup(uuid: \"x\") { uuid } }" }),

@@ -167,7 +167,7 @@ async fn missing_head_reads_the_rows_of_the_pair_once_per_message() {
     let input = json!({ "input": { "to": { "receiverHandle": "unamused" }, "body": "hello" } });
     let calls = calls(&cruddur, CREATE, input).await;
 
-    // The heads of the pair's uuid and of the group, the marker, the rows of
+    // The heads of the pair's UUID and of the group, the marker, the rows of
     // both users, and the newest message.
     let mut expected = vec!["GetItem strong"; 3];
     expected.extend(["Query strong"; 3]);

@@ -115,13 +115,13 @@ async fn websocket_passes_through_proxies_with_the_files_of_deploy() {
     }
 }
 
-/// The line of the access log with this request id.
+/// The line of the access log with this request ID.
 async fn answered(serving: &Serving, id: &str) -> Value {
     let is_it = |line: &Value| line["message"] == "answered" && line["spans"][0]["id"] == id;
     serving.line_that(is_it).await
 }
 
-/// The status of a request through a proxy. Its response has the request id.
+/// The status of a request through a proxy. Its response has the request ID.
 async fn send(url: &str, id: &str, headers: &[(&str, &str)]) -> u16 {
     let mut request = reqwest::Client::new().get(url).header("x-request-id", id);
     for (name, value) in headers {

@@ -38,7 +38,7 @@ async fn narrow_connection(url: &str) -> TcpStream {
     socket.connect(address).await.expect("a connection")
 }
 
-/// luu and unamused with a page of long messages, and the uuid of their group.
+/// luu and unamused with a page of long messages, and the UUID of their group.
 async fn long_messages() -> (Cruddur, String) {
     let cruddur = start().await;
     let [luu, unamused] = cruddur.users(["luu", "unamused"]).await;

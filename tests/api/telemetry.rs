@@ -104,7 +104,7 @@ impl Serve {
         lines
     }
 
-    /// Sends a request with an id, and returns the response.
+    /// Sends a request with an ID, and returns the response.
     async fn ask(&self, id: &str, token: &str, body: &Value) -> Value {
         let request = self
             .stores
@@ -215,7 +215,7 @@ impl Serve {
         self.stores.postgres.cut(false);
     }
 
-    /// Sends requests over a socket with an id.
+    /// Sends requests over a socket with an ID.
     async fn ask_over_a_socket(&self, id: &str) -> Socket {
         let url = self.url.trim_end_matches("/graphql");
         let headers = [OURS, ("x-request-id", id)];
@@ -234,7 +234,7 @@ impl Serve {
     }
 }
 
-/// Returns the ids of the requests to which a line belongs.
+/// Returns the IDs of the requests to which a line belongs.
 fn ids(line: &Value) -> impl Iterator<Item = &str> {
     let spans = line["spans"].as_array().into_iter().flatten();
     spans.filter_map(|span| span["id"].as_str())

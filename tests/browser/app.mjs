@@ -1,4 +1,4 @@
-// Tests the Messages pages with two users.
+// Tests the web app with two users.
 //
 // Usage: node app.mjs <cruddur program> [folder for pictures]
 import assert from "node:assert/strict";

@@ -1,4 +1,4 @@
-// Data for the tests of the Messages pages: by the API, and by the original's items in the table.
+// Data for the tests of the web app: by the API, and by the original's items in the table.
 import { createSign, randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createServer } from "node:net";

@@ -1,4 +1,4 @@
-"""Tests Cognito ids in Postgres and Cognito's tokens, with the Cognito emulation of moto.
+"""Tests Cognito IDs in Postgres and Cognito's tokens, with the Cognito emulation of moto.
 
 Usage: check.py <cruddur program>. Needs moto[server], boto3 and pg8000.
 

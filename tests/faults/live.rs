@@ -33,7 +33,7 @@ const WAIT_TIMEOUT: Duration = Duration::from_mins(3);
 /// What the test reads of a subscriber while it runs.
 #[derive(Default)]
 struct Progress {
-    /// Group → uuid of the newest message that was received.
+    /// Group → UUID of the newest message that was received.
     newest: Mutex<HashMap<String, String>>,
     /// Number of connections that have ended.
     cuts: AtomicUsize,
@@ -45,7 +45,7 @@ struct Subscriber {
     token: String,
     group: Option<String>,
     urls: [String; 2],
-    /// Group → uuids of messages, in the order in which they came.
+    /// Group → UUIDs of messages, in the order in which they came.
     seen: BTreeMap<String, Vec<String>>,
     progress: Arc<Progress>,
     after: Option<String>,
@@ -180,7 +180,7 @@ async fn write_original(cruddur: &Cruddur, one: &str, other: &str) {
     original.row(&group, 1, &sk, body).await;
 }
 
-/// Returns the uuids of the messages of each group, in order.
+/// Returns the UUIDs of the messages of each group, in order.
 async fn messages(cruddur: &Cruddur) -> HashMap<String, Vec<String>> {
     let found = checker::read(&checker::client(&cruddur.dynamo.url)).await;
     found.check_adopted();

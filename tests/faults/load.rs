@@ -20,7 +20,7 @@ const WAIT_TIMEOUT: Duration = Duration::from_mins(2);
 pub struct SentMessage {
     pub body: String,
     pub began: Instant,
-    /// Its uuid, and the time of the acknowledgement.
+    /// Its UUID, and the time of the acknowledgement.
     pub acknowledged: Option<(String, Instant)>,
     /// Number of attempts.
     pub attempts: u32,
@@ -135,7 +135,7 @@ impl Load {
     }
 }
 
-/// Returns the uuid of the message if the response acknowledges it.
+/// Returns the UUID of the message if the response acknowledges it.
 async fn acknowledged(request: reqwest::RequestBuilder) -> Option<String> {
     let answer: Value = request.send().await.ok()?.json().await.ok()?;
     let created = &answer["data"]["createMessage"];

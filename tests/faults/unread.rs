@@ -28,7 +28,7 @@ struct Participant<'a> {
 }
 
 impl Participant<'_> {
-    /// Writes and reads for some time. Returns the uuids of the messages up to
+    /// Writes and reads for some time. Returns the UUIDs of the messages up to
     /// which the user has read.
     async fn write_and_read(&self, number: usize) -> Vec<(String, String)> {
         let mut read = Vec::new();

@@ -11,7 +11,7 @@ pub struct Events {
 }
 
 impl Events {
-    /// Sends a request that accepts only events, with a request id.
+    /// Sends a request that accepts only events, with a request ID.
     pub async fn open(cruddur: &Cruddur, url: &str, id: &str, handle: &str, body: &Value) -> Self {
         let request = cruddur
             .http

@@ -262,7 +262,7 @@ impl Cruddur {
         }
     }
 
-    /// Creates users with the Cognito ids `sub-<handle>`.
+    /// Creates users with the Cognito IDs `sub-<handle>`.
     pub async fn users<const N: usize>(&self, handles: [&str; N]) -> [User; N] {
         let new = handles.map(|handle| NewUser {
             handle: handle.to_owned(),
@@ -360,7 +360,7 @@ impl Cruddur {
         self.data(from, CREATE, input).await["createMessage"].take()
     }
 
-    /// Returns the uuid of the group of two users.
+    /// Returns the UUID of the group of two users.
     pub async fn group_uuid(&self, handle: &str, other: &str) -> String {
         let document =
             "query($handle: String!) { user(handle: $handle) { messageGroup { uuid } } }";

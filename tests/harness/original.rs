@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::TABLE;
 
-/// A group of the original: a random uuid, no head, no numbers.
+/// A group of the original: a random UUID, no head, no numbers.
 #[derive(Clone, Debug)]
 pub struct OriginalGroup {
     pub uuid: Uuid,

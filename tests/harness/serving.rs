@@ -98,7 +98,7 @@ impl Serving {
         signal(&self.child, name).await;
     }
 
-    /// Returns the id of the process.
+    /// Returns the ID of the process.
     pub fn pid(&self) -> u32 {
         self.child.id().expect("it runs")
     }

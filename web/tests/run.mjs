@@ -29,7 +29,7 @@ function compile() {
   run("node", ["build.mjs", ...["request", "ws", "apollo", "urql"].map((name) => `src/${name}.ts`), "relay/suite.ts"]);
 }
 
-// The name and the command of each suite, and the manifest of trusted documents if it sends only ids.
+// The name and the command of each suite, and the manifest of trusted documents if it sends only IDs.
 const suites = [
   ["graphql-request", ["node", "dist/src/request.js"]],
   ["graphql-ws", ["node", "dist/src/ws.js"]],

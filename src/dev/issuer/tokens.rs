@@ -12,9 +12,9 @@ use crate::clock::Clock;
 use crate::dev::DevError;
 use crate::store::UserStore;
 
-/// The id of the app client for which tokens are issued.
+/// The ID of the app client for which tokens are issued.
 pub const CLIENT_ID: &str = "cruddur-dev";
-/// The id of the simulated user pool.
+/// The ID of the simulated user pool.
 pub(super) const POOL: &str = "local-dev-1_Cruddur";
 /// The default lifetime of a token: long enough for a day of development.
 pub const TOKEN_LIFETIME: TimeDelta = TimeDelta::hours(24);
@@ -70,7 +70,7 @@ impl Issuer {
         &self.shared.root
     }
 
-    /// Returns the claims of an access token for a Cognito id, with the same claims as Cognito's.
+    /// Returns the claims of an access token for a Cognito ID, with the same claims as Cognito's.
     pub fn claims(&self, sub: &str) -> Value {
         let now: DateTime<Utc> = self.shared.clock.now();
         json!({
@@ -89,7 +89,7 @@ impl Issuer {
         })
     }
 
-    /// Returns an access token for a Cognito id.
+    /// Returns an access token for a Cognito ID.
     pub fn token(&self, sub: &str) -> Result<String, DevError> {
         self.sign(&self.claims(sub))
     }

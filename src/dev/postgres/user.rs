@@ -18,7 +18,7 @@ pub(super) enum RunAs {
     Ourselves,
     /// Another user, because the current user is root.
     User(Unprivileged),
-    /// The current user with another id, because the current user is root of a user namespace that
+    /// The current user with another ID, because the current user is root of a user namespace that
     /// has no other user.
     Renumbered,
 }
@@ -102,8 +102,8 @@ impl RunAs {
     }
 }
 
-/// Returns whether a map of `user_namespaces(7)` contains an id. Each line has the first id inside,
-/// the first id outside, and the count.
+/// Returns whether a map of `user_namespaces(7)` contains an ID. Each line has the first ID inside,
+/// the first ID outside, and the count.
 fn is_mapped(map: &str, id: u32) -> bool {
     map.lines().any(|line| {
         let mut numbers = line.split_whitespace().map(str::parse::<u64>);

@@ -36,7 +36,7 @@ named_enum! {
         RowWithoutMessages = "row-without-messages",
         /// An alias of a group that does not exist.
         DanglingAlias = "dangling-alias",
-        /// A group whose uuid is not its pair's UUIDv5, and whose pair has no
+        /// A group whose UUID is not its pair's UUIDv5, and whose pair has no
         /// alias.
         MissingAlias = "missing-alias",
         /// Messages whose `seq`s are not 1, 2, 3, ….
@@ -159,13 +159,13 @@ pub(super) enum Remedy {
     NonParticipantRow(MessageGroupId, RowKey),
     /// Delete a row whose group has neither a head nor messages.
     Row(MessageGroupId, RowKey),
-    /// Write an alias of the pair's newest group under the pair's uuid.
+    /// Write an alias of the pair's newest group under the pair's UUID.
     MissingAlias(MessageGroupId, Participants),
     /// Delete an alias whose group has neither a head nor messages.
     Alias(MessageGroupId, MessageGroupId),
 }
 
-/// Why neither of two groups under one uuid can be chosen.
+/// Why neither of two groups under one UUID can be chosen.
 pub(super) const AMBIGUOUS_GROUPS: &str = "it is not known which of the two groups is the pair's";
 
 /// Why a finding was not repaired. Cheap to clone, because all findings of a

@@ -19,7 +19,7 @@ pub(super) fn hidden(
     newest: &Message,
 ) -> Vec<Found> {
     let row = |item: ScannedItem| match item.clone().read() {
-        // A row whose uuids are stored in another form is reported at its own
+        // A row whose UUIDs are stored in another form is reported at its own
         // item.
         Ok(Stored::GroupRow(row)) if row.row_key().is_canonical() => Some((row, item)),
         _ => None,

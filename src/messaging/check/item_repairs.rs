@@ -47,7 +47,7 @@ pub(super) async fn delete_row(
     Err(state.out_of_attempts())
 }
 
-/// Writes an alias of the pair's newest group under the pair's uuid.
+/// Writes an alias of the pair's newest group under the pair's UUID.
 pub(super) async fn write_alias(
     messages: &MessageStore,
     pair: MessageGroupId,

@@ -1,5 +1,5 @@
 //! Checks of the heads marker. The marker states that the group of each row has
-//! a head, and that each pair's uuid leads to the pair's group.
+//! a head, and that each pair's UUID leads to the pair's group.
 
 use super::finding::{Finding, FindingKind, Found, Remedy};
 use crate::model::{Head, MessageGroupId};
@@ -29,10 +29,10 @@ impl Finding {
     }
 }
 
-/// Reports a pair whose uuid has neither a head nor an alias although this
+/// Reports a pair whose UUID has neither a head nor an alias although this
 /// group is theirs.
 ///
-/// For a group whose uuid is not the pair's, this costs one eventually
+/// For a group whose UUID is not the pair's, this costs one eventually
 /// consistent `GetItem`. If that finds nothing, it costs one strongly
 /// consistent `GetItem` and a read of both users' rows.
 pub(super) async fn missing_alias(

@@ -282,7 +282,7 @@ impl Repairer {
         Ok(all)
     }
 
-    /// Returns the pair's own uuid if it should become an alias of this group,
+    /// Returns the pair's own UUID if it should become an alias of this group,
     /// that is, if this group has the newest of the rows that the two users
     /// share.
     async fn alias(

@@ -18,7 +18,7 @@ pub(super) enum Headless {
 /// Reads the rows of both users with strongly consistent queries; the newest
 /// row determines the group.
 ///
-/// In a table with the heads marker, a pair whose uuid has neither head nor
+/// In a table with the heads marker, a pair whose UUID has neither head nor
 /// alias has no group, and nothing is read. The rows are read once: rows change
 /// only together with a head, so `known` rows are correct while the group has
 /// no head.

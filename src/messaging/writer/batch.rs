@@ -26,7 +26,7 @@ const RESOLVE_FOR: Duration = Duration::from_secs(30);
 /// Messages to be written in one transaction.
 pub(super) struct Batch {
     pub jobs: Vec<Job>,
-    /// Uuid for which the next transaction writes an alias of the group; `None`
+    /// UUID for which the next transaction writes an alias of the group; `None`
     /// when no alias is needed.
     pub alias: Option<MessageGroupId>,
     /// Attempts whose outcome is unknown. At most one attempt on each version

@@ -36,12 +36,12 @@ pub struct Creation {
     pub head: Head,
 }
 
-/// The group that contains a pair's messages, if its uuid is not the pair's
+/// The group that contains a pair's messages, if its UUID is not the pair's
 /// UUIDv5.
 #[derive(Clone, Debug)]
 pub struct GroupAlias {
     pub group: MessageGroupId,
-    /// The pair's uuid, if it is not yet an alias of the group.
+    /// The pair's UUID, if it is not yet an alias of the group.
     pub missing: Option<MessageGroupId>,
     /// The pair's rows, if they were read. In that case the group has no head.
     pub rows: Option<Vec<FoundRow>>,
@@ -119,7 +119,7 @@ pub struct GroupSnapshot {
     /// The head, if it has just been read. The writer task then need not read
     /// it.
     pub head: Option<Head>,
-    /// Uuid for which the next transaction writes an alias of the group.
+    /// UUID for which the next transaction writes an alias of the group.
     pub missing_alias: Option<MessageGroupId>,
     /// The pair's rows, if they have just been read. Rows change only together
     /// with a head, so they are correct while the group has no head.

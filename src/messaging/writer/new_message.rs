@@ -37,7 +37,7 @@ impl NewMessage {
     /// The key is a part of a partition key, which has at most 2048 bytes.
     pub const LONGEST_KEY: usize = 255;
 
-    /// Creates a message. `id` is the uuid of the message if this request
+    /// Creates a message. `id` is the UUID of the message if this request
     /// creates it.
     pub fn new(
         id: MessageId,

@@ -52,7 +52,7 @@ pub struct GroupState {
     pub taken: Vec<SortKey>,
     /// The rows that the next write replaces.
     pub old_rows: Vec<RowKey>,
-    /// Uuid under which the next write creates an alias of the group.
+    /// UUID under which the next write creates an alias of the group.
     pub alias: Option<MessageGroupId>,
 }
 

@@ -43,7 +43,7 @@ impl MessageGroup {
         // Boxed for the reason stated in `Query::message_groups`.
         let kept = Box::pin(kept).await?;
         // If neither the user, nor a name in the row, nor a message of the user
-        // exists, only the uuid is known.
+        // exists, only the UUID is known.
         let kept = kept.unwrap_or_else(|| nameless(self.group.other_user_id));
         Ok(InOrder(User(Arc::new(kept))))
     }

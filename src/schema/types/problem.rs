@@ -65,7 +65,7 @@ composite_type!(
     MessageGroupNotFound
 );
 
-/// Wraps the id of the group that was marked as read.
+/// Wraps the ID of the group that was marked as read.
 pub(in crate::schema) struct MarkMessageGroupReadSuccess(pub MessageGroupId);
 
 /// The messages up to the given message are marked as read.

@@ -9,7 +9,7 @@ use crate::auth::LONGEST_TOKEN;
 /// Maximum size of a close reason in bytes: a close frame has at most 125 bytes, of which the code
 /// takes two.
 const MAX_REASON_BYTES: usize = 123;
-/// Maximum number of bytes of a client's operation id that a reason quotes, so that the end of the
+/// Maximum number of bytes of a client's operation ID that a reason quotes, so that the end of the
 /// reason also fits into the frame.
 const MAX_QUOTED_BYTES: usize = 80;
 
@@ -46,7 +46,7 @@ pub(super) enum Close {
     NotAcceptable,
     /// The client did not send `connection_init` in time.
     InitialisationTimeout,
-    /// An operation with this id is already in progress.
+    /// An operation with this ID is already in progress.
     SubscriberExists(String),
     /// The client sent `connection_init` more than once.
     TooManyInitialisations,

@@ -13,7 +13,7 @@ use crate::server::json::{InvalidJson, parse_json};
 use crate::server::rejection::Rejection;
 use crate::server::request::{RequestParameters, from_members, invalid_request, parse};
 
-/// Maximum size of an operation's id in bytes. The server repeats the id in each message of the
+/// Maximum size of an operation's ID in bytes. The server repeats the ID in each message of the
 /// operation. Clients use UUIDs or short numbers.
 const MAX_ID_BYTES: usize = 1024;
 
@@ -73,7 +73,7 @@ type Members<'a> = HashMap<String, &'a RawValue>;
 impl ClientMessage {
     /// Parses a client message.
     ///
-    /// A `subscribe` message with a valid id is accepted even if its payload is invalid or the
+    /// A `subscribe` message with a valid ID is accepted even if its payload is invalid or the
     /// message is larger than `max_bytes` bytes; both end only its operation. Any other message that
     /// is larger closes the WebSocket.
     pub fn parse(text: &str, max_bytes: usize) -> Result<Self, Close> {

@@ -50,7 +50,7 @@ impl Outgoing {
     }
 }
 
-/// Identifies an operation. Clients can reuse an id, but `number` is unique.
+/// Identifies an operation. Clients can reuse an ID, but `number` is unique.
 #[derive(Clone, Debug)]
 pub(super) struct OperationKey {
     pub id: Arc<str>,
@@ -99,7 +99,7 @@ impl ActiveOperations {
         }
     }
 
-    /// Cancels the operation with this id, if there is one. None of its messages is written after
+    /// Cancels the operation with this ID, if there is one. None of its messages is written after
     /// this.
     pub fn cancel(&self, id: &str) {
         if let Some(entry) = lock(&self.0).remove(id) {
@@ -115,7 +115,7 @@ impl ActiveOperations {
     }
 
     /// Returns whether a message of an operation is to be written. The last message removes the
-    /// operation, so that its id can be reused.
+    /// operation, so that its ID can be reused.
     fn should_write(&self, key: &OperationKey, last: bool) -> bool {
         let mut entries = lock(&self.0);
         let entry = entries.get(&key.id);

@@ -1,4 +1,4 @@
-//! Invalid messages. A message with an operation id ends that operation. Only
+//! Invalid messages. A message with an operation ID ends that operation. Only
 //! input that is not a message of the protocol ends the socket.
 
 use std::sync::atomic::AtomicBool;
@@ -90,7 +90,7 @@ async fn invalid_operation_gets_an_error_and_the_socket_stays_open() {
     let error = message_of(&mut socket, "bad").await;
     assert_eq!(codes(&error), ["BAD_REQUEST"]);
 
-    // The id is free, and the subscription is active.
+    // The ID is free, and the subscription is active.
     socket.subscribe("bad", VIEWER, json!({})).await;
     assert_eq!(message_of(&mut socket, "bad").await["type"], "next");
     cruddur.send("unamused", "luu", "still there").await;

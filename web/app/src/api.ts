@@ -33,7 +33,7 @@ export function connect({ config, session, onSignedOut, onRetry }: Options): Con
   return { api, client, stop };
 }
 
-// Sends the ids that graphql-codegen has written into the documents.
+// Sends the IDs that graphql-codegen has written into the documents.
 const byIds = (): ApolloLink =>
   new PersistedQueryLink({
     generateHash(document) {

@@ -3,7 +3,7 @@
 export interface Config {
   graphql: string;
   graphiql: string | null;
-  // Whether the server executes only the documents of a manifest, by their ids.
+  // Whether the server executes only the documents of a manifest, by their IDs.
   trustedDocuments: boolean;
   signIn: {
     authority: string;

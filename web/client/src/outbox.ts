@@ -1,7 +1,7 @@
 // Messages that the server has not acknowledged yet. They are in the session storage with their idempotency keys, so the
 // page sends them again with the same keys after a reload, and the server stores each message once.
 
-// The destination of a message: a group by its uuid, or a user by handle.
+// The destination of a message: a group by its UUID, or a user by handle.
 export type Destination = { messageGroupUuid: string } | { receiverHandle: string };
 
 export const destinationKey = (to: Destination) =>
@@ -101,7 +101,7 @@ export class Outbox {
     setTimeout(() => this.remove(idempotencyKey), 0);
   }
 
-  // The uuid of the stored message. A list that contains it does not display the outgoing message.
+  // The UUID of the stored message. A list that contains it does not display the outgoing message.
   storedAs(idempotencyKey: string): string | undefined {
     return this.#stored.get(idempotencyKey);
   }

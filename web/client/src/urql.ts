@@ -110,7 +110,7 @@ export function messageExchanges(api: Api, options: Pick<CacheExchangeOpts, "sch
         ),
     cacheExchange({
       ...options,
-      // An edge has no id, and belongs to one message or one group.
+      // An edge has no ID, and belongs to one message or one group.
       keys: { MessageEdge: keyOf, MessageGroupEdge: keyOf },
       resolvers: {
         Query: {

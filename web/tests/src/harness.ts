@@ -15,7 +15,7 @@ const line = process.env.CRUDDUR_PLACES;
 assert.ok(line, "run.mjs runs this");
 export const places: Places = JSON.parse(line);
 
-// Whether the server executes only trusted documents, by their ids.
+// Whether the server executes only trusted documents, by their IDs.
 export const trusted = process.env.CRUDDUR_TRUSTED === "1";
 
 export function tokenOf(handle: string, { tokens } = places): string {
