@@ -26,9 +26,6 @@ pub use positions::Positions;
 pub use redis::InvalidRedisUrl;
 pub use updates::Updates;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use super::reader::Reader;
 use super::viewer::Viewer;
 use crate::clock::Clock;
@@ -39,7 +36,6 @@ use resync::Sources;
 #[derive(Clone, Debug)]
 pub struct Subscriptions {
     sources: Sources,
-    started: Arc<AtomicU64>,
 }
 
 impl Subscriptions {
@@ -51,14 +47,7 @@ impl Subscriptions {
                 clock,
                 bus,
             },
-            started: Arc::default(),
         }
-    }
-
-    /// Returns the number of subscriptions that have started so far. A started
-    /// subscription delivers every message that is committed after that.
-    pub fn subscriptions_started(&self) -> u64 {
-        self.started.load(Ordering::Relaxed)
     }
 
     /// Follows new messages.
@@ -71,9 +60,7 @@ impl Subscriptions {
     /// One group costs one `GetItem`. All groups cost two `Query`s of the rows
     /// that are newer than 15 minutes.
     pub async fn follow(&self, viewer: &Viewer, follow: Follow) -> Result<Follower, LiveError> {
-        let follower = Follower::start(self.sources.clone(), viewer, follow).await?;
-        self.started.fetch_add(1, Ordering::Relaxed);
-        Ok(follower)
+        Follower::start(self.sources.clone(), viewer, follow).await
     }
 
     /// Returns the positions from which a subscription to all groups delivers
@@ -95,8 +82,6 @@ impl Subscriptions {
     /// costs two `Query`s of the rows that are newer than 15 minutes; otherwise
     /// nothing.
     pub async fn follow_groups(&self, viewer: &Viewer) -> Result<Updates, LiveError> {
-        let updates = Updates::start(self.sources.clone(), viewer).await?;
-        self.started.fetch_add(1, Ordering::Relaxed);
-        Ok(updates)
+        Updates::start(self.sources.clone(), viewer).await
     }
 }

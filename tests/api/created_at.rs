@@ -113,7 +113,7 @@ async fn created_at_is_the_time_of_acceptance_if_the_newest_key_is_ahead() {
     for (name, newest) in ahead() {
         let group = group(&cruddur, name, &newest).await;
         let mut socket = Socket::connect(&cruddur.url, &cruddur.token(name)).await;
-        subscribe(&cruddur, &mut socket, CREATED, json!({})).await;
+        subscribe(&cruddur, &mut socket, CREATED).await;
         let mut newest = newest_cursor(&cruddur, &group).await;
         for body in ["first", "second"] {
             let body = format!("{body} of {name}");

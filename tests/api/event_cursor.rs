@@ -123,7 +123,7 @@ async fn event_cursor_resumes_with_messages_committed_before_it_is_resolved() {
     let list = cruddur.data("unamused", list, variables).await;
     assert_eq!(bodies(&list["messages"]), ["in the list"]);
 
-    let held = cruddur.dynamo.hold_queries().await;
+    let held = cruddur.dynamo.hold_next("Query");
     cruddur.dynamo.calls();
     let committed = async {
         cruddur.dynamo.called("Query strong").await;

@@ -1,14 +1,13 @@
 //! Subscriptions and other operations by server-sent events.
 
-use std::time::Duration;
-
 use axum::http::StatusCode;
 use cruddur::server::Bounds;
 use serde_json::{Value, json};
-use tokio::time::timeout;
 
 use crate::connections::with_bounds;
-use crate::harness::{CREATE, Cruddur, Events, Socket, start};
+use crate::harness::{CREATE, Cruddur, Events, start};
+
+const CREATED: &str = "subscription { messageCreated { messageEdge { node { body } } } }";
 
 async fn open(cruddur: &Cruddur, handle: &str, document: &str) -> Events {
     let url = format!("{}/graphql", cruddur.url);
@@ -16,62 +15,71 @@ async fn open(cruddur: &Cruddur, handle: &str, document: &str) -> Events {
     Events::open(cruddur, &url, "events", handle, &body).await
 }
 
+/// Returns the body of the next message that a subscription delivers.
+async fn next_body(events: &mut Events) -> Value {
+    let (kind, mut data) = events.next().await.expect("an event");
+    assert_eq!(kind, "next");
+    data["data"]["messageCreated"]["messageEdge"]["node"]["body"].take()
+}
+
 #[tokio::test]
-async fn server_sent_events_deliver_the_same_as_a_websocket() {
+async fn server_sent_events_deliver_messages_to_the_participants_only() {
     let cruddur = start().await;
     cruddur.users(["luu", "unamused", "mirabel"]).await;
-    let document = "subscription { messageCreated { messageEdge { node { body } } } }";
-    let mut unamused = open(&cruddur, "unamused", document).await;
-    let mut mirabel = open(&cruddur, "mirabel", document).await;
-    let headers = unamused.answer.headers();
-    assert_eq!(unamused.answer.status(), 200);
-    assert_eq!(headers["content-type"], "text/event-stream");
-    assert_eq!(headers["x-accel-buffering"], "no");
-    assert_eq!(headers["cache-control"], "no-store, no-transform");
+    let unamused = open(&cruddur, "unamused", CREATED);
+    let mut unamused = cruddur.subscribed(unamused).await;
+    let mut mirabel = cruddur.subscribed(open(&cruddur, "mirabel", CREATED)).await;
 
-    // The response head is sent when the execution has started.
-    let mut seen = Vec::new();
-    while seen.is_empty() {
-        cruddur.send("luu", "unamused", "hello").await;
-        let patience = Duration::from_millis(300);
-        seen.extend(timeout(patience, unamused.next()).await.ok().flatten());
+    cruddur.send("luu", "unamused", "to unamused").await;
+    cruddur.send("luu", "mirabel", "to mirabel").await;
+
+    assert_eq!(next_body(&mut unamused).await, "to unamused");
+    assert_eq!(next_body(&mut mirabel).await, "to mirabel");
+}
+
+#[tokio::test]
+async fn server_sent_events_have_headers_against_buffers_and_caches() {
+    let cruddur = start().await;
+    cruddur.users(["luu"]).await;
+
+    let events = open(&cruddur, "luu", CREATED).await;
+
+    let headers = events.response.headers();
+    assert_eq!(events.response.status(), StatusCode::OK);
+    for (name, value) in [
+        ("content-type", "text/event-stream"),
+        ("x-accel-buffering", "no"),
+        ("cache-control", "no-store, no-transform"),
+    ] {
+        assert_eq!(headers[name], value, "{name}");
     }
-    let (kind, data) = &seen[0];
-    assert_eq!(kind, "next");
-    assert_eq!(
-        data["data"]["messageCreated"]["messageEdge"]["node"]["body"],
-        "hello"
-    );
-    let silence = Duration::from_millis(300);
-    let stranger = timeout(silence, mirabel.next()).await;
-    assert!(stranger.is_err(), "{stranger:?}");
+}
+
+#[tokio::test]
+async fn server_sent_events_carry_the_result_of_a_query() {
+    let cruddur = start().await;
+    cruddur.users(["luu"]).await;
 
     let mut query = open(&cruddur, "luu", "{ viewer { handle } }").await;
-    let (kind, data) = query.next().await.expect("an answer");
-    assert_eq!(
-        (kind.as_str(), &data["data"]["viewer"]["handle"]),
-        ("next", &json!("luu"))
-    );
-    assert_eq!(query.next().await.expect("an end").0, "complete");
-    assert!(query.next().await.is_none());
 
-    let wrong = "subscription { nothing }";
-    let mut socket = Socket::connect(&cruddur.url, &cruddur.token("luu")).await;
-    let refused = socket.ask("wrong", wrong, json!({})).await;
-    assert_eq!(
-        refused["type"], "error",
-        "what is not executed has no events"
-    );
-    let wrong = open(&cruddur, "luu", wrong).await;
-    assert_eq!(
-        wrong.answer.headers()["content-type"],
-        "application/json; charset=utf-8"
-    );
-    let wrong: Value = wrong.answer.json().await.expect("JSON");
-    assert_eq!(
-        wrong["errors"][0]["extensions"]["code"],
-        "GRAPHQL_VALIDATION_FAILED"
-    );
+    let data = json!({ "data": { "viewer": { "handle": "luu" } } });
+    assert_eq!(query.next().await, Some(("next".to_owned(), data)));
+    assert_eq!(query.next().await.expect("an end").0, "complete");
+    assert_eq!(query.next().await, None);
+}
+
+#[tokio::test]
+async fn server_sent_events_are_not_used_for_an_invalid_document() {
+    let cruddur = start().await;
+    cruddur.users(["luu"]).await;
+
+    let events = open(&cruddur, "luu", "subscription { nothing }").await;
+
+    let content_type = &events.response.headers()["content-type"];
+    assert_eq!(content_type, "application/json; charset=utf-8");
+    let response: Value = events.response.json().await.expect("JSON");
+    let code = &response["errors"][0]["extensions"]["code"];
+    assert_eq!(code, "GRAPHQL_VALIDATION_FAILED");
 }
 
 #[tokio::test]
@@ -98,8 +106,8 @@ async fn server_sent_events_carry_the_result_of_a_mutation() {
         meanwhile
     );
 
-    assert_eq!(busy.answer.status(), StatusCode::SERVICE_UNAVAILABLE);
-    let (kind, data) = created.next().await.expect("an answer");
+    assert_eq!(busy.response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let (kind, data) = created.next().await.expect("an event");
     assert_eq!(kind, "next");
     assert_eq!(
         data["data"]["createMessage"]["__typename"],

@@ -26,25 +26,38 @@ const UPDATED: &str = "subscription {
     messageGroupUpdated { version messageGroup { unreadCount lastMessage { body } } unreadMessageGroupCount }
 }";
 
-/// A socket that receives a user's new messages.
-async fn follow(cruddur: &Cruddur, handle: &str, variables: Value) -> Socket {
+/// Returns a socket with an active subscription to a user's new messages.
+async fn follow(cruddur: &Cruddur, handle: &str) -> Socket {
     let mut socket = Socket::connect(&cruddur.url, &cruddur.token(handle)).await;
-    subscribe(cruddur, &mut socket, CREATED, variables).await;
+    subscribe(cruddur, &mut socket, CREATED).await;
     socket
 }
 
-/// Subscribes, and waits until the subscription is active.
-pub async fn subscribe(cruddur: &Cruddur, socket: &mut Socket, document: &str, variables: Value) {
-    let live = &cruddur.messaging.live;
-    let before = live.subscriptions_started();
-    socket.subscribe("live", document, variables).await;
-    let active = async {
-        while live.subscriptions_started() == before {
-            tokio::time::sleep(Duration::from_millis(1)).await;
+/// Subscribes to new messages, and waits until the subscription is active.
+pub async fn subscribe(cruddur: &Cruddur, socket: &mut Socket, document: &str) {
+    let subscribe = socket.subscribe("live", document, json!({}));
+    cruddur.subscribed(subscribe).await;
+}
+
+/// Subscribes to the state of groups, and sends messages until the subscription
+/// delivers one: it reads nothing when it starts, so only an event shows that it
+/// is active.
+async fn subscribe_to_groups(cruddur: &Cruddur, socket: &mut Socket) {
+    socket.subscribe("live", UPDATED, json!({})).await;
+    while socket.is_quiet().await {
+        cruddur.send("luu", "unamused", "before").await;
+    }
+}
+
+/// Waits for the state of a group after a message.
+async fn state_after(socket: &mut Socket, body: &str) -> Value {
+    loop {
+        let mut message = socket.message().await;
+        let state = message["payload"]["data"]["messageGroupUpdated"].take();
+        if state["messageGroup"]["lastMessage"]["body"] == body {
+            return state;
         }
-    };
-    let active = timeout(Duration::from_mins(1), active).await;
-    active.expect("the subscription starts in time");
+    }
 }
 
 /// Waits for the next event of a subscription, and returns a field of it.
@@ -78,9 +91,9 @@ fn body(arrival: &Value) -> &str {
 async fn message_created_reaches_both_participants_and_no_one_else() {
     let cruddur = start().await;
     cruddur.users(["luu", "unamused", "mirabel"]).await;
-    let mut luu = follow(&cruddur, "luu", json!({})).await;
-    let mut unamused = follow(&cruddur, "unamused", json!({})).await;
-    let mut mirabel = follow(&cruddur, "mirabel", json!({})).await;
+    let mut luu = follow(&cruddur, "luu").await;
+    let mut unamused = follow(&cruddur, "unamused").await;
+    let mut mirabel = follow(&cruddur, "mirabel").await;
 
     let created = cruddur.send("luu", "unamused", "hello").await;
 
@@ -105,7 +118,11 @@ async fn message_created_of_one_group_requires_a_participant() {
     cruddur.users(["luu", "unamused", "mirabel"]).await;
     cruddur.send("luu", "unamused", "before").await;
     let group = cruddur.group_uuid("luu", "unamused").await;
-    let mut luu = follow(&cruddur, "luu", json!({ "group": group })).await;
+    let mut luu = Socket::connect(&cruddur.url, &cruddur.token("luu")).await;
+    cruddur.dynamo.calls();
+    let variables = json!({ "group": group });
+    luu.subscribe("live", CREATED, variables).await;
+    cruddur.dynamo.executed("GetItem strong").await;
 
     cruddur.send("mirabel", "luu", "elsewhere").await;
     cruddur.send("unamused", "luu", "here").await;
@@ -132,7 +149,7 @@ async fn resume_with_a_cursor_misses_no_message() {
     let cruddur = start().await;
     cruddur.users(["luu", "unamused", "mirabel"]).await;
     cruddur.send("luu", "unamused", "old").await;
-    let mut socket = follow(&cruddur, "unamused", json!({})).await;
+    let mut socket = follow(&cruddur, "unamused").await;
     cruddur.send("luu", "unamused", "first").await;
     let first = arrival(&mut socket).await;
     drop(socket);
@@ -168,7 +185,7 @@ async fn resume_with_a_cursor_misses_no_message() {
 async fn resume_works_after_every_event_of_several_groups() {
     let cruddur = start().await;
     cruddur.users(["luu", "unamused", "mirabel"]).await;
-    let mut socket = follow(&cruddur, "luu", json!({})).await;
+    let mut socket = follow(&cruddur, "luu").await;
     for number in 0..3 {
         cruddur
             .send("unamused", "luu", &format!("unamused {number}"))
@@ -199,7 +216,7 @@ async fn resume_works_after_every_event_of_several_groups() {
 async fn subscription_cursor_is_valid_only_for_its_user_and_group() {
     let cruddur = start().await;
     cruddur.users(["luu", "unamused", "mirabel"]).await;
-    let mut socket = follow(&cruddur, "luu", json!({})).await;
+    let mut socket = follow(&cruddur, "luu").await;
     cruddur.send("luu", "unamused", "hello").await;
     let event = arrival(&mut socket).await;
     let group = cruddur.group_uuid("luu", "unamused").await;
@@ -235,22 +252,21 @@ async fn subscription_cursor_is_valid_only_for_its_user_and_group() {
 async fn message_group_updated_reaches_only_the_viewers_own_devices() {
     let cruddur = start().await;
     cruddur.users(["luu", "unamused"]).await;
-    let first = cruddur.send("luu", "unamused", "first").await;
-    let group = cruddur.group_uuid("luu", "unamused").await;
-    let mut sockets = Vec::new();
-    for handle in ["unamused", "luu"] {
-        let mut socket = Socket::connect(&cruddur.url, &cruddur.token(handle)).await;
-        subscribe(&cruddur, &mut socket, UPDATED, json!({})).await;
-        sockets.push(socket);
+    let mut luu = Socket::connect(&cruddur.url, &cruddur.token("luu")).await;
+    let mut unamused = Socket::connect(&cruddur.url, &cruddur.token("unamused")).await;
+    for socket in [&mut luu, &mut unamused] {
+        subscribe_to_groups(&cruddur, socket).await;
     }
-    let [unamused, luu] = &mut sockets[..] else {
-        panic!("two");
-    };
+    let first = cruddur.send("luu", "unamused", "first").await;
+    for socket in [&mut luu, &mut unamused] {
+        state_after(socket, "first").await;
+    }
+    let group = &first["messageGroupEdge"]["node"]["uuid"];
 
     let input =
         json!({ "input": { "messageGroupUuid": group, "upTo": first["messageEdge"]["cursor"] } });
     cruddur.data("unamused", MARK, input).await;
-    let read = event(unamused, "messageGroupUpdated").await;
+    let read = event(&mut unamused, "messageGroupUpdated").await;
     assert_eq!(read["messageGroup"]["unreadCount"], 0);
     assert_eq!(read["unreadMessageGroupCount"], 0);
     assert!(
@@ -259,12 +275,12 @@ async fn message_group_updated_reaches_only_the_viewers_own_devices() {
     );
 
     cruddur.send("luu", "unamused", "second").await;
-    let sent = event(unamused, "messageGroupUpdated").await;
+    let sent = event(&mut unamused, "messageGroupUpdated").await;
     assert_eq!(sent["messageGroup"]["unreadCount"], 1);
     assert_eq!(sent["unreadMessageGroupCount"], 1);
     assert_eq!(sent["messageGroup"]["lastMessage"]["body"], "second");
     assert!(sent["version"].as_u64() > read["version"].as_u64());
-    let own = event(luu, "messageGroupUpdated").await;
+    let own = event(&mut luu, "messageGroupUpdated").await;
     assert_eq!(own["messageGroup"]["unreadCount"], 0);
 }
 
@@ -272,7 +288,7 @@ async fn message_group_updated_reaches_only_the_viewers_own_devices() {
 async fn message_with_a_lost_response_is_delivered_once() {
     let cruddur = start().await;
     cruddur.users(["luu", "unamused"]).await;
-    let mut socket = follow(&cruddur, "unamused", json!({})).await;
+    let mut socket = follow(&cruddur, "unamused").await;
 
     cruddur.dynamo.lose(&[crate::harness::Loss::After]);
     cruddur
@@ -287,7 +303,7 @@ async fn message_with_a_lost_response_is_delivered_once() {
 async fn concurrent_messages_are_delivered_once_and_in_order() {
     let cruddur = start().await;
     cruddur.users(["luu", "unamused"]).await;
-    let mut socket = follow(&cruddur, "unamused", json!({})).await;
+    let mut socket = follow(&cruddur, "unamused").await;
 
     let sends = (0..60).map(|number| {
         let (from, to) = if number % 2 == 0 {
@@ -318,7 +334,7 @@ async fn clock_that_is_behind_loses_no_event() {
     })
     .await;
     cruddur.users(["luu", "unamused"]).await;
-    let mut socket = follow(&cruddur, "unamused", json!({})).await;
+    let mut socket = follow(&cruddur, "unamused").await;
     let second = cruddur.second_server(Setup::default()).await;
     let send = json!({ "input": { "to": { "receiverHandle": "unamused" }, "body": "from another instance" } });
     cruddur.ask_at(&second, "luu", CREATE, send).await;
@@ -384,7 +400,7 @@ async fn subscription_field_can_be_composed_of_fragments() {
     let document = "subscription { messageCreated { messageEdge { node { body } } } ...Sender }
         fragment Sender on Subscription { messageCreated { messageEdge { node { sender { handle } } } } }";
     let mut socket = Socket::connect(&cruddur.url, &cruddur.token("unamused")).await;
-    subscribe(&cruddur, &mut socket, document, json!({})).await;
+    subscribe(&cruddur, &mut socket, document).await;
 
     cruddur.send("luu", "unamused", "in parts").await;
 
@@ -394,30 +410,39 @@ async fn subscription_field_can_be_composed_of_fragments() {
 }
 
 #[tokio::test]
-async fn message_sent_during_the_start_of_a_subscription_is_delivered() {
+async fn message_committed_while_a_subscription_starts_is_delivered_once() {
     let cruddur = start().await;
     let [luu, unamused] = cruddur.users(["luu", "unamused"]).await;
     cruddur.send("luu", "unamused", "long before").await;
     let viewer = cruddur.viewer("unamused").await;
     let group = MessageGroupId::of_pair(luu.id, unamused.id);
 
-    for (round, followed) in [Follow::All(None), Follow::Group(group, None)]
-        .into_iter()
-        .enumerate()
-    {
-        let bodies: Vec<String> = (0..8).map(|number| format!("{round}.{number}")).collect();
+    for (followed, read, number) in [
+        (Follow::All(None), "Query", 1),
+        (Follow::All(None), "Query", 2),
+        (Follow::Group(group, None), "GetItem", 1),
+    ] {
+        let case = format!("{followed:?}, during read {number}");
+        let mut held = cruddur.dynamo.hold_next(read);
         let send = async {
-            for body in &bodies {
-                cruddur.send("luu", "unamused", body).await;
+            for _ in 1..number {
+                cruddur.dynamo.called("Query strong").await;
+                held = cruddur.dynamo.hold_next(read);
             }
+            cruddur.dynamo.called(&format!("{read} strong")).await;
+            cruddur.send("luu", "unamused", "during").await;
+            drop(held);
         };
 
         let (follower, ()) = tokio::join!(cruddur.messaging.live.follow(&viewer, followed), send);
 
-        let arrivals = follower.expect("it begins").arrivals().take(bodies.len());
-        let delivered = arrivals.map(|arrival| arrival.expect("a message").message.body);
-        let delivered = timeout(Duration::from_mins(1), delivered.collect::<Vec<_>>()).await;
-        assert_eq!(delivered.expect("all of them"), bodies);
+        let mut arrivals = Box::pin(follower.expect("it starts").arrivals());
+        cruddur.send("luu", "unamused", "after").await;
+        for body in ["during", "after"] {
+            let arrival = timeout(Duration::from_mins(1), arrivals.next()).await;
+            let arrival = arrival.expect("an event in time").expect("an event");
+            assert_eq!(arrival.expect("a message").message.body, body, "{case}");
+        }
     }
 }
 
@@ -428,7 +453,7 @@ async fn idempotency_key_of_an_event_is_returned_to_the_sender_only() {
     let mut sockets = Vec::new();
     for handle in ["luu", "unamused"] {
         let mut socket = Socket::connect(&cruddur.url, &cruddur.token(handle)).await;
-        subscribe(&cruddur, &mut socket, KEYS, json!({})).await;
+        subscribe(&cruddur, &mut socket, KEYS).await;
         sockets.push(socket);
     }
     cruddur.send("luu", "unamused", "without a key").await;
@@ -472,7 +497,7 @@ async fn redis_connects_instances_and_messages_of_its_outage_are_delivered_after
         let created = cruddur.ask_at(&second, "luu", CREATE, input).await;
         assert_eq!(created.get("errors"), None, "{created}");
     };
-    let mut socket = follow(&cruddur, "unamused", json!({})).await;
+    let mut socket = follow(&cruddur, "unamused").await;
 
     send("by Redis").await;
     assert_eq!(bodies(&mut socket, 1).await, ["by Redis"]);

@@ -12,7 +12,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
-use tokio::sync::{Notify, OwnedRwLockWriteGuard, RwLock};
+use tokio::sync::{Notify, OwnedRwLockWriteGuard, RwLock, oneshot};
 use tokio::time::timeout;
 
 use super::call::Call;
@@ -37,13 +37,58 @@ pub enum Loss {
     None,
 }
 
+/// The names of calls, in the order in which they were added.
+#[derive(Default)]
+struct CallList {
+    names: Mutex<Vec<String>>,
+    /// Notified of each added call.
+    added: Notify,
+}
+
+impl CallList {
+    fn add(&self, call: &Call) {
+        let strong = if call.is_strong() { " strong" } else { "" };
+        let name = format!("{}{strong}", call.name);
+        self.names.lock().expect("no panic").push(name);
+        self.added.notify_waiters();
+    }
+
+    fn take_all(&self) -> Vec<String> {
+        std::mem::take(&mut *self.names.lock().expect("no panic"))
+    }
+
+    /// Waits for a call, and removes it and all earlier calls.
+    async fn wait_for(&self, name: &str) {
+        let found = async {
+            loop {
+                let mut added = pin!(self.added.notified());
+                added.as_mut().enable();
+                if self.take(name) {
+                    return;
+                }
+                added.await;
+            }
+        };
+        let found = timeout(WAIT_TIMEOUT, found).await;
+        found.unwrap_or_else(|_| panic!("no call of {name}"));
+    }
+
+    fn take(&self, name: &str) -> bool {
+        let mut names = self.names.lock().expect("no panic");
+        let index = names.iter().position(|call| call == name);
+        names.drain(..index.map_or(0, |index| index + 1));
+        index.is_some()
+    }
+}
+
 pub struct DynamoProxy {
     pub url: String,
     target: String,
     http: reqwest::Client,
-    calls: Mutex<Vec<String>>,
-    /// Notified of each call.
-    noted: Notify,
+    /// The calls that have arrived.
+    arrived: CallList,
+    /// The calls whose responses the proxy has received.
+    executed: CallList,
     /// The losses of the next transactions, the next one last.
     losses: Mutex<Vec<Loss>>,
     faults: Mutex<Faults>,
@@ -59,8 +104,8 @@ pub struct DynamoProxy {
     failing: AtomicU16,
     /// Locked while transactions are held.
     gate: Arc<RwLock<()>>,
-    /// Locked while queries are held.
-    query_gate: Arc<RwLock<()>>,
+    /// Names of calls that are held once, each until its sender is dropped.
+    held: Mutex<Vec<(String, oneshot::Receiver<()>)>>,
     /// The account that signs calls. DynamoDB Local separates tables by
     /// account.
     account: String,
@@ -76,8 +121,8 @@ impl DynamoProxy {
             url,
             target,
             http: reqwest::Client::new(),
-            calls: Mutex::default(),
-            noted: Notify::default(),
+            arrived: CallList::default(),
+            executed: CallList::default(),
             losses: Mutex::default(),
             faults: Mutex::default(),
             partially_visible: PartiallyVisible::default(),
@@ -88,7 +133,7 @@ impl DynamoProxy {
             late: AtomicUsize::new(0),
             failing: AtomicU16::new(0),
             gate: Arc::default(),
-            query_gate: Arc::default(),
+            held: Mutex::default(),
             account: uuid::Uuid::new_v4().simple().to_string(),
         });
         let routes = Router::new()
@@ -171,9 +216,24 @@ impl DynamoProxy {
         Arc::clone(&self.gate).write_owned().await
     }
 
-    /// Holds all queries until the returned guard is dropped.
-    pub async fn hold_queries(&self) -> OwnedRwLockWriteGuard<()> {
-        Arc::clone(&self.query_gate).write_owned().await
+    /// Holds the next call of this name until the returned sender is dropped.
+    pub fn hold_next(&self, name: &str) -> oneshot::Sender<()> {
+        let (release, released) = oneshot::channel();
+        let mut held = self.held.lock().expect("no panic");
+        held.push((name.to_owned(), released));
+        release
+    }
+
+    async fn wait_while_held(&self, call: &Call) {
+        let released = {
+            let mut held = self.held.lock().expect("no panic");
+            let index = held.iter().position(|(name, _)| *name == call.name);
+            index.map(|index| held.remove(index).1)
+        };
+        if let Some(released) = released {
+            // The sender is dropped, and sends nothing.
+            let _ = released.await;
+        }
     }
 
     /// Waits for `count` further transactions.
@@ -185,38 +245,19 @@ impl DynamoProxy {
 
     /// Waits for a call, and removes it and all earlier calls from the list.
     pub async fn called(&self, name: &str) {
-        let found = async {
-            loop {
-                let mut noted = pin!(self.noted.notified());
-                noted.as_mut().enable();
-                if self.take_call(name) {
-                    return;
-                }
-                noted.await;
-            }
-        };
-        let found = timeout(WAIT_TIMEOUT, found).await;
-        found.unwrap_or_else(|_| panic!("no call of {name}"));
+        self.arrived.wait_for(name).await;
     }
 
-    fn take_call(&self, name: &str) -> bool {
-        let mut calls = self.calls.lock().expect("no panic");
-        let place = calls.iter().position(|call| call == name);
-        calls.drain(..place.map_or(0, |place| place + 1));
-        place.is_some()
+    /// Waits until a call has been executed. Later changes of the table are not
+    /// in its response.
+    pub async fn executed(&self, name: &str) {
+        self.executed.wait_for(name).await;
     }
 
     fn next_loss(&self, call: &Call) -> Option<Loss> {
         call.writes()
             .then(|| self.losses.lock().expect("no panic").pop())
             .flatten()
-    }
-
-    fn note(&self, call: &Call) {
-        let strong = if call.is_strong() { " strong" } else { "" };
-        let name = format!("{}{strong}", call.name);
-        self.calls.lock().expect("no panic").push(name);
-        self.noted.notify_waiters();
     }
 
     fn as_own_account(&self, authorization: &HeaderValue) -> String {
@@ -232,7 +273,8 @@ impl DynamoProxy {
 
     /// Returns the calls since the last call of this function, ordered by name.
     pub fn calls(&self) -> Vec<String> {
-        let mut calls = std::mem::take(&mut *self.calls.lock().expect("no panic"));
+        self.executed.take_all();
+        let mut calls = self.arrived.take_all();
         calls.sort();
         calls
     }
@@ -245,13 +287,11 @@ async fn forward(
 ) -> Response {
     let call = Call::new(headers, body);
     let loss = proxy.next_loss(&call);
-    proxy.note(&call);
+    proxy.arrived.add(&call);
     if call.writes() {
         drop(proxy.gate.read().await);
     }
-    if call.name == "Query" {
-        drop(proxy.query_gate.read().await);
-    }
+    proxy.wait_while_held(&call).await;
     if let failing @ 400.. = proxy.failing.load(Ordering::SeqCst) {
         let status = StatusCode::from_u16(failing).expect("a status");
         let refusal = r#"{"__type":"com.amazon.coral.validate#ValidationException"}"#;
@@ -340,6 +380,7 @@ impl DynamoProxy {
 
     async fn execute(self: &Arc<Self>, call: &Call, partially_visible: bool) -> Response {
         let mut answer = self.send_on(call).await;
+        self.executed.add(call);
         if self.capacity.is_limited() {
             let status = answer.status();
             let body = axum::body::to_bytes(answer.into_body(), usize::MAX).await;

@@ -6,7 +6,7 @@ use super::Cruddur;
 
 /// The received events: type and data.
 pub struct Events {
-    pub answer: reqwest::Response,
+    pub response: reqwest::Response,
     buffer: String,
 }
 
@@ -20,9 +20,9 @@ impl Events {
             .header("accept", "text/event-stream")
             .header("x-request-id", id)
             .json(body);
-        let answer = request.send().await.expect("an answer");
+        let response = request.send().await.expect("a response");
         let buffer = String::new();
-        Self { answer, buffer }
+        Self { response, buffer }
     }
 
     /// Returns the next event, or `None` at the end of the stream.
@@ -44,7 +44,7 @@ impl Events {
                 }
                 continue;
             }
-            let chunk = self.answer.chunk().await.ok().flatten()?;
+            let chunk = self.response.chunk().await.ok().flatten()?;
             self.buffer += std::str::from_utf8(&chunk).expect("UTF-8");
         }
     }

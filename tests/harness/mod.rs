@@ -360,6 +360,18 @@ impl Cruddur {
         self.data(from, CREATE, input).await["createMessage"].take()
     }
 
+    /// Starts a subscription to a user's new messages, and waits until it is
+    /// active: after its second read of the user's rows, it delivers every
+    /// message that is committed.
+    pub async fn subscribed<T>(&self, start: impl Future<Output = T>) -> T {
+        self.dynamo.calls();
+        let started = start.await;
+        for _ in 0..2 {
+            self.dynamo.executed("Query strong").await;
+        }
+        started
+    }
+
     /// Returns the UUID of the group of two users.
     pub async fn group_uuid(&self, handle: &str, other: &str) -> String {
         let document =
