@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 
 pub use issuer::{InvalidPoolId, IssuerUrl, Issuers, TrustedIssuer, UserPoolId, WrongJwksUrls};
 use key_cache::KeyCache;
-pub use verifier::{CognitoVerifier, LONGEST_TOKEN, TokenError, TokenUse};
+pub use verifier::{CognitoVerifier, MAX_TOKEN_BYTES, TokenError, TokenUse};
 
 /// The identity that a request's token states.
 ///

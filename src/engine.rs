@@ -236,7 +236,7 @@ where
     /// `keep` adds the document to the cache. It must be false for anonymous
     /// callers, who could otherwise fill the cache.
     pub fn prepare(&self, operation: &Operation, keep: bool) -> Result<Prepared, Box<Response>> {
-        self.check_shown(operation)?;
+        self.check_introspection(operation)?;
         let rules = self.rules.of_schema();
         let prepared = operation.validate(rules).and_then(|known| {
             if keep && !operation.is_cached() {
@@ -247,9 +247,9 @@ where
         prepared.map_err(|rejected| self.with_suggestions(rejected))
     }
 
-    /// Checks whether an operation can be executed with any variables.
+    /// Checks whether an operation can be executed with all values of its variables.
     pub fn check(&self, operation: &Operation) -> Result<(), Box<Response>> {
-        self.check_shown(operation)?;
+        self.check_introspection(operation)?;
         let rules = self.rules.of_schema();
         let checked = operation
             .validate(rules)
@@ -258,7 +258,7 @@ where
     }
 
     /// Rejects introspection if it is disabled.
-    fn check_shown(&self, operation: &Operation) -> Result<(), Rejected> {
+    fn check_introspection(&self, operation: &Operation) -> Result<(), Rejected> {
         if !self.rules.introspection && operation.uses_introspection() {
             let message = "Introspection is disabled.";
             return Err(RequestError::new(RequestErrorKind::ValidationFailed, message).into());
@@ -449,7 +449,8 @@ fn complete(prepared: &Prepared, response: Response) -> Response {
     response
 }
 
-/// Removes the errors that only propagate a null.
+/// Removes the errors that only propagate a null: the error that caused the null is also in the
+/// response.
 fn without_propagated(mut response: Response) -> Response {
     response.errors.retain(|error| !is_propagated(error));
     response.errors.dedup();

@@ -336,12 +336,10 @@ mod tests {
             "eu-central-1_Ab/12",
             "evil.com/eu-west-1_A",
         ] {
-            let refusal = wrong.parse::<UserPoolId>().expect_err("not a pool ID");
+            let error = wrong.parse::<UserPoolId>().expect_err("not a pool ID");
             assert!(
-                refusal
-                    .to_string()
-                    .starts_with(&format!("{wrong:?} is not")),
-                "{refusal}"
+                error.to_string().starts_with(&format!("{wrong:?} is not")),
+                "{error}"
             );
         }
     }

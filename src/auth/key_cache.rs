@@ -30,9 +30,9 @@ const COOL_DOWN: Duration = Duration::from_secs(10);
 const FETCH_TIMEOUT: Duration = Duration::from_secs(3);
 /// Maximum size of a key set in bytes, which bounds the memory. Cognito's key
 /// sets have about a kilobyte.
-const LARGEST_KEY_SET: usize = 256 * 1024;
+const MAX_KEY_SET_BYTES: usize = 256 * 1024;
 /// Minimum size of an RSA modulus in bytes: 2048 bits (RFC 7518, section 3.3).
-const SMALLEST_MODULUS: usize = 256;
+const MIN_MODULUS_BYTES: usize = 256;
 
 /// A cached key set (RFC 7517).
 ///
@@ -208,8 +208,8 @@ impl KeyCacheState {
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| error.to_string())? {
             body.extend_from_slice(&chunk);
-            if body.len() > LARGEST_KEY_SET {
-                return Err(format!("it is larger than {LARGEST_KEY_SET} bytes"));
+            if body.len() > MAX_KEY_SET_BYTES {
+                return Err(format!("it is larger than {MAX_KEY_SET_BYTES} bytes"));
             }
         }
         let set: KeySet = serde_json::from_slice(&body).map_err(|error| error.to_string())?;
@@ -233,7 +233,7 @@ fn usable(key: serde_json::Value) -> Option<(String, DecodingKey)> {
     let for_rs256 = key.alg.as_deref().is_none_or(|name| name == "RS256");
     let modulus = URL_SAFE_NO_PAD.decode(&key.n).ok()?;
     let exponent = URL_SAFE_NO_PAD.decode(&key.e).ok()?;
-    let large_enough = modulus.len() >= SMALLEST_MODULUS && !exponent.is_empty();
+    let large_enough = modulus.len() >= MIN_MODULUS_BYTES && !exponent.is_empty();
     (key.kty == "RSA" && for_signing && for_rs256 && large_enough).then(|| {
         (
             key.kid,

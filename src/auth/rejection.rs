@@ -6,9 +6,9 @@
 use jsonwebtoken::errors::ErrorKind;
 use serde_json::Value;
 
-/// Maximum length of a token's value in the log. Clients choose these values, and
+/// Maximum length of a token's value in the log, in bytes. Clients choose these values, and
 /// could otherwise fill the log.
-const LONGEST_SHOWN: usize = 200;
+const MAX_SHOWN_BYTES: usize = 200;
 /// Placeholder in the log for a value that may identify a person.
 const NOT_SHOWN: &str = "a value that is not logged";
 
@@ -115,7 +115,7 @@ fn time(claims: &Value, name: &str) -> String {
 pub(super) fn shown_name(value: &Value) -> String {
     let is_name = |text: &&str| {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_+/=".contains(&byte);
-        !text.is_empty() && text.len() <= LONGEST_SHOWN && text.bytes().all(plain)
+        !text.is_empty() && text.len() <= MAX_SHOWN_BYTES && text.bytes().all(plain)
     };
     match value.as_str() {
         Some(name) if is_name(&name) => name.to_owned(),
@@ -131,7 +131,7 @@ pub(super) fn shown_issuer(value: &Value) -> String {
         let address = text
             .strip_prefix("https://")
             .or(text.strip_prefix("http://"));
-        text.len() <= LONGEST_SHOWN && address.is_some_and(|address| address.bytes().all(plain))
+        text.len() <= MAX_SHOWN_BYTES && address.is_some_and(|address| address.bytes().all(plain))
     };
     match value.as_str() {
         Some(issuer) if is_address(&issuer) => issuer.to_owned(),

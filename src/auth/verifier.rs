@@ -22,7 +22,7 @@ use crate::clock::Clock;
 ///
 /// It equals the limit for the head of a request. The token of a user in a
 /// hundred groups has 12 kB.
-pub const LONGEST_TOKEN: usize = 32 * 1024;
+pub const MAX_TOKEN_BYTES: usize = 32 * 1024;
 
 /// The kinds of Cognito token that are accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -43,8 +43,8 @@ pub enum TokenError {
     /// server, or has expired. The log has the reason at level debug.
     #[error("The access token is not valid. Sign in again.")]
     Invalid,
-    /// The token is longer than [`LONGEST_TOKEN`].
-    #[error("The access token exceeds the limit of {LONGEST_TOKEN} bytes.")]
+    /// The token is longer than [`MAX_TOKEN_BYTES`].
+    #[error("The access token exceeds the limit of {MAX_TOKEN_BYTES} bytes.")]
     TooLong,
     /// The issuer's keys cannot be fetched, so the token cannot be verified.
     #[error("The access token cannot be verified right now. Try again.")]
@@ -134,7 +134,7 @@ impl CognitoVerifier {
     /// The result is cached until the token expires or its issuer's keys are
     /// fetched again.
     pub async fn verify(&self, token: &str) -> Result<Caller, TokenError> {
-        if token.len() > LONGEST_TOKEN {
+        if token.len() > MAX_TOKEN_BYTES {
             return Err(TokenError::TooLong);
         }
         if let Some(caller) = self.verified.find(token, self.clock.now()) {

@@ -6,7 +6,7 @@ use super::text::{plain, truncate, width};
 
 /// Minimum width of the last cell of a row. If there is less space, the cell moves to its own line,
 /// because a shorter text would be hard to read.
-const LEAST_TEXT: usize = 20;
+const MIN_TEXT_WIDTH: usize = 20;
 /// Width of a UUID.
 const UUID: usize = 36;
 /// Number of spaces between two cells, and before the further lines of a row.
@@ -60,18 +60,18 @@ impl<const N: usize> Columns<N> {
             let column = self.column(place);
             let least = needed.max(column);
             let least = if is_last {
-                least.min(LEAST_TEXT)
+                least.min(MIN_TEXT_WIDTH)
             } else {
                 least
             };
-            if used > 0 && self.terminal.is_some_and(|most| used + least > most) {
+            if used > 0 && self.terminal.is_some_and(|max| used + least > max) {
                 row.truncate(row.trim_end_matches(' ').len());
                 row.push('\n');
                 row.extend(std::iter::repeat_n(' ', GAP));
                 used = GAP;
             }
             match self.terminal {
-                Some(most) if is_last => row.push_str(&truncate(cell, most.saturating_sub(used))),
+                Some(max) if is_last => row.push_str(&truncate(cell, max.saturating_sub(used))),
                 _ => row.push_str(&printed),
             }
             if !is_last {
@@ -88,7 +88,7 @@ impl<const N: usize> Columns<N> {
     fn column(&self, place: usize) -> usize {
         let widest = self.widths[place];
         self.terminal
-            .map_or(widest, |most| widest.min((most / 2).max(UUID)))
+            .map_or(widest, |max| widest.min((max / 2).max(UUID)))
     }
 }
 
@@ -144,9 +144,9 @@ mod tests {
           ee3bee25-30d1-52ce-9c3e-4a01da89a683
           Three.
         ");
-        for most in 40..100 {
-            let rows = rows(Some(most));
-            assert!(rows.lines().all(|line| width(line) <= most), "{rows}");
+        for max in 40..100 {
+            let rows = rows(Some(max));
+            assert!(rows.lines().all(|line| width(line) <= max), "{rows}");
             assert_eq!(rows.matches(GROUP).count(), 2, "{rows}");
         }
     }

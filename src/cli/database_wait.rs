@@ -8,7 +8,7 @@ use crate::backoff::Backoff;
 /// The first and the longest delay between attempts. The delays are short because a command waits,
 /// and double so that a starting database does not receive many connections.
 const FIRST_DELAY: Duration = Duration::from_millis(100);
-const LONGEST_DELAY: Duration = Duration::from_secs(1);
+const MAX_DELAY: Duration = Duration::from_secs(1);
 /// Interval at which the same cause is logged again, so that the log shows that the command waits.
 const LOG_EVERY: Duration = Duration::from_secs(10);
 
@@ -19,7 +19,7 @@ pub(super) async fn wait_for_database<T>(
     mut attempt: impl AsyncFnMut() -> Result<T, CliError>,
 ) -> Result<T, CliError> {
     let began = Instant::now();
-    let mut backoff = Backoff::new(FIRST_DELAY, LONGEST_DELAY, 1.0);
+    let mut backoff = Backoff::new(FIRST_DELAY, MAX_DELAY, 1.0);
     let mut logged: Option<(String, Instant)> = None;
     loop {
         let error = match attempt().await {

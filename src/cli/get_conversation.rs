@@ -26,7 +26,7 @@ const PAGE: usize = 500;
 const EVERY: Duration = Duration::from_secs(1);
 /// Number of intervals to wait for a message whose `seq` is missing between others: the timeout of
 /// a request, after which the message can no longer be written.
-const MOST_WAITS: u32 = 10;
+const MAX_WAITS: u32 = 10;
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
@@ -190,7 +190,7 @@ async fn follow(
         let messages = &session.messages;
         let found = messages.messages_after(group, &last.key, PAGE).await?;
         let is_any = !found.is_empty();
-        let new = if waits < MOST_WAITS {
+        let new = if waits < MAX_WAITS {
             without_gap(found, last.seq)
         } else {
             found.into_iter().flatten().collect()

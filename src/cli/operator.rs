@@ -115,7 +115,7 @@ impl Operator {
 }
 
 /// Creates the error for a table that has a stream.
-pub(super) fn stream_refusal(table: &str) -> CliError {
+pub(super) fn stream_error(table: &str) -> CliError {
     CliError::Failed(format!(
         "the table {table} has a stream, and the original's stream function would undo the writes of this program: \
          disable the stream, or use --allow-stream if no function that writes to the table processes it"
@@ -126,7 +126,7 @@ impl OperatorSession {
     /// Fails if the table has a stream, unless that is allowed.
     pub async fn refuse_stream(&self, stream: StreamArgs) -> Result<(), CliError> {
         if !stream.allow_stream && self.messages.has_stream().await? {
-            return Err(stream_refusal(self.messages.table()));
+            return Err(stream_error(self.messages.table()));
         }
         Ok(())
     }

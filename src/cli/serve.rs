@@ -10,7 +10,7 @@ use clap::Args;
 use super::CliError;
 use super::database_wait::wait_for_database;
 use super::listen::{begin_metrics, listen};
-use super::operator::stream_refusal;
+use super::operator::stream_error;
 use super::running::record;
 use super::signals::{INTERRUPTED, Signals};
 use crate::auth::CognitoVerifier;
@@ -128,7 +128,7 @@ impl ServeArgs {
         let messages = MessageStore::new(connect_dynamo(target).await, table.clone());
         match messages.table_status().await? {
             TableStatus::AsExpected { has_stream: true } if !self.stream.allow_stream => {
-                Err(stream_refusal(&table))
+                Err(stream_error(&table))
             }
             TableStatus::AsExpected { .. } => Ok(messages),
             TableStatus::Missing => Err(CliError::Failed(format!(

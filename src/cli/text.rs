@@ -105,9 +105,9 @@ pub(super) fn width(text: &str) -> usize {
     text.graphemes(true).map(UnicodeWidthStr::width).sum()
 }
 
-/// Truncates a text to one line of at most `most` columns. An ellipsis marks the truncation.
+/// Truncates a text to one line of at most `max` columns. An ellipsis marks the truncation.
 /// Grapheme clusters and escapes are never split.
-pub(super) fn truncate(text: &str, most: usize) -> String {
+pub(super) fn truncate(text: &str, max: usize) -> String {
     let mut whole = String::new();
     let mut used = 0;
     // The last position at which an ellipsis still fits.
@@ -115,13 +115,13 @@ pub(super) fn truncate(text: &str, most: usize) -> String {
     for cluster in text.graphemes(true) {
         let cluster = plain(cluster);
         used += width(&cluster);
-        if used > most {
+        if used > max {
             whole.truncate(end);
             whole.push('…');
             return whole;
         }
         whole.push_str(&cluster);
-        if used < most {
+        if used < max {
             end = whole.len();
         }
     }
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn truncate_cuts_between_grapheme_clusters_and_escapes() {
-        for (text, most, expected) in [
+        for (text, max, expected) in [
             ("漢字漢字", 8, "漢字漢字"),
             ("漢字漢字", 7, "漢字漢…"),
             ("漢字漢字", 6, "漢字…"),
@@ -191,7 +191,7 @@ mod tests {
             ("abc", 0, "…"),
             ("", 0, ""),
         ] {
-            assert_eq!(truncate(text, most), expected, "{text:?} {most}");
+            assert_eq!(truncate(text, max), expected, "{text:?} {max}");
         }
     }
 

@@ -7,14 +7,14 @@ use apollo_compiler::response::JsonMap;
 use super::field_cost::DeclaredCost;
 use super::plan::{Plan, PlannedField};
 
-/// Assumed size in bytes of a value without a declared cost. Most values are
+/// Assumed size in bytes of a leaf value without a declared cost. Most values are
 /// smaller.
 const BYTES_OF_VALUE: usize = 256;
 /// Assumed number of items of a list that is not part of a page, because the
 /// schema declares no maximum for it.
 const ITEMS_OF_LIST: usize = 100;
 /// Size in bytes of the JSON punctuation around a value and its name.
-const BYTES_AROUND: usize = 8;
+const BYTES_OF_PUNCTUATION: usize = 8;
 
 /// The maximum size of a response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -89,7 +89,7 @@ pub(super) fn response_size(plan: &Plan, variables: &JsonMap) -> ResponseSize {
 fn amount_of(field: &PlannedField, variables: &JsonMap) -> PagedSize {
     let name = ResponseSize {
         nodes: 0,
-        bytes: field.key().len() + BYTES_AROUND,
+        bytes: field.key().len() + BYTES_OF_PUNCTUATION,
     };
     if field.objects.is_empty() {
         let bytes = match field.cost {
@@ -117,7 +117,7 @@ fn amount_of(field: &PlannedField, variables: &JsonMap) -> PagedSize {
     let below = below.fold(PagedSize::default(), PagedSize::max);
     let one = ResponseSize {
         nodes: 1,
-        bytes: BYTES_AROUND,
+        bytes: BYTES_OF_PUNCTUATION,
     };
     let below = if field.definition.ty.is_list() {
         PagedSize {
@@ -130,8 +130,8 @@ fn amount_of(field: &PlannedField, variables: &JsonMap) -> PagedSize {
             ..below
         }
     };
-    if let Some(DeclaredCost::Page { default, most }) = field.cost {
-        let page = below.of_page(page_size(field, variables, default).min(most));
+    if let Some(DeclaredCost::Page { default, max }) = field.cost {
+        let page = below.of_page(page_size(field, variables, default).min(max));
         return PagedSize {
             fixed: page.plus(name),
             ..PagedSize::default()

@@ -1,5 +1,5 @@
-//! Counts the selections of a document, with its fragments expanded, in time
-//! linear in the document: each fragment is counted once.
+//! Counts the selections of a document with its fragments expanded. The time is
+//! linear in the size of the document, because each fragment is counted once.
 
 use std::collections::HashMap;
 
@@ -32,7 +32,7 @@ pub(super) struct DocumentSize {
     pub lists: usize,
     /// Whether the set itself has a field other than introspection and
     /// `__typename`.
-    pub beside_schema: bool,
+    pub has_other_fields: bool,
     /// Whether the set contains `__schema` or `__type`.
     pub schema: bool,
 }
@@ -46,12 +46,12 @@ impl DocumentSize {
         self.introspection_depth = self.introspection_depth.max(other.introspection_depth);
         self.levels = self.levels.max(other.levels);
         self.lists = self.lists.max(other.lists);
-        self.beside_schema |= other.beside_schema;
+        self.has_other_fields |= other.has_other_fields;
         self.schema |= other.schema;
     }
 }
 
-/// Counts a document, each fragment once.
+/// Counts the selections of a document, and each fragment only once.
 pub(super) struct SizeCounter<'a> {
     fragments: HashMap<&'a Name, &'a FragmentDefinition>,
     counted: HashMap<&'a Name, DocumentSize>,
@@ -100,7 +100,7 @@ impl<'a> SizeCounter<'a> {
                             below.introspection_depth
                         },
                         lists: below.lists + usize::from(SCHEMA_LISTS.contains(&name)),
-                        beside_schema: !SCHEMA.contains(&name) && name != "__typename",
+                        has_other_fields: !SCHEMA.contains(&name) && name != "__typename",
                         schema: SCHEMA.contains(&name) || below.schema,
                         ..below
                     });
@@ -128,7 +128,7 @@ impl<'a> SizeCounter<'a> {
             Some(fragment) => self.selections(&fragment.selection_set, deep),
             // Validation rejects an unknown fragment.
             None => DocumentSize {
-                beside_schema: true,
+                has_other_fields: true,
                 ..DocumentSize::default()
             },
         };

@@ -3,10 +3,11 @@
 
 use async_graphql::{Response, ServerError};
 
-/// Maximum number of errors of a response, and of characters of an error
-/// message. Without them, the response to an invalid document could be many
-/// times as large as the document.
+/// Maximum number of errors of a response. Without this limit and the next one,
+/// the response to an invalid document could be many times as large as the
+/// document.
 pub(super) const MAX_ERRORS: usize = 20;
+/// Maximum number of characters of an error message.
 const MAX_MESSAGE_LENGTH: usize = 500;
 
 /// The kind of a request error.

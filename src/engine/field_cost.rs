@@ -1,7 +1,6 @@
 //! The costs that a schema declares for its fields.
 
-/// The declared maximum cost of a field. The schema declares it next to the
-/// field.
+/// A field and its maximum cost, which the schema declares next to the field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FieldCost {
     /// Name of the object type.
@@ -22,6 +21,6 @@ pub enum DeclaredCost {
         /// Number of items without `first` and `last`.
         default: usize,
         /// Maximum number of items.
-        most: usize,
+        max: usize,
     },
 }

@@ -11,7 +11,8 @@ use super::plan::{PlannedField, PlannedObject};
 pub(super) const INTERNAL_KEY: &str = "";
 
 /// Selects an internal field of an object, so that the response contains the
-/// object even if no other field is selected. Of a type, it is its kind.
+/// object even if no other field is selected. For an object of the type
+/// `__Type`, this is `kind`, which `complete_object` needs.
 pub(super) fn type_of_object(object: &PlannedObject) -> Positioned<Selection> {
     internal_field(match object.ty.as_str() {
         "__Type" => "kind",
@@ -55,8 +56,8 @@ fn complete_object(object: &PlannedObject, mut found: IndexMap<Name, Value>) -> 
             ("__Directive", "isDeprecated") => Value::Boolean(false),
             // async-graphql returns the description of the type `__Schema`.
             ("__Schema", "description") => Value::Null,
-            // async-graphql returns null for an interface. It has no interfaces
-            // that implement others.
+            // async-graphql returns null for an interface. An async-graphql
+            // interface never implements another one, so the list is empty.
             ("__Type", "interfaces") if is_interface => Value::List(Vec::new()),
             _ => found.swap_remove(field.key()).unwrap_or_default(),
         };

@@ -36,7 +36,7 @@ impl DocumentError {
 /// depth. Replaces descriptions and commas by spaces, because apollo-compiler
 /// does not support descriptions of operations, fragments and variables yet, nor
 /// a comma after an alias or `...`. Every other token keeps its line and column.
-pub(super) fn parsable(document: &str, most: usize) -> Result<String, DocumentError> {
+pub(super) fn parsable(document: &str, max: usize) -> Result<String, DocumentError> {
     let mut text = String::with_capacity(document.len());
     let mut tokens = Vec::new();
     let (mut count, mut errors) = (0, Vec::new());
@@ -57,12 +57,12 @@ pub(super) fn parsable(document: &str, most: usize) -> Result<String, DocumentEr
         }
         if !is_ignored(token.kind()) {
             count += 1;
-            if count <= most {
+            if count <= max {
                 tokens.push(token);
             }
         }
     }
-    within("tokens", count, most)?;
+    within("tokens", count, max)?;
     if !errors.is_empty() {
         return Err(syntax(document, errors));
     }
@@ -82,12 +82,12 @@ fn is_ignored(token: TokenKind) -> bool {
     matches!(token, Whitespace | Comment | Comma | Eof)
 }
 
-/// Returns what replaces a character of a description.
+/// Returns the white space that replaces a character of a description. It has as
+/// many UTF-16 code units as the character, so that later columns stay the same.
 fn blank(c: char) -> &'static str {
     match c {
         '\n' => "\n",
         '\r' => "\r",
-        // Two code units.
         _ if c.len_utf16() == 2 => "  ",
         _ => " ",
     }

@@ -2,8 +2,8 @@
 //!
 //! async-graphql checks depth and complexity after it has expanded every
 //! fragment: a few hundred bytes of nested fragments would cost seconds and
-//! hundreds of megabytes. Here each fragment is counted once, so the time is
-//! linear in the document.
+//! hundreds of megabytes. This module counts each fragment once, so the time is
+//! linear in the size of the document.
 
 use apollo_compiler::ast::{Definition, Document, Selection};
 
@@ -36,7 +36,7 @@ limit_args! {
         // The server reserves memory for the largest possible response before execution.
         /// Maximum size of an operation's response in bytes, calculated with messages of maximum
         /// length
-        answer_bytes: "max-answer-bytes", "CRUDDUR_MAX_ANSWER_BYTES", 16 * 1024 * 1024;
+        response_bytes: "max-answer-bytes", "CRUDDUR_MAX_ANSWER_BYTES", 16 * 1024 * 1024;
         // Execution time grows with the number of objects.
         /// Maximum number of objects in an operation's response, calculated from the requested
         /// page sizes
@@ -57,25 +57,25 @@ pub(super) struct DocumentFacts {
     /// Whether the document contains `__schema` or `__type`.
     pub schema: bool,
     /// Whether the operation contains only introspection and `__typename`.
-    pub nothing_else: bool,
+    pub only_introspection: bool,
 }
 
 /// An exceeded limit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "The operation has {value} {what}, which exceeds the limit of {most}. Request less at a time."
+    "The operation has {value} {what}, which exceeds the limit of {max}. Request less at a time."
 )]
 pub(super) struct LimitExceeded {
     what: &'static str,
     value: usize,
-    most: usize,
+    max: usize,
 }
 
-pub(super) fn within(what: &'static str, value: usize, most: usize) -> Result<(), LimitExceeded> {
-    if value <= most {
+pub(super) fn within(what: &'static str, value: usize, max: usize) -> Result<(), LimitExceeded> {
+    if value <= max {
         Ok(())
     } else {
-        Err(LimitExceeded { what, value, most })
+        Err(LimitExceeded { what, value, max })
     }
 }
 
@@ -85,8 +85,9 @@ impl Limits {
         within("bytes", document.len(), self.document_bytes)
     }
 
-    /// Checks each operation, because all of them are validated, each fragment,
-    /// and their total. Returns facts about one of the operations.
+    /// Checks the size of each operation and of each fragment, because validation
+    /// visits all of them, and the total size of the operations. Returns facts
+    /// about the document and about `operation`.
     pub(super) fn check_document(
         &self,
         document: &Document,
@@ -119,7 +120,7 @@ impl Limits {
         Ok(DocumentFacts {
             selections,
             schema,
-            nothing_else: !counting.selections(operation, 0).beside_schema,
+            only_introspection: !counting.selections(operation, 0).has_other_fields,
         })
     }
 
@@ -152,7 +153,7 @@ impl Limits {
         within(
             "bytes in its largest possible response",
             size.bytes,
-            self.answer_bytes,
+            self.response_bytes,
         )
     }
 }

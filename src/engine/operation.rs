@@ -1,5 +1,5 @@
-//! A parsed request. The validated document is also the document that is
-//! executed: no code parses the text a second time.
+//! A parsed request. The engine executes the document that it has validated: no
+//! code parses the text a second time.
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,9 +25,9 @@ use super::request::{DocumentKey, GraphqlRequest};
 use super::validation::{CheckScalar, InvalidValue, accept_repeated_field, check_values};
 use super::variables::coerce_variables;
 
-/// Approximate memory of a document in bytes: fixed, per selection, and per
-/// field of its plan. The sum is at least the memory that a document takes,
-/// which tests of the engine measure.
+/// Approximate memory of a document in bytes: a fixed part, a part for each
+/// selection, and a part for each field of its plan. The sum is at least the
+/// memory that a document takes, which tests of the engine measure.
 const BYTES_OF_DOCUMENT: usize = 2048;
 const BYTES_OF_SELECTION: usize = 512;
 const BYTES_OF_FIELD: usize = 1024;
@@ -85,7 +85,7 @@ pub struct Prepared {
     pub(super) lowered: Arc<Lowered>,
     /// Maximum size of the response in bytes; for a subscription, of each
     /// event.
-    pub answer_bytes: usize,
+    pub response_bytes: usize,
 }
 
 impl Prepared {
@@ -190,7 +190,7 @@ impl Operation {
     /// Returns whether this is a query that contains only introspection and
     /// `__typename`.
     pub fn is_introspection(&self) -> bool {
-        self.facts.document.nothing_else && self.facts.operation_type == OperationType::Query
+        self.facts.document.only_introspection && self.facts.operation_type == OperationType::Query
     }
 
     /// Returns whether the document contains `__schema` or `__type`.
@@ -234,7 +234,7 @@ impl Operation {
         } else {
             Arc::clone(&known.plan)
         };
-        let answer_bytes = within_size(&plan, &variables, rules.limits)?;
+        let response_bytes = within_size(&plan, &variables, rules.limits)?;
         let lowered = match &known.lowered {
             Some(lowered) => Arc::clone(lowered),
             None => Arc::new(Lowered::new(&plan, &variables)?),
@@ -242,7 +242,7 @@ impl Operation {
         Ok(Prepared {
             plan,
             lowered,
-            answer_bytes,
+            response_bytes,
         })
     }
 }
@@ -298,7 +298,8 @@ impl ValidatedDocument {
         })
     }
 
-    /// Checks whether the operation can be executed with any variables.
+    /// Checks whether the operation can be executed with all values of its
+    /// variables.
     pub fn check(&self, rules: SchemaRules<'_>) -> Result<(), Rejected> {
         within_size(&self.plan, &JsonMap::new(), rules.limits).map(drop)
     }

@@ -29,7 +29,7 @@ pub(super) struct PlannedField {
     pub arguments: Vec<(async_graphql::Name, Node<Value>)>,
     /// Position of the field's first occurrence in the document.
     pub position: Pos,
-    /// Selections for each possible object type. Empty for a leaf.
+    /// Selections for each possible object type. Empty for a leaf field.
     pub objects: Vec<PlannedObject>,
     /// Whether the field's type is an interface or a union.
     pub is_abstract: bool,
@@ -61,8 +61,8 @@ pub(super) struct PlannedObject {
 pub(super) struct Plan {
     pub operation_type: OperationType,
     pub root: Vec<PlannedField>,
-    /// Whether `@skip` or `@include` depend on variables, so that requests have
-    /// different plans.
+    /// Whether `@skip` or `@include` depend on variables. If they do, requests
+    /// with different variables have different plans.
     pub is_conditional: bool,
     /// Whether an argument contains a variable.
     pub has_variables: bool,

@@ -11,7 +11,8 @@ pub(super) struct LineIndex {
     /// The offset of each line.
     lines: Vec<usize>,
     /// For each character that has more bytes than UTF-16 code units: the
-    /// offset of its end, and the difference for the document up to it.
+    /// offset of its end, and by how much the bytes up to that offset exceed the
+    /// UTF-16 code units.
     wide: Vec<(usize, usize)>,
 }
 

@@ -13,7 +13,7 @@ pub struct GraphqlRequest {
     pub variables: serde_json::Map<String, serde_json::Value>,
 }
 
-/// SHA-256 of a document and its operation name.
+/// SHA-256 of a document and of the name of the operation to execute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct DocumentKey([u8; 32]);
 

@@ -16,8 +16,8 @@ use super::in_order::{Composite, resolve_object};
 /// Name of the field in which the root fields are resolved.
 pub(super) const ROOT_FIELD: &str = "root";
 
-/// The root fields of an operation, in the request's data, so that cached
-/// selections are not copied.
+/// The root fields of an operation. They are passed in the data of the request,
+/// so that cached selections are not copied.
 pub(super) struct RootSelection {
     pub fields: Arc<Positioned<SelectionSet>>,
     /// Name of the field of a query's root that is resolved before the others.
@@ -25,8 +25,8 @@ pub(super) struct RootSelection {
 }
 
 impl RootSelection {
-    /// Returns the fields that are resolved first, and the others. Returns `None`
-    /// if all are resolved together.
+    /// Returns the fields that are resolved first, and the other fields. Returns
+    /// `None` if all fields are resolved together.
     fn in_two_steps(&self) -> Option<[Positioned<SelectionSet>; 2]> {
         let name = self.first?;
         let is_first = |item: &Positioned<Selection>| match &item.node {

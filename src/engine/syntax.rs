@@ -96,8 +96,9 @@ impl<'a> SyntaxChecker<'a> {
     }
 
     fn definition(&mut self) -> Checked {
-        // As graphql-js does, report the description of something that has
-        // none, and whatever else follows a description.
+        // Like graphql-js, report a description before a token that cannot have
+        // one (`{` or a name that is not a keyword) as the unexpected token. If
+        // another token follows the description, report that token.
         let described = self.tokens.get(self.next + 1);
         if described.is_none_or(|next| {
             is_definition(next.data())

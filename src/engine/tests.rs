@@ -1,4 +1,5 @@
-//! The engine over a schema whose fields become ready in any order, and fail.
+//! Tests of the engine with a schema whose fields become ready in any order, and
+//! whose fields can fail.
 
 use allocation_counter::measure;
 use async_graphql::futures_util::stream::{self, Stream};
@@ -70,7 +71,7 @@ impl A {
         "fast"
     }
 
-    /// Is ready later if the number is larger.
+    /// Becomes ready later the larger the number is.
     async fn slow(&self) -> String {
         for _ in 0..self.0 {
             yield_now().await;
@@ -181,7 +182,7 @@ fn engine() -> TestEngine {
         field: "list",
         cost: DeclaredCost::Page {
             default: 3,
-            most: 100,
+            max: 100,
         },
     };
     Engine::build(Query, Mutation, Events)
@@ -354,7 +355,7 @@ async fn variables_apply_to_their_own_request() {
     assert!(rejected.errors[0].message.contains("first"), "{rejected:?}");
     let large = prepared(&engine, query, json!({ "first": 100 })).expect("within the limits");
     let small = prepared(&engine, query, json!({ "first": 1 })).expect("within the limits");
-    assert!(large.answer_bytes > 50 * small.answer_bytes);
+    assert!(large.response_bytes > 50 * small.response_bytes);
 }
 
 #[tokio::test]

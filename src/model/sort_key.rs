@@ -28,7 +28,7 @@ pub struct UnreadableTime(String);
 
 /// Maximum length of a key in bytes. A time with nine digits and an offset has
 /// 35.
-const LONGEST: usize = 40;
+const MAX_BYTES: usize = 40;
 
 impl SortKey {
     /// Creates the key of a time, with microseconds.
@@ -112,7 +112,7 @@ impl TryFrom<String> for SortKey {
         let begin = text.as_bytes().get(..5).unwrap_or_default();
         let four_digits =
             begin.iter().take(4).all(u8::is_ascii_digit) && begin.last() == Some(&b'-');
-        if text.len() > LONGEST || !four_digits {
+        if text.len() > MAX_BYTES || !four_digits {
             return Err(UnreadableTime(text));
         }
         let created_at = parse_written(&text).or_else(|| parse_any(&text));

@@ -38,7 +38,7 @@ impl Api {
             .costs(Query::COSTS)
             .costs(MessageGroup::COSTS)
             .costs(Message::COSTS)
-            .resolve_first(Query::FIRST)
+            .resolve_first(Query::RESOLVED_FIRST)
             .check_scalars(check_scalar)
             .cache_documents_of(is_signed_in)
             .register::<Node>()
@@ -73,7 +73,7 @@ impl Api {
     }
 
     /// Returns whether any operation is allowed without a token.
-    pub fn is_for_anybody(&self) -> bool {
+    pub fn allows_anonymous(&self) -> bool {
         self.introspection == Introspection::Public
     }
 
@@ -94,8 +94,8 @@ impl Api {
         self.engine.prepare(operation, signed_in)
     }
 
-    /// Checks whether a document with one operation can be executed with any
-    /// variables. Returns the first error.
+    /// Checks whether a document with one operation can be executed with all
+    /// values of its variables. Returns the first error.
     pub fn check_document(&self, document: &str) -> Result<(), String> {
         let request = GraphqlRequest {
             query: document.to_owned(),

@@ -67,17 +67,17 @@ pub trait Cursor: Sized + Send + Sync {
 }
 
 impl EventCursor {
-    /// Maximum length: base64 of the header and of the most groups, each with a
-    /// key of 40 bytes.
-    pub const MOST_BYTES: usize = (27 + Positions::MAX * (16 + 8 + 1 + 40)) * 4 / 3 + 2;
+    /// Maximum length of a cursor in bytes: the base64 text of the header and of
+    /// the maximum number of groups, each with a key of 40 bytes.
+    pub const MAX_BYTES: usize = (27 + Positions::MAX * (16 + 8 + 1 + 40)) * 4 / 3 + 2;
 }
 
 /// The first byte of a cursor identifies its connection.
 const MESSAGE: u8 = b'm';
 const MESSAGE_GROUP: u8 = b'g';
 const EVENT: u8 = b'e';
-/// Stands in the place of the number of groups if a cursor cannot contain all
-/// of their positions.
+/// Replaces the number of groups if a cursor cannot contain the positions of all
+/// groups.
 const TOO_MANY: u16 = u16::MAX;
 
 impl Cursor for MessageCursor {

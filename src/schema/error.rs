@@ -51,8 +51,8 @@ impl Code {
         errors.first().and_then(Self::of)
     }
 
-    /// Returns whether the cause is in the server. The log then contains
-    /// details with the request ID.
+    /// Returns whether the error is a failure of the server. For such an error, the
+    /// log contains details with the request ID.
     pub fn is_server_error(self) -> bool {
         matches!(self, Self::Unavailable | Self::InternalServerError)
     }
@@ -201,7 +201,7 @@ fn coded(code: Code, message: impl Into<String>) -> Error {
 }
 
 /// Creates the response to a request that is rejected as a whole.
-pub fn refusal(code: Code, message: impl Into<String>) -> Response {
+pub fn rejected_response(code: Code, message: impl Into<String>) -> Response {
     let mut error = ServerError::new(in_one_line(&message.into()), None);
     let extensions = error.extensions.get_or_insert_default();
     extensions.set("code", code.name());
@@ -226,8 +226,8 @@ pub fn timed_out(is_mutation: bool, request_id: &str) -> Response {
 
 /// Returns whether any field was executed. The errors of requests that were
 /// rejected as a whole have no path.
-pub fn was_executed(answer: &Response) -> bool {
-    answer.errors.is_empty() || answer.errors.iter().any(|error| !error.path.is_empty())
+pub fn was_executed(response: &Response) -> bool {
+    response.errors.is_empty() || response.errors.iter().any(|error| !error.path.is_empty())
 }
 
 /// Adds the request ID, which the log contains, to errors of the server.

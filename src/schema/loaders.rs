@@ -23,7 +23,8 @@ const ROW_READS_AT_ONCE: usize = 2;
 type FoundGroup = Result<Option<Arc<MessageGroup>>, MessagingError>;
 type FoundPair = Result<Option<Arc<MessageGroup>>, ApiError>;
 
-/// The viewer for whom the loaders of a request read, and how they read.
+/// The parameters that all loaders of a request share: the viewer, the services,
+/// and the limits.
 pub(super) struct LoaderContext {
     pub messaging: Arc<Messaging>,
     pub viewer: Option<Viewer>,

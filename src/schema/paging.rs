@@ -16,7 +16,7 @@ const DEFAULT_PAGE_SIZE: u8 = 20;
 /// The cost of a page.
 pub(super) const PAGE: DeclaredCost = DeclaredCost::Page {
     default: DEFAULT_PAGE_SIZE as usize,
-    most: MAX_PAGE_SIZE,
+    max: MAX_PAGE_SIZE,
 };
 
 /// Pagination information of a connection, as defined by the Relay
@@ -78,8 +78,8 @@ impl<C: Cursor> PageArgs<C> {
     }
 
     /// Validates the arguments. `default_end` is the end from which a page is
-    /// taken if no argument says otherwise. `position` returns the position of a
-    /// cursor, if the cursor belongs to this connection.
+    /// taken if neither `first` nor `last` is given. `position` returns the
+    /// position of a cursor, if the cursor belongs to this connection.
     pub fn into_request(
         self,
         default_end: End,

@@ -19,16 +19,16 @@ use crate::model::{End, MessageGroupId};
 pub struct Query;
 
 impl Query {
-    /// The field that is resolved before all others, so that they contain every
-    /// message that a subscription from this cursor does not deliver.
-    pub(super) const FIRST: &str = "eventCursor";
+    /// The field that is resolved before all other fields, so that these contain
+    /// every message that a subscription from this cursor does not deliver.
+    pub(super) const RESOLVED_FIRST: &str = "eventCursor";
 
-    /// The page sizes of its connections, and the size of its cursor.
+    /// The page sizes of the query root's connections, and the size of `eventCursor`.
     pub(super) const COSTS: &[FieldCost] = &[
         FieldCost {
             ty: "Query",
-            field: Self::FIRST,
-            cost: DeclaredCost::Bytes(EventCursor::MOST_BYTES),
+            field: Self::RESOLVED_FIRST,
+            cost: DeclaredCost::Bytes(EventCursor::MAX_BYTES),
         },
         FieldCost {
             ty: "Query",

@@ -144,8 +144,8 @@ impl Session {
         Ok(Box::pin(count).await?)
     }
 
-    /// The positions in the viewer's groups before the beginning of the request,
-    /// read once a request.
+    /// Returns the positions in the viewer's groups for `eventCursor`. They are
+    /// read once per request.
     pub(super) async fn positions(&self) -> Result<Positions, ApiError> {
         let viewer = self.viewer()?;
         let read = || self.messaging().live.positions(viewer);
@@ -176,8 +176,8 @@ impl Session {
         Ok(found.ok_or(ApiError::Internal)??)
     }
 
-    /// Returns the viewer's group with another user. Each is looked up once per
-    /// request.
+    /// Returns the viewer's group with another user. Each group is looked up once
+    /// per request.
     pub(super) async fn find_message_group_with(
         &self,
         other: UserId,
@@ -187,7 +187,7 @@ impl Session {
         found.ok_or(ApiError::Internal)?
     }
 
-    /// Returns the current user, or the copy if the user no longer exists or
+    /// Returns the user from Postgres, or `copy` if the user no longer exists or
     /// Postgres is unavailable.
     pub(super) async fn user_or_copy(
         &self,

@@ -81,17 +81,17 @@ impl Subscription {
 /// for each event.
 fn events<T, E>(
     renewal: Renewal,
-    come: impl Stream<Item = Result<T, LiveError>> + Send + 'static,
+    items: impl Stream<Item = Result<T, LiveError>> + Send + 'static,
     event: impl Fn(T) -> E,
 ) -> impl Stream<Item = Result<InOrder<E>, ApiError>> {
     // Boxed, because the stream contains its state several times.
-    let state = Box::new((come.boxed(), renewal, event));
+    let state = Box::new((items.boxed(), renewal, event));
     stream::unfold(state, async |mut state| {
-        let (come, renewal, event) = &mut *state;
+        let (items, renewal, event) = &mut *state;
         // The fields of the previous event have been resolved.
         renewal.drop_loaders();
-        let come = come.next().await?;
-        let event = come.map(|come| InOrder(event(come)));
+        let item = items.next().await?;
+        let event = item.map(|item| InOrder(event(item)));
         renewal.before_event().await;
         Some((event.map_err(ApiError::from), state))
     })

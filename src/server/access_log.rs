@@ -166,8 +166,8 @@ impl Drop for AccessLog {
     fn drop(&mut self) {
         if !self.is_logged {
             // A subscription normally ends when its client cancels it, so this is not an error.
-            let is_over = self.info.is_subscription();
-            self.write(self.status, if is_over { "ok" } else { CLIENT_GONE });
+            let is_ok = self.info.is_subscription();
+            self.write(self.status, if is_ok { "ok" } else { CLIENT_GONE });
         }
     }
 }

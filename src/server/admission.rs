@@ -13,7 +13,7 @@ use crate::telemetry::metrics::METRICS;
 /// Memory for responses is counted in kilobytes, because a semaphore's permits are a `u32`.
 const KILOBYTE: usize = 1024;
 
-/// The remaining capacity of the server.
+/// The permits for requests and the memory for responses that are still available.
 #[derive(Clone, Debug)]
 pub(super) struct AdmissionControl {
     requests: Arc<Semaphore>,
@@ -45,7 +45,8 @@ impl AdmissionControl {
     }
 
     /// Waits until there is memory for a response of at most this many bytes. Other responses
-    /// release theirs in bounded time, because clients that do not read are disconnected.
+    /// release their memory in bounded time, because the server disconnects clients that do not
+    /// read.
     pub async fn reserve_when_available(&self, bytes: usize) -> ResponseBudget {
         let permits = Arc::clone(&self.response_kilobytes);
         match permits.acquire_many_owned(self.kilobytes(bytes)).await {
@@ -82,7 +83,7 @@ impl ResponseBudget {
         i64::try_from(self.0.num_permits() * KILOBYTE).unwrap_or(i64::MAX)
     }
 
-    /// Releases what the serialized response does not need.
+    /// Releases the part of the reservation that exceeds the size of the serialized response.
     #[must_use]
     pub fn shrink_to(mut self, bytes: usize) -> Self {
         let unused = self
@@ -94,8 +95,8 @@ impl ResponseBudget {
         self
     }
 
-    /// Shrinks the reservation to the response's size, and binds it to the response: it is released
-    /// when no part of the response is in memory any more.
+    /// Shrinks the reservation to the response's size, and binds it to the response: the
+    /// reservation is released when no part of the response is in memory any more.
     pub fn bind(self, response: Vec<u8>) -> Bytes {
         Bytes::from_owner(BoundResponse {
             _budget: self.shrink_to(response.len()),

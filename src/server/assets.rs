@@ -62,8 +62,8 @@ impl Asset {
         Self::serve(files, Self::PAGE, request, policy).await
     }
 
-    /// Returns the response to a request for the file. A file whose name contains a hash of its
-    /// contents can be cached forever; a cache must revalidate others.
+    /// Returns the response to a request for the file. Caches may keep a file for a year if its
+    /// name contains a hash of its contents, and must revalidate any other file.
     fn response(&self, request: &HeaderMap, policy: &HeaderValue) -> Response {
         let caching = if self.is_content_hashed() {
             IMMUTABLE

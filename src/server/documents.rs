@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::json::{InvalidJson, parse_json};
 use super::request::{RequestParameters, plain_id};
-use crate::schema::{Api, Code, GraphqlRequest, refusal};
+use crate::schema::{Api, Code, GraphqlRequest, rejected_response};
 
 /// Maximum number of automatic persisted queries that are cached. With the default of
 /// `--max-document-bytes`, they take at most 32 MB.
@@ -55,7 +55,7 @@ pub enum InvalidManifest {
     NotAManifest,
     /// Two documents have the same ID.
     #[error("two of its documents have the ID {0}")]
-    Twice(String),
+    DuplicateId(String),
     /// It has no documents.
     #[error("it has no documents")]
     Empty,
@@ -130,14 +130,14 @@ impl Documents {
                 .insert(plain_id(&id).to_owned(), document.into())
                 .is_some()
             {
-                return Err(InvalidManifest::Twice(id));
+                return Err(InvalidManifest::DuplicateId(id));
             }
         }
         Ok(trusted)
     }
 
-    /// Returns the text of the requested document before parsing, and the document to cache after
-    /// it is parsed.
+    /// Returns the request with the text of its document, and the document to cache after it is
+    /// parsed.
     pub(super) fn find(
         &self,
         parameters: RequestParameters,
@@ -148,7 +148,8 @@ impl Documents {
             operation_name,
             variables,
         } = parameters;
-        let not_found = |message: &str| Box::new(refusal(Code::PersistedQueryNotFound, message));
+        let not_found =
+            |message: &str| Box::new(rejected_response(Code::PersistedQueryNotFound, message));
         let mut to_cache = None;
         let query = match (self, id, query) {
             (Self::Trusted(trusted), Some(id), _) => {
@@ -168,7 +169,7 @@ impl Documents {
                 if sha256(&query) != id {
                     let message = "The ID of the document is not the SHA-256 of `query`, in \
                         lower-case hexadecimal digits.";
-                    return Err(Box::new(refusal(Code::BadRequest, message)));
+                    return Err(Box::new(rejected_response(Code::BadRequest, message)));
                 }
                 to_cache = Some((id, Arc::from(query.as_str())));
                 query

@@ -25,8 +25,8 @@ use crate::schema::{BeforeEvent, Operation, Session, timed_out};
 /// Timeout of a request. It is longer than the timeout of a DynamoDB call with its retries (7 s), so
 /// that a request can report the call's outcome.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long before the end of the request's timeout the outcome of a write must be decided, so that
-/// the response can still report it.
+/// Time between the deadline of a write and the end of the request's timeout. In this time, the
+/// response reports the outcome of the write.
 pub(super) const TIME_TO_RESPOND: Duration = Duration::from_millis(500);
 /// Memory in bytes that is reserved for the errors of an operation that is not executed. The
 /// engine reports at most a few errors, each of which quotes a part of the document.
@@ -93,7 +93,7 @@ pub(super) async fn execute(
         Err(rejected) => return Ok(Execution::Response(rejected, budget)),
     };
     drop(budget);
-    let max_bytes = prepared.answer_bytes;
+    let max_bytes = prepared.response_bytes;
     let request_id = context.request_id;
     if prepared.is_subscription() {
         let reservation = EventReservation::new(admission.clone(), max_bytes);

@@ -13,8 +13,8 @@ use super::rejection::not_found;
 /// The files that `build.rs` has bundled.
 const FILES: &[Asset] = include!(concat!(env!("OUT_DIR"), "/graphiql_assets.rs"));
 
-/// Content security policy: only resources of this server. The editor adds inline styles to the
-/// page, so these are allowed.
+/// Content security policy: only resources of this server, and inline styles, which the editor adds
+/// to the page.
 const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; worker-src 'self'; style-src 'self' 'unsafe-inline'; \
      img-src 'self' data:; font-src 'self' data:; connect-src 'self'; base-uri 'none'; \

@@ -47,7 +47,7 @@ impl Health {
         })
     }
 
-    /// Starts draining: from now on `/readyz` answers 503, so that load balancers send no new
+    /// Starts draining: from now on `/readyz` returns 503, so that load balancers send no new
     /// requests.
     pub fn drain(&self) {
         self.is_draining.store(true, Ordering::Relaxed);
@@ -97,7 +97,7 @@ pub(super) async fn alive() -> &'static str {
 /// `/readyz`: the state of each store, with status 503 unless all stores respond; or that the
 /// server is draining.
 pub(super) async fn ready(State(health): State<Arc<Health>>) -> (StatusCode, Json<Value>) {
-    // While draining, it does not query the stores, so that a load balancer gets the response
+    // A draining server does not query the stores, so that a load balancer gets the response
     // immediately.
     if health.is_draining() {
         let body = json!({ "draining": true });

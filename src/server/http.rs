@@ -69,8 +69,8 @@ async fn respond(
     deadline: Instant,
     result: impl Future<Output = Result<HttpResponse, Rejection>>,
 ) -> HttpResponse {
-    // Execution has an earlier deadline, because its response can report the outcome of the
-    // operation.
+    // The deadline of the execution is earlier, so that its own response, which reports the outcome
+    // of a write, is sent instead of this timeout.
     let timeout = deadline + 2 * TIME_TO_RESPOND;
     let result = timeout_at(timeout, catch_panic(result)).await;
     result
@@ -104,7 +104,7 @@ async fn handle(
     };
     let guard = request.extensions().get::<ConnectionGuard>().cloned();
     let caller = authenticate(app, request.headers()).await?;
-    if matches!(caller, Caller::Anonymous) && !app.api.is_for_anybody() {
+    if matches!(caller, Caller::Anonymous) && !app.api.allows_anonymous() {
         return Err(sign_in_required());
     }
     // The request is admitted only after its body is received, so that slow clients do not occupy

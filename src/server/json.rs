@@ -15,7 +15,7 @@ pub enum InvalidJson {
     /// A byte is not valid UTF-8.
     #[error("byte {0} is not UTF-8")]
     NotUtf8(usize),
-    /// The text is valid JSON, but a value of an unexpected type.
+    /// The text is valid JSON, but its value has an unexpected type.
     #[error("it is a value of another type")]
     OtherType,
     /// A character is not expected at its position.

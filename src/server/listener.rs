@@ -36,7 +36,7 @@ use super::health::{Health, alive};
 use super::rejection::Rejection;
 use super::routes::router;
 use super::state::{App, Bounds};
-use crate::auth::LONGEST_TOKEN;
+use crate::auth::MAX_TOKEN_BYTES;
 use crate::telemetry::metrics::METRICS;
 use client_stream::{ClientStream, RequestPhase};
 
@@ -46,10 +46,11 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(25);
 /// How long an idle connection stays open after shutdown begins, for a request that the client has
 /// already sent.
 const IDLE_GRACE: Duration = Duration::from_millis(500);
-/// Maximum number of connections above the limit that get an error response at a time. Each of them
-/// takes about as much memory as an idle connection.
+/// Maximum number of connections above `--max-connections` that get an error response at a time.
+/// Each of them takes about as much memory as an idle connection.
 const MAX_REJECTED_CONNECTIONS: usize = 256;
-/// Timeout of each of these connections: enough for a client that sends its request at once.
+/// Timeout of a connection above `--max-connections`. It is enough for a client that sends its
+/// request at once.
 const REJECTION_TIMEOUT: Duration = Duration::from_secs(2);
 /// Number of open files in addition to clients' connections: connections to the stores, listeners,
 /// and files that are being read.
@@ -58,14 +59,14 @@ const OTHER_FILES: u64 = 512;
 /// without the delay, the loop would occupy a core until a file is closed.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 /// Maximum size of a request's head in bytes. The access token can be most of it.
-const MAX_HEAD: usize = LONGEST_TOKEN;
+const MAX_HEAD_BYTES: usize = MAX_TOKEN_BYTES;
 
 /// How the server shut down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stopped {
-    /// Everything in flight was completed.
+    /// All requests in flight were completed.
     Cleanly,
-    /// Something in flight took longer than 25 seconds and was aborted.
+    /// A request in flight took longer than 25 seconds and was aborted.
     CutOff,
 }
 
@@ -90,7 +91,7 @@ pub async fn serve(
             }
         }
     }
-    // Connections that clients have already opened are still served.
+    // The connections that wait in the listener's queue are still served.
     while let Some(Ok((stream, peer))) = listener.accept().now_or_never() {
         connections.serve(stream, peer);
     }
@@ -138,7 +139,7 @@ impl Connections {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
             .header_read_timeout(bounds.idle_for)
-            .max_buf_size(MAX_HEAD);
+            .max_buf_size(MAX_HEAD_BYTES);
         Self {
             health: Arc::clone(&app.health),
             router: router(app),
@@ -151,8 +152,8 @@ impl Connections {
         }
     }
 
-    /// Serves a connection in its own task. Above the limit of connections, it sends an error
-    /// response; if there are too many of those too, it closes the connection.
+    /// Serves a connection in its own task. If `--max-connections` are open, the connection gets an
+    /// error response. If `MAX_REJECTED_CONNECTIONS` are getting one, the connection is closed.
     fn serve(&self, stream: TcpStream, peer: SocketAddr) {
         // Small responses are sent without delay. If the socket is already closed, later reads and
         // writes report it.
@@ -179,7 +180,7 @@ impl Connections {
                 }),
             );
             tokio::spawn(async move {
-                // Whether the client received the response does not matter here.
+                // The connection ends, whether or not the client received the response.
                 let _ = timeout(REJECTION_TIMEOUT, connection).await;
                 drop(permit);
             });
@@ -205,12 +206,13 @@ impl Connections {
             let health = Arc::clone(&health);
             async move {
                 let Ok(mut response) = response.await;
-                // A WebSocket stays in this phase: it has no further requests, so no head timeout
-                // applies.
+                // A WebSocket stays in the phase `InRequest`: it has no further requests, so no
+                // timeout for a head applies.
                 if response.status() != StatusCode::SWITCHING_PROTOCOLS {
                     phase.end_request();
-                    // The drain period precedes the shutdown. A proxy opens new connections in it,
-                    // so that it sends no request on a connection that the shutdown closes.
+                    // During the drain period, which precedes the shutdown, each response closes its
+                    // connection. A proxy then sends no request on a connection that the shutdown
+                    // closes.
                     if shutdown.is_cancelled() || health.is_draining() {
                         let close = HeaderValue::from_static("close");
                         response.headers_mut().insert(CONNECTION, close);

@@ -58,9 +58,9 @@ impl Media {
         })
     }
 
-    /// Returns the media type that the client prefers, or `None` if it accepts neither. A header
-    /// without a media range counts as missing, and selects JSON; a tie between wildcards also
-    /// selects JSON.
+    /// Returns the media type that the client prefers, or `None` if it accepts neither of the two.
+    /// A header without a media range counts as missing, and selects JSON; a tie between wildcards
+    /// also selects JSON.
     fn accepted(headers: &HeaderMap) -> Option<Self> {
         let accepted = AcceptHeader::of(headers, &ACCEPT);
         if accepted.has_no_media_range() {

@@ -101,7 +101,8 @@ impl Origin {
     /// Returns whether the `Host` of a request is the host of the page, so that the request is
     /// same-origin.
     ///
-    /// Behind a proxy that terminates TLS, the scheme of the connection differs from the page's.
+    /// Behind a proxy that terminates TLS, the scheme of the connection differs from the scheme of
+    /// the page.
     /// Therefore a `Host` without a port, or with the default port of either scheme, matches an
     /// origin with the default port.
     pub(super) fn is_of_host(&self, host: &HeaderValue) -> bool {

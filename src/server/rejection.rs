@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::access_log::FirstError;
-use crate::schema::{Code, refusal};
+use crate::schema::{Code, rejected_response};
 
 /// A request that is rejected as a whole.
 #[derive(Debug)]
@@ -81,7 +81,7 @@ impl Rejection {
 
     /// Returns the errors of the response.
     pub fn errors(&self) -> Vec<ServerError> {
-        let mut errors = refusal(self.code, self.message.as_str()).errors;
+        let mut errors = rejected_response(self.code, self.message.as_str()).errors;
         if let Some(id) = &self.request_id {
             for error in &mut errors {
                 let extensions = error.extensions.get_or_insert_default();

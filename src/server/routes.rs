@@ -54,8 +54,8 @@ pub fn router(app: App) -> Router {
         .with_state(ServerState::new(app))
 }
 
-/// Serves `/graphql` for both transports: a request that asks for a WebSocket gets one, and all
-/// others are handled as GraphQL over HTTP.
+/// Serves `/graphql` for both transports: a request for a WebSocket upgrades its connection, and
+/// every other request is handled as GraphQL over HTTP.
 async fn graphql_or_websocket(state: State<ServerState>, request: Request) -> Response {
     if websocket::is_websocket(request.headers()) {
         websocket::upgrade(state, request).await

@@ -70,8 +70,8 @@ impl EventResponse {
         let slot = match events.viewer {
             None => None,
             Some(viewer) => Some(context.state.quota.acquire(viewer).ok_or_else(|| {
-                let most = bounds.sockets_per_user;
-                let message = format!("You have {most} connections already. Close one of them.");
+                let max = bounds.sockets_per_user;
+                let message = format!("You have {max} connections already. Close one of them.");
                 Rejection::new(StatusCode::TOO_MANY_REQUESTS, Code::RateLimited, message)
             })?),
         };

@@ -20,13 +20,13 @@ use crate::lock::lock;
 /// Backoff after the first throttled call, and maximum backoff. Each delay is
 /// at least 60% of these, so that paused calls keep some distance.
 const FIRST_DELAY: Duration = Duration::from_micros(312_500);
-const LONGEST_DELAY: Duration = Duration::from_millis(12_500);
+const MAX_DELAY: Duration = Duration::from_millis(12_500);
 /// Factors by which the rate is multiplied at the first throttled call, and at
 /// each later one.
 const FIRST_CUT: f64 = 0.5;
 const CUT: f64 = 0.7;
 /// The minimum rate, in units per second.
-const LOWEST_RATE: f64 = 1.0;
+const MIN_RATE: f64 = 1.0;
 /// The rate doubles in about this many seconds without a throttled call.
 const RECOVERY_SECONDS: f64 = 20.0;
 /// Length of the interval in which consumption is measured.
@@ -188,7 +188,7 @@ impl UnitLimiter {
             allowed: None,
             free_at: now,
             paused_until: now,
-            backoff: Backoff::new(FIRST_DELAY, LONGEST_DELAY, 0.6),
+            backoff: Backoff::new(FIRST_DELAY, MAX_DELAY, 0.6),
             estimate: 1.0,
             measured_since: now,
             measured: 0.0,
@@ -260,7 +260,7 @@ impl UnitLimiter {
             None => measured * FIRST_CUT,
             Some(allowed) => allowed * CUT,
         };
-        self.allowed = Some(slower.max(LOWEST_RATE));
+        self.allowed = Some(slower.max(MIN_RATE));
         self.paused_until = now + self.backoff.next_delay();
     }
 }

@@ -116,12 +116,12 @@ impl DatabasePool {
     /// then are opened when they are needed.
     pub async fn fill(&self) {
         let options = self.pool.options();
-        let (limit, most) = (options.get_acquire_timeout(), options.get_max_connections());
-        let open_all = try_join_all((0..most).map(|_| self.acquire()));
+        let (limit, max) = (options.get_acquire_timeout(), options.get_max_connections());
+        let open_all = try_join_all((0..max).map(|_| self.acquire()));
         if !matches!(tokio::time::timeout(limit, open_all).await, Ok(Ok(_))) {
             tracing::info!(
                 open = self.pool.size(),
-                most,
+                max,
                 "not all connections to Postgres were opened at startup"
             );
         }

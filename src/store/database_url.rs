@@ -46,7 +46,7 @@ const FILES: [(&[&str], &str); 3] = [
 ];
 /// Maximum length of a scheme or a parameter's name that is quoted. A longer text
 /// may be a part of a password.
-const LONGEST_NAME: usize = 40;
+const MAX_NAME_BYTES: usize = 40;
 
 /// The reason for which a connection string cannot be used.
 ///
@@ -157,7 +157,7 @@ fn after_scheme(text: &str) -> Result<&str, InvalidDatabaseUrl> {
 
 fn is_scheme(text: &str) -> bool {
     let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
-    text.len() <= LONGEST_NAME
+    text.len() <= MAX_NAME_BYTES
         && text.starts_with(|first: char| first.is_ascii_alphabetic())
         && text.bytes().all(is_part)
 }
@@ -224,7 +224,7 @@ fn parameters(url: &Url) -> Result<(Parameters, Vec<String>), InvalidDatabaseUrl
         let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
         if PARAMETERS.contains(&&*name) || is_option {
             known.push((name.into_owned(), value.into_owned()));
-        } else if name.len() <= LONGEST_NAME && name.bytes().all(is_name) {
+        } else if name.len() <= MAX_NAME_BYTES && name.bytes().all(is_name) {
             ignored.push(name.into_owned());
         } else {
             return Err(InvalidDatabaseUrl::Reserved);

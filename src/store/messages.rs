@@ -185,14 +185,14 @@ impl MessageStore {
             .await
     }
 
-    /// Returns the number of a user's rows with unread messages, up to `most`.
+    /// Returns the number of a user's rows with unread messages, up to `max`.
     ///
     /// At most 5 `Query` calls with a filter, each of which reads a megabyte of
     /// rows, newest first.
     pub async fn count_unread_rows(
         &self,
         owner: UserId,
-        most: u32,
+        max: u32,
         consistency: Consistency,
     ) -> Result<u32, StoreError> {
         let mut count = 0;
@@ -218,11 +218,11 @@ impl MessageStore {
                 .await?;
             count += u32::try_from(page.count).unwrap_or(0);
             from = page.last_evaluated_key;
-            if count >= most || from.is_none() {
+            if count >= max || from.is_none() {
                 break;
             }
         }
-        Ok(count.min(most))
+        Ok(count.min(max))
     }
 
     /// Returns all rows of a user, newest first.

@@ -95,35 +95,35 @@ pub(super) fn cost_of(output: &Output) -> Cost {
 
 /// Returns the result of a failed attempt as one word.
 pub(super) fn result(error: &OrchestratorError<Error>, status: Option<u16>) -> &'static str {
-    let Some(refusal) = error.as_operation_error() else {
+    let Some(error) = error.as_operation_error() else {
         return "unknown";
     };
     let mut code = None;
     macro_rules! read_code {
         ($name:literal $input:ident $output:ident $error:ident $units:ident) => {
-            if let Some(error) = refusal.downcast_ref::<$error>() {
+            if let Some(error) = error.downcast_ref::<$error>() {
                 code = error.code();
             }
         };
     }
     operations!(read_code);
-    if let Some(error) = refusal.downcast_ref::<DescribeTableError>() {
+    if let Some(error) = error.downcast_ref::<DescribeTableError>() {
         code = error.code();
     }
-    match cancelled(refusal) {
+    match cancelled(error) {
         Some(reasons) => worst(reasons.iter().filter_map(|reason| reason.code.as_deref())),
         None => refused(status, code),
     }
 }
 
 /// Returns the cancellation reasons of a transaction, if the error has them.
-fn cancelled(refusal: &Error) -> Option<&[CancellationReason]> {
+fn cancelled(error: &Error) -> Option<&[CancellationReason]> {
     use TransactGetItemsError::TransactionCanceledException as Read;
     use TransactWriteItemsError::TransactionCanceledException as Written;
-    if let Some(Read(cancelled)) = refusal.downcast_ref() {
+    if let Some(Read(cancelled)) = error.downcast_ref() {
         return Some(cancelled.cancellation_reasons());
     }
-    match refusal.downcast_ref() {
+    match error.downcast_ref() {
         Some(Written(cancelled)) => Some(cancelled.cancellation_reasons()),
         _ => None,
     }

@@ -23,7 +23,7 @@ use crate::model::{End, MessageGroupId, PageRequest, Position, SortKey, UserId};
 /// followed by another one.
 const READ_ATTEMPTS: u32 = 6;
 const FIRST_DELAY: Duration = Duration::from_millis(10);
-const LONGEST_DELAY: Duration = Duration::from_millis(160);
+const MAX_DELAY: Duration = Duration::from_millis(160);
 
 /// A range of keys in one partition. Both bounds are exclusive.
 pub(super) struct Range {
@@ -181,7 +181,7 @@ impl MessageStore {
             .client
             .transact_get_items()
             .set_transact_items(Some(gets));
-        let mut backoff = Backoff::new(FIRST_DELAY, LONGEST_DELAY, 0.0);
+        let mut backoff = Backoff::new(FIRST_DELAY, MAX_DELAY, 0.0);
         let mut retries = 1..READ_ATTEMPTS;
         let found = loop {
             let send = TransactGetItemsFluentBuilder::send;

@@ -58,7 +58,9 @@ where
             let status = answer.raw().status().as_u16();
             match (error.code(), error.message()) {
                 (None, _) => (Reason::Other, not_the_service(service, answer.raw())),
-                (Some(code), text) => (reason(code, status), refusal(code, text, status)),
+                (Some(code), text) => {
+                    (reason(code, status), service_error_text(code, text, status))
+                }
             }
         }
         SdkError::ResponseError(answer) => (Reason::Other, not_the_service(service, answer.raw())),
@@ -171,7 +173,7 @@ fn not_sent(connector: &ConnectorError) -> (Reason, String) {
 }
 
 /// Returns the code and the text of a service's error response.
-fn refusal(code: &str, text: Option<&str>, status: u16) -> String {
+fn service_error_text(code: &str, text: Option<&str>, status: u16) -> String {
     let text = one_line(text.unwrap_or_default());
     let hint = match code {
         "ExpiredToken" | "ExpiredTokenException" => {

@@ -50,8 +50,8 @@ impl Faults {
     /// writes succeed.
     pub fn some(dynamo: &Simulated) -> Self {
         let mut left = 75;
-        let mut percent = |most: u64| {
-            let percent = dynamo.random_below(most).min(left);
+        let mut percent = |max: u64| {
+            let percent = dynamo.random_below(max).min(left);
             left -= percent;
             u8::try_from(percent).unwrap_or_default()
         };
@@ -108,9 +108,9 @@ impl Simulated {
         table.shown.insert(key, item);
     }
 
-    /// Returns a random number below `most`.
-    pub fn random_below(&self, most: u64) -> u64 {
-        self.random.lock().expect("no panic").u64(..most.max(1))
+    /// Returns a random number below `max`.
+    pub fn random_below(&self, max: u64) -> u64 {
+        self.random.lock().expect("no panic").u64(..max.max(1))
     }
 
     pub fn wire(self: &Arc<Self>) -> Wire {
@@ -222,7 +222,10 @@ impl Simulated {
                 .as_array()
                 .cloned()
                 .unwrap_or_default();
-            let reasons: Vec<Value> = actions.iter().map(|action| table.refusal(action)).collect();
+            let reasons: Vec<Value> = actions
+                .iter()
+                .map(|action| table.cancellation_reason(action))
+                .collect();
             if reasons.iter().any(|reason| reason["Code"] != "None") {
                 return cancelled(&reasons);
             }
@@ -250,8 +253,8 @@ impl Simulated {
 
     fn delete(&self, body: &Value) -> SimulatedResponse {
         let mut table = self.table();
-        let refusal = table.refusal(&json!({ "Delete": body }));
-        match refusal["Code"].as_str() {
+        let reason = table.cancellation_reason(&json!({ "Delete": body }));
+        match reason["Code"].as_str() {
             Some("None") => {
                 let key = table.apply(&json!({ "Delete": body }));
                 table.show(&key);

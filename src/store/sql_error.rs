@@ -122,9 +122,9 @@ pub(super) fn may_be_starting(error: &sqlx::Error, by_socket: bool) -> bool {
 /// driver's prefix and the server's source lines.
 pub(super) fn describe(error: &sqlx::Error) -> String {
     let text = match error {
-        sqlx::Error::Database(refusal) => match refusal.code() {
-            Some(code) => format!("{} (SQLSTATE {code})", refusal.message()),
-            None => refusal.message().to_owned(),
+        sqlx::Error::Database(error) => match error.code() {
+            Some(code) => format!("{} (SQLSTATE {code})", error.message()),
+            None => error.message().to_owned(),
         },
         sqlx::Error::Io(cause) if cause.kind() == ErrorKind::TimedOut => {
             "no response in time".to_owned()

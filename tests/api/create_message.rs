@@ -89,7 +89,7 @@ async fn create_message_returns_a_typed_problem_and_changes_nothing() {
     cruddur.users(["luu", "unamused"]).await;
     let absent = "00000000-0000-4000-8000-000000000000";
 
-    let mut refusals = Vec::new();
+    let mut rejections = Vec::new();
     for input in [
         json!({ "to": { "receiverHandle": "unamused" }, "body": "" }),
         json!({ "to": { "receiverHandle": "unamused" }, "body": " \n\u{2003}" }),
@@ -100,12 +100,12 @@ async fn create_message_returns_a_typed_problem_and_changes_nothing() {
         json!({ "to": { "receiverHandle": "luu" }, "body": "x" }),
         json!({ "to": { "messageGroupUuid": absent }, "body": "x" }),
     ] {
-        refusals.push(
+        rejections.push(
             cruddur.data("luu", CREATE, json!({ "input": input })).await["createMessage"].take(),
         );
     }
 
-    insta::assert_json_snapshot!(refusals, @r#"
+    insta::assert_json_snapshot!(rejections, @r#"
     [
       {
         "__typename": "InvalidMessageBody",

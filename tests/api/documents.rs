@@ -50,7 +50,7 @@ async fn ask(cruddur: &Cruddur, body: &Value) -> (u16, Value) {
     (answer.status().into(), answer.json().await.expect("JSON"))
 }
 
-fn refusal((status, answer): &(u16, Value)) -> (u16, &str, &str) {
+fn rejection((status, answer): &(u16, Value)) -> (u16, &str, &str) {
     assert_eq!(answer.get("data"), None, "{answer}");
     let error = &answer["errors"][0];
     let code = error["extensions"]["code"].as_str().expect("a code");
@@ -64,7 +64,7 @@ async fn persisted_query_is_found_by_its_hash() {
     let by_hash = json!({ "extensions": persisted(&hash) });
     let unknown = ask(&cruddur, &by_hash).await;
     assert_eq!(
-        refusal(&unknown),
+        rejection(&unknown),
         (400, "PERSISTED_QUERY_NOT_FOUND", "PersistedQueryNotFound")
     );
 
@@ -90,8 +90,8 @@ async fn persisted_query_is_found_by_its_hash() {
 async fn persisted_query_is_stored_only_under_its_own_hash() {
     let cruddur = with_documents(Documents::default(), Introspection::Public).await;
     let other = json!({ "query": VIEWER, "extensions": persisted(&sha256(USER)) });
-    let refused = ask(&cruddur, &other).await;
-    let (status, code, _) = refusal(&refused);
+    let rejected = ask(&cruddur, &other).await;
+    let (status, code, _) = rejection(&rejected);
     assert_eq!((status, code), (400, "BAD_REQUEST"));
     let broken = "query {";
     let sent = json!({ "query": broken, "extensions": persisted(&sha256(broken)) });
@@ -106,15 +106,15 @@ async fn persisted_query_is_stored_only_under_its_own_hash() {
     for text in [USER, broken, schema] {
         let by_hash = json!({ "extensions": persisted(&sha256(text)) });
         let unknown = ask(&cruddur, &by_hash).await;
-        assert_eq!(refusal(&unknown).1, "PERSISTED_QUERY_NOT_FOUND", "{text}");
+        assert_eq!(rejection(&unknown).1, "PERSISTED_QUERY_NOT_FOUND", "{text}");
     }
     for wrong in [
         json!({ "persistedQuery": { "version": 2, "sha256Hash": sha256(VIEWER) } }),
         json!({ "persistedQuery": { "version": 1, "sha256Hash": 5 } }),
         json!({ "persistedQuery": "5" }),
     ] {
-        let refused = ask(&cruddur, &json!({ "query": VIEWER, "extensions": wrong })).await;
-        assert_eq!(refusal(&refused).1, "BAD_REQUEST");
+        let rejected = ask(&cruddur, &json!({ "query": VIEWER, "extensions": wrong })).await;
+        assert_eq!(rejection(&rejected).1, "BAD_REQUEST");
     }
 }
 
@@ -152,8 +152,8 @@ async fn trusted_documents_exclude_all_others_before_parsing() {
             "PersistedQueryNotFound",
         ),
     ] {
-        let refused = ask(&cruddur, &body).await;
-        let (status, code, message) = refusal(&refused);
+        let rejected = ask(&cruddur, &body).await;
+        let (status, code, message) = rejection(&rejected);
         assert_eq!((status, code), (400, "PERSISTED_QUERY_NOT_FOUND"), "{body}");
         assert!(message.starts_with(expected), "{message}");
     }
@@ -196,8 +196,8 @@ fn trusted_documents_manifest_has_a_known_format_and_executable_documents() {
             "its document 1 cannot be executed: The document has 2 operations",
         ),
     ] {
-        let refused = trusted(&manifest).expect_err("no manifest");
-        assert!(refused.starts_with(expected), "{refused}");
+        let rejected = trusted(&manifest).expect_err("no manifest");
+        assert!(rejected.starts_with(expected), "{rejected}");
     }
 }
 
@@ -229,5 +229,5 @@ async fn trusted_documents_of_the_web_app_are_executed_by_their_ids() {
     }
     assert!(executed >= 2, "{executed} of {manifest}");
     let untrusted = ask(&cruddur, &json!({ "query": VIEWER })).await;
-    assert_eq!(refusal(&untrusted).1, "PERSISTED_QUERY_NOT_FOUND");
+    assert_eq!(rejection(&untrusted).1, "PERSISTED_QUERY_NOT_FOUND");
 }

@@ -130,7 +130,7 @@ const PLACES: [&str; 14] = [
 ];
 
 /// Maximum allocated memory of a document at a time, in bytes.
-const MOST_BYTES: u64 = 2_000_000;
+const MAX_BYTES: u64 = 2_000_000;
 
 #[test]
 fn syntax_errors_have_a_bounded_cost_for_every_token() {
@@ -199,7 +199,7 @@ fn validation_errors_have_a_bounded_cost() {
         let (said, cost) = looked_at(Limits::default(), &document);
         assert_ne!(said, "fits");
         assert!(
-            cost.bytes_max <= MOST_BYTES,
+            cost.bytes_max <= MAX_BYTES,
             "{}… {cost:?}: {said}",
             &document[..40]
         );
@@ -212,7 +212,7 @@ proptest! {
     #[test]
     fn random_documents_have_a_bounded_cost(document in document()) {
         let (_, cost) = looked_at(Limits::default(), &document);
-        prop_assert!(cost.bytes_max <= MOST_BYTES, "{cost:?}");
+        prop_assert!(cost.bytes_max <= MAX_BYTES, "{cost:?}");
         prop_assert!(cost.count_total <= 100_000, "{cost:?}");
     }
 }

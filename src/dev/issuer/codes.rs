@@ -9,7 +9,7 @@ use uuid::Uuid;
 /// How long an authorization code is valid, as with Cognito. A page redeems it at once.
 const CODE_FOR: Duration = Duration::from_mins(5);
 /// Maximum number of unused authorization codes, which bounds the memory.
-const MOST_CODES: u64 = 1000;
+const MAX_CODES: u64 = 1000;
 
 /// The user who signed in for an authorization code, and what the code is bound to.
 pub(super) struct AuthorizedUser {
@@ -25,7 +25,7 @@ pub(super) struct AuthorizationCodes(Cache<String, Arc<AuthorizedUser>>);
 
 impl Default for AuthorizationCodes {
     fn default() -> Self {
-        let codes = Cache::builder().max_capacity(MOST_CODES);
+        let codes = Cache::builder().max_capacity(MAX_CODES);
         Self(codes.time_to_live(CODE_FOR).build())
     }
 }

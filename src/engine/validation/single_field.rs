@@ -7,8 +7,8 @@ use apollo_compiler::{ExecutableDocument, Schema};
 
 use crate::engine::plan::root_keys;
 
-/// apollo-compiler's name of the error.
-const SEVERAL: &str = "SubscriptionUsesMultipleFields";
+/// apollo-compiler's name of the error for a subscription with several root fields.
+const MULTIPLE_FIELDS: &str = "SubscriptionUsesMultipleFields";
 
 /// Returns the document if its only error is that a subscription selects its
 /// single field more than once.
@@ -19,7 +19,7 @@ pub fn accept_repeated_field(
     let WithErrors { partial, errors } = invalid;
     let is_only_error = errors
         .iter()
-        .all(|error| error.error.unstable_error_name() == Some(SEVERAL));
+        .all(|error| error.error.unstable_error_name() == Some(MULTIPLE_FIELDS));
     if is_only_error && have_one_field(schema, &partial) {
         Ok(Valid::assume_valid(partial))
     } else {

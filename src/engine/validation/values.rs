@@ -75,7 +75,8 @@ struct ValueChecker<'a> {
     check_scalar: CheckScalar,
     document: &'a ExecutableDocument,
     operation: &'a Operation,
-    /// Each fragment is checked once per operation.
+    /// The fragments that were checked, because each fragment is checked once per
+    /// operation.
     seen: HashSet<&'a Name>,
 }
 
@@ -142,7 +143,7 @@ impl<'a> ValueChecker<'a> {
         })
     }
 
-    /// The parser limits the nesting depth of values.
+    /// Recurses at each nesting level of the value, whose depth the parser limits.
     fn value(&self, value: &Node<Value>, position: ValuePosition<'_>) -> Result<(), InvalidValue> {
         let wrong = |message| {
             let location = value.location();

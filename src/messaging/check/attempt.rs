@@ -15,7 +15,7 @@ pub(super) const ATTEMPTS: usize = 20;
 /// The first and the longest delay between attempts while the store is
 /// throttling. With them, the attempts cover at least half a minute.
 const FIRST_DELAY: Duration = Duration::from_millis(50);
-const LONGEST_DELAY: Duration = Duration::from_secs(5);
+const MAX_DELAY: Duration = Duration::from_secs(5);
 
 /// Why a repair was not made.
 #[derive(Debug, thiserror::Error)]
@@ -57,7 +57,7 @@ impl RetryState {
             taken: Vec::new(),
             foreign: Vec::new(),
             alias_taken: false,
-            backoff: Backoff::new(FIRST_DELAY, LONGEST_DELAY, 0.5),
+            backoff: Backoff::new(FIRST_DELAY, MAX_DELAY, 0.5),
             throttled: None,
         }
     }

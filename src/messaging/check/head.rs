@@ -177,9 +177,9 @@ pub(super) fn wrong_head(head: &Head, newest: &Message) -> Option<String> {
     if !readers.into_iter().eq(&participants) {
         return Some("the head does not have a read count for each participant".to_owned());
     }
-    let most = head.read_counts.values().max().copied().unwrap_or(0);
-    (most > head.message_count)
-        .then(|| format!("a read count is {most} of {} messages", head.message_count))
+    let max = head.read_counts.values().max().copied().unwrap_or(0);
+    (max > head.message_count)
+        .then(|| format!("a read count is {max} of {} messages", head.message_count))
 }
 
 /// Describes what is wrong with a row; `None` if the row is correct.

@@ -31,7 +31,7 @@ const PING_INTERVAL: Duration = Duration::from_secs(5);
 /// The bounds of the first and the longest delay before the subscriber
 /// reconnects. A connection that lasted longer than the longest delay resets it.
 const FIRST_DELAY: Duration = Duration::from_millis(100);
-const LONGEST_DELAY: Duration = Duration::from_secs(5);
+const MAX_DELAY: Duration = Duration::from_secs(5);
 /// The longest delay before the publisher reconnects. It is short because hints
 /// are lost in the meantime.
 const PUBLISHER_DELAY: Duration = Duration::from_millis(500);
@@ -218,7 +218,7 @@ struct Subscriber {
 
 impl Subscriber {
     async fn run(self, mut requests: mpsc::UnboundedReceiver<ChannelRequest>) {
-        let mut backoff = Backoff::new(FIRST_DELAY, LONGEST_DELAY, 0.5);
+        let mut backoff = Backoff::new(FIRST_DELAY, MAX_DELAY, 0.5);
         while self.local.strong_count() > 0 {
             match timeout(CALL_TIMEOUT, self.client.get_async_pubsub()).await {
                 Ok(Ok(connection)) => {
@@ -227,7 +227,7 @@ impl Subscriber {
                         return;
                     };
                     tracing::warn!(%cause, "the connection to Redis was lost; reconnecting");
-                    if began.elapsed() > LONGEST_DELAY {
+                    if began.elapsed() > MAX_DELAY {
                         backoff.reset();
                     }
                 }

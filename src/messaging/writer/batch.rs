@@ -17,7 +17,7 @@ use crate::telemetry::metrics;
 /// transaction, and the longest leaves about 40 attempts within a request's
 /// deadline.
 const FIRST_DELAY: Duration = Duration::from_millis(5);
-const LONGEST_DELAY: Duration = Duration::from_millis(250);
+const MAX_DELAY: Duration = Duration::from_millis(250);
 /// How long, from the start of the batch, the task resolves an attempt with an
 /// unknown outcome even if no request waits for it. This is longer than a call
 /// can be delayed.
@@ -215,7 +215,7 @@ impl Batch {
 /// Returns the backoff between attempts at a write. It has full jitter, because
 /// the instances that write to a group conflict with each other.
 pub(super) fn write_backoff() -> Backoff {
-    Backoff::new(FIRST_DELAY, LONGEST_DELAY, 0.0)
+    Backoff::new(FIRST_DELAY, MAX_DELAY, 0.0)
 }
 
 fn in_time(job: &Job) -> bool {

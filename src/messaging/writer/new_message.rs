@@ -35,7 +35,7 @@ pub struct InvalidIdempotencyKey(usize);
 impl NewMessage {
     /// Maximum length of an idempotency key in bytes, as stated in the schema.
     /// The key is a part of a partition key, which has at most 2048 bytes.
-    pub const LONGEST_KEY: usize = 255;
+    pub const MAX_KEY_BYTES: usize = 255;
 
     /// Creates a message. `id` is the UUID of the message if this request
     /// creates it.
@@ -46,7 +46,7 @@ impl NewMessage {
         idempotency_key: Option<String>,
     ) -> Result<Self, InvalidIdempotencyKey> {
         let length = idempotency_key.as_ref().map_or(1, String::len);
-        if !(1..=Self::LONGEST_KEY).contains(&length) {
+        if !(1..=Self::MAX_KEY_BYTES).contains(&length) {
             return Err(InvalidIdempotencyKey(length));
         }
         Ok(Self {

@@ -45,7 +45,7 @@ impl Message {
         }
     }
 
-    /// A character of a body takes up to six bytes in JSON.
+    /// The size of the body. A character takes up to six bytes in JSON.
     pub const COSTS: &[FieldCost] = &[FieldCost {
         ty: "Message",
         field: "body",
@@ -73,7 +73,7 @@ impl MessageGroup {
         Self { group, messages }
     }
 
-    /// The page sizes of its connection.
+    /// The page sizes of the group's connection.
     pub const COSTS: &[FieldCost] = &[FieldCost {
         ty: "MessageGroup",
         field: "messages",

@@ -59,17 +59,17 @@ impl RequestPhase {
 /// hyper has no timeout for responses, and its timeout for heads also runs while a connection is
 /// idle. A connection may be idle for much longer than a head may take.
 ///
-/// Its shutdown discards what the client still sends, until the client closes its side. A request
-/// can be rejected before its body has arrived, because of its size for example. If a socket is
-/// closed while data is unread, the system resets the connection, and the client may lose the
-/// response. nginx has the same as `lingering_close`.
+/// The shutdown of the stream discards the data that the client still sends, until the client closes
+/// its side. The server can reject a request before the body has arrived, for example because of
+/// its size. If a socket is closed while data is unread, the system resets the connection, and the
+/// client may lose the response. nginx has the same feature as `lingering_close`.
 pub(super) struct ClientStream<S> {
     stream: S,
     head_within: Duration,
     write_within: Duration,
     phase: RequestPhase,
     // The timers are boxed because a `Sleep` must be pinned, and most connections are idle and
-    // have none.
+    // have no timer.
     head_timer: Option<Pin<Box<Sleep>>>,
     write_timer: Option<Pin<Box<Sleep>>>,
     /// Runs from the moment at which the server's side is closed.
@@ -99,7 +99,7 @@ impl<S> ClientStream<S> {
                 false
             }
             Phase::ReadingHead(deadline) if !received => {
-                // A timer with another deadline is that of an earlier request.
+                // A timer with another deadline belongs to an earlier request.
                 let timer = self
                     .head_timer
                     .take_if(|timer| timer.deadline() == deadline);

@@ -19,8 +19,8 @@ pub(super) struct AuthenticatedPeer {
     _slot: Option<ConnectionSlot>,
 }
 
-/// Authenticates the client. Only users may connect, or everyone if the schema is public. `header`
-/// is the `Authorization` of the handshake, for clients that cannot send a payload.
+/// Authenticates the client. Only users may connect, unless introspection is public. `header` is
+/// the `Authorization` header of the handshake, for clients that cannot send a payload.
 pub(super) async fn authenticate_peer(
     state: ServerState,
     payload: Map<String, Value>,
@@ -44,7 +44,7 @@ fn anonymous(state: &ServerState) -> Result<AuthenticatedPeer, Close> {
         caller: Caller::Anonymous,
         _slot: None,
     };
-    let is_allowed = state.app.api.is_for_anybody();
+    let is_allowed = state.app.api.allows_anonymous();
     is_allowed.then_some(peer).ok_or(Close::Forbidden)
 }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use axum::extract::ws::CloseFrame;
 
-use crate::auth::LONGEST_TOKEN;
+use crate::auth::MAX_TOKEN_BYTES;
 
 /// Maximum size of a close reason in bytes: a close frame has at most 125 bytes, of which the code
 /// takes two.
@@ -97,7 +97,7 @@ impl Close {
             Self::GoingAway => "Going away".into(),
             Self::NotWebSocket => "WebSocket protocol error".into(),
             Self::NotUtf8 => "Text must be UTF-8".into(),
-            Self::TooLarge(most) => format!("A message exceeds the limit of {most} bytes").into(),
+            Self::TooLarge(max) => format!("A message exceeds the limit of {max} bytes").into(),
             Self::TryAgain(why) => (*why).into(),
             Self::BadRequest(why) => why.clone(),
             Self::Unauthorized => "Unauthorized".into(),
@@ -105,7 +105,7 @@ impl Close {
             Self::Forbidden => "Forbidden".into(),
             Self::NotBearer => "Authorization is not `Bearer <token>`".into(),
             Self::TokenTooLong => {
-                format!("The token exceeds the limit of {LONGEST_TOKEN} bytes").into()
+                format!("The token exceeds the limit of {MAX_TOKEN_BYTES} bytes").into()
             }
             Self::NotAcceptable => "Subprotocol not acceptable".into(),
             Self::InitialisationTimeout => "Connection initialisation timeout".into(),
@@ -118,12 +118,12 @@ impl Close {
     }
 }
 
-/// Truncates a text to at most `most` bytes.
-fn truncate(text: &str, most: usize) -> Cow<'_, str> {
-    if text.len() <= most {
+/// Truncates a text to at most `max` bytes.
+fn truncate(text: &str, max: usize) -> Cow<'_, str> {
+    if text.len() <= max {
         return text.into();
     }
-    let end = text.floor_char_boundary(most - '…'.len_utf8());
+    let end = text.floor_char_boundary(max - '…'.len_utf8());
     format!("{}…", &text[..end]).into()
 }
 

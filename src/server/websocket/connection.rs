@@ -242,8 +242,8 @@ async fn send_pong(
     permit.send(Box::new(Outgoing::Reply { text, budget }));
 }
 
-/// Returns the close reason for a read error. A connection that ended without a close frame is
-/// `Gone`, however its end was detected.
+/// Returns the close reason for a read error. The reason is `Gone` for every error that means that
+/// the connection ended without a close frame.
 fn close_of(error: axum::Error, max_bytes: usize) -> Close {
     let error = error.into_inner();
     match error.downcast_ref() {

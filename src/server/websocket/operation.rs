@@ -119,8 +119,8 @@ async fn start(
     if let Execution::Stream(_) = execution {
         let permit = Arc::clone(&context.subscription_permits).try_acquire_owned();
         let permit = permit.map_err(|_| {
-            let most = context.state.app.bounds.subscriptions;
-            let message = format!("A connection can have at most {most} subscriptions at a time.");
+            let max = context.state.app.bounds.subscriptions;
+            let message = format!("A connection can have at most {max} subscriptions at a time.");
             Rejection::bad_request(StatusCode::BAD_REQUEST, message)
         })?;
         context.active.set_subscription_permit(&request.key, permit);
@@ -152,7 +152,7 @@ async fn send_events(
     }
 }
 
-/// Messages are created before they are sent, so that no future contains a response.
+/// Each method creates its message before it waits, so that no future contains a response.
 impl OperationSender {
     /// Sends the only response of an operation.
     async fn send_response(&self, response: Box<Response>, budget: ResponseBudget) -> Option<Code> {

@@ -10,13 +10,13 @@ use super::operation::{OperationRequest, SharedContext, run_operation};
 use super::protocol::ServerMessage;
 use super::writer::{OperationKey, Outgoing};
 use crate::auth::Caller;
-use crate::schema::{Code, refusal};
+use crate::schema::{Code, rejected_response};
 use crate::server::rejection::Rejection;
 use crate::server::request::RequestParameters;
 
 /// Maximum number of queries and mutations in progress on one WebSocket, in addition to its
-/// subscriptions. Each of them is a task. Clients that wait for responses stay far below this
-/// number.
+/// subscriptions. Each query and mutation is a task. Clients that wait for responses have far
+/// fewer of them.
 const MAX_QUERIES: usize = 100;
 
 /// Send capacity for one message.
@@ -53,10 +53,10 @@ impl Operations {
         if active.contains(&id) {
             return Err(Close::SubscriberExists(id));
         }
-        let most = self.context.state.app.bounds.subscriptions + MAX_QUERIES;
-        if active.count() >= most {
-            let message = format!("A connection can have at most {most} operations at a time.");
-            let payload = &refusal(Code::BadRequest, message).errors;
+        let max = self.context.state.app.bounds.subscriptions + MAX_QUERIES;
+        if active.count() >= max {
+            let message = format!("A connection can have at most {max} operations at a time.");
+            let payload = &rejected_response(Code::BadRequest, message).errors;
             let error = ServerMessage::Error { id: &id, payload };
             permit.send(Box::new(Outgoing::small_reply(error.text())));
             return Ok(());

@@ -56,7 +56,7 @@ pub(super) fn serve_socket(socket: WebSocket, handshake: Handshake) -> impl Futu
         metrics::socket_closed(label);
         if close != Close::Gone {
             tokio::join!(send_close(&close, outgoing), writer);
-            // A peer that has not sent its close frame by then is not waited for.
+            // After the timeout, the connection is closed without the peer's close frame.
             let _ = timeout(CLOSE_TIMEOUT, read_to_end(&close, &mut incoming)).await;
         }
         tracing::info!(code = label, operations, "WebSocket closed");

@@ -20,8 +20,8 @@ use crate::server::admission::ResponseBudget;
 /// because the queue's memory is allocated per connection, and large enough that a burst of events
 /// does not wait for each write.
 pub(super) const QUEUE_CAPACITY: usize = 16;
-/// Maximum number of unanswered pings when the next ping is due: one may be late because of a large
-/// message ahead of it.
+/// Maximum number of unanswered pings when the next ping is due. One of two pongs may be late,
+/// because the ping waited for a large message ahead of it.
 const MAX_UNANSWERED_PINGS: u32 = 2;
 
 /// A message to write. It is boxed in the queue, which allocates memory for 32 messages at once.

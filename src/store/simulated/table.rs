@@ -23,7 +23,7 @@ pub(super) struct Table {
 impl Table {
     /// Returns the cancellation reason of an action, with code `None` if the
     /// action is accepted.
-    pub fn refusal(&self, action: &Value) -> Value {
+    pub fn cancellation_reason(&self, action: &Value) -> Value {
         let (key, action) = target(action);
         if self.busy.contains(&key) {
             return json!({ "Code": "TransactionConflict", "Message": "conflict" });
