@@ -10,6 +10,7 @@ mod bus;
 mod contiguous;
 mod error;
 mod event;
+mod event_queue;
 mod follower;
 mod hint;
 mod local_bus;

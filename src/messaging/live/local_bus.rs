@@ -4,17 +4,13 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::event::BusEvent;
+use super::event_queue::EventQueue;
 use crate::lock::lock;
 use crate::model::UserId;
 use crate::telemetry::metrics::METRICS;
-
-/// Maximum number of undelivered events of one listener, which take about
-/// 300 KB. A listener that exceeds it is disconnected.
-const MAX_WAITING: usize = 256;
 
 /// The listeners of this instance.
 #[derive(Debug, Default)]
@@ -25,7 +21,7 @@ pub(super) struct LocalBus {
 
 #[derive(Debug, Default)]
 struct UserListeners {
-    listeners: HashMap<u64, mpsc::Sender<BusEvent>>,
+    listeners: HashMap<u64, Arc<EventQueue>>,
     /// The task that reads the user's rows.
     resync: Option<AbortOnDropHandle<()>>,
 }
@@ -41,36 +37,34 @@ impl LocalBus {
     }
 
     /// Delivers an event to a user's listeners. Disconnects each listener whose
-    /// buffer is full.
+    /// queue is full.
     pub fn publish(&self, user: UserId, event: &BusEvent) {
         if let Some(user) = lock(&self.users).get_mut(&user) {
-            user.listeners.retain(|_, listener| {
-                let is_sent = listener.try_send(event.clone()).is_ok();
-                if !is_sent {
+            user.listeners.retain(|_, queue| {
+                let is_queued = queue.push_or_close(event.clone());
+                if !is_queued {
                     METRICS.subscribers_dropped.inc();
                 }
-                is_sent
+                is_queued
             });
         }
     }
 
     /// Subscribes to a user's events.
     pub fn listen(self: &Arc<Self>, user: UserId) -> Listener {
-        let (sender, events) = mpsc::channel(MAX_WAITING);
+        let queue = Arc::<EventQueue>::default();
         let mut users = lock(&self.users);
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         users
             .entry(user)
             .or_default()
             .listeners
-            .insert(number, sender);
+            .insert(number, Arc::clone(&queue));
         Listener {
-            _registration: Registration {
-                bus: Arc::clone(self),
-                user,
-                number,
-            },
-            events,
+            bus: Arc::clone(self),
+            user,
+            number,
+            queue,
         }
     }
 
@@ -93,38 +87,31 @@ impl LocalBus {
 /// A receiver of one user's events.
 #[derive(Debug)]
 pub(super) struct Listener {
-    /// Must be dropped before `events`, so that a listener that ends is not
-    /// counted as too slow.
-    _registration: Registration,
-    events: mpsc::Receiver<BusEvent>,
+    bus: Arc<LocalBus>,
+    user: UserId,
+    number: u64,
+    queue: Arc<EventQueue>,
 }
 
 impl Listener {
     /// Returns whether no event waits.
     pub fn is_empty(&self) -> bool {
-        self.events.is_empty()
+        self.queue.is_empty()
     }
 
     /// Takes all waiting events.
     pub fn take_all(&mut self) -> Vec<BusEvent> {
-        std::iter::from_fn(|| self.events.try_recv().ok()).collect()
+        self.queue.take_all()
     }
 
     /// Waits for the next event; `None` if this listener was too slow and has
     /// been disconnected.
     pub async fn next(&mut self) -> Option<BusEvent> {
-        self.events.recv().await
+        self.queue.next().await
     }
 }
 
-#[derive(Debug)]
-struct Registration {
-    bus: Arc<LocalBus>,
-    user: UserId,
-    number: u64,
-}
-
-impl Drop for Registration {
+impl Drop for Listener {
     fn drop(&mut self) {
         let mut users = lock(&self.bus.users);
         if let Some(user) = users.get_mut(&self.user) {
