@@ -21,6 +21,7 @@ mod plan;
 mod positions;
 mod request;
 mod root;
+mod subscription;
 mod suggestions;
 mod syntax;
 #[cfg(test)]
@@ -52,6 +53,7 @@ use introspection::{INTERNAL_KEY, internal_field};
 use operation::{Rejected, SchemaRules};
 use request::DocumentKey;
 use root::{ROOT_FIELD, Root, RootSelection};
+use subscription::SubscriptionRoot;
 use suggestions::with_suggestions;
 use validation::CheckScalar;
 
@@ -66,7 +68,8 @@ pub use request::GraphqlRequest;
 
 /// Executes the operations of a schema. Cloning is cheap.
 pub struct Engine<Q, M, S> {
-    schema: Schema<Root<Q>, Root<M>, S>,
+    schema: Schema<Root<Q>, Root<M>, SubscriptionRoot<S>>,
+    subscription: Arc<S>,
     rules: Arc<Rules>,
     documents: DocumentCache,
 }
@@ -75,6 +78,7 @@ impl<Q, M, S> Clone for Engine<Q, M, S> {
     fn clone(&self) -> Self {
         Self {
             schema: self.schema.clone(),
+            subscription: Arc::clone(&self.subscription),
             rules: Arc::clone(&self.rules),
             documents: self.documents.clone(),
         }
@@ -94,7 +98,8 @@ struct Rules {
 
 /// Builds an [`Engine`].
 pub struct EngineBuilder<Q, M, S> {
-    schema: SchemaBuilder<Root<Q>, Root<M>, S>,
+    schema: SchemaBuilder<Root<Q>, Root<M>, SubscriptionRoot<S>>,
+    subscription: Arc<S>,
     limits: Limits,
     costs: Vec<FieldCost>,
     check_scalar: CheckScalar,
@@ -182,6 +187,7 @@ where
         };
         Ok(Engine {
             schema,
+            subscription: self.subscription,
             rules: Arc::new(rules),
             documents: DocumentCache::default(),
         })
@@ -197,7 +203,8 @@ where
     /// Returns a builder for an engine with these root types.
     pub fn build(query: Q, mutation: M, subscription: S) -> EngineBuilder<Q, M, S> {
         EngineBuilder {
-            schema: Schema::build(Root(query), Root(mutation), subscription),
+            schema: Schema::build(Root(query), Root(mutation), SubscriptionRoot::new()),
+            subscription: Arc::new(subscription),
             limits: Limits::default(),
             costs: Vec::new(),
             check_scalar: |_, _, _| Ok(()),
@@ -315,8 +322,8 @@ where
     ) -> BoxStream<'static, Response> {
         let items = prepared.lowered.root.node.items.clone();
         let request = build_request(prepared, items, request);
-        let schema = &self.schema;
-        let responses = schema.execute_stream_with_session_data(request, session_data);
+        let root = Arc::clone(&self.subscription);
+        let responses = subscription::responses(&self.schema, root, request, session_data);
         responses.map(without_propagated).boxed()
     }
 
