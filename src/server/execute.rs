@@ -101,7 +101,8 @@ pub(super) async fn execute(
         let events = app.api.execute_stream(&prepared, session, request_id);
         let events = events.then(move |event| {
             let reservation = reservation.clone();
-            async move { (event, reservation.take().await) }
+            // Boxed: it contains the response, and most subscriptions are idle.
+            Box::pin(async move { (event, reservation.take().await) })
         });
         return Ok(Execution::Stream(EventStream {
             events: events.boxed(),
@@ -119,11 +120,13 @@ pub(super) async fn execute(
 
 /// Returns the result of `work`, and an internal error if it panics, so that a panic affects only
 /// its own request.
-pub(super) async fn catch_panic<T>(
+///
+/// Not an async function, because its future would contain `work` twice.
+pub(super) fn catch_panic<T>(
     work: impl Future<Output = Result<T, Rejection>>,
-) -> Result<T, Rejection> {
-    let result = AssertUnwindSafe(work).catch_unwind().await;
-    result.unwrap_or_else(|_panic| Err(Rejection::internal()))
+) -> impl Future<Output = Result<T, Rejection>> {
+    let result = AssertUnwindSafe(work).catch_unwind();
+    result.map(|result| result.unwrap_or_else(|_panic| Err(Rejection::internal())))
 }
 
 impl Policy {

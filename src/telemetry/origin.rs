@@ -66,11 +66,13 @@ impl RequestOrigin {
 
 /// Runs `work` on behalf of these requests. The full number of calls is charged to each request,
 /// because each waits for all of them; the units are divided among the requests.
-pub async fn work_for<T>(
+///
+/// Not an async function, because its future would contain `work` twice.
+pub fn work_for<T>(
     origins: impl Into<Arc<[RequestOrigin]>>,
     work: impl Future<Output = T>,
-) -> T {
-    ORIGINS.scope(origins.into(), work).await
+) -> impl Future<Output = T> {
+    ORIGINS.scope(origins.into(), work)
 }
 
 /// Returns whether the current work is on behalf of a request. Other work, such as the health check

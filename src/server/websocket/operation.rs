@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_graphql::{Response, ServerError};
 use axum::http::{HeaderMap, StatusCode};
-use futures_util::{Stream, StreamExt};
+use futures_util::{FutureExt, Stream, StreamExt};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -85,7 +85,7 @@ pub(super) async fn run_operation(context: Arc<SharedContext>, request: Box<Oper
             Ok(Execution::Stream(events)) => {
                 log.begin_subscription(None);
                 let events = send_events(events.events, &context.shutdown, &sender, &mut log);
-                let events = catch_panic(async { Ok(events.await) }).instrument(span);
+                let events = catch_panic(events.map(Ok)).instrument(span);
                 match work_for([origin], Box::pin(events)).await {
                     Ok(error) => error,
                     Err(rejection) => sender.reject(rejection, &id).await,
