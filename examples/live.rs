@@ -1,5 +1,6 @@
 //! Measures thousands of subscriptions on one server: the memory of each, and the time from the
-//! sender's response to the delivery of a message.
+//! sender's response to the delivery of a message. Also measures the memory of other connections
+//! (`--connection`).
 
 #[allow(
     dead_code,
@@ -21,24 +22,37 @@ use cruddur::store::NewUser;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
-use harness::{CREATE, Cruddur, Socket, start};
+use harness::{CREATE, Cruddur, Events, Socket, start};
 use server::Server;
 
 const CREATED: &str = "subscription { messageCreated { messageEdge { node { body } } } }";
-/// Number of subscriptions of each user, each on its own socket.
+/// Number of connections of each user.
 const OF_EACH: usize = 5;
 
 #[derive(Parser)]
 struct Options {
-    /// Number of subscriptions
+    /// Number of connections
     #[arg(long, default_value_t = 5000)]
     subscriptions: usize,
+    /// What each connection is
+    #[arg(long, value_enum, default_value_t = Connection::WebSocket)]
+    connection: Connection,
     /// Messages per second
     #[arg(long, default_value_t = 100)]
     rate: u32,
     /// Duration in seconds
     #[arg(long, default_value_t = 30)]
     seconds: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
+enum Connection {
+    /// A WebSocket with a subscription
+    WebSocket,
+    /// A WebSocket without operations
+    IdleWebSocket,
+    /// A subscription with server-sent events
+    EventStream,
 }
 
 /// The times of delivery of a message to its subscribers.
@@ -61,18 +75,33 @@ async fn main() {
 
     let arrivals = Arrivals::default();
     let began = Instant::now();
+    let mut event_streams = Vec::new();
     for number in 0..options.subscriptions {
-        let token = cruddur.token(&handle(number % users));
-        let mut socket = Socket::connect(&server.url, &token).await;
-        socket.subscribe("live", CREATED, json!({})).await;
+        let user = handle(number % users);
+        if options.connection == Connection::EventStream {
+            let (url, body) = (
+                format!("{}/graphql", server.url),
+                json!({ "query": CREATED }),
+            );
+            event_streams.push(Events::open(&cruddur, &url, "live", &user, &body).await);
+            continue;
+        }
+        let mut socket = Socket::connect(&server.url, &cruddur.token(&user)).await;
+        if options.connection == Connection::WebSocket {
+            socket.subscribe("live", CREATED, json!({})).await;
+        }
         tokio::spawn(read(socket, Arc::clone(&arrivals)));
     }
-    println!("{} sockets in {:?}", options.subscriptions, began.elapsed());
+    let count = options.subscriptions;
+    println!("{count} connections in {:?}", began.elapsed());
     tokio::time::sleep(Duration::from_secs(5)).await;
     let after = server.resident_kilobytes().unwrap_or(0);
     #[expect(clippy::cast_precision_loss, reason = "a few megabytes")]
     let each = (after - before) as f64 / options.subscriptions as f64;
     println!("memory: {before} kB before, {after} kB with them: {each:.1} kB each");
+    if options.connection != Connection::WebSocket {
+        return;
+    }
 
     let answers = send(&cruddur, &server, users, &options).await;
     tokio::time::sleep(Duration::from_secs(3)).await;

@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn futures_of_a_connection_and_of_an_operation_are_small() {
         let operation = size_of_future(operation::run_operation);
-        assert!(operation <= 2000, "{operation} bytes");
+        assert!(operation <= 1400, "{operation} bytes");
         let connection = size_of_future(serve_socket);
         assert!(connection <= 1500, "{connection} bytes");
     }

@@ -106,13 +106,14 @@ impl Connection {
         let (shutdown, max_bytes) = (self.shutdown.clone(), self.state.app.bounds.body_bytes);
         loop {
             let outgoing = self.outgoing.clone();
+            // What follows a message is boxed: its future is large, and most connections are idle.
             let handled = tokio::select! {
                 () = shutdown.cancelled() => break,
                 received = receive(incoming, outgoing, heartbeat, max_bytes) => match received {
-                    Ok((message, permit)) => self.handle_message(message, permit).await,
+                    Ok((message, permit)) => Box::pin(self.handle_message(message, permit)).await,
                     Err(close) => Err(close),
                 },
-                peer = authenticated(&mut self.stage) => self.acknowledge(peer).await,
+                peer = authenticated(&mut self.stage) => Box::pin(self.acknowledge(peer)).await,
                 close = &mut self.timeout => Err(close),
             };
             if let Err(close) = handled {
