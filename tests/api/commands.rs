@@ -1,24 +1,20 @@
 //! The commands as processes.
 
-use std::process::{ExitStatus, Output, Stdio};
+use std::process::{Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{StreamSpecification, StreamViewType};
 use cruddur::server::web_app_documents;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::net::TcpStream;
+use tokio::process::Command;
 use tokio::sync::watch;
-use tokio::time::timeout;
 
 use crate::harness::{
-    CREATE, Serving, TABLE, bodies, checker, cruddur, free_port, signal, start, with_stores,
+    CREATE, Process, Serving, TABLE, bodies, checker, cruddur, start, wait_for, wait_until,
+    with_stores,
 };
 use crate::issuer::claims;
-
-/// Timeout for a command to start or to end.
-pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Runs a command. Returns exit code, standard output and standard error.
 pub async fn run(command: &mut Command) -> (i32, String, String) {
@@ -30,9 +26,8 @@ pub async fn run(command: &mut Command) -> (i32, String, String) {
         status,
         stdout,
         stderr,
-    } = timeout(PATIENCE, output)
+    } = wait_for("the end of the command", output)
         .await
-        .expect("it ends")
         .expect("it runs");
     let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
     (
@@ -44,7 +39,7 @@ pub async fn run(command: &mut Command) -> (i32, String, String) {
 
 /// A `cruddur dev` that has printed its addresses.
 struct Dev {
-    process: Child,
+    process: Process,
     places: Value,
     http: reqwest::Client,
 }
@@ -61,15 +56,11 @@ impl Dev {
             "0",
         ]);
         command.args(arguments);
-        let mut process = command.stdout(Stdio::piped()).spawn().expect("it runs");
-        let mut lines = BufReader::new(process.stdout.take().expect("a pipe")).lines();
-        let line = timeout(PATIENCE, lines.next_line())
-            .await
-            .expect("it gets ready");
-        let line = line.expect("a line").expect("a line");
+        let process = Process::spawn(&mut command);
+        let places = process.line_that(|line| line["graphql"].is_string()).await;
         Self {
             process,
-            places: serde_json::from_str(&line).expect("JSON"),
+            places,
             http: reqwest::Client::new(),
         }
     }
@@ -89,13 +80,6 @@ impl Dev {
         answer.json().await.expect("JSON")
     }
 
-    /// Sends a signal and waits until the process has ended.
-    async fn end(&mut self, name: &str) -> ExitStatus {
-        signal(&self.process, name).await;
-        let ended = timeout(PATIENCE, self.process.wait()).await;
-        ended.expect("it ends").expect("a status")
-    }
-
     /// Waits until an address accepts no connections.
     async fn is_gone(&self) {
         for place in ["graphql", "dynamodb", "database_url", "issuer"] {
@@ -103,13 +87,10 @@ impl Dev {
             let url = reqwest::Url::parse(url).expect("an address");
             let address = ("127.0.0.1", url.port().expect("a port"));
             // After a kill, the guard stops PostgreSQL after a moment.
-            let gone = async {
-                while tokio::net::TcpStream::connect(address).await.is_ok() {
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
-            };
-            let gone = timeout(PATIENCE, gone).await;
-            gone.unwrap_or_else(|_| panic!("something still listens as {place}"));
+            wait_until(&format!("{place} accepts no connections"), async || {
+                TcpStream::connect(address).await.is_err()
+            })
+            .await;
         }
     }
 }
@@ -173,7 +154,7 @@ async fn dev_serves_demo_users_and_message_groups_and_leaves_no_files() {
         "welcome"
     );
 
-    assert!(dev.end("INT").await.success());
+    assert!(dev.process.end("INT").await.success());
     dev.is_gone().await;
 }
 
@@ -193,7 +174,7 @@ async fn dev_token_seconds_is_the_lifetime_of_all_tokens() {
         let lifetime = claims["exp"].as_i64().zip(claims["iat"].as_i64());
         assert_eq!(lifetime.map(|(exp, iat)| exp - iat), Some(20));
     }
-    dev.end("INT").await;
+    dev.process.end("INT").await;
 }
 
 #[tokio::test]
@@ -236,7 +217,7 @@ async fn dev_trusted_documents_of_the_app_exclude_all_others() {
             let code = response["errors"][0]["extensions"]["code"].as_str();
             assert_eq!(code.unwrap_or_default(), expected, "{given}: {response}");
         }
-        dev.end("INT").await;
+        dev.process.end("INT").await;
     }
 }
 
@@ -267,7 +248,7 @@ async fn dev_data_dir_keeps_data_after_a_restart_and_after_a_kill() {
 
         let input = json!({ "input": { "to": { "receiverHandle": "luu" }, "body": message } });
         dev.data("unamused", CREATE, input).await;
-        dev.end(end).await;
+        dev.process.end(end).await;
         // After a kill, everything is started again immediately, while
         // PostgreSQL is still stopping.
         if end != "KILL" {
@@ -365,32 +346,19 @@ async fn serve_requires_the_table_and_the_migrations_that_commands_create() {
 #[tokio::test]
 async fn serve_is_healthy_and_stops_at_a_signal() {
     let stores = start().await;
-    let address = format!("127.0.0.1:{}", free_port());
-    let mut command = cruddur(&["serve"]);
-    with_stores(&mut command, &stores);
-    let mut serving = command
-        .env("LISTEN_ADDR", &address)
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("it runs");
-    let healthy = || async {
-        run(&mut cruddur(&["healthcheck", "--listen", &address]))
-            .await
-            .0
-    };
-    let served = async { while healthy().await != 0 {} };
-    timeout(PATIENCE, served).await.expect("it serves");
-
     stores.users(["luu"]).await;
-    let answer = stores
-        .ask_at(
-            &format!("http://{address}"),
-            "luu",
-            "{ viewer { handle } }",
-            json!({}),
-        )
-        .await;
-    assert_eq!(answer, json!({ "data": { "viewer": { "handle": "luu" } } }));
+    let mut serving = Serving::start(&stores, &[]).await;
+    let address = serving.url["http://".len()..].to_owned();
+    let healthcheck = async || {
+        let mut command = cruddur(&["healthcheck", "--listen", &address]);
+        run(&mut command).await.0
+    };
+
+    assert_eq!(healthcheck().await, 0);
+    let document = "{ viewer { handle } }";
+    let response = stores.ask_at(&serving.url, "luu", document, json!({}));
+    let expected = json!({ "data": { "viewer": { "handle": "luu" } } });
+    assert_eq!(response.await, expected);
 
     let mut second = cruddur(&["serve"]);
     with_stores(&mut second, &stores);
@@ -401,13 +369,8 @@ async fn serve_is_healthy_and_stops_at_a_signal() {
         "{said}"
     );
 
-    signal(&serving, "TERM").await;
-    let ended = timeout(PATIENCE, serving.wait())
-        .await
-        .expect("it stops")
-        .expect("an end");
-    assert!(ended.success());
-    assert_eq!(healthy().await, 1);
+    assert!(serving.end("TERM").await.success());
+    assert_eq!(healthcheck().await, 1);
 }
 
 #[tokio::test]
@@ -540,15 +503,8 @@ async fn serve_rejects_a_table_with_a_stream() {
 async fn sigterm_under_load_completes_all_requests_sent_before_it() {
     let stores = start().await;
     stores.users(["luu", "unamused"]).await;
-    let address = format!("127.0.0.1:{}", free_port());
-    let mut serve = cruddur(&["serve", "--send-rate", "0"]);
-    with_stores(&mut serve, &stores);
-    let mut serving = serve
-        .env("LISTEN_ADDR", &address)
-        .env("RUST_LOG", "warn")
-        .spawn()
-        .expect("it runs");
-    let url = format!("http://{address}/graphql");
+    let mut serving = Serving::start(&stores, &["--send-rate", "0"]).await;
+    let url = format!("{}/graphql", serving.url);
     let token = stores.token("luu");
     let send = async |number: usize| {
         let input = json!({ "to": { "receiverHandle": "unamused" }, "body": format!("{number}") });
@@ -556,13 +512,6 @@ async fn sigterm_under_load_completes_all_requests_sent_before_it() {
         let sent = stores.http.post(&url).bearer_auth(&token).json(&body);
         sent.send().await
     };
-    let served = async {
-        while send(0).await.is_err() {
-            tokio::task::yield_now().await;
-        }
-    };
-    timeout(PATIENCE, served).await.expect("it serves");
-
     let is_stopping = AtomicBool::new(false);
     let (written, mut all_written) = watch::channel(0);
     let loads = (0..16).map(async |_| {
@@ -588,20 +537,17 @@ async fn sigterm_under_load_completes_all_requests_sent_before_it() {
     });
     let stop = async {
         let under_load = all_written.wait_for(|written| *written > 64);
-        timeout(PATIENCE, under_load)
-            .await
-            .expect("messages in time")
-            .expect("a sender");
+        let under_load = wait_for("64 messages", under_load).await;
+        under_load.expect("a sender");
         is_stopping.store(true, Ordering::SeqCst);
-        signal(&serving, "TERM").await;
+        serving.signal("TERM").await;
     };
     let (answered, ()) = tokio::join!(futures_util::future::join_all(loads), stop);
 
-    let ended = timeout(PATIENCE, serving.wait()).await.expect("it stops");
-    assert!(ended.expect("an end").success());
+    assert!(serving.ended().await.success());
     let found = checker::read(&checker::client(&stores.dynamo.url)).await;
     found.check();
     let written: usize = found.messages.values().map(Vec::len).sum();
-    let answered: usize = answered.into_iter().sum::<usize>() + 1;
+    let answered: usize = answered.into_iter().sum();
     assert_eq!(written, answered);
 }

@@ -1,8 +1,6 @@
 //! GraphQL over HTTP, beyond the audits of `graphql-http`: rejected requests
 //! and their cost.
 
-use std::time::{Duration, Instant};
-
 use cruddur::schema::SendRate;
 use cruddur::server::{Bounds, Graphiql};
 use futures_util::future::join_all;
@@ -13,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::harness::{CREATE, Cruddur, Setup, Socket, start, start_with};
+use crate::harness::{CREATE, Cruddur, Setup, Socket, start, start_with, wait_for};
 use crate::hostile::hostile;
 
 const VIEWER: &str = "{ viewer { handle } }";
@@ -174,15 +172,12 @@ async fn media_type_decides_the_status_and_nothing_is_cached() {
 #[tokio::test]
 async fn limits_reject_an_operation_and_name_the_maximum() {
     let cruddur = people().await;
-    let mut slowest = Duration::ZERO;
     for (name, document) in hostile() {
-        let began = Instant::now();
         let sent = request(&cruddur, Method::POST)
             .json(&json!({ "query": document }))
             .send();
         let sent = sent.await.expect("an answer");
         let (status, code) = refused(sent).await;
-        slowest = slowest.max(began.elapsed());
         let expected = match name {
             // Larger than the maximum body.
             "a comment" | "levels" | "operations" | "aliases" | "duplicate fields"
@@ -219,7 +214,6 @@ async fn limits_reject_an_operation_and_name_the_maximum() {
             "{message}"
         );
     }
-    println!("the slowest took {slowest:?}");
 }
 
 /// Returns the bytes of a response on a raw connection, until it is closed or
@@ -235,8 +229,8 @@ async fn raw(cruddur: &Cruddur, head: &str, body: &[u8]) -> String {
     // The server may reject the request before it is complete.
     let _ = stream.write_all(body).await;
     let mut answer = vec![0; 64 * 1024];
-    let read = tokio::time::timeout(Duration::from_mins(1), stream.read(&mut answer)).await;
-    let length = read.expect("an answer in time").unwrap_or(0);
+    let read = wait_for("a response", stream.read(&mut answer)).await;
+    let length = read.unwrap_or(0);
     String::from_utf8_lossy(&answer[..length]).into_owned()
 }
 
@@ -262,8 +256,8 @@ async fn response_before_the_end_of_a_body_is_not_lost_by_a_reset() {
                 .expect("an open connection");
         }
         let mut response = Vec::new();
-        let read = tokio::time::timeout(Duration::from_mins(1), stream.read_to_end(&mut response));
-        read.await.expect("an end in time").expect("no reset");
+        let read = wait_for("the end of the response", stream.read_to_end(&mut response)).await;
+        read.expect("no reset");
         let response = String::from_utf8_lossy(&response);
         assert!(
             response.starts_with(&format!("HTTP/1.1 {status}")),
@@ -277,16 +271,11 @@ async fn body_that_is_too_large_or_shorter_than_declared_is_rejected_without_wai
     let cruddur = people().await;
     let post = "POST /graphql HTTP/1.1";
     let large = vec![b' '; 20_000_000];
+    // A server that waited for the missing body would respond with 408.
     for sent in [&large[..], &[]] {
-        let began = Instant::now();
         let head = format!("{post}\r\nContent-Length: 20000000");
         let answer = raw(&cruddur, &head, sent).await;
         assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
-        // A wait for the body would take the ten seconds of a request.
-        assert!(
-            began.elapsed() < Duration::from_secs(9),
-            "it was waited for"
-        );
     }
     let invited = format!("{post}\r\nContent-Length: 20000000\r\nExpect: 100-continue");
     let answer = raw(&cruddur, &invited, b"").await;

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, UdpSocket};
-use std::process::Stdio;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
@@ -14,12 +13,9 @@ use reqwest::header::{ACCESS_CONTROL_ALLOW_ORIGIN, HOST, LOCATION, ORIGIN};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode, Url};
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpListener;
-use tokio::time::timeout;
 
-use crate::commands::PATIENCE;
-use crate::harness::{Cruddur, cruddur as program, free_port, start};
+use crate::harness::{Cruddur, Process, cruddur as program, free_port, start};
 
 const PAGE: &str = "http://127.0.0.1:4000/signed-in";
 const VERIFIER: &str = "a-verifier-of-at-least-forty-three-characters";
@@ -353,15 +349,8 @@ async fn issuer_command_issues_tokens_to_other_machines_with_allow_remote() {
         command
             .args(options)
             .env("DATABASE_URL", &cruddur.database.url);
-        let mut process = command.stdout(Stdio::piped()).spawn().expect("it runs");
-        let mut lines = BufReader::new(process.stdout.take().expect("a pipe")).lines();
-        let line = timeout(PATIENCE, lines.next_line()).await;
-        let line = line.expect("it gets ready").expect("a line");
-        let line = line.expect("a line");
-        assert!(
-            line.starts_with("issuing as http://localhost:4001/"),
-            "{line}"
-        );
+        let process = Process::spawn(&mut command);
+        process.line_with("issuing as http://localhost:4001/").await;
 
         let request = cruddur.http.post(format!("http://{address}:{port}/token"));
         let request = request
@@ -370,6 +359,5 @@ async fn issuer_command_issues_tokens_to_other_machines_with_allow_remote() {
         let issued = request.send().await.expect("a response");
 
         assert_eq!(issued.status(), expected);
-        process.kill().await.expect("it ends");
     }
 }

@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use axum::Router;
 use axum::http::StatusCode;
@@ -15,6 +14,8 @@ use cruddur::auth::{CognitoVerifier, Issuers, TokenError, TokenUse};
 use cruddur::dev::{CLIENT_ID, SigningKey};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+
+use crate::harness::wait_until;
 
 /// A key set over HTTP that can change and fail.
 struct KeySet {
@@ -73,8 +74,6 @@ fn verifier(issuers: &[(&str, &KeySet)]) -> CognitoVerifier {
 }
 
 const ISSUER: &str = "https://issuer.example";
-/// Longer than the minimum time between two fetches, on a busy machine.
-const WAIT_TIMEOUT: Duration = Duration::from_mins(1);
 
 fn key() -> SigningKey {
     SigningKey::generate().expect("a key")
@@ -109,13 +108,10 @@ fn token_of(issuer: &str, key: &SigningKey) -> String {
 
 /// Sends a token repeatedly, like a client.
 async fn until_taken(verifier: &CognitoVerifier, token: &str) {
-    let offered = async {
-        while verifier.verify(token).await.is_err() {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    let offered = tokio::time::timeout(WAIT_TIMEOUT, offered).await;
-    offered.expect("the keys are fetched again");
+    wait_until("the keys are fetched again", async || {
+        verifier.verify(token).await.is_ok()
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -164,18 +160,13 @@ async fn verified_token_is_rejected_once_it_expires() {
     let token = key.sign(&claims).expect("a token");
     verifier.verify(&token).await.expect("it has not expired");
 
-    let rejected = async {
-        loop {
-            let begin = now();
-            if verifier.verify(&token).await.is_err() {
-                break;
-            }
-            assert!(begin < expires_at, "it was accepted after it expired");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    let rejected = tokio::time::timeout(WAIT_TIMEOUT, rejected).await;
-    rejected.expect("it expires");
+    wait_until("the token is rejected", async || {
+        let before = now();
+        let is_rejected = verifier.verify(&token).await.is_err();
+        assert!(is_rejected || before < expires_at, "it has expired");
+        is_rejected
+    })
+    .await;
     assert!(now() >= expires_at, "it was rejected before it expired");
 }
 
@@ -237,14 +228,11 @@ async fn unknown_keys_cause_one_fetch_and_a_failed_fetch_keeps_the_keys() {
         1,
         "none in the ten seconds after the first"
     );
-    let cool = async {
-        while served.fetches() == 1 {
-            let _ = verifier.verify(&strange[0]).await;
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    let cool = tokio::time::timeout(WAIT_TIMEOUT, cool).await;
-    cool.expect("the keys are fetched again");
+    wait_until("the keys are fetched again", async || {
+        let _ = verifier.verify(&strange[0]).await;
+        served.fetches() > 1
+    })
+    .await;
     // The fetch failed, so it is unknown whether the key exists.
     assert_eq!(flood().await, ["Err(KeysUnavailable)"]);
     assert_eq!(served.fetches(), 2, "one after that");

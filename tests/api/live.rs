@@ -1,16 +1,13 @@
 //! Subscriptions: new messages and changed groups.
 
-use std::time::Duration;
-
 use chrono::{DateTime, Utc};
 use cruddur::clock::Clock;
 use cruddur::messaging::{Follow, LiveError};
 use cruddur::model::MessageGroupId;
 use futures_util::StreamExt;
 use serde_json::{Value, json};
-use tokio::time::timeout;
 
-use crate::harness::{CREATE, Cruddur, MARK, Redis, Setup, Socket, start, start_with};
+use crate::harness::{CREATE, Cruddur, MARK, Redis, Setup, Socket, start, start_with, wait_for};
 
 const CREATED: &str = "subscription($group: UUID, $after: String) {
     messageCreated(messageGroupUuid: $group, after: $after) {
@@ -439,8 +436,8 @@ async fn message_committed_while_a_subscription_starts_is_delivered_once() {
         let mut arrivals = Box::pin(follower.expect("it starts").arrivals());
         cruddur.send("luu", "unamused", "after").await;
         for body in ["during", "after"] {
-            let arrival = timeout(Duration::from_mins(1), arrivals.next()).await;
-            let arrival = arrival.expect("an event in time").expect("an event");
+            let arrival = wait_for("an event", arrivals.next()).await;
+            let arrival = arrival.expect("an event");
             assert_eq!(arrival.expect("a message").message.body, body, "{case}");
         }
     }

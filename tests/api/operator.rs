@@ -6,10 +6,11 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use cruddur::store::PoolNames;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::time::timeout;
 
-use crate::commands::{PATIENCE, run};
-use crate::harness::{Cruddur, TABLE, checker, cruddur, numbered, signal, start, with_stores};
+use crate::commands::run;
+use crate::harness::{
+    Cruddur, TABLE, checker, cruddur, numbered, signal, start, wait_for, with_stores,
+};
 
 /// Runs a command that must succeed. Returns standard output and standard
 /// error.
@@ -129,7 +130,7 @@ async fn get_conversation_follow_prints_new_messages_until_ctrl_c_or_a_closed_pi
                     }
                     false
                 };
-                timeout(PATIENCE, found).await.expect("a line")
+                wait_for("a line", found).await
             };
 
             assert!(until("message 3").await);
@@ -146,7 +147,7 @@ async fn get_conversation_follow_prints_new_messages_until_ctrl_c_or_a_closed_pi
                 drop(lines);
                 stores.send("tove", "luu", "to nobody").await;
             }
-            let ended = timeout(PATIENCE, process.wait()).await.expect("it ends");
+            let ended = wait_for("the end of the process", process.wait()).await;
             let code = ended.expect("an end").code();
             assert_eq!(code, Some(if is_read { 130 } else { 0 }), "{format}");
         }
@@ -307,10 +308,8 @@ async fn on_terminal(
         let _ = std::io::Read::read_to_end(&mut master, &mut printed);
         String::from_utf8(printed).expect("UTF-8")
     });
-    let printed = timeout(PATIENCE, read)
-        .await
-        .expect("it ends")
-        .expect("an end");
+    let printed = wait_for("the end of the output", read).await;
+    let printed = printed.expect("no panic");
     assert!(process.wait().await.expect("an end").success(), "{printed}");
     printed.replace("\r\n", "\n")
 }
@@ -429,8 +428,8 @@ async fn scan_prints_every_item_of_every_page_once() {
     let mut lines = BufReader::new(scanning.stdout.take().expect("a pipe")).lines();
     lines.next_line().await.expect("a line").expect("a line");
     drop(lines);
-    let ended = timeout(PATIENCE, scanning.wait_with_output()).await;
-    let ended = ended.expect("it ends").expect("an end");
+    let ended = wait_for("the end of the process", scanning.wait_with_output()).await;
+    let ended = ended.expect("an end");
     let said = String::from_utf8_lossy(&ended.stderr);
     assert!(
         ended.status.success() && !said.contains("panicked"),

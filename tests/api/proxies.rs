@@ -1,15 +1,10 @@
 //! Requests through a real nginx and a real `HAProxy`, with nginx's default configuration and with the
 //! files of deploy/.
 
-use std::future::Future;
-use std::time::Duration;
-
 use serde_json::{Value, json};
-use tokio::time::timeout;
 
-use crate::harness::{Cruddur, Events, OURS, ReverseProxy, Serving, Socket, start};
+use crate::harness::{Cruddur, Events, OURS, ReverseProxy, Serving, Socket, start, wait_for};
 
-const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 /// The default configuration of nginx.
 const DEFAULTS: &str = "server { listen LISTEN; location / { proxy_pass http://UPSTREAM; } }";
 /// The default configuration with HTTP/1.1.
@@ -49,23 +44,18 @@ async fn deployed_proxies(upstream: &str) -> Vec<ReverseProxy> {
     nginx.into_iter().chain(haproxy).collect()
 }
 
-async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
-    let done = timeout(WAIT_TIMEOUT, future).await;
-    done.unwrap_or_else(|_| panic!("{what} did not come"))
-}
-
 /// Returns whether events arrive while the subscription is active.
 async fn events_pass(cruddur: &Cruddur, proxy: &ReverseProxy) {
     let url = format!("{}/graphql", proxy.url);
     let document = "subscription { messageCreated { messageEdge { node { body } } } }";
     let body = json!({ "query": document });
     let events = Events::open(cruddur, &url, "proxied", "unamused", &body);
-    let mut events = in_time("the head", cruddur.subscribed(events)).await;
+    let mut events = wait_for("the head of the response", cruddur.subscribed(events)).await;
     let content_type = &events.response.headers()["content-type"];
     assert_eq!(content_type, "text/event-stream");
 
     cruddur.send("luu", "unamused", "hello").await;
-    let event = in_time("an event", events.next()).await;
+    let event = wait_for("an event", events.next()).await;
 
     let (kind, data) = event.expect("an event");
     assert_eq!(kind, "next");

@@ -1,7 +1,7 @@
 //! Memory for responses that clients do not read, and the responses of other clients meanwhile.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use cruddur::messaging::SeededMessage;
 use cruddur::model::MessageBody;
@@ -11,7 +11,7 @@ use socket2::SockRef;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::harness::{Cruddur, Serving, Socket, start};
+use crate::harness::{Cruddur, Serving, Socket, TIMEOUT, start};
 
 /// `--max-unread-bytes` of the server.
 const LIMIT: usize = 4 * 1024 * 1024;
@@ -24,7 +24,6 @@ const REQUESTS: usize = 20;
 /// A page of 100 messages of 1,000 characters: a response of about 120 kB.
 const PAGE: &str = "query($group: UUID!) { messages(messageGroupUuid: $group, last: 100) { edges { cursor node { body } } } }";
 const VIEWER: &str = "{ viewer { handle } }";
-const WAIT_TIMEOUT: Duration = Duration::from_mins(3);
 
 /// Connects with a small receive buffer and small packets, so that the system's buffers are too
 /// small for a page.
@@ -151,11 +150,7 @@ async fn response_memory_stays_within_its_limit_while_a_hundred_sockets_do_not_r
             if now.ended >= all && now.reserved == 0.0 {
                 return (reserved, now.peak, answered, rejected);
             }
-            assert!(
-                began.elapsed() < WAIT_TIMEOUT,
-                "{} of {all} ended",
-                now.ended
-            );
+            assert!(began.elapsed() < TIMEOUT, "{} of {all} ended", now.ended);
             let other = cruddur
                 .ask_at(&serving.url, "unamused", VIEWER, json!({}))
                 .await;

@@ -2,20 +2,18 @@
 //! that they must not contain.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::routing::post;
 use serde_json::{Value, json};
-use tokio::time::timeout;
 
 use cruddur::dev::{Issuer, SigningKey};
 
 use crate::commands::run;
 use crate::harness::{
-    CREATE, Cruddur, Events, Loss, OURS, Serving, Socket, cruddur, start, with_stores,
+    CREATE, Cruddur, Events, Loss, OURS, Serving, Socket, cruddur, start, wait_until, with_stores,
 };
 
 /// Texts that must not occur in telemetry.
@@ -139,18 +137,12 @@ impl Serve {
 
     /// Waits until a metric has this value.
     async fn metric_becomes(&self, name: &str, value: f64) {
-        let changed = async {
-            while self.metric(name).await != Some(value) {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        let changed = timeout(Duration::from_mins(1), changed).await;
-        changed.unwrap_or_else(|_| panic!("{name} is not {value}"));
+        let condition = format!("{name} is {value}");
+        wait_until(&condition, async || self.metric(name).await == Some(value)).await;
     }
 
     async fn stop(&mut self) {
-        self.server.signal("TERM").await;
-        assert!(self.server.ended().await.success());
+        assert!(self.server.end("TERM").await.success());
     }
 
     /// Sends requests of all kinds, each with a secret: successful, rejected

@@ -14,7 +14,9 @@ use serde_json::{Value, json};
 
 use crate::harness::original::{Original, OriginalGroup};
 use crate::harness::random::draw;
-use crate::harness::{Cruddur, Faults, Redis, Setup, Socket, checker, start_with};
+use crate::harness::{
+    Cruddur, Faults, Redis, Setup, Socket, TIMEOUT, checker, start_with, wait_until,
+};
 use crate::load::Load;
 use crate::server::Server;
 
@@ -27,8 +29,6 @@ const CREATED: &str = "subscription($group: UUID, $after: String) {
 /// Number of users, in a ring: each has a group with both neighbours.
 const USERS: usize = 20;
 const SUBSCRIBERS: usize = 200;
-/// Timeout of every wait: far longer than the wait takes on a busy machine.
-const WAIT_TIMEOUT: Duration = Duration::from_mins(3);
 
 /// What the test reads of a subscriber while it runs.
 #[derive(Default)]
@@ -206,7 +206,7 @@ async fn until_active(cruddur: &Cruddur, active: &AtomicUsize, everybody: usize)
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
         assert!(
-            began.elapsed() < WAIT_TIMEOUT,
+            began.elapsed() < TIMEOUT,
             "{active:?} of {everybody} subscribers are active"
         );
     }
@@ -214,11 +214,10 @@ async fn until_active(cruddur: &Cruddur, active: &AtomicUsize, everybody: usize)
 
 /// Waits until a condition holds for every subscriber.
 async fn until_all(progress: &[Arc<Progress>], holds: impl Fn(&Progress) -> bool) {
-    let began = Instant::now();
-    while !progress.iter().all(|progress| holds(progress)) {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        assert!(began.elapsed() < WAIT_TIMEOUT, "a subscriber has stopped");
-    }
+    wait_until("all subscribers make progress", async || {
+        progress.iter().all(|progress| holds(progress))
+    })
+    .await;
 }
 
 /// Waits until each subscriber has received the newest message of each of its groups, and has

@@ -10,10 +10,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::harness::random::draw;
-use crate::harness::{CREATE, Cruddur};
-
-/// Time after which a writer gives up a message.
-const WAIT_TIMEOUT: Duration = Duration::from_mins(2);
+use crate::harness::{CREATE, Cruddur, TIMEOUT};
 
 /// A message that a writer has sent.
 #[derive(Clone, Debug)]
@@ -121,7 +118,7 @@ impl Load {
             acknowledged: None,
             attempts: 0,
         };
-        while sent.acknowledged.is_none() && sent.began.elapsed() < WAIT_TIMEOUT {
+        while sent.acknowledged.is_none() && sent.began.elapsed() < TIMEOUT {
             let url = self.one_url();
             sent.attempts += 1;
             let asked = client.post(format!("{url}/graphql")).bearer_auth(token);

@@ -13,7 +13,6 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 use tokio::sync::{Notify, OwnedRwLockWriteGuard, RwLock, oneshot};
-use tokio::time::timeout;
 
 use super::call::Call;
 use super::capacity::{Capacity, Units};
@@ -22,9 +21,7 @@ use super::lagging_index::LaggingIndex;
 use super::overtaken::{Arrived, Overtaken};
 use super::partially_visible::PartiallyVisible;
 use super::random::draw;
-
-/// Timeout of every wait: far longer than the wait takes on a busy machine.
-const WAIT_TIMEOUT: Duration = Duration::from_mins(1);
+use super::{wait_for, wait_until};
 
 /// How a transaction is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,8 +66,7 @@ impl CallList {
                 added.await;
             }
         };
-        let found = timeout(WAIT_TIMEOUT, found).await;
-        found.unwrap_or_else(|_| panic!("no call of {name}"));
+        wait_for(&format!("a call of {name}"), found).await;
     }
 
     fn take(&self, name: &str) -> bool {
@@ -202,13 +198,10 @@ impl DynamoProxy {
 
     /// Waits until all late calls are executed.
     pub async fn late_calls_executed(&self) {
-        let executed = async {
-            while self.late.load(Ordering::SeqCst) > 0 {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        let executed = timeout(WAIT_TIMEOUT, executed).await;
-        executed.expect("late calls are executed in time");
+        wait_until("late calls are executed", async || {
+            self.late.load(Ordering::SeqCst) == 0
+        })
+        .await;
     }
 
     /// Holds all transactions until the returned guard is dropped.

@@ -21,6 +21,7 @@ mod relay;
 mod reverse_proxy;
 mod serving;
 mod socket;
+mod wait;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -49,12 +50,13 @@ pub use events::Events;
 pub use faults::Faults;
 pub use pgbouncer::PgBouncer;
 pub use postgres_proxy::PostgresProxy;
-pub use process::{cruddur, free_port, signal, with_stores};
+pub use process::{Process, cruddur, free_port, signal, with_stores};
 pub use redis::Redis;
 pub use relay::relay;
 pub use reverse_proxy::ReverseProxy;
 pub use serving::Serving;
 pub use socket::{OURS, Socket};
+pub use wait::{TIMEOUT, wait_for, wait_until};
 
 pub const TABLE: &str = "cruddur-messages";
 /// Number of connections to Postgres of a server.

@@ -8,6 +8,8 @@ use nix::unistd::{Uid, User, geteuid};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
+use super::wait_until;
+
 pub struct PgBouncer {
     /// URL of the database through `PgBouncer`.
     pub url: String,
@@ -40,9 +42,10 @@ impl PgBouncer {
         url.set_host(Some("127.0.0.1")).expect("a host");
         url.set_port(Some(port)).expect("a port");
         let child = spawn(&program, folder.path());
-        while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
+        wait_until("pgbouncer accepts connections", async || {
+            TcpStream::connect(("127.0.0.1", port)).await.is_ok()
+        })
+        .await;
         Some(Self {
             url: url.into(),
             _child: child,

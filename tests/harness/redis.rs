@@ -1,13 +1,11 @@
 //! A real Redis, for hints between instances.
 
 use std::process::Stdio;
-use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
-/// Timeout for Redis to start, far longer than it takes on a busy machine.
-const WAIT_TIMEOUT: Duration = Duration::from_mins(1);
+use super::wait_until;
 
 pub struct Redis {
     pub url: String,
@@ -44,13 +42,10 @@ impl Redis {
     }
 
     async fn ready(&self) {
-        let connected = async {
-            while TcpStream::connect(("127.0.0.1", self.port)).await.is_err() {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        let connected = tokio::time::timeout(WAIT_TIMEOUT, connected).await;
-        connected.expect("redis-server accepts connections");
+        wait_until("redis-server accepts connections", async || {
+            TcpStream::connect(("127.0.0.1", self.port)).await.is_ok()
+        })
+        .await;
     }
 }
 

@@ -2,14 +2,12 @@
 
 use std::fs;
 use std::process::Stdio;
-use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
-use tokio::time::timeout;
 
-const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
+use super::wait_until;
 
 pub struct ReverseProxy {
     pub url: String,
@@ -64,14 +62,10 @@ impl ReverseProxy {
             eprintln!("there is no {program}: nothing is tested behind it");
             return None;
         };
-        let ready = async {
-            while TcpStream::connect(&address).await.is_err() {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        timeout(WAIT_TIMEOUT, ready)
-            .await
-            .expect("the proxy listens");
+        wait_until("the proxy accepts connections", async || {
+            TcpStream::connect(&address).await.is_ok()
+        })
+        .await;
         Some(Self {
             url: format!("http://{address}"),
             _child: child,

@@ -13,8 +13,8 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::Role;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-/// Timeout of every wait: far longer than the wait takes on a busy machine.
-const WAIT_TIMEOUT: Duration = Duration::from_mins(1);
+use super::wait_for;
+
 pub const OURS: (&str, &str) = ("Sec-WebSocket-Protocol", "graphql-transport-ws");
 
 pub struct Socket {
@@ -122,8 +122,7 @@ impl Socket {
     }
 
     pub async fn try_send(&mut self, message: Message) -> Result<(), Error> {
-        let sent = timeout(WAIT_TIMEOUT, self.stream.send(message)).await;
-        sent.expect("it is taken in time")
+        wait_for("the frame is written", self.stream.send(message)).await
     }
 
     /// Returns the next message of the protocol.
@@ -152,15 +151,13 @@ impl Socket {
                 }
             }
         };
-        timeout(WAIT_TIMEOUT, said)
-            .await
-            .expect("something in time")
+        wait_for("a frame", said).await
     }
 
     /// Returns the next frame, or `None` at the end of the connection.
     pub async fn frame(&mut self) -> Option<Message> {
-        let next = timeout(WAIT_TIMEOUT, self.stream.next()).await;
-        next.expect("something in time").and_then(Result::ok)
+        let next = wait_for("a frame", self.stream.next()).await;
+        next.and_then(Result::ok)
     }
 
     /// Returns the next frame, without a timeout.
@@ -198,8 +195,8 @@ impl Socket {
 async fn head(stream: &mut TcpStream) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
-        let byte = timeout(WAIT_TIMEOUT, stream.read_u8()).await;
-        head.push(byte.expect("an answer").expect("a head"));
+        let byte = wait_for("a response", stream.read_u8()).await;
+        head.push(byte.expect("a head"));
     }
     String::from_utf8(head).expect("text")
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::{CREATED, SHORT, VIEWER, closed_by, codes, hello, luu, why, with_bounds};
-use crate::harness::{CREATE, Setup, Socket};
+use crate::harness::{CREATE, Setup, Socket, wait_for};
 
 #[tokio::test]
 async fn connection_init_timeout_closes_the_socket() {
@@ -73,8 +73,7 @@ async fn heartbeat_without_a_pong_closes_the_socket() {
             }
         }
     };
-    let cut = tokio::time::timeout(Duration::from_mins(1), cut).await;
-    cut.expect("it is cut");
+    wait_for("the end of the connection", cut).await;
 }
 
 #[tokio::test]
@@ -247,8 +246,7 @@ async fn backpressure_delays_only_the_slow_socket_and_closes_it() {
         }
         0
     };
-    let asked = tokio::time::timeout(Duration::from_mins(2), asking).await;
-    let asked = asked.expect("it is cut");
+    let asked = wait_for("the end of the connection", asking).await;
     let calls = cruddur.dynamo.calls().len();
     println!("asked {asked} times, {calls} calls of DynamoDB");
     assert!(calls < asked / 2);
@@ -287,7 +285,7 @@ async fn shutdown_completes_operations_and_then_closes_the_socket() {
     assert_eq!(why(&busy.closed().await), going);
     // The peer sends a close frame as well.
     let (_, _, _) = tokio::join!(idle.frame(), new.frame(), busy.frame());
-    let stopped = tokio::time::timeout(Duration::from_mins(1), served).await;
-    let stopped = stopped.expect("it stops").expect("no panic");
+    let stopped = wait_for("the end of the server", served).await;
+    let stopped = stopped.expect("no panic");
     assert_eq!(stopped.expect("an end"), Stopped::Cleanly);
 }

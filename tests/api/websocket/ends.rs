@@ -1,15 +1,11 @@
 //! Metrics of ended connections.
 
-use std::time::Duration;
-
 use serde_json::json;
-use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::VIEWER;
-use crate::harness::{Serving, Socket, start};
+use crate::harness::{Serving, Socket, start, wait_for};
 
-const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
 const METRIC: &str = "cruddur_socket_closes_total";
 
 /// Returns the counts of ended connections, when there are `count`.
@@ -29,9 +25,7 @@ async fn ends(metrics: &str, count: u32) -> Vec<(String, u32)> {
             }
         }
     };
-    timeout(WAIT_TIMEOUT, counted)
-        .await
-        .expect("they are counted")
+    wait_for("the metric of ended connections", counted).await
 }
 
 #[tokio::test]

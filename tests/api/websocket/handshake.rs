@@ -1,16 +1,12 @@
 //! The handshake request of proxies and of clients other than browsers.
 
-use std::time::Duration;
-
 use cruddur::server::Bounds;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
 
 use super::with_bounds;
-use crate::harness::{OURS, Serving, Socket, start};
+use crate::harness::{OURS, Serving, Socket, start, wait_for};
 
-const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
 const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
 
 /// Returns the head of the response to a request with these lines.
@@ -22,8 +18,8 @@ async fn open(url: &str, version: &str, lines: &[&str]) -> String {
     stream.write_all(request.as_bytes()).await.expect("sent");
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
-        let byte = timeout(WAIT_TIMEOUT, stream.read_u8()).await;
-        head.push(byte.expect("a response in time").expect("a head"));
+        let byte = wait_for("a response", stream.read_u8()).await;
+        head.push(byte.expect("a head"));
     }
     String::from_utf8(head).expect("text").to_ascii_lowercase()
 }
