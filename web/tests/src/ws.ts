@@ -105,6 +105,7 @@ const { places } = dev;
 const token = (handle: string) => tokenOf(handle, places);
 const luu = socketOf(places.graphql, token("luu"));
 const unamused = socketOf(places.graphql, token("unamused"));
+const mirabel = socketOf(places.graphql, token("mirabel"));
 
 const { user } = await ask(luu, Receiver, { handle: "unamused" });
 const uuid = user?.messageGroup?.uuid;
@@ -118,8 +119,8 @@ async function send(client: Client, to: { messageGroupUuid: string } | { receive
   assert.equal(createMessage.__typename, "CreateMessageSuccess");
   return body;
 }
-// Waits for the start of a subscription without a cursor, which no message reports.
-const begun = () => new Promise((resolve) => setTimeout(resolve, 1000));
+// A cursor from which a subscription delivers every later message.
+const now = async (client: Client) => (await ask(client, Start, {})).eventCursor;
 
 try {
   await step("asks and changes over the socket, and counts what is unread", async () => {
@@ -136,16 +137,19 @@ try {
   });
 
   await step("hears every message of one's groups, one's own as well, and nothing of others'", async () => {
-    const [ours, theirs, strangers] = [messages(luu), messages(unamused), messages(socketOf(places.graphql, token("tove")))];
+    const clients = [luu, unamused, socketOf(places.graphql, token("tove"))];
+    const subscriptions = await Promise.all(clients.map(async (client) => messages(client, { after: await now(client) })));
+    const [ours, theirs, tove] = subscriptions;
     const ofOthers = messages(luu, { messageGroupUuid: "00000000-0000-0000-0000-000000000000" });
-    await begun();
     const expected = [await send(unamused), await send(luu), await send(unamused)];
-    await until(() => ours.received.length === 3 && theirs.received.length === 3);
-    assert.deepEqual([ours.received, theirs.received], [expected, expected]);
-    assert.deepEqual(strangers.received, []);
+    const toTove = await send(mirabel, { receiverHandle: "tove" });
+    await until(() => ours?.received.at(-1) === expected[2] && theirs?.received.at(-1) === expected[2] && tove?.received.at(-1) === toTove);
+    assert.deepEqual([ours, theirs].map((one) => from(one?.received ?? [], expected[0])), [expected, expected]);
+    assert.deepEqual(tove?.received.filter((body) => expected.includes(body)), []);
+    await until(() => ofOthers.ends.length > 0);
     assert.deepEqual(ofOthers.received, []);
     assert.equal(codeOf(ofOthers.ends), "BAD_USER_INPUT");
-    for (const { leave } of [ours, theirs, strangers]) leave();
+    for (const { leave } of subscriptions) leave();
   });
 
   await step("goes on behind the newest message that is shown", async () => {
@@ -163,8 +167,8 @@ try {
   await step("reports what other devices have read, and only the newest state", async () => {
     const { live } = connectApi({ url: places.graphql, token: async () => token("luu") });
     const { received, leave } = heard(live, MessageGroupUpdated, {}, ({ messageGroupUpdated }) => messageGroupUpdated);
-    await begun();
-    await send(unamused);
+    // Only an event shows that this subscription has started.
+    while (received.length === 0) await send(unamused);
     await until(() => (received.at(-1)?.messageGroup.unreadCount ?? 0) > 0);
     const { messageGroup } = await ask(luu, MessageGroup, { uuid });
     const upTo = messageGroup?.messages.edges.at(-1)?.cursor ?? "";
@@ -185,7 +189,7 @@ try {
     pingEvery: 200,
   });
   live.onStale((name) => stale.push(name));
-  const { eventCursor } = await ask(luu, Start, {});
+  const eventCursor = await now(luu);
   const expected: string[] = [await send(unamused)];
   const { received, ends, leave } = messages(live, { after: eventCursor });
   const all = async () => {
@@ -211,12 +215,13 @@ try {
 
   await step("comes back by itself when the server stops and starts again, and has missed nothing", async () => {
     const closed = new Promise<unknown>((resolve) => luu.on("closed", resolve));
-    const { leave: held } = messages(luu);
-    await begun();
-    expected.push(await send(unamused));
+    const held = messages(luu, { after: await now(luu) });
+    const body = await send(unamused);
+    expected.push(body);
+    await until(() => held.received.at(-1) === body);
     await dev.stop();
     assert.equal(((await closed) as CloseEvent).code, 1001);
-    held();
+    held.leave();
     dev = await start();
     expected.push(await send(unamused), await send(luu));
     await all();
@@ -276,7 +281,7 @@ try {
       return token("luu");
     };
     const { live } = connectApi({ url: places.graphql, token: failing });
-    const { received, ends, leave } = messages(live, { after: (await ask(luu, Start, {})).eventCursor });
+    const { received, ends, leave } = messages(live, { after: await now(luu) });
     const body = await send(unamused);
     await until(() => received.at(-1) === body);
     assert.deepEqual([from(received, body), ends], [[body], []]);
@@ -289,7 +294,7 @@ try {
       url: places.graphql,
       token: async ({ forceRefresh }) => (forceRefresh ? token("luu") : expired),
     });
-    const { received, ends, leave } = messages(live, { after: (await ask(luu, Start, {})).eventCursor });
+    const { received, ends, leave } = messages(live, { after: await now(luu) });
     const body = await send(unamused);
     await until(() => received.at(-1) === body);
     assert.deepEqual([from(received, body), ends], [[body], []]);
@@ -309,7 +314,7 @@ try {
     live.onState(() => states.push({ ...live.getState(), at: Date.now() }));
     const statuses = () => states.map(({ status }) => status);
     assert.equal(live.getState().status, "idle");
-    const { eventCursor: after } = await ask(luu, Start, {});
+    const after = await now(luu);
     const subscriptions = [messages(live, { after }), messages(live, { after })];
     await until(() => live.getState().status === "connected");
     network.cut();
