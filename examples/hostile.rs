@@ -121,7 +121,7 @@ fn bodies() -> Vec<(&'static str, HostileRequest)> {
 }
 
 /// Returns the code or the status of a response.
-async fn ask(
+async fn execute(
     http: &reqwest::Client,
     address: &str,
     token: &str,
@@ -133,8 +133,8 @@ async fn ask(
                 .post(format!("http://{address}/graphql"))
                 .bearer_auth(token)
                 .json(&json!({ "query": document }));
-            let answer: Value = request.send().await?.json().await?;
-            let code = answer["errors"][0]["extensions"]["code"].as_str();
+            let response: Value = request.send().await?.json().await?;
+            let code = response["errors"][0]["extensions"]["code"].as_str();
             Ok(code.unwrap_or("answered").to_owned())
         }
         HostileRequest::Raw(length, body) => {
@@ -149,10 +149,10 @@ async fn ask(
                 let _ = write.write_all(&body).await;
                 write
             });
-            let mut answer = [0; 12];
-            read.read_exact(&mut answer).await?;
+            let mut response = [0; 12];
+            read.read_exact(&mut response).await?;
             sending.abort();
-            Ok(String::from_utf8_lossy(&answer[9..]).into_owned())
+            Ok(String::from_utf8_lossy(&response[9..]).into_owned())
         }
     }
 }
@@ -188,7 +188,7 @@ async fn main() -> Result<(), Failure> {
         let address = listener.local_addr()?.to_string();
         drop(listener);
         let server = serve(&program, &places, &address, settings)?;
-        while ask(&http, &address, token, &all[0].1).await.is_err() {
+        while execute(&http, &address, token, &all[0].1).await.is_err() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         println!("\n{name}");
@@ -197,7 +197,7 @@ async fn main() -> Result<(), Failure> {
             std::fs::write(format!("/proc/{}/clear_refs", server.0.id()), "5")?;
             let before = memory(&server, "VmRSS").unwrap_or(0);
             let began = Instant::now();
-            let answer = ask(&http, &address, token, sent).await?;
+            let response = execute(&http, &address, token, sent).await?;
             let took = began.elapsed();
             let peak = memory(&server, "VmHWM").unwrap_or(0);
             let length = match sent {
@@ -205,7 +205,7 @@ async fn main() -> Result<(), Failure> {
                 HostileRequest::Raw(_, body) => body.len(),
             };
             println!(
-                "{name:<26} {length:>9} bytes  {took:>10.2?}  +{:>6} kB  {answer}",
+                "{name:<26} {length:>9} bytes  {took:>10.2?}  +{:>6} kB  {response}",
                 peak.saturating_sub(before),
             );
         }

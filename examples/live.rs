@@ -69,7 +69,7 @@ async fn main() {
     make_users(&cruddur, users).await;
     // Connections to the stores are open before the memory is measured.
     cruddur
-        .ask_at(&server.url, "user-0", "{ viewer { handle } }", json!({}))
+        .execute_at(&server.url, "user-0", "{ viewer { handle } }", json!({}))
         .await;
     let before = server.resident_kilobytes().unwrap_or(0);
 
@@ -103,9 +103,9 @@ async fn main() {
         return;
     }
 
-    let answers = send(&cruddur, &server, users, &options).await;
+    let responses = send(&cruddur, &server, users, &options).await;
     tokio::time::sleep(Duration::from_secs(3)).await;
-    report(&answers, &arrivals.lock().expect("no panic"));
+    report(&responses, &arrivals.lock().expect("no panic"));
 }
 
 fn handle(number: usize) -> String {
@@ -167,26 +167,26 @@ async fn send(
             .bearer_auth(cruddur.token(&from))
             .json(&request);
         sending.push(tokio::spawn(async move {
-            let answer = request.send().await.expect("an answer");
+            let response = request.send().await.expect("a response");
             let answered = Instant::now();
-            let answer: Value = answer.json().await.expect("JSON");
-            let created = &answer["data"]["createMessage"]["messageEdge"];
-            assert!(created.is_object(), "{answer}");
+            let response: Value = response.json().await.expect("JSON");
+            let created = &response["data"]["createMessage"]["messageEdge"];
+            assert!(created.is_object(), "{response}");
             (body, answered)
         }));
     }
-    let mut answers = HashMap::new();
+    let mut responses = HashMap::new();
     for sent in sending {
         let (body, answered) = sent.await.expect("no panic");
-        answers.insert(body, answered);
+        responses.insert(body, answered);
     }
-    answers
+    responses
 }
 
-fn report(answers: &HashMap<String, Instant>, arrivals: &HashMap<String, Vec<Instant>>) {
+fn report(responses: &HashMap<String, Instant>, arrivals: &HashMap<String, Vec<Instant>>) {
     let mut delays = Vec::new();
     let mut missing = 0;
-    for (body, answered) in answers {
+    for (body, answered) in responses {
         let came = arrivals.get(body).map_or(&[][..], Vec::as_slice);
         missing += 2 * OF_EACH - came.len();
         // Some are delivered before the sender gets the response.
@@ -200,7 +200,7 @@ fn report(answers: &HashMap<String, Instant>, arrivals: &HashMap<String, Vec<Ins
     let at = |part: usize| delays[(delays.len() - 1) * part / 100] * 1000.0;
     println!(
         "{} messages, {} events, {missing} missing; from the answer to the event: median {:.1} ms, 99th percentile {:.1} ms, longest {:.1} ms",
-        answers.len(),
+        responses.len(),
         delays.len(),
         at(50),
         at(99),

@@ -33,7 +33,7 @@ use clap::Parser;
 
 use harness::{Cruddur, Faults, start};
 use load::{Load, pairs, star};
-use readers::Seen;
+use readers::ReadResults;
 use report::Report;
 use server::Server;
 
@@ -139,11 +139,11 @@ async fn steady(minutes: u64) {
         load.stop.store(true, Ordering::Relaxed);
         samples
     };
-    let read = Seen::while_written(&cruddur, &load, &readers);
-    let (sent, seen, samples) = tokio::join!(load.run(&cruddur), read, memory);
+    let read = ReadResults::while_written(&cruddur, &load, &readers);
+    let (sent, results, samples) = tokio::join!(load.run(&cruddur), read, memory);
 
     let found = harness::checker::read(&harness::checker::client(&cruddur.dynamo.url)).await;
-    seen.judge(&found);
+    results.judge(&found);
     let report = Report::read(&cruddur.dynamo.url, &sent).await;
     report.judge("steady load");
     let (minute, last) = (samples[1], samples[samples.len() - 1]);

@@ -4,7 +4,7 @@
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::harness::checker::{self, Found, text};
+use crate::harness::checker::{self, TableItems, text};
 use crate::harness::{CREATE, Cruddur, bodies, start};
 use crate::original::{Original, OriginalGroup};
 
@@ -27,7 +27,7 @@ const GROUPS: &str = "query($after: String) {
     }
 }";
 
-async fn read(cruddur: &Cruddur) -> Found {
+async fn read(cruddur: &Cruddur) -> TableItems {
     checker::read(&checker::client(&cruddur.dynamo.url)).await
 }
 
@@ -329,15 +329,15 @@ async fn concurrent_first_writes_create_one_head_and_lose_no_message() {
             json!({ "input": { "to": { "messageGroupUuid": group.uuid }, "body": "one" } });
         let by_handle = json!({ "input": { "to": { "receiverHandle": "luu" }, "body": "other" } });
         let (one, another) = tokio::join!(
-            cruddur.ask("luu", CREATE, by_group),
-            cruddur.ask_at(&second, &other, CREATE, by_handle),
+            cruddur.execute("luu", CREATE, by_group),
+            cruddur.execute_at(&second, &other, CREATE, by_handle),
         );
-        for answer in [one, another] {
-            let created = &answer["data"]["createMessage"]["messageEdge"]["node"];
+        for response in [one, another] {
+            let created = &response["data"]["createMessage"]["messageEdge"]["node"];
             assert_eq!(
                 created["messageGroup"]["uuid"],
                 group.uuid.to_string(),
-                "group {number}: {answer}"
+                "group {number}: {response}"
             );
         }
     }

@@ -42,16 +42,16 @@ const INTERNALS: [&str; 14] = [
 /// the last one.
 struct StandIn {
     url: String,
-    answers: Mutex<VecDeque<(u16, &'static str, String)>>,
+    responses: Mutex<VecDeque<(u16, &'static str, String)>>,
     requests: Mutex<Vec<Value>>,
 }
 
 impl StandIn {
-    async fn start(answers: impl IntoIterator<Item = (u16, &'static str, String)>) -> Arc<Self> {
+    async fn start(responses: impl IntoIterator<Item = (u16, &'static str, String)>) -> Arc<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let stand_in = Arc::new(Self {
             url: format!("http://{}", listener.local_addr().expect("an address")),
-            answers: Mutex::new(answers.into_iter().collect()),
+            responses: Mutex::new(responses.into_iter().collect()),
             requests: Mutex::default(),
         });
         let routes = Router::new()
@@ -65,13 +65,13 @@ impl StandIn {
 async fn answer(State(stand_in): State<Arc<StandIn>>, body: Bytes) -> Response {
     let request = serde_json::from_slice(&body).unwrap_or(Value::Null);
     stand_in.requests.lock().expect("requests").push(request);
-    let mut answers = stand_in.answers.lock().expect("answers");
-    let next = if answers.len() > 1 {
-        answers.pop_front()
+    let mut responses = stand_in.responses.lock().expect("responses");
+    let next = if responses.len() > 1 {
+        responses.pop_front()
     } else {
-        answers.front().cloned()
+        responses.front().cloned()
     };
-    let (status, content_type, body) = next.expect("an answer");
+    let (status, content_type, body) = next.expect("a response");
     let status = StatusCode::from_u16(status).expect("a status");
     (status, [(CONTENT_TYPE, content_type)], body).into_response()
 }
@@ -136,8 +136,8 @@ async fn cognito_throttling_is_retried() {
     ])
     .await;
 
-    let (code, out, said) = run(&mut update(&stores, &pool, &["--json"])).await;
-    assert_eq!(code, 0, "{said}");
+    let (code, out, stderr) = run(&mut update(&stores, &pool, &["--json"])).await;
+    assert_eq!(code, 0, "{stderr}");
     let updated: Value = serde_json::from_str(&out).expect("JSON");
     assert_eq!(updated["changed"], json!(["luu", "tove"]));
     let requests = pool.requests.lock().expect("requests").clone();
@@ -167,8 +167,8 @@ async fn update_cognito_user_ids_lists_unmatched_users_and_similar_names() {
     )])
     .await;
 
-    let (code, out, said) = run(&mut update(&stores, &pool, &["--dry-run"])).await;
-    assert_eq!(code, 0, "{said}");
+    let (code, out, stderr) = run(&mut update(&stores, &pool, &["--dry-run"])).await;
+    assert_eq!(code, 0, "{stderr}");
     insta::assert_snapshot!(out, @r"
     would change: 1 (zoé)
     is up to date: 1 (luu)
@@ -213,12 +213,12 @@ async fn commands_before_the_migration_report_that_migrate_is_needed() {
             .env("AWS_REGION", "us-east-1")
             .env("DATABASE_URL", &empty.url)
             .env("AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER", &pool.url);
-        let (code, _, said) = run(&mut command).await;
-        assert_eq!(code, 1, "{arguments:?}: {said}");
+        let (code, _, stderr) = run(&mut command).await;
+        assert_eq!(code, 1, "{arguments:?}: {stderr}");
         assert!(
-            said.contains("the database lacks 0001")
-                && said.contains("bring it up to date with `cruddur migrate`"),
-            "{arguments:?}: {said}"
+            stderr.contains("the database lacks 0001")
+                && stderr.contains("bring it up to date with `cruddur migrate`"),
+            "{arguments:?}: {stderr}"
         );
     }
 }
@@ -257,9 +257,9 @@ async fn aws_error_responses_are_reported_in_plain_words() {
     ] {
         let stand_in = StandIn::start([answer]).await;
         let mut command = without_aws(&["scan", "--endpoint-url", &stand_in.url]);
-        let (code, out, said) = run(&mut command).await;
-        assert_eq!((code, out.as_str()), (1, ""), "{said}");
-        reported.push_str(&last_line(&said).replace(&stand_in.url, "http://there"));
+        let (code, out, stderr) = run(&mut command).await;
+        assert_eq!((code, out.as_str()), (1, ""), "{stderr}");
+        reported.push_str(&last_line(&stderr).replace(&stand_in.url, "http://there"));
     }
     insta::assert_snapshot!(reported, @r"
     cruddur: DynamoDB rejected a call: AccessDeniedException: User: arn:aws:iam::123456789012:user/luu is not authorized to perform: dynamodb:DescribeTable
@@ -283,9 +283,9 @@ async fn unreachable_endpoints_are_reported_in_plain_words() {
         (without_tls.as_str(), "https://plain"),
         (certificate.as_str(), "https://untrusted"),
     ] {
-        let (code, out, said) = run(&mut without_aws(&["scan", "--endpoint-url", url])).await;
-        assert_eq!((code, out.as_str()), (1, ""), "{said}");
-        reported.push_str(&last_line(&said).replace(url, place));
+        let (code, out, stderr) = run(&mut without_aws(&["scan", "--endpoint-url", url])).await;
+        assert_eq!((code, out.as_str()), (1, ""), "{stderr}");
+        reported.push_str(&last_line(&stderr).replace(url, place));
     }
     insta::assert_snapshot!(reported, @r"
     cruddur: DynamoDB at http://closed is not available: Connection refused. Start it, or select another with --endpoint-url, AWS_ENDPOINT_URL or --prod.
@@ -297,9 +297,9 @@ async fn unreachable_endpoints_are_reported_in_plain_words() {
     let url = "http://dynamodb.invalid";
     let mut command = without_aws(&["scan", "--endpoint-url", url]);
     command.envs([("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b")]);
-    let (code, _, said) = run(&mut command).await;
+    let (code, _, stderr) = run(&mut command).await;
     assert_eq!(code, 1);
-    let line = last_line(&said);
+    let line = last_line(&stderr);
     assert!(
         line.contains(&format!("DynamoDB at {url} is not available")),
         "{line}"
@@ -381,10 +381,10 @@ async fn credentials_that_cannot_be_loaded_are_reported_in_plain_words() {
             .env("HOME", home.path())
             .env("AWS_CONFIG_FILE", &config)
             .envs(variables.iter().copied());
-        let (code, out, said) = run(&mut command).await;
-        assert_eq!((code, out.as_str()), (1, ""), "{name}: {said}");
-        assert!(!said.contains("secret-text"), "{name}: {said}");
-        let line = last_line(&said);
+        let (code, out, stderr) = run(&mut command).await;
+        assert_eq!((code, out.as_str()), (1, ""), "{name}: {stderr}");
+        assert!(!stderr.contains("secret-text"), "{name}: {stderr}");
+        let line = last_line(&stderr);
         let line = line.replace(&config.display().to_string(), "CONFIG");
         reported.push_str(&[name, ": ", &line].concat());
     }
@@ -408,12 +408,12 @@ async fn credentials_that_cannot_be_loaded_are_reported_in_plain_words() {
 
 /// Returns the line with the error of a command, after the lines that state its
 /// actions. No line may contain internal terms of the SDK.
-fn last_line(said: &str) -> String {
+fn last_line(stderr: &str) -> String {
     for internal in INTERNALS {
-        assert!(!said.contains(internal), "{internal}: {said}");
+        assert!(!stderr.contains(internal), "{internal}: {stderr}");
     }
-    let line = said.lines().last().expect("a line");
-    assert!(line.starts_with("cruddur: "), "{said}");
+    let line = stderr.lines().last().expect("a line");
+    assert!(line.starts_with("cruddur: "), "{stderr}");
     format!("{line}\n")
         .replace(" (os error 111)", "")
         .replace(" (os error 61)", "")

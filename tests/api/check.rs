@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::adoption::{FORMS, fifty};
 use crate::commands::run;
-use crate::harness::checker::{self, Found, text};
+use crate::harness::checker::{self, TableItems, text};
 use crate::harness::{CREATE, Cruddur, TABLE, cruddur, numbered, start, with_stores};
 use crate::original::Original;
 
@@ -17,10 +17,10 @@ use crate::original::Original;
 pub async fn check(cruddur_: &Cruddur, arguments: &[&str]) -> (i32, Vec<Value>) {
     let mut command = cruddur(&[&["check"], arguments].concat());
     with_stores(&mut command, cruddur_);
-    let (code, out, said) = run(&mut command).await;
+    let (code, out, stderr) = run(&mut command).await;
     let lines = out
         .lines()
-        .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{out}{said}")));
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{out}{stderr}")));
     // With --repair, only the lines with the results of repairs.
     let repair = arguments.contains(&"--repair");
     let wanted = |line: &Value| line.get("repaired").is_some() == repair;
@@ -38,12 +38,12 @@ pub fn kinds(lines: &[Value]) -> BTreeMap<&str, usize> {
     kinds
 }
 
-pub async fn read(cruddur: &Cruddur) -> Found {
+pub async fn read(cruddur: &Cruddur) -> TableItems {
     checker::read(&checker::client(&cruddur.dynamo.url)).await
 }
 
 /// Returns the texts of each group, in the order of their keys.
-pub fn texts(found: &Found) -> BTreeMap<String, Vec<String>> {
+pub fn texts(found: &TableItems) -> BTreeMap<String, Vec<String>> {
     let groups = found.messages.iter();
     groups
         .map(|(group, messages)| {
@@ -177,7 +177,7 @@ impl Damaged {
             .key("sk", string(sk))
             .send()
             .await;
-        let mut item = found.expect("an answer").item.expect("an item");
+        let mut item = found.expect("a response").item.expect("an item");
         item.insert("pk".to_owned(), string(to[0]));
         item.insert("sk".to_owned(), string(to[1]));
         self.client

@@ -124,21 +124,21 @@ async fn accepted_findings_file_may_be_the_output_of_check_with_comments() {
         assert_eq!(code, 0, "{found:?}");
     }
 
-    let (code, out, said) = output(&["check", "--accept", "/no/such/file"]).await;
+    let (code, out, stderr) = output(&["check", "--accept", "/no/such/file"]).await;
     assert_eq!((code, out.as_str()), (2, ""));
-    assert!(said.contains("/no/such/file"), "{said}");
+    assert!(stderr.contains("/no/such/file"), "{stderr}");
     std::fs::write(&file, "{\"kind\": 1}\n").expect("a file");
     let path = file.to_str().expect("a path");
-    let (code, _, said) = output(&["check", "--accept", path]).await;
+    let (code, _, stderr) = output(&["check", "--accept", path]).await;
     assert_eq!(code, 2);
-    assert!(said.contains("line 1"), "{said}");
+    assert!(stderr.contains("line 1"), "{stderr}");
 
     let gone = json!({ "kind": "future-key", "key": "MSG#gone 2040", "detail": "" });
     std::fs::write(&file, gone.to_string()).expect("a file");
-    let (_, _, said) = output(&["check", "--accept", path]).await;
+    let (_, _, stderr) = output(&["check", "--accept", path]).await;
     assert!(
-        said.contains("1 accepted findings no longer exist"),
-        "{said}"
+        stderr.contains("1 accepted findings no longer exist"),
+        "{stderr}"
     );
 }
 
@@ -176,9 +176,9 @@ async fn missing_head_reports_the_findings_that_it_hides() {
     assert_eq!(kinds(&found), expected, "{found:?}");
     let mut command = cruddur(&["check", "--repair", "--json"]);
     with_stores(&mut command, &cruddur_);
-    let (code, out, said) = run(&mut command).await;
+    let (code, out, stderr) = run(&mut command).await;
 
-    assert_eq!(code, 0, "{said}");
+    assert_eq!(code, 0, "{stderr}");
     let summary: Value = serde_json::from_str(out.lines().last().expect("a line")).expect("JSON");
     for (kind, count) in expected {
         let counted = &summary["summary"]["findings"][kind];

@@ -97,11 +97,11 @@ async fn throttled_repair_finishes_and_reports_that_it_waits() {
 
     let mut command = cruddur(&["check", "--repair", "--json"]);
     with_stores(&mut command, &cruddur_);
-    let (code, out, said) = run(&mut command).await;
+    let (code, out, stderr) = run(&mut command).await;
 
-    assert_eq!(code, 0, "{said}");
+    assert_eq!(code, 0, "{stderr}");
     assert!(cruddur_.dynamo.throttled() > 0);
-    assert!(said.contains("waiting for capacity"), "{said}");
+    assert!(stderr.contains("waiting for capacity"), "{stderr}");
     let summary = out.lines().last().expect("a line");
     let summary: Value = serde_json::from_str(summary).expect("JSON");
     let findings = &summary["summary"]["findings"];
@@ -132,11 +132,11 @@ async fn read_units_limit_what_a_command_consumes() {
         let began = Instant::now();
         let mut process = cruddur(&[command, &["--read-units", "15"]].concat());
         with_stores(&mut process, &cruddur_);
-        let (_, _, said) = run(&mut process).await;
+        let (_, _, stderr) = run(&mut process).await;
         let consumed = cruddur_.dynamo.consumed().read;
         let took = began.elapsed().as_secs_f64();
 
-        assert!(consumed > 3.0, "{command:?}: {consumed} units, {said}");
+        assert!(consumed > 3.0, "{command:?}: {consumed} units, {stderr}");
         // The first concurrent calls are not limited.
         let allowed = 15.0 * took + 15.0;
         assert!(
@@ -192,7 +192,7 @@ async fn killed_repair_resumes_where_it_stopped_and_ends_in_the_identical_table(
             .stderr(Stdio::piped())
             .spawn()
             .expect("it runs");
-        let mut said = BufReader::new(process.stderr.take().expect("a pipe"));
+        let mut stderr = BufReader::new(process.stderr.take().expect("a pipe"));
         // Each run is killed at a later transaction than the one before.
         let writes = 5 + kills * 3;
         let until = killed.dynamo.transactions(writes);
@@ -205,7 +205,7 @@ async fn killed_repair_resumes_where_it_stopped_and_ends_in_the_identical_table(
             }
         };
         let mut text = String::new();
-        said.read_to_string(&mut text).await.expect("UTF-8");
+        stderr.read_to_string(&mut text).await.expect("UTF-8");
         continued += usize::from(text.contains("resuming after"));
         if let Some(code) = ended {
             break (code, text);
@@ -251,9 +251,12 @@ async fn resume_file_of_another_run_is_rejected() {
         std::fs::write(&state, &text).expect("a file");
         let mut command = cruddur(&["check", "--segments", "3", "--resume", path]);
         with_stores(&mut command, &cruddur_);
-        let (code, out, said) = run(&mut command).await;
-        assert!(code != 0 && out.is_empty(), "{said}");
-        assert!(said.contains(expected) && said.contains(path), "{said}");
+        let (code, out, stderr) = run(&mut command).await;
+        assert!(code != 0 && out.is_empty(), "{stderr}");
+        assert!(
+            stderr.contains(expected) && stderr.contains(path),
+            "{stderr}"
+        );
         let left = std::fs::read_to_string(&state).expect("a file");
         assert_eq!(left, text, "it is left alone");
     }

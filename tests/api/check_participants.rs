@@ -295,7 +295,7 @@ async fn damage(cruddur: &Cruddur, targets: &[Target], rng: &mut fastrand::Rng) 
             .send()
             .await;
         // It may already be damaged.
-        let Some(mut item) = found.expect("an answer").item else {
+        let Some(mut item) = found.expect("a response").item else {
             continue;
         };
         let mut set = |name: &str, value| drop(item.insert(name.to_owned(), value));

@@ -35,24 +35,24 @@ async fn stream_is_rejected_by_every_command_that_writes_and_compared_by_schema_
     stores.users(["luu", "tove"]).await;
     set_stream(&stores, true).await;
 
-    let (code, out, said) = ran(&stores, &["schema-load"]).await;
+    let (code, out, stderr) = ran(&stores, &["schema-load"]).await;
     assert_eq!(code, 1);
     assert!(out.contains("  stream    NEW_IMAGE\n"), "{out}");
     assert!(
-        said.contains("a stream (NEW_IMAGE) is enabled")
-            && said.contains("--stream-specification StreamEnabled=false"),
-        "{said}"
+        stderr.contains("a stream (NEW_IMAGE) is enabled")
+            && stderr.contains("--stream-specification StreamEnabled=false"),
+        "{stderr}"
     );
     for command in [
         &["check", "--repair"][..],
         &["seed", "--between", "luu", "tove"],
     ] {
-        let (code, out, said) = ran(&stores, command).await;
+        let (code, out, stderr) = ran(&stores, command).await;
         assert_eq!((code, out.as_str()), (1, ""), "{command:?}");
-        let refused = "cruddur: the table cruddur-messages has a stream";
-        assert!(said.contains(refused), "{command:?}: {said}");
-        let (code, _, said) = ran(&stores, &[command, &["--allow-stream"]].concat()).await;
-        assert_eq!(code, 0, "{command:?}: {said}");
+        let rejected = "cruddur: the table cruddur-messages has a stream";
+        assert!(stderr.contains(rejected), "{command:?}: {stderr}");
+        let (code, _, stderr) = ran(&stores, &[command, &["--allow-stream"]].concat()).await;
+        assert_eq!(code, 0, "{command:?}: {stderr}");
     }
     // Without --repair, nothing is written.
     assert_eq!(ran(&stores, &["check"]).await.0, 0);
@@ -63,8 +63,8 @@ async fn stream_is_rejected_by_every_command_that_writes_and_compared_by_schema_
     assert_eq!(run(&mut allowed).await.0, 0);
 
     set_stream(&stores, false).await;
-    let (code, out, said) = ran(&stores, &["schema-load", "--json"]).await;
-    assert_eq!(code, 0, "{said}");
+    let (code, out, stderr) = ran(&stores, &["schema-load", "--json"]).await;
+    assert_eq!(code, 0, "{stderr}");
     let loaded: Value = serde_json::from_str(&out).expect("JSON");
     assert_eq!(loaded["table"]["stream"], Value::Null);
 }

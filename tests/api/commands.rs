@@ -67,17 +67,17 @@ impl Dev {
 
     async fn data(&self, handle: &str, document: &str, variables: Value) -> Value {
         let body = json!({ "query": document, "variables": variables });
-        let mut answer = self.request(handle, &body).await;
-        assert_eq!(answer.get("errors"), None);
-        answer["data"].take()
+        let mut response = self.request(handle, &body).await;
+        assert_eq!(response.get("errors"), None);
+        response["data"].take()
     }
 
     async fn request(&self, handle: &str, body: &Value) -> Value {
         let token = self.places["tokens"][handle].as_str().expect("a token");
         let url = self.places["graphql"].as_str().expect("an address");
         let request = self.http.post(url).bearer_auth(token).json(body);
-        let answer = request.send().await.expect("an answer");
-        answer.json().await.expect("JSON")
+        let response = request.send().await.expect("a response");
+        response.json().await.expect("JSON")
     }
 
     /// Waits until an address accepts no connections.
@@ -239,11 +239,11 @@ async fn dev_data_dir_keeps_data_after_a_restart_and_after_a_kill() {
         let data = dev.data("unamused", GROUPS, json!({})).await;
         newest.push(data["messageGroups"]["edges"][0]["node"]["lastMessage"]["body"].clone());
 
-        let (code, _, said) = run(cruddur(&["dev", "--data-dir"]).arg(&directory)).await;
+        let (code, _, stderr) = run(cruddur(&["dev", "--data-dir"]).arg(&directory)).await;
         assert_eq!(code, 1);
         assert!(
-            said.contains("is in use by another `cruddur dev`"),
-            "{said}"
+            stderr.contains("is in use by another `cruddur dev`"),
+            "{stderr}"
         );
 
         let input = json!({ "input": { "to": { "receiverHandle": "luu" }, "body": message } });
@@ -275,9 +275,9 @@ async fn serve_requires_the_table_and_the_migrations_that_commands_create() {
         command.env("DDB_MESSAGE_TABLE", "made-by-commands");
         command
     };
-    let (code, _, said) = run(&mut with(&["serve"])).await;
+    let (code, _, stderr) = run(&mut with(&["serve"])).await;
     assert_eq!(
-        (code, said.as_str()),
+        (code, stderr.as_str()),
         (
             1,
             "cruddur: there is no table made-by-commands: create it with `cruddur schema-load`, or select another with --table\n"
@@ -311,9 +311,9 @@ async fn serve_requires_the_table_and_the_migrations_that_commands_create() {
     );
 
     let empty = crate::harness::Database::create().await;
-    let (code, _, said) = run(with(&["serve"]).env("DATABASE_URL", &empty.url)).await;
+    let (code, _, stderr) = run(with(&["serve"]).env("DATABASE_URL", &empty.url)).await;
     assert_eq!(
-        (code, said.as_str()),
+        (code, stderr.as_str()),
         (
             1,
             "cruddur: the database lacks 0001 users: bring it up to date with `cruddur migrate`\n"
@@ -356,17 +356,17 @@ async fn serve_is_healthy_and_stops_at_a_signal() {
 
     assert_eq!(healthcheck().await, 0);
     let document = "{ viewer { handle } }";
-    let response = stores.ask_at(&serving.url, "luu", document, json!({}));
+    let response = stores.execute_at(&serving.url, "luu", document, json!({}));
     let expected = json!({ "data": { "viewer": { "handle": "luu" } } });
     assert_eq!(response.await, expected);
 
     let mut second = cruddur(&["serve"]);
     with_stores(&mut second, &stores);
-    let (code, _, said) = run(second.env("LISTEN_ADDR", &address)).await;
+    let (code, _, stderr) = run(second.env("LISTEN_ADDR", &address)).await;
     assert_eq!(code, 1);
     assert!(
-        said.contains(&format!("cannot listen on {address}: ")) && said.contains("--listen"),
-        "{said}"
+        stderr.contains(&format!("cannot listen on {address}: ")) && stderr.contains("--listen"),
+        "{stderr}"
     );
 
     assert!(serving.end("TERM").await.success());
@@ -414,13 +414,14 @@ async fn invalid_settings_are_named_in_one_line_with_the_remedy() {
             &[("DATABASE_URL", "postgres://u:secret@db.example.com/cruddur")],
         ),
     ] {
-        let (code, out, said) = run(cruddur(arguments).envs(variables.iter().copied())).await;
-        assert!(code == 1 || code == 2, "{code}: {said}");
-        assert_eq!((out.as_str(), said.lines().count()), ("", 1), "{said}");
-        assert!(!said.contains("secret"), "{said}");
+        let (code, out, stderr) = run(cruddur(arguments).envs(variables.iter().copied())).await;
+        assert!(code == 1 || code == 2, "{code}: {stderr}");
+        assert_eq!((out.as_str(), stderr.lines().count()), ("", 1), "{stderr}");
+        assert!(!stderr.contains("secret"), "{stderr}");
         // The error number depends on the operating system.
         errors.push(
-            said.replace(" (os error 111)", "")
+            stderr
+                .replace(" (os error 111)", "")
                 .replace(" (os error 61)", ""),
         );
     }
@@ -456,13 +457,16 @@ async fn invalid_arguments_are_usage_errors() {
         ],
         &["dev", "--listen", "here"],
     ] {
-        let (code, out, said) = run(&mut cruddur(arguments)).await;
-        assert_eq!((code, out.as_str()), (2, ""), "{said}");
+        let (code, out, stderr) = run(&mut cruddur(arguments)).await;
+        assert_eq!((code, out.as_str()), (2, ""), "{stderr}");
         let starts = ["error: ", "cruddur: "];
-        assert!(starts.iter().any(|start| said.starts_with(start)), "{said}");
+        assert!(
+            starts.iter().any(|start| stderr.starts_with(start)),
+            "{stderr}"
+        );
     }
-    let (code, out, said) = run(&mut cruddur(&["schema-print"])).await;
-    assert_eq!((code, said.as_str()), (0, ""));
+    let (code, out, stderr) = run(&mut cruddur(&["schema-print"])).await;
+    assert_eq!((code, stderr.as_str()), (0, ""));
     assert_eq!(out, include_str!("../../schema.graphql"));
 }
 
@@ -484,13 +488,13 @@ async fn serve_rejects_a_table_with_a_stream() {
     let mut serve = cruddur(&["serve"]);
     with_stores(&mut serve, &stores);
 
-    let (code, _, said) = run(&mut serve).await;
+    let (code, _, stderr) = run(&mut serve).await;
     assert_eq!(code, 1);
     assert!(
-        said.starts_with("cruddur: the table cruddur-messages has a stream"),
-        "{said}"
+        stderr.starts_with("cruddur: the table cruddur-messages has a stream"),
+        "{stderr}"
     );
-    assert!(said.contains("--allow-stream"), "{said}");
+    assert!(stderr.contains("--allow-stream"), "{stderr}");
 
     let mut serve = cruddur(&["serve", "--allow-stream"]);
     with_stores(&mut serve, &stores);
@@ -520,11 +524,11 @@ async fn sigterm_under_load_completes_all_requests_sent_before_it() {
         loop {
             let was_stopping = is_stopping.load(Ordering::SeqCst);
             match send(answered).await {
-                Ok(answer) => {
-                    assert_eq!(answer.status(), 200);
-                    let answer: Value = answer.json().await.expect("a whole answer");
-                    let created = &answer["data"]["createMessage"]["__typename"];
-                    assert_eq!(created, "CreateMessageSuccess", "{answer}");
+                Ok(response) => {
+                    assert_eq!(response.status(), 200);
+                    let response: Value = response.json().await.expect("a whole response");
+                    let created = &response["data"]["createMessage"]["__typename"];
+                    assert_eq!(created, "CreateMessageSuccess", "{response}");
                     answered += 1;
                     written.send_modify(|written| *written += 1);
                 }

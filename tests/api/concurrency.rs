@@ -57,14 +57,14 @@ async fn concurrent_servers_that_write_to_one_group_lose_no_message() {
             let url = if number % 2 == 0 { &cruddur.url } else { second };
             let (from, to) = if number % 3 == 0 { ("luu", "unamused") } else { ("unamused", "luu") };
             let input = json!({ "to": { "receiverHandle": to }, "body": format!("{number}"), "idempotencyKey": format!("{number}") });
-            cruddur.ask_at(url, from, CREATE, json!({ "input": input })).await
+            cruddur.execute_at(url, from, CREATE, json!({ "input": input })).await
         }
     }))
     .await;
 
-    for answer in &sent {
-        assert_eq!(answer.get("errors"), None);
-        created(&answer["data"]["createMessage"]);
+    for response in &sent {
+        assert_eq!(response.get("errors"), None);
+        created(&response["data"]["createMessage"]);
     }
     check(&cruddur, 1, 80).await;
 }
@@ -117,8 +117,10 @@ async fn clock_that_goes_back_keeps_the_order_of_messages() {
 
     let query =
         "query($group: UUID!) { messages(messageGroupUuid: $group) { edges { node { uuid } } } }";
-    let answer = cruddur.ask("luu", query, json!({ "group": group })).await;
-    let edges = answer["data"]["messages"]["edges"]
+    let response = cruddur
+        .execute("luu", query, json!({ "group": group }))
+        .await;
+    let edges = response["data"]["messages"]["edges"]
         .as_array()
         .expect("edges");
     let found: Vec<Value> = edges

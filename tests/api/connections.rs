@@ -34,8 +34,8 @@ async fn connect(url: &str) -> TcpStream {
 /// Returns the response of a path on a new connection.
 async fn status(cruddur: &Cruddur, path: &str) -> StatusCode {
     let client = reqwest::Client::new();
-    let answer = client.get(format!("{}{path}", cruddur.url)).send().await;
-    answer.expect("an answer").status()
+    let response = client.get(format!("{}{path}", cruddur.url)).send().await;
+    response.expect("a response").status()
 }
 
 /// Waits until the server accepts another connection.
@@ -54,11 +54,11 @@ async fn closed(stream: &mut TcpStream) {
 }
 
 /// Requests the health check on a connection that stays open.
-async fn ask_health(stream: &mut TcpStream) {
+async fn check_health(stream: &mut TcpStream) {
     stream.write_all(HEALTH).await.expect("sent");
-    let mut answer = Vec::new();
-    while !answer.ends_with(b"\r\n\r\nok") {
-        let read = wait_for("a response", stream.read_buf(&mut answer)).await;
+    let mut response = Vec::new();
+    while !response.ends_with(b"\r\n\r\nok") {
+        let read = wait_for("a response", stream.read_buf(&mut response)).await;
         assert_ne!(read.expect("a response"), 0, "closed");
     }
 }
@@ -81,7 +81,7 @@ async fn slow_connections_do_not_delay_other_connections() {
     for number in 0..3000 {
         let mut stream = connect(&cruddur.url).await;
         match number % 3 {
-            0 => ask_health(&mut stream).await,
+            0 => check_health(&mut stream).await,
             1 => stream.write_all(HALF_A_HEAD).await.expect("sent"),
             _ => stream.write_all(&half_a_body).await.expect("sent"),
         }
@@ -100,10 +100,10 @@ async fn slow_connections_do_not_delay_other_connections() {
     // No response has waited for the end of a slow connection: all are still
     // open. The timeout for a body is that of the request.
     for (number, stream) in open.iter().enumerate() {
-        let mut answer = [0; 12];
-        match stream.try_read(&mut answer) {
+        let mut response = [0; 12];
+        match stream.try_read(&mut response) {
             Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock, "{number}"),
-            Ok(_) => assert_eq!((&answer, number % 3), (b"HTTP/1.1 408", 2)),
+            Ok(_) => assert_eq!((&response, number % 3), (b"HTTP/1.1 408", 2)),
         }
     }
 }
@@ -124,7 +124,7 @@ async fn requests_above_the_limit_in_flight_are_rejected_at_once_with_503() {
             .post(format!("{}/graphql", cruddur.url))
             .bearer_auth(cruddur.token("luu"))
             .json(&json!({ "query": VIEWER }));
-        let busy = busy.send().await.expect("an answer");
+        let busy = busy.send().await.expect("a response");
         drop(held);
         busy
     };
@@ -150,7 +150,7 @@ async fn connections_above_the_limit_are_rejected_at_once_with_503() {
     })
     .await;
     let mut first = connect(&cruddur.url).await;
-    ask_health(&mut first).await;
+    check_health(&mut first).await;
 
     let rejected = counter("cruddur_connections_rejected_total");
     let busy = StatusCode::SERVICE_UNAVAILABLE;
@@ -158,7 +158,7 @@ async fn connections_above_the_limit_are_rejected_at_once_with_503() {
     assert!(counter("cruddur_connections_rejected_total") > rejected);
     // A server at its limit is still alive.
     assert_eq!(status(&cruddur, "/healthz").await, StatusCode::OK);
-    ask_health(&mut first).await;
+    check_health(&mut first).await;
     drop(first);
     place_is_free(&cruddur).await;
 }
@@ -171,12 +171,12 @@ async fn request_head_timeout_closes_incomplete_heads_and_not_idle_connections()
     })
     .await;
     let mut idle = connect(&cruddur.url).await;
-    ask_health(&mut idle).await;
+    check_health(&mut idle).await;
     let mut silent = connect(&cruddur.url).await;
     let mut half = connect(&cruddur.url).await;
     half.write_all(HALF_A_HEAD).await.expect("sent");
     let mut second = connect(&cruddur.url).await;
-    ask_health(&mut second).await;
+    check_health(&mut second).await;
     second.write_all(HALF_A_HEAD).await.expect("sent");
 
     let drops = async {
@@ -192,7 +192,7 @@ async fn request_head_timeout_closes_incomplete_heads_and_not_idle_connections()
         closed(&mut second),
         drops
     );
-    ask_health(&mut idle).await;
+    check_health(&mut idle).await;
 }
 
 #[tokio::test]
@@ -204,19 +204,19 @@ async fn unread_response_closes_the_connection_after_the_write_timeout() {
     })
     .await;
     let mut deaf = connect(&cruddur.url).await;
-    let asked = HEALTH.repeat(1000);
+    let requests = HEALTH.repeat(1000);
     // Writes until all buffers are full, or the server closes the connection.
-    while wait_for("a full buffer", deaf.write_all(&asked))
+    while wait_for("a full buffer", deaf.write_all(&requests))
         .await
         .is_ok()
     {}
     place_is_free(&cruddur).await;
 
     // A client that reads slowly is disconnected as well.
-    let (mut answers, mut questions) = connect(&cruddur.url).await.into_split();
-    let asking = tokio::spawn(async move { while questions.write_all(&asked).await.is_ok() {} });
+    let (mut responses, mut questions) = connect(&cruddur.url).await.into_split();
+    let asking = tokio::spawn(async move { while questions.write_all(&requests).await.is_ok() {} });
     let mut some = [0; 512];
-    while let Ok(1..) = answers.read(&mut some).await {
+    while let Ok(1..) = responses.read(&mut some).await {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     place_is_free(&cruddur).await;
@@ -231,7 +231,7 @@ async fn idle_connection_is_closed_after_a_timeout() {
     })
     .await;
     let mut idle = connect(&cruddur.url).await;
-    ask_health(&mut idle).await;
+    check_health(&mut idle).await;
     closed(&mut idle).await;
 }
 
@@ -259,12 +259,12 @@ async fn shutdown_waits_for_responses_but_not_for_unsent_requests() {
     let mut half = connect(&url).await;
     half.write_all(HALF_A_HEAD).await.expect("sent");
     let mut idle = connect(&url).await;
-    ask_health(&mut idle).await;
+    check_health(&mut idle).await;
 
     let held = cruddur.dynamo.hold().await;
     let sends = receivers.iter().map(|receiver| {
         let input = json!({ "to": { "receiverHandle": receiver }, "body": "at the last moment" });
-        cruddur.ask_at(&url, "luu", CREATE, json!({ "input": input }))
+        cruddur.execute_at(&url, "luu", CREATE, json!({ "input": input }))
     });
     let stopping = async {
         cruddur.dynamo.transactions(receivers.len()).await;
@@ -276,11 +276,11 @@ async fn shutdown_waits_for_responses_but_not_for_unsent_requests() {
         .await;
         drop(held);
     };
-    let (answers, ()) = tokio::join!(join_all(sends), stopping);
+    let (responses, ()) = tokio::join!(join_all(sends), stopping);
 
-    for answer in answers {
-        let created = &answer["data"]["createMessage"]["__typename"];
-        assert_eq!(created, "CreateMessageSuccess", "{answer}");
+    for response in responses {
+        let created = &response["data"]["createMessage"]["__typename"];
+        assert_eq!(created, "CreateMessageSuccess", "{response}");
     }
     let stopped = wait_for("the end of the server", served).await;
     let stopped = stopped.expect("no panic");

@@ -111,8 +111,11 @@ async fn cors_origin_that_no_page_can_have_is_rejected_at_startup() {
     ] {
         let mut command = cruddur(&["serve", "--cors-origin", origin]);
         with_stores(&mut command, &stores);
-        let (code, _, said) = run(&mut command).await;
-        assert_eq!(code, 2, "{said}");
-        assert!(said.contains(origin) && said.contains(reason), "{said}");
+        let (code, _, stderr) = run(&mut command).await;
+        assert_eq!(code, 2, "{stderr}");
+        assert!(
+            stderr.contains(origin) && stderr.contains(reason),
+            "{stderr}"
+        );
     }
 }

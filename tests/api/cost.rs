@@ -171,7 +171,7 @@ async fn cost_of_a_message_is_one_transaction_and_a_read_of_an_uncached_group() 
     let second = cruddur.second_server(Setup::default()).await;
     cruddur.dynamo.calls();
     let to_group = json!({ "input": { "to": { "messageGroupUuid": group.to_string() }, "body": "hello", "idempotencyKey": "k" } });
-    cruddur.ask_at(&second, "luu", CREATE, to_group).await;
+    cruddur.execute_at(&second, "luu", CREATE, to_group).await;
     assert_eq!(
         cruddur.dynamo.calls(),
         ["GetItem strong", "TransactWriteItems"]

@@ -199,7 +199,7 @@ async fn idempotency_key_belongs_to_its_sender_and_input() {
     cruddur.users(["luu", "unamused"]).await;
     cruddur.data("luu", CREATE, with_key("once", "k")).await;
 
-    let other_input = cruddur.ask("luu", CREATE, with_key("twice", "k")).await;
+    let other_input = cruddur.execute("luu", CREATE, with_key("twice", "k")).await;
     let other_sender = json!({ "input": { "to": { "receiverHandle": "luu" }, "body": "once", "idempotencyKey": "k" } });
     let other_sender = cruddur.data("unamused", CREATE, other_sender).await;
 
@@ -213,8 +213,11 @@ async fn idempotency_key_belongs_to_its_sender_and_input() {
         "CreateMessageSuccess"
     );
     for key in ["", &"k".repeat(256)] {
-        let refused = cruddur.ask("luu", CREATE, with_key("x", key)).await;
-        assert_eq!(refused["errors"][0]["extensions"]["code"], "BAD_USER_INPUT");
+        let rejected = cruddur.execute("luu", CREATE, with_key("x", key)).await;
+        assert_eq!(
+            rejected["errors"][0]["extensions"]["code"],
+            "BAD_USER_INPUT"
+        );
     }
     checker::read(&checker::client(&cruddur.dynamo.url))
         .await

@@ -37,8 +37,8 @@ fn time(value: &Value) -> DateTime<Utc> {
 }
 
 /// Returns every time in a response.
-fn times(answer: &Value) -> Vec<&Value> {
-    match answer {
+fn times(response: &Value) -> Vec<&Value> {
+    match response {
         Value::Object(members) => members
             .iter()
             .flat_map(|(name, value)| match name.as_str() {
@@ -101,8 +101,8 @@ async fn newest_cursor(cruddur: &Cruddur, group: &OriginalGroup) -> Value {
 async fn printed(cruddur_: &Cruddur, arguments: &[&str]) -> Value {
     let mut command = cruddur(&[arguments, &["--json"]].concat());
     with_stores(&mut command, cruddur_);
-    let (code, out, said) = run(&mut command).await;
-    assert_eq!(code, 0, "{arguments:?}: {said}");
+    let (code, out, stderr) = run(&mut command).await;
+    assert_eq!(code, 0, "{arguments:?}: {stderr}");
     serde_json::from_str(&out).expect("JSON")
 }
 
@@ -140,7 +140,7 @@ async fn created_at_is_the_time_of_acceptance_if_the_newest_key_is_ahead() {
 
             let again = cruddur.data("luu", CREATE, input(&group, &body)).await;
             let elsewhere = cruddur
-                .ask_at(&second, "luu", CREATE, input(&group, &body))
+                .execute_at(&second, "luu", CREATE, input(&group, &body))
                 .await;
             let delivered = event(&mut socket, "messageCreated").await;
             // Another server has received no hint, and reads the table.
@@ -148,12 +148,12 @@ async fn created_at_is_the_time_of_acceptance_if_the_newest_key_is_ahead() {
             let variables = json!({ "group": group.uuid, "after": newest });
             resumed.subscribe("resumed", CREATED, variables).await;
             let read_again = event(&mut resumed, "messageCreated").await;
-            for answer in [&sent, &again, &elsewhere, &delivered, &read_again] {
-                let times = times(answer);
-                assert!(times.len() >= 2, "{answer}");
+            for response in [&sent, &again, &elsewhere, &delivered, &read_again] {
+                let times = times(response);
+                assert!(times.len() >= 2, "{response}");
                 assert!(
                     times.iter().all(|time| *time == accepted),
-                    "{name}: {answer}"
+                    "{name}: {response}"
                 );
             }
             newest = sent["createMessage"]["messageEdge"]["cursor"].clone();
@@ -200,7 +200,7 @@ async fn created_at_follows_a_clock_that_is_behind() {
     cruddur.send("luu", "unamused", "on time").await;
 
     let input = json!({ "input": { "to": { "receiverHandle": "luu" }, "body": "late" } });
-    let sent = cruddur.ask_at(&second, "unamused", CREATE, input).await;
+    let sent = cruddur.execute_at(&second, "unamused", CREATE, input).await;
 
     let accepted = time(&sent["data"]["createMessage"]["messageEdge"]["node"]["createdAt"]);
     let ago = Clock::system().now() - accepted;

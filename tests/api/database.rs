@@ -32,8 +32,8 @@ async fn serve(stores: &Cruddur, settings: &[(&str, &str)]) -> Serving {
     Serving::start_with(stores, &UNCACHED, settings).await
 }
 
-fn code(answer: &Value) -> &str {
-    let code = &answer["errors"][0]["extensions"]["code"];
+fn code(response: &Value) -> &str {
+    let code = &response["errors"][0]["extensions"]["code"];
     code.as_str().unwrap_or("none")
 }
 
@@ -97,7 +97,11 @@ async fn rotated_password_is_unavailable_until_its_file_has_the_new_one() {
         }
         settings.push(("DATABASE_URL", url.as_str()));
         let serving = serve(&stores, &settings).await;
-        let viewer = async |handle| stores.ask_at(&serving.url, handle, VIEWER, json!({})).await;
+        let viewer = async |handle| {
+            stores
+                .execute_at(&serving.url, handle, VIEWER, json!({}))
+                .await
+        };
         assert_eq!(viewer("luu").await["data"]["viewer"]["handle"], "luu");
 
         let rotate = format!(
@@ -129,10 +133,10 @@ async fn password_file_that_is_invalid_is_named_at_startup() {
         (empty, "is empty"),
     ] {
         let mut migrate = cruddur(&["migrate", "--database-password-file"]);
-        let (code, _, said) = run(migrate.arg(&file)).await;
+        let (code, _, stderr) = run(migrate.arg(&file)).await;
         let expected = format!("cruddur: the password file {} {why}", file.display());
         assert_eq!(code, 1);
-        assert!(said.starts_with(&expected), "{said}");
+        assert!(stderr.starts_with(&expected), "{stderr}");
     }
 }
 
@@ -157,7 +161,7 @@ async fn revoked_privileges_cause_unavailable_until_they_are_granted_again() {
     let serving = serve(&cruddur, &[("DATABASE_URL", &*url)]).await;
     let viewer = async |handle| {
         cruddur
-            .ask_at(&serving.url, handle, VIEWER, json!({}))
+            .execute_at(&serving.url, handle, VIEWER, json!({}))
             .await
     };
     assert_eq!(viewer("luu").await["data"]["viewer"]["handle"], "luu");
@@ -180,10 +184,10 @@ async fn changed_column_type_prepares_the_statement_again_without_an_error() {
     let (cruddur, admin) = uncached().await;
     let document = "{ viewer { handle displayName } user(handle: \"unamused\") { displayName } }";
     let all = async || {
-        let asked = (0..24).map(|_| cruddur.ask("luu", document, json!({})));
-        for answer in join_all(asked).await {
-            assert_eq!(answer["errors"], Value::Null);
-            assert_eq!(answer["data"]["user"]["displayName"], "unamused the user");
+        let requests = (0..24).map(|_| cruddur.execute("luu", document, json!({})));
+        for response in join_all(requests).await {
+            assert_eq!(response["errors"], Value::Null);
+            assert_eq!(response["data"]["user"]["displayName"], "unamused the user");
         }
     };
     all().await;
@@ -222,7 +226,7 @@ async fn prepared_statement_that_is_missing_is_prepared_again_without_an_error()
         let database = database.expect("a database");
         let users = UserStore::new(database.clone());
         for _ in 0..3 {
-            users.ping().await.expect("an answer");
+            users.ping().await.expect("a response");
             let found = users.users_by_handle(&["luu".to_owned()]).await;
             assert_eq!(found.expect("users").len(), 1);
         }
@@ -298,7 +302,9 @@ async fn serve_waits_for_a_database_that_is_starting_up_and_logs_why() {
     );
     assert!(!waiting.contains("2360"), "{waiting}");
     let serving = Serving::ready(process).await;
-    let found = stores.ask_at(&serving.url, "luu", VIEWER, json!({})).await;
+    let found = stores
+        .execute_at(&serving.url, "luu", VIEWER, json!({}))
+        .await;
     assert_eq!(found["data"]["viewer"]["handle"], "luu");
     serving.stop().await;
 }
@@ -340,9 +346,9 @@ async fn database_errors_that_waiting_does_not_resolve_end_the_command_at_once()
             ),
         ),
     ] {
-        let (code, out, said) = migrate_at(&url, &[]).await;
+        let (code, out, stderr) = migrate_at(&url, &[]).await;
         assert_eq!(
-            (code, &*out, &*said),
+            (code, &*out, &*stderr),
             (1, "", &*format!("cruddur: {expected}\n"))
         );
     }
@@ -351,15 +357,15 @@ async fn database_errors_that_waiting_does_not_resolve_end_the_command_at_once()
 #[tokio::test]
 async fn database_wait_limits_the_time_to_wait() {
     let url = format!("postgres://postgres@127.0.0.1:{}/cruddur", free_port());
-    let (code, _, said) = migrate_at(&url, &["--database-wait", "1"]).await;
+    let (code, _, stderr) = migrate_at(&url, &["--database-wait", "1"]).await;
     assert_eq!(code, 1);
-    let last = said.lines().last().expect("a line");
+    let last = stderr.lines().last().expect("a line");
     assert!(
         last.starts_with("cruddur: no connection to the database cruddur"),
-        "{said}"
+        "{stderr}"
     );
-    let (code, _, said) = migrate_at(&url, &["--database-wait", "0"]).await;
-    assert_eq!((code, said.lines().count()), (1, 1), "{said}");
+    let (code, _, stderr) = migrate_at(&url, &["--database-wait", "0"]).await;
+    assert_eq!((code, stderr.lines().count()), (1, 1), "{stderr}");
 }
 
 #[tokio::test]
@@ -376,9 +382,9 @@ async fn older_version_migrates_and_serves_a_newer_database() {
     )
     .await;
 
-    let (code, out, said) = migrate_at(&stores.database.url, &[]).await;
+    let (code, out, stderr) = migrate_at(&stores.database.url, &[]).await;
 
-    assert_eq!((code, &*said), (0, ""));
+    assert_eq!((code, &*stderr), (0, ""));
     assert_eq!(
         out,
         "the database schema is newer than this version, but compatible with it: a newer version has applied 9000 nicknames\n"

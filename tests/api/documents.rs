@@ -37,22 +37,25 @@ async fn with_documents(documents: Documents, introspection: Introspection) -> C
 }
 
 /// Returns status and response.
-async fn ask(cruddur: &Cruddur, body: &Value) -> (u16, Value) {
+async fn execute(cruddur: &Cruddur, body: &Value) -> (u16, Value) {
     let url = format!("{}/graphql", cruddur.url);
     let request = cruddur.http.request(Method::POST, url);
-    let answer = request
+    let response = request
         .bearer_auth(cruddur.token("luu"))
         .header("accept", "application/graphql-response+json")
         .json(body)
         .send()
         .await
-        .expect("an answer");
-    (answer.status().into(), answer.json().await.expect("JSON"))
+        .expect("a response");
+    (
+        response.status().into(),
+        response.json().await.expect("JSON"),
+    )
 }
 
-fn rejection((status, answer): &(u16, Value)) -> (u16, &str, &str) {
-    assert_eq!(answer.get("data"), None, "{answer}");
-    let error = &answer["errors"][0];
+fn rejection((status, response): &(u16, Value)) -> (u16, &str, &str) {
+    assert_eq!(response.get("data"), None, "{response}");
+    let error = &response["errors"][0];
     let code = error["extensions"]["code"].as_str().expect("a code");
     (*status, code, error["message"].as_str().expect("a text"))
 }
@@ -62,7 +65,7 @@ async fn persisted_query_is_found_by_its_hash() {
     let cruddur = with_documents(Documents::default(), Introspection::Authenticated).await;
     let hash = sha256(VIEWER);
     let by_hash = json!({ "extensions": persisted(&hash) });
-    let unknown = ask(&cruddur, &by_hash).await;
+    let unknown = execute(&cruddur, &by_hash).await;
     assert_eq!(
         rejection(&unknown),
         (400, "PERSISTED_QUERY_NOT_FOUND", "PersistedQueryNotFound")
@@ -70,10 +73,10 @@ async fn persisted_query_is_found_by_its_hash() {
 
     let both = json!({ "query": VIEWER, "extensions": persisted(&hash) });
     let luu = json!({ "data": { "viewer": { "handle": "luu" } } });
-    assert_eq!(ask(&cruddur, &both).await, (200, luu.clone()));
-    assert_eq!(ask(&cruddur, &by_hash).await, (200, luu.clone()));
+    assert_eq!(execute(&cruddur, &both).await, (200, luu.clone()));
+    assert_eq!(execute(&cruddur, &by_hash).await, (200, luu.clone()));
     let by_id = json!({ "documentId": format!("sha256:{hash}") });
-    assert_eq!(ask(&cruddur, &by_id).await, (200, luu.clone()));
+    assert_eq!(execute(&cruddur, &by_id).await, (200, luu.clone()));
     let extensions = persisted(&hash).to_string();
     let query = form_urlencoded::Serializer::new(String::new())
         .append_pair("extensions", &extensions)
@@ -82,7 +85,7 @@ async fn persisted_query_is_found_by_its_hash() {
         .http
         .get(format!("{}/graphql?{query}", cruddur.url))
         .bearer_auth(cruddur.token("luu"));
-    let by_get = by_get.send().await.expect("an answer");
+    let by_get = by_get.send().await.expect("a response");
     assert_eq!(by_get.json::<Value>().await.expect("JSON"), luu);
 }
 
@@ -90,22 +93,22 @@ async fn persisted_query_is_found_by_its_hash() {
 async fn persisted_query_is_stored_only_under_its_own_hash() {
     let cruddur = with_documents(Documents::default(), Introspection::Public).await;
     let other = json!({ "query": VIEWER, "extensions": persisted(&sha256(USER)) });
-    let rejected = ask(&cruddur, &other).await;
+    let rejected = execute(&cruddur, &other).await;
     let (status, code, _) = rejection(&rejected);
     assert_eq!((status, code), (400, "BAD_REQUEST"));
     let broken = "query {";
     let sent = json!({ "query": broken, "extensions": persisted(&sha256(broken)) });
-    ask(&cruddur, &sent).await;
+    execute(&cruddur, &sent).await;
     // Documents of callers who are not users are not stored either.
     let schema = "{ __schema { queryType { name } } }";
     let sent = json!({ "query": schema, "extensions": persisted(&sha256(schema)) });
     let anonymous = cruddur.http.post(format!("{}/graphql", cruddur.url));
-    let anonymous = anonymous.json(&sent).send().await.expect("an answer");
+    let anonymous = anonymous.json(&sent).send().await.expect("a response");
     let anonymous: Value = anonymous.json().await.expect("JSON");
     assert_eq!(anonymous["data"]["__schema"]["queryType"]["name"], "Query");
     for text in [USER, broken, schema] {
         let by_hash = json!({ "extensions": persisted(&sha256(text)) });
-        let unknown = ask(&cruddur, &by_hash).await;
+        let unknown = execute(&cruddur, &by_hash).await;
         assert_eq!(rejection(&unknown).1, "PERSISTED_QUERY_NOT_FOUND", "{text}");
     }
     for wrong in [
@@ -113,7 +116,7 @@ async fn persisted_query_is_stored_only_under_its_own_hash() {
         json!({ "persistedQuery": { "version": 1, "sha256Hash": 5 } }),
         json!({ "persistedQuery": "5" }),
     ] {
-        let rejected = ask(&cruddur, &json!({ "query": VIEWER, "extensions": wrong })).await;
+        let rejected = execute(&cruddur, &json!({ "query": VIEWER, "extensions": wrong })).await;
         assert_eq!(rejection(&rejected).1, "BAD_REQUEST");
     }
 }
@@ -126,12 +129,12 @@ async fn trusted_documents_exclude_all_others_before_parsing() {
     let luu = json!({ "data": { "viewer": { "handle": "luu" } } });
     let user = json!({ "data": { "user": { "displayName": "luu the user" } } });
     let by_id = json!({ "documentId": "user-1", "variables": { "handle": "luu" } });
-    assert_eq!(ask(&cruddur, &by_id).await, (200, user));
+    assert_eq!(execute(&cruddur, &by_id).await, (200, user));
     let by_hash = json!({ "extensions": persisted("viewer-1") });
-    assert_eq!(ask(&cruddur, &by_hash).await, (200, luu.clone()));
+    assert_eq!(execute(&cruddur, &by_hash).await, (200, luu.clone()));
     // A document next to the ID of a trusted document is ignored.
     let both = json!({ "documentId": "viewer-1", "query": "{" });
-    assert_eq!(ask(&cruddur, &both).await, (200, luu));
+    assert_eq!(execute(&cruddur, &both).await, (200, luu));
 
     for (body, expected) in [
         (
@@ -152,7 +155,7 @@ async fn trusted_documents_exclude_all_others_before_parsing() {
             "PersistedQueryNotFound",
         ),
     ] {
-        let rejected = ask(&cruddur, &body).await;
+        let rejected = execute(&cruddur, &body).await;
         let (status, code, message) = rejection(&rejected);
         assert_eq!((status, code), (400, "PERSISTED_QUERY_NOT_FOUND"), "{body}");
         assert!(message.starts_with(expected), "{message}");
@@ -222,12 +225,12 @@ async fn trusted_documents_of_the_web_app_are_executed_by_their_ids() {
         );
         if is_query && !document.contains("$uuid") && !document.contains("UUID!") {
             let body = json!({ "extensions": persisted(hash), "variables": variables });
-            let (status, response) = ask(&cruddur, &body).await;
+            let (status, response) = execute(&cruddur, &body).await;
             assert_eq!((status, response.get("errors")), (200, None), "{document}");
             executed += 1;
         }
     }
     assert!(executed >= 2, "{executed} of {manifest}");
-    let untrusted = ask(&cruddur, &json!({ "query": VIEWER })).await;
+    let untrusted = execute(&cruddur, &json!({ "query": VIEWER })).await;
     assert_eq!(rejection(&untrusted).1, "PERSISTED_QUERY_NOT_FOUND");
 }

@@ -29,8 +29,8 @@ async fn connection(url: &str) -> Option<String> {
 }
 
 async fn viewer_over(socket: &mut Socket) -> Value {
-    let mut answer = socket.ask("1", VIEWER, json!({})).await;
-    answer["payload"]["data"]["viewer"]["handle"].take()
+    let mut response = socket.execute("1", VIEWER, json!({})).await;
+    response["payload"]["data"]["viewer"]["handle"].take()
 }
 
 async fn serving(drain_seconds: &str) -> (Cruddur, Serving) {
@@ -57,8 +57,8 @@ async fn drain_serves_everything_but_readiness_until_a_second_signal() {
     assert_eq!(get(&url, "/readyz").await, draining);
     assert_eq!(get(&url, "/healthz").await.0, 200);
     assert_eq!(connection(&url).await.as_deref(), Some("close"));
-    let answer = stores.ask_at(&url, "luu", VIEWER, json!({})).await;
-    assert_eq!(answer["data"]["viewer"]["handle"], "luu");
+    let response = stores.execute_at(&url, "luu", VIEWER, json!({})).await;
+    assert_eq!(response["data"]["viewer"]["handle"], "luu");
     assert_eq!(viewer_over(&mut old).await, "luu");
     let mut new = Socket::connect(&url, &token).await;
     assert_eq!(viewer_over(&mut new).await, "luu");

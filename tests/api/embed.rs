@@ -25,7 +25,7 @@ async fn application(cruddur: &Cruddur) -> String {
     url
 }
 
-async fn ask(cruddur: &Cruddur, url: &str, query: &str, variables: Value) -> Value {
+async fn execute(cruddur: &Cruddur, url: &str, query: &str, variables: Value) -> Value {
     let body = json!({ "query": query, "variables": variables });
     let response = cruddur
         .http
@@ -63,14 +63,14 @@ async fn embedded_api_responds_like_the_server() {
             json!({}),
         ),
     ] {
-        let embedded = ask(&cruddur, &url, query, variables.clone()).await;
-        let served = cruddur.ask("luu", query, variables).await;
+        let embedded = execute(&cruddur, &url, query, variables.clone()).await;
+        let served = cruddur.execute("luu", query, variables).await;
         assert_eq!(embedded["data"], served["data"], "{query}");
         assert_eq!(embedded["errors"], served["errors"], "{query}");
     }
     let sent = "mutation($to: String!) { createMessage(input: { to: { receiverHandle: $to }, body: \"hello\" }) \
                 { ... on CreateMessageSuccess { messageEdge { node { body } } } } }";
-    let sent = ask(&cruddur, &url, sent, json!({ "to": "mei" })).await;
+    let sent = execute(&cruddur, &url, sent, json!({ "to": "mei" })).await;
     let body = &sent["data"]["createMessage"]["messageEdge"]["node"]["body"];
     assert_eq!(body, "hello", "{sent}");
 }
@@ -84,9 +84,9 @@ async fn embedded_api_requires_a_session_from_the_application() {
     assert_eq!(own.status(), 200);
     let request = cruddur.http.post(format!("{url}/messages/graphql"));
     let request = request.header("content-type", "application/json");
-    let refused = request
+    let rejected = request
         .body(r#"{"query":"{ viewer { handle } }"}"#)
         .send()
         .await;
-    assert_eq!(refused.expect("a response").status(), 401);
+    assert_eq!(rejected.expect("a response").status(), 401);
 }

@@ -22,10 +22,10 @@ async fn conversation() -> (Cruddur, String, String) {
 }
 
 /// Returns code and message of the first error of a response.
-fn error(answer: &Value) -> (String, String) {
-    let errors = answer["errors"]
+fn error(response: &Value) -> (String, String) {
+    let errors = response["errors"]
         .as_array()
-        .unwrap_or_else(|| panic!("no errors in {answer}"));
+        .unwrap_or_else(|| panic!("no errors in {response}"));
     let text = |value: &Value| value.as_str().expect("a text").to_owned();
     (
         text(&errors[0]["extensions"]["code"]),
@@ -52,7 +52,7 @@ async fn invalid_argument_is_named_with_the_remedy() {
         "{ messages(messageGroupUuid: \"42\") { edges { cursor } } }".to_owned(),
         "{ messageGroup(uuid: \"{5ae290ed-55d1-47a0-bc6d-fe2bc2700399}\") { uuid } }".to_owned(),
     ] {
-        errors.push(error(&cruddur.ask("luu", &document, json!({})).await));
+        errors.push(error(&cruddur.execute("luu", &document, json!({})).await));
     }
     insta::assert_debug_snapshot!(errors, @r#"
     [
@@ -137,7 +137,7 @@ async fn cursor_is_valid_only_for_its_own_connection() {
     ] {
         let (code, message) = error(
             &cruddur
-                .ask("luu", &document, json!({ "cursor": cursor }))
+                .execute("luu", &document, json!({ "cursor": cursor }))
                 .await,
         );
         assert_eq!(code, "BAD_USER_INPUT");
@@ -151,7 +151,7 @@ async fn cursor_is_valid_only_for_its_own_connection() {
     );
     let (code, _) = error(
         &cruddur
-            .ask("luu", &swapped, json!({ "cursor": of_groups }))
+            .execute("luu", &swapped, json!({ "cursor": of_groups }))
             .await,
     );
     assert_eq!(code, "BAD_USER_INPUT");
@@ -173,9 +173,9 @@ async fn invalid_document_has_a_code_and_no_data() {
         "mutation { createMessage(input: {to: {receiverHandle: \"other\", messageGroupUuid: \"5ae290ed-55d1-47a0-bc6d-fe2bc2700399\"}, body: \"x\"}) { __typename } }",
         "mutation { createMessage(input: {to: {receiverHandle: \"other\"}}) { __typename } }",
     ] {
-        let answer = cruddur.ask("luu", document, json!({})).await;
-        assert_eq!(answer.get("data"), None, "{document}");
-        errors.push(error(&answer));
+        let response = cruddur.execute("luu", document, json!({})).await;
+        assert_eq!(response.get("data"), None, "{document}");
+        errors.push(error(&response));
     }
     insta::assert_debug_snapshot!(errors, @r#"
     [
@@ -218,7 +218,7 @@ async fn invalid_document_has_a_code_and_no_data() {
     ]
     "#);
     let deep = format!("{{ viewer {}", "{ messageGroup { otherUser ".repeat(150));
-    let (code, message) = error(&cruddur.ask("luu", &deep, json!({})).await);
+    let (code, message) = error(&cruddur.execute("luu", &deep, json!({})).await);
     assert_eq!(
         (code.as_str(), message.as_str()),
         (
@@ -237,23 +237,23 @@ async fn null_of_a_failed_field_propagates_and_other_fields_stay_in_order() {
         viewer { displayName handle }
         user(handle: \"unamused\") { handle id messageGroup { messages(last: -1) { edges { cursor } } lastMessage { body } } }
     }";
-    let answer = cruddur
+    let response = cruddur
         .http
         .post(format!("{}/graphql", cruddur.url))
         .bearer_auth(cruddur.token("luu"));
-    let answer = answer
+    let response = response
         .json(&json!({ "query": document, "variables": { "group": group } }))
         .send()
         .await
-        .expect("an answer");
-    let text = answer.text().await.expect("a text");
+        .expect("a response");
+    let text = response.text().await.expect("a text");
 
     let expected = r#"{"data":{"messages":null,"viewer":{"displayName":"luu the user","handle":"luu"},"user":{"handle":"unamused","id":"#;
     assert!(text.starts_with(expected), "{text}");
     assert!(text.contains(r#","messageGroup":null}}"#), "{text}");
     assert_eq!(text.matches("BAD_USER_INPUT").count(), 2, "{text}");
     let at_root = cruddur
-        .ask(
+        .execute(
             "luu",
             "{ viewer { handle } messageGroups(first: 500) { edges { cursor } } }",
             json!({}),
@@ -277,10 +277,12 @@ async fn default_values_of_variables_apply_in_directives() {
             .collect::<Vec<_>>(),
         ["id"]
     );
-    let refused = cruddur.ask("luu", document, json!({ "yes": null })).await;
-    assert!(refused.get("data").is_none(), "{refused}");
+    let rejected = cruddur
+        .execute("luu", document, json!({ "yes": null }))
+        .await;
+    assert!(rejected.get("data").is_none(), "{rejected}");
     assert_eq!(
-        error(&refused),
+        error(&rejected),
         (
             "BAD_USER_INPUT".to_owned(),
             "Argument \"if\" of @include must not be null.".to_owned()
@@ -297,10 +299,10 @@ async fn operation_name_selects_an_operation_and_limits_apply_to_each_operation(
         format!("query Q{operation} {{ {} }}", fields.join(" "))
     });
     let document: String = operations.collect();
-    let answer = cruddur.ask_for("luu", &document, "Q2").await;
-    assert_eq!(answer["data"]["f19"]["handle"], "luu", "{answer}");
+    let response = cruddur.execute_operation("luu", &document, "Q2").await;
+    assert_eq!(response["data"]["f19"]["handle"], "luu", "{response}");
     let twenty_one = document.replacen("{ f0:", "{ more: viewer { handle } f0:", 1);
-    let (code, message) = error(&cruddur.ask_for("luu", &twenty_one, "Q2").await);
+    let (code, message) = error(&cruddur.execute_operation("luu", &twenty_one, "Q2").await);
     assert_eq!(code, "QUERY_TOO_COMPLEX");
     assert!(message.contains("21 root fields"), "{message}");
 }
@@ -338,19 +340,19 @@ async fn invalid_request_body_is_a_bad_request() {
         (cruddur.http.delete(&url), 405),
         (get("/"), 404),
     ] {
-        let answer = request.send().await.expect("an answer");
-        assert_eq!(answer.status(), status, "{answer:?}");
-        assert!(answer.headers().contains_key("x-request-id"));
-        let answer: Value = answer.json().await.expect("JSON");
-        assert_eq!(error(&answer).0, "BAD_REQUEST");
-        assert_eq!(answer.get("data"), None);
+        let response = request.send().await.expect("a response");
+        assert_eq!(response.status(), status, "{response:?}");
+        assert!(response.headers().contains_key("x-request-id"));
+        let response: Value = response.json().await.expect("JSON");
+        assert_eq!(error(&response).0, "BAD_REQUEST");
+        assert_eq!(response.get("data"), None);
     }
-    let answer = get("/graphql?query={viewer{handle}}")
+    let response = get("/graphql?query={viewer{handle}}")
         .send()
         .await
-        .expect("an answer");
+        .expect("a response");
     assert_eq!(
-        answer.json::<Value>().await.expect("JSON"),
+        response.json::<Value>().await.expect("JSON"),
         json!({ "data": { "viewer": { "handle": "luu" } } })
     );
 }
@@ -375,7 +377,7 @@ async fn cors_allows_only_configured_origins() {
 
     let allowed = preflight("https://cruddur.example")
         .await
-        .expect("an answer");
+        .expect("a response");
     assert!(allowed.status().is_success());
     assert_eq!(
         allowed.headers()["access-control-allow-origin"],
@@ -391,9 +393,9 @@ async fn cors_allows_only_configured_origins() {
     ] {
         assert!(headers.contains(&header), "{header}");
     }
-    let refused = preflight("https://evil.example").await.expect("an answer");
+    let rejected = preflight("https://evil.example").await.expect("a response");
     assert!(
-        !refused
+        !rejected
             .headers()
             .contains_key("access-control-allow-origin")
     );
@@ -443,14 +445,14 @@ async fn nested_fragments_are_rejected_before_they_are_expanded() {
             .post(format!("{}/graphql", cruddur.url))
             .json(&body)
             .send();
-        let answer = anonymous.await.expect("an answer");
+        let response = anonymous.await.expect("a response");
         assert!(
-            answer.status() == 401 || answer.status() == 200,
-            "{answer:?}"
+            response.status() == 401 || response.status() == 200,
+            "{response:?}"
         );
-        let answer = cruddur.ask("luu", &document, json!({})).await;
-        assert_eq!(answer.get("data"), None);
-        assert_eq!(error(&answer).0, "QUERY_TOO_COMPLEX");
+        let response = cruddur.execute("luu", &document, json!({})).await;
+        assert_eq!(response.get("data"), None);
+        assert_eq!(error(&response).0, "QUERY_TOO_COMPLEX");
     }
 }
 
@@ -467,7 +469,7 @@ async fn fragments_that_double_are_rejected_before_they_are_expanded() {
     for end in ["__typename", "...nowhere"] {
         let document = format!("{{ ...f0 }} {links} fragment f22 on Query {{ {end} }}");
 
-        let (code, message) = error(&cruddur.ask("luu", &document, json!({})).await);
+        let (code, message) = error(&cruddur.execute("luu", &document, json!({})).await);
 
         assert_eq!(code, "QUERY_TOO_COMPLEX");
         assert!(message.contains("exceeds the limit of 1000"), "{message}");
@@ -515,7 +517,7 @@ async fn error_location_counts_utf_16_code_units() {
         ),
         ("query($é: Int) { viewer { id } }", 8),
     ] {
-        let response = cruddur.ask("luu", document, json!({})).await;
+        let response = cruddur.execute("luu", document, json!({})).await;
         assert_eq!(
             response["errors"][0]["locations"][0]["column"], column,
             "{response}"
@@ -530,6 +532,6 @@ async fn handle_that_no_user_can_have_returns_null() {
         "{ a: user(handle: \"unamused\") { handle } b: user(handle: \"\\u0000\") { handle } }";
     let data = cruddur.data("luu", document, json!({})).await;
     assert_eq!(data, json!({ "a": { "handle": "unamused" }, "b": null }));
-    let refused = cruddur.send("luu", "\u{0}", "x").await;
-    assert_eq!(refused["__typename"], "ReceiverNotFound");
+    let rejected = cruddur.send("luu", "\u{0}", "x").await;
+    assert_eq!(rejected["__typename"], "ReceiverNotFound");
 }

@@ -88,7 +88,7 @@ async fn event_cursor_resumes_with_messages_since_a_minute_before_its_query() {
     cruddur.users(["luu", "unamused", "mirabel"]).await;
     let behind = server_behind(&cruddur, TimeDelta::minutes(2)).await;
     let input = json!({ "input": { "to": { "receiverHandle": "unamused" }, "body": "before" } });
-    cruddur.ask_at(&behind, "luu", CREATE, input).await;
+    cruddur.execute_at(&behind, "luu", CREATE, input).await;
     cruddur.send("luu", "unamused", "recent").await;
 
     let cursor = event_cursor(&cruddur, "unamused").await;
@@ -130,7 +130,7 @@ async fn event_cursor_resumes_with_messages_committed_before_it_is_resolved() {
         for body in ["first", "second"] {
             let input = json!({ "to": { "messageGroupUuid": group }, "body": body });
             let input = json!({ "input": input });
-            cruddur.ask_at(&other, "luu", CREATE, input).await;
+            cruddur.execute_at(&other, "luu", CREATE, input).await;
         }
         drop(held);
     };
@@ -166,16 +166,16 @@ async fn event_cursor_leaves_no_gap_to_a_list_of_the_same_operation() {
     let ((), responses) = tokio::join!(send, query);
 
     for response in responses {
-        let mut seen: Vec<String> = bodies(&response["messages"])
+        let mut received: Vec<String> = bodies(&response["messages"])
             .into_iter()
             .map(str::to_owned)
             .collect();
         let mut socket = resume(&cruddur.url, &cruddur, "unamused", &response["eventCursor"]).await;
-        if seen.last().is_none_or(|last| last != "end") {
-            seen.extend(delivered_until(&mut socket, "end").await);
+        if received.last().is_none_or(|last| last != "end") {
+            received.extend(delivered_until(&mut socket, "end").await);
         }
         let mut each_once = Vec::new();
-        for body in seen {
+        for body in received {
             if !each_once.contains(&body) {
                 each_once.push(body);
             }

@@ -8,7 +8,7 @@ use crate::harness::{Cruddur, Setup, start, start_with};
 
 async fn get(cruddur: &Cruddur, path: &str) -> Response {
     let request = cruddur.http.get(format!("{}{path}", cruddur.url));
-    request.send().await.expect("an answer")
+    request.send().await.expect("a response")
 }
 
 #[tokio::test]
@@ -62,7 +62,7 @@ async fn graphiql_page_refers_only_to_served_files() {
         let whole = whole.bytes().await.expect("bytes").len();
         let compressed = cruddur.http.get(format!("{}/{name}", cruddur.url));
         let compressed = compressed.header(ACCEPT_ENCODING, "gzip, br").send().await;
-        let compressed = compressed.expect("an answer");
+        let compressed = compressed.expect("a response");
         assert_eq!(compressed.headers()[CONTENT_ENCODING], "br");
         let compressed = compressed.bytes().await.expect("bytes").len();
         assert!(compressed < whole, "{compressed} of {whole}");

@@ -190,27 +190,27 @@ async fn rows_of_a_pair_are_filtered_and_projected_by_dynamodb() {
         &cruddur,
         &["get-conversation", "--between", "luu", "unamused"],
     );
-    let (code, out, said) = run(command.args(["--output", "raw"])).await;
+    let (code, out, stderr) = run(command.args(["--output", "raw"])).await;
 
-    assert_eq!(code, 0, "{said}");
-    let answers = out
+    assert_eq!(code, 0, "{stderr}");
+    let responses = out
         .lines()
         .map(|line| serde_json::from_str(line).expect("JSON"));
-    let rows_of = |answer: &Value| {
-        let items = answer["Items"].as_array().cloned().unwrap_or_default();
+    let rows_of = |response: &Value| {
+        let items = response["Items"].as_array().cloned().unwrap_or_default();
         items.into_iter().find(|item| {
             let partition = item["pk"]["S"].as_str();
             partition == Some(&format!("GRP#{}", luu.id))
         })
     };
-    let found: Vec<(Value, Value)> = answers
-        .filter_map(|answer: Value| rows_of(&answer).map(|row| (answer, row)))
+    let found: Vec<(Value, Value)> = responses
+        .filter_map(|response: Value| rows_of(&response).map(|row| (response, row)))
         .collect();
-    let [(answer, row)] = &found[..] else {
+    let [(response, row)] = &found[..] else {
         panic!("{out}");
     };
     assert_eq!(
-        (&answer["Count"], &answer["ScannedCount"]),
+        (&response["Count"], &response["ScannedCount"]),
         (&json!(1), &json!(11))
     );
     assert_eq!(row["message_group_uuid"]["S"], json!(group.uuid));
@@ -234,9 +234,9 @@ async fn rate_limit_counts_a_lookup_that_reads_rows_as_a_message() {
     let handles = names.each_ref().map(String::as_str);
     cruddur.users(handles).await;
 
-    let answer = cruddur.ask("luu", &fifteen(handles), json!({})).await;
+    let response = cruddur.execute("luu", &fifteen(handles), json!({})).await;
 
-    let errors = answer["errors"].as_array().expect("errors");
+    let errors = response["errors"].as_array().expect("errors");
     // One token per second is added meanwhile.
     assert!((1..=10).contains(&errors.len()), "{errors:?}");
     for error in errors {
@@ -247,13 +247,16 @@ async fn rate_limit_counts_a_lookup_that_reads_rows_as_a_message() {
         );
     }
     let input = json!({ "input": { "to": { "receiverHandle": "unamused" }, "body": "hello" } });
-    let sent = join_all((0..12).map(|_| cruddur.ask("luu", CREATE, input.clone()))).await;
-    let is_limited = |answer: &Value| answer["errors"][0]["extensions"]["code"] == "RATE_LIMITED";
+    let sent = join_all((0..12).map(|_| cruddur.execute("luu", CREATE, input.clone()))).await;
+    let is_limited =
+        |response: &Value| response["errors"][0]["extensions"]["code"] == "RATE_LIMITED";
     assert!(sent.iter().any(is_limited), "{sent:?}");
 
     // Another caller has another bucket, and a table with the marker needs no
     // token.
-    let other = cruddur.ask("tove", WITH, json!({ "handle": "luu" })).await;
+    let other = cruddur
+        .execute("tove", WITH, json!({ "handle": "luu" }))
+        .await;
     assert_eq!(other.get("errors"), None, "{other}");
     cruddur.messages.put_heads_marker().await.expect("a marker");
     cruddur.data("luu", &fifteen(handles), json!({})).await;
@@ -284,14 +287,14 @@ async fn too_many_rows_of_a_user_are_an_error_only_without_the_marker() {
 
     cruddur.dynamo.calls();
     let read = cruddur
-        .ask("luu", WITH, json!({ "handle": "unamused" }))
+        .execute("luu", WITH, json!({ "handle": "unamused" }))
         .await;
     let input = json!({ "input": { "to": { "receiverHandle": "unamused" }, "body": "hello" } });
-    let sent = cruddur.ask("luu", CREATE, input.clone()).await;
+    let sent = cruddur.execute("luu", CREATE, input.clone()).await;
 
-    for answer in [read, sent] {
-        let code = &answer["errors"][0]["extensions"]["code"];
-        assert_eq!(code, "INTERNAL_SERVER_ERROR", "{answer}");
+    for response in [read, sent] {
+        let code = &response["errors"][0]["extensions"]["code"];
+        assert_eq!(code, "INTERNAL_SERVER_ERROR", "{response}");
     }
     let calls = cruddur.dynamo.calls();
     let queries = calls.iter().filter(|call| *call == "Query strong").count();
@@ -318,15 +321,15 @@ async fn schema_load_writes_the_marker_only_into_a_table_that_it_creates() {
     let (code, out, _) = run(&mut with(&["schema-load", "--json"], "made")).await;
     let out: Value = serde_json::from_str(&out).expect("JSON");
     assert_eq!((code, &out["table"]["headsMarker"]), (0, &json!(true)));
-    let (_, out, said) = run(&mut with(&["scan"], "made")).await;
+    let (_, out, stderr) = run(&mut with(&["scan"], "made")).await;
     let item: Value = serde_json::from_str(&out).expect("one item");
     assert_eq!(
         (&item["pk"], &item["sk"]),
         (&json!("TABLE#HEADS"), &json!("TABLE"))
     );
-    assert!(said.contains("1 items: 1 markers"), "{said}");
-    let (code, out, said) = run(&mut with(&["check"], "made")).await;
-    assert_eq!((code, out.as_str()), (0, ""), "{said}");
+    assert!(stderr.contains("1 items: 1 markers"), "{stderr}");
+    let (code, out, stderr) = run(&mut with(&["check"], "made")).await;
+    assert_eq!((code, out.as_str()), (0, ""), "{stderr}");
 }
 
 #[tokio::test]

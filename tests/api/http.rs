@@ -33,11 +33,11 @@ fn request(cruddur: &Cruddur, method: Method) -> reqwest::RequestBuilder {
 }
 
 /// Returns the status, and the code of the first error.
-async fn refused(response: Response) -> (u16, String) {
+async fn rejection(response: Response) -> (u16, String) {
     let status = response.status().as_u16();
-    let answer: Value = response.json().await.expect("JSON");
-    assert_eq!(answer.get("data"), None, "{answer}");
-    let code = answer["errors"][0]["extensions"]["code"].as_str();
+    let response: Value = response.json().await.expect("JSON");
+    assert_eq!(response.get("data"), None, "{response}");
+    let code = response["errors"][0]["extensions"]["code"].as_str();
     (status, code.expect("a code").to_owned())
 }
 
@@ -68,9 +68,9 @@ async fn mutation_is_executed_only_by_post_with_json() {
         .http
         .get(format!("{}/graphql?{form}", cruddur.url))
         .bearer_auth(cruddur.token("luu"));
-    let by_get = by_get.send().await.expect("an answer");
+    let by_get = by_get.send().await.expect("a response");
     assert_eq!(by_get.headers()[ALLOW], "POST");
-    assert_eq!(refused(by_get).await, (405, "BAD_REQUEST".to_owned()));
+    assert_eq!(rejection(by_get).await, (405, "BAD_REQUEST".to_owned()));
     for (content_type, body) in [
         ("text/plain", &body),
         ("application/x-www-form-urlencoded", &form),
@@ -79,18 +79,18 @@ async fn mutation_is_executed_only_by_post_with_json() {
         ("application/json; charset=utf-16", &body),
     ] {
         let sent = request(&cruddur, Method::POST).header(CONTENT_TYPE, content_type);
-        let sent = sent.body(body.clone()).send().await.expect("an answer");
+        let sent = sent.body(body.clone()).send().await.expect("a response");
         assert_eq!(
-            refused(sent).await,
+            rejection(sent).await,
             (415, "BAD_REQUEST".to_owned()),
             "{content_type}"
         );
     }
     for method in [Method::PUT, Method::DELETE, Method::PATCH] {
         let sent = request(&cruddur, method).body(body.clone()).send().await;
-        let sent = sent.expect("an answer");
+        let sent = sent.expect("a response");
         assert_eq!(sent.headers()[ALLOW], "GET, HEAD, POST");
-        assert_eq!(refused(sent).await.0, 405);
+        assert_eq!(rejection(sent).await.0, 405);
     }
     // The preflight of another origin fails.
     let preflight = cruddur
@@ -101,7 +101,7 @@ async fn mutation_is_executed_only_by_post_with_json() {
         .header("access-control-request-headers", "content-type")
         .send()
         .await
-        .expect("an answer");
+        .expect("a response");
     assert!(
         !preflight
             .headers()
@@ -124,13 +124,13 @@ async fn media_type_decides_the_status_and_nothing_is_cached() {
         let wrong = request(&cruddur, Method::POST)
             .header(ACCEPT, accept)
             .json(&json!({ "query": "{ nothing }" }));
-        let wrong = wrong.send().await.expect("an answer");
+        let wrong = wrong.send().await.expect("a response");
         assert_eq!(wrong.headers()[CONTENT_TYPE], media);
         assert_eq!(wrong.headers()["cache-control"], "no-store");
         assert_eq!(wrong.headers()["x-content-type-options"], "nosniff");
         let vary: Vec<_> = wrong.headers().get_all("vary").iter().collect();
         assert!(vary.iter().any(|value| *value == "accept"), "{vary:?}");
-        let (found, code) = refused(wrong).await;
+        let (found, code) = rejection(wrong).await;
         assert_eq!(
             (found, code.as_str()),
             (status, "GRAPHQL_VALIDATION_FAILED")
@@ -138,9 +138,9 @@ async fn media_type_decides_the_status_and_nothing_is_cached() {
     }
     let html = request(&cruddur, Method::POST).header(ACCEPT, "text/html");
     let html = html.json(&json!({ "query": VIEWER })).send().await;
-    let html = html.expect("an answer");
+    let html = html.expect("a response");
     assert!(html.headers().get_all("vary").iter().any(|v| v == "accept"));
-    assert_eq!(refused(html).await.0, 406);
+    assert_eq!(rejection(html).await.0, 406);
     let head = cruddur
         .http
         .head(format!(
@@ -148,23 +148,23 @@ async fn media_type_decides_the_status_and_nothing_is_cached() {
             cruddur.url
         ))
         .bearer_auth(cruddur.token("luu"));
-    let head = head.send().await.expect("an answer");
+    let head = head.send().await.expect("a response");
     assert_eq!(head.status(), 200);
     assert_eq!(head.text().await.expect("nothing"), "");
     let health = format!("{}/healthz", cruddur.url);
-    let health = cruddur.http.post(health).send().await.expect("an answer");
+    let health = cruddur.http.post(health).send().await.expect("a response");
     assert_eq!(health.headers()[ALLOW], "GET, HEAD");
-    assert_eq!(refused(health).await.0, 405);
+    assert_eq!(rejection(health).await.0, 405);
     let missing = json!({ "query": "query($id: ID!) { node(id: $id) { id } }" });
     let missing = request(&cruddur, Method::POST).json(&missing).send().await;
     assert_eq!(
-        refused(missing.expect("an answer")).await,
+        rejection(missing.expect("a response")).await,
         (200, "BAD_USER_INPUT".to_owned())
     );
     let batch = json!([{ "query": VIEWER }, { "query": VIEWER }]);
     let batch = request(&cruddur, Method::POST).json(&batch).send().await;
     assert_eq!(
-        refused(batch.expect("an answer")).await,
+        rejection(batch.expect("a response")).await,
         (400, "BAD_REQUEST".to_owned())
     );
 }
@@ -176,8 +176,8 @@ async fn limits_reject_an_operation_and_name_the_maximum() {
         let sent = request(&cruddur, Method::POST)
             .json(&json!({ "query": document }))
             .send();
-        let sent = sent.await.expect("an answer");
-        let (status, code) = refused(sent).await;
+        let sent = sent.await.expect("a response");
+        let (status, code) = rejection(sent).await;
         let expected = match name {
             // Larger than the maximum body.
             "a comment" | "levels" | "operations" | "aliases" | "duplicate fields"
@@ -198,9 +198,11 @@ async fn limits_reject_an_operation_and_name_the_maximum() {
         })
         .await;
     for (name, document) in hostile() {
-        let answer = cruddur.ask_at(&second, "luu", &document, json!({})).await;
-        assert_eq!(answer.get("data"), None, "{name}");
-        let error = &answer["errors"][0];
+        let response = cruddur
+            .execute_at(&second, "luu", &document, json!({}))
+            .await;
+        assert_eq!(response.get("data"), None, "{name}");
+        let error = &response["errors"][0];
         let expected = match name {
             "no tokens" => "GRAPHQL_PARSE_FAILED",
             _ => "QUERY_TOO_COMPLEX",
@@ -228,10 +230,10 @@ async fn raw(cruddur: &Cruddur, head: &str, body: &[u8]) -> String {
     stream.write_all(head.as_bytes()).await.expect("sent");
     // The server may reject the request before it is complete.
     let _ = stream.write_all(body).await;
-    let mut answer = vec![0; 64 * 1024];
-    let read = wait_for("a response", stream.read(&mut answer)).await;
+    let mut response = vec![0; 64 * 1024];
+    let read = wait_for("a response", stream.read(&mut response)).await;
     let length = read.unwrap_or(0);
-    String::from_utf8_lossy(&answer[..length]).into_owned()
+    String::from_utf8_lossy(&response[..length]).into_owned()
 }
 
 /// The client continues to send after the response, and only then reads.
@@ -274,15 +276,15 @@ async fn body_that_is_too_large_or_shorter_than_declared_is_rejected_without_wai
     // A server that waited for the missing body would respond with 408.
     for sent in [&large[..], &[]] {
         let head = format!("{post}\r\nContent-Length: 20000000");
-        let answer = raw(&cruddur, &head, sent).await;
-        assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+        let response = raw(&cruddur, &head, sent).await;
+        assert!(response.starts_with("HTTP/1.1 413"), "{response}");
     }
     let invited = format!("{post}\r\nContent-Length: 20000000\r\nExpect: 100-continue");
-    let answer = raw(&cruddur, &invited, b"").await;
-    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    let response = raw(&cruddur, &invited, b"").await;
+    assert!(response.starts_with("HTTP/1.1 413"), "{response}");
     let coded = format!("{post}\r\nContent-Length: 2\r\nContent-Encoding: gzip");
-    let answer = raw(&cruddur, &coded, b"{}").await;
-    assert!(answer.starts_with("HTTP/1.1 415"), "{answer}");
+    let response = raw(&cruddur, &coded, b"{}").await;
+    assert!(response.starts_with("HTTP/1.1 415"), "{response}");
     let mut endless = Vec::new();
     for _ in 0..200 {
         endless.extend(b"1000\r\n");
@@ -290,15 +292,15 @@ async fn body_that_is_too_large_or_shorter_than_declared_is_rejected_without_wai
         endless.extend(b"\r\n");
     }
     let chunked = format!("{post}\r\nTransfer-Encoding: chunked");
-    let answer = raw(&cruddur, &chunked, &endless).await;
-    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    let response = raw(&cruddur, &chunked, &endless).await;
+    assert!(response.starts_with("HTTP/1.1 413"), "{response}");
     // The declared length is larger than the body.
     let lying = format!("{post}\r\nContent-Length: 1000");
-    let answer = raw(&cruddur, &lying, b"{\"query\":").await;
-    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    let response = raw(&cruddur, &lying, b"{\"query\":").await;
+    assert!(response.starts_with("HTTP/1.1 408"), "{response}");
     let both = format!("{post}\r\nContent-Length: 5\r\nTransfer-Encoding: chunked");
-    let answer = raw(&cruddur, &both, b"0\r\n\r\n").await;
-    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    let response = raw(&cruddur, &both, b"0\r\n\r\n").await;
+    assert!(response.starts_with("HTTP/1.1 400"), "{response}");
     assert_eq!(
         cruddur.data("luu", VIEWER, json!({})).await["viewer"]["handle"],
         "luu"
@@ -315,21 +317,21 @@ async fn rate_limit_states_when_to_retry_and_does_not_delay_other_callers() {
     cruddur.users(["luu", "unamused"]).await;
     let input = json!({ "input": { "to": { "receiverHandle": "unamused" }, "body": "fast" } });
     let mut sent = 0;
-    let refused = loop {
+    let rejected = loop {
         // Requests at the same time exceed the rate on a slow machine too.
-        let answers = (0..8).map(|_| cruddur.ask("luu", CREATE, input.clone()));
-        let (mut refused, accepted): (Vec<Value>, Vec<Value>) = join_all(answers)
+        let responses = (0..8).map(|_| cruddur.execute("luu", CREATE, input.clone()));
+        let (mut rejected, accepted): (Vec<Value>, Vec<Value>) = join_all(responses)
             .await
             .into_iter()
-            .partition(|answer| answer.get("errors").is_some());
+            .partition(|response| response.get("errors").is_some());
         sent += accepted.len();
-        if let Some(refused) = refused.pop() {
-            break refused;
+        if let Some(rejected) = rejected.pop() {
+            break rejected;
         }
     };
 
     assert!(sent >= 3, "{sent}");
-    let extensions = &refused["errors"][0]["extensions"];
+    let extensions = &rejected["errors"][0]["extensions"];
     assert_eq!(extensions["code"], "RATE_LIMITED");
     let wait = extensions["retryAfterMs"].as_u64().expect("a time");
     assert!((1..=1000).contains(&wait), "{wait}");
@@ -349,7 +351,7 @@ async fn invalid_request_is_rejected_before_any_execution() {
             }}"
         );
         let sent = request(&cruddur, Method::POST).json(&json!({ "query": document }));
-        let (status, code) = refused(sent.send().await.expect("an answer")).await;
+        let (status, code) = rejection(sent.send().await.expect("a response")).await;
         let expected = (200, "GRAPHQL_VALIDATION_FAILED");
         assert_eq!((status, code.as_str()), expected, "{uuid}");
     }
@@ -362,7 +364,7 @@ async fn invalid_request_is_rejected_before_any_execution() {
         let sent = request(&cruddur, Method::POST)
             .json(&json!({ "query": with_variable, "variables": { "input": input } }))
             .send();
-        let (status, found) = refused(sent.await.expect("an answer")).await;
+        let (status, found) = rejection(sent.await.expect("a response")).await;
         assert_eq!((status, found.as_str()), (200, "BAD_USER_INPUT"), "{wrong}");
     }
     assert_eq!(messages(&cruddur).await, 0);
@@ -395,7 +397,7 @@ async fn limits_apply_to_unexecuted_operations_and_to_copied_variables() {
         json!({ "query": copied, "variables": { "v": large } }),
     ] {
         let sent = request(&cruddur, Method::POST).json(&body).send().await;
-        let (status, code) = refused(sent.expect("an answer")).await;
+        let (status, code) = rejection(sent.expect("a response")).await;
         assert_eq!((status, code.as_str()), (200, "QUERY_TOO_COMPLEX"));
     }
 }
@@ -409,17 +411,17 @@ async fn unauthenticated_requests_get_401_even_if_malformed() {
             .post(format!("{}/graphql", cruddur.url))
             .header(CONTENT_TYPE, "application/json")
             .body(body);
-        let sent = sent.send().await.expect("an answer");
-        assert_eq!(refused(sent).await, (401, "UNAUTHENTICATED".to_owned()));
+        let sent = sent.send().await.expect("a response");
+        assert_eq!(rejection(sent).await, (401, "UNAUTHENTICATED".to_owned()));
     }
 }
 
 /// Returns the response to a POST of these bytes.
 async fn posted(cruddur: &Cruddur, body: Vec<u8>) -> (u16, Value) {
     let request = request(cruddur, Method::POST).header(CONTENT_TYPE, "application/json");
-    let answer = request.body(body).send().await.expect("an answer");
-    let status = answer.status().as_u16();
-    (status, answer.json().await.expect("JSON"))
+    let response = request.body(body).send().await.expect("a response");
+    let status = response.status().as_u16();
+    (status, response.json().await.expect("JSON"))
 }
 
 #[tokio::test]
@@ -427,9 +429,9 @@ async fn byte_order_mark_before_json_is_ignored() {
     let cruddur = people().await;
     let mark = "\u{feff}";
     let body = format!("{mark}{}", json!({ "query": VIEWER }));
-    let (status, answer) = posted(&cruddur, body.into_bytes()).await;
+    let (status, response) = posted(&cruddur, body.into_bytes()).await;
     assert_eq!(
-        (status, &answer["data"]["viewer"]["handle"]),
+        (status, &response["data"]["viewer"]["handle"]),
         (200, &json!("luu"))
     );
 
@@ -440,15 +442,15 @@ async fn byte_order_mark_before_json_is_ignored() {
         .append_pair("variables", &format!("{mark}{{\"n\": 1}}"))
         .append_pair("extensions", &format!("{mark}{{}}"));
     let request = cruddur.http.get(url).bearer_auth(cruddur.token("luu"));
-    let answer: Value = request
+    let response: Value = request
         .send()
         .await
-        .expect("an answer")
+        .expect("a response")
         .json()
         .await
         .expect("JSON");
     assert_eq!(
-        answer,
+        response,
         json!({ "data": { "messageGroups": { "edges": [] } } })
     );
 
@@ -482,8 +484,8 @@ async fn invalid_json_error_contains_position_and_expected_syntax() {
             "line 1, column 18: unexpected end of hex escape at `\"`",
         ),
     ] {
-        let (status, answer) = posted(&cruddur, body.as_bytes().to_vec()).await;
-        let error = &answer["errors"][0];
+        let (status, response) = posted(&cruddur, body.as_bytes().to_vec()).await;
+        let error = &response["errors"][0];
         assert_eq!(
             (status, &error["extensions"]["code"]),
             (400, &json!("BAD_REQUEST"))
@@ -517,16 +519,16 @@ async fn integers_are_accepted_in_every_json_notation() {
             "{{\"query\": {}, \"variables\": {{\"v\": {number}}}}}",
             json!(document)
         );
-        let (_, answer) = posted(&cruddur, body.into_bytes()).await;
+        let (_, response) = posted(&cruddur, body.into_bytes()).await;
         assert_eq!(
-            answer.get("data").is_some(),
+            response.get("data").is_some(),
             is_accepted,
-            "{number}: {answer}"
+            "{number}: {response}"
         );
-        let mut errors = answer["errors"].as_array().into_iter().flatten();
+        let mut errors = response["errors"].as_array().into_iter().flatten();
         assert!(
             errors.all(|error| error["extensions"]["code"] == "BAD_USER_INPUT"),
-            "{answer}"
+            "{response}"
         );
     }
 }
@@ -581,7 +583,7 @@ async fn panic_of_a_handler_is_an_internal_error_with_the_request_id() {
     assert_eq!(response.headers()["x-request-id"], "panic-1");
     assert_eq!(response.headers()["cache-control"], "no-store");
     assert_eq!(
-        refused(response).await,
+        rejection(response).await,
         (500, "INTERNAL_SERVER_ERROR".to_owned())
     );
 }

@@ -29,14 +29,14 @@ impl KeySet {
         let keys = Arc::new(Mutex::new(keys));
         let fetches = Arc::new(AtomicUsize::new(0));
         let (served, counted) = (Arc::clone(&keys), Arc::clone(&fetches));
-        let answer = async move || -> Response {
+        let response = async move || -> Response {
             counted.fetch_add(1, Ordering::SeqCst);
             match served.lock().expect("the keys").clone() {
                 Some(keys) => axum::Json(keys).into_response(),
                 None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
             }
         };
-        let router = Router::new().route("/jwks.json", get(answer));
+        let router = Router::new().route("/jwks.json", get(response));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
         let listener = listener.expect("a port");
         let address = listener.local_addr().expect("an address");
@@ -215,12 +215,12 @@ async fn unknown_keys_cause_one_fetch_and_a_failed_fetch_keeps_the_keys() {
     });
     let strange: Vec<String> = strange.collect();
     let flood = async || {
-        let refused = join_all(strange.iter().map(|token| verifier.verify(token))).await;
-        let refused: HashSet<String> = refused
+        let rejected = join_all(strange.iter().map(|token| verifier.verify(token))).await;
+        let rejected: HashSet<String> = rejected
             .into_iter()
-            .map(|refused| format!("{:?}", refused.map(drop)))
+            .map(|rejected| format!("{:?}", rejected.map(drop)))
             .collect();
-        Vec::from_iter(refused)
+        Vec::from_iter(rejected)
     };
     assert_eq!(flood().await, ["Err(Invalid)"]);
     assert_eq!(
@@ -245,8 +245,8 @@ async fn keys_that_are_unavailable_at_startup_are_fetched_later() {
     let served = KeySet::start(None).await;
     let verifier = served.verifier();
     let token = token(&key);
-    let refused = verifier.verify(&token).await;
-    assert!(matches!(refused, Err(TokenError::KeysUnavailable)));
+    let rejected = verifier.verify(&token).await;
+    assert!(matches!(rejected, Err(TokenError::KeysUnavailable)));
 
     served.set(Some(set_of(&[&key])));
     until_taken(&verifier, &token).await;
@@ -272,9 +272,9 @@ async fn key_that_is_not_for_rs256_signatures_is_ignored() {
         jwk[member] = value.clone();
         let keys = json!({ "keys": [jwk, "nonsense", {}, good.jwk()] });
         let verifier = KeySet::start(Some(keys)).await.verifier();
-        let refused = verifier.verify(&token(&key)).await;
+        let rejected = verifier.verify(&token(&key)).await;
         assert!(
-            matches!(refused, Err(TokenError::Invalid)),
+            matches!(rejected, Err(TokenError::Invalid)),
             "{member}: {value}"
         );
         let taken = verifier.verify(&token(&good)).await;

@@ -23,11 +23,11 @@ fn looked_at(limits: Limits, document: &str) -> (String, AllocationInfo) {
             .and_then(|parsed| api.prepare(&parsed, false));
         result = Some(prepared.map(drop));
     });
-    let said = match result.expect("a result") {
+    let stderr = match result.expect("a result") {
         Ok(()) => "fits".to_owned(),
-        Err(refused) => refused.errors[0].message.clone(),
+        Err(rejected) => rejected.errors[0].message.clone(),
     };
-    (said, cost)
+    (stderr, cost)
 }
 
 #[test]
@@ -43,21 +43,21 @@ fn limits_each_reject_their_document_at_a_bounded_cost() {
     };
     let mut rejections = Vec::new();
     for (name, document) in hostile() {
-        let mut refused = Vec::new();
+        let mut rejected = Vec::new();
         for limits in [usual, any_bytes, any_tokens] {
-            let (said, cost) = looked_at(limits, &document);
-            println!("{name}, {} bytes: {said} {cost:?}", document.len());
+            let (stderr, cost) = looked_at(limits, &document);
+            println!("{name}, {} bytes: {stderr} {cost:?}", document.len());
             let length = u64::try_from(document.len()).expect("a length");
             assert!(
                 cost.bytes_max <= 1_000_000 + 200 * length,
                 "{name}: {cost:?}"
             );
             assert!(cost.count_total <= 10_000 + 10 * length, "{name}: {cost:?}");
-            let limit = said.split([',', ':']).next().unwrap_or_default();
-            refused.push(limit.trim_start_matches("The operation has ").to_owned());
+            let limit = stderr.split([',', ':']).next().unwrap_or_default();
+            rejected.push(limit.trim_start_matches("The operation has ").to_owned());
         }
-        refused.dedup();
-        rejections.push(format!("{name}: {}", refused.join("; ")));
+        rejected.dedup();
+        rejections.push(format!("{name}: {}", rejected.join("; ")));
     }
     insta::assert_snapshot!(rejections.join("\n"), @r#"
     fragments that double: 12582911 selections
@@ -142,12 +142,12 @@ fn syntax_errors_have_a_bounded_cost_for_every_token() {
         // As many as the limit of tokens allows in a document of 32 kB.
         for count in [3_900, 32_000 / (token.len() + 1)] {
             let document = format!("{place}{}", format!("{token} ").repeat(count));
-            let (said, cost) = looked_at(limits, &document);
-            assert_ne!(said, "fits");
+            let (stderr, cost) = looked_at(limits, &document);
+            assert_ne!(stderr, "fits");
             let bytes = cost.bytes_max;
             assert!(
                 bytes <= 1_000_000,
-                "{place}{token} {token} … costs {bytes} bytes: {said}"
+                "{place}{token} {token} … costs {bytes} bytes: {stderr}"
             );
         }
     }
@@ -155,9 +155,9 @@ fn syntax_errors_have_a_bounded_cost_for_every_token() {
     let text = "x".repeat(31_000);
     for open in ["{a", "{a(b:{c:{d:", "{a(b:[[[["] {
         let document = format!("{}\"{text}\"", open.repeat(150 / open.len()));
-        let (said, cost) = looked_at(limits, &document);
+        let (stderr, cost) = looked_at(limits, &document);
         assert!(
-            said.len() < 600 && cost.bytes_max <= 1_000_000,
+            stderr.len() < 600 && cost.bytes_max <= 1_000_000,
             "{open}: {cost:?}"
         );
     }
@@ -196,11 +196,11 @@ fn validation_errors_have_a_bounded_cost() {
             "a: 1 ".repeat(1_300)
         ),
     ] {
-        let (said, cost) = looked_at(Limits::default(), &document);
-        assert_ne!(said, "fits");
+        let (stderr, cost) = looked_at(Limits::default(), &document);
+        assert_ne!(stderr, "fits");
         assert!(
             cost.bytes_max <= MAX_BYTES,
-            "{}… {cost:?}: {said}",
+            "{}… {cost:?}: {stderr}",
             &document[..40]
         );
     }

@@ -127,17 +127,17 @@ async fn message_created_of_one_group_requires_a_participant() {
     assert!(luu.is_quiet().await);
 
     let nowhere = uuid::Uuid::new_v4().to_string();
-    let mut refusals = Vec::new();
+    let mut rejections = Vec::new();
     for group in [&group, &nowhere] {
         let mut mirabel = Socket::connect(&cruddur.url, &cruddur.token("mirabel")).await;
         mirabel
             .subscribe("live", CREATED, json!({ "group": group }))
             .await;
-        refusals.push(mirabel.message().await);
+        rejections.push(mirabel.message().await);
         assert_eq!(mirabel.message().await["type"], "complete");
     }
-    assert_eq!(refusals[0], refusals[1], "not there and not yours");
-    let error = &refusals[0]["payload"]["errors"][0];
+    assert_eq!(rejections[0], rejections[1], "not there and not yours");
+    let error = &rejections[0]["payload"]["errors"][0];
     assert_eq!(error["extensions"]["code"], "BAD_USER_INPUT");
 }
 
@@ -161,9 +161,12 @@ async fn resume_with_a_cursor_misses_no_message() {
     let after = json!({ "after": first["cursor"] });
     let mut socket = Socket::connect(&cruddur.url, &cruddur.token("unamused")).await;
     socket.subscribe("live", CREATED, after).await;
-    let mut seen = bodies(&mut socket, 4).await;
-    seen.sort();
-    assert_eq!(seen, ["a new group", "missed 0", "missed 1", "missed 2"]);
+    let mut received = bodies(&mut socket, 4).await;
+    received.sort();
+    assert_eq!(
+        received,
+        ["a new group", "missed 0", "missed 1", "missed 2"]
+    );
     cruddur.send("luu", "unamused", "now").await;
     assert_eq!(bodies(&mut socket, 1).await, ["now"]);
 
@@ -191,18 +194,18 @@ async fn resume_works_after_every_event_of_several_groups() {
             .send("mirabel", "luu", &format!("mirabel {number}"))
             .await;
     }
-    let mut seen = Vec::new();
+    let mut received = Vec::new();
     for _ in 0..6 {
-        seen.push(arrival(&mut socket).await);
+        received.push(arrival(&mut socket).await);
     }
 
     for delivered in 0..6 {
         let mut again = Socket::connect(&cruddur.url, &cruddur.token("luu")).await;
-        let after = json!({ "after": seen[delivered]["cursor"] });
+        let after = json!({ "after": received[delivered]["cursor"] });
         again.subscribe("live", CREATED, after).await;
         let mut rest = bodies(&mut again, 5 - delivered).await;
         rest.sort();
-        let mut expected: Vec<_> = seen[delivered + 1..].iter().map(body).collect();
+        let mut expected: Vec<_> = received[delivered + 1..].iter().map(body).collect();
         expected.sort_unstable();
         assert_eq!(rest, expected, "after event {delivered}");
         assert!(again.is_quiet().await);
@@ -234,13 +237,13 @@ async fn subscription_cursor_is_valid_only_for_its_user_and_group() {
     ] {
         let mut socket = Socket::connect(&cruddur.url, &cruddur.token(handle)).await;
         socket.subscribe("live", CREATED, variables.clone()).await;
-        let refused = socket.message().await;
-        let errors = refused["payload"]
+        let rejected = socket.message().await;
+        let errors = rejected["payload"]
             .get("errors")
-            .unwrap_or(&refused["payload"]);
+            .unwrap_or(&rejected["payload"]);
         assert_eq!(
             errors[0]["extensions"]["code"], "BAD_USER_INPUT",
-            "{variables} {refused}"
+            "{variables} {rejected}"
         );
     }
 }
@@ -314,11 +317,11 @@ async fn concurrent_messages_are_delivered_once_and_in_order() {
     });
     futures_util::future::join_all(sends).await;
 
-    let seen = bodies(&mut socket, 60).await;
+    let received = bodies(&mut socket, 60).await;
     let group = cruddur.group_uuid("luu", "unamused").await;
     let page = "query($group: UUID!) { messages(messageGroupUuid: $group, last: 100) { edges { node { body } } } }";
     let page = cruddur.data("luu", page, json!({ "group": group })).await;
-    assert_eq!(seen, crate::harness::bodies(&page["messages"]));
+    assert_eq!(received, crate::harness::bodies(&page["messages"]));
     assert!(socket.is_quiet().await);
 }
 
@@ -334,7 +337,7 @@ async fn clock_that_is_behind_loses_no_event() {
     let mut socket = follow(&cruddur, "unamused").await;
     let second = cruddur.second_server(Setup::default()).await;
     let send = json!({ "input": { "to": { "receiverHandle": "unamused" }, "body": "from another instance" } });
-    cruddur.ask_at(&second, "luu", CREATE, send).await;
+    cruddur.execute_at(&second, "luu", CREATE, send).await;
 
     // Without a bus between the servers, the next message reveals the one
     // before.
@@ -365,24 +368,24 @@ async fn slow_subscriber_is_dropped_and_can_resume() {
         assert_eq!(arrival.message.body, format!("{number}"));
     }
 
-    let mut seen = 0;
+    let mut received = 0;
     let mut after = None;
     let ended = loop {
         match slow.next().await.expect("an error") {
             Ok(arrival) => {
-                assert_eq!(arrival.message.body, format!("{seen}"));
-                seen += 1;
+                assert_eq!(arrival.message.body, format!("{received}"));
+                received += 1;
                 after = arrival.positions;
             }
             Err(error) => break error,
         }
     };
     assert!(matches!(ended, LiveError::Behind(_)), "{ended}");
-    assert!((1..300).contains(&seen), "{seen}");
+    assert!((1..300).contains(&received), "{received}");
     assert!(slow.next().await.is_none());
 
     let mut again = follow(after).await;
-    for number in seen..300 {
+    for number in received..300 {
         let arrival = again.next().await.expect("more").expect("a message");
         assert_eq!(arrival.message.body, format!("{number}"));
         let group = MessageGroupId::of_pair(luu.id, unamused.id);
@@ -491,7 +494,7 @@ async fn redis_connects_instances_and_messages_of_its_outage_are_delivered_after
     cruddur.users(["luu", "unamused"]).await;
     let send = async |body: &str| {
         let input = json!({ "input": { "to": { "receiverHandle": "unamused" }, "body": body } });
-        let created = cruddur.ask_at(&second, "luu", CREATE, input).await;
+        let created = cruddur.execute_at(&second, "luu", CREATE, input).await;
         assert_eq!(created.get("errors"), None, "{created}");
     };
     let mut socket = follow(&cruddur, "unamused").await;

@@ -16,8 +16,8 @@ async fn bytes(
         .http
         .post(format!("{}/graphql", cruddur.url))
         .bearer_auth(cruddur.token(handle));
-    let answer = request.json(&body).send().await.expect("an answer");
-    answer.bytes().await.expect("bytes").to_vec()
+    let response = request.json(&body).send().await.expect("a response");
+    response.bytes().await.expect("bytes").to_vec()
 }
 
 #[tokio::test]
@@ -86,14 +86,14 @@ async fn non_participant_gets_the_same_bytes_as_for_a_group_that_does_not_exist(
     assert_eq!(compared, 12);
 
     let with_cursor = "query($group: UUID!, $before: String) { messages(messageGroupUuid: $group, before: $before) { edges { cursor } } }";
-    let answer = cruddur
-        .ask(
+    let response = cruddur
+        .execute(
             "stranger",
             with_cursor,
             json!({ "group": group, "before": cursor }),
         )
         .await;
-    assert_eq!(answer, json!({ "data": { "messages": null } }));
+    assert_eq!(response, json!({ "data": { "messages": null } }));
     let groups = cruddur.data("stranger", "{ messageGroups { edges { cursor } } user(handle: \"luu\") { messageGroup { uuid } } }", json!({})).await;
     assert_eq!(
         groups,

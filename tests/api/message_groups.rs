@@ -42,13 +42,13 @@ async fn five_groups() -> Cruddur {
 #[tokio::test]
 async fn message_groups_are_ordered_by_recent_activity_for_both_users() {
     let cruddur = five_groups().await;
-    cruddur.send("b", "luu", "an answer").await;
+    cruddur.send("b", "luu", "a response").await;
 
     let shown = groups(&cruddur, "luu", json!({})).await;
     assert_eq!(others(&shown), ["b", "e", "d", "c", "a"]);
     assert_eq!(
         shown["edges"][0]["node"]["lastMessage"],
-        json!({"body": "an answer", "sender": {"handle": "b"}})
+        json!({"body": "a response", "sender": {"handle": "b"}})
     );
     assert_eq!(
         shown["edges"][1]["node"]["lastMessage"],
@@ -69,7 +69,7 @@ async fn message_groups_are_paged_in_both_directions() {
     let all = groups(&cruddur, "luu", json!({})).await;
     let cursor = |place: usize| all["edges"][place]["cursor"].clone();
 
-    for (asked, expected, previous, next) in [
+    for (arguments, expected, previous, next) in [
         (json!({ "first": 2 }), vec!["e", "d"], false, true),
         (
             json!({ "first": 2, "after": cursor(1) }),
@@ -99,10 +99,13 @@ async fn message_groups_are_paged_in_both_directions() {
             true,
         ),
     ] {
-        let shown = groups(&cruddur, "luu", asked.clone()).await;
-        assert_eq!(others(&shown), expected, "{asked}");
-        assert_eq!(shown["pageInfo"]["hasPreviousPage"], previous, "{asked}");
-        assert_eq!(shown["pageInfo"]["hasNextPage"], next, "{asked}");
+        let shown = groups(&cruddur, "luu", arguments.clone()).await;
+        assert_eq!(others(&shown), expected, "{arguments}");
+        assert_eq!(
+            shown["pageInfo"]["hasPreviousPage"], previous,
+            "{arguments}"
+        );
+        assert_eq!(shown["pageInfo"]["hasNextPage"], next, "{arguments}");
     }
 }
 

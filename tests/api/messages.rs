@@ -64,18 +64,18 @@ async fn messages_default_to_the_newest_twenty_oldest_first() {
 async fn before_pages_back_to_the_first_message_across_the_end_of_a_year() {
     let (cruddur, group) = conversation().await;
 
-    let mut seen: Vec<String> = Vec::new();
+    let mut read: Vec<String> = Vec::new();
     let mut before = Value::Null;
     loop {
         let shown = page(&cruddur, &group, json!({ "last": 7, "before": before })).await;
-        seen.splice(0..0, bodies(&shown).into_iter().map(str::to_owned));
+        read.splice(0..0, bodies(&shown).into_iter().map(str::to_owned));
         before = shown["pageInfo"]["startCursor"].clone();
         if shown["pageInfo"]["hasPreviousPage"] == false {
             break;
         }
     }
 
-    assert_eq!(seen, numbered(1..=50));
+    assert_eq!(read, numbered(1..=50));
 }
 
 #[tokio::test]
@@ -84,7 +84,7 @@ async fn pages_start_at_either_end_of_a_range_between_cursors() {
     let all = page(&cruddur, &group, json!({ "first": 100 })).await;
     let cursor = |number: usize| all["edges"][number - 1]["cursor"].clone();
 
-    for (asked, expected, previous, next) in [
+    for (arguments, expected, previous, next) in [
         (json!({ "first": 3 }), 1..=3, false, true),
         (
             json!({ "first": 3, "after": cursor(10) }),
@@ -122,10 +122,13 @@ async fn pages_start_at_either_end_of_a_range_between_cursors() {
         (json!({ "last": 100 }), 1..=50, false, false),
         (json!({ "last": 5, "before": "" }), 46..=50, true, false),
     ] {
-        let shown = page(&cruddur, &group, asked.clone()).await;
-        assert_eq!(bodies(&shown), numbered(expected), "{asked}");
-        assert_eq!(shown["pageInfo"]["hasPreviousPage"], previous, "{asked}");
-        assert_eq!(shown["pageInfo"]["hasNextPage"], next, "{asked}");
+        let shown = page(&cruddur, &group, arguments.clone()).await;
+        assert_eq!(bodies(&shown), numbered(expected), "{arguments}");
+        assert_eq!(
+            shown["pageInfo"]["hasPreviousPage"], previous,
+            "{arguments}"
+        );
+        assert_eq!(shown["pageInfo"]["hasNextPage"], next, "{arguments}");
     }
 }
 
@@ -135,16 +138,16 @@ async fn page_can_be_empty() {
     let all = page(&cruddur, &group, json!({ "first": 100 })).await;
     let cursor = |number: usize| all["edges"][number - 1]["cursor"].clone();
 
-    for asked in [
+    for arguments in [
         json!({ "first": 0 }),
         json!({ "last": 0 }),
         json!({ "first": 5, "after": cursor(50) }),
         json!({ "first": 5, "after": cursor(20), "before": cursor(10) }),
         json!({ "first": 5, "after": cursor(20), "before": cursor(20) }),
     ] {
-        let shown = page(&cruddur, &group, asked.clone()).await;
-        assert_eq!(shown["edges"], json!([]), "{asked}");
-        assert_eq!(shown["pageInfo"]["startCursor"], Value::Null, "{asked}");
+        let shown = page(&cruddur, &group, arguments.clone()).await;
+        assert_eq!(shown["edges"], json!([]), "{arguments}");
+        assert_eq!(shown["pageInfo"]["startCursor"], Value::Null, "{arguments}");
     }
 }
 

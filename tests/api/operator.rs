@@ -15,25 +15,25 @@ use crate::harness::{
 /// Runs a command that must succeed. Returns standard output and standard
 /// error.
 async fn ran(stores: &Cruddur, arguments: &[&str]) -> (String, String) {
-    let (code, out, said) = tried(stores, arguments).await;
-    assert_eq!(code, 0, "{arguments:?}: {said}");
-    (out, said)
+    let (code, out, stderr) = tried(stores, arguments).await;
+    assert_eq!(code, 0, "{arguments:?}: {stderr}");
+    (out, stderr)
 }
 
 async fn tried(stores: &Cruddur, arguments: &[&str]) -> (i32, String, String) {
     let mut command = cruddur(arguments);
     with_stores(&mut command, stores);
-    let (code, out, said) = run(&mut command).await;
-    (code, out, without_addresses(&said))
+    let (code, out, stderr) = run(&mut command).await;
+    (code, out, without_addresses(&stderr))
 }
 
 /// Returns standard error without the lines that name the stores.
-fn without_addresses(said: &str) -> String {
+fn without_addresses(stderr: &str) -> String {
     let names_stores = |line: &&str| {
         let starts = ["DynamoDB at ", "Postgres database ", "Cognito at "];
         !starts.iter().any(|start| line.starts_with(start))
     };
-    said.split_inclusive('\n').filter(names_stores).collect()
+    stderr.split_inclusive('\n').filter(names_stores).collect()
 }
 
 async fn json_of(stores: &Cruddur, arguments: &[&str]) -> Value {
@@ -63,7 +63,7 @@ async fn stores() -> Cruddur {
 async fn get_conversation_prints_the_newest_messages_oldest_first() {
     let stores = stores().await;
 
-    let (out, said) = ran(
+    let (out, stderr) = ran(
         &stores,
         &[
             "get-conversation",
@@ -79,7 +79,7 @@ async fn get_conversation_prints_the_newest_messages_oldest_first() {
     luu   2026-02-01T00:01:00Z  message 2
     tove  2026-02-01T00:02:00Z  message 3
     ");
-    insta::assert_snapshot!(said, @"DynamoDB: calls 2, read units 2, write units 0");
+    insta::assert_snapshot!(stderr, @"DynamoDB: calls 2, read units 2, write units 0");
 
     let between = ["get-conversation", "--between", "unamused", "luu"];
     let newest = json_of(&stores, &between).await;
@@ -190,10 +190,10 @@ async fn list_conversations_prints_the_most_recently_active_first() {
 async fn output_raw_is_the_response_of_dynamodb() {
     let stores = stores().await;
     let (out, _) = ran(&stores, &["list-conversations", "luu", "--output", "raw"]).await;
-    let answer: Value = serde_json::from_str(&out).expect("one line of JSON");
-    assert_eq!(answer["Count"], 2);
-    assert_eq!(answer["Items"][0]["user_handle"], json!({ "S": "tove" }));
-    assert_eq!(answer["ConsumedCapacity"]["TableName"], TABLE);
+    let response: Value = serde_json::from_str(&out).expect("one line of JSON");
+    assert_eq!(response["Count"], 2);
+    assert_eq!(response["Items"][0]["user_handle"], json!({ "S": "tove" }));
+    assert_eq!(response["ConsumedCapacity"]["TableName"], TABLE);
 }
 
 #[tokio::test]
@@ -271,8 +271,8 @@ async fn names_that_look_alike_are_printed_differently_by_every_command() {
             r#"the handle "lu\u{443}""#,
         ),
     ] {
-        let (code, _, said) = tried(&stores, arguments).await;
-        assert!(code == 1 && said.contains(said_of), "{said}");
+        let (code, _, stderr) = tried(&stores, arguments).await;
+        assert!(code == 1 && stderr.contains(said_of), "{stderr}");
     }
 }
 
@@ -393,7 +393,7 @@ async fn scan_prints_every_item_of_every_page_once() {
     }
 
     for segments in ["1", "4"] {
-        let (out, said) = ran(&stores, &["scan", "--segments", segments]).await;
+        let (out, stderr) = ran(&stores, &["scan", "--segments", segments]).await;
         let items = out
             .lines()
             .map(|line| serde_json::from_str(line).expect("JSON"));
@@ -408,8 +408,8 @@ async fn scan_prints_every_item_of_every_page_once() {
         assert_eq!(items[0]["bytes"], "AP8=");
         assert_eq!(items[0]["list"], json!([true, null]));
         assert!(
-            said.starts_with("50 items: 50 messages\nDynamoDB: calls "),
-            "{said}"
+            stderr.starts_with("50 items: 50 messages\nDynamoDB: calls "),
+            "{stderr}"
         );
     }
     let (out, _) = ran(&stores, &["scan", "--limit", "7", "--json"]).await;
@@ -430,10 +430,10 @@ async fn scan_prints_every_item_of_every_page_once() {
     drop(lines);
     let ended = wait_for("the end of the process", scanning.wait_with_output()).await;
     let ended = ended.expect("an end");
-    let said = String::from_utf8_lossy(&ended.stderr);
+    let stderr = String::from_utf8_lossy(&ended.stderr);
     assert!(
-        ended.status.success() && !said.contains("panicked"),
-        "{said}"
+        ended.status.success() && !stderr.contains("panicked"),
+        "{stderr}"
     );
 }
 
@@ -471,18 +471,18 @@ async fn seed_does_not_change_a_group_that_was_seeded_or_has_other_messages() {
 #[tokio::test]
 async fn drop_requires_confirmation() {
     let stores = start().await;
-    let (code, out, said) = tried(&stores, &["drop"]).await;
+    let (code, out, stderr) = tried(&stores, &["drop"]).await;
     let url = &stores.dynamo.url;
     assert_eq!((code, out.as_str()), (2, ""));
     assert_eq!(
-        said,
+        stderr,
         format!(
             "cruddur: this deletes the table {TABLE} at {url} and all its data: add --yes to confirm\n"
         )
     );
-    let (code, _, said) = tried(&stores, &["schema-load", "--recreate"]).await;
+    let (code, _, stderr) = tried(&stores, &["schema-load", "--recreate"]).await;
     assert_eq!(code, 2);
-    assert!(said.contains(TABLE) && said.contains(url), "{said}");
+    assert!(stderr.contains(TABLE) && stderr.contains(url), "{stderr}");
     let remote = [
         "--endpoint-url",
         "http://dynamodb.example.com:8000",
@@ -495,13 +495,13 @@ async fn drop_requires_confirmation() {
     stores.send("luu", "tove", "still here").await;
     let (out, _) = ran(&stores, &["schema-load", "--recreate", "--yes"]).await;
     assert!(out.starts_with("created the table"), "{out}");
-    let (_, said) = ran(&stores, &["scan"]).await;
-    assert!(said.starts_with("1 items: 1 markers\n"), "{said}");
+    let (_, stderr) = ran(&stores, &["scan"]).await;
+    assert!(stderr.starts_with("1 items: 1 markers\n"), "{stderr}");
     let (out, _) = ran(&stores, &["drop", "--yes"]).await;
     assert_eq!(out, format!("deleted the table {TABLE}\n"));
-    let (code, _, said) = tried(&stores, &["drop", "--yes"]).await;
+    let (code, _, stderr) = tried(&stores, &["drop", "--yes"]).await;
     assert_eq!(
-        (code, said),
+        (code, stderr),
         (1, format!("cruddur: there is no table {TABLE} at {url}\n"))
     );
 }
@@ -531,11 +531,11 @@ async fn schema_load_sets_the_billing_mode_and_reports_differences() {
         .send()
         .await
         .expect("no expiry");
-    let (code, _, said) = tried(&stores, &["schema-load"]).await;
+    let (code, _, stderr) = tried(&stores, &["schema-load"]).await;
     assert_eq!(code, 1);
     assert!(
-        said.contains("items do not expire: `aws dynamodb update-time-to-live"),
-        "{said}"
+        stderr.contains("items do not expire: `aws dynamodb update-time-to-live"),
+        "{stderr}"
     );
 }
 
@@ -577,16 +577,16 @@ async fn invalid_input_is_reported_in_one_line_with_the_remedy() {
             command.env_remove("AWS_ENDPOINT_URL_DYNAMODB");
             command.env("AWS_REGION", "eu-central-1");
         }
-        let (code, out, said) = run(&mut command).await;
-        let said = without_addresses(&said);
-        assert!(code == 1 || code == 2, "{arguments:?}: {said}");
+        let (code, out, stderr) = run(&mut command).await;
+        let stderr = without_addresses(&stderr);
+        assert!(code == 1 || code == 2, "{arguments:?}: {stderr}");
         assert_eq!(
-            (out.as_str(), said.lines().count()),
+            (out.as_str(), stderr.lines().count()),
             ("", 1),
-            "{arguments:?}: {said}"
+            "{arguments:?}: {stderr}"
         );
         errors.push_str(
-            &said
+            &stderr
                 .replace(&stores.dynamo.url, "http://here")
                 .replace(" (os error 111)", "")
                 .replace(" (os error 61)", ""),

@@ -33,14 +33,14 @@ async fn pgbouncer_in_transaction_mode_serves_many_connections_by_two() {
         UserStore::new(connected.expect("a database"))
     }));
 
-    let asked = others.await.into_iter().flat_map(|users| vec![users; 4]);
-    let instances = join_all(asked.map(async |users| {
+    let clients = others.await.into_iter().flat_map(|users| vec![users; 4]);
+    let instances = join_all(clients.map(async |users| {
         for _ in 0..25 {
             let found = users.users_by_handle(&["luu".to_owned()]).await;
             assert_eq!(found.expect("users")[0].handle, "luu");
             let found = users.find_cognito_id("tove").await.expect("an id");
             assert_eq!(found.as_deref(), Some("sub-tove"));
-            users.ping().await.expect("an answer");
+            users.ping().await.expect("a response");
         }
     }));
     let document = "{ viewer { handle } user(handle: \"tove\") { displayName }
@@ -90,7 +90,7 @@ async fn pooler_in_transaction_mode_is_distinguished_from_a_server() {
         let database = database.expect("a database");
         assert_eq!(database.pooling(), expected, "{mode} {size}");
         let users = UserStore::new(database);
-        users.ping().await.expect("an answer");
+        users.ping().await.expect("a response");
     }
     let without_statements = format!("{}&statement-cache-capacity=0", pooler.url);
     let transaction = Pooling::Transaction;
@@ -118,16 +118,16 @@ async fn migrate_works_behind_a_pooler_also_after_a_failure() {
         run(command.env("DATABASE_URL", &pooler.url)).await
     };
     for _ in 0..2 {
-        let (code, _, said) = migrate().await;
+        let (code, _, stderr) = migrate().await;
         assert_eq!(code, 1);
         assert!(
-            said.contains("more than one user has the handle luu"),
-            "{said}"
+            stderr.contains("more than one user has the handle luu"),
+            "{stderr}"
         );
     }
     execute("DELETE FROM public.users").await;
-    let (code, out, said) = migrate().await;
-    assert_eq!(code, 0, "{said}");
+    let (code, out, stderr) = migrate().await;
+    assert_eq!(code, 0, "{stderr}");
     assert!(out.contains("applied 0001 users\n"), "{out}");
     for _ in 0..3 {
         let (code, out, _) = migrate().await;

@@ -34,11 +34,11 @@ async fn people() -> Cruddur {
 async fn send(cruddur: &Cruddur, body: &str) -> Value {
     let to = json!({ "receiverHandle": "unamused" });
     let input = json!({ "input": { "to": to, "body": body } });
-    cruddur.ask("luu", CREATE, input).await
+    cruddur.execute("luu", CREATE, input).await
 }
 
-fn outcome(answer: &Value) -> (&str, &str) {
-    let extensions = &answer["errors"][0]["extensions"];
+fn outcome(response: &Value) -> (&str, &str) {
+    let extensions = &response["errors"][0]["extensions"];
     let text = |name: &str| extensions[name].as_str().unwrap_or("none");
     (text("code"), text("outcome"))
 }
@@ -46,7 +46,7 @@ fn outcome(answer: &Value) -> (&str, &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn queue_of_256_messages_rejects_more_as_not_applied() {
     let cruddur = people().await;
-    let rejected = counter("cruddur_messages_rejected_total");
+    let counted = counter("cruddur_messages_rejected_total");
     let held = cruddur.dynamo.hold().await;
     cruddur.dynamo.calls();
     let being_written = send(&cruddur, "being written");
@@ -55,30 +55,34 @@ async fn queue_of_256_messages_rejects_more_as_not_applied() {
         cruddur.dynamo.transactions(1).await;
         let sends = (0..QUEUE + TOO_MANY).map(|_| send(&cruddur, "one of many"));
         let mut sends: FuturesUnordered<_> = sends.collect();
-        let mut answers = Vec::new();
+        let mut responses = Vec::new();
         for _ in 0..TOO_MANY {
-            answers.push(sends.next().await.expect("an answer"));
+            responses.push(sends.next().await.expect("a response"));
         }
         drop(held);
-        let refused = answers.len();
-        answers.extend(sends.collect::<Vec<_>>().await);
-        (refused, answers)
+        let rejected = responses.len();
+        responses.extend(sends.collect::<Vec<_>>().await);
+        (rejected, responses)
     };
 
-    let (first, (refused, answers)) = tokio::join!(being_written, many);
+    let (first, (rejected, responses)) = tokio::join!(being_written, many);
 
     assert_eq!(first.get("errors"), None);
-    for answer in &answers[..refused] {
-        assert_eq!(outcome(answer), ("UNAVAILABLE", "NOT_APPLIED"), "{answer}");
+    for response in &responses[..rejected] {
+        assert_eq!(
+            outcome(response),
+            ("UNAVAILABLE", "NOT_APPLIED"),
+            "{response}"
+        );
     }
-    for answer in &answers[refused..] {
-        assert_eq!(answer.get("errors"), None);
+    for response in &responses[rejected..] {
+        assert_eq!(response.get("errors"), None);
     }
     let found = checker::read(&checker::client(&cruddur.dynamo.url)).await;
     found.check();
     let written: usize = found.messages.values().map(Vec::len).sum();
     assert_eq!(written, 2 + QUEUE);
-    assert!(counter("cruddur_messages_rejected_total") - rejected >= 40.0);
+    assert!(counter("cruddur_messages_rejected_total") - counted >= 40.0);
 }
 
 #[tokio::test]
@@ -99,8 +103,8 @@ async fn deadline_of_ten_seconds_ends_every_request_to_a_store_that_hangs() {
 
     let began = Instant::now();
     let (written, read) = tokio::join!(
-        cruddur.ask("luu", three, input),
-        cruddur.ask("unamused", GROUPS, json!({})),
+        cruddur.execute("luu", three, input),
+        cruddur.execute("unamused", GROUPS, json!({})),
     );
     let took = began.elapsed();
 
@@ -118,8 +122,8 @@ async fn hanging_dynamodb_does_not_delay_requests_that_do_not_use_it() {
         ..Faults::default()
     });
     let waiting = async {
-        let answer = cruddur.ask("luu", GROUPS, json!({})).await;
-        assert_eq!(outcome(&answer).0, "UNAVAILABLE", "{answer}");
+        let response = cruddur.execute("luu", GROUPS, json!({})).await;
+        assert_eq!(outcome(&response).0, "UNAVAILABLE", "{response}");
     };
     let meanwhile = async {
         cruddur.dynamo.called("Query strong").await;
@@ -147,9 +151,9 @@ async fn throttled_calls_are_counted_in_the_metrics() {
         ..Faults::default()
     });
 
-    let answer = cruddur.ask("luu", GROUPS, json!({})).await;
+    let response = cruddur.execute("luu", GROUPS, json!({})).await;
 
-    assert_eq!(outcome(&answer).0, "UNAVAILABLE", "{answer}");
+    assert_eq!(outcome(&response).0, "UNAVAILABLE", "{response}");
     // The SDK makes three attempts.
     assert!(counter(name) - before >= 3.0);
 }

@@ -158,33 +158,36 @@ fn sent(cruddur: &Cruddur, content_type: &str, body: Vec<u8>) -> Result<(), Test
 
 fn answered(cruddur: &Cruddur, request: RequestBuilder) -> Result<(), TestCaseError> {
     let request = request.bearer_auth(cruddur.token("luu"));
-    let answer = Handle::current().block_on(async {
-        let answer = request.send().await.map_err(|error| format!("{error:?}"))?;
-        let status = answer.status().as_u16();
-        let body = answer.bytes().await.map_err(|error| format!("{error:?}"))?;
+    let response = Handle::current().block_on(async {
+        let response = request.send().await.map_err(|error| format!("{error:?}"))?;
+        let status = response.status().as_u16();
+        let body = response
+            .bytes()
+            .await
+            .map_err(|error| format!("{error:?}"))?;
         if body.len() > LARGEST_ANSWER {
             return Err(format!("{} bytes", body.len()));
         }
         let body = serde_json::from_slice(&body).map_err(|error| error.to_string())?;
         Ok::<_, String>((status, body))
     });
-    let (status, answer): (u16, Value) = answer.map_err(TestCaseError::fail)?;
-    prop_assert!(status < 500, "{status}: {answer}");
+    let (status, response): (u16, Value) = response.map_err(TestCaseError::fail)?;
+    prop_assert!(status < 500, "{status}: {response}");
     let nothing = Vec::new();
-    let errors = answer["errors"].as_array().unwrap_or(&nothing);
+    let errors = response["errors"].as_array().unwrap_or(&nothing);
     prop_assert!(errors.len() <= 20);
     prop_assert!(
-        answer.get("data").is_some() || !errors.is_empty(),
-        "{answer}"
+        response.get("data").is_some() || !errors.is_empty(),
+        "{response}"
     );
     for error in errors {
         let message = error["message"].as_str().unwrap_or_default();
-        prop_assert!(!message.is_empty() && !message.contains('\n'), "{answer}");
-        prop_assert!(message.chars().count() <= 501, "{answer}");
+        prop_assert!(!message.is_empty() && !message.contains('\n'), "{response}");
+        prop_assert!(message.chars().count() <= 501, "{response}");
         let code = error["extensions"]["code"].as_str().unwrap_or_default();
         prop_assert!(
             !code.is_empty() && code != "INTERNAL_SERVER_ERROR",
-            "{answer}"
+            "{response}"
         );
     }
     Ok(())

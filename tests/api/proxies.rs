@@ -89,8 +89,8 @@ async fn websocket_passes_through_proxies_with_the_files_of_deploy() {
             .expect("a socket");
         socket.init(&cruddur.token("luu")).await;
         assert_eq!(socket.message().await["type"], "connection_ack");
-        let answer = socket.ask("1", VIEWER, json!({})).await;
-        assert_eq!(answer["payload"]["data"]["viewer"]["handle"], "luu");
+        let response = socket.execute("1", VIEWER, json!({})).await;
+        assert_eq!(response["payload"]["data"]["viewer"]["handle"], "luu");
 
         let foreign = [OURS, ("Origin", "https://evil.example")];
         let rejected = Socket::open_with(&proxy.url, &foreign).await.err();
@@ -150,7 +150,7 @@ async fn access_log_has_the_address_that_trusted_proxies_forward() {
     let mut socket = socket.expect("a socket");
     socket.init(&stores.token("luu")).await;
     assert_eq!(socket.message().await["type"], "connection_ack");
-    socket.ask("1", VIEWER, json!({})).await;
+    socket.execute("1", VIEWER, json!({})).await;
     let line = answered(&trusting, "socket/1").await;
     assert_eq!(line["spans"][0]["client"], "2001:db8::7");
 }

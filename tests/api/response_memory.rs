@@ -64,7 +64,7 @@ struct Usage {
 }
 
 async fn usage(cruddur: &Cruddur, metrics: &str, pid: u32) -> Usage {
-    let text = cruddur.http.get(metrics).send().await.expect("an answer");
+    let text = cruddur.http.get(metrics).send().await.expect("a response");
     let text = text.text().await.expect("a text");
     let sum = |name: &str| {
         let values = text.lines().filter(|line| line.starts_with(name));
@@ -112,8 +112,8 @@ async fn response_memory_stays_within_its_limit_while_a_hundred_sockets_do_not_r
     // First, as many requests are executed as can run at the same time, so that the memory of their
     // execution is part of the measurement before the flood.
     for _ in 0..3 {
-        let pages =
-            (0..16).map(|_| cruddur.ask_at(&serving.url, "luu", PAGE, json!({ "group": group })));
+        let pages = (0..16)
+            .map(|_| cruddur.execute_at(&serving.url, "luu", PAGE, json!({ "group": group })));
         join_all(pages).await;
     }
     let before = usage(&cruddur, &metrics, serving.pid()).await;
@@ -121,7 +121,7 @@ async fn response_memory_stays_within_its_limit_while_a_hundred_sockets_do_not_r
     let flood_sockets = sockets.iter_mut().map(async |socket| {
         for id in 0..REQUESTS {
             socket
-                .say(json!({ "type": "subscribe", "id": id.to_string(), "payload": page }))
+                .send_json(json!({ "type": "subscribe", "id": id.to_string(), "payload": page }))
                 .await;
         }
     });
@@ -152,7 +152,7 @@ async fn response_memory_stays_within_its_limit_while_a_hundred_sockets_do_not_r
             }
             assert!(began.elapsed() < TIMEOUT, "{} of {all} ended", now.ended);
             let other = cruddur
-                .ask_at(&serving.url, "unamused", VIEWER, json!({}))
+                .execute_at(&serving.url, "unamused", VIEWER, json!({}))
                 .await;
             if other["data"]["viewer"]["handle"] == "unamused" {
                 answered += 1;

@@ -28,8 +28,8 @@ async fn allowed_origin(url: &str, origin: &str) -> Option<String> {
         .request(Method::OPTIONS, format!("{url}/graphql"))
         .header("origin", origin)
         .header("access-control-request-method", "POST");
-    let answer = preflight.send().await.expect("an answer");
-    let allowed = answer.headers().get("access-control-allow-origin");
+    let response = preflight.send().await.expect("a response");
+    let allowed = response.headers().get("access-control-allow-origin");
     allowed.map(|origin| origin.to_str().expect("text").to_owned())
 }
 
@@ -71,15 +71,18 @@ async fn malformed_database_url_is_rejected_in_one_line_without_any_part_of_it()
             &["migrate", "--database-url", url],
         ] {
             let mut command = cruddur(command);
-            let (code, out, said) =
+            let (code, out, stderr) =
                 run(command.env("DATABASE_URL", url).env("RUST_LOG", "trace")).await;
-            assert!(code == 1 || code == 2, "{said}");
-            let line = said.lines().last().unwrap_or_default();
+            assert!(code == 1 || code == 2, "{stderr}");
+            let line = stderr.lines().last().unwrap_or_default();
             assert!(
                 line.starts_with("cruddur: ") && line.contains(reason),
-                "{said}"
+                "{stderr}"
             );
-            assert!(!format!("{out}{said}").contains("secret"), "{url}: {said}");
+            assert!(
+                !format!("{out}{stderr}").contains("secret"),
+                "{url}: {stderr}"
+            );
         }
     }
     let address = "postgres://u:secret@127.0.0.1/cruddur";
@@ -87,9 +90,9 @@ async fn malformed_database_url_is_rejected_in_one_line_without_any_part_of_it()
         &["migrate", address][..],
         &["migrate", "--database", address],
     ] {
-        let (code, _, said) = run(&mut cruddur(arguments)).await;
+        let (code, _, stderr) = run(&mut cruddur(arguments)).await;
         assert_eq!(code, 2);
-        assert!(!said.contains("secret"), "{said}");
+        assert!(!stderr.contains("secret"), "{stderr}");
     }
 }
 
@@ -106,10 +109,10 @@ async fn unknown_database_parameter_is_logged_without_its_value() {
         url.replacen('&', "?", 1)
     };
     let mut migrate = cruddur(&["migrate"]);
-    let (code, out, said) = run(migrate.env("DATABASE_URL", url).env("RUST_LOG", "trace")).await;
-    assert_eq!(code, 0, "{said}");
-    assert!(said.contains(r#""parameter":"schema""#), "{said}");
-    assert!(!format!("{out}{said}").contains("secret"), "{said}");
+    let (code, out, stderr) = run(migrate.env("DATABASE_URL", url).env("RUST_LOG", "trace")).await;
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stderr.contains(r#""parameter":"schema""#), "{stderr}");
+    assert!(!format!("{out}{stderr}").contains("secret"), "{stderr}");
 }
 
 #[tokio::test]
@@ -123,9 +126,9 @@ async fn ipv6_address_of_the_database_works_and_is_this_machine() {
     assert!(url.contains("[::1]"), "{url}");
     let mut seed = cruddur(&["seed"]);
     with_stores(&mut seed, &stores);
-    let (code, _, said) = run(seed.env("DATABASE_URL", url)).await;
-    assert_eq!(code, 0, "{said}");
-    assert!(said.contains(&format!("at [::1]:{port}")), "{said}");
+    let (code, _, stderr) = run(seed.env("DATABASE_URL", url)).await;
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stderr.contains(&format!("at [::1]:{port}")), "{stderr}");
 }
 
 #[tokio::test]
@@ -162,9 +165,12 @@ async fn every_command_uses_the_endpoint_of_the_sdks_own_settings() {
             &["get-conversation", "--between", "luu", "tove"],
         ] {
             let mut command = bare(&stores, arguments);
-            let (code, _, said) = run(command.envs(setting.iter().copied())).await;
-            assert_eq!(code, 0, "{setting:?} {arguments:?}: {said}");
-            assert!(said.contains(&place), "{setting:?} {arguments:?}: {said}");
+            let (code, _, stderr) = run(command.envs(setting.iter().copied())).await;
+            assert_eq!(code, 0, "{setting:?} {arguments:?}: {stderr}");
+            assert!(
+                stderr.contains(&place),
+                "{setting:?} {arguments:?}: {stderr}"
+            );
         }
         let mut command = bare(&stores, &["serve"]);
         Serving::run(command.envs(setting.iter().copied()))
@@ -180,10 +186,10 @@ async fn every_command_uses_the_endpoint_of_the_sdks_own_settings() {
     let mut command = bare(&stores, &["scan", "--endpoint-url", url]);
     assert_eq!(run(command.envs(ignored)).await.0, 0);
     let mut command = bare(&stores, &["scan"]);
-    let (_, _, said) = run(command.envs(ignored)).await;
+    let (_, _, stderr) = run(command.envs(ignored)).await;
     assert!(
-        said.starts_with("DynamoDB at http://localhost:8000, "),
-        "{said}"
+        stderr.starts_with("DynamoDB at http://localhost:8000, "),
+        "{stderr}"
     );
 }
 
@@ -192,20 +198,23 @@ async fn destructive_command_prints_the_address_that_it_uses() {
     let stores = start().await;
     let url = &stores.dynamo.url;
     let mut drop = bare(&stores, &["drop", "--prod"]);
-    let (code, _, said) = run(drop.env("AWS_ENDPOINT_URL", url)).await;
+    let (code, _, stderr) = run(drop.env("AWS_ENDPOINT_URL", url)).await;
     assert_eq!(code, 2);
-    let asked = format!("the table {TABLE} at {url} and all its data");
-    assert!(said.contains(&asked) && !said.contains("AWS"), "{said}");
+    let question = format!("the table {TABLE} at {url} and all its data");
+    assert!(
+        stderr.contains(&question) && !stderr.contains("AWS"),
+        "{stderr}"
+    );
 
     let mut aws = bare(&stores, &["drop", "--prod"]);
-    let (code, _, said) = run(aws
+    let (code, _, stderr) = run(aws
         .env("AWS_EC2_METADATA_DISABLED", "true")
         .env("AWS_REGION", "eu-central-1"))
     .await;
     assert_eq!(code, 1);
     let place =
         "DynamoDB at https://dynamodb.eu-central-1.amazonaws.com, region eu-central-1, table";
-    assert!(said.starts_with(place), "{said}");
+    assert!(stderr.starts_with(place), "{stderr}");
 }
 
 #[tokio::test]
@@ -238,18 +247,18 @@ async fn endpoint_in_a_container_network_requires_allow_remote() {
         ),
         (&["drop", "--yes"], &["drop", "--yes", "--allow-remote"]),
     ] {
-        let (code, _, said) = run(&mut there(arguments)).await;
-        assert_eq!(code, 2, "{said}");
+        let (code, _, stderr) = run(&mut there(arguments)).await;
+        assert_eq!(code, 2, "{stderr}");
         assert_eq!(
-            said,
+            stderr,
             "cruddur: http://ddb:8000 is not on this machine: add --allow-remote to seed or delete there, or --prod \
              for production\n"
         );
-        let (code, _, said) = run(&mut there(allowed)).await;
-        assert_eq!(code, 0, "{allowed:?}: {said}");
+        let (code, _, stderr) = run(&mut there(allowed)).await;
+        assert_eq!(code, 0, "{allowed:?}: {stderr}");
         assert!(
-            said.starts_with("DynamoDB at http://ddb:8000, region us-east-1, "),
-            "{said}"
+            stderr.starts_with("DynamoDB at http://ddb:8000, region us-east-1, "),
+            "{stderr}"
         );
     }
     let (code, out, _) = run(&mut there(&["schema-load", "--prod"])).await;
@@ -308,18 +317,21 @@ async fn empty_variable_counts_as_unset() {
     for empty in ["", " ", "\n"] {
         let mut command = serve(&stores, &["--cors-origin", empty, "--redis-url", empty]);
         let serving = Serving::run(command.envs(READ.map(|name| (name, empty)))).await;
-        let answer = stores
-            .ask_at(&serving.url, "luu", "{ viewer { handle } }", json!({}))
+        let response = stores
+            .execute_at(&serving.url, "luu", "{ viewer { handle } }", json!({}))
             .await;
-        assert_eq!(answer, json!({ "data": { "viewer": { "handle": "luu" } } }));
+        assert_eq!(
+            response,
+            json!({ "data": { "viewer": { "handle": "luu" } } })
+        );
         let log = serving.lines();
         assert_eq!(log[0]["message"], "serving", "{log:#?}");
         serving.stop().await;
 
         let mut scan = bare(&stores, &["scan", "--endpoint-url", &stores.dynamo.url]);
         scan.env("AWS_ENDPOINT_URL_DYNAMODB", empty);
-        let (code, _, said) = run(scan.envs(READ.map(|name| (name, empty)))).await;
-        assert_eq!(code, 0, "{said}");
+        let (code, _, stderr) = run(scan.envs(READ.map(|name| (name, empty)))).await;
+        assert_eq!(code, 0, "{stderr}");
     }
 }
 
@@ -330,18 +342,22 @@ async fn empty_required_setting_ends_the_program_with_one_line_that_names_it() {
         for variable in ["COGNITO_ISSUER", "AWS_COGNITO_USER_POOL_CLIENT_ID"] {
             let mut command = serve(&stores, &[]);
             command.env("AWS_COGNITO_USER_POOL_ID", "");
-            let (code, out, said) = run(command.env(variable, empty)).await;
-            assert_eq!((code, &*out, said.lines().count()), (2, "", 1), "{said}");
+            let (code, out, stderr) = run(command.env(variable, empty)).await;
+            assert_eq!(
+                (code, &*out, stderr.lines().count()),
+                (2, "", 1),
+                "{stderr}"
+            );
             assert!(
-                said.starts_with("cruddur: ") && said.contains(variable),
-                "{said}"
+                stderr.starts_with("cruddur: ") && stderr.contains(variable),
+                "{stderr}"
             );
         }
     }
     let mut update = cruddur(&["update-cognito-user-ids"]);
-    let (code, _, said) = run(update.env("AWS_COGNITO_USER_POOL_ID", "")).await;
+    let (code, _, stderr) = run(update.env("AWS_COGNITO_USER_POOL_ID", "")).await;
     assert_eq!(
-        (code, &*said),
+        (code, &*stderr),
         (
             2,
             "cruddur: a required setting is missing or empty: AWS_COGNITO_USER_POOL_ID (--cognito-user-pool-id)\n"
@@ -403,9 +419,13 @@ async fn web_app_signs_in_at_the_configured_pool_with_one_of_the_accepted_client
             "CRUDDUR_APP_CLIENT_ID",
         ),
     ] {
-        let (code, out, said) = run(&mut of_pool(more)).await;
-        assert_eq!((code, &*out, said.lines().count()), (2, "", 1), "{said}");
-        assert!(said.contains(setting), "{said}");
+        let (code, out, stderr) = run(&mut of_pool(more)).await;
+        assert_eq!(
+            (code, &*out, stderr.lines().count()),
+            (2, "", 1),
+            "{stderr}"
+        );
+        assert!(stderr.contains(setting), "{stderr}");
     }
 }
 
@@ -429,10 +449,13 @@ async fn lists_and_addresses_are_normalized() {
         ("CRUDDUR_INTROSPECTION", "Public".to_owned()),
     ]);
     let serving = Serving::run(&mut command).await;
-    let answer = stores
-        .ask_at(&serving.url, "luu", "{ viewer { handle } }", json!({}))
+    let response = stores
+        .execute_at(&serving.url, "luu", "{ viewer { handle } }", json!({}))
         .await;
-    assert_eq!(answer, json!({ "data": { "viewer": { "handle": "luu" } } }));
+    assert_eq!(
+        response,
+        json!({ "data": { "viewer": { "handle": "luu" } } })
+    );
     for origin in ["https://cruddur.com", "http://localhost"] {
         let allowed = allowed_origin(&serving.url, origin).await;
         assert_eq!(allowed.as_deref(), Some(origin));
@@ -485,17 +508,20 @@ async fn invalid_value_is_rejected_in_one_line_that_names_the_setting() {
                 .unwrap_or((&stores.database.url, ""));
             command.env("DATABASE_URL", url);
         }
-        let (code, out, said) = run(command.env(variable, value)).await;
-        assert!(code == 1 || code == 2, "{variable}={value}: {code} {said}");
-        assert_eq!(
-            (&*out, said.lines().count()),
-            ("", 1),
-            "{variable}={value}: {said}"
+        let (code, out, stderr) = run(command.env(variable, value)).await;
+        assert!(
+            code == 1 || code == 2,
+            "{variable}={value}: {code} {stderr}"
         );
-        assert!(said.starts_with("cruddur: "), "{said}");
-        assert!(said.contains(variable), "{variable}={value}: {said}");
+        assert_eq!(
+            (&*out, stderr.lines().count()),
+            ("", 1),
+            "{variable}={value}: {stderr}"
+        );
+        assert!(stderr.starts_with("cruddur: "), "{stderr}");
+        assert!(stderr.contains(variable), "{variable}={value}: {stderr}");
         let debug = ["Err(", "Invalid", "ParseError", "secret", "Some("];
-        assert!(!debug.iter().any(|word| said.contains(word)), "{said}");
+        assert!(!debug.iter().any(|word| stderr.contains(word)), "{stderr}");
     }
 }
 
@@ -511,18 +537,21 @@ async fn unreadable_file_of_a_setting_is_named() {
         let file = file.to_str().expect("text");
         for parameter in ["sslrootcert", "sslcert", "sslkey"] {
             let url = format!("{bare_url}?sslmode=verify-full&{parameter}={file}");
-            let (code, _, said) = run(cruddur(&["migrate"]).env("DATABASE_URL", url)).await;
-            assert_eq!((code, said.lines().count()), (1, 1), "{said}");
-            assert!(said.contains(file) && said.contains(parameter), "{said}");
+            let (code, _, stderr) = run(cruddur(&["migrate"]).env("DATABASE_URL", url)).await;
+            assert_eq!((code, stderr.lines().count()), (1, 1), "{stderr}");
+            assert!(
+                stderr.contains(file) && stderr.contains(parameter),
+                "{stderr}"
+            );
         }
         let url = format!("{bare_url}?sslmode=verify-full");
         let mut migrate = cruddur(&["migrate"]);
-        let (code, _, said) =
+        let (code, _, stderr) =
             run(migrate.env("DATABASE_URL", url).env("PGSSLROOTCERT", file)).await;
         assert_eq!(code, 1);
         assert!(
-            said.contains(file) && said.contains("PGSSLROOTCERT"),
-            "{said}"
+            stderr.contains(file) && stderr.contains("PGSSLROOTCERT"),
+            "{stderr}"
         );
     }
     for variable in [
@@ -532,17 +561,17 @@ async fn unreadable_file_of_a_setting_is_named() {
         "CRUDDUR_TRUSTED_DOCUMENTS",
         "SSL_CERT_FILE",
     ] {
-        let (code, _, said) = run(serve(&stores, &[]).env(variable, &missing)).await;
-        assert!(code == 1 || code == 2, "{variable}: {said}");
-        assert_eq!(said.lines().count(), 1, "{variable}: {said}");
+        let (code, _, stderr) = run(serve(&stores, &[]).env(variable, &missing)).await;
+        assert!(code == 1 || code == 2, "{variable}: {stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{variable}: {stderr}");
         assert!(
-            said.contains(missing.to_str().expect("text")),
-            "{variable}: {said}"
+            stderr.contains(missing.to_str().expect("text")),
+            "{variable}: {stderr}"
         );
     }
-    let (code, _, said) = run(serve(&stores, &[]).env("SSL_CERT_FILE", &empty)).await;
-    assert_eq!((code, said.lines().count()), (1, 1), "{said}");
-    assert!(said.contains(empty.to_str().expect("text")), "{said}");
+    let (code, _, stderr) = run(serve(&stores, &[]).env("SSL_CERT_FILE", &empty)).await;
+    assert_eq!((code, stderr.lines().count()), (1, 1), "{stderr}");
+    assert!(stderr.contains(empty.to_str().expect("text")), "{stderr}");
 }
 
 #[tokio::test]
@@ -592,25 +621,25 @@ async fn healthcheck_finds_the_address_that_was_given_to_serve_as_an_option() {
         let mut command = serve(&stores, &["--listen", listen]);
         shared(&mut command, folder.path());
         let mut serving = Serving::run(&mut command).await;
-        let (code, _, said) = healthy(None).await;
-        assert_eq!(code, 0, "{listen}: {said}");
+        let (code, _, stderr) = healthy(None).await;
+        assert_eq!(code, 0, "{listen}: {stderr}");
         // With another environment, the command finds another server.
         assert_eq!(healthy(Some("127.0.0.1:1")).await.0, 1);
 
         let mut second = serve(&stores, &["--listen", listen]);
         shared(&mut second, folder.path());
         let second = Serving::run(&mut second).await;
-        let (code, _, said) = healthy(None).await;
-        assert_eq!(code, 2, "{said}");
-        assert!(said.contains("several servers run here"), "{said}");
+        let (code, _, stderr) = healthy(None).await;
+        assert_eq!(code, 2, "{stderr}");
+        assert!(stderr.contains("several servers run here"), "{stderr}");
         second.stop().await;
         assert_eq!(healthy(None).await.0, 0);
 
         serving.signal("KILL").await;
         serving.ended().await;
-        let (code, _, said) = healthy(None).await;
+        let (code, _, stderr) = healthy(None).await;
         assert_eq!(code, 1);
-        assert!(said.contains(&variable), "{said}");
+        assert!(stderr.contains(&variable), "{stderr}");
     }
 }
 
@@ -643,9 +672,9 @@ async fn original_names_of_settings_apply_if_the_own_name_is_unset() {
         let mut command = cruddur(arguments);
         command.env("AWS_ENDPOINT_URL_DYNAMODB", &stores.dynamo.url);
         command.env("CRUDDUR_DATABASE_WAIT", "0");
-        let (found, _, said) = run(command.envs(variables.iter().copied())).await;
-        assert_eq!(found, code, "{arguments:?} {variables:?}: {said}");
-        assert!(code != 2 || said.contains("DATABASE_URL"), "{said}");
+        let (found, _, stderr) = run(command.envs(variables.iter().copied())).await;
+        assert_eq!(found, code, "{arguments:?} {variables:?}: {stderr}");
+        assert!(code != 2 || stderr.contains("DATABASE_URL"), "{stderr}");
     }
 
     let mut command = serve(&stores, &[]);

@@ -13,32 +13,32 @@ use serde_json::{Value, json};
 use crate::harness::{Cruddur, Setup, Socket, start, start_with};
 
 /// Returns status and body of a request with these `Authorization` headers.
-async fn answer(cruddur: &Cruddur, headers: &[String], document: &str) -> (u16, Value) {
+async fn send(cruddur: &Cruddur, headers: &[String], document: &str) -> (u16, Value) {
     let mut request = cruddur.http.post(format!("{}/graphql", cruddur.url));
     for header in headers {
         request = request.header(AUTHORIZATION, header);
     }
-    let answer = request
+    let response = request
         .json(&json!({ "query": document }))
         .send()
         .await
-        .expect("an answer");
-    let status = answer.status().as_u16();
+        .expect("a response");
+    let status = response.status().as_u16();
     assert_eq!(
-        answer
+        response
             .headers()
             .get("www-authenticate")
             .is_some_and(|value| value == "Bearer"),
         status == 401
     );
-    (status, answer.json().await.expect("JSON"))
+    (status, response.json().await.expect("JSON"))
 }
 
 const VIEWER: &str = "{ viewer { handle } }";
 
-fn code(answer: &Value) -> &str {
-    assert_eq!(answer.get("data"), None);
-    answer["errors"][0]["extensions"]["code"]
+fn code(response: &Value) -> &str {
+    assert_eq!(response.get("data"), None);
+    response["errors"][0]["extensions"]["code"]
         .as_str()
         .expect("a code")
 }
@@ -50,7 +50,7 @@ async fn valid_token_identifies_its_user() {
     let token = cruddur.token("luu");
 
     for scheme in ["Bearer", "bearer", "BEARER"] {
-        let found = answer(&cruddur, &[format!("{scheme} {token}")], VIEWER).await;
+        let found = send(&cruddur, &[format!("{scheme} {token}")], VIEWER).await;
         assert_eq!(
             found,
             (200, json!({ "data": { "viewer": { "handle": "luu" } } }))
@@ -152,11 +152,11 @@ async fn invalid_token_is_rejected_with_401_and_the_same_message() {
         }],
     });
     for header in headers {
-        let refused = answer(&cruddur, &header, VIEWER).await;
-        assert_eq!(refused, (401, same.clone()), "{header:?}");
+        let rejected = send(&cruddur, &header, VIEWER).await;
+        assert_eq!(rejected, (401, same.clone()), "{header:?}");
     }
-    let (status, refused) = answer(&cruddur, &[], VIEWER).await;
-    assert_eq!((status, code(&refused)), (401, "UNAUTHENTICATED"));
+    let (status, rejected) = send(&cruddur, &[], VIEWER).await;
+    assert_eq!((status, code(&rejected)), (401, "UNAUTHENTICATED"));
 }
 
 /// Tokens with a valid signature and invalid claims.
@@ -248,11 +248,11 @@ async fn token_without_a_user_is_forbidden_until_the_user_exists() {
     let cruddur = start().await;
     let token = [format!("Bearer {}", cruddur.token("luu"))];
 
-    let (status, refused) = answer(&cruddur, &token, VIEWER).await;
-    assert_eq!((status, code(&refused)), (403, "FORBIDDEN"));
+    let (status, rejected) = send(&cruddur, &token, VIEWER).await;
+    assert_eq!((status, code(&rejected)), (403, "FORBIDDEN"));
 
     cruddur.users(["luu"]).await;
-    assert_eq!(answer(&cruddur, &token, VIEWER).await.0, 200);
+    assert_eq!(send(&cruddur, &token, VIEWER).await.0, 200);
 }
 
 #[tokio::test]
@@ -274,7 +274,7 @@ async fn id_token_is_accepted_only_if_configured() {
         let id_token = cruddur.issuer.sign(&claims).expect("a token");
 
         assert_eq!(
-            answer(
+            send(
                 &cruddur,
                 &[format!("Bearer {}", cruddur.token("luu"))],
                 VIEWER
@@ -284,7 +284,7 @@ async fn id_token_is_accepted_only_if_configured() {
             access
         );
         assert_eq!(
-            answer(&cruddur, &[format!("Bearer {id_token}")], VIEWER)
+            send(&cruddur, &[format!("Bearer {id_token}")], VIEWER)
                 .await
                 .0,
             id
@@ -309,27 +309,27 @@ async fn introspection_setting_decides_who_can_query_the_schema() {
         let token = [format!("Bearer {}", cruddur.token("luu"))];
 
         assert_eq!(
-            answer(&cruddur, &[], SCHEMA).await.0,
+            send(&cruddur, &[], SCHEMA).await.0,
             anonymous,
             "{introspection:?}"
         );
         assert_eq!(
-            answer(&cruddur, &[], "{ __typename viewer { handle } }")
+            send(&cruddur, &[], "{ __typename viewer { handle } }")
                 .await
                 .0,
             401
         );
         assert_eq!(
-            answer(&cruddur, &["Bearer x".to_owned()], SCHEMA).await.0,
+            send(&cruddur, &["Bearer x".to_owned()], SCHEMA).await.0,
             401
         );
-        let (_, shown) = answer(&cruddur, &token, SCHEMA).await;
+        let (_, shown) = send(&cruddur, &token, SCHEMA).await;
         assert_eq!(
             shown["data"]["__schema"]["queryType"]["name"] == "Query",
             signed_in,
             "{introspection:?} {shown}"
         );
-        let (_, wrong) = answer(&cruddur, &token, "{ viewr { handle } }").await;
+        let (_, wrong) = send(&cruddur, &token, "{ viewr { handle } }").await;
         let message = wrong["errors"][0]["message"].as_str().expect("a text");
         assert_eq!(message.contains("Did you mean"), signed_in, "{message}");
     }
@@ -347,7 +347,7 @@ async fn issuer_gives_tokens_to_this_machine_only() {
         .0
         .to_owned()
         + "/token";
-    let ask = |handle: &str, host: Option<&str>| {
+    let execute = |handle: &str, host: Option<&str>| {
         let request = cruddur.http.post(&url).json(&json!({ "handle": handle }));
         let request = match host {
             Some(host) => request.header("host", host),
@@ -356,24 +356,25 @@ async fn issuer_gives_tokens_to_this_machine_only() {
         request.timeout(Duration::from_secs(5)).send()
     };
 
-    let given: Value = ask("luu", None)
+    let given: Value = execute("luu", None)
         .await
-        .expect("an answer")
+        .expect("a response")
         .json()
         .await
         .expect("JSON");
     let token = given["access_token"].as_str().expect("a token");
     assert_eq!(
-        answer(&cruddur, &[format!("Bearer {token}")], VIEWER)
-            .await
-            .0,
+        send(&cruddur, &[format!("Bearer {token}")], VIEWER).await.0,
         200
     );
-    assert_eq!(ask("nobody", None).await.expect("an answer").status(), 404);
     assert_eq!(
-        ask("luu", Some("evil.example"))
+        execute("nobody", None).await.expect("a response").status(),
+        404
+    );
+    assert_eq!(
+        execute("luu", Some("evil.example"))
             .await
-            .expect("an answer")
+            .expect("a response")
             .status(),
         403
     );
@@ -398,7 +399,7 @@ async fn authorization_without_bearer_is_rejected_with_a_description() {
         (vec![String::new()], no_bearer),
         (vec![bearer.clone(), bearer], several),
     ] {
-        let (status, rejected) = answer(&cruddur, &headers, VIEWER).await;
+        let (status, rejected) = send(&cruddur, &headers, VIEWER).await;
         assert_eq!(
             (status, code(&rejected)),
             (401, "UNAUTHENTICATED"),
@@ -423,11 +424,11 @@ async fn token_size_is_accepted_up_to_the_limit_of_a_request_head() {
     for length in [8_000, 12_000, 20_000, 30_000] {
         let token = token_of_length(&cruddur, length);
         assert!(token.len() > length * 9 / 10, "{}", token.len());
-        let found = answer(&cruddur, &[format!("Bearer {token}")], VIEWER).await;
+        let found = send(&cruddur, &[format!("Bearer {token}")], VIEWER).await;
         assert_eq!(found.0, 200, "{} bytes: {found:?}", token.len());
         let mut socket = Socket::connect(&cruddur.url, &token).await;
-        let answer = socket.ask("1", VIEWER, json!({})).await;
-        assert_eq!(answer["payload"]["data"]["viewer"]["handle"], "luu");
+        let response = socket.execute("1", VIEWER, json!({})).await;
+        assert_eq!(response["payload"]["data"]["viewer"]["handle"], "luu");
     }
 }
 
@@ -440,7 +441,7 @@ async fn token_above_the_size_limit_is_rejected_with_431_or_4403() {
     let request = request
         .bearer_auth(&token)
         .json(&json!({ "query": VIEWER }));
-    let rejected = request.send().await.expect("an answer");
+    let rejected = request.send().await.expect("a response");
     assert_eq!(rejected.status(), 431);
 
     let mut socket = Socket::open(&cruddur.url).await;

@@ -44,7 +44,7 @@ async fn table_definition_is_the_originals_with_item_expiry() {
         .table_name(TABLE)
         .send()
         .await
-        .expect("an answer");
+        .expect("a response");
     let expiry = expiry.time_to_live_description.expect("a description");
     assert_eq!(expiry.attribute_name(), Some("expires_at"));
     assert_eq!(
@@ -114,11 +114,11 @@ async fn table_with_another_definition_is_detected() {
 #[tokio::test]
 async fn health_check_distinguishes_the_process_from_its_stores() {
     let cruddur = start().await;
-    let ask = |path: &str| cruddur.http.get(format!("{}{path}", cruddur.url)).send();
+    let execute = |path: &str| cruddur.http.get(format!("{}{path}", cruddur.url)).send();
 
-    assert_eq!(ask("/healthz").await.expect("an answer").status(), 200);
+    assert_eq!(execute("/healthz").await.expect("a response").status(), 200);
     cruddur.dynamo.calls();
-    let ready = ask("/readyz").await.expect("an answer");
+    let ready = execute("/readyz").await.expect("a response");
     assert_eq!(ready.status(), 200);
     assert_eq!(cruddur.dynamo.calls(), ["GetItem"], "as requests read");
     assert_eq!(
@@ -128,14 +128,14 @@ async fn health_check_distinguishes_the_process_from_its_stores() {
 
     cruddur.postgres.cut(true);
     let away = loop {
-        let answer = ask("/readyz").await.expect("an answer");
-        if answer.status() == 503 {
-            break answer;
+        let response = execute("/readyz").await.expect("a response");
+        if response.status() == 503 {
+            break response;
         }
     };
     assert_eq!(
         away.text().await.expect("a text"),
         r#"{"dynamodb":true,"postgres":false}"#
     );
-    assert_eq!(ask("/healthz").await.expect("an answer").status(), 200);
+    assert_eq!(execute("/healthz").await.expect("a response").status(), 200);
 }

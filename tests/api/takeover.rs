@@ -143,11 +143,11 @@ async fn migration_conflict_is_named_and_changes_nothing() {
         )
         .await;
 
-        let refused = migrate(&database.url, None).await.expect_err("a refusal");
-        let refused = refused.to_string();
+        let rejected = migrate(&database.url, None).await.expect_err("a refusal");
+        let rejected = rejected.to_string();
 
-        assert!(refused.contains(expected), "{refused}");
-        assert!(!refused.contains("at line"), "{refused}");
+        assert!(rejected.contains(expected), "{rejected}");
+        assert!(!rejected.contains("at line"), "{rejected}");
         let after = rows(
             &pool,
             "SELECT concat(handle, cognito_user_id, created_at) FROM public.users ORDER BY 1",
@@ -169,10 +169,10 @@ async fn migration_names_users_without_a_handle_by_uuid() {
             "SELECT uuid::text FROM public.users WHERE coalesce(handle, '') = '' ORDER BY uuid";
         let nameless = rows(&pool, nameless).await;
 
-        let refused = migrate(&database.url, None).await.expect_err("a refusal");
+        let rejected = migrate(&database.url, None).await.expect_err("a refusal");
 
         let expected = format!("users without a handle: {}:", nameless.join(", "));
-        assert!(refused.to_string().contains(&expected), "{refused}");
+        assert!(rejected.to_string().contains(&expected), "{rejected}");
         let kind = "SELECT data_type::text FROM information_schema.columns \
                     WHERE table_name = 'users' AND column_name = 'created_at'";
         assert_eq!(rows(&pool, kind).await, ["timestamp without time zone"]);
@@ -245,10 +245,12 @@ async fn migration_reads_created_at_in_the_time_zone_of_the_server() {
 
     // A role that cannot read the server's configuration.
     let by_app = database.url.replace("postgres:password@", "app:password@");
-    let refused = migrate(&by_app, None).await.expect_err("two zones");
+    let rejected = migrate(&by_app, None).await.expect_err("two zones");
     assert!(
-        refused.to_string().contains("it is America/Toronto or UTC"),
-        "{refused}"
+        rejected
+            .to_string()
+            .contains("it is America/Toronto or UTC"),
+        "{rejected}"
     );
     let unknown = migrate(&by_app, Some("Toronto"))
         .await

@@ -103,7 +103,7 @@ impl Serve {
     }
 
     /// Sends a request with an ID, and returns the response.
-    async fn ask(&self, id: &str, token: &str, body: &Value) -> Value {
+    async fn execute(&self, id: &str, token: &str, body: &Value) -> Value {
         let request = self
             .stores
             .http
@@ -112,20 +112,20 @@ impl Serve {
             .header("traceparent", format!("00-{TRACE}-00f067aa0ba902b7-01"))
             .bearer_auth(token)
             .json(body);
-        let answer = request.send().await.expect("an answer");
-        answer.json().await.expect("JSON")
+        let response = request.send().await.expect("a response");
+        response.json().await.expect("JSON")
     }
 
     async fn send(&self, id: &str, body: &str, key: &str) -> Value {
         let to = json!({ "receiverHandle": OTHER });
         let input = json!({ "to": to, "body": body, "idempotencyKey": key });
         let body = json!({ "query": CREATE, "variables": { "input": input } });
-        self.ask(id, &self.stores.token(HANDLE), &body).await
+        self.execute(id, &self.stores.token(HANDLE), &body).await
     }
 
     async fn metrics(&self) -> String {
-        let answer = self.stores.http.get(&self.metrics).send().await;
-        answer.expect("an answer").text().await.expect("a text")
+        let response = self.stores.http.get(&self.metrics).send().await;
+        response.expect("a response").text().await.expect("a text")
     }
 
     /// Returns the value of a metric, or `None` if there is no such line.
@@ -147,17 +147,17 @@ impl Serve {
 
     /// Sends requests of all kinds, each with a secret: successful, rejected
     /// and failed ones.
-    async fn ask_everything(&self) {
+    async fn send_all_kinds_of_requests(&self) {
         self.stores.users([HANDLE, OTHER]).await;
         let token = self.stores.token(HANDLE);
         let user = "query Who($handle: String!) { user(handle: $handle) { displayName } }";
         let user =
             json!({ "query": user, "operationName": "Who", "variables": { "handle": OTHER } });
-        self.ask("ok", &token, &user).await;
+        self.execute("ok", &token, &user).await;
         self.send("sent", BODY, KEY).await;
         self.send("sent-again", BODY, KEY).await;
         self.send("reused", "xylophone, another body", KEY).await;
-        self.ask("bad-token", &format!("{TEXT}.{token}"), &user)
+        self.execute("bad-token", &format!("{TEXT}.{token}"), &user)
             .await;
         for (id, document) in [
             ("unparsable", "{ user(handle: \"xylophone-handle\" }"),
@@ -174,22 +174,23 @@ impl Serve {
                 "{ user(handle: \"xylophone-nobody\") { handle } }",
             ),
         ] {
-            self.ask(id, &token, &json!({ "query": document })).await;
+            self.execute(id, &token, &json!({ "query": document }))
+                .await;
         }
         self.stores.dynamo.lose(&[Loss::Before, Loss::After]);
         self.send("lost", BODY, "xylophone-lost-key").await;
         self.stores.dynamo.fail(500);
         let groups = json!({ "query": "query Groups { messageGroups { edges { cursor } } }" });
-        let failed = self.ask("dynamodb-down", &token, &groups).await;
+        let failed = self.execute("dynamodb-down", &token, &groups).await;
         assert_eq!(failed["errors"][0]["extensions"]["code"], "UNAVAILABLE");
         assert_eq!(
             failed["errors"][0]["extensions"]["requestId"],
             "dynamodb-down"
         );
         self.stores.dynamo.fail(400);
-        let refused = self.ask("dynamodb-refuses", &token, &groups).await;
+        let rejected = self.execute("dynamodb-refuses", &token, &groups).await;
         assert_eq!(
-            refused["errors"][0]["extensions"]["code"],
+            rejected["errors"][0]["extensions"]["code"],
             "INTERNAL_SERVER_ERROR"
         );
         let created = self.send("write-refused", BODY, "xylophone-refused").await;
@@ -199,7 +200,7 @@ impl Serve {
         );
         self.stores.dynamo.fail(0);
         self.stores.postgres.cut(true);
-        let failed = self.ask("postgres-down", &token, &user).await;
+        let failed = self.execute("postgres-down", &token, &user).await;
         assert_eq!(
             failed["errors"][0]["extensions"]["requestId"],
             "postgres-down"
@@ -208,7 +209,7 @@ impl Serve {
     }
 
     /// Sends requests over a socket with an ID.
-    async fn ask_over_a_socket(&self, id: &str) -> Socket {
+    async fn send_over_a_socket(&self, id: &str) -> Socket {
         let url = self.url.trim_end_matches("/graphql");
         let headers = [OURS, ("x-request-id", id)];
         let socket = Socket::open_with(url, &headers).await;
@@ -217,11 +218,13 @@ impl Serve {
         assert_eq!(socket.message().await["type"], "connection_ack");
         let to = json!({ "receiverHandle": OTHER });
         let input = json!({ "to": to, "body": BODY, "idempotencyKey": "xylophone-socket" });
-        socket.ask(TEXT, CREATE, json!({ "input": input })).await;
+        socket
+            .execute(TEXT, CREATE, json!({ "input": input }))
+            .await;
         let document = "query Who { user(handle: \"xylophone-nobody\") { handle } }";
-        socket.ask(TEXT, document, json!({})).await;
-        socket.ask(TEXT, "{ xylophone }", json!({})).await;
-        socket.ask(TEXT, "{", json!({})).await;
+        socket.execute(TEXT, document, json!({})).await;
+        socket.execute(TEXT, "{ xylophone }", json!({})).await;
+        socket.execute(TEXT, "{", json!({})).await;
         socket
     }
 }
@@ -235,7 +238,7 @@ fn ids(line: &Value) -> impl Iterator<Item = &str> {
 #[tokio::test]
 async fn access_log_has_one_line_per_request_with_outcome_and_cost() {
     let serve = Serve::start().await;
-    serve.ask_everything().await;
+    serve.send_all_kinds_of_requests().await;
 
     let mut found = Vec::new();
     for id in [
@@ -316,9 +319,9 @@ async fn access_log_has_one_line_per_request_with_outcome_and_cost() {
 async fn access_log_has_one_line_per_socket_and_per_operation_over_it() {
     let serve = Serve::start().await;
     serve.stores.users([HANDLE, OTHER]).await;
-    let mut socket = serve.ask_over_a_socket("socket").await;
+    let mut socket = serve.send_over_a_socket("socket").await;
     assert_eq!(serve.metric("cruddur_sockets").await, Some(1.0));
-    socket.say(json!({ "type": TEXT })).await;
+    socket.send_json(json!({ "type": TEXT })).await;
     assert_eq!(socket.closed().await.0, 4400);
 
     let mut found = Vec::new();
@@ -376,7 +379,7 @@ async fn access_log_has_one_line_per_cancelled_request() {
     let held = serve.stores.dynamo.hold().await;
 
     tokio::select! {
-        answer = serve.send("gone", BODY, KEY) => panic!("{answer}"),
+        response = serve.send("gone", BODY, KEY) => panic!("{response}"),
         () = serve.stores.dynamo.transactions(1) => {}
     }
     let line = serve
@@ -393,7 +396,7 @@ async fn access_log_has_one_line_per_cancelled_request() {
 #[tokio::test]
 async fn errors_are_logged_with_the_request_id() {
     let serve = Serve::start().await;
-    serve.ask_everything().await;
+    serve.send_all_kinds_of_requests().await;
 
     for id in [
         "dynamodb-down",
@@ -424,8 +427,8 @@ async fn errors_are_logged_with_the_request_id() {
 #[tokio::test]
 async fn logs_metrics_and_spans_contain_no_user_data() {
     let mut serve = Serve::start().await;
-    serve.ask_everything().await;
-    drop(serve.ask_over_a_socket("socket").await);
+    serve.send_all_kinds_of_requests().await;
+    drop(serve.send_over_a_socket("socket").await);
     let metrics = serve.metrics().await;
     let token = serve.stores.token(HANDLE);
     let signature = token.rsplit('.').next().expect("a signature").to_owned();
@@ -450,7 +453,7 @@ async fn logs_metrics_and_spans_contain_no_user_data() {
 #[tokio::test]
 async fn metrics_count_requests_and_store_calls() {
     let serve = Serve::start().await;
-    serve.ask_everything().await;
+    serve.send_all_kinds_of_requests().await;
 
     for (name, at_least) in [
         (
@@ -550,18 +553,19 @@ async fn metrics_address_that_is_in_use_is_named() {
 
     let mut second = cruddur(&["serve", "--metrics-listen", address]);
     with_stores(&mut second, &serve.stores);
-    let (code, _, said) = run(&mut second).await;
+    let (code, _, stderr) = run(&mut second).await;
     assert_eq!(code, 1);
     assert!(
-        said.contains(&format!("cannot listen on {address}")) && said.contains("--metrics-listen"),
-        "{said}"
+        stderr.contains(&format!("cannot listen on {address}"))
+            && stderr.contains("--metrics-listen"),
+        "{stderr}"
     );
 }
 
 #[tokio::test]
 async fn trace_contains_the_spans_of_a_request_and_its_calls() {
     let mut serve = Serve::start().await;
-    serve.ask_everything().await;
+    serve.send_all_kinds_of_requests().await;
     serve.stop().await;
 
     let trace: Vec<u8> = (0..16)
@@ -699,10 +703,10 @@ async fn rejected_token_is_explained_in_the_debug_log_without_its_claims() {
     let cases = rejected_tokens(&serve.stores.issuer);
     for (number, (token, check, expected, found)) in cases.into_iter().enumerate() {
         let id = format!("rejected-{number}");
-        let answer = serve
-            .ask(&id, &token, &json!({ "query": "{ viewer { handle } }" }))
+        let response = serve
+            .execute(&id, &token, &json!({ "query": "{ viewer { handle } }" }))
             .await;
-        let message = &answer["errors"][0]["message"];
+        let message = &response["errors"][0]["message"];
         assert_eq!(
             message, "The access token is not valid. Sign in again.",
             "{check}"

@@ -97,7 +97,7 @@ async fn tls_certificate_and_host_name_of_postgres_are_verified() {
         sqlx::query_scalar("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
             .fetch_one(&pool)
             .await
-            .expect("an answer");
+            .expect("a response");
     assert!(encrypted);
 
     for wrong in [
@@ -105,9 +105,9 @@ async fn tls_certificate_and_host_name_of_postgres_are_verified() {
         url("localhost", &by_another),
         url("localhost", "sslmode=verify-full"),
     ] {
-        let refused = connect_database(&wrong, PoolSettings::default())
+        let rejected = connect_database(&wrong, PoolSettings::default())
             .await
             .expect_err("no connection");
-        assert!(refused.to_string().contains("certificate"), "{refused}");
+        assert!(rejected.to_string().contains("certificate"), "{rejected}");
     }
 }

@@ -18,7 +18,7 @@ const UNREAD: &str = "{
 
 async fn mark(cruddur: &Cruddur, handle: &str, group: &str, up_to: &Value) -> Value {
     let input = json!({ "input": { "messageGroupUuid": group, "upTo": up_to } });
-    cruddur.ask(handle, MARK, input).await
+    cruddur.execute(handle, MARK, input).await
 }
 
 /// Returns the number of a user's groups with unread messages, and the number
@@ -74,7 +74,7 @@ async fn unread_messages_become_read_by_a_mark_or_a_reply() {
     let marked = mark(&cruddur, "unamused", &group, cursor(&sent[0])).await;
     let marked = &marked["data"]["markMessageGroupRead"];
     assert_eq!(marked["messageGroup"]["unreadCount"], 1);
-    cruddur.send("unamused", "luu", "an answer").await;
+    cruddur.send("unamused", "luu", "a response").await;
     assert_eq!(
         unread(&cruddur, "unamused").await,
         (1, vec![of("luu", 0), of("mirabel", 1)])
@@ -106,9 +106,9 @@ async fn mark_as_read_requires_a_participant_and_a_cursor_of_the_group() {
         (&group, &json!("nonsense")),
         (&group, &other["messageGroupEdge"]["cursor"]),
     ] {
-        let refused = mark(&cruddur, "unamused", group, up_to).await;
-        let code = &refused["errors"][0]["extensions"]["code"];
-        assert_eq!(code, "BAD_USER_INPUT", "{refused}");
+        let rejected = mark(&cruddur, "unamused", group, up_to).await;
+        let code = &rejected["errors"][0]["extensions"]["code"];
+        assert_eq!(code, "BAD_USER_INPUT", "{rejected}");
     }
     assert_eq!(unread(&cruddur, "unamused").await.0, 1);
 }
@@ -126,7 +126,7 @@ async fn mark_as_read_costs_a_read_and_a_transaction_or_only_the_read() {
     for _ in 0..2 {
         let second = cruddur.second_server(Setup::default()).await;
         cruddur.dynamo.calls();
-        let marked = cruddur.ask_at(&second, "unamused", only, input.clone());
+        let marked = cruddur.execute_at(&second, "unamused", only, input.clone());
         marked.await;
         calls.push(cruddur.dynamo.calls());
     }

@@ -111,8 +111,8 @@ async fn postgres_outage_serves_known_callers_with_stored_names() {
     );
 
     let to_handle = json!({ "input": { "to": { "receiverHandle": "unamused" }, "body": "x" } });
-    let refused = cruddur.ask("luu", CREATE, to_handle).await;
-    let extensions = &refused["errors"][0]["extensions"];
+    let rejected = cruddur.execute("luu", CREATE, to_handle).await;
+    let extensions = &rejected["errors"][0]["extensions"];
     assert_eq!(extensions["code"], "UNAVAILABLE");
     assert_eq!(extensions["outcome"], "NOT_APPLIED");
     assert!(
@@ -121,7 +121,7 @@ async fn postgres_outage_serves_known_callers_with_stored_names() {
             .is_some_and(|wait| wait > 0)
     );
     let unseen = cruddur
-        .ask("unamused", "{ viewer { handle } }", json!({}))
+        .execute("unamused", "{ viewer { handle } }", json!({}))
         .await;
     assert_eq!(unseen["errors"][0]["extensions"]["code"], "UNAVAILABLE");
 

@@ -79,15 +79,15 @@ async fn websocket_executes_queries_and_mutations() {
         socket.head
     );
 
-    let sent = socket.ask("1", CREATE, hello("unamused")).await;
-    let asked = socket.ask("1", VIEWER, json!({})).await;
+    let sent = socket.execute("1", CREATE, hello("unamused")).await;
+    let viewer = socket.execute("1", VIEWER, json!({})).await;
 
     let created = &sent["payload"]["data"]["createMessage"]["__typename"];
     assert_eq!(created, "CreateMessageSuccess", "{sent}");
     let expected = json!({
         "type": "next", "id": "1", "payload": { "data": { "viewer": { "handle": "luu" } } }
     });
-    assert_eq!(asked, expected);
+    assert_eq!(viewer, expected);
     let group = cruddur.group_uuid("unamused", "luu").await;
     let document =
         "query($uuid: UUID!) { messages(messageGroupUuid: $uuid) { edges { node { body } } } }";
@@ -105,7 +105,7 @@ async fn websocket_operations_run_concurrently() {
     socket.subscribe("slow", CREATE, hello("unamused")).await;
     cruddur.dynamo.transactions(1).await;
 
-    let quick = socket.ask("quick", VIEWER, json!({})).await;
+    let quick = socket.execute("quick", VIEWER, json!({})).await;
     drop(held);
 
     assert_eq!(quick["id"], "quick");
@@ -192,10 +192,10 @@ async fn operation_id_is_in_use_until_the_operation_ends() {
 
     let mut socket = luu(&cruddur).await;
     for _ in 0..20 {
-        let answer = socket.ask("1", VIEWER, json!({})).await;
-        assert_eq!(answer["type"], "next");
-        let answer = socket.ask("1", "{ nothing }", json!({})).await;
-        assert_eq!(answer["type"], "error");
+        let response = socket.execute("1", VIEWER, json!({})).await;
+        assert_eq!(response["type"], "next");
+        let response = socket.execute("1", "{ nothing }", json!({})).await;
+        assert_eq!(response["type"], "error");
     }
 }
 
@@ -208,7 +208,7 @@ async fn complete_from_the_client_ends_an_operation() {
 
     socket.complete("1").await;
     assert!(socket.is_quiet().await, "it is not echoed");
-    let again = socket.ask("1", VIEWER, json!({})).await;
+    let again = socket.execute("1", VIEWER, json!({})).await;
     drop(held);
     assert_eq!(again["payload"]["data"]["viewer"]["handle"], "luu");
     // The running operation completes, but its result is not sent.
@@ -241,14 +241,16 @@ async fn error_message_is_sent_only_if_nothing_was_executed() {
             "OPERATION_RESOLUTION_FAILURE",
         ),
     ] {
-        let error = socket.ask("1", document, variables).await;
+        let error = socket.execute("1", document, variables).await;
         assert_eq!(codes(&error)[0], code, "{document}");
         assert_eq!(error["id"], "1");
     }
     let in_a_field = "query($first: Int) { messageGroups(first: $first) { edges { cursor } } viewer { handle } }";
-    let answer = socket.ask("1", in_a_field, json!({ "first": 101 })).await;
-    assert_eq!(answer["type"], "next", "{answer}");
-    let code = &answer["payload"]["errors"][0]["extensions"]["code"];
+    let response = socket
+        .execute("1", in_a_field, json!({ "first": 101 }))
+        .await;
+    assert_eq!(response["type"], "next", "{response}");
+    let code = &response["payload"]["errors"][0]["extensions"]["code"];
     assert_eq!(code, "BAD_USER_INPUT");
     assert!(socket.is_quiet().await);
 }
@@ -260,7 +262,7 @@ async fn persisted_query_works_over_a_websocket() {
     let persisted = json!({ "persistedQuery": { "version": 1, "sha256Hash": hash } });
     let payload = json!({ "extensions": persisted });
     socket
-        .say(json!({ "type": "subscribe", "id": "1", "payload": payload }))
+        .send_json(json!({ "type": "subscribe", "id": "1", "payload": payload }))
         .await;
     assert_eq!(
         codes(&socket.message().await),
@@ -273,11 +275,13 @@ async fn ping_is_answered_before_and_after_the_acknowledgement() {
     let cruddur = with_bounds(Bounds::default()).await;
     let mut socket = Socket::open(&cruddur.url).await;
     assert!(socket.is_quiet().await);
-    socket.say(json!({ "type": "ping" })).await;
+    socket.send_json(json!({ "type": "ping" })).await;
     assert_eq!(socket.message().await, json!({ "type": "pong" }));
     socket.init(&cruddur.token("luu")).await;
     assert_eq!(socket.message().await["type"], "connection_ack");
-    socket.say(json!({ "type": "pong", "payload": {} })).await;
+    socket
+        .send_json(json!({ "type": "pong", "payload": {} }))
+        .await;
     assert!(socket.is_quiet().await);
 }
 
@@ -328,5 +332,5 @@ async fn random_messages_do_not_stop_the_server() {
         }
     }
     let mut socket = Socket::connect(&cruddur.url, &token).await;
-    assert_eq!(socket.ask("1", VIEWER, json!({})).await["type"], "next");
+    assert_eq!(socket.execute("1", VIEWER, json!({})).await["type"], "next");
 }

@@ -29,14 +29,14 @@ async fn concurrent_first_messages_of_two_users_create_one_group() {
 
     for [left, right] in &pairs {
         let sends = [(&one.url, left, right), (&other.url, right, left)];
-        let answers = join_all(sends.map(|(url, from, to)| {
+        let responses = join_all(sends.map(|(url, from, to)| {
             let input = json!({ "to": { "receiverHandle": to }, "body": format!("from {from}") });
-            cruddur.ask_at(url, from, CREATE, json!({ "input": input }))
+            cruddur.execute_at(url, from, CREATE, json!({ "input": input }))
         }))
         .await;
-        for answer in answers {
-            let created = &answer["data"]["createMessage"]["__typename"];
-            assert_eq!(created, "CreateMessageSuccess", "{answer}");
+        for response in responses {
+            let created = &response["data"]["createMessage"]["__typename"];
+            assert_eq!(created, "CreateMessageSuccess", "{response}");
         }
     }
 

@@ -46,7 +46,7 @@ struct Subscriber {
     group: Option<String>,
     urls: [String; 2],
     /// Group → UUIDs of messages, in the order in which they came.
-    seen: BTreeMap<String, Vec<String>>,
+    received: BTreeMap<String, Vec<String>>,
     progress: Arc<Progress>,
     after: Option<String>,
 }
@@ -71,7 +71,7 @@ impl Subscriber {
                 }
                 self.take(&message["payload"]["data"]["messageCreated"]);
                 // A subscriber to all groups of a user has two groups.
-                if !begun && (self.group.is_some() || self.seen.len() == 2) {
+                if !begun && (self.group.is_some() || self.received.len() == 2) {
                     begun = true;
                     active.fetch_add(1, Ordering::Relaxed);
                 }
@@ -89,33 +89,36 @@ impl Subscriber {
         let uuid = text(&message["uuid"]);
         let mut newest = self.progress.newest.lock().expect("no panic");
         newest.insert(group.clone(), uuid.clone());
-        self.seen.entry(group).or_default().push(uuid);
+        self.received.entry(group).or_default().push(uuid);
     }
 
     /// Counts the differences between the received and the stored messages.
     fn wrong(&self, there: &HashMap<String, Vec<String>>, real: &HashMap<String, usize>) -> Wrong {
         let mut wrong = Wrong::default();
-        for (group, seen) in &self.seen {
+        for (group, received) in &self.received {
             let Some(all) = there.get(group) else {
-                wrong.foreign += seen.len();
+                wrong.foreign += received.len();
                 continue;
             };
-            let first = all.iter().position(|uuid| *uuid == seen[0]);
+            let first = all.iter().position(|uuid| *uuid == received[0]);
             let expected = &all[first.unwrap_or(0)..];
-            let mut sorted = seen.clone();
+            let mut sorted = received.clone();
             sorted.sort();
             sorted.dedup();
-            wrong.duplicated += seen.len() - sorted.len();
-            wrong.lost += expected.iter().filter(|uuid| !seen.contains(uuid)).count();
-            wrong.foreign += seen.iter().filter(|uuid| !all.contains(uuid)).count();
-            if seen != expected {
+            wrong.duplicated += received.len() - sorted.len();
+            wrong.lost += expected
+                .iter()
+                .filter(|uuid| !received.contains(uuid))
+                .count();
+            wrong.foreign += received.iter().filter(|uuid| !all.contains(uuid)).count();
+            if received != expected {
                 wrong.out_of_order += 1;
             }
             // All messages must be received that were sent after every subscription was active.
             wrong.lost += first.unwrap_or(usize::MAX).saturating_sub(real[group]);
         }
         let groups = if self.group.is_some() { 1 } else { 2 };
-        wrong.lost += groups - self.seen.len();
+        wrong.lost += groups - self.received.len();
         wrong
     }
 }
@@ -271,7 +274,7 @@ async fn subscribers_receive_every_message_once_despite_crashes_and_disconnects(
             handle: user,
             group,
             urls: [cruddur.url.clone(), behind.clone()],
-            seen: BTreeMap::new(),
+            received: BTreeMap::new(),
             progress: Arc::default(),
             after: None,
         };
@@ -328,7 +331,7 @@ async fn subscribers_receive_every_message_once_despite_crashes_and_disconnects(
             println!("{} of {:?}: {own:?}", subscriber.handle, subscriber.group);
         }
         wrong.add(&own);
-        events += subscriber.seen.values().map(Vec::len).sum::<usize>();
+        events += subscriber.received.values().map(Vec::len).sum::<usize>();
         cuts += subscriber.progress.cuts.load(Ordering::Relaxed);
     }
     println!(

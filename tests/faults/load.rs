@@ -121,8 +121,8 @@ impl Load {
         while sent.acknowledged.is_none() && sent.began.elapsed() < TIMEOUT {
             let url = self.one_url();
             sent.attempts += 1;
-            let asked = client.post(format!("{url}/graphql")).bearer_auth(token);
-            if let Some(uuid) = acknowledged(asked.json(&request)).await {
+            let attempt = client.post(format!("{url}/graphql")).bearer_auth(token);
+            if let Some(uuid) = acknowledged(attempt.json(&request)).await {
                 sent.acknowledged = Some((uuid, Instant::now()));
             } else {
                 tokio::time::sleep(Duration::from_millis(draw(|random| random.u64(5..100)))).await;
@@ -134,14 +134,14 @@ impl Load {
 
 /// Returns the UUID of the message if the response acknowledges it.
 async fn acknowledged(request: reqwest::RequestBuilder) -> Option<String> {
-    let answer: Value = request.send().await.ok()?.json().await.ok()?;
-    let created = &answer["data"]["createMessage"];
+    let response: Value = request.send().await.ok()?.json().await.ok()?;
+    let created = &response["data"]["createMessage"];
     let uuid = created["messageEdge"]["node"]["uuid"].as_str();
     // No message of this load is invalid, so a rejection is an error of the
     // server.
     assert!(
         created.is_null() || uuid.is_some(),
-        "a message was rejected: {answer}"
+        "a message was rejected: {response}"
     );
     Some(uuid?.to_owned())
 }

@@ -6,7 +6,7 @@ use cruddur::model::User;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::harness::checker::{self, Found, text};
+use crate::harness::checker::{self, TableItems, text};
 use crate::harness::original::{Original, OriginalGroup};
 use crate::harness::{CREATE, Cruddur, Faults, start};
 use crate::load::{Load, star};
@@ -74,7 +74,7 @@ async fn user(cruddur: &Cruddur, handle: &str) -> User {
 
 /// Checks that the original's messages are complete, in the order of their keys
 /// and before all later messages.
-fn check(found: &Found, originals: &[OriginalGroup]) {
+fn check(found: &TableItems, originals: &[OriginalGroup]) {
     for group in originals {
         let mut expected = group.messages.clone();
         expected.sort();
@@ -139,7 +139,7 @@ async fn adoption_is_visible_although_the_index_lags() {
         ..Faults::default()
     });
 
-    let asked = originals
+    let requests = originals
         .iter()
         .zip(&pairs)
         .map(|(original, [one, other])| {
@@ -154,12 +154,12 @@ async fn adoption_is_visible_although_the_index_lags() {
                 )
             }
         });
-    let answers = join_all(asked).await;
+    let responses = join_all(requests).await;
 
     let old = cruddur.dynamo.stale_index_responses();
     println!("{old} responses of the index were stale");
     assert!(old > 0);
-    for (by_handle, by_group, shown) in answers {
+    for (by_handle, by_group, shown) in responses {
         assert_eq!(by_handle["__typename"], "CreateMessageSuccess");
         let by_group = &by_group["createMessage"]["__typename"];
         assert_eq!(by_group, "CreateMessageSuccess");

@@ -58,7 +58,7 @@ async fn postgres_outage_under_load_is_survived() {
     // server.
     let viewer = "{ viewer { handle } }";
     wait_until("the server finds PostgreSQL again", async || {
-        let response = cruddur.ask_at(&server.url, &pairs[0][0], viewer, json!({}));
+        let response = cruddur.execute_at(&server.url, &pairs[0][0], viewer, json!({}));
         response.await["data"]["viewer"]["handle"].is_string()
     })
     .await;

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::harness::Cruddur;
-use crate::harness::checker::{Found, text};
+use crate::harness::checker::{TableItems, text};
 use crate::harness::random::draw;
 use crate::load::Load;
 
@@ -33,7 +33,7 @@ struct PagedRead {
 
 /// The pages that all readers got.
 #[derive(Default)]
-pub struct Seen {
+pub struct ReadResults {
     reads: Vec<PagedRead>,
     /// Number of lists of groups.
     lists: usize,
@@ -53,26 +53,26 @@ struct ReadErrors {
     missing_groups: usize,
 }
 
-impl Seen {
+impl ReadResults {
     /// Reads as each user in turn, until the load has ended.
     pub async fn while_written(cruddur: &Cruddur, load: &Load, readers: &[String]) -> Self {
         let readers = readers
             .iter()
             .enumerate()
             .map(|(number, reader)| Reader::new(cruddur, load, reader, number).read());
-        let mut seen = Self::default();
+        let mut results = Self::default();
         for part in join_all(readers).await {
-            seen.reads.extend(part.reads);
-            seen.lists += part.lists;
-            seen.duplicates += part.duplicates;
-            seen.missing += part.missing;
+            results.reads.extend(part.reads);
+            results.lists += part.lists;
+            results.duplicates += part.duplicates;
+            results.missing += part.missing;
         }
-        seen
+        results
     }
 
     /// Prints the number of reads, and fails unless the readers got lists and
     /// pages, all of which agree with the final table.
-    pub fn judge(&self, found: &Found) {
+    pub fn judge(&self, found: &TableItems) {
         let errors = self.read_errors(found);
         let (lists, pages) = (self.lists, self.reads.len());
         println!("{lists} lists, {pages} paged reads: {errors:?}");
@@ -81,7 +81,7 @@ impl Seen {
     }
 
     /// Compares the pages with the final table.
-    fn read_errors(&self, found: &Found) -> ReadErrors {
+    fn read_errors(&self, found: &TableItems) -> ReadErrors {
         let mut places: HashMap<&str, HashMap<&str, usize>> = HashMap::new();
         for (group, messages) in &found.messages {
             let uuids = messages.iter().map(|message| text(message, "message_uuid"));
@@ -120,7 +120,7 @@ struct Reader<'a> {
     page: usize,
     /// Groups of the last list and of the one before.
     known: [HashSet<String>; 2],
-    seen: Seen,
+    results: ReadResults,
 }
 
 impl<'a> Reader<'a> {
@@ -131,11 +131,11 @@ impl<'a> Reader<'a> {
             token: cruddur.token(handle),
             page: 5 + number,
             known: Default::default(),
-            seen: Seen::default(),
+            results: ReadResults::default(),
         }
     }
 
-    async fn read(mut self) -> Seen {
+    async fn read(mut self) -> ReadResults {
         while !self.load.stop.load(Ordering::Relaxed) {
             let groups = self.list().await;
             let Some(group) = draw(|random| random.choice(&groups)) else {
@@ -147,33 +147,44 @@ impl<'a> Reader<'a> {
             }
             self.load.rest().await;
         }
-        self.seen
+        self.results
     }
 
     /// Returns a field of the response, if there is a response.
-    async fn ask(&self, document: &str, variables: Value) -> Option<Value> {
+    async fn execute(&self, document: &str, variables: Value) -> Option<Value> {
         let url = format!("{}/graphql", self.load.one_url());
         let request = self.cruddur.http.post(url).bearer_auth(&self.token);
-        let asked = json!({ "query": document, "variables": variables });
-        let mut answer: Value = request.json(&asked).send().await.ok()?.json().await.ok()?;
-        let field = answer["data"].as_object_mut()?.values_mut().next()?.take();
+        let variables = json!({ "query": document, "variables": variables });
+        let mut response: Value = request
+            .json(&variables)
+            .send()
+            .await
+            .ok()?
+            .json()
+            .await
+            .ok()?;
+        let field = response["data"]
+            .as_object_mut()?
+            .values_mut()
+            .next()?
+            .take();
         (!field.is_null()).then_some(field)
     }
 
     async fn list(&mut self) -> Vec<String> {
         // All groups of a test.
         let first = 60 + self.page;
-        let Some(answer) = self.ask(GROUPS, json!({ "first": first })).await else {
+        let Some(response) = self.execute(GROUPS, json!({ "first": first })).await else {
             return Vec::new();
         };
-        let edges = answer["edges"].as_array().expect("edges");
+        let edges = response["edges"].as_array().expect("edges");
         let uuids = edges.iter().map(|edge| word(&edge["node"]["uuid"]));
         let uuids: Vec<String> = uuids.collect();
         let now: HashSet<String> = uuids.iter().cloned().collect();
         let [last, before] = &self.known;
-        self.seen.lists += 1;
-        self.seen.duplicates += uuids.len() - now.len();
-        self.seen.missing += before
+        self.results.lists += 1;
+        self.results.duplicates += uuids.len() - now.len();
+        self.results.missing += before
             .iter()
             .filter(|group| !last.contains(*group) && !now.contains(*group))
             .count();
@@ -187,8 +198,8 @@ impl<'a> Reader<'a> {
         let mut shown = Vec::new();
         let mut before = Value::Null;
         loop {
-            let asked = json!({ "group": group, "last": self.page, "before": before });
-            let Some(mut page) = self.ask(MESSAGES, asked).await else {
+            let variables = json!({ "group": group, "last": self.page, "before": before });
+            let Some(mut page) = self.execute(MESSAGES, variables).await else {
                 return;
             };
             shown.splice(..0, uuids(&page));
@@ -203,16 +214,16 @@ impl<'a> Reader<'a> {
     /// Pages forward from some messages before the newest, like a client that
     /// resumes.
     async fn catch_up(&mut self, group: &str) {
-        let asked = json!({ "group": group, "last": self.page });
-        let Some(mut page) = self.ask(MESSAGES, asked).await else {
+        let variables = json!({ "group": group, "last": self.page });
+        let Some(mut page) = self.execute(MESSAGES, variables).await else {
             return;
         };
         let mut shown: Vec<String> = uuids(&page).collect();
         for round in 0..10 {
             let side = if round % 2 == 0 { "first" } else { "last" };
             let after = page["pageInfo"]["endCursor"].take();
-            let asked = json!({ "group": group, side: 50 + self.page, "after": after });
-            match self.ask(MESSAGES, asked).await {
+            let variables = json!({ "group": group, side: 50 + self.page, "after": after });
+            match self.execute(MESSAGES, variables).await {
                 Some(next)
                     if next["edges"]
                         .as_array()
@@ -229,7 +240,7 @@ impl<'a> Reader<'a> {
 
     fn record(&mut self, group: &str, shown: Vec<String>, from_the_first: bool) {
         let group = group.to_owned();
-        self.seen.reads.push(PagedRead {
+        self.results.reads.push(PagedRead {
             group,
             shown,
             from_the_first,

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use crate::harness::checker::{self, Found, number, text};
+use crate::harness::checker::{self, TableItems, number, text};
 use crate::harness::{TABLE, start};
 use crate::load::{Load, pairs};
 use crate::report::Report;
@@ -27,7 +27,7 @@ async fn delete(client: &Client, item: &Item) {
 }
 
 /// Returns a group with three messages and two rows.
-fn group(found: &Found, writer: usize) -> ([Item; 3], [Item; 2]) {
+fn group(found: &TableItems, writer: usize) -> ([Item; 3], [Item; 2]) {
     let by = format!("of writer {writer}");
     let mut groups = found.messages.iter();
     let (group, messages) = groups

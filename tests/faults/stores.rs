@@ -10,7 +10,7 @@ use crate::server::Server;
 async fn send(cruddur: &Cruddur, server: &Server, pair: &[String; 2], body: &str) -> Value {
     let input =
         json!({ "to": { "receiverHandle": pair[1] }, "body": body, "idempotencyKey": body });
-    let sent = cruddur.ask_at(&server.url, &pair[0], CREATE, json!({ "input": input }));
+    let sent = cruddur.execute_at(&server.url, &pair[0], CREATE, json!({ "input": input }));
     sent.await
 }
 
@@ -56,13 +56,13 @@ async fn hanging_store_fails_requests_with_unavailable_until_it_recovers() {
         ),
     ] {
         cruddur.dynamo.set_faults(faults);
-        let refused = send(&cruddur, &server, &pairs[0], what).await;
-        let extensions = &refused["errors"][0]["extensions"];
-        assert_eq!(extensions["code"], "UNAVAILABLE", "{refused}");
+        let rejected = send(&cruddur, &server, &pairs[0], what).await;
+        let extensions = &rejected["errors"][0]["extensions"];
+        assert_eq!(extensions["code"], "UNAVAILABLE", "{rejected}");
         let outcome = extensions["outcome"].as_str();
         assert!(
             matches!(outcome, Some("NOT_APPLIED" | "UNKNOWN")),
-            "{refused}"
+            "{rejected}"
         );
 
         cruddur.dynamo.set_faults(Faults::default());

@@ -61,15 +61,15 @@ impl Participant<'_> {
 
     async fn until_it_works(&self, document: &str, variables: &Value) -> Value {
         loop {
-            let asked = self
-                .cruddur
-                .ask_at(self.url, self.handle, document, variables.clone());
-            let mut answer = asked.await;
-            if answer.get("errors").is_none() {
-                return answer["data"].take();
+            let request =
+                self.cruddur
+                    .execute_at(self.url, self.handle, document, variables.clone());
+            let mut response = request.await;
+            if response.get("errors").is_none() {
+                return response["data"].take();
             }
-            let code = &answer["errors"][0]["extensions"]["code"];
-            assert_eq!(code, "UNAVAILABLE", "{answer}");
+            let code = &response["errors"][0]["extensions"]["code"];
+            assert_eq!(code, "UNAVAILABLE", "{response}");
         }
     }
 }

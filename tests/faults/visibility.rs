@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use crate::harness::{Cruddur, Faults, checker, start};
 use crate::load::{Load, star};
-use crate::readers::Seen;
+use crate::readers::ReadResults;
 use crate::report::Report;
 use crate::server::Server;
 
@@ -15,10 +15,10 @@ pub async fn write_and_read(cruddur: &Cruddur, load: &Load, readers: &[String]) 
         load.stop.store(true, Ordering::Relaxed);
         sent
     };
-    let (sent, seen) = tokio::join!(writes, Seen::while_written(cruddur, load, readers));
+    let (sent, results) = tokio::join!(writes, ReadResults::while_written(cruddur, load, readers));
     cruddur.dynamo.set_faults(Faults::default());
     let found = checker::read(&checker::client(&cruddur.dynamo.url)).await;
-    seen.judge(&found);
+    results.judge(&found);
     Report::read(&cruddur.dynamo.url, &sent).await
 }
 
@@ -79,7 +79,7 @@ async fn overtaken_attempts_change_nothing() {
 
     let arrived = cruddur.dynamo.overtaken();
     println!("overtaken: {arrived:?}");
-    assert!(arrived.refused > 0 && arrived.repeated > 0);
+    assert!(arrived.rejected > 0 && arrived.repeated > 0);
     let report = Report::read(&cruddur.dynamo.url, &sent).await;
     report.judge("30 % of the attempts overtaken");
 }

@@ -87,13 +87,13 @@ impl Capacity {
     }
 
     /// Deducts the consumed units that the response to a call contains.
-    pub fn pay(&self, call: &Call, answer: &Value) {
+    pub fn pay(&self, call: &Call, response: &Value) {
         let mut buckets = self.buckets.lock().expect("no panic");
         let (Some(buckets), Some(number)) = (buckets.as_mut(), bucket(call)) else {
             return;
         };
         let units = |consumed: &Value| consumed["CapacityUnits"].as_f64().unwrap_or_default();
-        let consumed = &answer["ConsumedCapacity"];
+        let consumed = &response["ConsumedCapacity"];
         let consumed = match consumed.as_array() {
             Some(tables) => tables.iter().map(units).sum(),
             None => units(consumed),

@@ -12,7 +12,7 @@ type Item = HashMap<String, AttributeValue>;
 
 /// The contents of a table by kind.
 #[derive(Debug, Default)]
-pub struct Found {
+pub struct TableItems {
     /// Group → messages, by key.
     pub messages: BTreeMap<String, Vec<Item>>,
     /// Group → (owner, row).
@@ -61,8 +61,8 @@ fn numbers(messages: &[Item]) -> Vec<u64> {
         .collect()
 }
 
-pub async fn read(client: &Client) -> Found {
-    let mut found = Found::default();
+pub async fn read(client: &Client) -> TableItems {
+    let mut found = TableItems::default();
     let mut from = None;
     loop {
         let page = client
@@ -83,7 +83,7 @@ pub async fn read(client: &Client) -> Found {
     }
 }
 
-fn sort(found: &mut Found, item: Item) {
+fn sort(found: &mut TableItems, item: Item) {
     let pk = text(&item, "pk").to_owned();
     let (kind, id) = pk.split_once('#').expect("a kind");
     match kind {
@@ -113,7 +113,7 @@ fn sort(found: &mut Found, item: Item) {
     }
 }
 
-impl Found {
+impl TableItems {
     /// Checks the invariants: each participant has exactly one row, at the
     /// head's last key, with the newest message's text and the correct unread
     /// count; `seq` is 1, 2, 3, … in the order of the keys.

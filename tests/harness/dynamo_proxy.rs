@@ -287,8 +287,8 @@ async fn forward(
     proxy.wait_while_held(&call).await;
     if let failing @ 400.. = proxy.failing.load(Ordering::SeqCst) {
         let status = StatusCode::from_u16(failing).expect("a status");
-        let refusal = r#"{"__type":"com.amazon.coral.validate#ValidationException"}"#;
-        return (status, refusal).into_response();
+        let rejection = r#"{"__type":"com.amazon.coral.validate#ValidationException"}"#;
+        return (status, rejection).into_response();
     }
     if proxy.capacity.exceeds(&call) {
         return throttled(&call);
@@ -306,20 +306,20 @@ async fn forward(
 }
 
 /// Changes the response to an executed call.
-async fn altered(fault: Fault, answer: Response) -> Response {
+async fn altered(fault: Fault, response: Response) -> Response {
     match fault {
         Fault::LostAfter => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         Fault::Cut => "{\"Cons".into_response(),
         Fault::Slow => {
             tokio::time::sleep(Duration::from_millis(draw(|random| random.u64(100..1000)))).await;
-            answer
+            response
         }
-        _ => answer,
+        _ => response,
     }
 }
 
 /// Creates an error response of DynamoDB.
-fn refused(kind: &str, reasons: &[&str]) -> Response {
+fn error_response(kind: &str, reasons: &[&str]) -> Response {
     let kind = format!("com.amazonaws.dynamodb.v20120810#{kind}");
     let reasons: Vec<_> = reasons
         .iter()
@@ -334,18 +334,18 @@ fn refused(kind: &str, reasons: &[&str]) -> Response {
 fn throttled(call: &Call) -> Response {
     let by_item = ["None", "ProvisionedThroughputExceeded"];
     if call.name.starts_with("Transact") && fastrand::bool() {
-        return refused("TransactionCanceledException", &by_item);
+        return error_response("TransactionCanceledException", &by_item);
     }
-    refused("ProvisionedThroughputExceededException", &[])
+    error_response("ProvisionedThroughputExceededException", &[])
 }
 
 impl DynamoProxy {
     /// Executes a call, or applies its fault.
     async fn apply(self: Arc<Self>, fault: Fault, call: Call) -> Response {
         match fault {
-            Fault::Throttled => return refused("ThrottlingException", &[]),
+            Fault::Throttled => return error_response("ThrottlingException", &[]),
             Fault::Conflict => {
-                return refused("TransactionCanceledException", &["TransactionConflict"]);
+                return error_response("TransactionCanceledException", &["TransactionConflict"]);
             }
             Fault::Failed => {}
             Fault::Hangs => std::future::pending().await,
@@ -364,31 +364,31 @@ impl DynamoProxy {
                 let partially_visible = fault == Fault::PartiallyVisible;
                 let executed =
                     tokio::spawn(async move { self.execute(&call, partially_visible).await });
-                let answer = executed.await.expect("no panic");
-                return altered(fault, answer).await;
+                let response = executed.await.expect("no panic");
+                return altered(fault, response).await;
             }
         }
         StatusCode::INTERNAL_SERVER_ERROR.into_response()
     }
 
     async fn execute(self: &Arc<Self>, call: &Call, partially_visible: bool) -> Response {
-        let mut answer = self.send_on(call).await;
+        let mut response = self.send_on(call).await;
         self.executed.add(call);
         if self.capacity.is_limited() {
-            let status = answer.status();
-            let body = axum::body::to_bytes(answer.into_body(), usize::MAX).await;
+            let status = response.status();
+            let body = axum::body::to_bytes(response.into_body(), usize::MAX).await;
             let body = body.expect("a body");
             let read = serde_json::from_slice(&body).unwrap_or_default();
             self.capacity.pay(call, &read);
-            answer = (status, body).into_response();
+            response = (status, body).into_response();
         }
         let faults = self.faults();
-        if call.writes() && answer.status().is_success() {
+        if call.writes() && response.status().is_success() {
             self.update_views(call, partially_visible).await;
         } else if call.name == "Query" && (faults.partially_visible > 0 || faults.index_lags) {
-            return self.altered_query(call, answer).await;
+            return self.altered_query(call, response).await;
         }
-        answer
+        response
     }
 
     /// Updates the simulated views after an executed transaction.
@@ -402,17 +402,17 @@ impl DynamoProxy {
         let proxy = Arc::clone(self);
         tokio::spawn(async move {
             for late in proxy.overtaken.by(group.as_deref()) {
-                let answer = proxy.send_on(&late).await;
-                proxy.overtaken.count(answer.status().is_success());
+                let response = proxy.send_on(&late).await;
+                proxy.overtaken.count(response.status().is_success());
             }
         });
     }
 
     /// Changes the response to a query: shows transactions partially, and makes
     /// the index lag.
-    async fn altered_query(&self, call: &Call, answer: Response) -> Response {
-        let status = answer.status();
-        let body = axum::body::to_bytes(answer.into_body(), usize::MAX).await;
+    async fn altered_query(&self, call: &Call, response: Response) -> Response {
+        let status = response.status();
+        let body = axum::body::to_bytes(response.into_body(), usize::MAX).await;
         let mut body: Value = serde_json::from_slice(&body.expect("a body")).expect("JSON");
         if call.json().get("IndexName").is_none() {
             self.partially_visible.filter(call, &mut body);
@@ -432,9 +432,9 @@ impl DynamoProxy {
             }
         }
         match request.send().await {
-            Ok(answer) => {
-                let (status, headers) = (answer.status(), answer.headers().clone());
-                let body = answer.bytes().await.unwrap_or_default();
+            Ok(response) => {
+                let (status, headers) = (response.status(), response.headers().clone());
+                let body = response.bytes().await.unwrap_or_default();
                 (status, headers, body).into_response()
             }
             Err(_) => StatusCode::BAD_GATEWAY.into_response(),

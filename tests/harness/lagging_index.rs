@@ -39,7 +39,7 @@ impl LaggingIndex {
     }
 
     /// Changes a response to an older state of the index.
-    pub async fn make_stale(&self, call: &Call, answer: &mut Value) {
+    pub async fn make_stale(&self, call: &Call, response: &mut Value) {
         tokio::time::sleep(UNDER_WAY).await;
         let query = call.json();
         let group = query["ExpressionAttributeValues"][":partition"]["S"].as_str();
@@ -48,7 +48,7 @@ impl LaggingIndex {
         if moved.is_some_and(|at| at.elapsed() < LAG) {
             self.wrong.fetch_add(1, Ordering::Relaxed);
             if draw(fastrand::Rng::bool) {
-                *answer = json!({ "Items": [], "Count": 0 });
+                *response = json!({ "Items": [], "Count": 0 });
             }
         }
     }

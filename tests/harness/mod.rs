@@ -323,17 +323,24 @@ impl Cruddur {
         self.dynamodb.is_some()
     }
 
-    pub async fn ask(&self, handle: &str, document: &str, variables: Value) -> Value {
-        self.ask_at(&self.url, handle, document, variables).await
+    pub async fn execute(&self, handle: &str, document: &str, variables: Value) -> Value {
+        self.execute_at(&self.url, handle, document, variables)
+            .await
     }
 
-    pub async fn ask_at(&self, url: &str, handle: &str, document: &str, variables: Value) -> Value {
+    pub async fn execute_at(
+        &self,
+        url: &str,
+        handle: &str,
+        document: &str,
+        variables: Value,
+    ) -> Value {
         let body = json!({ "query": document, "variables": variables });
         self.post(url, handle, &body).await
     }
 
     /// Sends a document as a user, and executes one of its operations.
-    pub async fn ask_for(&self, handle: &str, document: &str, operation: &str) -> Value {
+    pub async fn execute_operation(&self, handle: &str, document: &str, operation: &str) -> Value {
         let body = json!({ "query": document, "operationName": operation });
         self.post(&self.url, handle, &body).await
     }
@@ -345,15 +352,15 @@ impl Cruddur {
             .post(format!("{url}/graphql"))
             .bearer_auth(token)
             .json(body);
-        let answer = request.send().await.expect("an answer");
-        answer.json().await.expect("JSON")
+        let response = request.send().await.expect("a response");
+        response.json().await.expect("JSON")
     }
 
     /// Sends a document that must succeed, and returns its data.
     pub async fn data(&self, handle: &str, document: &str, variables: Value) -> Value {
-        let mut answer = self.ask(handle, document, variables).await;
-        assert_eq!(answer.get("errors"), None, "{document}");
-        answer["data"].take()
+        let mut response = self.execute(handle, document, variables).await;
+        assert_eq!(response.get("errors"), None, "{document}");
+        response["data"].take()
     }
 
     /// Sends a message to a handle. Returns the result of the mutation.

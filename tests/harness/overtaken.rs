@@ -17,7 +17,7 @@ pub(super) struct Overtaken {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Arrived {
     /// Rejected, because the condition no longer held.
-    pub refused: usize,
+    pub rejected: usize,
     /// Accepted without effect, because the client request token was already used.
     pub repeated: usize,
 }
@@ -45,7 +45,7 @@ impl Overtaken {
         if taken {
             arrived.repeated += 1;
         } else {
-            arrived.refused += 1;
+            arrived.rejected += 1;
         }
     }
 }

@@ -56,7 +56,7 @@ impl PartiallyVisible {
     }
 
     /// Changes the response to a `Query` to the visible items.
-    pub fn filter(&self, call: &Call, answer: &mut Value) {
+    pub fn filter(&self, call: &Call, response: &mut Value) {
         let query = call.json();
         let queried = in_order(&query);
         let mut state = self.state.lock().expect("no panic");
@@ -66,13 +66,13 @@ impl PartiallyVisible {
             }
             return;
         }
-        let true_items = answer["Items"].as_array().cloned().unwrap_or_default();
-        let items = state.items(&query, &true_items, answer.get("LastEvaluatedKey"));
+        let true_items = response["Items"].as_array().cloned().unwrap_or_default();
+        let items = state.items(&query, &true_items, response.get("LastEvaluatedKey"));
         if items != true_items {
             self.wrong.fetch_add(1, Ordering::Relaxed);
             state.queried.insert(queried, Instant::now());
-            answer["Count"] = items.len().into();
-            answer["Items"] = items.into();
+            response["Count"] = items.len().into();
+            response["Items"] = items.into();
         }
     }
 }

@@ -98,21 +98,22 @@ impl Socket {
 
     pub async fn init(&mut self, token: &str) {
         let payload = json!({ "Authorization": format!("Bearer {token}") });
-        self.say(json!({ "type": "connection_init", "payload": payload }))
+        self.send_json(json!({ "type": "connection_init", "payload": payload }))
             .await;
     }
 
     pub async fn subscribe(&mut self, id: &str, document: &str, variables: Value) {
         let payload = json!({ "query": document, "variables": variables });
-        self.say(json!({ "type": "subscribe", "id": id, "payload": payload }))
+        self.send_json(json!({ "type": "subscribe", "id": id, "payload": payload }))
             .await;
     }
 
     pub async fn complete(&mut self, id: &str) {
-        self.say(json!({ "type": "complete", "id": id })).await;
+        self.send_json(json!({ "type": "complete", "id": id }))
+            .await;
     }
 
-    pub async fn say(&mut self, message: Value) {
+    pub async fn send_json(&mut self, message: Value) {
         self.send(Message::text(message.to_string())).await;
     }
 
@@ -127,7 +128,7 @@ impl Socket {
 
     /// Returns the next message of the protocol.
     pub async fn message(&mut self) -> Value {
-        match self.said().await {
+        match self.next_frame().await {
             Some(Message::Text(text)) => serde_json::from_str(&text).expect("JSON"),
             other => panic!("no message: {other:?}"),
         }
@@ -135,23 +136,23 @@ impl Socket {
 
     /// Returns code and reason of the close frame, which must come next.
     pub async fn closed(&mut self) -> (u16, String) {
-        match self.said().await {
+        match self.next_frame().await {
             Some(Message::Close(Some(frame))) => (frame.code.into(), frame.reason.to_string()),
             other => panic!("not closed: {other:?}"),
         }
     }
 
     /// Returns the next frame other than pings.
-    async fn said(&mut self) -> Option<Message> {
-        let said = async {
+    async fn next_frame(&mut self) -> Option<Message> {
+        let next_frame = async {
             loop {
                 match self.stream.next().await {
                     Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                    said => return said.and_then(Result::ok),
+                    next_frame => return next_frame.and_then(Result::ok),
                 }
             }
         };
-        wait_for("a frame", said).await
+        wait_for("a frame", next_frame).await
     }
 
     /// Returns the next frame, or `None` at the end of the connection.
@@ -169,20 +170,20 @@ impl Socket {
     /// other message was sent and the socket is open.
     pub async fn is_quiet(&mut self) -> bool {
         let payload = json!({ "are you": "there" });
-        self.say(json!({ "type": "ping", "payload": payload }))
+        self.send_json(json!({ "type": "ping", "payload": payload }))
             .await;
         self.message().await == json!({ "type": "pong", "payload": payload })
     }
 
     /// Returns the response to an operation that completes.
-    pub async fn ask(&mut self, id: &str, document: &str, variables: Value) -> Value {
+    pub async fn execute(&mut self, id: &str, document: &str, variables: Value) -> Value {
         self.subscribe(id, document, variables).await;
-        let answer = self.message().await;
-        if answer["type"] == "next" {
+        let response = self.message().await;
+        if response["type"] == "next" {
             let end = json!({ "type": "complete", "id": id });
             assert_eq!(self.message().await, end);
         }
-        answer
+        response
     }
 
     /// Returns the underlying connection, from which the test does not read.

@@ -39,7 +39,7 @@ async fn message_above_the_size_limit_closes_the_socket() {
     let mut socket = luu(&cruddur).await;
     let payload = json!({ "long": "x".repeat(60 * 1024) });
     socket
-        .say(json!({ "type": "ping", "payload": payload }))
+        .send_json(json!({ "type": "ping", "payload": payload }))
         .await;
     assert_eq!(socket.message().await["payload"], payload);
 }
@@ -86,10 +86,10 @@ async fn subscription_over_http_without_event_stream_is_rejected_with_400() {
     let get = cruddur.http.get(format!("{url}?query={query}"));
     for request in [post, get] {
         let request = request.bearer_auth(cruddur.token("luu"));
-        let answer = request.send().await.expect("an answer");
-        assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
-        let answer: Value = answer.json().await.expect("JSON");
-        let error = &answer["errors"][0];
+        let response = request.send().await.expect("a response");
+        assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+        let response: Value = response.json().await.expect("JSON");
+        let error = &response["errors"][0];
         assert_eq!(error["extensions"]["code"], "BAD_REQUEST");
         let message = error["message"].as_str().expect("a message");
         assert!(message.contains("graphql-transport-ws"), "{message}");
@@ -132,8 +132,8 @@ async fn socket_counts_as_a_connection() {
     let mut socket = luu(&cruddur).await;
     let status = async || {
         let client = reqwest::Client::new();
-        let answer = client.get(format!("{}/readyz", cruddur.url)).send().await;
-        answer.expect("an answer").status()
+        let response = client.get(format!("{}/readyz", cruddur.url)).send().await;
+        response.expect("a response").status()
     };
     assert_eq!(status().await, StatusCode::SERVICE_UNAVAILABLE);
     assert!(socket.is_quiet().await);
@@ -153,7 +153,7 @@ async fn socket_operations_share_the_limits_of_requests() {
     socket.subscribe("1", CREATE, hello("unamused")).await;
     cruddur.dynamo.transactions(1).await;
 
-    let busy = socket.ask("2", VIEWER, json!({})).await;
+    let busy = socket.execute("2", VIEWER, json!({})).await;
     assert_eq!(codes(&busy), ["UNAVAILABLE"]);
     let error = &busy["payload"][0]["extensions"];
     assert_eq!(error["retryAfterMs"], 1000);
@@ -176,7 +176,7 @@ async fn subscriptions_per_socket_are_limited() {
     }
     let one_too_many = socket.message().await;
     assert_eq!(codes(&one_too_many), ["BAD_REQUEST"]);
-    let queries = socket.ask("query", VIEWER, json!({})).await;
+    let queries = socket.execute("query", VIEWER, json!({})).await;
     assert_eq!(queries["type"], "next");
 
     // A completed operation frees its slot immediately.
@@ -186,17 +186,17 @@ async fn subscriptions_per_socket_are_limited() {
         socket.subscribe(over, CREATED, json!({})).await;
     }
     for _ in 0..10 {
-        let answer = socket.ask("query", VIEWER, json!({})).await;
-        assert_eq!(answer["type"], "next", "{answer}");
+        let response = socket.execute("query", VIEWER, json!({})).await;
+        assert_eq!(response["type"], "next", "{response}");
     }
     // The last subscription may still be starting; the other receives all
     // events.
-    let mut heard = HashSet::new();
-    while heard.len() < 2 {
+    let mut ids = HashSet::new();
+    while ids.len() < 2 {
         cruddur.send("unamused", "luu", "hello").await;
         let event = socket.message().await;
         assert_eq!(event["type"], "next", "{event}");
-        heard.insert(event["id"].to_string());
+        ids.insert(event["id"].to_string());
     }
 }
 
@@ -246,12 +246,12 @@ async fn backpressure_delays_only_the_slow_socket_and_closes_it() {
         }
         0
     };
-    let asked = wait_for("the end of the connection", asking).await;
+    let requests = wait_for("the end of the connection", asking).await;
     let calls = cruddur.dynamo.calls().len();
-    println!("asked {asked} times, {calls} calls of DynamoDB");
-    assert!(calls < asked / 2);
+    println!("asked {requests} times, {calls} calls of DynamoDB");
+    assert!(calls < requests / 2);
     assert_eq!(
-        luu(&cruddur).await.ask("1", VIEWER, json!({})).await["type"],
+        luu(&cruddur).await.execute("1", VIEWER, json!({})).await["type"],
         "next"
     );
 }
@@ -278,9 +278,9 @@ async fn shutdown_completes_operations_and_then_closes_the_socket() {
     busy.subscribe("2", VIEWER, json!({})).await;
     assert!(busy.is_quiet().await, "nothing new is taken");
     drop(held);
-    let answer = busy.message().await;
-    let created = &answer["payload"]["data"]["createMessage"]["__typename"];
-    assert_eq!(created, "CreateMessageSuccess", "{answer}");
+    let response = busy.message().await;
+    let created = &response["payload"]["data"]["createMessage"]["__typename"];
+    assert_eq!(created, "CreateMessageSuccess", "{response}");
     assert_eq!(busy.message().await["type"], "complete");
     assert_eq!(why(&busy.closed().await), going);
     // The peer sends a close frame as well.

@@ -24,7 +24,7 @@ async fn connection_init_without_a_valid_user_closes_the_socket_with_4403() {
     ] {
         let mut socket = Socket::open(&cruddur.url).await;
         let init = json!({ "type": "connection_init", "payload": payload });
-        socket.say(init).await;
+        socket.send_json(init).await;
         assert_eq!(
             why(&socket.closed().await),
             (4403, "Forbidden"),
@@ -46,14 +46,14 @@ async fn authorization_without_bearer_closes_the_socket_with_a_reason() {
         let mut socket = Socket::open(&cruddur.url).await;
         let payload = json!({ "Authorization": given });
         socket
-            .say(json!({ "type": "connection_init", "payload": payload }))
+            .send_json(json!({ "type": "connection_init", "payload": payload }))
             .await;
         assert_eq!(why(&socket.closed().await), reason, "{given}");
     }
     let mut socket = Socket::open_with(&cruddur.url, &[OURS, ("Authorization", &token)])
         .await
         .expect("a socket");
-    socket.say(json!({ "type": "connection_init" })).await;
+    socket.send_json(json!({ "type": "connection_init" })).await;
     assert_eq!(why(&socket.closed().await), reason);
 }
 
@@ -75,10 +75,10 @@ async fn token_is_accepted_in_every_usual_place() {
             .await
             .expect("a socket");
         let init = json!({ "type": "connection_init", "payload": payload });
-        socket.say(init).await;
+        socket.send_json(init).await;
         assert_eq!(socket.message().await["type"], "connection_ack");
-        let answer = socket.ask("1", VIEWER, json!({})).await;
-        assert_eq!(answer["payload"]["data"]["viewer"]["handle"], "luu");
+        let response = socket.execute("1", VIEWER, json!({})).await;
+        assert_eq!(response["payload"]["data"]["viewer"]["handle"], "luu");
     }
 }
 
@@ -90,18 +90,18 @@ async fn public_introspection_allows_anonymous_sockets_only_introspection() {
     })
     .await;
     let mut socket = Socket::open(&cruddur.url).await;
-    socket.say(json!({ "type": "connection_init" })).await;
+    socket.send_json(json!({ "type": "connection_init" })).await;
     assert_eq!(socket.message().await["type"], "connection_ack");
 
     let schema = socket
-        .ask("1", "{ __schema { queryType { name } } }", json!({}))
+        .execute("1", "{ __schema { queryType { name } } }", json!({}))
         .await;
     assert_eq!(
         schema["payload"]["data"]["__schema"]["queryType"]["name"],
         "Query"
     );
-    let refused = socket.ask("1", VIEWER, json!({})).await;
-    assert_eq!(codes(&refused), ["UNAUTHENTICATED"]);
+    let rejected = socket.execute("1", VIEWER, json!({})).await;
+    assert_eq!(codes(&rejected), ["UNAUTHENTICATED"]);
 }
 
 #[tokio::test]
@@ -112,7 +112,7 @@ async fn expired_token_closes_the_socket() {
     claims["exp"] = json!(now.timestamp() + 5);
     let token = cruddur.issuer.sign(&claims).expect("a token");
     let mut socket = Socket::connect(&cruddur.url, &token).await;
-    assert_eq!(socket.ask("1", VIEWER, json!({})).await["type"], "next");
+    assert_eq!(socket.execute("1", VIEWER, json!({})).await["type"], "next");
 
     assert_eq!(why(&socket.closed().await), (4401, "Token expired"));
     let ended = Clock::system().now().timestamp();
@@ -177,8 +177,8 @@ async fn handshake_that_is_incomplete_is_rejected_with_a_description() {
     let request = request
         .header("Connection", "Upgrade")
         .header("Upgrade", "websocket");
-    let answer = request.send().await.expect("an answer");
-    assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
-    let answer: Value = answer.json().await.expect("JSON");
-    assert_eq!(answer["errors"][0]["extensions"]["code"], "BAD_REQUEST");
+    let response = request.send().await.expect("a response");
+    assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+    let response: Value = response.json().await.expect("JSON");
+    assert_eq!(response["errors"][0]["extensions"]["code"], "BAD_REQUEST");
 }

@@ -40,7 +40,7 @@ async fn end_without_a_close_frame_counts_as_gone() {
     // The connection is closed before and after authentication.
     drop(Socket::open(url).await);
     let mut idle = Socket::connect(url, &token).await;
-    assert_eq!(idle.ask("1", VIEWER, json!({})).await["type"], "next");
+    assert_eq!(idle.execute("1", VIEWER, json!({})).await["type"], "next");
     drop(idle);
     // The connection ends in the middle of a frame.
     let half = Socket::connect(url, &token).await;
@@ -54,9 +54,9 @@ async fn end_without_a_close_frame_counts_as_gone() {
     drop(reset);
     assert_eq!(ends(&metrics, 4).await, [("{code=\"gone\"}".to_owned(), 4)]);
 
-    let mut said = Socket::connect(url, &token).await;
-    said.send(Message::Close(None)).await;
-    said.frame().await;
+    let mut stderr = Socket::connect(url, &token).await;
+    stderr.send(Message::Close(None)).await;
+    stderr.frame().await;
     let mut counted = ends(&metrics, 5).await;
     counted.sort();
     let expected = [("client", 1), ("gone", 4)];
