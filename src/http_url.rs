@@ -69,14 +69,11 @@ pub fn shown(url: &str) -> String {
     }
     url.set_query(None);
     url.set_fragment(None);
-    let text = url.as_str();
     // A URL without a path is shown without the trailing slash.
-    let text = if url.path() == "/" {
-        text.trim_end_matches('/')
-    } else {
-        text
-    };
-    text.to_owned()
+    let is_bare = url.path() == "/";
+    let text = url.as_str();
+    let bare = text.strip_suffix('/').filter(|_| is_bare);
+    bare.unwrap_or(text).to_owned()
 }
 
 #[cfg(test)]
@@ -85,28 +82,23 @@ mod tests {
 
     #[test]
     fn address_that_cannot_work_is_rejected_without_quoting_it() {
+        use InvalidHttpUrl::{Host, Query, Quoted, Scheme, UserInfo};
         for (text, why) in [
-            ("", InvalidHttpUrl::Scheme),
-            ("localhost:8000", InvalidHttpUrl::Scheme),
-            ("//localhost:8000", InvalidHttpUrl::Scheme),
-            ("dynamodb://localhost:8000", InvalidHttpUrl::Scheme),
-            ("http:/localhost:8000", InvalidHttpUrl::Scheme),
-            ("\"http://localhost:8000\"", InvalidHttpUrl::Quoted),
-            (
-                "http://user:secret@localhost:8000",
-                InvalidHttpUrl::UserInfo,
-            ),
-            ("http://secret@localhost:8000", InvalidHttpUrl::UserInfo),
-            ("http://localhost:8000?key=secret", InvalidHttpUrl::Query),
-            ("http://localhost:8000#secret", InvalidHttpUrl::Query),
-            ("http://", InvalidHttpUrl::Host),
-            ("http://user:sec/ret@localhost", InvalidHttpUrl::Host),
-            ("http://*.example.com", InvalidHttpUrl::Host),
-            (
-                "http://a.example.com, http://b.example.com",
-                InvalidHttpUrl::Host,
-            ),
-            ("http://localhost:port", InvalidHttpUrl::Host),
+            ("", Scheme),
+            ("localhost:8000", Scheme),
+            ("//localhost:8000", Scheme),
+            ("dynamodb://localhost:8000", Scheme),
+            ("http:/localhost:8000", Scheme),
+            ("\"http://localhost:8000\"", Quoted),
+            ("http://user:secret@localhost:8000", UserInfo),
+            ("http://secret@localhost:8000", UserInfo),
+            ("http://localhost:8000?key=secret", Query),
+            ("http://localhost:8000#secret", Query),
+            ("http://", Host),
+            ("http://user:sec/ret@localhost", Host),
+            ("http://*.example.com", Host),
+            ("http://a.example.com, http://b.example.com", Host),
+            ("http://localhost:port", Host),
         ] {
             let refused = parse_http_url(text).expect_err(text);
             assert_eq!(refused, why, "{text}");

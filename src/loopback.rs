@@ -4,13 +4,8 @@ use std::net::IpAddr;
 
 /// Returns whether the host of a URL is a loopback address.
 pub fn is_loopback(url: &str) -> bool {
-    let Some(host) = reqwest::Url::parse(url)
-        .ok()
-        .and_then(|url| url.host_str().map(str::to_owned))
-    else {
-        return false;
-    };
-    is_loopback_host(&host)
+    let url = reqwest::Url::parse(url).ok();
+    url.is_some_and(|url| url.host_str().is_some_and(is_loopback_host))
 }
 
 /// Returns whether a host is a loopback address.

@@ -29,29 +29,25 @@ impl FromStr for UserPoolId {
 
     fn from_str(id: &str) -> Result<Self, InvalidPoolId> {
         let id = id.trim();
+        let is = |text: &str, is_allowed: fn(&u8) -> bool| {
+            !text.is_empty() && text.bytes().all(|byte| is_allowed(&byte))
+        };
         let is_region = |region: &str| {
             let parts: Vec<&str> = region.split('-').collect();
-            let (Some((number, names)), true) = (parts.split_last(), parts.len() >= 3) else {
+            let [names @ .., number] = &*parts else {
                 return false;
             };
-            names
-                .iter()
-                .all(|name| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase()))
+            names.len() >= 2
+                && names.iter().all(|name| is(name, u8::is_ascii_lowercase))
                 && number.len() == 1
-                && number.bytes().all(|byte| byte.is_ascii_digit())
+                && is(number, u8::is_ascii_digit)
         };
+        let is_name = |name: &str| name.len() <= 45 && is(name, u8::is_ascii_alphanumeric);
         match id.split_once('_') {
-            Some((region, name))
-                if is_region(region)
-                    && (1..=45).contains(&name.len())
-                    && name.bytes().all(|byte| byte.is_ascii_alphanumeric()) =>
-            {
-                let region_length = region.len();
-                Ok(Self {
-                    id: id.to_owned(),
-                    region_length,
-                })
-            }
+            Some((region, name)) if is_region(region) && is_name(name) => Ok(Self {
+                id: id.to_owned(),
+                region_length: region.len(),
+            }),
             _ => Err(InvalidPoolId(id.to_owned())),
         }
     }
@@ -190,24 +186,13 @@ impl Issuers {
     /// `urls` has one URL for all issuers, or one URL for each issuer in the
     /// same order. If `urls` is empty, the URLs do not change.
     pub fn with_jwks_urls(mut self, urls: &[String]) -> Result<Self, WrongJwksUrls> {
-        let issuers = self.accepted.len();
-        let mut urls = match urls {
-            [] => return Ok(self),
-            [url] => vec![url; issuers],
-            urls if urls.len() == issuers => urls.iter().collect(),
-            _ => {
-                return Err(WrongJwksUrls {
-                    given: urls.len(),
-                    issuers,
-                });
-            }
+        let (given, issuers) = (urls.len(), self.accepted.len());
+        if given > 1 && given != issuers {
+            return Err(WrongJwksUrls { given, issuers });
         }
-        .into_iter();
-        for issuer in &mut self.accepted {
-            if let Some(url) = urls.next() {
-                issuer.jwks_url.clone_from(url);
-                issuer.on_demand = false;
-            }
+        for (issuer, url) in self.accepted.iter_mut().zip(urls.iter().cycle()) {
+            issuer.jwks_url.clone_from(url);
+            issuer.on_demand = false;
         }
         Ok(self)
     }
@@ -218,18 +203,16 @@ impl Issuers {
     #[must_use]
     pub fn with_spellings(mut self, urls: &[IssuerUrl]) -> Self {
         for url in urls {
-            let normal = self
-                .accepted
-                .iter()
-                .find(|issuer| issuer.name == url.normal);
-            let Some(normal) = normal.cloned() else {
+            let mut accepted = self.accepted.iter();
+            let Some(normal) = accepted.find(|issuer| issuer.name == url.normal).cloned() else {
                 continue;
             };
             let spellings = url.spellings().into_iter();
-            self.accepted.extend(spellings.map(|name| TrustedIssuer {
+            let spellings = spellings.map(|name| TrustedIssuer {
                 name,
                 ..normal.clone()
-            }));
+            });
+            self.accepted.extend(spellings);
         }
         self
     }
@@ -246,24 +229,18 @@ mod tests {
 
     #[test]
     fn issuers_of_a_pool_have_a_key_set_each() {
-        let pool = "us-gov-west-1_Ab12Cd34E".parse().expect("a pool ID");
-        let issuers = Issuers::of_pool(&pool);
-        insta::assert_debug_snapshot!(issuers, @r#"
-        Issuers {
-            accepted: [
-                TrustedIssuer {
-                    name: "https://cognito-idp.us-gov-west-1.amazonaws.com/us-gov-west-1_Ab12Cd34E",
-                    jwks_url: "https://cognito-idp.us-gov-west-1.amazonaws.com/us-gov-west-1_Ab12Cd34E/.well-known/jwks.json",
-                    on_demand: false,
-                },
-                TrustedIssuer {
-                    name: "https://issuer-cognito-idp.us-gov-west-1.amazonaws.com/us-gov-west-1_Ab12Cd34E",
-                    jwks_url: "https://issuer-cognito-idp.us-gov-west-1.amazonaws.com/us-gov-west-1_Ab12Cd34E/.well-known/jwks.json",
-                    on_demand: true,
-                },
-            ],
-        }
-        "#);
+        let pool = "us-gov-west-1_Ab12Cd34E";
+        let issuers = Issuers::of_pool(&pool.parse().expect("a pool ID"));
+        let hosts = [("cognito-idp", false), ("issuer-cognito-idp", true)];
+        let expected = hosts.map(|(host, on_demand)| {
+            let name = format!("https://{host}.us-gov-west-1.amazonaws.com/{pool}");
+            TrustedIssuer {
+                jwks_url: format!("{name}/.well-known/jwks.json"),
+                name,
+                on_demand,
+            }
+        });
+        assert_eq!(issuers.accepted, expected);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::DecodingKey;
+use jsonwebtoken::jwk::{AlgorithmParameters, Jwk, KeyAlgorithm, PublicKeyUse};
 use serde::Deserialize;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -35,67 +36,36 @@ const MAX_KEY_SET_BYTES: usize = 256 * 1024;
 const MIN_MODULUS_BYTES: usize = 256;
 
 /// A cached key set (RFC 7517).
-///
-/// Cloning is cheap: all clones share the keys.
-#[derive(Clone)]
 pub(super) struct KeyCache {
-    shared: Arc<KeyCacheState>,
-}
-
-struct KeyCacheState {
     url: String,
     http: reqwest::Client,
     keys: RwLock<Arc<Keys>>,
-    last_fetch: Mutex<Option<LastFetch>>,
+    /// When the last fetch began, and whether it succeeded.
+    last_fetch: Mutex<Option<(Instant, bool)>>,
     /// Whether the task that fetches the keys every hour was started.
     is_refreshed: AtomicBool,
 }
 
-#[derive(Clone, Copy)]
-struct LastFetch {
-    began: Instant,
-    worked: bool,
-}
-
-/// Result of a key lookup.
-pub(super) enum Lookup {
-    /// The key, with the key set, which is dropped when the next one is
-    /// fetched.
-    Found(DecodingKey, Weak<Keys>),
-    /// The key set does not contain the key.
-    Unknown,
-    /// The key set cannot be fetched, so it is unknown whether the key exists.
-    Unavailable,
-}
+/// The key set cannot be fetched, so it is unknown whether a key exists.
+pub(super) struct KeysUnavailable;
 
 #[derive(Deserialize)]
 struct KeySet {
     keys: Vec<serde_json::Value>,
 }
 
-#[derive(Deserialize)]
-struct RsaKey {
-    kid: String,
-    kty: String,
-    #[serde(rename = "use")]
-    public_key_use: Option<String>,
-    alg: Option<String>,
-    n: String,
-    e: String,
-}
-
 impl KeyCache {
     /// Creates a cache of the keys at `url` and starts to fetch them.
     ///
-    /// The keys are fetched every hour until the last clone is dropped.
-    pub fn start(url: String) -> Self {
+    /// The keys are fetched every hour until the last reference is dropped.
+    pub fn start(url: String) -> Arc<Self> {
         let cache = Self::on_demand(url);
-        cache.shared.refresh(Duration::ZERO);
+        cache.refresh(Duration::ZERO);
         cache
     }
 
     /// Creates a cache that fetches nothing until the first lookup.
-    pub fn on_demand(url: String) -> Self {
+    pub fn on_demand(url: String) -> Arc<Self> {
         let mut http = reqwest::Client::builder()
             .timeout(FETCH_TIMEOUT)
             .redirect(reqwest::redirect::Policy::none());
@@ -103,42 +73,42 @@ impl KeyCache {
             http = http.no_proxy();
         }
         let http = http.build().unwrap_or_default();
-        let shared = Arc::new(KeyCacheState {
+        Arc::new(Self {
             url,
             http,
             keys: RwLock::default(),
             last_fetch: Mutex::default(),
             is_refreshed: AtomicBool::new(false),
-        });
-        Self { shared }
+        })
     }
 
-    /// Returns the key with this ID.
+    /// Returns the key with this ID, and the key set that contains it, which is
+    /// dropped when the next one is fetched.
     ///
     /// An unknown ID causes one fetch, which all concurrent lookups share.
     /// There is no such fetch within ten seconds of another fetch.
-    pub(super) async fn find(&self, kid: &str) -> Lookup {
-        if let Some((key, keys)) = self.shared.known(kid) {
-            return Lookup::Found(key, keys);
+    pub(super) async fn find(
+        self: &Arc<Self>,
+        kid: &str,
+    ) -> Result<Option<(DecodingKey, Weak<Keys>)>, KeysUnavailable> {
+        if let Some(found) = self.known(kid) {
+            return Ok(Some(found));
         }
-        let shared = Arc::clone(&self.shared);
+        let shared = Arc::clone(self);
         // The fetch runs in its own task, so that a cancelled request does not
         // cancel it.
         let fetch = async move { shared.fetch_unless_fetched_since(Some(COOL_DOWN)).await };
         let fetch = tokio::spawn(fetch.in_current_span());
         let worked = fetch.await.unwrap_or(false);
         if worked {
-            self.shared.refresh(REFRESH_EVERY);
+            self.refresh(REFRESH_EVERY);
         }
-        match self.shared.known(kid) {
-            Some((key, keys)) => Lookup::Found(key, keys),
-            None if worked => Lookup::Unknown,
-            None => Lookup::Unavailable,
+        match self.known(kid) {
+            None if !worked => Err(KeysUnavailable),
+            found => Ok(found),
         }
     }
-}
 
-impl KeyCacheState {
     /// Starts a task that fetches the keys after `after` and then every hour.
     ///
     /// Does nothing if the task was started before.
@@ -176,10 +146,10 @@ impl KeyCacheState {
     /// keys.
     async fn fetch_unless_fetched_since(&self, cool_down: Option<Duration>) -> bool {
         let mut last = self.last_fetch.lock().await;
-        if let (Some(last), Some(cool_down)) = (*last, cool_down)
-            && last.began.elapsed() < cool_down
+        if let (Some((began, worked)), Some(cool_down)) = (*last, cool_down)
+            && began.elapsed() < cool_down
         {
-            return last.worked;
+            return worked;
         }
         let began = Instant::now();
         let worked = match self.fetch().await {
@@ -193,7 +163,7 @@ impl KeyCacheState {
             }
         };
         key_fetch(worked);
-        *last = Some(LastFetch { began, worked });
+        *last = Some((began, worked));
         worked
     }
 
@@ -225,19 +195,18 @@ impl KeyCacheState {
 ///
 /// An unusable key does not invalidate the other keys of the set.
 fn usable(key: serde_json::Value) -> Option<(String, DecodingKey)> {
-    let key: RsaKey = serde_json::from_value(key).ok()?;
-    let for_signing = key
-        .public_key_use
-        .as_deref()
-        .is_none_or(|name| name == "sig");
-    let for_rs256 = key.alg.as_deref().is_none_or(|name| name == "RS256");
-    let modulus = URL_SAFE_NO_PAD.decode(&key.n).ok()?;
-    let exponent = URL_SAFE_NO_PAD.decode(&key.e).ok()?;
-    let large_enough = modulus.len() >= MIN_MODULUS_BYTES && !exponent.is_empty();
-    (key.kty == "RSA" && for_signing && for_rs256 && large_enough).then(|| {
-        (
-            key.kid,
-            DecodingKey::from_rsa_raw_components(&modulus, &exponent),
-        )
-    })
+    let key: Jwk = serde_json::from_value(key).ok()?;
+    let AlgorithmParameters::RSA(rsa) = &key.algorithm else {
+        return None;
+    };
+    let modulus = URL_SAFE_NO_PAD.decode(&rsa.n).ok()?;
+    let large_enough = modulus.len() >= MIN_MODULUS_BYTES && !rsa.e.is_empty();
+    let for_rs256 = matches!(key.common.key_algorithm, None | Some(KeyAlgorithm::RS256));
+    let for_signing = matches!(
+        key.common.public_key_use,
+        None | Some(PublicKeyUse::Signature)
+    );
+    let decoding_key = DecodingKey::from_jwk(&key).ok()?;
+    let id = key.common.key_id?;
+    (for_signing && for_rs256 && large_enough).then_some((id, decoding_key))
 }

@@ -113,29 +113,32 @@ fn time(claims: &Value, name: &str) -> String {
 ///
 /// Otherwise, returns a placeholder or the JSON type.
 pub(super) fn shown_name(value: &Value) -> String {
-    let is_name = |text: &&str| {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_+/=".contains(&byte);
-        !text.is_empty() && text.len() <= MAX_SHOWN_BYTES && text.bytes().all(plain)
-    };
+    shown(value, |name| {
+        !name.is_empty() && consists_of(name, b"-_+/=")
+    })
+}
+
+/// Returns an issuer's URL if it contains nothing that may be a secret.
+///
+/// Otherwise, returns a placeholder or the JSON type.
+pub(super) fn shown_issuer(value: &Value) -> String {
+    shown(value, |issuer| {
+        let address = issuer.strip_prefix("https://");
+        let address = address.or(issuer.strip_prefix("http://"));
+        address.is_some_and(|address| consists_of(address, b"-_.:/"))
+    })
+}
+
+fn shown(value: &Value, is_harmless: impl Fn(&str) -> bool) -> String {
     match value.as_str() {
-        Some(name) if is_name(&name) => name.to_owned(),
+        Some(text) if text.len() <= MAX_SHOWN_BYTES && is_harmless(text) => text.to_owned(),
         Some(text) if !text.is_empty() => NOT_SHOWN.to_owned(),
         _ => kind(value).to_owned(),
     }
 }
 
-/// Returns an issuer's URL if it contains nothing that may be a secret.
-pub(super) fn shown_issuer(value: &Value) -> String {
-    let is_address = |text: &&str| {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:/".contains(&byte);
-        let address = text
-            .strip_prefix("https://")
-            .or(text.strip_prefix("http://"));
-        text.len() <= MAX_SHOWN_BYTES && address.is_some_and(|address| address.bytes().all(plain))
-    };
-    match value.as_str() {
-        Some(issuer) if is_address(&issuer) => issuer.to_owned(),
-        Some(text) if !text.is_empty() => NOT_SHOWN.to_owned(),
-        _ => kind(value).to_owned(),
-    }
+/// Returns whether a text consists of letters, digits and these characters.
+fn consists_of(text: &str, others: &[u8]) -> bool {
+    text.bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || others.contains(&byte))
 }

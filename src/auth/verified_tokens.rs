@@ -126,29 +126,25 @@ mod tests {
         }
     }
 
-    fn cache() -> VerifiedTokens {
-        VerifiedTokens::new(Clock::new(now))
+    /// Returns a cache that contains the token, and the key set.
+    fn cache() -> (VerifiedTokens, Arc<Keys>) {
+        let (cache, keys) = (VerifiedTokens::new(Clock::new(now)), Arc::default());
+        cache.insert(TOKEN, &caller(), Arc::downgrade(&keys));
+        (cache, keys)
     }
 
     #[test]
     fn verified_token_is_found_until_it_expires() {
-        let (cache, keys) = (cache(), Arc::new(Keys::new()));
-        cache.insert(TOKEN, &caller(), Arc::downgrade(&keys));
-        for (seconds, expected) in [
-            (0, Some(caller())),
-            (299, Some(caller())),
-            (300, None),
-            (301, None),
-        ] {
+        let (cache, _keys) = cache();
+        for (seconds, is_found) in [(0, true), (299, true), (300, false), (301, false)] {
             let found = cache.find(TOKEN, now() + TimeDelta::seconds(seconds));
-            assert_eq!(found, expected, "after {seconds} s");
+            assert_eq!(found, is_found.then(caller), "after {seconds} s");
         }
     }
 
     #[test]
     fn verified_token_is_not_found_after_its_key_set_is_replaced() {
-        let (cache, keys) = (cache(), Arc::new(Keys::new()));
-        cache.insert(TOKEN, &caller(), Arc::downgrade(&keys));
+        let (cache, keys) = cache();
         assert_eq!(cache.find(TOKEN, now()), Some(caller()));
         drop(keys);
         assert_eq!(cache.find(TOKEN, now()), None);
@@ -156,8 +152,7 @@ mod tests {
 
     #[test]
     fn changed_token_is_not_found() {
-        let (cache, keys) = (cache(), Arc::new(Keys::new()));
-        cache.insert(TOKEN, &caller(), Arc::downgrade(&keys));
+        let (cache, _keys) = cache();
         for position in 0..TOKEN.len() {
             let mut changed = TOKEN.to_owned();
             changed.replace_range(position..=position, "X");
@@ -168,7 +163,7 @@ mod tests {
 
     #[test]
     fn verified_tokens_are_bounded_in_bytes() {
-        let (cache, keys) = (cache(), Arc::new(Keys::new()));
+        let (cache, keys) = (VerifiedTokens::new(Clock::new(now)), Arc::default());
         let long = Caller::SignedIn {
             sub: "s".repeat(16 * 1024),
             expires_at: now() + TimeDelta::minutes(5),

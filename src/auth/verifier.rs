@@ -8,11 +8,11 @@ use std::sync::{Arc, Weak};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
-use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
+use jsonwebtoken::{Algorithm, Validation, decode};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::key_cache::Lookup;
+use super::key_cache::KeysUnavailable;
 use super::rejection::{TokenRejection, kind, shown_issuer, shown_name};
 use super::verified_tokens::{Keys, VerifiedTokens};
 use super::{Caller, Issuers, KeyCache};
@@ -76,7 +76,7 @@ pub struct CognitoVerifier {
 /// A trusted issuer with its own keys.
 struct VerifiedIssuer {
     name: String,
-    keys: KeyCache,
+    keys: Arc<KeyCache>,
     validation: Validation,
 }
 
@@ -103,7 +103,7 @@ impl CognitoVerifier {
     /// to fetch the issuers' keys.
     pub fn start(issuers: &Issuers, clients: HashSet<String>, token_use: TokenUse) -> Self {
         // Issuers with the same key set share one cache.
-        let mut caches: HashMap<&str, KeyCache> = HashMap::new();
+        let mut caches: HashMap<&str, Arc<KeyCache>> = HashMap::new();
         let issuers = issuers.iter().map(|issuer| {
             let keys = caches.entry(&issuer.jwks_url).or_insert_with(|| {
                 let url = issuer.jwks_url.clone();
@@ -115,7 +115,7 @@ impl CognitoVerifier {
             });
             VerifiedIssuer {
                 name: issuer.name.clone(),
-                keys: keys.clone(),
+                keys: Arc::clone(keys),
                 validation: validation(&issuer.name),
             }
         });
@@ -159,7 +159,12 @@ impl CognitoVerifier {
     async fn checked(&self, token: &str) -> Result<(Caller, Weak<Keys>), NotVerified> {
         let (kid, claims) = unverified(token)?;
         let issuer = self.issuer(&claims["iss"])?;
-        let (key, keys) = issuer.key(kid).await?;
+        let found = issuer.keys.find(&kid).await;
+        let found = found.map_err(|KeysUnavailable| NotVerified::KeysUnavailable)?;
+        let (key, keys) = found.ok_or_else(|| {
+            let expected = format!("a key of {}", issuer.name);
+            TokenRejection::new("kid", expected, shown_name(&kid.into()))
+        })?;
         let verified = decode::<Claims>(token, &key, &issuer.validation).map_err(|error| {
             TokenRejection::of(error.kind(), &claims, self.clock.now().timestamp())
         })?;
@@ -216,19 +221,6 @@ impl CognitoVerifier {
             clients.join(" or "),
             shown_name(&client),
         ))
-    }
-}
-
-impl VerifiedIssuer {
-    async fn key(&self, kid: String) -> Result<(DecodingKey, Weak<Keys>), NotVerified> {
-        match self.keys.find(&kid).await {
-            Lookup::Found(key, keys) => Ok((key, keys)),
-            Lookup::Unknown => {
-                let expected = format!("a key of {}", self.name);
-                Err(TokenRejection::new("kid", expected, shown_name(&kid.into())).into())
-            }
-            Lookup::Unavailable => Err(NotVerified::KeysUnavailable),
-        }
     }
 }
 
