@@ -24,8 +24,8 @@ pub use page::{End, Page, PageRequest, Position};
 pub use participants::Participants;
 pub use sort_key::{SortKey, UnreadableTime};
 
-macro_rules! uuid_newtype {
-    ($(#[$doc:meta])* $name:ident) => {
+macro_rules! uuid_newtypes {
+    ($($(#[$doc:meta])* $name:ident;)+) => {$(
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(transparent)]
@@ -44,20 +44,16 @@ macro_rules! uuid_newtype {
                 Uuid::parse_str(text).map(Self)
             }
         }
-    };
+    )+};
 }
 
-uuid_newtype! {
+uuid_newtypes! {
     /// The UUID of a user, as in Postgres.
-    UserId
-}
-uuid_newtype! {
+    UserId;
     /// The UUID of a message group, as in the app's URLs.
-    MessageGroupId
-}
-uuid_newtype! {
+    MessageGroupId;
     /// The UUID of a message.
-    MessageId
+    MessageId;
 }
 
 impl MessageGroupId {

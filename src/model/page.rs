@@ -55,20 +55,17 @@ impl<T> Page<T> {
     pub fn of_read(request: &PageRequest, mut read: Vec<T>) -> Self {
         let goes_on = read.len() > request.limit;
         read.truncate(request.limit);
-        match request.end {
-            End::First => Self {
-                items: read,
-                has_previous: request.after.is_some(),
-                has_next: goes_on,
-            },
+        let (has_previous, has_next) = match request.end {
+            End::First => (request.after.is_some(), goes_on),
             End::Last => {
                 read.reverse();
-                Self {
-                    items: read,
-                    has_previous: goes_on,
-                    has_next: request.before.is_some(),
-                }
+                (goes_on, request.before.is_some())
             }
+        };
+        Self {
+            items: read,
+            has_previous,
+            has_next,
         }
     }
 }

@@ -171,6 +171,11 @@ mod tests {
         SortKey::parse(text).expect("a time")
     }
 
+    /// Returns the key of a time of the day.
+    fn at(time: &str) -> SortKey {
+        key(&format!("2026-11-22T{time}"))
+    }
+
     #[test]
     fn sort_key_in_the_format_of_new_keys_has_the_same_time_as_by_chrono() {
         for text in [
@@ -182,51 +187,38 @@ mod tests {
             let time = parse_written(text);
             assert!(time.is_some() && time == parse_any(text), "{text}");
         }
-        for text in [
-            "2025-02-29T06:29:00.123456+00:00",
-            "2026-13-22T06:29:00.123456+00:00",
-            "2026-11-22T24:29:00.123456+00:00",
-            "2026-11-22T06:60:00.123456+00:00",
-            "2026-11-22T06:29:61.123456+00:00",
-            "2026-11-22T06:29:00.12345x+00:00",
-            "2026-11-22T06:29:00,123456+00:00",
-            "2026-11-22T06:29:00.123456+00:60",
-            "+026-11-22T06:29:00.123456+00:00",
+        for (text, is_time) in [
+            ("2025-02-29T06:29:00.123456+00:00", false),
+            ("2026-13-22T06:29:00.123456+00:00", false),
+            ("2026-11-22T24:29:00.123456+00:00", false),
+            ("2026-11-22T06:60:00.123456+00:00", false),
+            ("2026-11-22T06:29:61.123456+00:00", false),
+            ("2026-11-22T06:29:00.12345x+00:00", false),
+            ("2026-11-22T06:29:00,123456+00:00", false),
+            ("2026-11-22T06:29:00.123456+00:60", false),
+            ("+026-11-22T06:29:00.123456+00:00", false),
+            // A leap second and other offsets are in other formats.
+            ("2016-12-31T23:59:60.123456+00:00", true),
+            ("2026-11-22T06:29:00.123456+02:00", true),
         ] {
             assert!(parse_written(text).is_none(), "{text}");
-            assert!(SortKey::parse(text).is_err(), "{text}");
-        }
-        // A leap second and other offsets are in other formats.
-        for text in [
-            "2016-12-31T23:59:60.123456+00:00",
-            "2026-11-22T06:29:00.123456+02:00",
-        ] {
-            assert!(parse_written(text).is_none(), "{text}");
-            assert!(SortKey::parse(text).is_ok(), "{text}");
+            assert_eq!(SortKey::parse(text).is_ok(), is_time, "{text}");
         }
     }
 
     #[test]
     fn sort_key_keeps_every_format_of_the_original() {
         for (stored, meant) in [
-            (
-                "2026-11-22T06:29:00.123456+00:00",
-                "2026-11-22T06:29:00.123456Z",
-            ),
-            (
-                "2026-11-22T08:29:00.123456+02:00",
-                "2026-11-22T06:29:00.123456Z",
-            ),
-            ("2026-11-22T06:29:00+00:00", "2026-11-22T06:29:00Z"),
-            ("2026-11-22T06:29:00.5", "2026-11-22T06:29:00.5Z"),
-            ("2026-11-22T06:29:00", "2026-11-22T06:29:00Z"),
+            ("06:29:00.123456+00:00", "06:29:00.123456Z"),
+            ("08:29:00.123456+02:00", "06:29:00.123456Z"),
+            ("06:29:00+00:00", "06:29:00Z"),
+            ("06:29:00.5", "06:29:00.5Z"),
+            ("06:29:00", "06:29:00Z"),
         ] {
-            let read = key(stored);
+            let (stored, meant) = (format!("2026-11-22T{stored}"), at(meant));
+            let read = key(&stored);
             assert_eq!(read.as_str(), stored);
-            assert_eq!(
-                read.created_at(),
-                meant.parse::<DateTime<Utc>>().expect("a time")
-            );
+            assert_eq!(read.created_at(), meant.created_at());
         }
         let endless = format!("2026-11-22T06:29:00.{}Z", "0".repeat(2000));
         for wrong in [
@@ -250,55 +242,37 @@ mod tests {
 
     #[test]
     fn sort_key_before_a_time_separates_earlier_keys_from_later_ones() {
-        for (time, earlier, others) in [
-            (
-                "2026-11-22T06:29:00Z",
-                ["2026-11-22T06:28:59.999999+00:00", "2026-11-21T23:59:59"],
-                ["2026-11-22T06:29:00", "2026-11-22T06:29:00.000000+00:00"],
-            ),
-            (
-                "2026-11-22T00:00:00Z",
-                ["2026-11-21T23:59:59.999999+00:00", "2026-11-21T23:59:59Z"],
-                ["2026-11-22T00:00:00Z", "2026-11-22T00:00:00+00:00"],
-            ),
-            (
-                "2026-11-22T06:29:00.5Z",
-                ["2026-11-22T06:29:00.499999+00:00", "2026-11-22T06:29:00"],
-                ["2026-11-22T06:29:00.5", "2026-11-22T06:29:00.500000+00:00"],
-            ),
+        for (time, earlier, later) in [
+            ("06:29:00Z", "06:28:59.999999+00:00", "06:29:00"),
+            ("06:29:00Z", "06:28:59", "06:29:00.000000+00:00"),
+            ("00:01:00Z", "00:00:59.999999+00:00", "00:01:00Z"),
+            ("00:01:00Z", "00:00:59Z", "00:01:00+00:00"),
+            ("06:29:00.5Z", "06:29:00.499999+00:00", "06:29:00.5"),
+            ("06:29:00.5Z", "06:29:00", "06:29:00.500000+00:00"),
         ] {
-            let place = SortKey::before(time.parse().expect("a time"));
-            assert!(earlier.iter().all(|text| key(text) < place), "{time}");
-            assert!(others.iter().all(|text| key(text) > place), "{time}");
+            let place = SortKey::before(at(time).created_at());
+            assert!(at(earlier) < place, "{earlier} {time}");
+            assert!(at(later) > place, "{later} {time}");
         }
+        let midnight = SortKey::before(at("00:00:00Z").created_at());
+        assert!(key("2026-11-21T23:59:59.999999+00:00") < midnight);
+        assert!(at("00:00:00") > midnight);
     }
 
     #[test]
     fn next_sort_key_is_after_all_taken_keys_even_if_the_clock_is_not() {
-        let now = "2026-11-22T06:29:00Z".parse().expect("a time");
+        let now = at("06:29:00Z").created_at();
         for (taken, next) in [
-            (
-                "2026-11-22T06:28:59.999999+00:00",
-                "2026-11-22T06:29:00.000000+00:00",
-            ),
-            (
-                "2026-11-22T06:29:00.000000+00:00",
-                "2026-11-22T06:29:00.000001+00:00",
-            ),
-            (
-                "2026-11-22T08:29:00+02:00",
-                "2026-11-22T08:29:00.000001+00:00",
-            ),
-            ("2026-11-22T06:29:00", "2026-11-22T06:29:00.000001+00:00"),
-            ("2026-11-22T06:29:00Z", "2026-11-22T06:29:01.000000+00:00"),
-            (
-                "2026-11-22T07:00:00.5+00:00",
-                "2026-11-22T07:00:00.500001+00:00",
-            ),
+            ("06:28:59.999999+00:00", "06:29:00.000000+00:00"),
+            ("06:29:00.000000+00:00", "06:29:00.000001+00:00"),
+            ("08:29:00+02:00", "08:29:00.000001+00:00"),
+            ("06:29:00", "06:29:00.000001+00:00"),
+            ("06:29:00Z", "06:29:01.000000+00:00"),
+            ("07:00:00.5+00:00", "07:00:00.500001+00:00"),
         ] {
-            let found = SortKey::next(now, [&key(taken)]).expect("a key");
-            assert_eq!(found.as_str(), next);
-            assert!(found > key(taken), "{found} is not behind {taken}");
+            let found = SortKey::next(now, [&at(taken)]).expect("a key");
+            assert_eq!(found, at(next));
+            assert!(found > at(taken), "{found} is not behind {taken}");
         }
     }
 
