@@ -21,6 +21,7 @@ mod plan;
 mod positions;
 mod request;
 mod root;
+mod rules;
 mod subscription;
 mod suggestions;
 mod syntax;
@@ -30,32 +31,31 @@ mod validation;
 mod variables;
 
 use std::any::Any;
-use std::fmt::Display;
 use std::sync::Arc;
 
-use apollo_compiler::validation::Valid;
 use async_graphql::indexmap::IndexMap;
 use async_graphql::parser::types::{
     DocumentOperations, ExecutableDocument, OperationDefinition, OperationType, Selection,
     SelectionSet,
 };
 use async_graphql::{
-    Data, Executor, ObjectType, OutputType, Pos, Positioned, Request, Response, SDLExportOptions,
+    Data, Executor, ObjectType, OutputType, Positioned, Request, Response, SDLExportOptions,
     Schema, SchemaBuilder, SubscriptionType, ValidationMode, Value,
 };
 use futures_util::stream::{BoxStream, StreamExt, once};
 
 use definition::definition;
-use document_cache::DocumentCache;
-use error::{RequestError, RequestErrorKind, finalize};
+use document_cache::{DocumentCache, document_cache};
+use error::{Rejected, RequestError, RequestErrorKind, finalize};
 use in_order::is_propagated;
 use introspection::{INTERNAL_KEY, internal_field};
-use operation::{Rejected, SchemaRules};
+use operation::ValidatedDocument;
+use positions::unpositioned;
 use request::DocumentKey;
 use root::{ROOT_FIELD, Root, RootSelection};
+use rules::Rules;
 use subscription::SubscriptionRoot;
 use suggestions::with_suggestions;
-use validation::CheckScalar;
 
 pub use definition::InvalidSchema;
 pub(crate) use error::in_one_line;
@@ -65,6 +65,7 @@ pub use in_order::{Composite, InOrder, List};
 pub use limits::Limits;
 pub use operation::{Operation, Prepared};
 pub use request::GraphqlRequest;
+pub use rules::EngineSettings;
 
 /// Executes the operations of a schema. Cloning is cheap.
 pub struct Engine<Q, M, S> {
@@ -85,27 +86,11 @@ impl<Q, M, S> Clone for Engine<Q, M, S> {
     }
 }
 
-/// The schema and the rules for documents.
-struct Rules {
-    definition: Valid<apollo_compiler::Schema>,
-    limits: Limits,
-    costs: Vec<FieldCost>,
-    check_scalar: CheckScalar,
-    introspection: bool,
-    resolved_first: Option<&'static str>,
-    is_cacheable: fn(&Data) -> bool,
-}
-
 /// Builds an [`Engine`].
 pub struct EngineBuilder<Q, M, S> {
     schema: SchemaBuilder<Root<Q>, Root<M>, SubscriptionRoot<S>>,
     subscription: Arc<S>,
-    limits: Limits,
-    costs: Vec<FieldCost>,
-    check_scalar: CheckScalar,
-    introspection: bool,
-    resolved_first: Option<&'static str>,
-    is_cacheable: fn(&Data) -> bool,
+    settings: EngineSettings,
 }
 
 impl<Q, M, S> EngineBuilder<Q, M, S>
@@ -114,41 +99,6 @@ where
     M: ObjectType + 'static,
     S: SubscriptionType + 'static,
 {
-    /// Sets the limits of an operation.
-    #[must_use]
-    pub fn limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
-        self
-    }
-
-    /// Adds the costs of fields.
-    #[must_use]
-    pub fn costs(mut self, costs: &[FieldCost]) -> Self {
-        self.costs.extend(costs);
-        self
-    }
-
-    /// Resolves this field of the query's root before the operation's other
-    /// fields, wherever it is in the document.
-    #[must_use]
-    pub fn resolve_first(mut self, field: &'static str) -> Self {
-        self.resolved_first = Some(field);
-        self
-    }
-
-    /// Sets a function that checks literals and variables of custom scalars.
-    ///
-    /// Its arguments are the name of the scalar, the value if it is a string,
-    /// and the value for display. Its error describes the problem.
-    #[must_use]
-    pub fn check_scalars(
-        mut self,
-        check_scalar: fn(&str, Option<&str>, &dyn Display) -> Result<(), String>,
-    ) -> Self {
-        self.check_scalar = check_scalar;
-        self
-    }
-
     /// Registers a type that no field refers to.
     #[must_use]
     pub fn register<T: OutputType>(mut self) -> Self {
@@ -156,40 +106,23 @@ where
         self
     }
 
-    /// Rejects introspection, and suggests no names in validation errors.
-    #[must_use]
-    pub fn without_introspection(mut self) -> Self {
-        self.schema = self.schema.disable_introspection();
-        self.introspection = false;
-        self
-    }
-
-    /// Sets the function that decides, from the data of a request, whether its
-    /// document is cached. By default, [`Executor`] caches no documents.
-    #[must_use]
-    pub fn cache_documents_of(mut self, is_cacheable: fn(&Data) -> bool) -> Self {
-        self.is_cacheable = is_cacheable;
-        self
-    }
-
     /// Builds the engine, if the schema is valid.
     pub fn finish(self) -> Result<Engine<Q, M, S>, InvalidSchema> {
         // The engine validates each document itself, so async-graphql need not.
-        let schema = self.schema.validation_mode(ValidationMode::Fast).finish();
+        let mut schema = self.schema.validation_mode(ValidationMode::Fast);
+        if !self.settings.introspection {
+            schema = schema.disable_introspection();
+        }
+        let schema = schema.finish();
         let rules = Rules {
-            definition: definition(&schema.sdl())?,
-            limits: self.limits,
-            costs: self.costs,
-            check_scalar: self.check_scalar,
-            introspection: self.introspection,
-            resolved_first: self.resolved_first,
-            is_cacheable: self.is_cacheable,
+            schema: definition(&schema.sdl())?,
+            settings: self.settings,
         };
         Ok(Engine {
             schema,
             subscription: self.subscription,
             rules: Arc::new(rules),
-            documents: DocumentCache::default(),
+            documents: document_cache(),
         })
     }
 }
@@ -201,16 +134,16 @@ where
     S: SubscriptionType + 'static,
 {
     /// Returns a builder for an engine with these root types.
-    pub fn build(query: Q, mutation: M, subscription: S) -> EngineBuilder<Q, M, S> {
+    pub fn build(
+        query: Q,
+        mutation: M,
+        subscription: S,
+        settings: EngineSettings,
+    ) -> EngineBuilder<Q, M, S> {
         EngineBuilder {
             schema: Schema::build(Root(query), Root(mutation), SubscriptionRoot::new()),
             subscription: Arc::new(subscription),
-            limits: Limits::default(),
-            costs: Vec::new(),
-            check_scalar: |_, _, _| Ok(()),
-            introspection: true,
-            resolved_first: None,
-            is_cacheable: |_| false,
+            settings,
         }
     }
 
@@ -231,9 +164,9 @@ where
     /// the schema, and the caller is not authorized yet.
     pub fn parse(&self, request: GraphqlRequest) -> Result<Operation, Box<Response>> {
         let key = DocumentKey::of(&request);
-        match self.documents.find(&key) {
+        match self.documents.get(&key) {
             Some(document) => Ok(Operation::cached(document, key, request.variables)),
-            None => Operation::parse(request, key, &self.rules.limits),
+            None => Operation::parse(request, key, &self.rules.settings.limits),
         }
     }
 
@@ -243,45 +176,39 @@ where
     /// `keep` adds the document to the cache. It must be false for anonymous
     /// callers, who could otherwise fill the cache.
     pub fn prepare(&self, operation: &Operation, keep: bool) -> Result<Prepared, Box<Response>> {
-        self.check_introspection(operation)?;
-        let rules = self.rules.of_schema();
-        let prepared = operation.validate(rules).and_then(|known| {
+        self.validate(operation, |known| {
             if keep && !operation.is_cached() {
                 self.documents.insert(operation.key, Arc::clone(&known));
             }
-            operation.prepare(&known, rules)
-        });
-        prepared.map_err(|rejected| self.with_suggestions(rejected))
+            operation.prepare(&known, &self.rules)
+        })
     }
 
     /// Checks whether an operation can be executed with all values of its variables.
     pub fn check(&self, operation: &Operation) -> Result<(), Box<Response>> {
-        self.check_introspection(operation)?;
-        let rules = self.rules.of_schema();
-        let checked = operation
-            .validate(rules)
-            .and_then(|known| known.check(rules));
-        checked.map_err(|rejected| self.with_suggestions(rejected))
+        self.validate(operation, |known| known.check(&self.rules))
     }
 
-    /// Rejects introspection if it is disabled.
-    fn check_introspection(&self, operation: &Operation) -> Result<(), Rejected> {
-        if !self.rules.introspection && operation.uses_introspection() {
+    /// Validates an operation and continues with `next`. If introspection is
+    /// enabled, adds suggested names to the errors; otherwise rejects it.
+    fn validate<T>(
+        &self,
+        operation: &Operation,
+        next: impl FnOnce(Arc<ValidatedDocument>) -> Result<T, Rejected>,
+    ) -> Result<T, Rejected> {
+        let introspection = self.rules.settings.introspection;
+        if !introspection && operation.uses_introspection() {
             let message = "Introspection is disabled.";
             return Err(RequestError::new(RequestErrorKind::ValidationFailed, message).into());
         }
-        Ok(())
-    }
-
-    /// Adds suggested names to the errors, if introspection is enabled.
-    fn with_suggestions(&self, mut rejected: Rejected) -> Rejected {
-        if self.rules.introspection {
-            for error in &mut rejected.errors {
+        let validated = operation.validate(&self.rules).and_then(next);
+        validated.map_err(|mut rejected| {
+            for error in rejected.errors.iter_mut().filter(|_| introspection) {
                 let message = std::mem::take(&mut error.message);
-                error.message = with_suggestions(&self.rules.definition, message);
+                error.message = with_suggestions(&self.rules.schema, message);
             }
-        }
-        rejected
+            rejected
+        })
     }
 
     /// Executes an operation, with data for its resolvers.
@@ -306,7 +233,7 @@ where
         let request = build_request(prepared, root_selections(prepared), request);
         let selection = RootSelection {
             fields: Arc::clone(&prepared.lowered.root),
-            first: self.rules.resolved_first,
+            first: self.rules.settings.resolved_first,
         };
         let response = self.schema.execute(request.data(selection)).await;
         complete(prepared, response)
@@ -340,18 +267,10 @@ where
             variables: variables.collect(),
         };
         let operation = self.parse(asked)?;
-        self.prepare(&operation, (self.rules.is_cacheable)(&request.data))
-    }
-}
-
-impl Rules {
-    fn of_schema(&self) -> SchemaRules<'_> {
-        SchemaRules {
-            schema: &self.definition,
-            costs: &self.costs,
-            check_scalar: self.check_scalar,
-            limits: &self.limits,
-        }
+        self.prepare(
+            &operation,
+            (self.rules.settings.is_cacheable)(&request.data),
+        )
     }
 }
 
@@ -366,10 +285,8 @@ where
             Err(rejected) => *rejected,
             Ok(prepared) if prepared.is_subscription() => {
                 let message = "Subscriptions require a streaming transport, such as a WebSocket.";
-                *Rejected::from(RequestError::new(
-                    RequestErrorKind::ValidationFailed,
-                    message,
-                ))
+                let error = RequestError::new(RequestErrorKind::ValidationFailed, message);
+                *Rejected::from(error)
             }
             Ok(prepared) => self.run(&prepared, request).await,
         }
@@ -463,8 +380,4 @@ fn without_propagated(mut response: Response) -> Response {
     response.errors.dedup();
     finalize(&mut response.errors);
     response
-}
-
-fn unpositioned<T>(node: T) -> Positioned<T> {
-    Positioned::new(node, Pos::default())
 }

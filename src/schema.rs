@@ -18,7 +18,7 @@ mod subscription;
 mod types;
 
 pub use api::{Api, Introspection};
-pub use error::{ApiError, Code, rejected_response, timed_out, was_executed};
+pub use error::{ApiError, Code, rejected_response, timed_out, was_executed, with_request_id};
 pub use rate::SendRate;
 pub use session::{BeforeEvent, Session};
 

@@ -26,25 +26,20 @@ pub(super) struct ResponseSize {
 }
 
 impl ResponseSize {
-    fn plus(self, other: Self) -> Self {
+    fn zip(self, other: Self, combine: fn(usize, usize) -> usize) -> Self {
         Self {
-            nodes: self.nodes.saturating_add(other.nodes),
-            bytes: self.bytes.saturating_add(other.bytes),
+            nodes: combine(self.nodes, other.nodes),
+            bytes: combine(self.bytes, other.bytes),
         }
+    }
+
+    fn plus(self, other: Self) -> Self {
+        self.zip(other, usize::saturating_add)
     }
 
     fn times(self, count: usize) -> Self {
-        Self {
-            nodes: self.nodes.saturating_mul(count),
-            bytes: self.bytes.saturating_mul(count),
-        }
-    }
-
-    fn max(self, other: Self) -> Self {
-        Self {
-            nodes: self.nodes.max(other.nodes),
-            bytes: self.bytes.max(other.bytes),
-        }
+        let (nodes, bytes) = (count, count);
+        self.zip(Self { nodes, bytes }, usize::saturating_mul)
     }
 }
 
@@ -61,32 +56,32 @@ impl PagedSize {
         self.fixed.plus(self.per_item.times(items))
     }
 
-    fn plus(self, other: Self) -> Self {
+    fn zip(self, other: Self, combine: fn(usize, usize) -> usize) -> Self {
         Self {
-            fixed: self.fixed.plus(other.fixed),
-            per_item: self.per_item.plus(other.per_item),
-        }
-    }
-
-    fn max(self, other: Self) -> Self {
-        Self {
-            fixed: self.fixed.max(other.fixed),
-            per_item: self.per_item.max(other.per_item),
+            fixed: self.fixed.zip(other.fixed, combine),
+            per_item: self.per_item.zip(other.per_item, combine),
         }
     }
 }
 
 /// Returns the maximum size of an operation's response.
 pub(super) fn response_size(plan: &Plan, variables: &JsonMap) -> ResponseSize {
-    let amount = plan
-        .root
-        .iter()
-        .map(|field| amount_of(field, variables))
-        .fold(PagedSize::default(), PagedSize::plus);
-    amount.of_page(ITEMS_OF_LIST)
+    total(&plan.root, variables).of_page(ITEMS_OF_LIST)
 }
 
-fn amount_of(field: &PlannedField, variables: &JsonMap) -> PagedSize {
+/// Returns the size of all fields of an object.
+fn total(fields: &[PlannedField], variables: &JsonMap) -> PagedSize {
+    let sizes = fields.iter().map(|field| size_of(field, variables));
+    sizes.fold(PagedSize::default(), |total, size| {
+        total.zip(size, usize::saturating_add)
+    })
+}
+
+fn size_of(field: &PlannedField, variables: &JsonMap) -> PagedSize {
+    let fixed = |fixed| PagedSize {
+        fixed,
+        ..PagedSize::default()
+    };
     let name = ResponseSize {
         nodes: 0,
         bytes: field.key().len() + BYTES_OF_PUNCTUATION,
@@ -96,51 +91,32 @@ fn amount_of(field: &PlannedField, variables: &JsonMap) -> PagedSize {
             Some(DeclaredCost::Bytes(bytes)) => bytes,
             _ => BYTES_OF_VALUE,
         };
-        let fixed = name.plus(ResponseSize { nodes: 0, bytes });
-        return PagedSize {
-            fixed,
-            ..PagedSize::default()
-        };
+        return fixed(name.plus(ResponseSize { nodes: 0, bytes }));
     }
     // The size of introspection is limited separately.
     if field.is_introspection_field() {
         return PagedSize::default();
     }
-    let below = field.objects.iter().map(|object| {
-        let fields = object.fields.iter();
-        fields
-            .map(|field| amount_of(field, variables))
-            .fold(PagedSize::default(), PagedSize::plus)
-    });
+    let objects = field.objects.iter();
+    let sizes = objects.map(|object| total(&object.fields, variables));
     // The object has one of the possible types, so the largest of their sizes
     // is the maximum.
-    let below = below.fold(PagedSize::default(), PagedSize::max);
-    let one = ResponseSize {
+    let mut below = sizes.fold(PagedSize::default(), |max, size| max.zip(size, usize::max));
+    below.fixed = below.fixed.plus(ResponseSize {
         nodes: 1,
         bytes: BYTES_OF_PUNCTUATION,
-    };
-    let below = if field.definition.ty.is_list() {
-        PagedSize {
+    });
+    if field.definition.ty.is_list() {
+        below = PagedSize {
             fixed: ResponseSize::default(),
-            per_item: below.fixed.plus(below.per_item).plus(one),
-        }
-    } else {
-        PagedSize {
-            fixed: below.fixed.plus(one),
-            ..below
-        }
-    };
-    if let Some(DeclaredCost::Page { default, max }) = field.cost {
-        let page = below.of_page(page_size(field, variables, default).min(max));
-        return PagedSize {
-            fixed: page.plus(name),
-            ..PagedSize::default()
+            per_item: below.fixed.plus(below.per_item),
         };
     }
-    PagedSize {
-        fixed: below.fixed.plus(name),
-        ..below
+    if let Some(DeclaredCost::Page { default, max }) = field.cost {
+        below = fixed(below.of_page(page_size(field, variables, default).min(max)));
     }
+    below.fixed = below.fixed.plus(name);
+    below
 }
 
 /// Returns the requested number of items of a connection.

@@ -1,29 +1,19 @@
 //! The schema against which documents are validated.
 
-use apollo_compiler::ast::{DirectiveList, FieldDefinition, InputValueDefinition};
-use apollo_compiler::schema::{Component, ExtendedType};
+use apollo_compiler::ast::{DirectiveList, InputValueDefinition};
+use apollo_compiler::schema::ExtendedType;
 use apollo_compiler::validation::{Valid, WithErrors};
 use apollo_compiler::{Schema, name, ty};
 
-/// Adds fields of introspection types that apollo-compiler does not have yet:
+/// Fields of introspection types that apollo-compiler does not have yet:
 /// `isOneOf`, and the deprecation of directives (graphql-js 17).
-fn add_newer_introspection(schema: &mut Schema) {
-    for (on, name, ty) in [
-        ("__Type", name!("isOneOf"), ty!(Boolean)),
-        ("__Directive", name!("isDeprecated"), ty!(Boolean!)),
-        ("__Directive", name!("deprecationReason"), ty!(String)),
-    ] {
-        let field = FieldDefinition {
-            description: None,
-            name: name.clone(),
-            arguments: Vec::new(),
-            ty,
-            directives: DirectiveList::new(),
-        };
-        if let Some(ExtendedType::Object(on)) = schema.types.get_mut(on) {
-            on.make_mut().fields.insert(name, Component::new(field));
-        }
-    }
+const NEWER_FIELDS: &str = "
+    extend type __Type { isOneOf: Boolean }
+    extend type __Directive { isDeprecated: Boolean! deprecationReason: String }
+";
+
+/// Adds the argument of `__Schema.directives` that belongs to the newer fields.
+fn add_newer_argument(schema: &mut Schema) {
     if let Some(ExtendedType::Object(ty)) = schema.types.get_mut("__Schema")
         && let Some(directives) = ty.make_mut().fields.get_mut("directives")
     {
@@ -46,8 +36,10 @@ pub struct InvalidSchema(String);
 /// Parses and validates the schema that async-graphql prints.
 pub(super) fn definition(sdl: &str) -> Result<Valid<Schema>, InvalidSchema> {
     let invalid = |error: WithErrors<Schema>| InvalidSchema(error.errors.to_string());
-    let mut schema = Schema::parse(sdl, "schema.graphql").map_err(invalid)?;
-    add_newer_introspection(&mut schema);
+    let builder = Schema::builder().parse(sdl, "schema.graphql");
+    let builder = builder.parse(NEWER_FIELDS, "introspection.graphql");
+    let mut schema = builder.build().map_err(invalid)?;
+    add_newer_argument(&mut schema);
     schema.validate().map_err(invalid)
 }
 

@@ -14,40 +14,17 @@ pub(super) const CAPACITY: u64 = 8 * 1024 * 1024;
 
 /// Validated documents by the hash of their text, limited by their total size
 /// in bytes. The least recently used document is evicted first.
-#[derive(Clone)]
-pub(super) struct DocumentCache {
-    documents: Cache<DocumentKey, Arc<ValidatedDocument>>,
-}
+pub(super) type DocumentCache = Cache<DocumentKey, Arc<ValidatedDocument>>;
 
-impl Default for DocumentCache {
-    fn default() -> Self {
-        let documents = Cache::builder()
-            .max_capacity(CAPACITY)
-            .weigher(|_, document: &Arc<ValidatedDocument>| {
-                u32::try_from(document.weight()).unwrap_or(u32::MAX)
-            })
-            // LRU, because a document that was requested recently is likely to
-            // be requested again.
-            .eviction_policy(EvictionPolicy::lru());
-        Self {
-            documents: documents.build(),
-        }
-    }
-}
-
-impl DocumentCache {
-    pub fn find(&self, key: &DocumentKey) -> Option<Arc<ValidatedDocument>> {
-        self.documents.get(key)
-    }
-
-    pub fn insert(&self, key: DocumentKey, document: Arc<ValidatedDocument>) {
-        self.documents.insert(key, document);
-    }
-
-    /// Returns the number of documents and their size in bytes.
-    #[cfg(test)]
-    pub fn size(&self) -> (u64, u64) {
-        self.documents.run_pending_tasks();
-        (self.documents.entry_count(), self.documents.weighted_size())
-    }
+/// Creates an empty cache.
+pub(super) fn document_cache() -> DocumentCache {
+    Cache::builder()
+        .max_capacity(CAPACITY)
+        .weigher(|_, document: &Arc<ValidatedDocument>| {
+            u32::try_from(document.weight()).unwrap_or(u32::MAX)
+        })
+        // LRU, because a document that was requested recently is likely to be
+        // requested again.
+        .eviction_policy(EvictionPolicy::lru())
+        .build()
 }

@@ -61,11 +61,9 @@ pub(super) struct SizeCounter<'a> {
 
 impl<'a> SizeCounter<'a> {
     pub fn new(document: &'a Document) -> Self {
-        let definitions = document.definitions.iter();
-        let fragments = definitions.filter_map(|definition| match definition {
-            Definition::FragmentDefinition(fragment) => Some((&fragment.name, &**fragment)),
-            _ => None,
-        });
+        let fragments = document.definitions.iter();
+        let fragments = fragments.filter_map(Definition::as_fragment_definition);
+        let fragments = fragments.map(|fragment| (&fragment.name, &**fragment));
         Self {
             fragments: fragments.collect(),
             counted: HashMap::new(),
@@ -147,12 +145,8 @@ mod tests {
     fn counted(text: &str) -> (DocumentSize, usize) {
         let document = Parser::new().parse_ast(text, "document");
         let document = document.expect("a document");
-        let operation = document.definitions.iter().find_map(|definition| {
-            let Definition::OperationDefinition(operation) = definition else {
-                return None;
-            };
-            Some(operation)
-        });
+        let mut definitions = document.definitions.iter();
+        let operation = definitions.find_map(Definition::as_operation_definition);
         let mut counting = SizeCounter::new(&document);
         let size = counting.selections(&operation.expect("an operation").selection_set, 0);
         (size, counting.steps)

@@ -53,14 +53,17 @@ impl RequestError {
     }
 }
 
-impl From<RequestError> for Box<Response> {
+/// The response to a request that is rejected as a whole.
+pub(super) type Rejected = Box<Response>;
+
+impl From<RequestError> for Rejected {
     fn from(RequestError { kind, message }: RequestError) -> Self {
         rejection(kind, vec![ServerError::new(message, None)])
     }
 }
 
 /// Creates the response to a rejected request.
-pub(crate) fn rejection(kind: RequestErrorKind, mut errors: Vec<ServerError>) -> Box<Response> {
+pub(crate) fn rejection(kind: RequestErrorKind, mut errors: Vec<ServerError>) -> Rejected {
     for error in &mut errors {
         let extensions = error.extensions.get_or_insert_default();
         extensions.set("code", kind.code());

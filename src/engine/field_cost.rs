@@ -11,6 +11,13 @@ pub struct FieldCost {
     pub cost: DeclaredCost,
 }
 
+impl FieldCost {
+    /// Declares the cost of a field of an object type.
+    pub const fn new(ty: &'static str, field: &'static str, cost: DeclaredCost) -> Self {
+        Self { ty, field, cost }
+    }
+}
+
 /// The maximum cost of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeclaredCost {

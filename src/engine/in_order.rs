@@ -68,7 +68,7 @@ impl<T: ObjectType> Composite for T {
     ) -> BoxFuture<'a, ServerResult<Value>> {
         // Boxed as `dyn`, because an object may contain objects of its own
         // type.
-        Box::pin(resolve_object(self, ctx, false))
+        Box::pin(resolve_object(self, ctx, false, None))
     }
 }
 
@@ -118,66 +118,55 @@ impl<T: Composite> OutputType for InOrder<T> {
 }
 
 /// Resolves the selected fields of an object: concurrently, or one after the
-/// other if `serial` (mutations).
+/// other if `serial` (mutations). Fields with the name `first` are resolved
+/// before the others.
 pub(super) async fn resolve_object<T: ContainerType + ?Sized>(
     object: &T,
     ctx: &ContextSelectionSet<'_>,
     serial: bool,
+    first: Option<&str>,
 ) -> ServerResult<Value> {
     let selected = selected_of(ctx, &T::type_name());
+    let fields = selected.iter().filter_map(|item| match &item.node {
+        Selection::Field(field) => Some(field),
+        _ => None,
+    });
     let mut values = IndexMap::with_capacity(selected.len());
-    let mut pending = Vec::new();
+    let keys = fields.clone().map(|field| &field.node.response_key().node);
+    values.extend(keys.map(|key| (key.clone(), Value::Null)));
     let mut null = false;
-    // Fields that are ready at the first poll share one allocation.
-    let mut unused: Option<Pin<Box<_>>> = None;
-    for selection in selected {
-        let Selection::Field(field) = &selection.node else {
-            continue;
+    for are_first in [true, false] {
+        let mut done = |place: usize, value| match value {
+            Some(value) => values[place] = value,
+            None => null = true,
         };
-        let key = field.node.response_key().node.clone();
-        if field.node.name.node == "__typename" {
-            values.insert(key, Value::String(T::type_name().into_owned()));
-            continue;
-        }
-        let value = resolve_field(object, ctx, field);
-        let mut value = match unused.take() {
-            None => Box::pin(value),
-            Some(place) => reuse_allocation(place, value),
-        };
-        let polled = if serial {
-            Poll::Ready(value.as_mut().await)
-        } else {
-            poll_fn(|cx| Poll::Ready(value.as_mut().poll(cx))).await
-        };
-        match polled {
-            Poll::Ready(Some(ready)) => {
-                values.insert(key, ready);
-                unused = Some(value);
+        let mut futures = Futures::default();
+        for (place, field) in fields.clone().enumerate() {
+            let name = &*field.node.name.node;
+            if (first == Some(name)) != are_first {
+                continue;
             }
-            Poll::Ready(None) if serial => return Err(propagated()),
-            Poll::Ready(None) => {
-                null = true;
-                unused = Some(value);
+            if name == "__typename" {
+                done(place, Some(Value::String(T::type_name().into_owned())));
+                continue;
             }
-            Poll::Pending => {
-                // Reserves the field's position.
-                let (place, _) = values.insert_full(key, Value::Null);
-                pending.push((place, value));
+            let value = futures.boxed(resolve_field(object, ctx, field));
+            let value = if serial {
+                Some(value.await)
+            } else {
+                futures.poll_once(place, value).await
+            };
+            if let Some(value) = value {
+                if serial && value.is_none() {
+                    return Err(propagated());
+                }
+                done(place, value);
             }
         }
-    }
-    drop(unused);
-    poll_until_ready(pending, |place, value| match value {
-        Some(value) => {
-            if let Some((_, place)) = values.get_index_mut(place) {
-                *place = value;
-            }
+        futures.complete(done).await;
+        if null {
+            return Err(propagated());
         }
-        None => null = true,
-    })
-    .await;
-    if null {
-        return Err(propagated());
     }
     Ok(Value::Object(values))
 }
@@ -225,45 +214,81 @@ async fn resolve_field<T: ContainerType + ?Sized>(
     }
 }
 
-/// Replaces a completed future, reusing its allocation.
-fn reuse_allocation<F>(mut place: Pin<Box<F>>, future: F) -> Pin<Box<F>> {
-    place.set(future);
-    place
+/// Futures that are polled once in order, and then together until all are
+/// ready.
+struct Futures<F> {
+    /// The futures that were not ready, with their places.
+    pending: Vec<(usize, Pin<Box<F>>)>,
+    /// A completed future, whose allocation the next one uses.
+    completed: Option<Pin<Box<F>>>,
 }
 
-/// Polls futures, each of which was polled before, until all are ready.
-async fn poll_until_ready<F: Future>(
-    mut pending: Vec<(usize, Pin<Box<F>>)>,
-    mut done: impl FnMut(usize, F::Output),
-) {
-    if pending.len() > POLLED_TOGETHER {
-        let mut pending: FuturesUnordered<_> = pending
-            .into_iter()
-            .map(|(place, future)| async move { (place, future.await) })
-            .collect();
-        while let Some((place, output)) = pending.next().await {
-            done(place, output);
+impl<F> Default for Futures<F> {
+    fn default() -> Self {
+        Self {
+            pending: Vec::new(),
+            completed: None,
         }
-        return;
     }
-    if pending.is_empty() {
-        return;
-    }
-    poll_fn(|cx| {
-        pending.retain_mut(|(place, future)| match future.as_mut().poll(cx) {
-            Poll::Ready(output) => {
-                done(*place, output);
-                false
+}
+
+impl<F: Future> Futures<F> {
+    /// Boxes a future before it is polled: an async function that took it by
+    /// value would contain it.
+    fn boxed(&mut self, future: F) -> Pin<Box<F>> {
+        match self.completed.take() {
+            None => Box::pin(future),
+            Some(mut completed) => {
+                completed.set(future);
+                completed
             }
-            Poll::Pending => true,
-        });
-        if pending.is_empty() {
-            Poll::Ready(())
-        } else {
-            Poll::Pending
         }
-    })
-    .await;
+    }
+
+    /// Polls a future once. Returns its output if it is ready.
+    async fn poll_once(&mut self, place: usize, mut future: Pin<Box<F>>) -> Option<F::Output> {
+        match poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
+            Poll::Ready(output) => {
+                self.completed = Some(future);
+                Some(output)
+            }
+            Poll::Pending => {
+                self.pending.push((place, future));
+                None
+            }
+        }
+    }
+
+    /// Waits until all futures are ready.
+    async fn complete(self, mut done: impl FnMut(usize, F::Output)) {
+        let mut pending = self.pending;
+        drop(self.completed);
+        if pending.len() > POLLED_TOGETHER {
+            let mut pending: FuturesUnordered<_> = pending
+                .into_iter()
+                .map(|(place, future)| async move { (place, future.await) })
+                .collect();
+            while let Some((place, output)) = pending.next().await {
+                done(place, output);
+            }
+            return;
+        }
+        poll_fn(|cx| {
+            pending.retain_mut(|(place, future)| match future.as_mut().poll(cx) {
+                Poll::Ready(output) => {
+                    done(*place, output);
+                    false
+                }
+                Poll::Pending => true,
+            });
+            if pending.is_empty() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
+    }
 }
 
 /// A list as the type of a field. Its items are resolved concurrently, and a
@@ -289,32 +314,19 @@ impl<T: OutputType> OutputType for List<T> {
         field: &Positioned<Field>,
     ) -> ServerResult<Value> {
         let mut values = vec![Value::Null; self.0.len()];
-        let mut pending = Vec::new();
         let mut null = false;
-        let mut unused: Option<Pin<Box<_>>> = None;
-        for (index, item) in self.0.iter().enumerate() {
-            let value = resolve_item(item, ctx, index, field);
-            let mut value = match unused.take() {
-                None => Box::pin(value),
-                Some(place) => reuse_allocation(place, value),
-            };
-            match poll_fn(|cx| Poll::Ready(value.as_mut().poll(cx))).await {
-                Poll::Ready(ready) => {
-                    match ready {
-                        Some(ready) => values[index] = ready,
-                        None => null = true,
-                    }
-                    unused = Some(value);
-                }
-                Poll::Pending => pending.push((index, value)),
+        let mut done = |place: usize, value| match value {
+            Some(value) => values[place] = value,
+            None => null = true,
+        };
+        let mut futures = Futures::default();
+        for (place, item) in self.0.iter().enumerate() {
+            let value = futures.boxed(resolve_item(item, ctx, place, field));
+            if let Some(value) = futures.poll_once(place, value).await {
+                done(place, value);
             }
         }
-        drop(unused);
-        poll_until_ready(pending, |index, value| match value {
-            Some(value) => values[index] = value,
-            None => null = true,
-        })
-        .await;
+        futures.complete(done).await;
         if null {
             return Err(propagated());
         }

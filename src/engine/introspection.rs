@@ -3,9 +3,10 @@
 
 use async_graphql::indexmap::IndexMap;
 use async_graphql::parser::types::{Field, Selection, SelectionSet};
-use async_graphql::{Name, Pos, Positioned, Value};
+use async_graphql::{Name, Positioned, Value};
 
 use super::plan::{PlannedField, PlannedObject};
+use super::positions::unpositioned;
 
 /// A response key that no document can contain.
 pub(super) const INTERNAL_KEY: &str = "";
@@ -22,16 +23,14 @@ pub(super) fn type_of_object(object: &PlannedObject) -> Positioned<Selection> {
 
 /// Creates a field with the response key [`INTERNAL_KEY`].
 pub(super) fn internal_field(name: &str) -> Positioned<Selection> {
-    let unpositioned = |name| Positioned::new(Name::new(name), Pos::default());
     let field = Field {
-        alias: Some(unpositioned(INTERNAL_KEY)),
-        name: unpositioned(name),
+        alias: Some(unpositioned(Name::new(INTERNAL_KEY))),
+        name: unpositioned(Name::new(name)),
         arguments: Vec::new(),
         directives: Vec::new(),
-        selection_set: Positioned::new(SelectionSet::default(), Pos::default()),
+        selection_set: unpositioned(SelectionSet::default()),
     };
-    let field = Positioned::new(field, Pos::default());
-    Positioned::new(Selection::Field(field), Pos::default())
+    unpositioned(Selection::Field(unpositioned(field)))
 }
 
 /// Returns the value of a field in the document's order.

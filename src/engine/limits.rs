@@ -5,10 +5,10 @@
 //! hundreds of megabytes. This module counts each fragment once, so the time is
 //! linear in the size of the document.
 
-use apollo_compiler::ast::{Definition, Document, Selection};
+use apollo_compiler::ast::{Definition, Document, OperationDefinition, OperationType};
 
-use super::cost::ResponseSize;
 use super::document_size::{DocumentSize, MAX_LEVELS, SizeCounter};
+use super::error::{RequestError, RequestErrorKind};
 use crate::limit_args::limit_args;
 
 limit_args! {
@@ -48,54 +48,43 @@ limit_args! {
 /// response. graphql-js has the same limit.
 const MAX_NESTED_LISTS: usize = 2;
 
-/// The properties of a document that are determined before validation.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct DocumentFacts {
-    /// Number of selections of its operations, with their fragments expanded.
+/// The properties of an operation that are determined before validation.
+#[derive(Clone, Debug)]
+pub(super) struct OperationFacts {
+    pub name: Option<String>,
+    pub operation_type: OperationType,
+    /// Number of selections of the document's operations, with their fragments
+    /// expanded.
     pub selections: usize,
-
     /// Whether the document contains `__schema` or `__type`.
-    pub schema: bool,
+    pub uses_introspection: bool,
     /// Whether the operation contains only introspection and `__typename`.
     pub only_introspection: bool,
 }
 
-/// An exceeded limit.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "The operation has {value} {what}, which exceeds the limit of {max}. Request less at a time."
-)]
-pub(super) struct LimitExceeded {
-    what: &'static str,
-    value: usize,
-    max: usize,
-}
-
-pub(super) fn within(what: &'static str, value: usize, max: usize) -> Result<(), LimitExceeded> {
+/// Rejects an operation with a value that exceeds its limit.
+pub(super) fn within(what: &str, value: usize, max: usize) -> Result<(), RequestError> {
     if value <= max {
-        Ok(())
-    } else {
-        Err(LimitExceeded { what, value, max })
+        return Ok(());
     }
+    let message = format!(
+        "The operation has {value} {what}, which exceeds the limit of {max}. Request less at a time."
+    );
+    Err(RequestError::new(RequestErrorKind::TooComplex, message))
 }
 
 impl Limits {
-    /// Checks the size of a document before it is parsed.
-    pub(super) fn check_bytes(&self, document: &str) -> Result<(), LimitExceeded> {
-        within("bytes", document.len(), self.document_bytes)
-    }
-
     /// Checks the size of each operation and of each fragment, because validation
     /// visits all of them, and the total size of the operations. Returns facts
     /// about the document and about `operation`.
     pub(super) fn check_document(
         &self,
         document: &Document,
-        operation: &[Selection],
-    ) -> Result<DocumentFacts, LimitExceeded> {
+        operation: &OperationDefinition,
+    ) -> Result<OperationFacts, RequestError> {
         let mut counting = SizeCounter::new(document);
         let mut selections = 0_usize;
-        let mut schema = false;
+        let mut uses_introspection = false;
         for definition in &document.definitions {
             let size = match definition {
                 Definition::OperationDefinition(operation) => {
@@ -112,21 +101,24 @@ impl Limits {
                 }
                 _ => continue,
             };
-            schema |= size.schema;
+            uses_introspection |= size.schema;
         }
         let steps = counting.steps;
         tracing::trace!(steps, selections, "document size");
         within("selections", selections, self.selections)?;
-        Ok(DocumentFacts {
+        let size = counting.selections(&operation.selection_set, 0);
+        Ok(OperationFacts {
+            name: operation.name.as_deref().map(str::to_owned),
+            operation_type: operation.operation_type,
             selections,
-            schema,
-            only_introspection: !counting.selections(operation, 0).has_other_fields,
+            uses_introspection,
+            only_introspection: !size.has_other_fields,
         })
     }
 
     /// Checks the limits that bound the cost of validation, which visits every
     /// operation and every fragment.
-    fn check_cost(&self, size: DocumentSize) -> Result<(), LimitExceeded> {
+    fn check_cost(&self, size: DocumentSize) -> Result<(), RequestError> {
         within("levels of nested selections", size.levels, MAX_LEVELS)?;
         within("selections", size.selections, self.selections)?;
         within(
@@ -136,7 +128,7 @@ impl Limits {
         )
     }
 
-    fn check_operation(&self, size: DocumentSize) -> Result<(), LimitExceeded> {
+    fn check_operation(&self, size: DocumentSize) -> Result<(), RequestError> {
         within("aliases", size.aliases, self.aliases)?;
         within("root fields", size.fields, self.root_fields)?;
         within("levels of nested fields", size.depth, self.depth)?;
@@ -144,16 +136,6 @@ impl Limits {
             "levels of nested introspection fields",
             size.introspection_depth,
             self.introspection_depth,
-        )
-    }
-
-    /// Checks the size of a response.
-    pub(super) fn check_size(&self, size: ResponseSize) -> Result<(), LimitExceeded> {
-        within("objects in its response", size.nodes, self.nodes)?;
-        within(
-            "bytes in its largest possible response",
-            size.bytes,
-            self.response_bytes,
         )
     }
 }

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use apollo_compiler::ast::Value as Given;
 use apollo_compiler::response::JsonMap;
 use async_graphql::parser::types::{Field, InlineFragment, Selection, SelectionSet, TypeCondition};
-use async_graphql::{Name, Pos, Positioned, Value};
+use async_graphql::{Name, Positioned, Value};
 
 use super::error::{RequestError, RequestErrorKind};
 use super::introspection::type_of_object;
 use super::plan::{Plan, PlannedField, PlannedObject};
+use super::positions::unpositioned;
 
 /// Maximum total size of inserted variables in bytes. A variable counts each
 /// time it is used: a large variable that is used many times would multiply the
@@ -29,7 +30,10 @@ pub(super) struct Lowered {
 
 impl Lowered {
     pub fn new(plan: &Plan, variables: &JsonMap) -> Result<Self, RequestError> {
-        let lowering = Lowering::new(variables);
+        let lowering = Lowering {
+            variables,
+            copied: Cell::new(0),
+        };
         let (introspection, others): (Vec<_>, Vec<_>) = plan
             .root
             .iter()
@@ -49,12 +53,7 @@ struct Lowering<'a> {
     copied: Cell<usize>,
 }
 
-impl<'a> Lowering<'a> {
-    pub fn new(variables: &'a JsonMap) -> Self {
-        let copied = Cell::new(0);
-        Self { variables, copied }
-    }
-
+impl Lowering<'_> {
     /// Returns the fields of one object.
     pub fn fields<'f>(
         &self,
@@ -208,8 +207,4 @@ fn size_of(value: &Value) -> usize {
         }
         Value::Null | Value::Number(_) | Value::Boolean(_) | Value::Enum(_) => SMALL,
     }
-}
-
-fn unpositioned<T>(node: T) -> Positioned<T> {
-    Positioned::new(node, Pos::default())
 }

@@ -10,19 +10,19 @@ use apollo_compiler::executable;
 use apollo_compiler::parser::Parser;
 use apollo_compiler::response::JsonMap;
 use apollo_compiler::validation::{DiagnosticList, Valid};
-use apollo_compiler::{ExecutableDocument, Node, Schema};
-use async_graphql::{Response, ServerError};
+use apollo_compiler::{ExecutableDocument, Node};
+use async_graphql::ServerError;
 
 use super::cost::response_size;
-use super::error::{MAX_ERRORS, RequestError, RequestErrorKind, rejection};
-use super::field_cost::FieldCost;
-use super::lexer::{DocumentError, parsable};
-use super::limits::{DocumentFacts, Limits};
+use super::error::{MAX_ERRORS, Rejected, RequestError, RequestErrorKind, rejection};
+use super::lexer::parsable;
+use super::limits::{Limits, OperationFacts, within};
 use super::lower::Lowered;
 use super::plan::{Plan, plan};
 use super::positions::LineIndex;
-use super::request::{DocumentKey, GraphqlRequest};
-use super::validation::{CheckScalar, InvalidValue, accept_repeated_field, check_values};
+use super::request::{DocumentKey, GraphqlRequest, Variables};
+use super::rules::Rules;
+use super::validation::{InvalidValue, accept_repeated_field, check_values};
 use super::variables::coerce_variables;
 
 /// Approximate memory of a document in bytes: a fixed part, a part for each
@@ -32,21 +32,13 @@ const BYTES_OF_DOCUMENT: usize = 2048;
 const BYTES_OF_SELECTION: usize = 512;
 const BYTES_OF_FIELD: usize = 1024;
 
-/// The properties of an operation that are determined before validation.
-#[derive(Clone, Debug)]
-pub(super) struct OperationFacts {
-    pub name: Option<String>,
-    pub operation_type: OperationType,
-    pub document: DocumentFacts,
-}
-
 /// The operation of a request that is to be executed. It is within the limits,
 /// but not validated yet.
 pub struct Operation {
     facts: OperationFacts,
     document: OperationDocument,
     pub(super) key: DocumentKey,
-    variables: JsonMap,
+    variables: Variables,
 }
 
 /// The document of an operation.
@@ -89,27 +81,10 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// Returns whether this is a mutation.
-    pub fn is_mutation(&self) -> bool {
-        self.plan.operation_type == OperationType::Mutation
-    }
-
     /// Returns whether this is a subscription.
     pub fn is_subscription(&self) -> bool {
         self.plan.operation_type == OperationType::Subscription
     }
-}
-
-/// The response to a request that is rejected as a whole.
-pub(super) type Rejected = Box<Response>;
-
-/// The schema and rules against which operations are validated.
-#[derive(Clone, Copy)]
-pub(super) struct SchemaRules<'a> {
-    pub schema: &'a Valid<Schema>,
-    pub costs: &'a [FieldCost],
-    pub check_scalar: CheckScalar,
-    pub limits: &'a Limits,
 }
 
 impl Operation {
@@ -119,28 +94,18 @@ impl Operation {
         key: DocumentKey,
         limits: &Limits,
     ) -> Result<Self, Rejected> {
-        let reject = |kind, message: String| Rejected::from(RequestError::new(kind, message));
-        let too_complex = |error| reject(RequestErrorKind::TooComplex, format!("{error}"));
-        limits.check_bytes(&request.query).map_err(too_complex)?;
-        let text = parsable(&request.query, limits.tokens).map_err(unparsable)?;
+        within("bytes", request.query.len(), limits.document_bytes)?;
+        let text = parsable(&request.query, limits.tokens)?;
         let positions = LineIndex::of(&text);
         let document = Parser::new()
             .parse_ast(text, "document")
             .map_err(|error| diagnosed(RequestErrorKind::ParseFailed, &error.errors, &positions))?;
-        let definition = find(&document, request.operation_name.as_deref())
-            .map_err(|message| reject(RequestErrorKind::OperationResolutionFailure, message))?;
-        let facts = OperationFacts {
-            name: definition.name.as_deref().map(str::to_owned),
-            operation_type: definition.operation_type,
-            document: limits
-                .check_document(&document, &definition.selection_set)
-                .map_err(too_complex)?,
-        };
+        let definition = find(&document, request.operation_name.as_deref()).map_err(unresolved)?;
         Ok(Self {
-            facts,
+            facts: limits.check_document(&document, definition)?,
             document: OperationDocument::Parsed(document, positions),
             key,
-            variables: json_map(request.variables),
+            variables: request.variables,
         })
     }
 
@@ -148,13 +113,13 @@ impl Operation {
     pub(super) fn cached(
         known: Arc<ValidatedDocument>,
         key: DocumentKey,
-        variables: serde_json::Map<String, serde_json::Value>,
+        variables: Variables,
     ) -> Self {
         Self {
             facts: known.facts.clone(),
             document: OperationDocument::Cached(known),
             key,
-            variables: json_map(variables),
+            variables,
         }
     }
 
@@ -170,11 +135,7 @@ impl Operation {
 
     /// Returns the type of the operation in lower case.
     pub fn kind(&self) -> &'static str {
-        match self.facts.operation_type {
-            OperationType::Query => "query",
-            OperationType::Mutation => "mutation",
-            OperationType::Subscription => "subscription",
-        }
+        self.facts.operation_type.name()
     }
 
     /// Returns whether this is a mutation.
@@ -190,19 +151,16 @@ impl Operation {
     /// Returns whether this is a query that contains only introspection and
     /// `__typename`.
     pub fn is_introspection(&self) -> bool {
-        self.facts.document.only_introspection && self.facts.operation_type == OperationType::Query
+        self.facts.only_introspection && self.facts.operation_type == OperationType::Query
     }
 
     /// Returns whether the document contains `__schema` or `__type`.
     pub fn uses_introspection(&self) -> bool {
-        self.facts.document.schema
+        self.facts.uses_introspection
     }
 
     /// Returns the document, validated against the schema.
-    pub(super) fn validate(
-        &self,
-        rules: SchemaRules<'_>,
-    ) -> Result<Arc<ValidatedDocument>, Rejected> {
+    pub(super) fn validate(&self, rules: &Rules) -> Result<Arc<ValidatedDocument>, Rejected> {
         match &self.document {
             OperationDocument::Cached(known) => Ok(Arc::clone(known)),
             OperationDocument::Parsed(document, positions) => {
@@ -216,25 +174,15 @@ impl Operation {
     pub(super) fn prepare(
         &self,
         known: &ValidatedDocument,
-        rules: SchemaRules<'_>,
+        rules: &Rules,
     ) -> Result<Prepared, Rejected> {
         let variables = known.coerce(&self.variables, rules)?;
         let plan = if known.plan.is_conditional {
-            let SchemaRules { schema, costs, .. } = rules;
-            let (document, operation) = (&known.document, &known.operation);
-            let positions = &known.positions;
-            Arc::new(plan(
-                schema,
-                costs,
-                document,
-                positions,
-                operation,
-                Some(&variables),
-            )?)
+            Arc::new(known.plan(rules, Some(&variables))?)
         } else {
             Arc::clone(&known.plan)
         };
-        let response_bytes = within_size(&plan, &variables, rules.limits)?;
+        let response_bytes = within_size(&plan, &variables, rules)?;
         let lowered = match &known.lowered {
             Some(lowered) => Arc::clone(lowered),
             None => Arc::new(Lowered::new(&plan, &variables)?),
@@ -247,21 +195,14 @@ impl Operation {
     }
 }
 
-fn json_map(variables: serde_json::Map<String, serde_json::Value>) -> JsonMap {
-    variables
-        .into_iter()
-        .map(|(name, value)| (name.into(), value.into()))
-        .collect()
-}
-
 impl ValidatedDocument {
     fn new(
         document: &Document,
         positions: LineIndex,
         facts: OperationFacts,
-        rules: SchemaRules<'_>,
+        rules: &Rules,
     ) -> Result<Self, Rejected> {
-        let SchemaRules { schema, .. } = rules;
+        let schema = &rules.schema;
         let invalid = |errors: &DiagnosticList| {
             diagnosed(RequestErrorKind::ValidationFailed, errors, &positions)
         };
@@ -271,18 +212,16 @@ impl ValidatedDocument {
         let document = document.map_err(|error| invalid(&error.errors))?;
         let document = document
             .validate(schema)
-            .or_else(|errors| accept_repeated_field(schema, errors));
+            .or_else(|errors| accept_repeated_field(rules, errors));
         let document = document.map_err(|errors| invalid(&errors))?;
-        check_values(schema, rules.check_scalar, &document).map_err(|wrong| {
+        check_values(schema, rules.settings.check_scalar, &document).map_err(|wrong| {
             invalid_value(RequestErrorKind::ValidationFailed, wrong, &positions)
         })?;
         let name = facts.name.as_deref();
-        let operation = document.operations.get(name).map_err(|error| {
-            let message = error.message().to_string();
-            RequestError::new(RequestErrorKind::OperationResolutionFailure, message)
-        })?;
+        let operation = document.operations.get(name);
+        let operation = operation.map_err(|error| unresolved(error.message().to_string()))?;
         let operation = operation.clone();
-        let plan = plan(schema, rules.costs, &document, &positions, &operation, None)?;
+        let plan = plan(rules, &document, &positions, &operation, None)?;
         let lowered = if plan.is_conditional || plan.has_variables {
             None
         } else {
@@ -300,21 +239,28 @@ impl ValidatedDocument {
 
     /// Checks whether the operation can be executed with all values of its
     /// variables.
-    pub fn check(&self, rules: SchemaRules<'_>) -> Result<(), Rejected> {
-        within_size(&self.plan, &JsonMap::new(), rules.limits).map(drop)
+    pub fn check(&self, rules: &Rules) -> Result<(), Rejected> {
+        within_size(&self.plan, &JsonMap::new(), rules)?;
+        Ok(())
     }
 
-    fn coerce(&self, given: &JsonMap, rules: SchemaRules<'_>) -> Result<JsonMap, Rejected> {
+    fn plan(&self, rules: &Rules, variables: Option<&JsonMap>) -> Result<Plan, RequestError> {
+        plan(
+            rules,
+            &self.document,
+            &self.positions,
+            &self.operation,
+            variables,
+        )
+    }
+
+    fn coerce(&self, given: &Variables, rules: &Rules) -> Result<JsonMap, Rejected> {
+        let Rules { schema, settings } = rules;
         let operation = &self.operation;
         if operation.variables.is_empty() {
             return Ok(JsonMap::new());
         }
-        let SchemaRules {
-            schema,
-            check_scalar,
-            ..
-        } = rules;
-        let coerced = coerce_variables(schema, check_scalar, operation, given);
+        let coerced = coerce_variables(schema, settings.check_scalar, operation, given);
         let coerced = coerced.map_err(|wrong| {
             invalid_value(RequestErrorKind::BadUserInput, wrong, &self.positions)
         })?;
@@ -323,40 +269,28 @@ impl ValidatedDocument {
 
     /// Returns the approximate memory of the document in bytes.
     pub fn weight(&self) -> usize {
-        let facts = &self.facts.document;
+        let sources = self.document.sources.values();
+        let texts = sources.map(|source| source.source_text().len());
         BYTES_OF_DOCUMENT
-            + facts.selections * BYTES_OF_SELECTION
+            + self.facts.selections * BYTES_OF_SELECTION
             + self.plan.fields * BYTES_OF_FIELD
             + self.positions.size()
-            + self
-                .document
-                .sources
-                .values()
-                .map(|source| source.source_text().len())
-                .sum::<usize>()
+            + texts.sum::<usize>()
     }
 }
 
 /// Returns the maximum size of the response in bytes, if it is within the
 /// limits.
-fn within_size(plan: &Plan, variables: &JsonMap, limits: &Limits) -> Result<usize, Rejected> {
-    let size = response_size(plan, variables);
-    limits
-        .check_size(size)
-        .map_err(|error| RequestError::new(RequestErrorKind::TooComplex, error.to_string()))?;
+fn within_size(plan: &Plan, variables: &JsonMap, rules: &Rules) -> Result<usize, RequestError> {
+    let (size, limits) = (response_size(plan, variables), &rules.settings.limits);
+    within("objects in its response", size.nodes, limits.nodes)?;
+    let what = "bytes in its largest possible response";
+    within(what, size.bytes, limits.response_bytes)?;
     Ok(size.bytes)
 }
 
-fn unparsable(error: DocumentError) -> Rejected {
-    let kind = error.kind();
-    match error {
-        DocumentError::Syntax(errors) => {
-            let errors = errors.into_iter();
-            let errors = errors.map(|(error, at)| ServerError::new(error.to_string(), Some(at)));
-            rejection(kind, errors.collect())
-        }
-        DocumentError::LimitExceeded(error) => RequestError::new(kind, error.to_string()).into(),
-    }
+fn unresolved(message: String) -> RequestError {
+    RequestError::new(RequestErrorKind::OperationResolutionFailure, message)
 }
 
 /// Converts the errors of a document.
@@ -381,11 +315,8 @@ fn find<'a>(
     document: &'a Document,
     name: Option<&str>,
 ) -> Result<&'a Node<ast::OperationDefinition>, String> {
-    let definitions = document.definitions.iter();
-    let operations = definitions.filter_map(|definition| match definition {
-        Definition::OperationDefinition(operation) => Some(operation),
-        _ => None,
-    });
+    let operations = document.definitions.iter();
+    let operations = operations.filter_map(Definition::as_operation_definition);
     let mut operations: Vec<_> = operations.collect();
     match name.filter(|name| !name.is_empty()) {
         Some(name) => {

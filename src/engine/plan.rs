@@ -8,12 +8,14 @@ use apollo_compiler::executable::{
 };
 use apollo_compiler::response::{JsonMap, JsonValue};
 use apollo_compiler::schema::ExtendedType;
-use apollo_compiler::{Name, Node, Schema};
+use apollo_compiler::{Name, Node};
 use async_graphql::Pos;
+use async_graphql::indexmap::IndexMap;
 
 use super::error::{RequestError, RequestErrorKind};
-use super::field_cost::{DeclaredCost, FieldCost};
+use super::field_cost::DeclaredCost;
 use super::positions::LineIndex;
+use super::rules::Rules;
 
 /// Maximum number of fields of a plan. Plans of ordinary documents are far
 /// smaller. Nested interfaces multiply fields, because each object type has its
@@ -73,16 +75,14 @@ pub(super) struct Plan {
 /// Creates the plan of a valid operation. Without variables, it contains all
 /// fields that may be executed.
 pub(super) fn plan(
-    schema: &Schema,
-    costs: &[FieldCost],
+    rules: &Rules,
     document: &ExecutableDocument,
     positions: &LineIndex,
     operation: &Operation,
     variables: Option<&JsonMap>,
 ) -> Result<Plan, RequestError> {
     let mut planner = Planner {
-        schema,
-        costs,
+        rules,
         document,
         positions,
         variables,
@@ -101,32 +101,8 @@ pub(super) fn plan(
     })
 }
 
-/// Returns the number of response keys of an operation's root. Fragments that
-/// contain themselves were rejected before.
-pub(super) fn root_keys(
-    schema: &Schema,
-    document: &ExecutableDocument,
-    operation: &Operation,
-) -> Result<usize, RequestError> {
-    let mut planner = Planner {
-        schema,
-        costs: &[],
-        document,
-        positions: &LineIndex::default(),
-        variables: None,
-        fields: 0,
-        is_conditional: false,
-        has_variables: false,
-    };
-    let set = &operation.selection_set;
-    let mut collected = Vec::new();
-    planner.collect(&set.ty, set, &mut collected)?;
-    Ok(collected.len())
-}
-
 struct Planner<'a> {
-    schema: &'a Schema,
-    costs: &'a [FieldCost],
+    rules: &'a Rules,
     document: &'a ExecutableDocument,
     positions: &'a LineIndex,
     variables: Option<&'a JsonMap>,
@@ -134,6 +110,9 @@ struct Planner<'a> {
     is_conditional: bool,
     has_variables: bool,
 }
+
+/// The fields of an object by their response keys.
+type CollectedFields<'a> = IndexMap<&'a Name, CollectedField<'a>>;
 
 /// A field with all of its selection sets.
 struct CollectedField<'a> {
@@ -148,12 +127,12 @@ impl<'a> Planner<'a> {
         ty: &Name,
         sets: &[&'a SelectionSet],
     ) -> Result<Vec<PlannedField>, RequestError> {
-        let mut collected = Vec::new();
+        let mut collected = CollectedFields::new();
         for set in sets {
             self.collect(ty, set, &mut collected)?;
         }
+        let collected = collected.into_values();
         collected
-            .into_iter()
             .map(|collected| self.field(ty, &collected))
             .collect()
     }
@@ -162,14 +141,19 @@ impl<'a> Planner<'a> {
         &mut self,
         ty: &Name,
         set: &'a SelectionSet,
-        into: &mut Vec<CollectedField<'a>>,
+        into: &mut CollectedFields<'a>,
     ) -> Result<(), RequestError> {
         for selection in &set.selections {
             if self.is_excluded(selection.directives())? {
                 continue;
             }
             match selection {
-                Selection::Field(field) => add(field, into),
+                Selection::Field(field) => {
+                    let below = Vec::new();
+                    let collected = into.entry(field.response_key());
+                    let collected = collected.or_insert(CollectedField { field, below });
+                    collected.below.push(&field.selection_set);
+                }
                 Selection::InlineFragment(inline) => {
                     if self.applies(inline.type_condition.as_ref(), ty) {
                         self.collect(ty, &inline.selection_set, into)?;
@@ -190,7 +174,8 @@ impl<'a> Planner<'a> {
 
     /// Returns whether a type condition applies to an object type.
     fn applies(&self, condition: Option<&Name>, ty: &Name) -> bool {
-        condition.is_none_or(|condition| condition == ty || self.schema.is_subtype(condition, ty))
+        condition
+            .is_none_or(|condition| condition == ty || self.rules.schema.is_subtype(condition, ty))
     }
 
     fn field(
@@ -206,7 +191,7 @@ impl<'a> Planner<'a> {
             return Err(RequestError::new(RequestErrorKind::TooComplex, message));
         }
         // The object's definition of the field may differ from the interface's.
-        let definition = self.schema.type_field(parent, &field.name);
+        let definition = self.rules.schema.type_field(parent, &field.name);
         let definition = definition.map_or(&field.definition, |component| &component.node);
         let inner = definition.ty.inner_named_type();
         let below: Vec<_> = below
@@ -238,39 +223,27 @@ impl<'a> Planner<'a> {
             arguments,
             position: self.positions.of_node(field.location()).unwrap_or_default(),
             cost: self.cost(parent, &field.name),
-            is_abstract: !objects.is_empty() && self.schema.get_object(inner).is_none(),
+            is_abstract: !objects.is_empty() && self.rules.schema.get_object(inner).is_none(),
             objects,
         })
     }
 
     fn cost(&self, ty: &str, field: &str) -> Option<DeclaredCost> {
-        let mut costs = self.costs.iter();
+        let mut costs = self.rules.settings.costs.iter();
         let declared = costs.find(|declared| declared.ty == ty && declared.field == field);
         declared.map(|declared| declared.cost)
     }
 
     /// Returns the possible object types of a field type.
     fn possible_types(&self, ty: &Name) -> Vec<Name> {
-        match self.schema.types.get(ty) {
-            Some(ExtendedType::Object(object)) => vec![object.name.clone()],
-            Some(ExtendedType::Union(union)) => {
-                let members = union.members.iter();
-                members.map(|member| member.name.clone()).collect()
-            }
-            Some(ExtendedType::Interface(_)) => {
-                let types = self.schema.types.values();
-                let objects = types.filter_map(|known| match known {
-                    ExtendedType::Object(object) => Some(object),
-                    _ => None,
-                });
-                let implementers = objects.filter(|object| {
-                    let mut interfaces = object.implements_interfaces.iter();
-                    interfaces.any(|interface| interface.name == *ty)
-                });
-                implementers.map(|object| object.name.clone()).collect()
-            }
-            _ => Vec::new(),
+        let schema = &self.rules.schema;
+        if schema.get_object(ty).is_some() {
+            return vec![ty.clone()];
         }
+        let objects = schema.types.values().filter_map(ExtendedType::as_object);
+        let names = objects.map(|object| &object.name);
+        let possible = names.filter(|name| schema.is_subtype(ty, name));
+        possible.cloned().collect()
     }
 
     /// Returns whether `@skip` or `@include` exclude a selection.
@@ -304,20 +277,6 @@ impl<'a> Planner<'a> {
             }
         }
         Ok(false)
-    }
-}
-
-fn add<'a>(field: &'a Node<Field>, into: &mut Vec<CollectedField<'a>>) {
-    let key = field.response_key();
-    let same = into
-        .iter_mut()
-        .find(|collected| collected.field.response_key() == key);
-    match same {
-        Some(collected) => collected.below.push(&field.selection_set),
-        None => into.push(CollectedField {
-            field,
-            below: vec![&field.selection_set],
-        }),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Lines and columns of a document.
 
 use apollo_compiler::parser::SourceSpan;
-use async_graphql::Pos;
+use async_graphql::{Pos, Positioned};
 
 /// The lines of a document. Lines end as the GraphQL specification defines
 /// (2.1.3). Columns are counted in UTF-16 code units, as graphql-js and editors
@@ -62,6 +62,11 @@ impl LineIndex {
         let last = before.checked_sub(1).and_then(|last| self.wide.get(last));
         last.map_or(0, |(_, difference)| *difference)
     }
+}
+
+/// Returns a node of a document that the engine creates itself.
+pub(super) fn unpositioned<T>(node: T) -> Positioned<T> {
+    Positioned::new(node, Pos::default())
 }
 
 #[cfg(test)]

@@ -2,6 +2,9 @@
 
 use aws_lc_rs::digest::{self, SHA256};
 
+/// The values of an operation's variables by their names.
+pub(super) type Variables = serde_json::Map<String, serde_json::Value>;
+
 /// A GraphQL request as received.
 #[derive(Clone, Debug, Default)]
 pub struct GraphqlRequest {
@@ -10,7 +13,7 @@ pub struct GraphqlRequest {
     /// Name of the operation to execute.
     pub operation_name: Option<String>,
     /// Values of the operation's variables.
-    pub variables: serde_json::Map<String, serde_json::Value>,
+    pub variables: Variables,
 }
 
 /// SHA-256 of a document and of the name of the operation to execute.

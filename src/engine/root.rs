@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use async_graphql::parser::types::{Field, OperationType, Selection, SelectionSet};
+use async_graphql::parser::types::{Field, OperationType, SelectionSet};
 use async_graphql::registry::Registry;
 use async_graphql::resolver_utils::ContainerType;
 use async_graphql::{
@@ -24,45 +24,6 @@ pub(super) struct RootSelection {
     pub first: Option<&'static str>,
 }
 
-impl RootSelection {
-    /// Returns the fields that are resolved first, and the other fields. Returns
-    /// `None` if all fields are resolved together.
-    fn in_two_steps(&self) -> Option<[Positioned<SelectionSet>; 2]> {
-        let name = self.first?;
-        let is_first = |item: &Positioned<Selection>| match &item.node {
-            Selection::Field(field) => field.node.name.node == name,
-            _ => false,
-        };
-        let items = &self.fields.node.items;
-        if !items.iter().any(is_first) || items.iter().all(is_first) {
-            return None;
-        }
-        let (first, others) = items.iter().cloned().partition(is_first);
-        Some([first, others].map(|items| Positioned::new(SelectionSet { items }, self.fields.pos)))
-    }
-
-    /// Returns the values of both steps in the document's order.
-    fn joined(&self, mut first: Value, others: Value) -> Value {
-        let (Value::Object(first), Value::Object(mut others)) = (&mut first, others) else {
-            return first;
-        };
-        let keys = self
-            .fields
-            .node
-            .items
-            .iter()
-            .filter_map(|item| match &item.node {
-                Selection::Field(field) => Some(&field.node.response_key().node),
-                _ => None,
-            });
-        let values = keys.filter_map(|key| {
-            let value = first.swap_remove(key).or_else(|| others.swap_remove(key));
-            Some((key.clone(), value?))
-        });
-        Value::Object(values.collect())
-    }
-}
-
 /// A root type of the schema. All its fields are resolved in [`ROOT_FIELD`].
 pub(super) struct Root<T>(pub T);
 
@@ -75,20 +36,11 @@ impl<T: ObjectType> ContainerType for Root<T> {
         let Some(selection) = ctx.data_opt::<RootSelection>() else {
             return Ok(None);
         };
-        let resolve = async |set: &Positioned<SelectionSet>| {
-            let mut root = ctx.with_selection_set(set);
-            // Paths begin at the operation's own fields.
-            root.path_node = None;
-            let serial = ctx.query_env.operation.node.ty == OperationType::Mutation;
-            resolve_object(&self.0, &root, serial).await
-        };
-        let value = match selection.in_two_steps() {
-            None => resolve(&selection.fields).await?,
-            Some([first, others]) => {
-                let first = resolve(&first).await?;
-                selection.joined(first, resolve(&others).await?)
-            }
-        };
+        let mut root = ctx.with_selection_set(&selection.fields);
+        // Paths begin at the operation's own fields.
+        root.path_node = None;
+        let serial = ctx.query_env.operation.node.ty == OperationType::Mutation;
+        let value = resolve_object(&self.0, &root, serial, selection.first).await?;
         Ok(Some(value))
     }
 }

@@ -1,7 +1,6 @@
 //! Suggests names for unknown names in a document, if introspection is enabled.
 
 use apollo_compiler::ast::FieldDefinition;
-use apollo_compiler::schema::ExtendedType;
 use apollo_compiler::{Name, Schema};
 use strsim::damerau_levenshtein;
 
@@ -13,7 +12,7 @@ const MAX_SUGGESTIONS: usize = 5;
 
 /// Adds suggested names to an error message.
 pub(super) fn with_suggestions(schema: &Schema, message: String) -> String {
-    let Some(UnknownName { name, known }) = unknown(schema, &message) else {
+    let Some((name, known)) = unknown(schema, &message) else {
         return message;
     };
     let quoted: Vec<String> = nearest(name, known)
@@ -28,15 +27,10 @@ pub(super) fn with_suggestions(schema: &Schema, message: String) -> String {
     }
 }
 
-/// An unknown name, and the known names that could replace it.
-struct UnknownName<'a> {
-    name: &'a str,
-    known: Vec<&'a str>,
-}
-
-/// Extracts the unknown name from a message. apollo-compiler has no structured
-/// errors; its messages equal those of graphql-js.
-fn unknown<'a>(schema: &'a Schema, message: &'a str) -> Option<UnknownName<'a>> {
+/// Returns the unknown name in a message, and the known names that could replace
+/// it. apollo-compiler has no structured errors; its messages equal those of
+/// graphql-js.
+fn unknown<'a>(schema: &'a Schema, message: &'a str) -> Option<(&'a str, Vec<&'a str>)> {
     let parts: Vec<&str> = message.split('"').collect();
     let (name, known) = match parts.as_slice() {
         ["Cannot query field ", name, " on type ", ty, "."] => (name, fields(schema, ty)?),
@@ -51,16 +45,12 @@ fn unknown<'a>(schema: &'a Schema, message: &'a str) -> Option<UnknownName<'a>> 
         }
         _ => return None,
     };
-    let is_short = name.len() <= MAX_NAME_LENGTH;
-    is_short.then_some(UnknownName { name, known })
+    (name.len() <= MAX_NAME_LENGTH).then_some((name, known))
 }
 
 fn fields<'a>(schema: &'a Schema, ty: &str) -> Option<Vec<&'a str>> {
-    let fields = match schema.types.get(ty)? {
-        ExtendedType::Object(ty) => &ty.fields,
-        ExtendedType::Interface(ty) => &ty.fields,
-        _ => return None,
-    };
+    let object = schema.get_object(ty).map(|ty| &ty.fields);
+    let fields = object.or_else(|| Some(&schema.get_interface(ty)?.fields))?;
     Some(fields.keys().map(Name::as_str).collect())
 }
 

@@ -80,6 +80,12 @@ impl<'a> SyntaxChecker<'a> {
         }
     }
 
+    fn skip_keyword(&mut self, keyword: &str) -> bool {
+        let skipped = self.is_keyword(keyword);
+        self.next += usize::from(skipped);
+        skipped
+    }
+
     fn name(&mut self) -> Checked {
         self.expect(TokenKind::Name, "a name")
     }
@@ -141,10 +147,9 @@ impl<'a> SyntaxChecker<'a> {
             return Err(self.unexpected("the fragment's name"));
         }
         self.name()?;
-        if !self.is_keyword("on") {
+        if !self.skip_keyword("on") {
             return Err(self.unexpected("`on`"));
         }
-        self.next += 1;
         self.name()?;
         self.directives(false)?;
         self.selection_set()
@@ -251,13 +256,10 @@ impl<'a> SyntaxChecker<'a> {
     }
 
     fn spread(&mut self) -> Checked {
-        if self.is(TokenKind::Name) && !self.is_keyword("on") {
-            self.next += 1;
-            return self.directives(false);
-        }
-        if self.is_keyword("on") {
-            self.next += 1;
+        if self.skip_keyword("on") {
             self.expect(TokenKind::Name, "a type")?;
+        } else if self.skip(TokenKind::Name) {
+            return self.directives(false);
         }
         self.directives(false)?;
         self.selection_set()
@@ -297,63 +299,43 @@ mod tests {
 
     #[test]
     fn syntax_errors_name_what_is_expected_and_what_is_found() {
-        for (document, expected, offset) in [
+        let definition = "an operation or a fragment";
+        let selection = "`}`, a field or a fragment";
+        let end = "the end of the document";
+        for (document, expected, found, offset) in [
+            ("", definition, end, 0),
+            ("type A { b: C }", definition, "`type`", 0),
+            ("\"a\" { b }", definition, "`\"a\"`", 0),
+            ("\"a\" b", definition, "`\"a\"`", 0),
+            ("\"a\" \"b\"", definition, "`\"b\"`", 4),
+            ("{ a", selection, end, 3),
+            ("{ }", "a field or a fragment", "`}`", 2),
+            ("{ a } }", definition, "`}`", 6),
+            ("{ a() }", "a name", "`)`", 4),
+            ("{ a(b) }", "`:`", "`)`", 5),
+            ("{ a(b: ) }", "a value", "`)`", 7),
+            ("{ a(b: [c) }", "a value", "`)`", 9),
+            ("{ a(b: {c: 1) }", "a name", "`)`", 12),
+            ("{ a: }", "a name", "`}`", 5),
+            ("{ ... }", "`{`", "`}`", 6),
+            ("{ a ! }", selection, "`!`", 4),
+            ("{ a @ }", "a name", "`}`", 6),
+            ("query Q() { a }", "`$` and a variable's name", "`)`", 8),
+            ("query Q($a) { a }", "`:`", "`)`", 10),
+            ("query Q($a: [B) { a }", "`]`", "`)`", 14),
+            ("query Q($a: ) { a }", "a type", "`)`", 12),
             (
-                "",
-                "an operation or a fragment, found the end of the document",
-                0,
-            ),
-            (
-                "type A { b: C }",
-                "an operation or a fragment, found `type`",
-                0,
-            ),
-            (
-                "\"a\" { b }",
-                "an operation or a fragment, found `\"a\"`",
-                0,
-            ),
-            ("\"a\" b", "an operation or a fragment, found `\"a\"`", 0),
-            (
-                "\"a\" \"b\"",
-                "an operation or a fragment, found `\"b\"`",
-                4,
-            ),
-            (
-                "{ a",
-                "`}`, a field or a fragment, found the end of the document",
-                3,
-            ),
-            ("{ }", "a field or a fragment, found `}`", 2),
-            ("{ a } }", "an operation or a fragment, found `}`", 6),
-            ("{ a() }", "a name, found `)`", 4),
-            ("{ a(b) }", "`:`, found `)`", 5),
-            ("{ a(b: ) }", "a value, found `)`", 7),
-            ("{ a(b: [c) }", "a value, found `)`", 9),
-            ("{ a(b: {c: 1) }", "a name, found `)`", 12),
-            ("{ a: }", "a name, found `}`", 5),
-            ("{ ... }", "`{`, found `}`", 6),
-            ("{ a ! }", "`}`, a field or a fragment, found `!`", 4),
-            ("{ a @ }", "a name, found `}`", 6),
-            ("query Q() { a }", "`$` and a variable's name, found `)`", 8),
-            ("query Q($a) { a }", "`:`, found `)`", 10),
-            ("query Q($a: [B) { a }", "`]`, found `)`", 14),
-            ("query Q($a: ) { a }", "a type, found `)`", 12),
-            (
-                "query Q($a: B = $c) { a }",
-                "a value without variables, found `$`",
+                "query Q($a: B = $c) {a}",
+                "a value without variables",
+                "`$`",
                 16,
             ),
-            ("query Q", "`{`, found the end of the document", 7),
-            (
-                "fragment on on A { b }",
-                "the fragment's name, found `on`",
-                9,
-            ),
-            ("fragment a A { b }", "`on`, found `A`", 11),
+            ("query Q", "`{`", end, 7),
+            ("fragment on on A { b }", "the fragment's name", "`on`", 9),
+            ("fragment a A { b }", "`on`", "`A`", 11),
         ] {
-            let expected = (format!("expected {expected}"), offset);
-            assert_eq!(error(document), Some(expected), "{document}");
+            let expected = format!("expected {expected}, found {found}");
+            assert_eq!(error(document), Some((expected, offset)), "{document}");
         }
         let long = format!("{{ a \"{}\" }}", "x".repeat(30_000));
         let (message, _) = error(&long).expect("an error");
@@ -374,38 +356,14 @@ mod tests {
         }
     }
 
-    const PIECES: [&str; 40] = [
-        "{",
-        "}",
-        "{",
-        "}",
-        "(",
-        ")",
-        "[",
-        "]",
-        ":",
-        "!",
-        "$",
-        "@",
-        "...",
-        "=",
-        "|",
-        "&",
-        "a",
-        "b",
-        "on",
-        "query",
-        "mutation",
+    const TOKENS: [&str; 31] = [
+        "{", "}", "{", "}", "(", ")", "[", "]", ":", "!", "$", "@", "...", "=", "|", "&", ",", "a",
+        "b", "on", "query", "mutation", "fragment", "true", "null", "1", "2.5", "\"c\"", "{ a }",
+        "a(b: 1)", "# e\n",
+    ];
+    const PHRASES: [&str; 9] = [
         "subscription",
-        "fragment",
-        "true",
-        "null",
-        "1",
-        "2.5",
-        "\"c\"",
         "\"\"\"d\"\"\"",
-        "{ a }",
-        "a(b: 1)",
         "@c(d: [1])",
         "...on A { b }",
         "...f",
@@ -413,8 +371,6 @@ mod tests {
         "query Q($a: [B!] = 1)",
         "($a: B)",
         "(a: {b: $c})",
-        "# e\n",
-        ",",
     ];
 
     /// apollo-parser must accept every document that this check accepts.
@@ -425,7 +381,8 @@ mod tests {
         for _ in 0..documents {
             let document = crate::random::draw(|random| {
                 let count = random.usize(1..9);
-                let piece = |_| PIECES[random.usize(..PIECES.len())];
+                let pieces = [&TOKENS[..], &PHRASES].concat();
+                let piece = |_| pieces[random.usize(..pieces.len())];
                 (0..count).map(piece).collect::<Vec<_>>().join(" ")
             });
             if error(&document).is_none() && !document.contains('"') {

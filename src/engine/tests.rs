@@ -177,19 +177,15 @@ impl Events {
 type TestEngine = Engine<Query, Mutation, Events>;
 
 fn engine() -> TestEngine {
-    let page = FieldCost {
-        ty: "Query",
-        field: "list",
-        cost: DeclaredCost::Page {
-            default: 3,
-            max: 100,
-        },
+    let (default, max) = (3, 100);
+    let page = DeclaredCost::Page { default, max };
+    let settings = EngineSettings {
+        costs: vec![FieldCost::new("Query", "list", page)],
+        resolved_first: Some("snapshot"),
+        ..EngineSettings::default()
     };
-    Engine::build(Query, Mutation, Events)
-        .costs(&[page])
-        .resolve_first("snapshot")
-        .finish()
-        .expect("a valid schema")
+    let engine = Engine::build(Query, Mutation, Events, settings).finish();
+    engine.expect("a valid schema")
 }
 
 fn request(query: &str, variables: Json) -> GraphqlRequest {
@@ -203,42 +199,47 @@ fn request(query: &str, variables: Json) -> GraphqlRequest {
     }
 }
 
+fn parsed(engine: &TestEngine, query: &str) -> Operation {
+    let parsed = engine.parse(request(query, json!({})));
+    parsed.expect("an operation")
+}
+
 fn prepared(engine: &TestEngine, query: &str, variables: Json) -> Result<Prepared, Rejected> {
     let operation = engine.parse(request(query, variables))?;
     engine.prepare(&operation, true)
 }
 
-/// The response as text: its order matters.
-async fn response(engine: &TestEngine, query: &str, variables: Json) -> String {
+/// The response as text, because its order matters, and the executed fields.
+async fn executed(
+    engine: &TestEngine,
+    query: &str,
+    variables: Json,
+) -> (String, Vec<&'static str>) {
     let prepared = prepared(engine, query, variables).expect("a valid operation");
-    let response = engine.execute_prepared(prepared, Log::default()).await;
-    let errors = response.errors.iter();
-    let errors: Vec<String> = errors
-        .map(|error| {
-            let path = serde_json::to_string(&error.path).expect("a path");
-            format!(" {}{path}", error.message)
-        })
-        .collect();
-    serde_json::to_string(&response.data).expect("JSON") + &errors.concat()
+    let log = Log::default();
+    let response = engine.execute_prepared(prepared, Arc::clone(&log)).await;
+    let mut text = serde_json::to_string(&response.data).expect("JSON");
+    for error in response.errors {
+        let path = serde_json::to_string(&error.path).expect("a path");
+        text.extend([" ", &error.message, &path]);
+    }
+    let log = log.lock().expect("no panic").clone();
+    (text, log)
+}
+
+async fn response(engine: &TestEngine, query: &str) -> String {
+    executed(engine, query, json!({})).await.0
 }
 
 #[tokio::test]
 async fn field_that_is_resolved_first_precedes_the_others_in_time_and_not_in_the_response() {
-    let engine = engine();
-    let executed = Log::default();
     let query = "{ a: afterSnapshot snapshot b: afterSnapshot again: snapshot __typename }";
-    let prepared = prepared(&engine, query, json!({})).expect("a valid operation");
-
-    let response = engine
-        .execute_prepared(prepared, Arc::clone(&executed))
-        .await;
-
+    let (response, log) = executed(&engine(), query, json!({})).await;
     assert_eq!(
-        serde_json::to_string(&response.data).expect("JSON"),
+        response,
         r#"{"a":"read","snapshot":"taken","b":"read","again":"taken","__typename":"Query"}"#
     );
-    let executed = executed.lock().expect("no panic");
-    assert_eq!(*executed, ["snapshot", "snapshot", "after", "after"]);
+    assert_eq!(log, ["snapshot", "snapshot", "after", "after"]);
 }
 
 #[tokio::test]
@@ -283,12 +284,9 @@ async fn fields_are_in_the_order_of_the_document() {
             r#"{"__type":{"ofType":null,"fields":[{},{}],"kind":"OBJECT"},"__schema":{"queryType":{}}}"#,
         ),
     ] {
-        assert_eq!(
-            response(&engine, query, json!({})).await,
-            expected,
-            "{query}"
-        );
-        let again = response(&engine, query, json!({})).await;
+        let found = response(&engine, query).await;
+        assert_eq!(found, expected, "{query}");
+        let again = response(&engine, query).await;
         assert_eq!(again, expected, "from the cache: {query}");
     }
 }
@@ -315,20 +313,16 @@ async fn null_propagates_to_the_nearest_nullable_field() {
             r#"null odd["list",1,"even"]"#,
         ),
     ] {
-        assert_eq!(
-            response(&engine, query, json!({})).await,
-            expected,
-            "{query}"
-        );
+        let found = response(&engine, query).await;
+        assert_eq!(found, expected, "{query}");
     }
-    let odd = "{ list(first: 40) { slow even } }";
-    let many = response(&engine, odd, json!({})).await;
+    let many = response(&engine, "{ list(first: 40) { slow even } }").await;
     assert!(
         many.starts_with("null odd") && many.matches("odd").count() == 20,
         "{many}"
     );
-    let long = "{ list(first: 40) { slow id } }";
-    let long: Json = serde_json::from_str(&response(&engine, long, json!({})).await).expect("JSON");
+    let long = response(&engine, "{ list(first: 40) { slow id } }").await;
+    let long: Json = serde_json::from_str(&long).expect("JSON");
     let ids = (0..40).map(|id| json!({ "slow": format!("slow {id}"), "id": id }));
     assert_eq!(long["list"], ids.collect::<Json>());
 }
@@ -348,7 +342,7 @@ async fn variables_apply_to_their_own_request() {
         ),
         (json!({ "first": 0, "other": 1 }), r#"{"list":[]}"#),
     ] {
-        assert_eq!(response(&engine, query, variables).await, expected);
+        assert_eq!(executed(&engine, query, variables).await.0, expected);
     }
     let rejected = prepared(&engine, query, json!({ "first": "x" })).map(drop);
     let rejected = rejected.expect_err("not an Int");
@@ -359,37 +353,22 @@ async fn variables_apply_to_their_own_request() {
 }
 
 #[tokio::test]
-async fn mutation_fields_are_executed_one_after_the_other() {
-    let engine = engine();
-    let executed = Log::default();
-    let query = "mutation { first second again: first first second }";
-    let prepared = prepared(&engine, query, json!({})).expect("valid");
-
-    let response = engine
-        .execute_prepared(prepared, Arc::clone(&executed))
-        .await;
-
-    let text = serde_json::to_string(&response.data).expect("JSON");
-    assert_eq!(text, r#"{"first":"done","second":"done","again":"done"}"#);
-    assert_eq!(
-        *executed.lock().expect("no panic"),
-        ["first", "second", "first"]
-    );
-}
-
-#[tokio::test]
-async fn mutation_stops_at_the_first_field_that_makes_its_data_null() {
-    let engine = engine();
-    let executed = Log::default();
-    let prepared = prepared(&engine, "mutation { first fails second }", json!({})).expect("valid");
-
-    let response = engine
-        .execute_prepared(prepared, Arc::clone(&executed))
-        .await;
-
-    assert_eq!(response.data, Value::Null);
-    assert_eq!(response.errors.len(), 1);
-    assert_eq!(*executed.lock().expect("no panic"), ["first"]);
+async fn mutation_fields_are_executed_one_after_the_other_until_one_makes_the_data_null() {
+    for (query, expected, executed_fields) in [
+        (
+            "mutation { first second again: first first second }",
+            r#"{"first":"done","second":"done","again":"done"}"#,
+            &["first", "second", "first"][..],
+        ),
+        (
+            "mutation { first fails second }",
+            r#"null failed["fails"]"#,
+            &["first"],
+        ),
+    ] {
+        let (response, log) = executed(&engine(), query, json!({})).await;
+        assert_eq!((&*response, &*log), (expected, executed_fields), "{query}");
+    }
 }
 
 #[tokio::test]
@@ -441,16 +420,8 @@ async fn engine_is_an_executor_of_async_graphql() {
 #[test]
 fn document_cache_contains_only_valid_cacheable_documents() {
     let engine = engine();
-    let is_cached = |query: &str| {
-        let operation = engine.parse(request(query, json!({})));
-        operation.expect("an operation").is_cached()
-    };
-    let prepare = |query: &str, keep: bool| {
-        let operation = engine
-            .parse(request(query, json!({})))
-            .expect("an operation");
-        engine.prepare(&operation, keep).is_ok()
-    };
+    let is_cached = |query: &str| parsed(&engine, query).is_cached();
+    let prepare = |query: &str, keep| engine.prepare(&parsed(&engine, query), keep).is_ok();
     assert!(prepare("{ a { id } }", false) && !is_cached("{ a { id } }"));
     assert!(prepare("{ a { id } }", true) && is_cached("{ a { id } }"));
     assert!(!is_cached("{ a { id  } }"), "another text");
@@ -476,22 +447,26 @@ fn document_cache_does_not_exceed_its_size() {
         );
         prepared(&engine, &query, json!({})).expect("valid");
     }
-    let (count, weight) = engine.documents.size();
+    engine.documents.run_pending_tasks();
+    let (count, weight) = (
+        engine.documents.entry_count(),
+        engine.documents.weighted_size(),
+    );
     assert!(count > 50, "{count} documents");
     assert!(weight <= document_cache::CAPACITY, "{weight} bytes");
 }
 
 /// Valid documents that are large for their text.
 fn heavy() -> impl Strategy<Value = String> {
-    let field = prop_oneof![
-        Just("id".to_owned()),
-        Just("slow".to_owned()),
-        Just("...on A{slow}".to_owned()),
-        Just("...{id}".to_owned()),
-        Just("maybeEven".to_owned()),
-        Just("__typename".to_owned()),
-        Just("id@skip(if:false)".to_owned()),
-    ];
+    let field = prop::sample::select(vec![
+        "id",
+        "slow",
+        "...on A{slow}",
+        "...{id}",
+        "maybeEven",
+        "__typename",
+        "id@skip(if:false)",
+    ]);
     let fields = prop::collection::vec(field, 1..40).prop_map(|fields| fields.join(" "));
     let nested = (fields.clone(), fields, 0..5usize).prop_map(|(one, other, depth)| {
         let nested = format!("{}{one}{}", "same{".repeat(depth), "}".repeat(depth));
@@ -503,12 +478,10 @@ fn heavy() -> impl Strategy<Value = String> {
 /// The weight of a document in the cache, and the bytes that it takes there.
 fn weight_and_bytes(query: &str) -> (i64, i64) {
     let engine = engine();
-    let operation = engine
-        .parse(request(query, json!({})))
-        .expect("an operation");
+    let operation = parsed(&engine, query);
     let mut known = None;
     let cost = measure(|| {
-        known = Some(operation.validate(engine.rules.of_schema()));
+        known = Some(operation.validate(&engine.rules));
     });
     let weight = known.expect("validated").expect("valid").weight();
     (i64::try_from(weight).expect("a weight"), cost.bytes_current)
@@ -538,8 +511,13 @@ proptest! {
 
 #[test]
 fn engine_supports_a_schema_without_mutations_and_subscriptions() {
-    let engine = Engine::build(Query, async_graphql::EmptyMutation, EmptySubscription)
-        .finish()
-        .expect("a valid schema");
+    let mutation = async_graphql::EmptyMutation;
+    let engine = Engine::build(
+        Query,
+        mutation,
+        EmptySubscription,
+        EngineSettings::default(),
+    );
+    let engine = engine.finish().expect("a valid schema");
     assert!(!engine.sdl().contains("Mutation"), "{}", engine.sdl());
 }

@@ -5,4 +5,4 @@ mod single_field;
 mod values;
 
 pub(super) use single_field::accept_repeated_field;
-pub(super) use values::{CheckScalar, InvalidValue, check_values, check_variables};
+pub(super) use values::{CheckScalar, InvalidValue, check_values, one_of};

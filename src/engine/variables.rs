@@ -11,9 +11,10 @@ use apollo_compiler::request::coerce_variable_values;
 use apollo_compiler::response::{JsonMap, JsonValue};
 use apollo_compiler::schema::ExtendedType;
 use apollo_compiler::validation::Valid;
-use serde_json::Number;
+use serde_json::{Number, Value};
 
-use super::validation::{CheckScalar, InvalidValue, check_variables};
+use super::request::Variables;
+use super::validation::{CheckScalar, InvalidValue, one_of};
 
 /// From this value on, JavaScript prints a number with an exponent.
 const EXPONENT_FROM: f64 = 1e21;
@@ -23,62 +24,73 @@ pub(super) fn coerce_variables(
     schema: &Valid<Schema>,
     check_scalar: CheckScalar,
     operation: &Operation,
-    values: &JsonMap,
+    values: &Variables,
 ) -> Result<Valid<JsonMap>, InvalidValue> {
-    let values = normalize_numbers(schema, operation, values);
-    let coerced =
-        coerce_variable_values(schema, operation, &values).map_err(|error| InvalidValue {
-            message: error.message().to_string(),
-            location: error.location(),
-        })?;
-    check_variables(schema, check_scalar, operation, &coerced)?;
-    Ok(coerced)
+    let definitions = operation.variables.iter();
+    let values = definitions.filter_map(|variable| {
+        let name = variable.name.as_str();
+        let value = values.get(name)?;
+        let value = normalized(schema, check_scalar, &variable.ty, value);
+        let value = value.map_err(|message| InvalidValue {
+            message: format!("Variable \"${name}\": {message}"),
+            location: variable.location(),
+        });
+        Some(value.map(|value| (name.into(), value)))
+    });
+    let values = values.collect::<Result<_, _>>()?;
+    coerce_variable_values(schema, operation, &values).map_err(|error| InvalidValue {
+        message: error.message().to_string(),
+        location: error.location(),
+    })
 }
 
 /// Converts each number to the notation that apollo-compiler accepts: integers
 /// for `Int`, strings for `ID`, and floats for `Float`. Other values do not
-/// change.
-fn normalize_numbers(schema: &Schema, operation: &Operation, values: &JsonMap) -> JsonMap {
-    let definitions = operation.variables.iter();
-    let values = definitions.filter_map(|variable| {
-        let (name, value) = values.get_key_value(variable.name.as_str())?;
-        Some((name.clone(), normalized(schema, &variable.ty, value)))
-    });
-    values.collect()
-}
-
-fn normalized(schema: &Schema, ty: &Type, value: &JsonValue) -> JsonValue {
-    match value {
+/// change. Checks `@oneOf` and custom scalars, which apollo-compiler does not
+/// check.
+fn normalized(
+    schema: &Schema,
+    check_scalar: CheckScalar,
+    ty: &Type,
+    value: &Value,
+) -> Result<JsonValue, String> {
+    let type_name = ty.inner_named_type();
+    match (value, schema.types.get(type_name)) {
         // A value that is not a list is coerced to a list of one item.
-        JsonValue::Array(items) if ty.is_list() => {
+        (Value::Array(items), _) if ty.is_list() => {
             let items = items.iter();
             items
-                .map(|item| normalized(schema, ty.item_type(), item))
+                .map(|item| normalized(schema, check_scalar, ty.item_type(), item))
                 .collect()
         }
-        JsonValue::Number(number) => {
-            let number = match ty.inner_named_type().as_str() {
+        (Value::Object(fields), Some(ExtendedType::InputObject(input))) => {
+            one_of(input, fields.values().map(Value::is_null))?;
+            let fields = fields.iter().map(|(name, value)| {
+                let value = match input.fields.get(name.as_str()) {
+                    Some(field) => normalized(schema, check_scalar, &field.ty, value)?,
+                    None => value.clone().into(),
+                };
+                Ok((name.as_str().into(), value))
+            });
+            Ok(JsonValue::Object(fields.collect::<Result<_, String>>()?))
+        }
+        (Value::Number(number), _) => {
+            let number = match type_name.as_str() {
                 "Int" => integer(number),
                 "ID" => id(number),
                 "Float" => float(number),
-                _ => None,
+                name => {
+                    check_scalar(name, None, value)?;
+                    None
+                }
             };
-            number.unwrap_or_else(|| value.clone())
+            Ok(number.unwrap_or_else(|| value.clone().into()))
         }
-        JsonValue::Object(fields) => match schema.types.get(ty.inner_named_type()) {
-            Some(ExtendedType::InputObject(input)) => {
-                let fields = fields.iter().map(|(name, value)| {
-                    let value = match input.fields.get(name.as_str()) {
-                        Some(field) => normalized(schema, &field.ty, value),
-                        None => value.clone(),
-                    };
-                    (name.clone(), value)
-                });
-                JsonValue::Object(fields.collect())
-            }
-            _ => value.clone(),
-        },
-        _ => value.clone(),
+        (Value::Null, _) => Ok(JsonValue::Null),
+        _ => {
+            check_scalar(type_name, value.as_str(), value)?;
+            Ok(value.clone().into())
+        }
     }
 }
 

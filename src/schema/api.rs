@@ -10,7 +10,9 @@ use super::scalars::check_scalar;
 use super::session::Session;
 use super::subscription::Subscription;
 use super::types::{Message, MessageGroup, Node, Problem};
-use crate::engine::{Engine, GraphqlRequest, InvalidSchema, Limits, Operation, Prepared};
+use crate::engine::{
+    Engine, EngineSettings, GraphqlRequest, InvalidSchema, Limits, Operation, Prepared,
+};
 
 /// Which callers may use introspection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -33,27 +35,26 @@ pub struct Api {
 impl Api {
     /// Builds the schema.
     pub fn new(introspection: Introspection, limits: Limits) -> Result<Self, InvalidSchema> {
-        let mut engine = Engine::build(Query, Mutation, Subscription)
-            .limits(limits)
-            .costs(Query::COSTS)
-            .costs(MessageGroup::COSTS)
-            .costs(Message::COSTS)
-            .resolve_first(Query::RESOLVED_FIRST)
-            .check_scalars(check_scalar)
-            .cache_documents_of(is_signed_in)
+        let settings = EngineSettings {
+            limits,
+            costs: [Query::COSTS, MessageGroup::COSTS, Message::COSTS].concat(),
+            check_scalar,
+            introspection: introspection != Introspection::Off,
+            resolved_first: Some(Query::RESOLVED_FIRST),
+            is_cacheable: is_signed_in,
+        };
+        let engine = Engine::build(Query, Mutation, Subscription, settings)
             .register::<Node>()
-            .register::<Problem>();
-        if introspection == Introspection::Off {
-            engine = engine.without_introspection();
-        }
+            .register::<Problem>()
+            .finish()?;
         Ok(Self {
-            engine: engine.finish()?,
+            engine,
             introspection,
         })
     }
 
-    /// Returns the executor, for servers in other crates. Each request must have
-    /// a [`Session`] in its data.
+    /// Returns the engine. Servers in other crates use it as an executor; each of
+    /// their requests must have a [`Session`] in its data.
     pub fn engine(&self) -> &Engine<Query, Mutation, Subscription> {
         &self.engine
     }
@@ -62,14 +63,6 @@ impl Api {
     /// `schema.graphql`.
     pub fn sdl(&self) -> String {
         self.engine.sdl()
-    }
-
-    /// Parses a request and selects its operation, within the limits.
-    ///
-    /// Does not validate it against the schema: validation errors may reveal
-    /// the schema, and the caller is not authorized yet.
-    pub fn parse(&self, request: GraphqlRequest) -> Result<Operation, Box<Response>> {
-        self.engine.parse(request)
     }
 
     /// Returns whether any operation is allowed without a token.
@@ -82,18 +75,6 @@ impl Api {
         self.introspection == Introspection::Public && operation.is_introspection()
     }
 
-    /// Validates an operation, coerces its variables and plans its execution.
-    /// Returns the errors as a response.
-    ///
-    /// The document is cached only if the viewer is `signed_in`.
-    pub fn prepare(
-        &self,
-        operation: &Operation,
-        signed_in: bool,
-    ) -> Result<Prepared, Box<Response>> {
-        self.engine.prepare(operation, signed_in)
-    }
-
     /// Checks whether a document with one operation can be executed with all
     /// values of its variables. Returns the first error.
     pub fn check_document(&self, document: &str) -> Result<(), String> {
@@ -101,9 +82,8 @@ impl Api {
             query: document.to_owned(),
             ..GraphqlRequest::default()
         };
-        let checked = self
-            .parse(request)
-            .and_then(|operation| self.engine.check(&operation));
+        let parsed = self.engine.parse(request);
+        let checked = parsed.and_then(|operation| self.engine.check(&operation));
         checked.map_err(|refused| {
             let first = refused.errors.into_iter().next();
             first.map(|error| error.message).unwrap_or_default()

@@ -231,7 +231,7 @@ pub fn was_executed(response: &Response) -> bool {
 }
 
 /// Adds the request ID, which the log contains, to errors of the server.
-pub(super) fn with_request_id(errors: &mut [ServerError], request_id: &str) {
+pub fn with_request_id(errors: &mut [ServerError], request_id: &str) {
     for error in errors {
         if Code::of(error).is_some_and(Code::is_server_error) {
             let extensions = error.extensions.get_or_insert_default();

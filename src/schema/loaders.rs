@@ -91,8 +91,7 @@ impl PairBatch {
         Ok(match reader.find_message_group_with(viewer, other).await? {
             PairLookup::Done(found) => found.map(Arc::from),
             PairLookup::NeedsRows => {
-                rate.take(viewer.user().id)
-                    .map_err(|retry_after| ApiError::RateLimited { retry_after })?;
+                rate.take(viewer.user().id)?;
                 let permit = self.row_reads.acquire().await;
                 let _permit = permit.map_err(|_| ApiError::Internal)?;
                 let found = reader.find_message_group_by_rows(viewer, other);

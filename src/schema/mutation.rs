@@ -89,10 +89,7 @@ impl Mutation {
     ) -> Result<InOrder<CreateMessageResult>, ApiError> {
         let session = Session::of(ctx)?;
         let viewer = session.viewer()?;
-        session
-            .rate()
-            .take(viewer.user().id)
-            .map_err(|retry_after| ApiError::RateLimited { retry_after })?;
+        session.context.rate.take(viewer.user().id)?;
         let body = match MessageBody::parse(input.body) {
             Ok(body) => body,
             Err(invalid) => return Ok(InOrder(InvalidMessageBody::from(invalid).into())),
@@ -105,7 +102,7 @@ impl Mutation {
             session
                 .messaging()
                 .writer
-                .create_message(viewer, &users, new, session.deadline());
+                .create_message(viewer, &users, new, session.deadline);
         // Boxed for the reason stated in `Query::message_groups`.
         let created = Box::pin(created).await;
         session.forget_groups();
@@ -132,7 +129,7 @@ impl Mutation {
             viewer,
             group,
             up_to.seq,
-            session.deadline(),
+            session.deadline,
         );
         // Boxed for the reason stated in `Query::message_groups`.
         let marked = Box::pin(marked).await?;

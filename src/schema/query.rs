@@ -25,21 +25,13 @@ impl Query {
 
     /// The page sizes of the query root's connections, and the size of `eventCursor`.
     pub(super) const COSTS: &[FieldCost] = &[
-        FieldCost {
-            ty: "Query",
-            field: Self::RESOLVED_FIRST,
-            cost: DeclaredCost::Bytes(EventCursor::MAX_BYTES),
-        },
-        FieldCost {
-            ty: "Query",
-            field: "messageGroups",
-            cost: PAGE,
-        },
-        FieldCost {
-            ty: "Query",
-            field: "messages",
-            cost: PAGE,
-        },
+        FieldCost::new(
+            "Query",
+            Self::RESOLVED_FIRST,
+            DeclaredCost::Bytes(EventCursor::MAX_BYTES),
+        ),
+        FieldCost::new("Query", "messageGroups", PAGE),
+        FieldCost::new("Query", "messages", PAGE),
     ];
 }
 

@@ -3,11 +3,11 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
+use super::error::ApiError;
 use crate::model::UserId;
 
 /// Number of tokens taken between two removals of full buckets. A removal
@@ -59,17 +59,17 @@ impl SendRate {
         }
     }
 
-    /// Takes a token. Returns the time until the next token if there is none.
-    pub(super) fn take(&self, caller: UserId) -> Result<(), Duration> {
+    /// Takes a token. If there is none, the error has the time until the next.
+    pub(super) fn take(&self, caller: UserId) -> Result<(), ApiError> {
         let Some(limiter) = &self.limiter else {
             return Ok(());
         };
         if limiter.taken.fetch_add(1, Ordering::Relaxed) % FORGET_EVERY == FORGET_EVERY - 1 {
             limiter.buckets.retain_recent();
         }
-        limiter
-            .buckets
-            .check_key(&caller)
-            .map_err(|until| until.wait_time_from(limiter.clock.now()))
+        let taken = limiter.buckets.check_key(&caller);
+        taken.map_err(|until| ApiError::RateLimited {
+            retry_after: until.wait_time_from(limiter.clock.now()),
+        })
     }
 }

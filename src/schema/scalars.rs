@@ -17,11 +17,10 @@ pub struct Uuid(pub uuid::Uuid);
 )]
 impl ScalarType for Uuid {
     fn parse(value: Value) -> InputValueResult<Self> {
-        let text = match &value {
-            Value::String(text) => Some(text.as_str()),
+        let uuid = match &value {
+            Value::String(text) => uuid_of(text),
             _ => None,
         };
-        let uuid = text.and_then(uuid_of);
         uuid.map(Self)
             .ok_or_else(|| InputValueError::custom(not_a_uuid(&value)))
     }

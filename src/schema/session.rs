@@ -25,12 +25,12 @@ pub type BeforeEvent = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
 /// The context of one request: the viewer, and loaders that cache what the
 /// request has read.
 pub struct Session {
-    context: Arc<LoaderContext>,
+    pub(super) context: Arc<LoaderContext>,
     /// The loaders, unless they were dropped after the last event.
     loaders: Arc<Mutex<Option<Loaders>>>,
     reads: Semaphore,
     positions: OnceCell<Positions>,
-    deadline: Instant,
+    pub(super) deadline: Instant,
     before_event: Option<BeforeEvent>,
 }
 
@@ -151,14 +151,6 @@ impl Session {
         let read = || self.messaging().live.positions(viewer);
         let positions = self.positions.get_or_try_init(read);
         Ok(positions.await?.clone())
-    }
-
-    pub(super) fn rate(&self) -> &SendRate {
-        &self.context.rate
-    }
-
-    pub(super) fn deadline(&self) -> Instant {
-        self.deadline
     }
 
     /// Waits for a permit for a nested read.

@@ -79,7 +79,8 @@ pub(super) async fn execute(
     let _permit = admission.request_permit()?;
     let budget = admission.reserve(REJECTION_BYTES)?;
     let parsed = app.documents.find(parameters);
-    let parsed = parsed.and_then(|(request, document)| Ok((app.api.parse(request)?, document)));
+    let parsed =
+        parsed.and_then(|(request, document)| Ok((app.api.engine().parse(request)?, document)));
     let (operation, document) = match parsed {
         Ok(parsed) => parsed,
         Err(rejected) => return Ok(Execution::Response(rejected, budget)),
@@ -88,7 +89,7 @@ pub(super) async fn execute(
     policy.check(&operation)?;
     let session = session(context, caller, &operation, document).await?;
     let viewer = session.viewer_id();
-    let prepared = match app.api.prepare(&operation, viewer.is_some()) {
+    let prepared = match app.api.engine().prepare(&operation, viewer.is_some()) {
         Ok(prepared) => prepared,
         Err(rejected) => return Ok(Execution::Response(rejected, budget)),
     };
@@ -110,7 +111,7 @@ pub(super) async fn execute(
         }));
     }
     let budget = admission.reserve(max_bytes)?;
-    let is_mutation = prepared.is_mutation();
+    let is_mutation = operation.is_mutation();
     // Boxed because the future is large, and each layer around it would contain and move it.
     let executed = Box::pin(app.api.execute(prepared, session, request_id));
     let response = timeout_at(context.deadline + TIME_TO_RESPOND, executed).await;

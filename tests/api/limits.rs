@@ -18,9 +18,8 @@ fn looked_at(limits: Limits, document: &str) -> (String, AllocationInfo) {
     };
     let mut result = None;
     let cost = measure(|| {
-        let prepared = api
-            .parse(request)
-            .and_then(|parsed| api.prepare(&parsed, false));
+        let prepared = api.engine().parse(request);
+        let prepared = prepared.and_then(|parsed| api.engine().prepare(&parsed, false));
         result = Some(prepared.map(drop));
     });
     let stderr = match result.expect("a result") {

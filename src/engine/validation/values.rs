@@ -34,19 +34,18 @@ struct ValuePosition<'a> {
 }
 
 impl<'a> ValuePosition<'a> {
-    fn of(definition: &'a InputValueDefinition) -> Self {
+    fn of_type(ty: &'a Type) -> Self {
         Self {
-            ty: &definition.ty,
-            has_default: definition.default_value.is_some(),
+            ty,
+            has_default: false,
             only_field_of: None,
         }
     }
 
-    fn item(self) -> Self {
+    fn of(definition: &'a InputValueDefinition) -> Self {
         Self {
-            ty: self.ty.item_type(),
-            has_default: false,
-            only_field_of: None,
+            has_default: definition.default_value.is_some(),
+            ..Self::of_type(&definition.ty)
         }
     }
 }
@@ -84,12 +83,7 @@ impl<'a> ValueChecker<'a> {
     fn operation(&mut self) -> Result<(), InvalidValue> {
         for variable in &self.operation.variables {
             if let Some(default) = &variable.default_value {
-                let position = ValuePosition {
-                    ty: &variable.ty,
-                    has_default: false,
-                    only_field_of: None,
-                };
-                self.value(default, position)?;
+                self.value(default, ValuePosition::of_type(&variable.ty))?;
             }
             self.directives(&variable.directives)?;
         }
@@ -151,9 +145,10 @@ impl<'a> ValueChecker<'a> {
         };
         match &**value {
             Value::Variable(name) => self.variable(name, position).or_else(wrong),
-            Value::List(items) if position.ty.is_list() => items
-                .iter()
-                .try_for_each(|item| self.value(item, position.item())),
+            Value::List(items) if position.ty.is_list() => {
+                let position = ValuePosition::of_type(position.ty.item_type());
+                items.iter().try_for_each(|item| self.value(item, position))
+            }
             Value::Object(fields) => {
                 let mut names = HashSet::new();
                 if let Some((twice, _)) = fields.iter().find(|(name, _)| !names.insert(name)) {
@@ -163,7 +158,8 @@ impl<'a> ValueChecker<'a> {
                 }
                 match self.schema.types.get(position.ty.inner_named_type()) {
                     Some(ExtendedType::InputObject(input)) => {
-                        one_of(input, fields).or_else(wrong)?;
+                        one_of(input, fields.iter().map(|(_, value)| value.is_null()))
+                            .or_else(wrong)?;
                         self.fields(input, fields)
                     }
                     _ => self.scalar(value, position).or_else(wrong),
@@ -235,67 +231,14 @@ fn is_one_of(input: &InputObjectType) -> bool {
 
 /// Checks that a `@oneOf` input object has exactly one field, which is not
 /// null.
-fn one_of(input: &InputObjectType, fields: &[(Name, Node<Value>)]) -> Result<(), String> {
-    let is_one = matches!(fields, [(_, value)] if !value.is_null());
-    if is_one || !is_one_of(input) {
-        Ok(())
-    } else {
-        Err(exactly_one(&input.name))
-    }
-}
-
-fn exactly_one(input: &Name) -> String {
-    format!("Exactly one field of {input} must be given, and it must not be null.")
-}
-
-/// Checks the coerced values of an operation's variables. The error names the
-/// variable.
-pub fn check_variables(
-    schema: &Schema,
-    check_scalar: CheckScalar,
-    operation: &Operation,
-    values: &apollo_compiler::response::JsonMap,
-) -> Result<(), InvalidValue> {
-    operation.variables.iter().try_for_each(|variable| {
-        let value = values.get(variable.name.as_str());
-        let checked = value.map_or(Ok(()), |value| {
-            json_value(schema, check_scalar, &variable.ty, value)
-        });
-        checked.map_err(|message| InvalidValue {
-            message: format!("Variable \"${}\": {message}", variable.name),
-            location: variable.location(),
-        })
-    })
-}
-
-fn json_value(
-    schema: &Schema,
-    check_scalar: CheckScalar,
-    ty: &Type,
-    value: &apollo_compiler::response::JsonValue,
-) -> Result<(), String> {
-    if value.is_null() {
+pub fn one_of(input: &InputObjectType, are_null: impl Iterator<Item = bool>) -> Result<(), String> {
+    if !is_one_of(input) || are_null.eq([false]) {
         return Ok(());
     }
-    if let (true, Some(items)) = (ty.is_list(), value.as_array()) {
-        let mut items = items.iter();
-        return items.try_for_each(|item| json_value(schema, check_scalar, ty.item_type(), item));
-    }
-    let name = ty.inner_named_type();
-    let (Some(ExtendedType::InputObject(input)), Some(fields)) =
-        (schema.types.get(name), value.as_object())
-    else {
-        return check_scalar(name, value.as_str(), value);
-    };
-    let given: Vec<_> = fields.values().collect();
-    if is_one_of(input) && !matches!(given.as_slice(), [value] if !value.is_null()) {
-        return Err(exactly_one(&input.name));
-    }
-    let mut fields = fields.iter();
-    fields.try_for_each(|(name, value)| match input.fields.get(name.as_str()) {
-        Some(field) => json_value(schema, check_scalar, &field.ty, value),
-        None => Ok(()),
-    })
+    let name = &input.name;
+    Err(format!(
+        "Exactly one field of {name} must be given, and it must not be null."
+    ))
 }
 
 #[cfg(test)]

@@ -46,11 +46,11 @@ impl Message {
     }
 
     /// The size of the body. A character takes up to six bytes in JSON.
-    pub const COSTS: &[FieldCost] = &[FieldCost {
-        ty: "Message",
-        field: "body",
-        cost: DeclaredCost::Bytes(6 * model::MessageBody::MAX_LENGTH),
-    }];
+    pub const COSTS: &[FieldCost] = &[FieldCost::new(
+        "Message",
+        "body",
+        DeclaredCost::Bytes(6 * model::MessageBody::MAX_LENGTH),
+    )];
 }
 
 /// Wraps a message group as the viewer sees it.
@@ -74,11 +74,7 @@ impl MessageGroup {
     }
 
     /// The page sizes of the group's connection.
-    pub const COSTS: &[FieldCost] = &[FieldCost {
-        ty: "MessageGroup",
-        field: "messages",
-        cost: PAGE,
-    }];
+    pub const COSTS: &[FieldCost] = &[FieldCost::new("MessageGroup", "messages", PAGE)];
 }
 
 /// Wraps a user.
