@@ -150,21 +150,19 @@ impl Documents {
         } = parameters;
         let not_found =
             |message: &str| Box::new(rejected_response(Code::PersistedQueryNotFound, message));
+        let text = |document: Option<Arc<str>>| {
+            let document = document.ok_or_else(|| not_found(NOT_FOUND))?;
+            Ok::<_, Box<_>>(document.to_string())
+        };
         let mut to_cache = None;
         let query = match (self, id, query) {
-            (Self::Trusted(trusted), Some(id), _) => {
-                let document = trusted.get(&id).ok_or_else(|| not_found(NOT_FOUND))?;
-                String::from(&**document)
-            }
+            (Self::Trusted(trusted), Some(id), _) => text(trusted.get(&id).cloned())?,
             (Self::Trusted(_), None, _) => {
                 let message = "This server executes only trusted documents: send the ID of one as \
                     `documentId` or `extensions.persistedQuery.sha256Hash`.";
                 return Err(not_found(message));
             }
-            (Self::Automatic(cache), Some(id), None) => {
-                let document = cache.get(&id).ok_or_else(|| not_found(NOT_FOUND))?;
-                String::from(&*document)
-            }
+            (Self::Automatic(cache), Some(id), None) => text(cache.get(&id))?,
             (Self::Automatic(_), Some(id), Some(query)) => {
                 if sha256(&query) != id {
                     let message = "The ID of the document is not the SHA-256 of `query`, in \

@@ -4,7 +4,6 @@ use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_TYPE, VARY};
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
@@ -127,14 +126,6 @@ async fn handle(
     ))
 }
 
-/// The response as JSON, with its members in this order.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Body {
-    Executed(async_graphql::Response),
-    Rejected(Errors),
-}
-
 fn json_response(
     media: Media,
     response: async_graphql::Response,
@@ -147,15 +138,14 @@ fn json_response(
         Media::GraphqlResponse if !executed => StatusCode::BAD_REQUEST,
         _ => StatusCode::OK,
     };
-    let body = if executed {
-        Body::Executed(response)
+    let text = if executed {
+        serde_json::to_vec(&response)
     } else {
-        Body::Rejected(Errors {
-            errors: response.errors,
-        })
+        let errors = response.errors;
+        serde_json::to_vec(&Errors { errors })
     };
     // A response contains only JSON values, so this cannot fail.
-    let text = serde_json::to_vec(&body).unwrap_or_default();
+    let text = text.unwrap_or_default();
     let mut response = in_media(media, (status, budget.bind(text)).into_response());
     if let Some(code) = code {
         response.extensions_mut().insert(FirstError(code));

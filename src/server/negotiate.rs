@@ -2,8 +2,6 @@
 
 mod accept_header;
 
-use std::cmp::Ordering;
-
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue};
 
@@ -68,17 +66,12 @@ impl Media {
         }
         let graphql = accepted.media_type(Self::GraphqlResponse.name());
         let json = accepted.media_type(Self::Json.name());
-        let graphql_is_first = match (graphql.named_at, json.named_at) {
-            (Some(graphql), Some(json)) => graphql < json,
-            (named, None) => named.is_some(),
-            (None, Some(_)) => false,
+        let (media, acceptance) = if graphql > json {
+            (Self::GraphqlResponse, graphql)
+        } else {
+            (Self::Json, json)
         };
-        match graphql.quality.cmp(&json.quality) {
-            _ if graphql.quality == 0 && json.quality == 0 => None,
-            Ordering::Greater => Some(Self::GraphqlResponse),
-            Ordering::Equal if graphql_is_first => Some(Self::GraphqlResponse),
-            Ordering::Equal | Ordering::Less => Some(Self::Json),
-        }
+        (acceptance.quality > 0).then_some(media)
     }
 
     fn name(self) -> &'static str {
@@ -91,13 +84,11 @@ impl Media {
 
 /// Returns whether a body is JSON in UTF-8.
 pub(super) fn is_json(headers: &HeaderMap) -> bool {
-    let content_type = headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
-    let Some(content_type) = content_type else {
-        return false;
-    };
-    let mut parts = split(content_type, ';').into_iter().map(str::trim);
+    let content_type = headers.get(CONTENT_TYPE);
+    let content_type = content_type.and_then(|value| value.to_str().ok());
+    let mut parts = split(content_type.unwrap_or_default(), ';')
+        .into_iter()
+        .map(str::trim);
     let is_json = parts
         .next()
         .is_some_and(|name| name.eq_ignore_ascii_case("application/json"));
@@ -117,6 +108,7 @@ mod tests {
 
     #[test]
     fn media_type_is_the_best_accepted_one() {
+        // `tests/api/accept.rs` has the values of clients that violate the grammar.
         let (json, graphql) = (Some(Media::Json), Some(Media::GraphqlResponse));
         for (accept, expected) in [
             ("", json),
@@ -124,40 +116,20 @@ mod tests {
             ("application/*", json),
             ("application/json", json),
             ("APPLICATION/JSON; charset=utf-8", json),
-            ("application/graphql-response+json", graphql),
-            (
-                "application/graphql-response+json, application/json;q=0.9",
-                graphql,
-            ),
-            (
-                "application/graphql-response+json;q=0.5, application/json",
-                json,
-            ),
-            ("application/json, application/graphql-response+json", json),
-            (
-                "application/graphql-response+json, application/json",
-                graphql,
-            ),
-            ("application/graphql-response+json, */*", graphql),
+            ("GRAPHQL", graphql),
+            ("GRAPHQL, application/json;q=0.9", graphql),
+            ("GRAPHQL;q=0.5, application/json", json),
+            ("application/json, GRAPHQL", json),
+            ("GRAPHQL, application/json", graphql),
+            ("GRAPHQL, */*", graphql),
             ("application/json;q=0, */*", graphql),
-            ("application/json, application/*+json", json),
             ("application/*+json", graphql),
-            // Java before 19.
-            ("text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2", json),
-            ("*", json),
-            (",", json),
-            (";q=0.5", json),
-            ("json", json),
-            (
-                "application/graphql-response+json;q=1., application/json;q=.9",
-                graphql,
-            ),
-            ("*;q=0", None),
+            ("GRAPHQL;q=1., application/json;q=.9", graphql),
             ("text/html, */*;q=0.1", json),
-            ("text/html", None),
             ("application/json;q=0", None),
             ("image/*", None),
         ] {
+            let accept = accept.replace("GRAPHQL", Media::GraphqlResponse.name());
             let mut headers = HeaderMap::new();
             if !accept.is_empty() {
                 headers.insert(ACCEPT, accept.parse().expect("a header"));

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::access_log::FirstError;
-use crate::schema::{Code, rejected_response};
+use crate::schema::{Code, rejected_response, with_request_id};
 
 /// A request that is rejected as a whole.
 #[derive(Debug)]
@@ -83,18 +83,14 @@ impl Rejection {
     pub fn errors(&self) -> Vec<ServerError> {
         let mut errors = rejected_response(self.code, self.message.as_str()).errors;
         if let Some(id) = &self.request_id {
-            for error in &mut errors {
-                let extensions = error.extensions.get_or_insert_default();
-                extensions.set("requestId", id.clone());
-            }
+            with_request_id(&mut errors, id);
         }
         errors
     }
 
     /// Adds the ID of the request, for errors whose cause is in the log.
     pub fn with_request_id(mut self, request_id: &str) -> Self {
-        let is_logged = self.code.is_server_error();
-        self.request_id = (is_logged && !request_id.is_empty()).then(|| request_id.to_owned());
+        self.request_id = (!request_id.is_empty()).then(|| request_id.to_owned());
         self
     }
 }

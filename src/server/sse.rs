@@ -49,13 +49,20 @@ pub(super) fn single_event(response: &GraphqlResponse, budget: ResponseBudget) -
 
 /// A subscription whose results are sent as events.
 pub(super) struct EventResponse {
-    events: BoxStream<'static, (GraphqlResponse, ResponseBudget)>,
+    sender: EventSender,
     /// Resolves when the token expires or the server shuts down. Boxed because the type of the
     /// future has no name.
     end: BoxFuture<'static, ()>,
     keep_alive: Duration,
+}
+
+/// Sends the events of a subscription.
+struct EventSender {
+    /// Boxed because the type of the stream has no name.
+    events: BoxStream<'static, std::thread::Result<(GraphqlResponse, ResponseBudget)>>,
+    first_error: Option<Code>,
     request_id: String,
-    slot: Option<ConnectionSlot>,
+    _slot: Option<ConnectionSlot>,
 }
 
 impl EventResponse {
@@ -82,12 +89,16 @@ impl EventResponse {
                 () = expiry => {}
             }
         };
+        let sender = EventSender {
+            events: AssertUnwindSafe(events.events).catch_unwind().boxed(),
+            first_error: None,
+            request_id: context.request_id.to_owned(),
+            _slot: slot,
+        };
         Ok(Self {
-            events: events.events,
+            sender,
             end: end.boxed(),
             keep_alive: bounds.ping_every,
-            request_id: context.request_id.to_owned(),
-            slot,
         })
     }
 
@@ -96,19 +107,9 @@ impl EventResponse {
     /// The stream ends with a `complete` event if the subscription completes, and without one if
     /// the token expires or the server shuts down: clients then reconnect.
     pub fn into_response(self, mut log: AccessLog) -> Response {
-        let status = Some(StatusCode::OK);
-        log.begin_subscription(status);
-        let sender = EventSender {
-            events: AssertUnwindSafe(self.events).catch_unwind().boxed(),
-            log,
-            result: RequestResult {
-                status,
-                error: None,
-            },
-            request_id: self.request_id,
-            _slot: self.slot,
-        };
-        let events = stream::unfold(sender, EventSender::next);
+        log.begin_subscription(Some(StatusCode::OK));
+        let state = (self.sender, log);
+        let events = stream::unfold(state, |(sender, log)| sender.next(log));
         let events = events.chain(stream::iter([COMPLETE.into()]));
         let events = with_keep_alive(events.boxed(), self.keep_alive);
         let events = stream::iter([OPEN.into()]).chain(events);
@@ -117,22 +118,15 @@ impl EventResponse {
     }
 }
 
-/// An event stream that is being sent.
-struct EventSender {
-    /// Boxed because the type of the stream has no name.
-    events: BoxStream<'static, std::thread::Result<(GraphqlResponse, ResponseBudget)>>,
-    log: AccessLog,
-    result: RequestResult,
-    request_id: String,
-    _slot: Option<ConnectionSlot>,
-}
-
 impl EventSender {
-    async fn next(mut self) -> Option<(Bytes, Self)> {
-        let (origin, span) = (self.log.origin.clone(), self.log.span.clone());
+    async fn next(mut self, mut log: AccessLog) -> Option<(Bytes, (Self, AccessLog))> {
+        let (origin, span) = (log.origin.clone(), log.span.clone());
         let event = self.events.next().instrument(span);
         let Some(event) = work_for([origin], event).await else {
-            self.log.end(self.result);
+            log.end(RequestResult {
+                status: Some(StatusCode::OK),
+                error: self.first_error,
+            });
             return None;
         };
         let (event, error) = match event {
@@ -149,9 +143,9 @@ impl EventSender {
                 )
             }
         };
-        self.log.count_event();
-        self.result.error = self.result.error.or(error);
-        Some((event, self))
+        log.count_event();
+        self.first_error = self.first_error.or(error);
+        Some((event, (self, log)))
     }
 }
 

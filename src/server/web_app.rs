@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::Serialize;
+use serde_json::json;
 
 use super::assets::{Asset, revalidated};
 use crate::auth::TokenUse;
@@ -49,7 +49,7 @@ pub enum WebApp {
     On(Arc<WebAppConfig>),
 }
 
-/// The configuration of the web app, which is public.
+/// The configuration of the web app, which is public: the contents of `/app/config.json`.
 #[derive(Debug)]
 pub struct WebAppConfig {
     json: Bytes,
@@ -83,45 +83,25 @@ pub struct WebAppSettings {
     pub trusted_documents: bool,
 }
 
-/// The contents of `/app/config.json`.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ConfigJson<'a> {
-    graphql: &'static str,
-    graphiql: Option<&'static str>,
-    trusted_documents: bool,
-    sign_in: SignInJson<'a>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct SignInJson<'a> {
-    authority: &'a str,
-    client_id: &'a str,
-    scope: &'static str,
-    token_use: &'static str,
-}
-
 impl WebAppConfig {
     /// Creates the configuration from the settings.
     pub fn new(settings: &WebAppSettings) -> Self {
-        let json = ConfigJson {
-            graphql: "/graphql",
-            graphiql: settings.graphiql.then_some("/graphiql"),
-            trusted_documents: settings.trusted_documents,
-            sign_in: SignInJson {
-                authority: &settings.authority,
-                client_id: &settings.client_id,
-                scope: "openid",
-                token_use: match settings.token_use {
+        let json = json!({
+            "graphql": "/graphql",
+            "graphiql": settings.graphiql.then_some("/graphiql"),
+            "trustedDocuments": settings.trusted_documents,
+            "signIn": {
+                "authority": settings.authority,
+                "clientId": settings.client_id,
+                "scope": "openid",
+                "tokenUse": match settings.token_use {
                     TokenUse::Access | TokenUse::Any => "access",
                     TokenUse::Id => "id",
                 },
             },
-        };
-        // The values are texts, so this cannot fail.
-        let json = serde_json::to_vec(&json).unwrap_or_default();
-        let digest = URL_SAFE_NO_PAD.encode(digest(&SHA256, &json));
+        });
+        let json = json.to_string();
+        let digest = URL_SAFE_NO_PAD.encode(digest(&SHA256, json.as_bytes()));
         Self {
             etag: format!("W/\"{digest}\""),
             json: json.into(),

@@ -3,6 +3,8 @@
 //! Clients send values that this grammar does not allow: `*`, `q=.2`, empty items. The parser uses
 //! every item that it understands and ignores the others.
 
+use std::cmp::Reverse;
+
 use axum::http::{HeaderMap, HeaderName};
 
 /// The items of a header, in order.
@@ -16,13 +18,14 @@ struct Item {
     quality: u16,
 }
 
-/// How well the client accepts a media type.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// How well the client accepts a media type. A greater value is preferred.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Acceptance {
     /// Quality in thousandths; 0 means not acceptable.
     pub quality: u16,
-    /// Position of the item that names the media type; `None` if only a wildcard matches.
-    pub named_at: Option<usize>,
+    /// Position of the item that names the media type, of which the first is preferred; `None` if
+    /// only a wildcard matches.
+    pub named_at: Option<Reverse<usize>>,
 }
 
 /// Returns whether the client accepts a media type or a coding by its name, not by a wildcard.
@@ -52,24 +55,24 @@ impl AcceptHeader {
     /// Returns how well the client accepts a media type. The most specific range that matches
     /// decides.
     pub fn media_type(&self, name: &str) -> Acceptance {
-        if let Some((position, item)) = self.of_pattern(name) {
-            return Acceptance {
-                quality: item.quality,
-                named_at: Some(position),
-            };
-        }
         // The specification does not define `application/*+json` as a range, but Spring clients
         // send it.
-        let suffix = name
-            .split_once('+')
-            .map(|(_, suffix)| format!("application/*+{suffix}"));
-        let patterns = suffix.iter().map(String::as_str);
-        let mut patterns = patterns.chain(["application/*", "*/*"]);
-        let found = patterns.find_map(|pattern| self.of_pattern(pattern));
-        Acceptance {
-            quality: found.map_or(0, |(_, item)| item.quality),
-            named_at: None,
-        }
+        let suffix = name.split_once('+');
+        let suffix = suffix.map(|(_, suffix)| format!("application/*+{suffix}"));
+        let patterns = [
+            Some(name),
+            suffix.as_deref(),
+            Some("application/*"),
+            Some("*/*"),
+        ];
+        let found = patterns.into_iter().flatten().find_map(|pattern| {
+            let (position, item) = self.of_pattern(pattern)?;
+            Some(Acceptance {
+                quality: item.quality,
+                named_at: (pattern == name).then_some(Reverse(position)),
+            })
+        });
+        found.unwrap_or_default()
     }
 
     /// Returns the item of this name with the highest quality. A name can occur several times with
@@ -126,42 +129,33 @@ fn thousandths(quality: &str) -> Option<u16> {
 /// Splits a text at the separators that are outside of quoted strings. A quote without a closing
 /// quote is treated as an ordinary character.
 pub(in crate::server) fn split(text: &str, separator: char) -> Vec<&str> {
-    let mut parts = Vec::new();
-    let mut start = 0;
-    let mut position = 0;
-    // If one quote has no closing quote, later quotes have none either. The flag keeps the parser
-    // from searching the rest of the header more than once.
-    let mut are_closed = true;
-    while let Some(character) = text[position..].chars().next() {
-        let next = position + character.len_utf8();
-        if character == '"' && are_closed {
-            let closing = closing_quote(text, next);
-            are_closed = closing.is_some();
-            position = closing.unwrap_or(next);
-            continue;
-        }
-        if character == separator {
-            parts.push(&text[start..position]);
-            start = next;
-        }
-        position = next;
-    }
-    parts.push(&text[start..]);
-    parts
-}
-
-/// Returns the position after the closing quote of a quoted string.
-fn closing_quote(text: &str, from: usize) -> Option<usize> {
+    let mut separators = Vec::new();
+    // In a quoted string: the number of separators before it.
+    let mut before_quote = None;
     let mut is_escaped = false;
-    for (position, byte) in text.bytes().enumerate().skip(from) {
-        match byte {
-            _ if is_escaped => is_escaped = false,
-            b'\\' => is_escaped = true,
-            b'"' => return Some(position + 1),
+    for (position, character) in text.char_indices() {
+        if character == separator {
+            separators.push(position);
+        }
+        match (before_quote, character) {
+            (Some(_), _) if is_escaped => is_escaped = false,
+            (Some(_), '\\') => is_escaped = true,
+            (Some(count), '"') => {
+                separators.truncate(count);
+                before_quote = None;
+            }
+            (None, '"') => before_quote = Some(separators.len()),
             _ => {}
         }
     }
-    None
+    let mut rest = 0;
+    let mut parts = Vec::with_capacity(separators.len() + 1);
+    for position in separators {
+        parts.push(&text[rest..position]);
+        rest = position + separator.len_utf8();
+    }
+    parts.push(&text[rest..]);
+    parts
 }
 
 #[cfg(test)]
@@ -172,8 +166,9 @@ mod tests {
 
     use super::*;
 
-    fn json(lines: &[&str]) -> (u16, bool) {
-        let lines = lines.iter().map(|line| {
+    /// Parses the header and returns how well `application/json` is accepted.
+    fn json(header: &str) -> (u16, bool) {
+        let lines = header.lines().map(|line| {
             let line = HeaderValue::from_bytes(line.as_bytes());
             (ACCEPT, line.expect("a header"))
         });
@@ -184,60 +179,55 @@ mod tests {
 
     #[test]
     fn quality_is_parsed_in_every_form_that_clients_send() {
-        for (accept, expected) in [
-            ("application/json", (1000, true)),
-            ("application/json;q=0.5", (500, true)),
-            ("application/json ; Q = 0.5", (500, true)),
-            ("application/json; q=.2", (200, true)),
-            ("application/json; q=1.", (1000, true)),
-            ("application/json; q=0.", (0, true)),
-            ("application/json; q=0.33333", (333, true)),
-            ("application/json; q=0.00001", (1, true)),
-            ("application/json; q=\"0.5\"", (500, true)),
-            ("application/json; q=5", (1000, true)),
-            ("application/json; q=", (1000, true)),
-            ("application/json; q", (1000, true)),
-            ("application/json; q=high", (1000, true)),
-            ("application/json; q=NaN", (1000, true)),
-            ("application/json; q=-1", (1000, true)),
-            ("application/json; q=0.5; ext=1; q=0.9", (500, true)),
-            ("application/json; charset=utf-8; q=0.5; level", (500, true)),
-            ("application / json", (1000, true)),
+        for (parameters, expected) in [
+            ("", 1000),
+            (";q=0.5", 500),
+            (" ; Q = 0.5", 500),
+            ("; q=.2", 200),
+            ("; q=1.", 1000),
+            ("; q=0.", 0),
+            ("; q=0.33333", 333),
+            ("; q=0.00001", 1),
+            ("; q=\"0.5\"", 500),
+            ("; q=5", 1000),
+            ("; q=", 1000),
+            ("; q", 1000),
+            ("; q=high", 1000),
+            ("; q=NaN", 1000),
+            ("; q=-1", 1000),
+            ("; q=0.5; ext=1; q=0.9", 500),
+            ("; charset=utf-8; q=0.5; level", 500),
         ] {
-            assert_eq!(json(&[accept]), expected, "{accept}");
+            let accept = format!("application/json{parameters}");
+            assert_eq!(json(&accept), (expected, true), "{accept}");
         }
     }
 
     #[test]
     fn header_items_of_all_lines_are_used_and_invalid_ones_are_ignored() {
-        for (lines, expected) in [
-            (&["*"][..], (1000, false)),
-            (&["*;q=.2"], (200, false)),
-            (&["text/html, *; q=.2, */*; q=.1"], (200, false)),
-            (&["application/*;q=0.3, */*"], (300, false)),
-            (&["application/*+json"], (0, false)),
-            (&["text/html", "application/json;q=0.4"], (400, true)),
-            (&[",, application/json ,"], (1000, true)),
-            (&["; q=0.1, application/json"], (1000, true)),
-            (&["text/ümlaut, application/json"], (1000, true)),
+        for (accept, expected) in [
+            ("*", (1000, false)),
+            ("*;q=.2", (200, false)),
+            ("text/html, *; q=.2, */*; q=.1", (200, false)),
+            ("application/*;q=0.3, */*", (300, false)),
+            ("application/*+json", (0, false)),
+            ("application / json", (1000, true)),
+            ("text/html\napplication/json;q=0.4", (400, true)),
+            (",, application/json ,", (1000, true)),
+            ("; q=0.1, application/json", (1000, true)),
+            ("text/ümlaut, application/json", (1000, true)),
             (
-                &["text/x; title=\"a, application/json;q=0\", application/json;q=0.6"],
-                (600, true),
-            ),
-            (
-                &["text/x; title=\"a \\\", b\";q=0, application/json"],
+                "x/y; z=\"a, application/json;q=0\", application/json",
                 (1000, true),
             ),
+            ("x/y; z=\"a \\\", b\";q=0, application/json", (1000, true)),
+            ("x/y; z=\"not closed, application/json", (1000, true)),
             (
-                &["text/x; title=\"not closed, application/json"],
-                (1000, true),
-            ),
-            (
-                &["application/json; version=2; q=0.1, application/json; q=0.7"],
+                "application/json; v=2; q=0.1, application/json; q=0.7",
                 (700, true),
             ),
         ] {
-            assert_eq!(json(lines), expected, "{lines:?}");
+            assert_eq!(json(accept), expected, "{accept}");
         }
     }
 

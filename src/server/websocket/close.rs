@@ -13,42 +13,59 @@ const MAX_REASON_BYTES: usize = 123;
 /// reason also fits into the frame.
 const MAX_QUOTED_BYTES: usize = 80;
 
-/// Why a WebSocket is closed, or that it already is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Why a WebSocket is closed, or that it already is. The text is the reason in the close frame.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Close {
     /// The client sent a close frame.
+    #[error("")]
     ByClient,
     /// The connection is lost: the client sends nothing or reads nothing any more.
+    #[error("")]
     Gone,
     /// The server shuts down.
+    #[error("Going away")]
     GoingAway,
     /// The client violates the WebSocket protocol.
+    #[error("WebSocket protocol error")]
     NotWebSocket,
     /// A text message is not valid UTF-8.
+    #[error("Text must be UTF-8")]
     NotUtf8,
     /// A message is larger than this many bytes.
+    #[error("A message exceeds the limit of {0} bytes")]
     TooLarge(usize),
     /// The WebSocket is temporarily unavailable; the client should try again later.
+    #[error("{0}")]
     TryAgain(&'static str),
     /// A message violates the subprotocol.
+    #[error("{0}")]
     BadRequest(Cow<'static, str>),
     /// The client started an operation before the server acknowledged the connection.
+    #[error("Unauthorized")]
     Unauthorized,
     /// The access token has expired.
+    #[error("Token expired")]
     TokenExpired,
     /// The caller is not allowed to connect.
+    #[error("Forbidden")]
     Forbidden,
     /// `Authorization` has no `Bearer` token.
+    #[error("Authorization is not `Bearer <token>`")]
     NotBearer,
     /// The token is longer than the limit.
+    #[error("The token exceeds the limit of {MAX_TOKEN_BYTES} bytes")]
     TokenTooLong,
     /// The client requested another subprotocol.
+    #[error("Subprotocol not acceptable")]
     NotAcceptable,
     /// The client did not send `connection_init` in time.
+    #[error("Connection initialisation timeout")]
     InitialisationTimeout,
     /// An operation with this ID is already in progress.
+    #[error("Subscriber for {} already exists", truncate(.0, MAX_QUOTED_BYTES))]
     SubscriberExists(String),
     /// The client sent `connection_init` more than once.
+    #[error("Too many initialisation requests")]
     TooManyInitialisations,
 }
 
@@ -60,15 +77,11 @@ impl Close {
 
     /// Returns the close frame to send, or `None` if the connection is already closed or lost.
     pub fn frame(&self) -> Option<CloseFrame> {
-        let reason = truncate(&self.reason(), MAX_REASON_BYTES).into_owned();
+        let reason = truncate(&self.to_string(), MAX_REASON_BYTES).into_owned();
         Some(CloseFrame {
-            code: self.code()?,
+            code: self.label().parse().ok()?,
             reason: reason.into(),
         })
-    }
-
-    fn code(&self) -> Option<u16> {
-        self.label().parse().ok()
     }
 
     /// Returns the label of this reason in metrics and logs.
@@ -88,32 +101,6 @@ impl Close {
             Self::InitialisationTimeout => "4408",
             Self::SubscriberExists(_) => "4409",
             Self::TooManyInitialisations => "4429",
-        }
-    }
-
-    fn reason(&self) -> Cow<'static, str> {
-        match self {
-            Self::ByClient | Self::Gone => "".into(),
-            Self::GoingAway => "Going away".into(),
-            Self::NotWebSocket => "WebSocket protocol error".into(),
-            Self::NotUtf8 => "Text must be UTF-8".into(),
-            Self::TooLarge(max) => format!("A message exceeds the limit of {max} bytes").into(),
-            Self::TryAgain(why) => (*why).into(),
-            Self::BadRequest(why) => why.clone(),
-            Self::Unauthorized => "Unauthorized".into(),
-            Self::TokenExpired => "Token expired".into(),
-            Self::Forbidden => "Forbidden".into(),
-            Self::NotBearer => "Authorization is not `Bearer <token>`".into(),
-            Self::TokenTooLong => {
-                format!("The token exceeds the limit of {MAX_TOKEN_BYTES} bytes").into()
-            }
-            Self::NotAcceptable => "Subprotocol not acceptable".into(),
-            Self::InitialisationTimeout => "Connection initialisation timeout".into(),
-            Self::SubscriberExists(id) => {
-                let id = truncate(id, MAX_QUOTED_BYTES);
-                format!("Subscriber for {id} already exists").into()
-            }
-            Self::TooManyInitialisations => "Too many initialisation requests".into(),
         }
     }
 }

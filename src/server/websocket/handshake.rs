@@ -19,6 +19,12 @@ use crate::server::state::App;
 
 /// The version of the WebSocket protocol (RFC 6455).
 const VERSION: &str = "13";
+/// The headers of a handshake.
+const UPGRADE_HEADERS: [(HeaderName, &str); 3] = [
+    (CONNECTION, "upgrade"),
+    (UPGRADE, "websocket"),
+    (SEC_WEBSOCKET_VERSION, VERSION),
+];
 /// Maximum number of characters of a header that are logged.
 const MAX_LOGGED_CHARS: usize = 200;
 
@@ -57,11 +63,7 @@ pub(super) async fn accept(app: &App, parts: &mut Parts) -> Result<WebSocketUpgr
 /// Replaces list headers, which may have several lines, by the single value that axum requires:
 /// axum reads only the first line.
 fn merge_list_headers(headers: &mut HeaderMap) {
-    for (name, value) in [
-        (CONNECTION, "upgrade"),
-        (UPGRADE, "websocket"),
-        (SEC_WEBSOCKET_VERSION, VERSION),
-    ] {
+    for (name, value) in UPGRADE_HEADERS {
         if lists(headers, &name, value) {
             headers.insert(name, HeaderValue::from_static(value));
         }
@@ -77,13 +79,8 @@ fn lists(headers: &HeaderMap, name: &HeaderName, item: &str) -> bool {
 }
 
 fn upgrade_required(message: &str) -> Response {
-    let mut response =
-        Rejection::bad_request(StatusCode::UPGRADE_REQUIRED, message).into_response();
-    let headers = response.headers_mut();
-    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-    headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static(VERSION));
-    response
+    let rejection = Rejection::bad_request(StatusCode::UPGRADE_REQUIRED, message);
+    (UPGRADE_HEADERS, rejection).into_response()
 }
 
 /// Checks the origin of the page. Browsers let every page open a WebSocket to any server, and send
@@ -119,7 +116,6 @@ async fn check_origin(app: &App, headers: &HeaderMap) -> Result<(), Rejection> {
 
 fn logged(header: Option<&HeaderValue>) -> String {
     let text = header.map(|header| String::from_utf8_lossy(header.as_bytes()));
-    text.map_or_else(String::new, |text| {
-        text.chars().take(MAX_LOGGED_CHARS).collect()
-    })
+    let text = text.unwrap_or_default();
+    text.chars().take(MAX_LOGGED_CHARS).collect()
 }

@@ -206,48 +206,36 @@ mod tests {
 
     #[test]
     fn invalid_payload_of_subscribe_is_an_error_of_that_operation() {
-        let deep = format!("{}{}", "[".repeat(500), "]".repeat(500));
-        let query = r#""query":"{ viewer { handle } }""#;
-        for (payload, expected) in [
+        let deep = format!(
+            r#""variables":{{"a":{}{}}}"#,
+            "[".repeat(500),
+            "]".repeat(500)
+        );
+        let not_json = "`payload` is not valid JSON";
+        let payloads = [
             ("null", "`payload` is missing"),
             ("1", "`payload` must be a JSON object"),
             ("[]", "`payload` must be a JSON object"),
             (r#""{}""#, "`payload` must be a JSON object"),
             ("{}", "`query` is missing"),
             (r#"{"query":1}"#, "`query` must be a string"),
-            (
-                &format!(r#"{{{query},"operationName":1}}"#),
-                "`operationName` must be a string",
-            ),
-            (
-                &format!(r#"{{{query},"variables":[1]}}"#),
-                "`variables` must be a JSON object",
-            ),
-            (
-                &format!(r#"{{{query},"extensions":"x"}}"#),
-                "`extensions` must be a JSON object",
-            ),
-            (
-                &format!(r#"{{{query},"variables":{{"a":"hi \ud83d"}}}}"#),
-                "`payload` is not valid JSON",
-            ),
-            (
-                &format!(r#"{{{query},"variables":{{"a":"\ude00\ud83d"}}}}"#),
-                "`payload` is not valid JSON",
-            ),
-            (
-                &format!(r#"{{{query},"variables":{{"\ud83d":1}}}}"#),
-                "`payload` is not valid JSON",
-            ),
-            (
-                &format!(r#"{{{query},"variables":{{"a":1e999}}}}"#),
-                "`payload` is not valid JSON",
-            ),
-            (
-                &format!(r#"{{{query},"variables":{{"a":{deep}}}}}"#),
-                "`payload` is not valid JSON",
-            ),
-        ] {
+        ];
+        let payloads = payloads.map(|(payload, expected)| (payload.to_owned(), expected));
+        let members = [
+            (r#""operationName":1"#, "`operationName` must be a string"),
+            (r#""variables":[1]"#, "`variables` must be a JSON object"),
+            (r#""extensions":"x""#, "`extensions` must be a JSON object"),
+            (r#""variables":{"a":"hi \ud83d"}"#, not_json),
+            (r#""variables":{"a":"\ude00\ud83d"}"#, not_json),
+            (r#""variables":{"\ud83d":1}"#, not_json),
+            (r#""variables":{"a":1e999}"#, not_json),
+            (&deep, not_json),
+        ];
+        let members = members.map(|(member, expected)| {
+            let payload = format!(r#"{{"query":"{{ viewer {{ handle }} }}",{member}}}"#);
+            (payload, expected)
+        });
+        for (payload, expected) in payloads.into_iter().chain(members) {
             let text = format!(r#"{{"type":"subscribe","id":"7","payload": {payload} }}"#);
             let Ok(ClientMessage::Subscribe { id, payload }) =
                 ClientMessage::parse(&text, MAX_BYTES)
