@@ -68,6 +68,7 @@ async fn slow_connections_do_not_delay_other_connections() {
     let cruddur = with_bounds(Bounds {
         // No connection is closed before the end, even on a slow machine.
         head_within: 2 * TIMEOUT,
+        idle_for: 2 * TIMEOUT,
         ..Bounds::default()
     })
     .await;
