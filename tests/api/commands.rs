@@ -498,9 +498,7 @@ async fn serve_rejects_a_table_with_a_stream() {
 
     let mut serve = cruddur(&["serve", "--allow-stream"]);
     with_stores(&mut serve, &stores);
-    let serving = Serving::run(&mut serve).await;
-    assert_eq!(serving.lines()[0]["message"], "serving");
-    serving.stop().await;
+    Serving::run(&mut serve).await.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

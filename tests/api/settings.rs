@@ -324,7 +324,12 @@ async fn empty_variable_counts_as_unset() {
             response,
             json!({ "data": { "viewer": { "handle": "luu" } } })
         );
-        let log = serving.lines();
+        // On a busy machine, libraries log that a connection took long.
+        let mut log = serving.lines();
+        log.retain(|line| {
+            let target = line["target"].as_str();
+            target.is_some_and(|target| target.starts_with("cruddur"))
+        });
         assert_eq!(log[0]["message"], "serving", "{log:#?}");
         serving.stop().await;
 
