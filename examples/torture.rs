@@ -122,6 +122,16 @@ async fn steady(minutes: u64) {
     let cruddur = start().await;
     let server = Server::start(&cruddur).await;
     let pairs = star(&cruddur, 40).await;
+    // Readers get full pages from the first minute on.
+    for pair in &pairs {
+        let users = cruddur.users.users_by_handle(pair).await.expect("users");
+        let [one, other] = users.as_slice() else {
+            panic!("two users for {pair:?}");
+        };
+        cruddur
+            .seed([one, other], "2026-01-01T00:00:00Z", 100)
+            .await;
+    }
     let readers: Vec<String> = pairs.iter().flatten().take(20).cloned().collect();
     let mut load = Load::new(vec![server.url.clone()], pairs, 20, usize::MAX);
     load.pause = Duration::from_secs(1);
