@@ -1,7 +1,7 @@
 //! Loaders of users and groups. Each object is read once per request.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use dataloader::BatchFn;
 use futures_util::future::join_all;
@@ -31,27 +31,41 @@ pub(super) struct LoaderContext {
     pub rate: SendRate,
 }
 
-/// Loaders, which cache their results.
+type GroupLoader = BatchLoader<MessageGroupId, FoundGroup, GroupBatch>;
+type PairLoader = BatchLoader<UserId, FoundPair, PairBatch>;
+
+/// Loaders, which cache their results. The loaders of groups are created when
+/// they are first used, because most requests do not use them.
 #[derive(Clone)]
 pub(super) struct Loaders {
     pub users: Arc<UserLoader>,
     /// The viewer's groups by their IDs.
-    pub groups: Arc<BatchLoader<MessageGroupId, FoundGroup, GroupBatch>>,
+    groups: Arc<OnceLock<GroupLoader>>,
     /// The viewer's groups with other users.
-    pub pairs: Arc<BatchLoader<UserId, FoundPair, PairBatch>>,
+    pairs: Arc<OnceLock<PairLoader>>,
 }
 
 impl Loaders {
-    pub fn new(context: &Arc<LoaderContext>, users: Arc<UserLoader>) -> Self {
-        let pairs = PairBatch {
-            context: Arc::clone(context),
-            row_reads: Semaphore::new(ROW_READS_AT_ONCE),
-        };
+    pub fn new(users: Arc<UserLoader>) -> Self {
         Self {
             users,
-            groups: Arc::new(BatchLoader::new(GroupBatch(Arc::clone(context)))),
-            pairs: Arc::new(BatchLoader::new(pairs)),
+            groups: Arc::default(),
+            pairs: Arc::default(),
         }
+    }
+
+    pub fn groups(&self, context: &Arc<LoaderContext>) -> &GroupLoader {
+        let new = || BatchLoader::new(GroupBatch(Arc::clone(context)));
+        self.groups.get_or_init(new)
+    }
+
+    pub fn pairs(&self, context: &Arc<LoaderContext>) -> &PairLoader {
+        self.pairs.get_or_init(|| {
+            BatchLoader::new(PairBatch {
+                context: Arc::clone(context),
+                row_reads: Semaphore::new(ROW_READS_AT_ONCE),
+            })
+        })
     }
 }
 

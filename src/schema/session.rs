@@ -68,10 +68,9 @@ impl Session {
             viewer,
             rate,
         });
-        let loaders = Loaders::new(&context, Arc::new(users));
         Self {
             context,
-            loaders: Arc::new(Mutex::new(Some(loaders))),
+            loaders: Arc::new(Mutex::new(Some(Loaders::new(Arc::new(users))))),
             reads: Semaphore::new(READS_AT_ONCE),
             positions: OnceCell::new(),
             deadline,
@@ -107,8 +106,7 @@ impl Session {
     }
 
     fn loaders(&self) -> Loaders {
-        let users = || Arc::new(self.messaging().directory.loader());
-        let new = || Loaders::new(&self.context, users());
+        let new = || Loaders::new(Arc::new(self.messaging().directory.loader()));
         lock(&self.loaders).get_or_insert_with(new).clone()
     }
 
@@ -127,8 +125,7 @@ impl Session {
     /// Replaces the loaders of groups after a write, so that groups are read
     /// again.
     pub(super) fn forget_groups(&self) {
-        let loaders = Loaders::new(&self.context, self.users());
-        *lock(&self.loaders) = Some(loaders);
+        *lock(&self.loaders) = Some(Loaders::new(self.users()));
     }
 
     /// Returns the number of the viewer's groups that have unread messages,
@@ -164,7 +161,8 @@ impl Session {
         id: MessageGroupId,
     ) -> Result<Option<Arc<MessageGroup>>, ApiError> {
         // Boxed for the reason stated in `Query::message_groups`.
-        let found = Box::pin(self.loaders().groups.load(id)).await;
+        let loaders = self.loaders();
+        let found = Box::pin(loaders.groups(&self.context).load(id)).await;
         Ok(found.ok_or(ApiError::Internal)??)
     }
 
@@ -175,7 +173,8 @@ impl Session {
         other: UserId,
     ) -> Result<Option<Arc<MessageGroup>>, ApiError> {
         // Boxed for the reason stated in `Query::message_groups`.
-        let found = Box::pin(self.loaders().pairs.load(other)).await;
+        let loaders = self.loaders();
+        let found = Box::pin(loaders.pairs(&self.context).load(other)).await;
         found.ok_or(ApiError::Internal)?
     }
 
