@@ -195,8 +195,8 @@ impl GroupTask {
                 Work::Mark(mark) => self.writer.mark_for_request(*mark).await,
             }
             // A batch whose deadline has passed does not wait for anything, so
-            // the loop must yield here.
-            tokio::task::yield_now().await;
+            // the loop must let other tasks run after some batches.
+            tokio::task::coop::consume_budget().await;
         }
     }
 
