@@ -25,7 +25,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
+use tokio::time::{interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
@@ -60,6 +60,10 @@ const OTHER_FILES: u64 = 512;
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 /// Maximum size of a request's head in bytes. The access token can be most of it.
 const MAX_HEAD_BYTES: usize = MAX_TOKEN_BYTES;
+/// Interval of a timer that does nothing. Setting a timer that is earlier than all others wakes
+/// the thread that waits for events. This timer is earlier than the timeouts of requests and of
+/// calls to the stores, so setting these wakes no thread.
+const EARLIEST_TIMER: Duration = Duration::from_secs(1);
 
 /// How the server shut down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,9 +82,11 @@ pub async fn serve(
 ) -> std::io::Result<Stopped> {
     let connections = Connections::new(app);
     let mut shutdown = pin!(shutdown);
+    let mut earliest_timer = interval(EARLIEST_TIMER);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
+            _ = earliest_timer.tick() => continue,
             () = &mut shutdown => break,
         };
         match accepted {
