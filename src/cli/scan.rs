@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use clap::Args;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::CliError;
@@ -40,16 +40,15 @@ pub(super) struct ScanArgs {
 }
 
 /// Number of items by kind.
-#[derive(Default)]
-struct Counts(BTreeMap<ItemKind, u64>);
+type Counts = BTreeMap<ItemKind, u64>;
 
 impl ScanArgs {
     pub async fn run(self) -> Result<ExitCode, CliError> {
         let session = self.operator.connect_limited(self.read_units).await?;
         let scanned = self.scan(&session).await;
         let counts = session.explained(scanned)?;
-        output::remark(&counts.in_words());
-        session.finish_lines(json!({ "items": counts.json() }))?;
+        output::remark(&in_words(&counts));
+        session.finish_lines(json!({ "items": counts }))?;
         Ok(ExitCode::SUCCESS)
     }
 
@@ -74,7 +73,7 @@ impl ScanArgs {
             let items = page?.items;
             let mut lines = String::new();
             for (kind, line) in &items {
-                *counts.0.entry(*kind).or_default() += 1;
+                *counts.entry(*kind).or_default() += 1;
                 lines.push_str(line);
             }
             progress.suspend(|| output::print(&lines))?;
@@ -148,35 +147,12 @@ pub(super) fn pages<T: Send + 'static>(
     received
 }
 
-fn name(kind: ItemKind) -> &'static str {
-    match kind {
-        ItemKind::Message => "messages",
-        ItemKind::GroupRow => "group rows",
-        ItemKind::Head => "heads",
-        ItemKind::IdempotencyRecord => "sent",
-        ItemKind::HeadsMarker => "markers",
-        ItemKind::Unknown => "unknown",
+fn in_words(counts: &Counts) -> String {
+    let total: u64 = counts.values().sum();
+    let kinds = counts.iter().map(|(kind, count)| format!("{count} {kind}"));
+    let kinds: Vec<String> = kinds.collect();
+    if kinds.is_empty() {
+        return "0 items".to_owned();
     }
-}
-
-impl Counts {
-    fn in_words(&self) -> String {
-        let total: u64 = self.0.values().sum();
-        let kinds = self.0.iter();
-        let kinds: Vec<String> = kinds
-            .map(|(kind, count)| format!("{count} {}", name(*kind)))
-            .collect();
-        if kinds.is_empty() {
-            return "0 items".to_owned();
-        }
-        format!("{total} items: {}", kinds.join(", "))
-    }
-
-    fn json(&self) -> Value {
-        let kinds = self.0.iter();
-        kinds
-            .map(|(kind, count)| (name(*kind).to_owned(), json!(count)))
-            .collect::<Map<String, Value>>()
-            .into()
-    }
+    format!("{total} items: {}", kinds.join(", "))
 }

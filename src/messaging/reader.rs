@@ -15,7 +15,7 @@ use crate::model::{
     End, Head, HeadRecord, Message, MessageGroup, MessageGroupId, MessageId, Page, PageRequest,
     Participants, Position, SortKey, User, UserId,
 };
-use crate::store::{Consistency, FoundRow, MessageStore};
+use crate::store::{Consistency, FoundRow, MessageStore, RowKey};
 
 /// Maximum number of reads of a group that changes during each of them. A second
 /// read rarely meets another write, because a write takes longer than a read.
@@ -264,10 +264,8 @@ impl Reader {
                 }
                 Some(FoundGroup::Headless(_)) | None => return Ok(None),
             };
-            let row = self
-                .messages
-                .find_row(viewer.user().id, &head.last_message_key)
-                .await?;
+            let key = RowKey::of_head(&head, viewer.user().id);
+            let row = self.messages.find_row_at(&key).await?;
             if let Some(row) = row.filter(|row| row.group_id == group) {
                 return Ok(Some(row.other_user));
             }

@@ -3,16 +3,13 @@
 //! One limit applies to all calls together, for all partitions of the table,
 //! and throttled calls are retried without a maximum number of attempts.
 
-use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::config::http::HttpResponse;
-use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_dynamodb::types::CancellationReason;
+use aws_sdk_dynamodb::error::SdkError;
 use tokio::time::Instant;
 
-use super::fault::is_throttled;
 use super::units::Units;
 use crate::backoff::Backoff;
 use crate::lock::lock;
@@ -50,12 +47,14 @@ pub struct Throttling {
 ///
 /// The rate is the configured limit, and decreases while DynamoDB throttles
 /// calls. Clones share the rate.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct CapacityLimiter {
+    /// The limiters of reads and of writes, in the order of [`Units`].
     limiters: Arc<Mutex<[UnitLimiter; 2]>>,
 }
 
 /// The state of the calls that consume one kind of units.
+#[derive(Debug)]
 struct UnitLimiter {
     /// The configured limit, in units per second.
     limit: Option<f64>,
@@ -73,13 +72,6 @@ struct UnitLimiter {
     measured_since: Instant,
     measured: f64,
     throttled: u64,
-}
-
-impl fmt::Debug for CapacityLimiter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let throttling = self.throttling();
-        f.debug_tuple("CapacityLimiter").field(&throttling).finish()
-    }
 }
 
 impl CapacityLimiter {
@@ -108,7 +100,7 @@ impl CapacityLimiter {
     /// Returns the number of items with which a page costs less than one
     /// second's read units. Returns `None` if the rate is not limited.
     pub(super) fn page_items(&self) -> Option<i32> {
-        let rate = lock(&self.limiters)[0].rate()?;
+        let rate = self.limiter(Units::Read, |limiter| limiter.rate())?;
         // At most 10 million, the maximum of the option.
         #[expect(
             clippy::cast_possible_truncation,
@@ -173,11 +165,7 @@ impl CapacityLimiter {
     }
 
     fn limiter<T>(&self, units: Units, with: impl FnOnce(&mut UnitLimiter) -> T) -> T {
-        let [reads, writes] = &mut *lock(&self.limiters);
-        with(match units {
-            Units::Read => reads,
-            Units::Write => writes,
-        })
+        with(&mut lock(&self.limiters)[units as usize])
     }
 }
 
@@ -263,23 +251,6 @@ impl UnitLimiter {
         self.allowed = Some(slower.max(MIN_RATE));
         self.paused_until = now + self.backoff.next_delay();
     }
-}
-
-/// Returns whether a call was throttled, according to the code of its error.
-pub(super) fn by_code<E>(error: &SdkError<E, HttpResponse>) -> bool
-where
-    SdkError<E, HttpResponse>: ProvideErrorMetadata,
-{
-    let is_answer =
-        matches!(error, SdkError::ServiceError(answer) if !answer.raw().status().is_server_error());
-    is_answer && error.code().is_some_and(is_throttled)
-}
-
-/// Returns whether a transaction was throttled, according to its cancellation
-/// reasons.
-pub(super) fn by_reason(reasons: &[CancellationReason]) -> bool {
-    let mut codes = reasons.iter().filter_map(CancellationReason::code);
-    codes.any(is_throttled)
 }
 
 #[cfg(test)]

@@ -1,28 +1,24 @@
 //! Kinds of failed calls.
 
-use std::fmt;
+use std::error::Error;
 
 use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::transact_get_items::TransactGetItemsError;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::CancellationReason;
 
-/// The service that caused an error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Service {
-    /// DynamoDB, which stores message groups and messages.
-    DynamoDb,
-    /// Postgres, which stores users.
-    Postgres,
-    /// Cognito, where the users sign in.
-    Cognito,
-}
+use crate::named_enum::named_enum;
 
-impl fmt::Display for Service {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::DynamoDb => "DynamoDB",
-            Self::Postgres => "Postgres",
-            Self::Cognito => "Cognito",
-        })
+named_enum! {
+    /// The service that caused an error.
+    pub enum Service {
+        /// DynamoDB, which stores message groups and messages.
+        DynamoDb = "DynamoDB",
+        /// Postgres, which stores users.
+        Postgres = "Postgres",
+        /// Cognito, where the users sign in.
+        Cognito = "Cognito",
     }
 }
 
@@ -101,6 +97,39 @@ where
 /// Returns whether an error code means that a limit was exceeded.
 pub(super) fn is_throttled(code: &str) -> bool {
     THROTTLED.contains(&code)
+}
+
+/// Returns whether a call, or an action of a transaction, exceeded a limit.
+pub(super) fn was_throttled<E: Error + 'static>(error: &SdkError<E, HttpResponse>) -> bool
+where
+    SdkError<E, HttpResponse>: ProvideErrorMetadata,
+{
+    let SdkError::ServiceError(answer) = error else {
+        return false;
+    };
+    let refusal: &(dyn Error + 'static) = answer.err();
+    match cancellation_reasons(refusal.downcast_ref(), refusal.downcast_ref()) {
+        Some(reasons) => reasons
+            .iter()
+            .filter_map(CancellationReason::code)
+            .any(is_throttled),
+        None => !answer.raw().status().is_server_error() && error.code().is_some_and(is_throttled),
+    }
+}
+
+/// Returns the cancellation reasons of a transaction, if the error of either type has them.
+pub(super) fn cancellation_reasons<'e>(
+    read: Option<&'e TransactGetItemsError>,
+    written: Option<&'e TransactWriteItemsError>,
+) -> Option<&'e [CancellationReason]> {
+    use TransactGetItemsError::TransactionCanceledException as Read;
+    use TransactWriteItemsError::TransactionCanceledException as Written;
+    match (read, written) {
+        (Some(Read(cancelled)), _) | (_, Some(Written(cancelled))) => {
+            Some(cancelled.cancellation_reasons())
+        }
+        _ => None,
+    }
 }
 
 /// Returns whether an error code or cancellation reason means that nothing was

@@ -14,7 +14,9 @@ use serde::{Deserialize, Deserializer, Serialize, forward_to_deserialize_any};
 use uuid::Uuid;
 
 use super::error::UnreadableItem;
-use super::keys::{GROUP_ROWS, IdempotencyKey, Item, ItemKind, Key, RowKey, StoredUuids, kind};
+use super::keys::{
+    GROUP_ROWS, IdempotencyKey, Item, ItemKind, Key, RowKey, StoredUuids, key_part, kind,
+};
 use super::records::{FoundRow, GroupRow, IdempotencyRecord, Preview, Stored};
 use crate::model::{
     AcceptedAt, Head, HeadRecord, Message, MessageGroupId, MessageId, Participants, SortKey, User,
@@ -103,16 +105,17 @@ impl<'de> Deserializer<'de> for Attribute<'_> {
     }
 }
 
+fn to_item(attributes: impl Serialize) -> Item {
+    serde_dynamo::to_item(attributes).expect("a struct of strings and numbers")
+}
+
 pub(super) fn stored(item: &mut Item) -> Result<Stored, UnreadableItem> {
     let group = |item: &Item| {
-        let partition = item.get("pk").and_then(|pk| pk.as_s().ok());
-        let group = partition.and_then(|partition| partition.split_once('#'));
-        let (_, text) = group.ok_or(UnreadableItem::Contents(
+        let partition = key_part(item, "pk").and_then(|pk| pk.split_once('#'));
+        let group = partition.and_then(|(_, text)| Some((text, text.parse().ok()?)));
+        let (text, group): (&str, MessageGroupId) = group.ok_or(UnreadableItem::Contents(
             "the group in its key is not a uuid",
         ))?;
-        let group: MessageGroupId = text
-            .parse()
-            .map_err(|_| UnreadableItem::Contents("the group in its key is not a uuid"))?;
         // DynamoDB compares texts, so no query reads such a partition.
         if group.to_string() != text {
             return Err(UnreadableItem::Contents(
@@ -158,9 +161,9 @@ struct MessageItem {
     idempotency_key: Option<Box<str>>,
 }
 
-pub(super) fn message_item(message: &Message) -> Result<Item, serde_dynamo::Error> {
+pub(super) fn message_item(message: &Message) -> Item {
     let Key { pk, sk } = Key::message(message.group_id, &message.key);
-    serde_dynamo::to_item(MessageItem {
+    to_item(MessageItem {
         pk,
         sk,
         message_uuid: message.id,
@@ -219,12 +222,9 @@ struct GroupRowItem {
     accepted_at: Option<AcceptedAt>,
 }
 
-pub(super) fn group_row_item(
-    row: &GroupRow,
-    newest: &Message,
-) -> Result<Item, serde_dynamo::Error> {
+pub(super) fn group_row_item(row: &GroupRow, newest: &Message) -> Item {
     let Key { pk, sk } = Key::group_row(&RowKey::new(row.owner, newest.key.clone()));
-    serde_dynamo::to_item(GroupRowItem {
+    to_item(GroupRowItem {
         pk,
         sk,
         message_group_uuid: newest.group_id.to_string(),
@@ -317,12 +317,9 @@ struct AliasItem {
     alias_of: MessageGroupId,
 }
 
-pub(super) fn alias_item(
-    alias: MessageGroupId,
-    alias_of: MessageGroupId,
-) -> Result<Item, serde_dynamo::Error> {
+pub(super) fn alias_item(alias: MessageGroupId, alias_of: MessageGroupId) -> Item {
     let Key { pk, sk } = Key::head(alias);
-    serde_dynamo::to_item(AliasItem { pk, sk, alias_of })
+    to_item(AliasItem { pk, sk, alias_of })
 }
 
 pub(super) fn head_record(item: &mut Item) -> Result<HeadRecord, UnreadableItem> {
@@ -331,15 +328,12 @@ pub(super) fn head_record(item: &mut Item) -> Result<HeadRecord, UnreadableItem>
         return Ok(HeadRecord::AliasOf(alias.alias_of));
     }
     let head: HeadItem = from_item(item)?;
-    let [one, other] = head.participants[..] else {
-        return Err(UnreadableItem::Contents("a group has two participants"));
-    };
-    if one == other {
-        return Err(UnreadableItem::Contents("a group has two participants"));
-    }
+    let pair = <[Uuid; 2]>::try_from(head.participants).ok();
+    let pair = pair.filter(|[one, other]| one != other);
+    let pair = pair.ok_or(UnreadableItem::Contents("a group has two participants"))?;
     Ok(HeadRecord::Head(Head {
         version: head.version,
-        participants: Participants([UserId(one), UserId(other)]),
+        participants: Participants(pair.map(UserId)),
         last_message_key: SortKey::try_from(head.last_message_at)?,
         message_count: head.message_count,
         read_counts: head
@@ -352,28 +346,19 @@ pub(super) fn head_record(item: &mut Item) -> Result<HeadRecord, UnreadableItem>
 
 /// Returns the expression values with which a head is updated, by their
 /// placeholders.
-pub(super) fn head_values(head: &Head) -> Item {
+pub(super) fn head_values(head: &Head) -> [(&'static str, AttributeValue); 5] {
     let number = |count: u64| AttributeValue::N(count.to_string());
-    let read_counts = head
-        .read_counts
-        .iter()
-        .map(|(user, count)| (user.to_string(), number(*count)));
-    Item::from([
-        (":version".to_owned(), number(head.version)),
-        (
-            ":participants".to_owned(),
-            AttributeValue::Ss(head.participants.iter().map(UserId::to_string).collect()),
-        ),
-        (
-            ":last_message_at".to_owned(),
-            AttributeValue::S(head.last_message_key.as_str().to_owned()),
-        ),
-        (":message_count".to_owned(), number(head.message_count)),
-        (
-            ":read_counts".to_owned(),
-            AttributeValue::M(read_counts.collect()),
-        ),
-    ])
+    let participants = head.participants.iter().map(UserId::to_string).collect();
+    let read_counts = head.read_counts.iter();
+    let read_counts = read_counts.map(|(user, count)| (user.to_string(), number(*count)));
+    let last_message_at = head.last_message_key.as_str().to_owned();
+    [
+        (":version", number(head.version)),
+        (":participants", AttributeValue::Ss(participants)),
+        (":last_message_at", AttributeValue::S(last_message_at)),
+        (":message_count", number(head.message_count)),
+        (":read_counts", AttributeValue::M(read_counts.collect())),
+    ]
 }
 
 /// An idempotency record, with the key `SENT#<sender>#<key>`, `SENT`.
@@ -388,9 +373,9 @@ struct IdempotencyItem {
     expires_at: i64,
 }
 
-pub(super) fn idempotency_item(record: &IdempotencyRecord) -> Result<Item, serde_dynamo::Error> {
+pub(super) fn idempotency_item(record: &IdempotencyRecord) -> Item {
     let Key { pk, sk } = Key::idempotency_record(&record.key);
-    serde_dynamo::to_item(IdempotencyItem {
+    to_item(IdempotencyItem {
         pk,
         sk,
         group_uuid: record.group_id,
@@ -489,32 +474,5 @@ mod tests {
         let mut incomplete = row();
         incomplete.remove("user_handle");
         assert!(found_row(&mut incomplete).is_err());
-    }
-
-    #[test]
-    fn head_is_read_from_a_set_and_a_map() {
-        let [one, other] = [1, 2].map(Uuid::from_u128);
-        let mut head = item([
-            ("pk", text("HEAD#group")),
-            ("sk", text("HEAD")),
-            ("version", number("7")),
-            (
-                "participants",
-                AttributeValue::Ss(vec![one.to_string(), other.to_string()]),
-            ),
-            ("last_message_at", text(TIME)),
-            ("message_count", number("6")),
-            (
-                "read_counts",
-                AttributeValue::M(item([(&*other.to_string(), number("4"))])),
-            ),
-        ]);
-        let HeadRecord::Head(head) = head_record(&mut head).expect("a head") else {
-            panic!("it is not an alias");
-        };
-        assert_eq!((head.version, head.message_count), (7, 6));
-        assert_eq!(head.participants, Participants([one, other].map(UserId)));
-        let read_counts: Vec<_> = head.read_counts.into_iter().collect();
-        assert_eq!(read_counts, [(UserId(other), 4)]);
     }
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use crate::model::{Head, MessageGroupId, SortKey, UserId};
+use crate::named_enum::named_enum;
 
 /// The name of the index on the rows of a group.
 pub(super) const INDEX: &str = "message-group-sk-index";
@@ -83,13 +84,15 @@ pub(super) fn group_partition(owner: UserId) -> String {
     format!("{GROUP_ROWS}{owner}")
 }
 
+/// Returns a part of an item's key.
+pub(super) fn key_part<'a>(item: &'a Item, name: &str) -> Option<&'a str> {
+    let part = item.get(name)?.as_s();
+    part.ok().map(String::as_str)
+}
+
 /// Returns the key of an item as text, for a log line about an unreadable item.
 pub(super) fn key_of(item: &Item) -> String {
-    let part = |name| {
-        item.get(name)
-            .and_then(|value| value.as_s().ok())
-            .map_or("?", String::as_str)
-    };
+    let part = |name| key_part(item, name).unwrap_or("?");
     format!("{} {}", part("pk"), part("sk"))
 }
 
@@ -161,41 +164,35 @@ pub struct IdempotencyKey {
     pub idempotency_key: String,
 }
 
-/// The kind of an item, according to its key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ItemKind {
-    /// A message.
-    Message,
-    /// A participant's row of a group.
-    GroupRow,
-    /// The head of a group, or an alias.
-    Head,
-    /// An idempotency record.
-    IdempotencyRecord,
-    /// The marker that every group of the table has a head.
-    HeadsMarker,
-    /// An item that this program does not write.
-    Unknown,
+named_enum! {
+    /// The kind of an item, according to its key. The name is printed with a number of items.
+    pub enum ItemKind {
+        /// A message.
+        Message = "messages",
+        /// A participant's row of a group.
+        GroupRow = "group rows",
+        /// The head of a group, or an alias.
+        Head = "heads",
+        /// An idempotency record.
+        IdempotencyRecord = "sent",
+        /// The marker that every group of the table has a head.
+        HeadsMarker = "markers",
+        /// An item that this program does not write.
+        Unknown = "unknown",
+    }
 }
 
 /// Returns the kind of an item according to its partition key.
 pub(super) fn kind(item: &Item) -> ItemKind {
-    let partition = item.get("pk").and_then(|pk| pk.as_s().ok());
-    let kind = partition.and_then(|partition| partition.split_once('#'));
-    match kind {
+    let (pk, sk) = (key_part(item, "pk"), key_part(item, "sk"));
+    match pk.and_then(|pk| pk.split_once('#')) {
         Some(("MSG", _)) => ItemKind::Message,
         Some(("GRP", _)) => ItemKind::GroupRow,
         Some(("HEAD", _)) => ItemKind::Head,
         Some(("SENT", _)) => ItemKind::IdempotencyRecord,
-        Some(("TABLE", _)) if is_heads_marker(item) => ItemKind::HeadsMarker,
+        _ if pk.zip(sk) == Some(MARKER) => ItemKind::HeadsMarker,
         _ => ItemKind::Unknown,
     }
-}
-
-fn is_heads_marker(item: &Item) -> bool {
-    let key = |name| item.get(name).and_then(|value| value.as_s().ok());
-    let key = key("pk").zip(key("sk"));
-    key.is_some_and(|(pk, sk)| (pk.as_str(), sk.as_str()) == MARKER)
 }
 
 /// Returns the value for the placeholder `:group` in [`OWN_OR_NONE`](super::transaction::OWN_OR_NONE).

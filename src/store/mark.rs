@@ -1,10 +1,10 @@
 //! The transaction that marks a participant's messages as read.
 
-use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem};
+use aws_sdk_dynamodb::types::AttributeValue;
 
+use super::MessageStore;
 use super::keys::{Key, RowKey, own};
 use super::transaction::{Role, TransactionOutcome};
-use super::{MessageStore, StoreError};
 use crate::model::{Head, MessageGroupId, UserId};
 
 /// The change when a participant has read more messages of a group.
@@ -28,14 +28,7 @@ impl MessageStore {
     /// Writes the head and the reader's row, or neither: one
     /// `TransactWriteItems` of two items, sent once.
     pub async fn mark_read(&self, mark: &ReadMark) -> TransactionOutcome {
-        self.send_made(self.actions_of_mark(mark), None).await
-    }
-
-    fn actions_of_mark(
-        &self,
-        mark: &ReadMark,
-    ) -> Result<Vec<(Role, TransactWriteItem)>, StoreError> {
-        let head = self.update_head(mark.group, &mark.head, mark.expected_version)?;
+        let head = self.update_head(mark.group, &mark.head, mark.expected_version);
         let mut actions = vec![(Role::Head, head)];
         if mark.has_row {
             let row = RowKey::of_head(&mark.head, mark.reader);
@@ -48,9 +41,9 @@ impl MessageStore {
                     own(mark.group),
                     (":unread_count", AttributeValue::N(unread_count.to_string())),
                 ],
-            )?;
+            );
             actions.push((Role::OldRow(row), update));
         }
-        Ok(actions)
+        self.send_transaction(actions, None).await
     }
 }

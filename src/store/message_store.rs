@@ -1,11 +1,14 @@
 //! The client of the DynamoDB table of message groups and messages.
 
+use std::error::Error;
+
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
-use super::capacity_limiter::{self, CapacityLimiter};
+use super::capacity_limiter::CapacityLimiter;
 use super::dynamo::without_retries;
+use super::fault::was_throttled;
 use super::meter::{Meter, OnResponse};
 use super::units::{Cost, Units};
 
@@ -82,23 +85,8 @@ impl MessageStore {
         send: impl Fn(C) -> F,
     ) -> Result<T, SdkError<E, HttpResponse>>
     where
+        E: Error + 'static,
         SdkError<E, HttpResponse>: ProvideErrorMetadata,
-        F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
-    {
-        self.send_unless(units, call, send, capacity_limiter::by_code)
-            .await
-    }
-
-    /// Sends a call like [`Self::send`]. `is_throttled` recognises the error of a
-    /// throttled call.
-    pub(super) async fn send_unless<C: Clone, T, E, F>(
-        &self,
-        units: Units,
-        call: C,
-        send: impl Fn(C) -> F,
-        is_throttled: impl Fn(&SdkError<E, HttpResponse>) -> bool,
-    ) -> Result<T, SdkError<E, HttpResponse>>
-    where
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
     {
         // Boxed because the SDK's futures are large, and a caller may make several
@@ -106,7 +94,7 @@ impl MessageStore {
         match self.limiter() {
             Some(limiter) => {
                 let send = || send(call.clone());
-                Box::pin(limiter.send(units, send, is_throttled)).await
+                Box::pin(limiter.send(units, send, was_throttled)).await
             }
             None => Box::pin(send(call)).await,
         }

@@ -2,14 +2,12 @@
 
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::delete_item::builders::DeleteItemFluentBuilder;
-use aws_sdk_dynamodb::types::{
-    AttributeValue, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
-};
+use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::items;
-use super::keys::{Item, Key, RowKey};
+use super::keys::{Key, RowKey};
 use super::records::{GroupRow, IdempotencyRecord};
-use super::transaction::{OWN_OR_NONE, Role, TransactionOutcome, invalid, named};
+use super::transaction::{OWN_OR_NONE, Role, TransactionOutcome, named};
 use super::units::Units;
 use super::{MessageStore, StoreError};
 use crate::model::{Head, Message, MessageGroupId};
@@ -50,50 +48,35 @@ impl MessageStore {
     /// The SDK's retries are disabled, because the caller decides whether an
     /// attempt may be repeated.
     pub async fn commit(&self, transaction: &MessageTransaction) -> TransactionOutcome {
-        let token = Some(transaction.token.as_str());
-        self.send_made(self.actions(transaction), token).await
-    }
-
-    fn actions(
-        &self,
-        transaction: &MessageTransaction,
-    ) -> Result<Vec<(Role, TransactWriteItem)>, StoreError> {
-        let newest = transaction
-            .messages
-            .last()
-            .ok_or_else(|| invalid("a transaction without messages"))?;
-        let mut actions = vec![(
-            Role::Head,
-            self.update_head(
-                newest.group_id,
-                &transaction.head,
-                transaction.expected_version,
-            )?,
-        )];
+        let newest = &transaction.messages[transaction.messages.len() - 1];
+        let group = newest.group_id;
+        let head = self.update_head(group, &transaction.head, transaction.expected_version);
+        let mut actions = vec![(Role::Head, head)];
         for message in &transaction.messages {
-            let item = items::message_item(message).map_err(invalid)?;
-            actions.push((Role::Message(message.key.clone()), self.put_new(item)?));
+            let put = self.put_new(items::message_item(message));
+            actions.push((Role::Message(message.key.clone()), put));
         }
         for row in &transaction.rows {
-            let item = items::group_row_item(row, newest).map_err(invalid)?;
-            actions.push((Role::NewRow(newest.key.clone()), self.put_new(item)?));
+            let put = self.put_new(items::group_row_item(row, newest));
+            actions.push((Role::NewRow(newest.key.clone()), put));
         }
         for row in &transaction.old_rows {
-            let delete = self.delete_old(newest.group_id, row)?;
-            actions.push((Role::OldRow(row.clone()), delete));
+            actions.push((Role::OldRow(row.clone()), self.delete_old(group, row)));
         }
         if let Some(alias) = transaction.alias {
-            let item = items::alias_item(alias, newest.group_id).map_err(invalid)?;
-            actions.push((Role::Alias, self.put_new(item)?));
+            actions.push((Role::Alias, self.put_new(items::alias_item(alias, group))));
         }
         for record in &transaction.idempotency_records {
-            let item = items::idempotency_item(record).map_err(invalid)?;
-            actions.push((
-                Role::IdempotencyRecord(record.key.clone()),
-                self.put_idempotency_record(item, transaction.now)?,
-            ));
+            let now = AttributeValue::N(transaction.now.to_string());
+            let put = self.put_if(
+                items::idempotency_item(record),
+                "attribute_not_exists(pk) OR expires_at <= :now",
+                Some((":now", now)),
+            );
+            actions.push((Role::IdempotencyRecord(record.key.clone()), put));
         }
-        Ok(actions)
+        self.send_transaction(actions, Some(&transaction.token))
+            .await
     }
 
     /// Deletes a row, if it belongs to the group: one `DeleteItem`.
@@ -104,34 +87,15 @@ impl MessageStore {
             .table_name(&self.table)
             .set_key(Some(Key::group_row(row).into_attributes()))
             .condition_expression(OWN_OR_NONE)
-            .set_expression_attribute_values(Some(named(row.own(group))));
-        match self
-            .send(Units::Write, call, DeleteItemFluentBuilder::send)
-            .await
-        {
-            Ok(_) => Ok(()),
+            .set_expression_attribute_values(named([row.own(group)]));
+        let send = DeleteItemFluentBuilder::send;
+        match self.send(Units::Write, call, send).await {
             Err(SdkError::ServiceError(error))
                 if error.err().is_conditional_check_failed_exception() =>
             {
                 Ok(())
             }
-            Err(error) => Err(error.into()),
+            deleted => Ok(deleted.map(drop)?),
         }
-    }
-
-    fn put_idempotency_record(
-        &self,
-        item: Item,
-        now: i64,
-    ) -> Result<TransactWriteItem, StoreError> {
-        let put = Put::builder()
-            .table_name(&self.table)
-            .set_item(Some(item))
-            .condition_expression("attribute_not_exists(pk) OR expires_at <= :now")
-            .expression_attribute_values(":now", AttributeValue::N(now.to_string()))
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .build()
-            .map_err(invalid)?;
-        Ok(TransactWriteItem::builder().put(put).build())
     }
 }

@@ -1,6 +1,5 @@
 //! Message groups and messages: the read operations of the table.
 
-use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, Select};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
@@ -9,7 +8,6 @@ use super::items;
 use super::keys::{self, Item, Key, RowKey};
 use super::query::{Range, readable};
 use super::records::FoundRow;
-use super::units::Units;
 use super::{Consistency, MessageStore, StoreError};
 use crate::model::{
     HeadRecord, Message, MessageGroup, MessageGroupId, Page, PageRequest, SortKey, User, UserId,
@@ -199,9 +197,7 @@ impl MessageStore {
         let mut from = None;
         for _ in 0..MAX_COUNTED_PAGES {
             let query = self
-                .client
                 .query()
-                .table_name(&self.table)
                 .select(Select::Count)
                 .key_condition_expression("pk = :partition")
                 .filter_expression("unread_count > :none")
@@ -213,9 +209,7 @@ impl MessageStore {
                 .scan_index_forward(false)
                 .consistent_read(consistency == Consistency::Strong)
                 .set_exclusive_start_key(from);
-            let page = self
-                .send(Units::Read, query, QueryFluentBuilder::send)
-                .await?;
+            let page = self.page(query).await?;
             count += u32::try_from(page.count).unwrap_or(0);
             from = page.last_evaluated_key;
             if count >= max || from.is_none() {
@@ -284,7 +278,7 @@ impl MessageStore {
         key: &SortKey,
     ) -> Result<Option<Message>, StoreError> {
         let found = self.find(Key::message(group, key)).await?;
-        Ok(found.and_then(|mut item| readable(&mut item, |item| items::message(group, item))))
+        Ok(found.and_then(|item| readable_message(group, item)))
     }
 
     /// Returns the version of a group's head and one of its messages in one
@@ -302,25 +296,15 @@ impl MessageStore {
             Some(HeadRecord::Head(head)) => head.version,
             Some(HeadRecord::AliasOf(_)) | None => 0,
         };
-        let message =
-            message.and_then(|mut item| readable(&mut item, |item| items::message(group, item)));
+        let message = message.and_then(|item| readable_message(group, item));
         Ok((version, message))
-    }
-
-    /// Returns a row of a user by its key: one strongly consistent `GetItem`.
-    pub async fn find_row(
-        &self,
-        owner: UserId,
-        key: &SortKey,
-    ) -> Result<Option<FoundRow>, StoreError> {
-        self.find_row_at(&RowKey::new(owner, key.clone())).await
     }
 
     /// Returns a row by its key, with its UUIDs as stored: one strongly
     /// consistent `GetItem`.
     pub async fn find_row_at(&self, row: &RowKey) -> Result<Option<FoundRow>, StoreError> {
         let found = self.find(Key::group_row(row)).await?;
-        Ok(found.and_then(|mut item| readable(&mut item, items::found_row)))
+        Ok(found.and_then(readable_row))
     }
 
     /// Returns the head of a group and one of its rows in one snapshot: one
@@ -332,8 +316,10 @@ impl MessageStore {
     ) -> Result<(Option<HeadRecord>, Option<FoundRow>), StoreError> {
         let keys = [Key::head(group), Key::group_row(row)];
         let [head, row] = self.find_in_snapshot(keys).await?;
-        let row = row.and_then(|mut row| readable(&mut row, items::found_row));
-        Ok((head.map(head_record).transpose()?, row))
+        Ok((
+            head.map(head_record).transpose()?,
+            row.and_then(readable_row),
+        ))
     }
 
     /// Returns the head of a group, or the alias at the same key: one strongly
@@ -360,6 +346,16 @@ impl MessageStore {
 /// Converts the item at the key of a head.
 fn head_record(mut item: Item) -> Result<HeadRecord, StoreError> {
     items::head_record(&mut item).map_err(|cause| cause.at(keys::key_of(&item)))
+}
+
+/// Converts a message. Returns `None` and logs one line if it is unreadable.
+pub(super) fn readable_message(group: MessageGroupId, mut item: Item) -> Option<Message> {
+    readable(&mut item, |item| items::message(group, item))
+}
+
+/// Converts a row. Returns `None` and logs one line if it is unreadable.
+pub(super) fn readable_row(mut item: Item) -> Option<FoundRow> {
+    readable(&mut item, items::found_row)
 }
 
 /// Adds a row, unless a newer row of its group is in the list. Removes an older

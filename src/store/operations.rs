@@ -17,11 +17,11 @@ use aws_sdk_dynamodb::operation::transact_get_items::{
 use aws_sdk_dynamodb::operation::transact_write_items::{
     TransactWriteItemsError, TransactWriteItemsInput, TransactWriteItemsOutput,
 };
-use aws_sdk_dynamodb::types::{CancellationReason, ConsumedCapacity, ReturnConsumedCapacity};
+use aws_sdk_dynamodb::types::{ConsumedCapacity, ReturnConsumedCapacity};
 use aws_smithy_runtime_api::client::interceptors::context::{Error, Input, Output};
 use aws_smithy_runtime_api::client::orchestrator::OrchestratorError;
 
-use super::fault::{refused, worst};
+use super::fault::{cancellation_reasons, refused, worst};
 use super::units::{Cost, Units};
 
 /// The result of a call that exceeded the table's capacity.
@@ -110,22 +110,9 @@ pub(super) fn result(error: &OrchestratorError<Error>, status: Option<u16>) -> &
     if let Some(error) = error.downcast_ref::<DescribeTableError>() {
         code = error.code();
     }
-    match cancelled(error) {
+    match cancellation_reasons(error.downcast_ref(), error.downcast_ref()) {
         Some(reasons) => worst(reasons.iter().filter_map(|reason| reason.code.as_deref())),
         None => refused(status, code),
-    }
-}
-
-/// Returns the cancellation reasons of a transaction, if the error has them.
-fn cancelled(error: &Error) -> Option<&[CancellationReason]> {
-    use TransactGetItemsError::TransactionCanceledException as Read;
-    use TransactWriteItemsError::TransactionCanceledException as Written;
-    if let Some(Read(cancelled)) = error.downcast_ref() {
-        return Some(cancelled.cancellation_reasons());
-    }
-    match error.downcast_ref() {
-        Some(Written(cancelled)) => Some(cancelled.cancellation_reasons()),
-        _ => None,
     }
 }
 

@@ -3,13 +3,13 @@
 
 use aws_sdk_dynamodb::operation::delete_item::builders::DeleteItemFluentBuilder;
 use aws_sdk_dynamodb::operation::put_item::builders::PutItemFluentBuilder;
-use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::items;
-use super::keys::{self, Item, Key};
+use super::keys::{self, Key};
 use super::query::readable;
 use super::records::FoundRow;
+use super::transaction::named;
 use super::units::Units;
 use super::{Consistency, MessageStore, Service, StoreError};
 use crate::model::UserId;
@@ -65,25 +65,27 @@ impl MessageStore {
         other: UserId,
         most_pages: usize,
     ) -> Result<Vec<FoundRow>, StoreError> {
+        let values = [
+            (":partition", keys::group_partition(owner)),
+            (":other", other.to_string()),
+            (":capitals", other.to_string().to_uppercase()),
+        ];
+        let values = values.map(|(name, value)| (name, AttributeValue::S(value)));
         let mut rows = Vec::new();
         let mut from = None;
         for _ in 0..most_pages {
             let query = self
-                .client
                 .query()
-                .table_name(&self.table)
                 .key_condition_expression("#partition = :partition")
                 // Another program may have written the UUID in upper case.
                 .filter_expression("user_uuid IN (:other, :capitals)")
                 .projection_expression(items::PAIR_ATTRIBUTES)
                 .expression_attribute_names("#partition", "pk")
-                .set_expression_attribute_values(Some(values(owner, other)))
+                .set_expression_attribute_values(named(values.clone()))
                 .scan_index_forward(false)
                 .consistent_read(true)
                 .set_exclusive_start_key(from);
-            let page = self
-                .send(Units::Read, query, QueryFluentBuilder::send)
-                .await?;
+            let page = self.page(query).await?;
             let found = page.items.unwrap_or_default().into_iter();
             let found = found.filter_map(|mut item| readable(&mut item, items::found_row_of_pair));
             rows.extend(found.filter(|row| row.other_user.id == other));
@@ -117,33 +119,19 @@ impl MessageStore {
 
     /// Writes the marker: one `PutItem`.
     pub async fn put_heads_marker(&self) -> Result<(), StoreError> {
-        let item = Some(Key::heads_marker().into_attributes());
+        let item = Key::heads_marker().into_attributes();
         let put = self.client.put_item().table_name(&self.table);
-        let put = put.set_item(item);
-        self.send(Units::Write, put, PutItemFluentBuilder::send)
-            .await?;
-        Ok(())
+        let put = put.set_item(Some(item));
+        let put = self.send(Units::Write, put, PutItemFluentBuilder::send);
+        Ok(put.await.map(drop)?)
     }
 
     /// Deletes the marker: one `DeleteItem`.
     pub async fn delete_heads_marker(&self) -> Result<(), StoreError> {
-        let key = Some(Key::heads_marker().into_attributes());
+        let key = Key::heads_marker().into_attributes();
         let delete = self.client.delete_item().table_name(&self.table);
-        let delete = delete.set_key(key);
-        self.send(Units::Write, delete, DeleteItemFluentBuilder::send)
-            .await?;
-        Ok(())
+        let delete = delete.set_key(Some(key));
+        let delete = self.send(Units::Write, delete, DeleteItemFluentBuilder::send);
+        Ok(delete.await.map(drop)?)
     }
-}
-
-fn values(owner: UserId, other: UserId) -> Item {
-    let other = other.to_string();
-    let capitals = other.to_uppercase();
-    let values = [
-        (":partition", keys::group_partition(owner)),
-        (":other", other),
-        (":capitals", capitals),
-    ];
-    let values = values.map(|(name, value)| (name.to_owned(), AttributeValue::S(value)));
-    values.into()
 }

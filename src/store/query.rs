@@ -5,12 +5,12 @@ use std::time::Duration;
 use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::get_item::builders::GetItemFluentBuilder;
+use aws_sdk_dynamodb::operation::query::QueryOutput;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::operation::transact_get_items::TransactGetItemsError;
 use aws_sdk_dynamodb::operation::transact_get_items::builders::TransactGetItemsFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, Get, TransactGetItem};
 
-use super::capacity_limiter;
 use super::keys::{self, INDEX, Item, Key};
 use super::units::Units;
 use super::{Consistency, MessageStore, Service, StoreError, UnreadableItem};
@@ -170,23 +170,19 @@ impl MessageStore {
         &self,
         keys: [Key; N],
     ) -> Result<[Option<Item>; N], StoreError> {
-        let gets = keys.into_iter().map(|key| {
+        let gets = keys.map(|key| {
             let get = Get::builder().table_name(&self.table);
             let get = get.set_key(Some(key.into_attributes())).build();
-            get.map(|get| TransactGetItem::builder().get(get).build())
+            let get = get.expect("the table and the key are set");
+            TransactGetItem::builder().get(get).build()
         });
-        let gets = gets.collect::<Result<Vec<_>, _>>();
-        let gets = gets.map_err(|cause| StoreError::rejected(Service::DynamoDb, cause))?;
-        let call = self
-            .client
-            .transact_get_items()
-            .set_transact_items(Some(gets));
+        let call = self.client.transact_get_items();
+        let call = call.set_transact_items(Some(gets.into()));
         let mut backoff = Backoff::new(FIRST_DELAY, MAX_DELAY, 0.0);
         let mut retries = 1..READ_ATTEMPTS;
         let found = loop {
             let send = TransactGetItemsFluentBuilder::send;
-            let found = self.send_unless(Units::Read, call.clone(), send, is_throttled);
-            match found.await {
+            match self.send(Units::Read, call.clone(), send).await {
                 Err(error) if is_cancelled(&error) => match retries.next() {
                     Some(_) => backoff.wait().await,
                     None => return Err(unavailable("another transaction is in progress")),
@@ -218,10 +214,19 @@ impl MessageStore {
             .table_name(&self.table)
             .set_key(Some(key.into_attributes()))
             .consistent_read(consistency == Consistency::Strong);
-        let found = self
-            .send(Units::Read, call, GetItemFluentBuilder::send)
-            .await?;
-        Ok(found.item)
+        let found = self.send(Units::Read, call, GetItemFluentBuilder::send);
+        Ok(found.await?.item)
+    }
+
+    /// Creates a `Query` of the table.
+    pub(super) fn query(&self) -> QueryFluentBuilder {
+        self.client.query().table_name(&self.table)
+    }
+
+    /// Sends a `Query`, which returns one page.
+    pub(super) async fn page(&self, query: QueryFluentBuilder) -> Result<QueryOutput, StoreError> {
+        let send = QueryFluentBuilder::send;
+        Ok(self.send(Units::Read, query, send).await?)
     }
 
     /// Reads up to `wanted` readable items of a range, page by page.
@@ -241,9 +246,7 @@ impl MessageStore {
         loop {
             let missing = (wanted - found.len()).saturating_add(ends);
             let query = self
-                .client
                 .query()
-                .table_name(&self.table)
                 .set_index_name(range.index.map(str::to_owned))
                 .key_condition_expression(condition)
                 .expression_attribute_names("#partition", range.partition_attribute())
@@ -252,13 +255,11 @@ impl MessageStore {
                 .consistent_read(consistency == Consistency::Strong)
                 .set_limit(i32::try_from(missing).ok())
                 .set_exclusive_start_key(from);
-            let page = self
-                .send(Units::Read, query, QueryFluentBuilder::send)
-                .await?;
+            let page = self.page(query).await?;
             let items = page.items.unwrap_or_default();
             found.reserve(items.len());
             let inside = items.into_iter().filter(|item| {
-                let key = item.get("sk").and_then(|key| key.as_s().ok());
+                let key = keys::key_part(item, "sk");
                 key.is_some_and(|key| range.contains(key))
             });
             found.extend(inside.filter_map(|mut item| readable(&mut item, &read_item)));
@@ -269,17 +270,6 @@ impl MessageStore {
             }
         }
     }
-}
-
-/// Returns whether a transaction was throttled, as a whole or for one of its
-/// items.
-fn is_throttled(error: &SdkError<TransactGetItemsError, HttpResponse>) -> bool {
-    let Some(TransactGetItemsError::TransactionCanceledException(cancelled)) =
-        error.as_service_error()
-    else {
-        return capacity_limiter::by_code(error);
-    };
-    capacity_limiter::by_reason(cancelled.cancellation_reasons())
 }
 
 /// Returns whether a read was cancelled, because a write transaction was in

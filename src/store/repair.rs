@@ -1,14 +1,18 @@
 //! The transactions that repair a group.
 
-use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, Delete, TransactWriteItem};
+use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, TransactWriteItem};
 
 use super::items;
-use super::keys::{Item, Key, RowKey, own};
+use super::keys::{Key, RowKey, own};
+use super::messages::{readable_message, readable_row};
 use super::query::readable;
 use super::records::{FoundRow, GroupRow};
-use super::transaction::{OWN_OR_NONE, Role, TransactionOutcome, invalid};
+use super::transaction::{COMPLETE, NONE, OWN_OR_NONE, Role, TransactionOutcome};
 use super::{MessageStore, StoreError};
 use crate::model::{Head, HeadRecord, Message, MessageGroupId, SortKey};
+
+/// Condition for changing or moving a message: the item exists.
+const EXISTS: &str = "attribute_exists(pk)";
 
 /// The repaired head and rows of a group, according to the group's messages.
 ///
@@ -64,16 +68,13 @@ impl MessageStore {
         let keys = [Key::head(group), one, other, newest];
         let [head, one, other, newest] = self.find_in_snapshot(keys).await?;
         let head = head.and_then(|mut item| readable(&mut item, items::head_record));
-        let row =
-            |item: Option<Item>| item.and_then(|mut item| readable(&mut item, items::found_row));
         Ok(HeadSnapshot {
             version: match head {
                 Some(HeadRecord::Head(head)) => head.version,
                 _ => 0,
             },
-            rows: [row(one), row(other)],
-            newest: newest
-                .and_then(|mut item| readable(&mut item, |item| items::message(group, item))),
+            rows: [one, other].map(|row| row.and_then(readable_row)),
+            newest: newest.and_then(|item| readable_message(group, item)),
         })
     }
 
@@ -87,43 +88,30 @@ impl MessageStore {
     /// Repairs a group, or changes nothing: one `TransactWriteItems`, sent
     /// once.
     pub async fn repair(&self, repair: &Repair) -> TransactionOutcome {
-        self.send_made(self.repairing(repair), None).await
-    }
-
-    fn repairing(&self, repair: &Repair) -> Result<Vec<(Role, TransactWriteItem)>, StoreError> {
-        let Repair {
-            group,
-            newest,
-            expected_version,
-            ..
-        } = repair;
-        let head = self.update_head(*group, &repair.head, *expected_version)?;
+        let (group, newest) = (repair.group, &repair.newest);
+        let head = self.update_head(group, &repair.head, repair.expected_version);
         let mut actions = vec![(Role::Head, head)];
         for row in &repair.rows {
-            let item = items::group_row_item(row, newest).map_err(invalid)?;
             let mut replaced = repair.replaced.iter();
             let replaced = replaced.find(|replaced| replaced.owner == row.owner);
-            let own = replaced.map_or_else(|| own(*group), |replaced| replaced.own(*group));
-            actions.push((
-                Role::NewRow(newest.key.clone()),
-                self.put_if(item, OWN_OR_NONE, Some(own))?,
-            ));
+            let own = replaced.map_or_else(|| own(group), |replaced| replaced.own(group));
+            let item = items::group_row_item(row, newest);
+            let put = self.put_if(item, OWN_OR_NONE, Some(own));
+            actions.push((Role::NewRow(newest.key.clone()), put));
         }
         for row in &repair.old_rows {
-            actions.push((Role::OldRow(row.clone()), self.delete_old(*group, row)?));
+            actions.push((Role::OldRow(row.clone()), self.delete_old(group, row)));
         }
         if let Some(from) = &repair.moved_from {
-            let item = items::message_item(newest).map_err(invalid)?;
-            let key = Key::message(*group, from);
-            let role = || Role::Message(newest.key.clone());
-            actions.push((role(), self.put_new(item)?));
-            actions.push((role(), self.delete_if(key, "attribute_exists(pk)", None)?));
+            let put = self.put_new(items::message_item(newest));
+            let delete = self.delete_if(Key::message(group, from), EXISTS, None);
+            let moved = [put, delete].map(|action| (Role::Message(newest.key.clone()), action));
+            actions.extend(moved);
         }
         if let Some(alias) = repair.alias {
-            let item = items::alias_item(alias, *group).map_err(invalid)?;
-            actions.push((Role::Alias, self.put_new(item)?));
+            actions.push((Role::Alias, self.put_new(items::alias_item(alias, group))));
         }
-        Ok(actions)
+        self.send_transaction(actions, None).await
     }
 
     /// Assigns sequence numbers to messages and updates the head accordingly:
@@ -135,20 +123,14 @@ impl MessageStore {
         head: &Head,
         numbers: &[(SortKey, u64)],
     ) -> TransactionOutcome {
-        let actions = || {
-            let mut actions = vec![(Role::Head, self.update_head(group, head, expected_version)?)];
-            for (key, seq) in numbers {
-                let update = self.update_if(
-                    Key::message(group, key),
-                    "SET seq = :seq",
-                    "attribute_exists(pk)",
-                    [(":seq", AttributeValue::N(seq.to_string()))],
-                )?;
-                actions.push((Role::Message(key.clone()), update));
-            }
-            Ok(actions)
-        };
-        self.send_made(actions(), None).await
+        let mut actions = vec![(Role::Head, self.update_head(group, head, expected_version))];
+        for (key, seq) in numbers {
+            let seq = (":seq", AttributeValue::N(seq.to_string()));
+            let message = Key::message(group, key);
+            let update = self.update_if(message, "SET seq = :seq", EXISTS, [seq]);
+            actions.push((Role::Message(key.clone()), update));
+        }
+        self.send_transaction(actions, None).await
     }
 
     /// Deletes the head of a group without messages, its rows, and the alias of
@@ -161,17 +143,14 @@ impl MessageStore {
         rows: &[RowKey],
         alias: Option<MessageGroupId>,
     ) -> TransactionOutcome {
-        let actions = || {
-            let mut actions = vec![(Role::Head, self.delete_head(group, head)?)];
-            for row in rows {
-                actions.push((Role::OldRow(row.clone()), self.delete_old(group, row)?));
-            }
-            if let Some(alias) = alias {
-                actions.push((Role::Alias, self.delete_alias_of(alias, group)?));
-            }
-            Ok(actions)
-        };
-        self.send_made(actions(), None).await
+        let version = (":version", AttributeValue::N(head.version.to_string()));
+        let head = self.delete_if(Key::head(group), "version = :version", Some(version));
+        let mut actions = vec![(Role::Head, head)];
+        for row in rows {
+            actions.push((Role::OldRow(row.clone()), self.delete_old(group, row)));
+        }
+        actions.extend(alias.map(|alias| (Role::Alias, self.delete_alias_of(alias, group))));
+        self.send_transaction(actions, None).await
     }
 
     /// Deletes a row of a group that has no head: one `TransactWriteItems`.
@@ -180,23 +159,16 @@ impl MessageStore {
         group: MessageGroupId,
         row: &RowKey,
     ) -> TransactionOutcome {
-        let actions = || {
-            Ok(vec![
-                (Role::Head, self.check_no_head(group)?),
-                (Role::OldRow(row.clone()), self.delete_old(group, row)?),
-            ])
-        };
-        self.send_made(actions(), None).await
+        let delete = (Role::OldRow(row.clone()), self.delete_old(group, row));
+        let actions = vec![(Role::Head, self.check_no_head(group)), delete];
+        self.send_transaction(actions, None).await
     }
 
     /// Writes an alias if its key has neither an alias nor a head: one
     /// `TransactWriteItems`.
     pub async fn put_alias(&self, alias: MessageGroupId, of: MessageGroupId) -> TransactionOutcome {
-        let actions = || {
-            let item = items::alias_item(alias, of).map_err(invalid)?;
-            Ok(vec![(Role::Alias, self.put_new(item)?)])
-        };
-        self.send_made(actions(), None).await
+        let put = self.put_new(items::alias_item(alias, of));
+        self.send_transaction(vec![(Role::Alias, put)], None).await
     }
 
     /// Deletes an alias of a group that has no head: one `TransactWriteItems`.
@@ -205,48 +177,23 @@ impl MessageStore {
         alias: MessageGroupId,
         of: MessageGroupId,
     ) -> TransactionOutcome {
-        let actions = || {
-            Ok(vec![
-                (Role::Head, self.check_no_head(of)?),
-                (Role::Alias, self.delete_alias_of(alias, of)?),
-            ])
-        };
-        self.send_made(actions(), None).await
+        let delete = (Role::Alias, self.delete_alias_of(alias, of));
+        let actions = vec![(Role::Head, self.check_no_head(of)), delete];
+        self.send_transaction(actions, None).await
     }
 
-    fn check_no_head(&self, group: MessageGroupId) -> Result<TransactWriteItem, StoreError> {
+    fn check_no_head(&self, group: MessageGroupId) -> TransactWriteItem {
         let check = ConditionCheck::builder()
             .table_name(&self.table)
             .set_key(Some(Key::head(group).into_attributes()))
-            .condition_expression("attribute_not_exists(pk)")
+            .condition_expression(NONE)
             .build()
-            .map_err(invalid)?;
-        Ok(TransactWriteItem::builder().condition_check(check).build())
+            .expect(COMPLETE);
+        TransactWriteItem::builder().condition_check(check).build()
     }
 
-    fn delete_alias_of(
-        &self,
-        alias: MessageGroupId,
-        of: MessageGroupId,
-    ) -> Result<TransactWriteItem, StoreError> {
-        let value = AttributeValue::S(of.to_string());
-        self.delete_if(Key::head(alias), "alias_of = :of", Some((":of", value)))
-    }
-
-    fn delete_head(
-        &self,
-        group: MessageGroupId,
-        head: &Head,
-    ) -> Result<TransactWriteItem, StoreError> {
-        let version = AttributeValue::N(head.version.to_string());
-        let delete = Delete::builder()
-            .table_name(&self.table)
-            .set_key(Some(Key::head(group).into_attributes()))
-            .condition_expression("#version = :version")
-            .expression_attribute_names("#version", "version")
-            .expression_attribute_values(":version", version)
-            .build()
-            .map_err(invalid)?;
-        Ok(TransactWriteItem::builder().delete(delete).build())
+    fn delete_alias_of(&self, alias: MessageGroupId, of: MessageGroupId) -> TransactWriteItem {
+        let of = (":of", AttributeValue::S(of.to_string()));
+        self.delete_if(Key::head(alias), "alias_of = :of", Some(of))
     }
 }

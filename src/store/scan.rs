@@ -1,13 +1,13 @@
 //! Reads of all items of the table, of every kind.
 
-use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value};
 
-use super::capacity_limiter::{CapacityLimiter, by_code};
+use super::capacity_limiter::CapacityLimiter;
+use super::fault::was_throttled;
 use super::items;
 use super::keys::{self, Item, ItemKind};
 use super::query::Range;
@@ -46,9 +46,11 @@ pub struct ScanPosition {
 }
 
 impl ScanPosition {
-    fn of(key: &Item) -> Option<Self> {
-        let part = |name| key.get(name).and_then(|value| value.as_s().ok()).cloned();
-        let (pk, sk) = (part("pk")?, part("sk")?);
+    fn of(mut key: Item) -> Option<Self> {
+        let [pk, sk] = ["pk", "sk"].map(|name| key.remove(name));
+        let (Some(AttributeValue::S(pk)), Some(AttributeValue::S(sk))) = (pk, sk) else {
+            return None;
+        };
         Some(Self { pk, sk })
     }
 
@@ -120,7 +122,7 @@ fn json(value: &AttributeValue) -> Value {
 }
 
 impl ScanPage {
-    fn of(items: Option<Vec<Item>>, next: Option<&Item>) -> Self {
+    fn of(items: Option<Vec<Item>>, next: Option<Item>) -> Self {
         let items = items.unwrap_or_default();
         Self {
             items: items.into_iter().map(ScannedItem).collect(),
@@ -141,18 +143,14 @@ impl MessageStore {
     ) -> Result<ScanPage, StoreError> {
         let partition = AttributeValue::S(keys::message_partition(group));
         let query = self
-            .client
             .query()
-            .table_name(&self.table)
             .key_condition_expression("pk = :partition")
             .expression_attribute_values(":partition", partition)
             .consistent_read(consistency == Consistency::Strong)
             .set_limit(self.page_limit(None))
             .set_exclusive_start_key(from.map(ScanPosition::into_attributes));
-        let page = self
-            .send(Units::Read, query, QueryFluentBuilder::send)
-            .await?;
-        Ok(ScanPage::of(page.items, page.last_evaluated_key.as_ref()))
+        let page = self.page(query).await?;
+        Ok(ScanPage::of(page.items, page.last_evaluated_key))
     }
 
     /// Returns the rows of a group, readable or not, newest first.
@@ -199,7 +197,7 @@ impl MessageStore {
             .set_exclusive_start_key(from.map(ScanPosition::into_attributes));
         let Some(limiter) = self.limiter() else {
             let page = scan.set_limit(self.page_limit(limit)).send().await?;
-            return Ok(ScanPage::of(page.items, page.last_evaluated_key.as_ref()));
+            return Ok(ScanPage::of(page.items, page.last_evaluated_key));
         };
         let mut throttled = 0_u32;
         loop {
@@ -210,10 +208,10 @@ impl MessageStore {
                 scan.set_limit(self.page_limit(limit).map(smaller)).send()
             }));
             match page.await {
-                Err(error) if by_code(&error) => throttled += 1,
+                Err(error) if was_throttled(&error) => throttled += 1,
                 page => {
                     let page = page?;
-                    return Ok(ScanPage::of(page.items, page.last_evaluated_key.as_ref()));
+                    return Ok(ScanPage::of(page.items, page.last_evaluated_key));
                 }
             }
         }

@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::types::{
 
 use super::keys::INDEX;
 use super::table_description::{EXPIRY, TableDescription, described, differences};
-use super::{MessageStore, Service, StoreError};
+use super::{MessageStore, StoreError};
 
 /// Maximum time until a new table is active, or a deleted table no longer
 /// exists. DynamoDB usually needs some seconds.
@@ -116,22 +116,18 @@ impl MessageStore {
     /// Creates the table as the original's `schema-load` did, and enables
     /// expiry in addition. Waits until the table is active.
     pub async fn create_table(&self, new: NewTable) -> Result<(), TableError> {
-        let throughput = match new.billing {
-            Billing::Provisioned => Some(throughput()?),
-            Billing::PayPerRequest => None,
-        };
-        let billing = match new.billing {
-            Billing::Provisioned => BillingMode::Provisioned,
-            Billing::PayPerRequest => BillingMode::PayPerRequest,
+        let (billing, throughput) = match new.billing {
+            Billing::Provisioned => (BillingMode::Provisioned, Some(throughput())),
+            Billing::PayPerRequest => (BillingMode::PayPerRequest, None),
         };
         self.client
             .create_table()
             .table_name(&self.table)
             .billing_mode(billing)
             .set_provisioned_throughput(throughput.clone())
-            .set_attribute_definitions(Some(attribute_definitions()?))
-            .set_key_schema(Some(key_schema("pk", "sk")?))
-            .global_secondary_indexes(index(throughput)?)
+            .set_attribute_definitions(Some(attribute_definitions()))
+            .set_key_schema(Some(key_schema("pk", "sk")))
+            .global_secondary_indexes(index(throughput))
             .deletion_protection_enabled(new.deletion_protection)
             .send()
             .await
@@ -190,7 +186,7 @@ impl MessageStore {
             .enabled(true)
             .attribute_name(EXPIRY)
             .build()
-            .map_err(rejected)?;
+            .expect(COMPLETE);
         self.client
             .update_time_to_live()
             .table_name(&self.table)
@@ -240,54 +236,43 @@ fn has_stream(table: &FoundTable) -> bool {
     stream.is_some_and(|stream| stream.stream_enabled)
 }
 
-fn throughput() -> Result<ProvisionedThroughput, StoreError> {
+/// Why a part of the definition can be built: its required fields are set.
+const COMPLETE: &str = "the definition has all required fields";
+
+fn throughput() -> ProvisionedThroughput {
     ProvisionedThroughput::builder()
         .read_capacity_units(PROVISIONED)
         .write_capacity_units(PROVISIONED)
         .build()
-        .map_err(rejected)
+        .expect(COMPLETE)
 }
 
-fn attribute_definitions() -> Result<Vec<AttributeDefinition>, StoreError> {
-    ["message_group_uuid", "pk", "sk"]
-        .into_iter()
-        .map(|name| {
-            AttributeDefinition::builder()
-                .attribute_name(name)
-                .attribute_type(ScalarAttributeType::S)
-                .build()
-                .map_err(rejected)
-        })
-        .collect()
+fn attribute_definitions() -> Vec<AttributeDefinition> {
+    let definition = |name| {
+        let definition = AttributeDefinition::builder().attribute_name(name);
+        let definition = definition.attribute_type(ScalarAttributeType::S);
+        definition.build().expect(COMPLETE)
+    };
+    ["message_group_uuid", "pk", "sk"].map(definition).into()
 }
 
-fn key_schema(hash: &str, range: &str) -> Result<Vec<KeySchemaElement>, StoreError> {
+fn key_schema(hash: &str, range: &str) -> Vec<KeySchemaElement> {
+    let element = |(name, kind)| {
+        let element = KeySchemaElement::builder().attribute_name(name);
+        element.key_type(kind).build().expect(COMPLETE)
+    };
     [(hash, KeyType::Hash), (range, KeyType::Range)]
-        .into_iter()
-        .map(|(name, kind)| {
-            KeySchemaElement::builder()
-                .attribute_name(name)
-                .key_type(kind)
-                .build()
-                .map_err(rejected)
-        })
-        .collect()
+        .map(element)
+        .into()
 }
 
-fn index(throughput: Option<ProvisionedThroughput>) -> Result<GlobalSecondaryIndex, StoreError> {
+fn index(throughput: Option<ProvisionedThroughput>) -> GlobalSecondaryIndex {
+    let all = Projection::builder().projection_type(ProjectionType::All);
     GlobalSecondaryIndex::builder()
         .index_name(INDEX)
-        .set_key_schema(Some(key_schema("message_group_uuid", "sk")?))
-        .projection(
-            Projection::builder()
-                .projection_type(ProjectionType::All)
-                .build(),
-        )
+        .set_key_schema(Some(key_schema("message_group_uuid", "sk")))
+        .projection(all.build())
         .set_provisioned_throughput(throughput)
         .build()
-        .map_err(rejected)
-}
-
-fn rejected(cause: impl std::fmt::Display) -> StoreError {
-    StoreError::rejected(Service::DynamoDb, cause)
+        .expect(COMPLETE)
 }

@@ -1,7 +1,5 @@
 //! Transactions: their actions, how they are sent, and their results.
 
-use std::collections::HashMap;
-
 use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
@@ -11,18 +9,21 @@ use aws_sdk_dynamodb::types::{
     TransactWriteItem, Update,
 };
 
-use super::capacity_limiter;
 use super::fault::{Fault, fault, is_busy};
 use super::items;
 use super::keys::{self, IdempotencyKey, Item, Key, RowKey};
 use super::records::IdempotencyRecord;
 use super::units::Units;
-use super::{MessageStore, StoreError};
+use super::{MessageStore, Service, StoreError};
 use crate::model::{Head, HeadRecord, MessageGroupId, SortKey};
 
 /// Condition for deleting or replacing a row: no item has the key, or the item
 /// is a row of the same group.
 pub(super) const OWN_OR_NONE: &str = "attribute_not_exists(pk) OR message_group_uuid = :group";
+/// Condition for writing a new item: no item has the key.
+pub(super) const NONE: &str = "attribute_not_exists(pk)";
+/// Why an action can be built: its required fields are set.
+pub(super) const COMPLETE: &str = "the action has all required fields";
 
 /// Result of a transaction.
 #[derive(Debug)]
@@ -72,20 +73,15 @@ pub(super) enum Role {
 }
 
 impl MessageStore {
-    /// Sends a transaction once, if its actions could be built.
+    /// Sends a transaction once.
     ///
     /// Without `token`, the SDK generates the client request token.
-    pub(super) async fn send_made(
+    pub(super) async fn send_transaction(
         &self,
-        actions: Result<Vec<(Role, TransactWriteItem)>, StoreError>,
+        actions: Vec<(Role, TransactWriteItem)>,
         token: Option<&str>,
     ) -> TransactionOutcome {
-        let (roles, actions) = match actions {
-            Ok(actions) => actions.into_iter().unzip::<_, _, Vec<_>, Vec<_>>(),
-            Err(cause) => {
-                return TransactionOutcome::Rejected(vec![RejectionReason::Invalid(cause)]);
-            }
-        };
+        let (roles, actions): (Vec<_>, Vec<_>) = actions.into_iter().unzip();
         let call = self
             .client_without_retries
             .transact_write_items()
@@ -93,31 +89,30 @@ impl MessageStore {
             .set_transact_items(Some(actions));
         // A throttled transaction was not applied.
         let send = TransactWriteItemsFluentBuilder::send;
-        let result = self.send_unless(Units::Write, call, send, is_throttled);
-        match result.await {
+        match self.send(Units::Write, call, send).await {
             Ok(_) => TransactionOutcome::Applied,
             Err(error) => outcome(error, roles),
         }
     }
 
     /// Builds an action that updates an existing item under a condition.
-    pub(super) fn update_if<const N: usize>(
+    pub(super) fn update_if(
         &self,
         key: Key,
         update: &str,
         condition: &str,
-        values: [(&str, AttributeValue); N],
-    ) -> Result<TransactWriteItem, StoreError> {
-        let values = values.map(|(name, value)| (name.to_owned(), value));
+        values: impl IntoIterator<Item = (&'static str, AttributeValue)>,
+    ) -> TransactWriteItem {
         let update = Update::builder()
             .table_name(&self.table)
             .set_key(Some(key.into_attributes()))
             .update_expression(update)
             .condition_expression(condition)
-            .set_expression_attribute_values(Some(values.into()))
+            .set_expression_attribute_values(named(values))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .build()
-            .map_err(invalid)?;
-        Ok(TransactWriteItem::builder().update(update).build())
+            .expect(COMPLETE);
+        TransactWriteItem::builder().update(update).build()
     }
 
     pub(super) fn update_head(
@@ -125,33 +120,23 @@ impl MessageStore {
         group: MessageGroupId,
         head: &Head,
         expected_version: u64,
-    ) -> Result<TransactWriteItem, StoreError> {
-        let mut values = items::head_values(head);
-        let condition = if expected_version == 0 {
-            "attribute_not_exists(pk)"
-        } else {
-            let expected = AttributeValue::N(expected_version.to_string());
-            values.insert(":expected".to_owned(), expected);
-            "#version = :expected"
+    ) -> TransactWriteItem {
+        let expected = AttributeValue::N(expected_version.to_string());
+        let (condition, expected) = match expected_version {
+            0 => (NONE, None),
+            _ => ("version = :expected", Some((":expected", expected))),
         };
-        let update = Update::builder()
-            .table_name(&self.table)
-            .set_key(Some(Key::head(group).into_attributes()))
-            .update_expression(
-                "SET #version = :version, participants = :participants, last_message_at = :last_message_at, \
-                 message_count = :message_count, read_counts = :read_counts",
-            )
-            .condition_expression(condition)
-            .expression_attribute_names("#version", "version")
-            .set_expression_attribute_values(Some(values))
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .build()
-            .map_err(invalid)?;
-        Ok(TransactWriteItem::builder().update(update).build())
+        self.update_if(
+            Key::head(group),
+            "SET version = :version, participants = :participants, last_message_at = :last_message_at, \
+             message_count = :message_count, read_counts = :read_counts",
+            condition,
+            items::head_values(head).into_iter().chain(expected),
+        )
     }
 
-    pub(super) fn put_new(&self, item: Item) -> Result<TransactWriteItem, StoreError> {
-        self.put_if(item, "attribute_not_exists(pk)", None)
+    pub(super) fn put_new(&self, item: Item) -> TransactWriteItem {
+        self.put_if(item, NONE, None)
     }
 
     /// Builds an action that puts an item under a condition with at most one
@@ -160,16 +145,17 @@ impl MessageStore {
         &self,
         item: Item,
         condition: &str,
-        value: Option<(&str, AttributeValue)>,
-    ) -> Result<TransactWriteItem, StoreError> {
+        value: Option<(&'static str, AttributeValue)>,
+    ) -> TransactWriteItem {
         let put = Put::builder()
             .table_name(&self.table)
             .set_item(Some(item))
             .condition_expression(condition)
-            .set_expression_attribute_values(value.map(named))
+            .set_expression_attribute_values(named(value))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .build()
-            .map_err(invalid)?;
-        Ok(TransactWriteItem::builder().put(put).build())
+            .expect(COMPLETE);
+        TransactWriteItem::builder().put(put).build()
     }
 
     /// Builds an action that deletes an item under a condition with at most one
@@ -178,33 +164,33 @@ impl MessageStore {
         &self,
         key: Key,
         condition: &str,
-        value: Option<(&str, AttributeValue)>,
-    ) -> Result<TransactWriteItem, StoreError> {
+        value: Option<(&'static str, AttributeValue)>,
+    ) -> TransactWriteItem {
         let delete = Delete::builder()
             .table_name(&self.table)
             .set_key(Some(key.into_attributes()))
             .condition_expression(condition)
-            .set_expression_attribute_values(value.map(named))
+            .set_expression_attribute_values(named(value))
             .build()
-            .map_err(invalid)?;
-        Ok(TransactWriteItem::builder().delete(delete).build())
+            .expect(COMPLETE);
+        TransactWriteItem::builder().delete(delete).build()
     }
 
-    pub(super) fn delete_old(
-        &self,
-        group: MessageGroupId,
-        row: &RowKey,
-    ) -> Result<TransactWriteItem, StoreError> {
+    pub(super) fn delete_old(&self, group: MessageGroupId, row: &RowKey) -> TransactWriteItem {
         self.delete_if(Key::group_row(row), OWN_OR_NONE, Some(row.own(group)))
     }
 }
 
-pub(super) fn named((name, value): (&str, AttributeValue)) -> HashMap<String, AttributeValue> {
-    [(name.to_owned(), value)].into()
-}
-
-pub(super) fn invalid(cause: impl std::fmt::Display) -> StoreError {
-    StoreError::rejected(super::Service::DynamoDb, cause)
+/// Returns the values of an expression by their placeholders; `None` without values, because
+/// DynamoDB rejects an empty map.
+pub(super) fn named(
+    values: impl IntoIterator<Item = (&'static str, AttributeValue)>,
+) -> Option<Item> {
+    let values = values.into_iter();
+    let values: Item = values
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect();
+    Some(values).filter(|values| !values.is_empty())
 }
 
 fn outcome(
@@ -226,34 +212,20 @@ fn outcome(
     }
 }
 
-/// Returns whether a transaction was throttled, as a whole or for one of its
-/// items.
-fn is_throttled(error: &SdkError<TransactWriteItemsError, HttpResponse>) -> bool {
-    let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) =
-        error.as_service_error()
-    else {
-        return capacity_limiter::by_code(error);
-    };
-    capacity_limiter::by_reason(cancelled.cancellation_reasons())
-}
-
 fn rejection_reason((role, reason): (Role, &CancellationReason)) -> Option<RejectionReason> {
     let code = reason.code().unwrap_or("None");
-    let cause = reason.message().unwrap_or(code);
-    match code {
-        "None" => None,
-        "ConditionalCheckFailed" => Some(condition_failed(role, reason.item.clone())),
-        code if is_busy(code) => Some(RejectionReason::Busy(StoreError::unavailable(
-            super::Service::DynamoDb,
-            format!("{code}: {cause}"),
-        ))),
-        _ => Some(RejectionReason::Invalid(invalid(format!(
-            "{code}: {cause}"
-        )))),
-    }
+    let cause = format!("{code}: {}", reason.message().unwrap_or(code));
+    Some(match code {
+        "None" => return None,
+        "ConditionalCheckFailed" => condition_failed(role, reason.item.clone()),
+        code if is_busy(code) => {
+            RejectionReason::Busy(StoreError::unavailable(Service::DynamoDb, cause))
+        }
+        _ => RejectionReason::Invalid(StoreError::rejected(Service::DynamoDb, cause)),
+    })
 }
 
-fn condition_failed(role: Role, found: Option<HashMap<String, AttributeValue>>) -> RejectionReason {
+fn condition_failed(role: Role, found: Option<Item>) -> RejectionReason {
     match role {
         Role::Message(key) => RejectionReason::MessageKeyTaken(key),
         Role::NewRow(key) => RejectionReason::RowKeyTaken(key),

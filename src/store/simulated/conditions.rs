@@ -20,7 +20,7 @@ fn clause_holds(clause: &str, action: &Value, found: Option<&Map<String, Value>>
     let [name, comparison, value] = words[..] else {
         panic!("{clause} is not simulated");
     };
-    let Some(attribute) = found.and_then(|item| item.get(name_of(name, action))) else {
+    let Some(attribute) = found.and_then(|item| item.get(name)) else {
         return false;
     };
     let value = &action["ExpressionAttributeValues"][value];
@@ -38,14 +38,8 @@ pub(super) fn set(action: &Value, item: &mut Map<String, Value>) {
     for assignment in assignments.split(',') {
         let (name, value) = assignment.trim().split_once(" = ").expect("an assignment");
         let value = action["ExpressionAttributeValues"][value].clone();
-        item.insert(name_of(name, action).to_owned(), value);
+        item.insert(name.to_owned(), value);
     }
-}
-
-fn name_of<'a>(name: &'a str, action: &'a Value) -> &'a str {
-    action["ExpressionAttributeNames"][name]
-        .as_str()
-        .unwrap_or(name)
 }
 
 fn number(value: &Value) -> i64 {
