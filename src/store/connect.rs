@@ -1,6 +1,7 @@
 //! The options of connections to the database: the connection string and the
 //! current password.
 
+use std::env;
 use std::path::PathBuf;
 
 use sqlx::postgres::PgConnectOptions;
@@ -47,18 +48,21 @@ impl ConnectSource {
             .partition(|(name, _)| name == PASSFILE);
         let has_password = parsed.password().is_some()
             || parameters.iter().any(|(name, _)| name == "password")
-            || std::env::var_os("PGPASSWORD").is_some_and(|password| !password.is_empty());
+            || env::var_os("PGPASSWORD").is_some_and(|password| !password.is_empty());
         let password = match (password_file, passfiles.into_iter().next_back()) {
             (Some(file), _) => PasswordSource::File(file),
             (None, _) if has_password => PasswordSource::Settings,
             (None, Some((_, file))) => {
                 files.push((PASSFILE, PathBuf::from(&file)));
-                PasswordSource::Passfiles(vec![file.into()])
+                PasswordSource::Passfile(file.into())
             }
             (None, None) => {
-                let named = std::env::var_os("PGPASSFILE").filter(|file| !file.is_empty());
-                files.extend(named.map(|file| ("PGPASSFILE", PathBuf::from(file))));
-                PasswordSource::default_passfiles()
+                let named = env::var_os("PGPASSFILE").filter(|file| !file.is_empty());
+                let named = named.map(PathBuf::from);
+                files.extend(named.clone().map(|file| ("PGPASSFILE", file)));
+                let default = || env::home_dir().map(|home| home.join(".pgpass"));
+                let file = named.or_else(default);
+                file.map_or(PasswordSource::Settings, PasswordSource::Passfile)
             }
         };
         if !has_password {
@@ -98,9 +102,9 @@ impl ConnectSource {
         self.options.get_socket().is_some() || self.options.get_host().starts_with('/')
     }
 
-    /// Logs a warning for each password file that other users can read.
-    pub fn warn_of_open_files(&self) {
-        for file in self.password.open_passfiles() {
+    /// Logs a warning if other users can read the password file.
+    pub fn warn_of_open_file(&self) {
+        if let Some(file) = self.password.open_passfile() {
             tracing::warn!(
                 file = %file.display(),
                 "a password file can be read by others: allow that to its owner alone"

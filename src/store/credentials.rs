@@ -9,7 +9,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_types::os_shim_internal::{Env, Fs};
 
 use super::cause::Cause;
-use super::sdk_error::{causes, credentials_cause};
+use super::sdk_error::credentials_cause;
 
 /// AWS cannot be called because credentials or the region are missing.
 #[derive(Debug, thiserror::Error)]
@@ -95,10 +95,7 @@ async fn explain(error: CredentialsError) -> NoCredentials {
     let profiles = profile::load(&Fs::real(), &Env::real(), &Default::default(), None).await;
     let found = match profiles {
         Ok(profiles) => wrong_with(&profiles, &error),
-        Err(error) => {
-            let cause = Cause::new(causes(&error), error);
-            Some(NoCredentials::ProfileFiles(cause))
-        }
+        Err(error) => Some(NoCredentials::ProfileFiles(Cause::of(error))),
     };
     match (found, error) {
         (Some(found), _) => found,
@@ -112,17 +109,12 @@ async fn explain(error: CredentialsError) -> NoCredentials {
 fn half_a_key() -> Option<NoCredentials> {
     let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let [key, secret] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
-    match [is_set(key), is_set(secret)] {
-        [true, false] => Some(NoCredentials::Half {
-            set: key,
-            unset: secret,
-        }),
-        [false, true] => Some(NoCredentials::Half {
-            set: secret,
-            unset: key,
-        }),
-        _ => None,
-    }
+    let (set, unset) = match [is_set(key), is_set(secret)] {
+        [true, false] => (key, secret),
+        [false, true] => (secret, key),
+        _ => return None,
+    };
+    Some(NoCredentials::Half { set, unset })
 }
 
 /// Returns the problem of the selected profile, or of a profile to which it

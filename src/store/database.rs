@@ -84,7 +84,7 @@ pub async fn connect_database(
 ) -> Result<DatabasePool, DatabaseError> {
     let source = ConnectSource::parse(url, settings.password_file)?;
     check_files(&source)?;
-    source.warn_of_open_files();
+    source.warn_of_open_file();
     let (options, password) = source.options().await?;
     // The pool's error would only be a timeout.
     let limit = settings.acquire_timeout / 2;

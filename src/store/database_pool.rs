@@ -4,7 +4,6 @@
 //! invalid are prepared again, and poolers between this program and the server
 //! are supported.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -48,7 +47,7 @@ struct PoolState {
     source: ConnectSource,
     /// The password of new connections, if it comes from a file.
     password: Mutex<Option<String>>,
-    by_transaction: AtomicBool,
+    pooling: Mutex<Pooling>,
     /// Whether `pooling` was configured explicitly.
     is_fixed: bool,
 }
@@ -67,7 +66,7 @@ impl DatabasePool {
             state: Arc::new(PoolState {
                 source,
                 password: Mutex::new(password),
-                by_transaction: AtomicBool::new(pooling == Pooling::Transaction),
+                pooling: Mutex::new(pooling),
                 is_fixed,
             }),
         }
@@ -82,11 +81,7 @@ impl DatabasePool {
 
     /// Returns how server processes are shared, as currently known.
     pub fn pooling(&self) -> Pooling {
-        if self.state.by_transaction.load(Ordering::Relaxed) {
-            Pooling::Transaction
-        } else {
-            Pooling::Session
-        }
+        *lock(&self.state.pooling)
     }
 
     /// Returns whether statements may stay prepared on a connection.
@@ -179,7 +174,7 @@ impl DatabasePool {
     ) -> Result<(), sqlx::Error> {
         tracing::info!(cause = describe(error), "a statement is prepared again");
         if is_foreign_statement(error) && !self.state.is_fixed {
-            self.state.by_transaction.store(true, Ordering::Relaxed);
+            *lock(&self.state.pooling) = Pooling::Transaction;
             tracing::warn!(
                 "a pooler shares server processes between connections: statements are no longer kept prepared"
             );

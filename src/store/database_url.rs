@@ -14,7 +14,6 @@ use reqwest::Url;
 use sqlx::postgres::PgSslMode;
 
 use super::cause::Cause;
-use super::sdk_error::causes;
 
 /// Supported parameters.
 const PARAMETERS: [&str; 18] = [
@@ -109,13 +108,13 @@ impl DatabaseUrl {
         check_values(&known)?;
         check_variables(&url, &known)?;
         let files = files(&known);
-        let mut query = url.query_pairs_mut();
-        query.clear();
         // A URL has brackets around an IPv6 address; the `host` parameter does
         // not.
-        if let Some(ip) = ipv6(&text) {
-            query.append_pair("host", &ip);
-        }
+        let host = url.host_str().unwrap_or_default();
+        let ip = host.strip_prefix('[').map(|ip| ip.trim_end_matches(']'));
+        let ip = ip.map(str::to_owned);
+        let mut query = url.query_pairs_mut();
+        query.clear().extend_pairs(ip.map(|ip| ("host", ip)));
         let sent = known
             .iter()
             .filter(|(name, value)| !is_system_root(name, value));
@@ -274,18 +273,20 @@ fn is_port(text: &str) -> bool {
 /// TLS if `PGSSLMODE` is misspelled.
 fn check_variables(url: &Url, parameters: &Parameters) -> Result<(), InvalidDatabaseUrl> {
     let is_given = |names: &[&str]| parameters.iter().any(|(name, _)| names.contains(&&**name));
-    let is_wrong = |name, is_valid: fn(&str) -> bool| var(name).is_ok_and(|text| !is_valid(&text));
-    if !is_given(&["sslmode", "ssl-mode"]) && is_wrong("PGSSLMODE", is_ssl_mode) {
-        return Err(InvalidDatabaseUrl::Value {
-            name: "PGSSLMODE",
-            expected: SSL_MODES,
-        });
-    }
-    if url.port().is_none() && !is_given(&["port"]) && is_wrong("PGPORT", is_port) {
-        return Err(InvalidDatabaseUrl::Value {
-            name: "PGPORT",
-            expected: PORT,
-        });
+    let is_mode_given = is_given(&["sslmode", "ssl-mode"]);
+    let is_port_given = url.port().is_some() || is_given(&["port"]);
+    for (name, is_replaced, is_valid, expected) in [
+        (
+            "PGSSLMODE",
+            is_mode_given,
+            is_ssl_mode as fn(&str) -> bool,
+            SSL_MODES,
+        ),
+        ("PGPORT", is_port_given, is_port, PORT),
+    ] {
+        if !is_replaced && var(name).is_ok_and(|text| !is_valid(&text)) {
+            return Err(InvalidDatabaseUrl::Value { name, expected });
+        }
     }
     Ok(())
 }
@@ -315,18 +316,12 @@ fn is_system_root(name: &str, value: &str) -> bool {
     FILES[0].0.contains(&name) && value == "system"
 }
 
-fn ipv6(url: &str) -> Option<String> {
-    let url = Url::parse(url).ok()?;
-    let host = url.host_str()?.strip_prefix('[')?.strip_suffix(']')?;
-    Some(host.to_owned())
-}
-
 /// Checks that a file is readable and contains the data that the parameter or
 /// variable requires.
 ///
 /// Returns a description of the problem as the error.
 pub(super) fn check_file(name: &str, file: &Path) -> Result<(), Cause> {
-    let pem = std::fs::read(file).map_err(|error| Cause::new(causes(&error), error))?;
+    let pem = std::fs::read(file).map_err(Cause::of)?;
     if name.to_ascii_lowercase().ends_with("passfile") {
         return Ok(());
     }

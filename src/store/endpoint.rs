@@ -10,7 +10,6 @@ use aws_config::{BehaviorVersion, Region};
 use aws_types::service_config::ServiceConfigKey;
 
 use super::cause::Cause;
-use super::sdk_error::causes;
 use crate::http_url::{InvalidHttpUrl, parse_http_url};
 use crate::loopback::is_loopback;
 
@@ -156,20 +155,16 @@ fn check_files() -> Result<(), InvalidAwsSetting> {
         let Some(file) = var_os(variable).filter(|file| !file.is_empty()) else {
             continue;
         };
-        let checked = std::fs::read(Path::new(&file));
-        let checked = checked.map_err(|error| Cause::new(causes(&error), error));
-        let checked = checked.and_then(|_| match variable {
+        let read = std::fs::read(Path::new(&file)).map_err(Cause::of);
+        let checked = read.and_then(|_| match variable {
             CERTIFICATES => check_certificates(),
             _ => Ok(()),
         });
-        if let Err(cause) = checked {
-            let file = file.to_string_lossy().into_owned();
-            return Err(InvalidAwsSetting::File {
-                variable,
-                file,
-                cause,
-            });
-        }
+        checked.map_err(|cause| InvalidAwsSetting::File {
+            variable,
+            file: file.to_string_lossy().into_owned(),
+            cause,
+        })?;
     }
     Ok(())
 }
@@ -179,7 +174,5 @@ fn check_files() -> Result<(), InvalidAwsSetting> {
 /// HTTP clients trust these certificates and cannot be created without any.
 fn check_certificates() -> Result<(), Cause> {
     let client = reqwest::Client::builder().build();
-    client
-        .map(drop)
-        .map_err(|error| Cause::new(causes(&error), error))
+    client.map(drop).map_err(Cause::of)
 }

@@ -50,7 +50,7 @@ mod tests {
     #[test]
     fn gap_in_seq_is_found_between_messages_and_at_the_cursors() {
         use End::{First, Last};
-        for (end, after, before, read) in [
+        let with_gap = [
             (First, None, None, &[1, 3, 4][..]),
             (First, None, None, &[2, 3]),
             (First, None, None, &[0, 0, 2]),
@@ -62,16 +62,9 @@ mod tests {
             (Last, None, None, &[2, 0]),
             (Last, None, Some(9), &[7, 6, 5, 4]),
             (Last, Some(5), None, &[8, 7]),
-        ] {
-            let found = misses_one(end, after, before, read);
-            assert!(found, "{end:?} {after:?} {before:?} {read:?}");
-        }
-    }
-
-    #[test]
-    fn messages_outside_the_page_or_without_a_seq_are_no_gap() {
-        use End::{First, Last};
-        for (end, after, before, read) in [
+        ];
+        // Messages outside the page or without a `seq` are no gap.
+        let without_gap = [
             (First, None, None, &[][..]),
             (First, None, None, &[0, 0, 1, 2]),
             (First, Some(5), None, &[]),
@@ -82,9 +75,12 @@ mod tests {
             (Last, Some(5), None, &[7, 6]),
             (Last, Some(5), Some(20), &[19, 18, 17, 16]),
             (Last, Some(0), Some(9), &[8, 7, 6]),
-        ] {
-            let found = misses_one(end, after, before, read);
-            assert!(!found, "{end:?} {after:?} {before:?} {read:?}");
+        ];
+        for (cases, expected) in [(&with_gap[..], true), (&without_gap, false)] {
+            for (end, after, before, read) in cases {
+                let found = misses_one(*end, *after, *before, read);
+                assert_eq!(found, expected, "{end:?} {after:?} {before:?} {read:?}");
+            }
         }
     }
 }

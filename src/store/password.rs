@@ -1,6 +1,5 @@
 //! Database passwords in files, which are read again for each new connection.
 
-use std::env;
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -18,47 +17,26 @@ pub(super) enum PasswordSource {
     Settings,
     /// A file with only the password, or with a secret in JSON.
     File(PathBuf),
-    /// The first of these files, in libpq's format, that has an entry for the
-    /// connection.
-    Passfiles(Vec<PathBuf>),
+    /// A file in libpq's format, which may have an entry for the connection.
+    Passfile(PathBuf),
 }
 
 impl PasswordSource {
-    /// Returns libpq's default files: `PGPASSFILE`, else `~/.pgpass`.
-    pub fn default_passfiles() -> Self {
-        let named = env::var_os("PGPASSFILE").filter(|file| !file.is_empty());
-        let default = || env::home_dir().map(|home| home.join(".pgpass"));
-        Self::Passfiles(
-            named
-                .map(PathBuf::from)
-                .or_else(default)
-                .into_iter()
-                .collect(),
-        )
-    }
-
     /// Returns whether the password can change while the process runs.
     pub fn may_change(&self) -> bool {
-        match self {
-            Self::Settings => false,
-            Self::File(_) => true,
-            Self::Passfiles(files) => !files.is_empty(),
-        }
+        !matches!(self, Self::Settings)
     }
 
-    /// Returns libpq's password files that other users can read.
+    /// Returns libpq's password file if other users can read it.
     ///
-    /// libpq ignores such files. They are not ignored here, because the files
-    /// of mounted secrets are readable at least by a group.
-    pub fn open_passfiles(&self) -> Vec<&Path> {
-        let Self::Passfiles(files) = self else {
-            return Vec::new();
+    /// libpq ignores such a file. It is not ignored here, because the files of
+    /// mounted secrets are readable at least by a group.
+    pub fn open_passfile(&self) -> Option<&Path> {
+        let Self::Passfile(file) = self else {
+            return None;
         };
-        let is_open = |file: &Path| {
-            fs::metadata(file).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0)
-        };
-        let files = files.iter().map(PathBuf::as_path);
-        files.filter(|file| is_open(file)).collect()
+        let mode = fs::metadata(file).ok()?.permissions().mode();
+        (mode & 0o077 != 0).then_some(file)
     }
 
     /// Returns the current password for a connection, or `None` if there is
@@ -69,14 +47,7 @@ impl PasswordSource {
         match self {
             Self::Settings => Ok(None),
             Self::File(file) => read_password(file).map(Some),
-            Self::Passfiles(files) => {
-                for file in files {
-                    if let Some(password) = find_password(file, options)? {
-                        return Ok(Some(password));
-                    }
-                }
-                Ok(None)
-            }
+            Self::Passfile(file) => find_password(file, options),
         }
     }
 }
@@ -149,10 +120,7 @@ fn password_in(line: &str, options: &PgConnectOptions) -> Option<String> {
     if line.starts_with('#') {
         return None;
     }
-    let (host, rest) = next_field(line)?;
-    let (port, rest) = next_field(rest)?;
-    let (database, rest) = next_field(rest)?;
-    let (user, password) = next_field(rest)?;
+    let [host, port, database, user, password] = fields(line)?;
     let matches = |field: &str, value: &str| field == "*" || field == value;
     let by_socket = options.get_socket().is_some() || options.get_host().starts_with('/');
     let socket = options.get_socket().and_then(|path| path.to_str());
@@ -165,35 +133,22 @@ fn password_in(line: &str, options: &PgConnectOptions) -> Option<String> {
         && matches(&port, &options.get_port().to_string())
         && matches(&database, name)
         && matches(&user, options.get_username());
-    all.then(|| unescape(password))
+    all.then_some(password)
 }
 
-/// Returns the text before the first unescaped `:`, and the text after it.
-fn next_field(line: &str) -> Option<(String, &str)> {
-    let mut escaped = false;
-    for (index, character) in line.char_indices() {
+/// Returns the fields of a line without their escapes. The last field may contain `:`.
+fn fields(line: &str) -> Option<[String; 5]> {
+    let mut fields: [String; 5] = Default::default();
+    let mut number = 0;
+    let mut characters = line.chars();
+    while let Some(character) = characters.next() {
         match character {
-            _ if escaped => escaped = false,
-            '\\' => escaped = true,
-            ':' => return Some((unescape(&line[..index]), &line[index + 1..])),
-            _ => {}
+            ':' if number < 4 => number += 1,
+            '\\' => fields[number].extend(characters.next()),
+            character => fields[number].push(character),
         }
     }
-    None
-}
-
-fn unescape(text: &str) -> String {
-    let mut characters = text.chars();
-    let mut plain = String::with_capacity(text.len());
-    while let Some(character) = characters.next() {
-        let next = if character == '\\' {
-            characters.next()
-        } else {
-            Some(character)
-        };
-        plain.extend(next);
-    }
-    plain
+    (number == 4).then_some(fields)
 }
 
 #[cfg(test)]

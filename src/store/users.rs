@@ -72,20 +72,6 @@ impl FromRow<'_, PgRow> for User {
     }
 }
 
-struct SignInRow {
-    cognito_user_id: String,
-    user: User,
-}
-
-impl FromRow<'_, PgRow> for SignInRow {
-    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-        Ok(Self {
-            cognito_user_id: row.try_get("cognito_user_id")?,
-            user: User::from_row(row)?,
-        })
-    }
-}
-
 /// Returns the texts without a NUL character.
 ///
 /// Postgres cannot store NUL, so such a text has no match.
@@ -161,8 +147,21 @@ impl UserStore {
     ) -> Result<Vec<(String, User)>, StoreError> {
         let sql = "SELECT cognito_user_id, uuid, handle, display_name FROM public.users WHERE cognito_user_id = ANY($1)";
         let subs = one_argument(storable(subs));
-        let rows: Vec<SignInRow> = self.fetch("users_by_cognito_id", sql, subs).await?;
-        let users = rows.into_iter().map(|row| (row.cognito_user_id, row.user));
+        let rows = self
+            .fetch("users_by_cognito_id", sql, subs)
+            .await?
+            .into_iter();
+        let users = rows.map(|(sub, id, handle, display_name)| {
+            let id = UserId(id);
+            (
+                sub,
+                User {
+                    id,
+                    handle,
+                    display_name,
+                },
+            )
+        });
         Ok(users.collect())
     }
 
