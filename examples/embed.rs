@@ -95,10 +95,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let postgres = Postgres::start(&data, 0)?;
     let users = users(&postgres.url("embed")).await?;
     let dynamodb = DynamoDb::start(None, 0)?;
-    let target = DynamoTarget::Endpoint {
-        url: dynamodb.url(),
-        loopback: true,
-    };
+    let target = DynamoTarget::Endpoint(dynamodb.url());
     let messages = MessageStore::new(connect_dynamo(&target).await, "embed".to_owned());
     messages.create_table(NewTable::default()).await?;
     let directory = Directory::new(users.clone(), Duration::from_secs(30));

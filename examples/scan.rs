@@ -19,9 +19,7 @@ const BATCH: u32 = 25;
 type Failure = Box<dyn std::error::Error>;
 
 async fn client(url: &str) -> Client {
-    let url = url.to_owned();
-    let loopback = true;
-    connect_dynamo(&DynamoTarget::Endpoint { url, loopback }).await
+    connect_dynamo(&DynamoTarget::Endpoint(url.to_owned())).await
 }
 
 /// Writes messages in groups of 100.

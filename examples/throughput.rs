@@ -71,10 +71,7 @@ fn people() -> Vec<NewUser> {
 /// transactions.
 async fn fresh() -> Result<(DynamoDb, MessageStore), Box<dyn std::error::Error>> {
     let dynamodb = DynamoDb::start(None, 0)?;
-    let target = DynamoTarget::Endpoint {
-        url: dynamodb.url(),
-        loopback: true,
-    };
+    let target = DynamoTarget::Endpoint(dynamodb.url());
     let messages = MessageStore::new(connect_dynamo(&target).await, TABLE.to_owned());
     messages.create_table(NewTable::default()).await?;
     Ok((dynamodb, messages))

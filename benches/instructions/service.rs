@@ -50,10 +50,7 @@ pub fn request(workload: &str, number: u64) -> Result<Request<Body>, AnyError> {
 
 /// Returns the routes of the service.
 pub async fn router() -> Result<Router, AnyError> {
-    let target = DynamoTarget::Endpoint {
-        url: "http://127.0.0.1:8000".to_owned(),
-        loopback: true,
-    };
+    let target = DynamoTarget::Endpoint("http://127.0.0.1:8000".to_owned());
     let client = connect_dynamo(&target).await;
     let replayed = client.config().to_builder().http_client(Replay::new());
     let client = Client::from_conf(replayed.build());

@@ -33,10 +33,7 @@ async fn routes() -> Router {
     let nowhere = "127.0.0.1:1";
     let pool = sqlx::PgPool::connect_lazy(&format!("postgres://nobody@{nowhere}/none"));
     let users = UserStore::new(pool.expect("an address"));
-    let target = DynamoTarget::Endpoint {
-        url: format!("http://{nowhere}"),
-        loopback: true,
-    };
+    let target = DynamoTarget::Endpoint(format!("http://{nowhere}"));
     let messages = MessageStore::new(connect_dynamo(&target).await, "none".to_owned());
     let issuers = Issuers::named(vec![format!("http://{nowhere}")]).expect("an issuer");
     let clients = HashSet::from(["client".to_owned()]);

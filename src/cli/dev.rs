@@ -106,16 +106,11 @@ impl DevArgs {
             ready = self.start() => ready?,
             () = &mut stop => return Ok(ExitCode::from(INTERRUPTED)),
         };
-        let Ready {
-            listener,
-            app,
-            places,
-            services,
-        } = ready;
-        let serving = tokio::spawn(serve(listener, app, stop));
+        let serving = tokio::spawn(serve(ready.listener, ready.app, stop));
+        let places = ready.places;
         super::output::print(&if json { places.json() } else { places.text() })?;
         serving.await.map_err(std::io::Error::other)??;
-        drop(services);
+        drop(ready.services);
         Ok(ExitCode::SUCCESS)
     }
 
@@ -201,10 +196,7 @@ impl DevArgs {
         create_database(&services.database_url).await?;
         let database = connect_database(&services.database_url, pool).await?;
         migrate(&database, None).await?;
-        let target = DynamoTarget::Endpoint {
-            url: services.dynamodb_url.clone(),
-            loopback: true,
-        };
+        let target = DynamoTarget::Endpoint(services.dynamodb_url.clone());
         let messages = MessageStore::new(connect_dynamo(&target).await, self.table.table.clone());
         if messages.table_status().await? == TableStatus::Missing {
             messages.create_table(NewTable::default()).await?;
@@ -250,21 +242,23 @@ impl Services {
             Some(path) => DataDir::open(&path)?,
             None => DataDir::temporary()?,
         };
-        let postgres = match &given.database {
-            Some(_) => None,
-            None => Some(Postgres::start(&data, postgres_port)?),
+        let (database_url, postgres) = if let Some(url) = given.database {
+            (url, None)
+        } else {
+            let postgres = Postgres::start(&data, postgres_port)?;
+            (postgres.url("cruddur"), Some(postgres))
         };
-        let file = data.path().join("dynamodb.sqlite");
-        let file = (!data.is_temporary()).then_some(file);
-        let dynamodb = match &given.dynamodb {
-            Some(_) => None,
-            None => Some(DynamoDb::start(file.as_deref(), dynamodb_port)?),
+        let (dynamodb_url, dynamodb) = if let Some(url) = given.dynamodb {
+            (url, None)
+        } else {
+            let file = data.path().join("dynamodb.sqlite");
+            let file = (!data.is_temporary()).then_some(&*file);
+            let dynamodb = DynamoDb::start(file, dynamodb_port)?;
+            (dynamodb.url(), Some(dynamodb))
         };
-        let own_dynamodb = dynamodb.as_ref().map(DynamoDb::url);
-        let own_database = postgres.as_ref().map(|postgres| postgres.url("cruddur"));
         Ok(Self {
-            dynamodb_url: given.dynamodb.or(own_dynamodb).unwrap_or_default(),
-            database_url: given.database.or(own_database).unwrap_or_default(),
+            dynamodb_url,
+            database_url,
             _dynamodb: dynamodb,
             _postgres: postgres,
             data,

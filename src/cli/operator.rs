@@ -9,6 +9,7 @@ use super::output::{self, Format, OutputArgs, OutputList};
 use super::throttling::report_throttling;
 use crate::config::{OperatorArgs, ReadUnitsArgs, RemoteArgs, StreamArgs, TableArgs};
 use crate::http_url::shown;
+use crate::loopback::is_loopback;
 use crate::store::{
     CapacityLimiter, DynamoTarget, MessageStore, Reason, Service, StoreError, check_credentials,
     connect_dynamo, connect_dynamo_for_operators, dynamo_address,
@@ -51,10 +52,8 @@ impl Operator {
         limit: ReadUnitsArgs,
     ) -> Result<OperatorSession, CliError> {
         let target = self.dynamodb.target().await?;
-        if let DynamoTarget::Endpoint {
-            url,
-            loopback: false,
-        } = &target
+        if let DynamoTarget::Endpoint(url) = &target
+            && !is_loopback(url)
         {
             self.require_remote(remote, &shown(url))?;
         }
@@ -150,7 +149,7 @@ impl OperatorSession {
     ) -> Result<(), CliError> {
         let cost = self.messages.cost();
         if self.format == Format::Json {
-            result["consumedCapacity"] = output::cost_json(cost);
+            result["consumedCapacity"] = json!(cost);
             output::print(&output::line(&line(result)))?;
         }
         output::remark_cost(cost);

@@ -13,6 +13,7 @@ use aws_sdk_dynamodb::config::endpoint::{DefaultResolver, Params, ResolveEndpoin
 use super::credentials::{NoCredentials, find_credentials};
 use super::endpoint::{AwsService, EndpointUrl, InvalidAwsSetting, configured_endpoint};
 use crate::http_url::shown;
+use crate::loopback::is_loopback;
 
 /// Timeout for opening a connection. A reachable endpoint responds within one
 /// round trip.
@@ -39,14 +40,10 @@ pub enum DynamoTarget {
     /// The endpoint of the SDK's configuration: profile, environment, instance
     /// role.
     Sdk,
-    /// An explicit endpoint, such as an emulator.
-    Endpoint {
-        /// URL of the endpoint.
-        url: String,
-        /// Whether the host is a loopback address. In this case missing
-        /// credentials and a missing region are replaced with placeholders.
-        loopback: bool,
-    },
+    /// The URL of an explicit endpoint, such as an emulator. If the host is a
+    /// loopback address, missing credentials and a missing region are replaced
+    /// with placeholders.
+    Endpoint(String),
 }
 
 /// The DynamoDB endpoint if neither an option nor the SDK's configuration sets
@@ -76,11 +73,8 @@ impl DynamoTarget {
             None => configured?,
         };
         Ok(match (given, default) {
-            (Some(endpoint), _) => Self::endpoint(&endpoint),
-            (None, DynamoDefault::Local) => Self::Endpoint {
-                url: LOCAL_DYNAMODB.to_owned(),
-                loopback: true,
-            },
+            (Some(endpoint), _) => Self::Endpoint(endpoint.url),
+            (None, DynamoDefault::Local) => Self::Endpoint(LOCAL_DYNAMODB.to_owned()),
             (None, DynamoDefault::Aws) => Self::Sdk,
         })
     }
@@ -88,21 +82,13 @@ impl DynamoTarget {
     /// Returns whether the endpoint belongs to AWS, which includes VPC
     /// endpoints.
     pub fn is_aws(&self) -> bool {
-        let Self::Endpoint { url, .. } = self else {
+        let Self::Endpoint(url) = self else {
             return true;
         };
         let host = reqwest::Url::parse(url).ok();
         let host = host.as_ref().and_then(reqwest::Url::host_str);
         let domains = [".amazonaws.com", ".amazonaws.com.cn", ".api.aws"];
         host.is_some_and(|host| domains.iter().any(|domain| host.ends_with(domain)))
-    }
-
-    /// Creates a target from a configured endpoint.
-    pub fn endpoint(endpoint: &EndpointUrl) -> Self {
-        Self::Endpoint {
-            url: endpoint.url.clone(),
-            loopback: endpoint.is_loopback(),
-        }
     }
 }
 
@@ -121,7 +107,7 @@ pub async fn dynamo_address(target: &DynamoTarget) -> Result<DynamoAddress, NoCr
     let config = sdk_config(target).await;
     let region = config.region().ok_or(NoCredentials::Region)?.to_string();
     let url = match target {
-        DynamoTarget::Endpoint { url, .. } => shown(url),
+        DynamoTarget::Endpoint(url) => shown(url),
         DynamoTarget::Sdk => aws_address(&config, &region)
             .await
             .unwrap_or_else(|| format!("https://dynamodb.{region}.amazonaws.com")),
@@ -223,9 +209,9 @@ pub(super) fn with_long_timeouts(config: SdkConfig) -> SdkConfig {
 /// Loads the SDK's configuration for a target.
 async fn sdk_config(target: &DynamoTarget) -> SdkConfig {
     let mut loader = aws_config::defaults(BehaviorVersion::latest());
-    if let DynamoTarget::Endpoint { url, loopback } = target {
+    if let DynamoTarget::Endpoint(url) = target {
         loader = loader.endpoint_url(url);
-        if *loopback {
+        if is_loopback(url) {
             loader = on_loopback(loader, url);
         }
     }

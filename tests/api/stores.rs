@@ -83,10 +83,7 @@ async fn table_with_another_definition_is_detected() {
         .send()
         .await
         .expect("a table");
-    let target = cruddur::store::DynamoTarget::Endpoint {
-        url: cruddur.dynamo.url.clone(),
-        loopback: true,
-    };
+    let target = cruddur::store::DynamoTarget::Endpoint(cruddur.dynamo.url.clone());
     let store = |name: &str| {
         let (target, name) = (target.clone(), name.to_owned());
         async move { MessageStore::new(connect_dynamo(&target).await, name) }

@@ -148,10 +148,7 @@ pub async fn start_on(database: Database, setup: Setup) -> Cruddur {
         .expect("a database");
     migrate(&pool, None).await.expect("a migrated database");
     let users = UserStore::new(pool);
-    let target = DynamoTarget::Endpoint {
-        url: dynamo.url.clone(),
-        loopback: true,
-    };
+    let target = DynamoTarget::Endpoint(dynamo.url.clone());
     let messages = MessageStore::new(connect_dynamo(&target).await, TABLE.to_owned());
     messages
         .create_table(NewTable::default())
