@@ -2,13 +2,11 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
-use std::sync::mpsc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use dynoxide::Database;
+use dynoxide::server::serve_with_shutdown;
 use tokio::runtime::Runtime;
-use tokio::sync::oneshot;
 
 use super::DevError;
 use super::listen::listen;
@@ -22,46 +20,33 @@ const STOP_WITHIN: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct DynamoDb {
     address: SocketAddr,
-    stop: Option<oneshot::Sender<()>>,
-    stopped: mpsc::Receiver<()>,
-    thread: Option<JoinHandle<()>>,
+    runtime: Option<Runtime>,
 }
 
 impl DynamoDb {
-    /// Starts a DynamoDB on the loopback address, in memory or in a file. It has its own thread and
-    /// runtime, because its calls block the runtime that serves it.
+    /// Starts a DynamoDB on the loopback address, in memory or in a file. It has its own runtime,
+    /// because its calls block the runtime that serves it.
     pub fn start(file: Option<&Path>, port: u16) -> Result<Self, DevError> {
-        let failed = |cause: String| DevError::DynamoDb(cause);
+        let failed = |error: std::io::Error| DevError::DynamoDb(error.to_string());
         let database = match file {
             None => Database::memory(),
             Some(file) => Database::new(&file.to_string_lossy()),
         };
-        let database = database.map_err(|error| failed(format!("{error:?}")))?;
+        let database = database.map_err(|error| DevError::DynamoDb(format!("{error:?}")))?;
         let listener = listen(port)?;
-        let address = listener
-            .local_addr()
-            .map_err(|error| failed(error.to_string()))?;
+        let address = listener.local_addr().map_err(failed)?;
+        listener.set_nonblocking(true).map_err(failed)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
+            .thread_name("dynamodb")
             .enable_all()
             .build()
-            .map_err(|error| failed(error.to_string()))?;
-        let (stop, stop_requested) = oneshot::channel();
-        let (done, stopped) = mpsc::channel();
-        let thread = std::thread::Builder::new()
-            .name("dynamodb".to_owned())
-            .spawn(move || {
-                run(&runtime, listener, database, stop_requested);
-                runtime.shutdown_timeout(STOP_WITHIN);
-                // The receiver may have timed out and been dropped.
-                let _ = done.send(());
-            })
-            .map_err(|error| failed(error.to_string()))?;
+            .map_err(failed)?;
+        runtime.spawn(sweep(database.clone()));
+        runtime.spawn(serve(listener, database));
         Ok(Self {
             address,
-            stop: Some(stop),
-            stopped,
-            thread: Some(thread),
+            runtime: Some(runtime),
         })
     }
 
@@ -71,42 +56,33 @@ impl DynamoDb {
     }
 }
 
-fn run(runtime: &Runtime, listener: TcpListener, database: Database, stop: oneshot::Receiver<()>) {
-    runtime.block_on(async {
-        let sweeper = database.clone();
-        let serve = async {
-            listener
-                .set_nonblocking(true)
-                .map_err(|error| error.to_string())?;
-            let listener =
-                tokio::net::TcpListener::from_std(listener).map_err(|error| error.to_string())?;
-            dynoxide::server::serve_with_shutdown(listener, database, std::future::pending()).await
-        };
-        let sweep = async {
-            loop {
-                tokio::time::sleep(SWEEP_EVERY).await;
-                if let Err(cause) = sweeper.sweep_ttl() {
-                    tracing::warn!(?cause, "cannot delete expired items");
-                }
-            }
-        };
-        tokio::select! {
-            served = serve => if let Err(cause) = served {
-                tracing::error!(cause, "the embedded DynamoDB has stopped");
-            },
-            () = sweep => {}
-            _ = stop => {}
+async fn serve(listener: TcpListener, database: Database) {
+    let served = match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => serve_with_shutdown(listener, database, std::future::pending()).await,
+        Err(error) => Err(error.to_string()),
+    };
+    if let Err(cause) = served {
+        tracing::error!(cause, "the embedded DynamoDB has stopped");
+    }
+}
+
+async fn sweep(database: Database) {
+    loop {
+        tokio::time::sleep(SWEEP_EVERY).await;
+        if let Err(cause) = database.sweep_ttl() {
+            tracing::warn!(?cause, "cannot delete expired items");
         }
-    });
+    }
 }
 
 impl Drop for DynamoDb {
     fn drop(&mut self) {
-        drop(self.stop.take());
-        let stopped = self.stopped.recv_timeout(STOP_WITHIN).is_ok();
-        if let Some(thread) = self.thread.take().filter(|_| stopped) {
-            // The thread has ended. If it panicked, the panic was already reported.
-            let _ = thread.join();
-        }
+        let Some(runtime) = self.runtime.take() else {
+            return;
+        };
+        // On its own thread, because a task of another runtime may not wait for a runtime to stop.
+        let stopping = std::thread::spawn(move || runtime.shutdown_timeout(STOP_WITHIN));
+        // If the thread panicked, the panic was already reported.
+        let _ = stopping.join();
     }
 }

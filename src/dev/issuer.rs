@@ -1,7 +1,6 @@
 //! A local token issuer: serves its keys over HTTP, and issues tokens with the same claims as
 //! Cognito's.
 
-mod codes;
 mod openid;
 mod signing_key;
 mod tokens;
@@ -86,8 +85,7 @@ impl Issuer {
     ) -> std::io::Result<()> {
         let mut tokens = Router::new()
             .route("/token", post(token))
-            .merge(openid::cross_origin_routes())
-            .merge(openid::pages())
+            .merge(openid::routes())
             .route_layer(from_fn(only_by_loopback_name));
         if clients == Clients::Local {
             tokens = tokens.route_layer(from_fn(only_from_this_machine));

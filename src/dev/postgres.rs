@@ -7,14 +7,15 @@ mod programs;
 mod user;
 
 use super::{DataDir, DevError};
-use cluster::{PASSWORD, RunningCluster, USER};
+use cluster::{Guard, PASSWORD, USER};
 use programs::find_programs;
 use user::RunAs;
 
 /// A running PostgreSQL. It stops when this is dropped, or when the process ends for any reason.
 #[derive(Debug)]
 pub struct Postgres {
-    running: RunningCluster,
+    _guard: Guard,
+    port: u16,
 }
 
 impl Postgres {
@@ -25,13 +26,16 @@ impl Postgres {
             Some(programs) => programs,
             None => package::find_or_fetch(&run_as)?,
         };
-        let running = cluster::start(programs, data, run_as, port)?;
-        Ok(Self { running })
+        let (guard, port) = cluster::start(programs, data, run_as, port)?;
+        Ok(Self {
+            _guard: guard,
+            port,
+        })
     }
 
     /// Returns the URL of a database in it.
     pub fn url(&self, database: &str) -> String {
-        let port = self.running.port;
+        let port = self.port;
         format!("postgres://{USER}:{PASSWORD}@127.0.0.1:{port}/{database}?sslmode=disable")
     }
 }

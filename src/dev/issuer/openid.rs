@@ -1,7 +1,6 @@
 //! Sign-in with OIDC: the authorization code flow with PKCE, at the paths of Cognito's
 //! managed login. The sign-in page asks for a user instead of a password.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -14,11 +13,11 @@ use axum::{Json, Router};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reqwest::Url;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
-use super::codes::AuthorizedUser;
-use super::tokens::{CLIENT_ID, Issuer};
+use super::tokens::{AuthorizedUser, CLIENT_ID, Issuer};
 use crate::demo;
 use crate::loopback::is_loopback;
 use crate::model::User;
@@ -33,14 +32,10 @@ main { margin: 3rem auto; max-width: 22rem; padding: 0 1rem }
 button, input { box-sizing: border-box; font: inherit; margin: 0.25rem 0; padding: 0.6rem; width: 100% }
 button { text-align: start }";
 
-/// Routes that are called by pages of other origins.
-pub(super) fn cross_origin_routes() -> Router<Issuer> {
-    Router::new().route("/oauth2/token", post(token))
-}
-
-/// Routes that the browser navigates to.
-pub(super) fn pages() -> Router<Issuer> {
+/// The route that pages call, and those that the browser navigates to.
+pub(super) fn routes() -> Router<Issuer> {
     Router::new()
+        .route("/oauth2/token", post(token))
         .route("/oauth2/authorize", get(authorize))
         .route("/logout", get(logout))
 }
@@ -64,7 +59,7 @@ pub(super) async fn configuration(State(issuer): State<Issuer>) -> Json<Value> {
     }))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 struct AuthorizeRequest {
     client_id: String,
     response_type: String,
@@ -75,6 +70,7 @@ struct AuthorizeRequest {
     nonce: Option<String>,
     scope: Option<String>,
     /// The handle of the user who signs in. Without it, the page asks for one.
+    #[serde(skip_serializing)]
     login_hint: Option<String>,
 }
 
@@ -97,27 +93,15 @@ impl AuthorizeRequest {
 
     /// The parameters that the page sends back, with the chosen user.
     fn hidden_inputs(&self) -> String {
-        let mut inputs = String::new();
-        for (name, value) in [
-            ("client_id", Some(&self.client_id)),
-            ("response_type", Some(&self.response_type)),
-            ("redirect_uri", Some(&self.redirect_uri)),
-            ("code_challenge", Some(&self.code_challenge)),
-            ("code_challenge_method", Some(&self.code_challenge_method)),
-            ("state", self.state.as_ref()),
-            ("nonce", self.nonce.as_ref()),
-            ("scope", self.scope.as_ref()),
-        ] {
-            if let Some(value) = value {
-                // Writing to a string cannot fail.
-                let _ = write!(
-                    inputs,
-                    r#"<input type="hidden" name="{name}" value="{}">"#,
-                    escaped(value)
-                );
-            }
-        }
-        inputs
+        let parameters = json!(self);
+        let parameters = parameters.as_object().into_iter().flatten();
+        let input = |(name, value): (&String, &Value)| {
+            let value = escaped(value.as_str()?);
+            Some(format!(
+                r#"<input type="hidden" name="{name}" value="{value}">"#
+            ))
+        };
+        parameters.filter_map(input).collect()
     }
 }
 
@@ -151,12 +135,14 @@ fn redirect_with_code(issuer: &Issuer, sub: String, request: AuthorizeRequest) -
     let Ok(mut to) = Url::parse(&request.redirect_uri) else {
         return StatusCode::BAD_REQUEST.into_response();
     };
-    let code = issuer.shared.codes.issue(AuthorizedUser {
+    let grant = AuthorizedUser {
         sub,
         redirect_uri: request.redirect_uri,
         code_challenge: request.code_challenge,
         nonce: request.nonce,
-    });
+    };
+    let code = Uuid::new_v4().to_string();
+    issuer.shared.codes.insert(code.clone(), Arc::new(grant));
     to.query_pairs_mut().append_pair("code", &code);
     if let Some(state) = &request.state {
         to.query_pairs_mut().append_pair("state", state);
@@ -254,29 +240,23 @@ async fn token(State(issuer): State<Issuer>, body: String) -> Response {
         return rejected("invalid_client");
     }
     let tokens = match request.grant_type.as_str() {
-        "authorization_code" => match redeem(&issuer, &request) {
-            Some(grant) => issuer.tokens(&grant.sub, grant.nonce.as_deref()),
-            None => return rejected("invalid_grant"),
-        },
-        "refresh_token" => {
-            let token = request.refresh_token.as_deref().unwrap_or_default();
-            match issuer.renewed(token) {
-                Some(tokens) => tokens,
-                None => return rejected("invalid_grant"),
-            }
+        "authorization_code" => {
+            redeem(&issuer, &request).map(|grant| issuer.tokens(&grant.sub, grant.nonce.as_deref()))
         }
+        "refresh_token" => issuer.renewed(request.refresh_token.as_deref().unwrap_or_default()),
         _ => return rejected("unsupported_grant_type"),
     };
     match tokens {
-        Ok(tokens) => ([(CACHE_CONTROL, "no-store")], Json(tokens)).into_response(),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+        None => rejected("invalid_grant"),
+        Some(Ok(tokens)) => ([(CACHE_CONTROL, "no-store")], Json(tokens)).into_response(),
+        Some(Err(error)) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
 }
 
 /// Takes an authorization code, which is valid once, if the request proves that it comes from the
 /// page that asked for the code.
 fn redeem(issuer: &Issuer, request: &GrantRequest) -> Option<Arc<AuthorizedUser>> {
-    let grant = issuer.shared.codes.take(request.code.as_deref()?)?;
+    let grant = issuer.shared.codes.remove(request.code.as_deref()?)?;
     let verifier = request.code_verifier.as_ref()?;
     let challenge = URL_SAFE_NO_PAD.encode(digest(&SHA256, verifier.as_bytes()));
     let is_right = grant.code_challenge == challenge

@@ -1,12 +1,13 @@
 //! The tokens of the local issuer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use moka::sync::Cache;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::codes::AuthorizationCodes;
 use super::signing_key::SigningKey;
 use crate::clock::Clock;
 use crate::dev::DevError;
@@ -18,6 +19,10 @@ pub const CLIENT_ID: &str = "cruddur-dev";
 pub(super) const POOL: &str = "local-dev-1_Cruddur";
 /// The default lifetime of a token: long enough for a day of development.
 pub const TOKEN_LIFETIME: TimeDelta = TimeDelta::hours(24);
+/// How long an authorization code is valid, as with Cognito. A page redeems it at once.
+const CODE_FOR: Duration = Duration::from_mins(5);
+/// Maximum number of unused authorization codes, which bounds the memory.
+const MAX_CODES: u64 = 1000;
 
 /// A token issuer. Cheap to clone.
 #[derive(Clone)]
@@ -32,7 +37,16 @@ pub(super) struct IssuerState {
     pub users: UserStore,
     pub clock: Clock,
     pub lifetime: TimeDelta,
-    pub codes: AuthorizationCodes,
+    /// The unused authorization codes.
+    pub codes: Cache<String, Arc<AuthorizedUser>>,
+}
+
+/// The user who signed in for an authorization code, and what the code is bound to.
+pub(super) struct AuthorizedUser {
+    pub sub: String,
+    pub redirect_uri: String,
+    pub code_challenge: String,
+    pub nonce: Option<String>,
 }
 
 impl Issuer {
@@ -46,6 +60,7 @@ impl Issuer {
         lifetime: TimeDelta,
     ) -> Self {
         let root = root.trim_end_matches('/').to_owned();
+        let codes = Cache::builder().max_capacity(MAX_CODES);
         let shared = IssuerState {
             key,
             url: format!("{root}/{POOL}"),
@@ -53,7 +68,7 @@ impl Issuer {
             users,
             clock,
             lifetime,
-            codes: AuthorizationCodes::default(),
+            codes: codes.time_to_live(CODE_FOR).build(),
         };
         Self {
             shared: Arc::new(shared),

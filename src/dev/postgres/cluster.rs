@@ -1,12 +1,14 @@
 //! A PostgreSQL cluster, run by installed programs.
 
 use std::fs::{self, create_dir_all};
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+use nix::unistd::User;
 
 use super::user::RunAs;
 use crate::dev::listen::listen;
@@ -52,17 +54,10 @@ const ENDED: &str = "guard: exited with ";
 /// The line that PostgreSQL logs when it accepts connections.
 const READY: &str = "database system is ready to accept connections";
 
-/// A running cluster. It stops when this is dropped, or when the process ends for any reason.
+/// The shell process that stops a program when this is dropped, or when this process ends for any
+/// reason.
 #[derive(Debug)]
-pub(super) struct RunningCluster {
-    #[expect(dead_code, reason = "dropping it stops PostgreSQL")]
-    guard: Guard,
-    pub port: u16,
-}
-
-/// The shell process that stops a program when our end of its pipe closes.
-#[derive(Debug)]
-struct Guard {
+pub(super) struct Guard {
     child: Child,
 }
 
@@ -93,13 +88,14 @@ struct Cluster<'a> {
     run_as: RunAs,
 }
 
-/// Starts the cluster in a data directory, and creates it if it does not exist.
+/// Starts the cluster in a data directory, and creates it if it does not exist. Returns its guard and
+/// its port.
 pub(super) fn start(
     programs: PathBuf,
     data: &DataDir,
     run_as: RunAs,
     port: u16,
-) -> Result<RunningCluster, DevError> {
+) -> Result<(Guard, u16), DevError> {
     let cluster = Cluster {
         programs,
         data,
@@ -134,7 +130,7 @@ impl Cluster<'_> {
             return Ok(());
         };
         let failed = || format!("cannot change the owner of {shown} to {}", user.name);
-        let give = |path: &Path| chown(path, Some(user.uid), Some(user.gid));
+        let give = |path: &Path| give(path, user);
         give(&self.folder).map_err(DevError::io(failed()))?;
         if self.data.is_temporary() {
             // The guard, which runs as that user, removes the directory.
@@ -157,7 +153,7 @@ impl Cluster<'_> {
         let _ = fs::remove_dir_all(&half_made);
         let password_file = self.folder.join("password");
         let wrote = fs::write(&password_file, PASSWORD).and_then(|()| match self.run_as.user() {
-            Some(user) => chown(&password_file, Some(user.uid), Some(user.gid)),
+            Some(user) => give(&password_file, user),
             None => Ok(()),
         });
         wrote.map_err(DevError::io(format!(
@@ -185,7 +181,7 @@ impl Cluster<'_> {
 
     /// Makes one attempt to start: returns when PostgreSQL accepts connections, or has reported an
     /// error.
-    fn start_once(&self, port: u16) -> Result<RunningCluster, DevError> {
+    fn start_once(&self, port: u16) -> Result<(Guard, u16), DevError> {
         let address = listen(port)?.local_addr();
         let port = address
             .map_err(DevError::io("cannot read the address of a listener"))?
@@ -222,7 +218,7 @@ impl Cluster<'_> {
                 DevError::Postgres(cause)
             });
         }
-        Ok(RunningCluster { guard, port })
+        Ok((guard, port))
     }
 
     /// Returns a command that runs one of PostgreSQL's programs under the guard.
@@ -285,6 +281,10 @@ impl Cluster<'_> {
             std::thread::sleep(Duration::from_millis(10));
         }
     }
+}
+
+fn give(path: &Path, user: &User) -> io::Result<()> {
+    chown(path, Some(user.uid.as_raw()), Some(user.gid.as_raw()))
 }
 
 fn last_lines(text: &str) -> String {

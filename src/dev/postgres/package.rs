@@ -204,10 +204,10 @@ fn run_npm(
     Err(format!("npm could not download it: {}", first_error(&log)))
 }
 
-/// Returns the most informative line of npm's log: the last one that is not only a code, a number
+/// Returns the most informative line of npm's log: the first one that is not only a code, a number
 /// or a file name.
 fn first_error(log: &str) -> String {
-    let lines = log.lines().map(|line| {
+    let mut lines = log.lines().map(|line| {
         let line = line.trim_start_matches("npm").trim_start();
         let line = line
             .strip_prefix("ERR!")
@@ -221,11 +221,7 @@ fn first_error(log: &str) -> String {
             .any(|start| line.starts_with(start))
             && !line.is_empty()
     };
-    lines
-        .clone()
-        .find(says)
-        .unwrap_or("no error message")
-        .to_owned()
+    lines.find(says).unwrap_or("no error message").to_owned()
 }
 
 /// A symbolic link, which npm packages cannot contain. Both paths are relative to the package.

@@ -17,17 +17,10 @@ pub(super) enum RunAs {
     /// The current user, who is not root.
     Ourselves,
     /// Another user, because the current user is root.
-    User(Unprivileged),
+    User(User),
     /// The current user with another ID, because the current user is root of a user namespace that
     /// has no other user.
     Renumbered,
-}
-
-/// A user who is not root.
-pub(super) struct Unprivileged {
-    pub name: String,
-    pub uid: u32,
-    pub gid: u32,
 }
 
 impl RunAs {
@@ -44,16 +37,12 @@ impl RunAs {
                     .to_owned(),
             )
         })?;
-        let user = Unprivileged {
-            name: user.name,
-            uid: user.uid.as_raw(),
-            gid: user.gid.as_raw(),
-        };
         let is_mapped = |file: &str, id| {
             // Systems without user namespaces have every user.
             fs::read_to_string(file).map_or(true, |map| is_mapped(&map, id))
         };
-        if is_mapped("/proc/self/uid_map", user.uid) && is_mapped("/proc/self/gid_map", user.gid) {
+        let (uid, gid) = (user.uid.as_raw(), user.gid.as_raw());
+        if is_mapped("/proc/self/uid_map", uid) && is_mapped("/proc/self/gid_map", gid) {
             Ok(Self::User(user))
         } else {
             Ok(Self::Renumbered)
@@ -61,7 +50,7 @@ impl RunAs {
     }
 
     /// Returns the other user, if there is one.
-    pub fn user(&self) -> Option<&Unprivileged> {
+    pub fn user(&self) -> Option<&User> {
         match self {
             Self::User(user) => Some(user),
             Self::Ourselves | Self::Renumbered => None,
@@ -74,7 +63,7 @@ impl RunAs {
             Self::Ourselves => Command::new(program),
             Self::User(user) => {
                 let mut command = Command::new(program);
-                command.uid(user.uid).gid(user.gid);
+                command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
                 command
             }
             Self::Renumbered => {
@@ -94,7 +83,7 @@ impl RunAs {
         };
         for folder in path.ancestors().filter(|folder| folder.is_absolute()) {
             let metadata = fs::metadata(folder)?;
-            if metadata.permissions().mode() & 0o001 == 0 && metadata.uid() != user.uid {
+            if metadata.permissions().mode() & 0o001 == 0 && metadata.uid() != user.uid.as_raw() {
                 return Ok(Some(folder.to_owned()));
             }
         }
