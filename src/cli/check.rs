@@ -321,8 +321,7 @@ impl Check<'_> {
     }
 
     fn count(&self, state: &mut CheckState, finding: &Finding, resolution: Resolution) {
-        let kind = finding.kind.name().to_owned();
-        let [found, repaired, accepted] = state.findings.entry(kind).or_default();
+        let [found, repaired, accepted] = state.findings.entry(finding.kind).or_default();
         *found += 1;
         if finding.is_unreadable_head() {
             state.unreadable_heads += 1;
@@ -335,17 +334,13 @@ impl Check<'_> {
     }
 
     fn accepts(&self, finding: &Finding) -> bool {
-        let mut accepted = lock(&self.accepted);
-        accepted.accepts(finding)
+        lock(&self.accepted).accepts(finding)
     }
 
     fn report_outdated(&self) {
-        let accepted = lock(&self.accepted);
-        if accepted.outdated() > 0 {
-            output::remark(&format!(
-                "{} accepted findings no longer exist",
-                accepted.outdated()
-            ));
+        let outdated = lock(&self.accepted).outdated();
+        if outdated > 0 {
+            output::remark(&format!("{outdated} accepted findings no longer exist"));
         }
     }
 
@@ -390,15 +385,10 @@ impl Check<'_> {
 }
 
 fn as_json(finding: &Finding, repair: bool, is_accepted: bool) -> Value {
-    let mut line = json!({
-        "kind": finding.kind.name(),
-        "key": finding.key,
-        "messageGroupUuid": finding.group,
-        "detail": finding.detail,
-    });
+    let mut line = json!(FindingLine::of(finding));
     if is_accepted {
         line["accepted"] = json!(true);
-    } else if let (Some(item), true) = (&finding.deletes, repair) {
+    } else if let (Some(item), true) = (finding.deletes(), repair) {
         line["deletes"] = item.to_json();
     }
     line
@@ -406,8 +396,8 @@ fn as_json(finding: &Finding, repair: bool, is_accepted: bool) -> Value {
 
 fn outcome_json(finding: &Finding, repaired: &Result<(), Unrepaired>) -> Value {
     let mut line = json!({
-        "kind": finding.kind.name(),
-        "key": finding.key,
+        "kind": finding.kind,
+        "key": finding.key(),
         "repaired": repaired.is_ok(),
     });
     if let Err(why) = repaired {
@@ -420,9 +410,7 @@ fn outcome_json(finding: &Finding, repaired: &Result<(), Unrepaired>) -> Value {
 fn finish(state: &CheckState, session: &OperatorSession) -> Result<ExitCode, CliError> {
     let mut summary = format!("{} items checked", state.items);
     let mut by_kind = Map::new();
-    let kinds = FindingKind::ALL.iter().map(|kind| kind.name());
-    let found = kinds.filter_map(|kind| state.findings.get(kind).map(|counts| (kind, counts)));
-    for (kind, [found, repaired, accepted]) in found {
+    for (kind, [found, repaired, accepted]) in &state.findings {
         // Writing to a string cannot fail.
         let _ = write!(summary, ", {found} {kind}");
         let parts = [(repaired, "repaired"), (accepted, "accepted")];
@@ -434,7 +422,7 @@ fn finish(state: &CheckState, session: &OperatorSession) -> Result<ExitCode, Cli
             let _ = write!(summary, " ({})", parts.join(", "));
         }
         by_kind.insert(
-            kind.to_owned(),
+            kind.to_string(),
             json!({ "found": found, "repaired": repaired, "accepted": accepted }),
         );
     }

@@ -40,8 +40,8 @@ use crate::store::{
 };
 use ahead::AheadGroups;
 use attempt::RepairError;
-use finding::{AMBIGUOUS_GROUPS, Found, Remedy};
-use group::CheckedGroup;
+use finding::{AMBIGUOUS_GROUPS, Remedy};
+use group::{CheckedGroup, row_order};
 use marker::missing_alias;
 use repair::Repairer;
 
@@ -84,7 +84,7 @@ impl Inspector {
             Err(cause) => {
                 let remedy = Remedy::Unknown("its contents are not known");
                 let kind = FindingKind::UnreadableItem;
-                Ok(vec![Found::new(kind, None, cause.to_string(), remedy)])
+                Ok(vec![Finding::new(kind, None, cause.to_string(), remedy)])
             }
             Ok(Stored::Message(message)) => self.message(&message).await,
             Ok(Stored::GroupRow(row)) => self.row(&row).await,
@@ -98,7 +98,7 @@ impl Inspector {
             Err(StoreError::Unreadable { .. }) => Vec::new(),
             found => found?,
         };
-        let findings = found.into_iter().map(|found| found.at(&item));
+        let findings = found.into_iter().map(|finding| finding.at(&item));
         Ok(findings.collect())
     }
 
@@ -114,14 +114,14 @@ impl Inspector {
         Ok(cell)
     }
 
-    async fn whole_or_head(&self, group: MessageGroupId) -> Result<Vec<Found>, StoreError> {
+    async fn whole_or_head(&self, group: MessageGroupId) -> Result<Vec<Finding>, StoreError> {
         let checked = self.checked(group).await?;
         if let Some(CheckedGroup::Whole(head)) = checked.get() {
             let alias = missing_alias(&self.messages, group, head).await?;
             return Ok(alias.into_iter().collect());
         }
         let mut found = head::diagnose(&self.messages, group).await?;
-        let is_empty = |found: &Found| found.kind == FindingKind::HeadWithoutMessages;
+        let is_empty = |found: &Finding| found.kind == FindingKind::HeadWithoutMessages;
         if !found.iter().any(is_empty)
             && let Some(HeadRecord::Head(head)) = self.messages.find_head(group).await?
         {
@@ -167,9 +167,9 @@ impl Inspector {
         }
     }
 
-    async fn message(&self, message: &Message) -> Result<Vec<Found>, StoreError> {
+    async fn message(&self, message: &Message) -> Result<Vec<Finding>, StoreError> {
         let group = message.group_id;
-        let mut found: Vec<Found> = self.ahead.of_message(message).await?.into_iter().collect();
+        let mut found: Vec<Finding> = self.ahead.of_message(message).await?.into_iter().collect();
         if self.reachable.contains_key(&group) {
             return Ok(found);
         }
@@ -178,7 +178,7 @@ impl Inspector {
             return Ok(found);
         }
         let kind = FindingKind::UnreachableMessages;
-        let unreachable = |detail: String, remedy| Found::new(kind, Some(group), detail, remedy);
+        let unreachable = |detail: String, remedy| Finding::new(kind, Some(group), detail, remedy);
         match self.messages.find_head(group).await? {
             Some(HeadRecord::Head(_)) => self.reachable.insert(group, ()),
             Some(HeadRecord::AliasOf(other)) => {
@@ -208,7 +208,7 @@ impl Inspector {
         Ok(newest.is_some_and(|newest| newest.key == message.key))
     }
 
-    async fn row(&self, row: &FoundRow) -> Result<Vec<Found>, StoreError> {
+    async fn row(&self, row: &FoundRow) -> Result<Vec<Finding>, StoreError> {
         let group = row.group_id;
         let mut found = Vec::new();
         let key = row.row_key();
@@ -217,7 +217,7 @@ impl Inspector {
             return Ok(found);
         }
         let mut finding = |kind, detail: String, remedy| {
-            found.push(Found::new(kind, Some(group), detail, remedy));
+            found.push(Finding::new(kind, Some(group), detail, remedy));
         };
         match self.messages.find_head(group).await? {
             Some(HeadRecord::Head(head)) if !head.participants.contains(&row.owner) => {
@@ -298,18 +298,18 @@ impl Inspector {
     /// a head is reported only at that row.
     async fn is_newest_row(&self, row: &FoundRow) -> Result<bool, StoreError> {
         let rows = self.messages.rows_of_group(row.group_id).await?;
-        let place = |row: &FoundRow| (row.key.clone(), row.owner);
-        let newest = rows.iter().map(place).max();
-        Ok(newest.is_none_or(|newest| place(row) >= newest))
+        let order = |row: &FoundRow| row_order(&row.row_key());
+        let newest = rows.iter().map(order).max();
+        Ok(newest.is_none_or(|newest| order(row) >= newest))
     }
 
     async fn alias(
         &self,
         alias: MessageGroupId,
         of: MessageGroupId,
-    ) -> Result<Vec<Found>, StoreError> {
+    ) -> Result<Vec<Finding>, StoreError> {
         let kind = FindingKind::DanglingAlias;
-        let found = |detail: String, remedy| Found::new(kind, Some(alias), detail, remedy);
+        let found = |detail: String, remedy| Finding::new(kind, Some(alias), detail, remedy);
         if let Some(CheckedGroup::Whole(_)) = self.checked(of).await?.get() {
             return Ok(Vec::new());
         }

@@ -115,33 +115,33 @@ impl Directory {
         if !ids.is_empty() {
             let users = self.users.users_by_id(&ids).await;
             let keyed = |user: User| (UserKey::Id(user.id), user);
-            let users = users.map(|users| users.into_iter().map(keyed));
-            self.add(&mut found, ids.into_iter().map(UserKey::Id), users);
+            self.add(&mut found, ids.into_iter().map(UserKey::Id), users, keyed);
         }
         if !handles.is_empty() {
             let users = self.users.users_by_handle(&handles).await;
             let keyed = |user: User| (UserKey::Handle(user.handle.clone()), user);
-            let users = users.map(|users| users.into_iter().map(keyed));
-            self.add(&mut found, handles.into_iter().map(UserKey::Handle), users);
+            let handles = handles.into_iter().map(UserKey::Handle);
+            self.add(&mut found, handles, users, keyed);
         }
         if !subs.is_empty() {
             let users = self.users.users_by_cognito_id(&subs).await;
             let keyed = |(sub, user)| (UserKey::CognitoId(sub), user);
-            let users = users.map(|users| users.into_iter().map(keyed));
-            self.add(&mut found, subs.into_iter().map(UserKey::CognitoId), users);
+            let subs = subs.into_iter().map(UserKey::CognitoId);
+            self.add(&mut found, subs, users, keyed);
         }
         found
     }
 
-    fn add(
+    fn add<R>(
         &self,
         found: &mut HashMap<UserKey, LookupResult>,
         keys: impl Iterator<Item = UserKey>,
-        read: Result<impl Iterator<Item = (UserKey, User)>, StoreError>,
+        read: Result<Vec<R>, StoreError>,
+        keyed: impl Fn(R) -> (UserKey, User),
     ) {
         match read {
             Ok(users) => {
-                let mut users: HashMap<UserKey, User> = users.collect();
+                let mut users: HashMap<_, _> = users.into_iter().map(keyed).collect();
                 for key in keys {
                     let user = users.remove(&key).map(Arc::new);
                     if let Some(user) = &user {

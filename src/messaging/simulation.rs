@@ -114,16 +114,14 @@ impl Simulation {
 
     /// Returns a random process.
     async fn instance(&self) -> Arc<Instance> {
-        let number = self.dynamo.random_below(self.instances.len() as u64);
-        let number = usize::try_from(number).unwrap_or_default();
-        Arc::clone(&*self.instances[number].read().await)
+        Arc::clone(&*self.dynamo.pick(&self.instances).read().await)
     }
 
     /// Sends some messages, one after another.
     async fn write(&self, writer: u64, count: u64) -> Vec<SimulatedMessage> {
         let mut sent = Vec::new();
         for number in 0..count {
-            let sender = &self.users[self.one_of(self.users.len())];
+            let sender = self.dynamo.pick(&self.users);
             let others: Vec<&User> = self
                 .users
                 .iter()
@@ -131,7 +129,8 @@ impl Simulation {
                 .collect();
             // Most messages go to the same receiver, so that messages can share
             // transactions.
-            let receiver = others[self.one_of(others.len()).min(self.one_of(others.len()))];
+            let picked = [(); 2].map(|()| self.dynamo.random_index(others.len()));
+            let receiver = others[picked[0].min(picked[1])];
             sleep(Duration::from_micros(self.dynamo.random_below(300_000))).await;
             let body = format!("message {number} of writer {writer}");
             sent.push(self.send(sender, receiver, body).await);
@@ -146,21 +145,17 @@ impl Simulation {
     /// reader's own groups; without one, nothing happens.
     async fn read(&self, reader: UserId) {
         let written = self.written.lock().expect("no panic").clone();
-        let groups = self
-            .users
-            .iter()
-            .map(|other| MessageGroupId::of_pair(reader, other.id));
+        let groups = self.users.iter();
+        let groups = groups.map(|other| MessageGroupId::of_pair(reader, other.id));
         let groups: Vec<_> = groups.collect();
-        let own = written
-            .into_iter()
-            .filter(|(group, _)| groups.contains(group));
-        let own: Vec<_> = own.collect();
+        let own = written.into_iter();
+        let own: Vec<_> = own.filter(|(group, _)| groups.contains(group)).collect();
         if own.is_empty() {
             return;
         }
-        let (group, seq) = own[self.one_of(own.len())];
+        let (group, seq) = *self.dynamo.pick(&own);
         let instance = self.instance().await;
-        let deadline = Instant::now() + DEADLINES[self.one_of(DEADLINES.len())];
+        let deadline = Instant::now() + *self.dynamo.pick(&DEADLINES);
         let mark = Mark {
             reader,
             seq,
@@ -178,10 +173,6 @@ impl Simulation {
             seq,
             acknowledged,
         });
-    }
-
-    fn one_of(&self, count: usize) -> usize {
-        usize::try_from(self.dynamo.random_below(count as u64)).unwrap_or_default()
     }
 
     /// Sends a message as a client would: with an idempotency key until it is
@@ -227,7 +218,7 @@ impl Simulation {
             }),
         };
         let instance = self.instance().await;
-        let deadline = Instant::now() + DEADLINES[self.one_of(DEADLINES.len())];
+        let deadline = Instant::now() + *self.dynamo.pick(&DEADLINES);
         let id = draft.id;
         let written = instance.messaging.writer.write(
             sending.group,
@@ -246,8 +237,8 @@ impl Simulation {
                     // With an idempotency key, an earlier request may have
                     // written the message.
                     assert!(sending.keyed || created.message.id == id);
-                    let place = (sending.group, created.message.seq);
-                    self.written.lock().expect("no panic").push(place);
+                    let written = (sending.group, created.message.seq);
+                    self.written.lock().expect("no panic").push(written);
                     SendResult::Acknowledged(created.message.id, Instant::now())
                 }
                 Ok(Ok(WriteResult::Repeated(record))) => SendResult::Acknowledged(record.message_id, Instant::now()),
@@ -280,12 +271,10 @@ impl Simulation {
     async fn crash_processes(&self) {
         loop {
             sleep(Duration::from_millis(500 + self.dynamo.random_below(8000))).await;
-            let mut place = self.instances[self.one_of(self.instances.len())]
-                .write()
-                .await;
-            place.wire.cut();
-            place.crashed.notify_waiters();
-            *place = Arc::new(Instance::start(&self.dynamo, self.start, self.began));
+            let mut instance = self.dynamo.pick(&self.instances).write().await;
+            instance.wire.cut();
+            instance.crashed.notify_waiters();
+            *instance = Arc::new(Instance::start(&self.dynamo, self.start, self.began));
             self.crashes.fetch_add(1, Ordering::Relaxed);
         }
     }

@@ -113,6 +113,16 @@ impl Simulated {
         self.random.lock().expect("no panic").u64(..max.max(1))
     }
 
+    /// Returns a random index of a list with `count` elements.
+    pub fn random_index(&self, count: usize) -> usize {
+        usize::try_from(self.random_below(count as u64)).unwrap_or_default()
+    }
+
+    /// Returns a random element.
+    pub fn pick<'a, T>(&self, from: &'a [T]) -> &'a T {
+        &from[self.random_index(from.len())]
+    }
+
     pub fn wire(self: &Arc<Self>) -> Wire {
         Wire {
             dynamo: Arc::clone(self),
@@ -196,12 +206,10 @@ impl Simulated {
     }
 
     fn conflict_somewhere(&self, body: &Value) -> Vec<Value> {
-        let count = body["TransactItems"].as_array().map_or(1, Vec::len);
-        let hit = usize::try_from(self.random_below(count as u64)).unwrap_or_default();
+        let count = items_of(body).len();
         let mut reasons = vec![json!({ "Code": "None" }); count];
-        if let Some(reason) = reasons.get_mut(hit) {
-            *reason = json!({ "Code": "TransactionConflict", "Message": "conflict" });
-        }
+        let conflict = json!({ "Code": "TransactionConflict", "Message": "conflict" });
+        reasons[self.random_index(count)] = conflict;
         reasons
     }
 
@@ -218,14 +226,10 @@ impl Simulated {
                 }
                 None => {}
             }
-            let actions = body["TransactItems"]
-                .as_array()
-                .cloned()
-                .unwrap_or_default();
-            let reasons: Vec<Value> = actions
-                .iter()
-                .map(|action| table.cancellation_reason(action))
-                .collect();
+            let actions = items_of(body);
+            let reasons = actions.iter();
+            let reasons = reasons.map(|action| table.cancellation_reason(action));
+            let reasons: Vec<Value> = reasons.collect();
             if reasons.iter().any(|reason| reason["Code"] != "None") {
                 return cancelled(&reasons);
             }
@@ -236,8 +240,8 @@ impl Simulated {
         };
         let mut hidden = written.clone();
         while !hidden.is_empty() {
-            let next = usize::try_from(self.random_below(hidden.len() as u64)).unwrap_or_default();
-            self.table().show(&hidden.swap_remove(next));
+            let next = hidden.swap_remove(self.random_index(hidden.len()));
+            self.table().show(&next);
             if self.random_below(3) == 0 {
                 self.pass(4).await;
             }
@@ -276,14 +280,9 @@ impl Simulated {
                 )
             }
             "TransactGetItems" => {
-                let gets = body["TransactItems"]
-                    .as_array()
-                    .cloned()
-                    .unwrap_or_default();
-                let keys: Vec<ItemKey> = gets
-                    .iter()
-                    .map(|get| key_of_value(&get["Get"]["Key"]))
-                    .collect();
+                let keys = items_of(body).iter();
+                let keys = keys.map(|get| key_of_value(&get["Get"]["Key"]));
+                let keys: Vec<ItemKey> = keys.collect();
                 if keys.iter().any(|key| table.busy.contains(key)) {
                     return cancelled(&[json!({ "Code": "TransactionConflict" })]);
                 }
@@ -297,6 +296,11 @@ impl Simulated {
             other => panic!("{other} is not simulated"),
         }
     }
+}
+
+/// Returns the actions or reads of a transaction.
+fn items_of(body: &Value) -> &[Value] {
+    body["TransactItems"].as_array().map_or(&[], Vec::as_slice)
 }
 
 fn error(kind: &str, message: &str) -> SimulatedResponse {

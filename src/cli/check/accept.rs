@@ -26,7 +26,7 @@ impl FindingLine {
     pub fn of(finding: &Finding) -> Self {
         Self {
             kind: finding.kind.name().to_owned(),
-            key: finding.key.clone(),
+            key: finding.key(),
             message_group_uuid: finding.group.map(|group| group.to_string()),
             detail: finding.detail.clone(),
         }
@@ -39,7 +39,7 @@ type Identity = (String, String, Option<String>);
 fn identity(finding: &Finding) -> Identity {
     let kind = finding.kind.name().to_owned();
     let detail = (!finding.kind.detail_varies()).then(|| finding.detail.clone());
-    (kind, finding.key.clone(), detail)
+    (kind, finding.key(), detail)
 }
 
 /// The accepted findings, and which of them this run has found.

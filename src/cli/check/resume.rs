@@ -54,7 +54,7 @@ pub(super) struct CheckState {
     segments: Vec<SegmentProgress>,
     pub items: u64,
     /// Number of findings by kind: found, repaired and accepted.
-    pub findings: BTreeMap<String, [u64; 3]>,
+    pub findings: BTreeMap<FindingKind, [u64; 3]>,
     /// Number of heads that cannot be read: their groups may have no head.
     #[serde(default)]
     pub unreadable_heads: u64,
@@ -95,9 +95,7 @@ impl CheckState {
 
     /// Returns how many findings of these kinds were not repaired.
     pub fn count_left(&self, kinds: &[FindingKind]) -> u64 {
-        let counts = kinds
-            .iter()
-            .filter_map(|kind| self.findings.get(kind.name()));
+        let counts = kinds.iter().filter_map(|kind| self.findings.get(kind));
         counts
             .map(|[found, repaired, _]| found.saturating_sub(*repaired))
             .sum()

@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use moka::sync::Cache;
 use tokio::sync::OnceCell;
 
-use super::finding::{FindingKind, Found, Remedy};
+use super::finding::{Finding, FindingKind, Remedy};
 use crate::clock::Clock;
 use crate::model::{Message, MessageGroupId, SortKey};
 use crate::store::{Consistency, MessageStore, StoreError, message_partition};
@@ -43,7 +43,7 @@ impl AheadGroups {
     /// Reports the group of a message whose key is ahead of the clock. Each
     /// group is reported once, at its newest message. This costs one `Query`
     /// for each such group.
-    pub async fn of_message(&self, message: &Message) -> Result<Option<Found>, StoreError> {
+    pub async fn of_message(&self, message: &Message) -> Result<Option<Finding>, StoreError> {
         let Some(ahead) = self.ahead(&message.key) else {
             return Ok(None);
         };
@@ -66,7 +66,7 @@ impl AheadGroups {
     /// clock. The caller checks that the key is also later than the group's
     /// newest message. The first write to the group would get a key after the
     /// row's key.
-    pub fn of_row(&self, group: MessageGroupId, key: &SortKey, remedy: Remedy) -> Option<Found> {
+    pub fn of_row(&self, group: MessageGroupId, key: &SortKey, remedy: Remedy) -> Option<Finding> {
         let ahead = self.ahead(key)?;
         let detail = format!("a row is at {key}, {ahead} ahead of the clock");
         Some(of_group(group, detail, remedy))
@@ -91,10 +91,10 @@ impl AheadGroups {
 
 /// Creates a finding about a group as a whole. Its key does not change with the
 /// newest message, so an operator has to accept it only once.
-fn of_group(group: MessageGroupId, detail: String, remedy: Remedy) -> Found {
-    Found {
-        key: Some(message_partition(group)),
-        ..Found::new(FindingKind::FutureKey, Some(group), detail, remedy)
+fn of_group(group: MessageGroupId, detail: String, remedy: Remedy) -> Finding {
+    Finding {
+        reported_key: Some(message_partition(group)),
+        ..Finding::new(FindingKind::FutureKey, Some(group), detail, remedy)
     }
 }
 

@@ -1,6 +1,5 @@
 //! The findings of `check`.
 
-use std::fmt;
 use std::sync::Arc;
 
 use crate::model::{MessageGroupId, Participants};
@@ -57,92 +56,77 @@ impl FindingKind {
     }
 }
 
-impl fmt::Display for FindingKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
 /// A problem found in the table.
 #[derive(Clone, Debug)]
 pub struct Finding {
     /// The kind of the problem.
     pub kind: FindingKind,
-    /// Key of the item at which the problem was found.
-    pub key: String,
     /// The affected group, if there is one.
     pub group: Option<MessageGroupId>,
     /// Description of the problem in detail.
     pub detail: String,
-    /// The item at which the problem was found, if the repair deletes it.
-    pub deletes: Option<ScannedItem>,
-    pub(super) item_kind: ItemKind,
     pub(super) remedy: Remedy,
+    /// The item at which the problem was found; `None` for a problem of the whole table.
+    pub(super) item: Option<ScannedItem>,
+    /// The key to report the problem under, if it is not the key of the item.
+    pub(super) reported_key: Option<String>,
 }
 
 impl Finding {
-    /// Returns whether the finding is a head that is unreadable, so that its
-    /// group may have no head.
-    pub fn is_unreadable_head(&self) -> bool {
-        self.kind == FindingKind::UnreadableItem && self.item_kind == ItemKind::Head
-    }
-
-    /// Returns whether its repair repairs the whole group, which includes all
-    /// other findings of the group with this repair.
-    pub fn is_of_group(&self) -> bool {
-        matches!(self.remedy, Remedy::Group(..))
-    }
-}
-
-/// A problem found at an item, before the key of the item is added.
-pub(super) struct Found {
-    pub kind: FindingKind,
-    pub group: Option<MessageGroupId>,
-    pub detail: String,
-    pub remedy: Remedy,
-    /// The affected item, if it is another item of the same group.
-    pub item: Option<ScannedItem>,
-    /// The key to report the problem under, if it is not the key of an item.
-    pub key: Option<String>,
-}
-
-impl Found {
-    pub fn new(
+    pub(super) fn new(
         kind: FindingKind,
         group: Option<MessageGroupId>,
         detail: String,
         remedy: Remedy,
     ) -> Self {
-        let (item, key) = (None, None);
+        let (item, reported_key) = (None, None);
         Self {
             kind,
             group,
             detail,
             remedy,
             item,
-            key,
+            reported_key,
         }
     }
 
-    /// Converts the problem to a finding at `item`.
-    pub fn at(self, item: &ScannedItem) -> Finding {
-        let item = self.item.as_ref().unwrap_or(item);
-        let deletes = matches!(
+    /// Sets the item, unless the problem is one of another item of the same group.
+    pub(super) fn at(mut self, item: &ScannedItem) -> Self {
+        self.item.get_or_insert_with(|| item.clone());
+        self
+    }
+
+    /// Returns the key under which the problem is reported.
+    pub fn key(&self) -> String {
+        let of_item = || self.item.as_ref().map(ScannedItem::key);
+        let key = self.reported_key.clone().or_else(of_item);
+        key.unwrap_or_default()
+    }
+
+    /// Returns the item at which the problem was found, if the repair deletes it.
+    pub fn deletes(&self) -> Option<&ScannedItem> {
+        let by_remedy = matches!(
             self.remedy,
             Remedy::Row(..) | Remedy::NonParticipantRow(..) | Remedy::Alias(..)
-        ) || matches!(
+        );
+        let by_kind = matches!(
             self.kind,
             FindingKind::HeadWithoutMessages | FindingKind::DuplicateRow
         );
-        Finding {
-            kind: self.kind,
-            key: self.key.unwrap_or_else(|| item.key()),
-            group: self.group,
-            detail: self.detail,
-            item_kind: item.kind(),
-            deletes: deletes.then(|| item.clone()),
-            remedy: self.remedy,
-        }
+        self.item.as_ref().filter(|_| by_remedy || by_kind)
+    }
+
+    /// Returns whether the finding is a head that is unreadable, so that its
+    /// group may have no head.
+    pub fn is_unreadable_head(&self) -> bool {
+        let is_head = |item: &ScannedItem| item.kind() == ItemKind::Head;
+        self.kind == FindingKind::UnreadableItem && self.item.as_ref().is_some_and(is_head)
+    }
+
+    /// Returns whether its repair repairs the whole group, which includes all
+    /// other findings of the group with this repair.
+    pub fn is_of_group(&self) -> bool {
+        matches!(self.remedy, Remedy::Group(..))
     }
 }
 

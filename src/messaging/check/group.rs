@@ -103,10 +103,10 @@ impl CheckedGroup {
             // The newest row is excluded, because the missing head is reported
             // at it.
             Self::Headless(rows) => {
-                let newest = rows.iter().map(place).max();
+                let newest = rows.iter().map(row_order).max();
                 row.is_canonical()
                     && rows.contains(row)
-                    && newest.is_some_and(|newest| place(row) < newest)
+                    && newest.is_some_and(|newest| row_order(row) < newest)
             }
             Self::Unclear => false,
         }
@@ -118,8 +118,8 @@ impl CheckedGroup {
     }
 }
 
-/// Sort key for the rows of a group: key, then owner.
-fn place(row: &RowKey) -> (SortKey, UserId) {
+/// Returns the value by which the rows of a group are ordered: key, then owner.
+pub(super) fn row_order(row: &RowKey) -> (SortKey, UserId) {
     (row.key.clone(), row.owner)
 }
 

@@ -1,8 +1,8 @@
 //! Checks of a group with a head: head, rows and messages must agree.
 
-use super::finding::{FindingKind, Found, Remedy};
+use super::finding::{Finding, FindingKind, Remedy};
 use super::numbers::Numbers;
-use crate::model::{Head, HeadRecord, Message, MessageGroupId, Participants, UserId};
+use crate::model::{Head, HeadRecord, Message, MessageGroupId, Participants};
 use crate::store::{FoundRow, HeadSnapshot, MessageStore, Newest, StoreError};
 
 /// Maximum number of reads of a group that is being written to, and the delay
@@ -32,8 +32,8 @@ enum UnchangedRead {
 pub(super) async fn diagnose(
     messages: &MessageStore,
     group: MessageGroupId,
-) -> Result<Vec<Found>, StoreError> {
-    let found = |kind, detail, remedy| Found::new(kind, Some(group), detail, remedy);
+) -> Result<Vec<Finding>, StoreError> {
+    let found = |kind, detail, remedy| Finding::new(kind, Some(group), detail, remedy);
     let whole = || Remedy::Group(group, None);
     let UnchangedGroup {
         head,
@@ -171,10 +171,9 @@ pub(super) fn wrong_head(head: &Head, newest: &Message) -> Option<String> {
             "the head counts {count} messages, but the newest message has seq {seq}"
         ));
     }
-    let readers: Vec<&UserId> = head.read_counts.keys().collect();
     let mut participants = *head.participants;
     participants.sort();
-    if !readers.into_iter().eq(&participants) {
+    if !head.read_counts.keys().eq(&participants) {
         return Some("the head does not have a read count for each participant".to_owned());
     }
     let max = head.read_counts.values().max().copied().unwrap_or(0);

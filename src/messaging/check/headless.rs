@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::finding::{FindingKind, Found, Remedy};
+use super::finding::{Finding, FindingKind, Remedy};
 use super::numbers::two;
 use crate::model::{Message, MessageGroupId, UserId};
 use crate::store::{FoundRow, ScannedItem, Stored};
@@ -17,7 +17,7 @@ pub(super) fn hidden(
     group: MessageGroupId,
     items: Vec<ScannedItem>,
     newest: &Message,
-) -> Vec<Found> {
+) -> Vec<Finding> {
     let row = |item: ScannedItem| match item.clone().read() {
         // A row whose UUIDs are stored in another form is reported at its own
         // item.
@@ -53,15 +53,15 @@ fn of_row(
     detail: String,
     row: &FoundRow,
     item: &ScannedItem,
-) -> Found {
+) -> Finding {
     let remedy = Remedy::Group(group, Some(row.row_key()));
-    Found {
+    Finding {
         item: Some(item.clone()),
-        ..Found::new(kind, Some(group), detail, remedy)
+        ..Finding::new(kind, Some(group), detail, remedy)
     }
 }
 
-fn missing(group: MessageGroupId, rows: &[Row]) -> Vec<Found> {
+fn missing(group: MessageGroupId, rows: &[Row]) -> Vec<Finding> {
     let named = rows.iter().flat_map(|(row, _)| *row.participants());
     let Some(participants) = two(named.collect::<BTreeSet<UserId>>()) else {
         return Vec::new();
@@ -70,7 +70,7 @@ fn missing(group: MessageGroupId, rows: &[Row]) -> Vec<Found> {
     let missing = participants.into_iter().filter(has_none).map(|owner| {
         let detail = format!("row of {owner}");
         let remedy = Remedy::Group(group, None);
-        Found::new(FindingKind::MissingRow, Some(group), detail, remedy)
+        Finding::new(FindingKind::MissingRow, Some(group), detail, remedy)
     });
     missing.collect()
 }

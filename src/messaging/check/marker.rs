@@ -1,9 +1,9 @@
 //! Checks of the heads marker. The marker states that the group of each row has
 //! a head, and that each pair's UUID leads to the pair's group.
 
-use super::finding::{Finding, FindingKind, Found, Remedy};
+use super::finding::{Finding, FindingKind, Remedy};
 use crate::model::{Head, MessageGroupId};
-use crate::store::{Consistency, ItemKind, MessageStore, StoreError, heads_marker_key};
+use crate::store::{Consistency, MessageStore, StoreError, heads_marker_key};
 
 impl FindingKind {
     /// Kinds of findings that contradict the heads marker.
@@ -14,17 +14,13 @@ impl Finding {
     /// Creates the finding that the table has the heads marker although `count`
     /// findings contradict it.
     pub fn wrong_marker(count: u64) -> Self {
+        let detail = format!(
+            "the table has the heads marker, and {count} groups have no head or are not found by their pair's uuid"
+        );
+        let remedy = Remedy::Unknown("the marker is removed at the end of a run");
         Self {
-            kind: FindingKind::WrongMarker,
-            key: heads_marker_key(),
-            group: None,
-            detail: format!(
-                "the table has the heads marker, and {count} groups have no head or are not found by their pair's \
-                 uuid"
-            ),
-            deletes: None,
-            item_kind: ItemKind::HeadsMarker,
-            remedy: Remedy::Unknown("the marker is removed at the end of a run"),
+            reported_key: Some(heads_marker_key()),
+            ..Self::new(FindingKind::WrongMarker, None, detail, remedy)
         }
     }
 }
@@ -39,7 +35,7 @@ pub(super) async fn missing_alias(
     messages: &MessageStore,
     group: MessageGroupId,
     head: &Head,
-) -> Result<Option<Found>, StoreError> {
+) -> Result<Option<Finding>, StoreError> {
     let [one, other] = *head.participants;
     let pair = MessageGroupId::of_pair(one, other);
     if group == pair {
@@ -59,5 +55,5 @@ pub(super) async fn missing_alias(
     let detail = format!("the uuid {pair} of {one} and {other} resolves to no group");
     let remedy = Remedy::MissingAlias(pair, head.participants);
     let kind = FindingKind::MissingAlias;
-    Ok(Some(Found::new(kind, Some(group), detail, remedy)))
+    Ok(Some(Finding::new(kind, Some(group), detail, remedy)))
 }

@@ -64,20 +64,17 @@ mod tests {
     #[test]
     fn delivered_messages_have_no_gap() {
         for (from, page, delivered, reaches, has_gap) in [
-            (0, vec![], vec![], 0, false),
-            (6, vec![7, 8, 9], vec![7, 8, 9], 9, false),
-            (6, vec![8], vec![], 6, true),
-            (6, vec![7, 9, 10], vec![7], 7, true),
-            (0, vec![0, 0, 1, 2], vec![0, 0, 1, 2], 2, false),
-            (0, vec![0, 2], vec![0], 0, true),
+            (0, &[][..], &[][..], 0, false),
+            (6, &[7, 8, 9], &[7, 8, 9], 9, false),
+            (6, &[8], &[], 6, true),
+            (6, &[7, 9, 10], &[7], 7, true),
+            (0, &[0, 0, 1, 2], &[0, 0, 1, 2], 2, false),
+            (0, &[0, 2], &[0], 0, true),
         ] {
+            let expected = (delivered.to_vec(), reaches, has_gap);
             for was_missing in [false, true] {
-                let found = select(from, &page, was_missing);
-                assert_eq!(
-                    found,
-                    (delivered.clone(), reaches, has_gap),
-                    "{from} {page:?}"
-                );
+                let found = select(from, page, was_missing);
+                assert_eq!(found, expected, "{from} {page:?}");
             }
         }
     }

@@ -74,27 +74,15 @@ mod tests {
     fn positions_exclude_old_messages_and_too_many_groups() {
         let as_of = "2026-11-22T06:29:00Z".parse().expect("a time");
 
-        let kept = |delivered| {
-            Positions::newest_of(as_of, &delivered)
-                .known
-                .map(|known| known.len())
-        };
-
-        assert_eq!(
-            kept(positions(3, "2026-11-22T06:14:01.000000+00:00")),
-            Some(3)
-        );
-        assert_eq!(
-            kept(positions(3, "2026-11-22T06:13:59.000000+00:00")),
-            Some(0)
-        );
-        assert_eq!(
-            kept(positions(256, "2026-11-22T06:28:00.000000+00:00")),
-            Some(256)
-        );
-        assert_eq!(
-            kept(positions(257, "2026-11-22T06:28:00.000000+00:00")),
-            None
-        );
+        for (count, key, kept) in [
+            (3, "2026-11-22T06:14:01.000000+00:00", Some(3)),
+            (3, "2026-11-22T06:13:59.000000+00:00", Some(0)),
+            (256, "2026-11-22T06:28:00.000000+00:00", Some(256)),
+            (257, "2026-11-22T06:28:00.000000+00:00", None),
+        ] {
+            let newest = Positions::newest_of(as_of, &positions(count, key));
+            let found = newest.known.map(|known| known.len());
+            assert_eq!(found, kept, "{count} {key}");
+        }
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{SendResult, SimulatedMark, SimulatedMessage};
@@ -48,6 +48,11 @@ fn number(item: &Item, name: &str) -> Option<u64> {
     item.get(name)?["N"].as_str()?.parse().ok()
 }
 
+fn count_of(value: &Value) -> u64 {
+    let count = value["N"].as_str().and_then(|count| count.parse().ok());
+    count.unwrap_or_default()
+}
+
 type Items = BTreeMap<ItemKey, Item>;
 
 /// Inserts messages in the original's form between the first two users, with a
@@ -75,7 +80,7 @@ pub fn insert_originals(dynamo: &Simulated, users: &[User], start: DateTime<Utc>
             "user_display_name": { "S": user.display_name },
         })
     };
-    let insert = |mut item: serde_json::Value, name: &str, value: String| {
+    let insert = |mut item: Value, name: &str, value: String| {
         item[name] = json!({ "S": value });
         dynamo.insert(item.as_object().cloned().unwrap_or_default());
     };
@@ -115,7 +120,7 @@ pub fn check(
 ) -> Checked {
     let mut checked = Checked {
         sent: sent.len(),
-        marked_read: marks.iter().filter(|reading| reading.acknowledged).count(),
+        marked_read: marks.iter().filter(|mark| mark.acknowledged).count(),
         ..Checked::default()
     };
     let mut groups: BTreeMap<&str, Vec<&Item>> = BTreeMap::new();
@@ -194,10 +199,7 @@ fn check_group(
         fault(format!("rows of {owners:?}, {} in all", rows.len()));
     }
     for (owner, row) in rows {
-        let read: u64 = head["read_counts"]["M"][owner]["N"]
-            .as_str()
-            .and_then(|read| read.parse().ok())
-            .unwrap_or_default();
+        let read = count_of(&head["read_counts"]["M"][owner]);
         let expected = (
             text(newest, "sk"),
             text(newest, "message"),
@@ -257,30 +259,17 @@ fn check_read(
     let head = items.get(&(format!("HEAD#{group}"), "HEAD".to_owned()));
     let read_counts = head.and_then(|head| head["read_counts"]["M"].as_object());
     for (reader, read) in read_counts.into_iter().flatten() {
-        let read: u64 = read["N"]
-            .as_str()
-            .and_then(|read| read.parse().ok())
-            .unwrap_or_default();
-        let own = messages
+        let read = count_of(read);
+        let by_reader = |message: &&&Item| text(message, "user_uuid") == reader;
+        let own = messages.iter().filter(by_reader);
+        let own = own.filter_map(|message| number(message, "seq")).max();
+        let own = own.unwrap_or_default();
+        let theirs = marks
             .iter()
-            .filter(|message| text(message, "user_uuid") == reader);
-        let own = own
-            .filter_map(|message| number(message, "seq"))
-            .max()
-            .unwrap_or_default();
-        let theirs = marks.iter().filter(|reading| {
-            reading.group.to_string() == group && reading.reader.to_string() == *reader
-        });
-        let said = theirs
-            .clone()
-            .map(|reading| reading.seq)
-            .max()
-            .unwrap_or_default();
-        let acknowledged = theirs.filter(|reading| reading.acknowledged);
-        let acknowledged = acknowledged
-            .map(|reading| reading.seq)
-            .max()
-            .unwrap_or_default();
+            .filter(|mark| mark.group.to_string() == group && mark.reader.to_string() == *reader);
+        let acknowledged = theirs.clone().filter(|mark| mark.acknowledged);
+        let acknowledged = acknowledged.map(|mark| mark.seq).max().unwrap_or_default();
+        let said = theirs.map(|mark| mark.seq).max().unwrap_or_default();
         if !(own.max(acknowledged)..=own.max(said)).contains(&read) {
             faults.push(format!(
                 "{group}: {reader} has read {read}, with {own} of their own, {acknowledged} acknowledged, {said} said"

@@ -7,10 +7,10 @@ use crate::messaging::heads_marker::HeadsMarker;
 use crate::model::MessageGroupId;
 use crate::store::{Consistency, FoundRow, MessageStore, StoreError};
 
-/// Result of reading a group that has no head.
-pub(super) enum Headless {
-    /// The state on which the first write of the group is planned.
-    State(GroupState),
+/// The known state of a group before a write.
+pub(super) enum State {
+    /// The state on which the write is planned.
+    Known(GroupState),
     /// The pair's messages are in another group.
     Redirected(GroupAlias),
 }
@@ -28,22 +28,22 @@ pub(super) async fn headless(
     group: MessageGroupId,
     draft: &Draft,
     known: &mut Option<Vec<FoundRow>>,
-) -> Result<Headless, StoreError> {
+) -> Result<State, StoreError> {
     let (sender, receiver) = (draft.sender.id, draft.receiver.id);
     let pair = MessageGroupId::of_pair(sender, receiver);
     if known.is_none() && group == pair && marker.is_present().await? {
-        return Ok(Headless::State(GroupState::default()));
+        return Ok(State::Known(GroupState::default()));
     }
     let rows = match known {
         Some(rows) => rows,
         None => known.insert(messages.rows_of_pair_bounded(sender, receiver).await?),
     };
     let Some(newest) = rows.first().map(|row| row.group_id) else {
-        return Ok(Headless::State(GroupState::default()));
+        return Ok(State::Known(GroupState::default()));
     };
     let own: Vec<&FoundRow> = rows.iter().filter(|row| row.group_id == group).collect();
     if own.is_empty() && group == pair {
-        return Ok(Headless::Redirected(GroupAlias {
+        return Ok(State::Redirected(GroupAlias {
             group: newest,
             missing: Some(pair),
             rows: Some(rows.clone()),
@@ -52,7 +52,7 @@ pub(super) async fn headless(
     let newest_message = messages.newest_message(group, Consistency::Strong).await?;
     let newest_message = newest_message.map(|message| message.key);
     let keys = own.iter().map(|row| row.key.clone());
-    Ok(Headless::State(GroupState {
+    Ok(State::Known(GroupState {
         head: None,
         taken: keys.chain(newest_message).collect(),
         alias: (newest == group && pair != group).then_some(pair),

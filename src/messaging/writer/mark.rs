@@ -15,15 +15,6 @@ use crate::model::{Head, HeadRecord, UserId};
 use crate::store::{ReadMark, RejectionReason, StoreError, TransactionOutcome};
 use crate::telemetry::{RequestOrigin, work_for};
 
-/// State of the attempts at one mark.
-struct MarkAttempts {
-    backoff: Backoff,
-    /// Whether the outcome of an attempt is unknown.
-    may_be_applied: bool,
-    /// The version of a head at whose key the reader's row was not found.
-    row_is_missing_at: Option<u64>,
-}
-
 impl GroupWriter {
     /// Processes a mark, with the log and trace context of its request.
     pub async fn mark_for_request(&mut self, queued: QueuedMark) {
@@ -40,24 +31,24 @@ impl GroupWriter {
     /// with an unknown outcome need not be resolved: the next read of the head
     /// shows whether there is still something to do.
     async fn mark(&mut self, mut mark: Mark) -> Result<(), MessagingError> {
-        let mut attempts = MarkAttempts {
-            backoff: write_backoff(),
-            may_be_applied: false,
-            row_is_missing_at: None,
-        };
+        let mut backoff = write_backoff();
+        // Whether the outcome of an attempt is unknown.
+        let mut may_be_applied = false;
+        // The version of a head at whose key the reader's row was not found.
+        let mut row_is_missing_at = None;
         while Instant::now() < mark.deadline {
             let head = match self.head_with(mark.seq, mark.head.take()).await {
                 Ok(Some(head)) => head,
                 // In a group without a head, all messages count as read.
                 Ok(None) => return Ok(()),
                 Err(StoreError::Unavailable { .. }) => {
-                    attempts.backoff.wait().await;
+                    backoff.wait().await;
                     continue;
                 }
                 Err(error) => return Err(error.into()),
             };
             let Some(marked) = head.with_read(mark.reader, mark.seq) else {
-                if attempts.may_be_applied {
+                if may_be_applied {
                     self.publish_mark(mark.reader, head.clone());
                 }
                 self.state = Some(GroupState::of_head(head));
@@ -68,7 +59,7 @@ impl GroupWriter {
                 reader: mark.reader,
                 expected_version: head.version,
                 head: marked,
-                has_row: attempts.row_is_missing_at != Some(head.version),
+                has_row: row_is_missing_at != Some(head.version),
             };
             let outcome = self.messages.mark_read(&attempt).await;
             count(&outcome);
@@ -80,20 +71,20 @@ impl GroupWriter {
                 }
                 TransactionOutcome::Unknown(cause) => {
                     tracing::warn!(%cause, "the outcome of a mark as read is unknown; retrying");
-                    attempts.may_be_applied = true;
-                    attempts.backoff.wait().await;
+                    may_be_applied = true;
+                    backoff.wait().await;
                 }
                 TransactionOutcome::Rejected(reasons) => {
                     // If the condition on the head failed as well, the reader's
                     // row may be at another key.
                     let misses_row =
                         matches!(reasons.as_slice(), [RejectionReason::OldRowNotOwn(_)]);
-                    attempts.row_is_missing_at = misses_row.then_some(head.version);
-                    self.mark_rejected(&mut attempts.backoff, reasons).await?;
+                    row_is_missing_at = misses_row.then_some(head.version);
+                    self.mark_rejected(&mut backoff, reasons).await?;
                 }
             }
         }
-        let outcome = if attempts.may_be_applied {
+        let outcome = if may_be_applied {
             WriteOutcome::Unknown
         } else {
             WriteOutcome::NotApplied

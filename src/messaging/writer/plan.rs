@@ -105,25 +105,27 @@ impl GroupState {
         now: DateTime<Utc>,
     ) -> Option<MessageTransaction> {
         let participants = self.participants(drafts.first()?);
-        let mut head = self
-            .head
-            .clone()
-            .unwrap_or_else(|| empty_head(participants, now));
+        let head = self.head.clone();
+        let mut head = head.unwrap_or_else(|| empty_head(participants, now));
         let mut messages: Vec<Message> = Vec::with_capacity(drafts.len());
         let mut records = Vec::new();
         for draft in drafts {
-            let taken = messages
-                .last()
-                .map(|message| &message.key)
-                .into_iter()
-                .chain(&self.taken);
+            let previous = messages.last().map(|message| &message.key);
+            let taken = previous.into_iter().chain(&self.taken);
             let accepted = draft.at.unwrap_or(now);
             let key = SortKey::next(accepted, taken)?;
             head.message_count += 1;
             head.last_message_key = key.clone();
             head.read_counts.insert(draft.sender.id, head.message_count);
             let input = draft.idempotency.clone();
-            records.extend(input.map(|input| record(input, group, draft.id, &key, now)));
+            records.extend(input.map(|input| IdempotencyRecord {
+                key: input.key,
+                group_id: group,
+                message_key: key.clone(),
+                message_id: draft.id,
+                input_digest: input.input_digest,
+                expires_at: (now + KEY_LIFETIME).timestamp(),
+            }));
             messages.push(message(draft, group, key, accepted, head.message_count));
         }
         head.version += 1;
@@ -178,23 +180,6 @@ fn message(
             .idempotency
             .as_ref()
             .map(|input| input.key.idempotency_key.as_str().into()),
-    }
-}
-
-fn record(
-    input: IdempotentInput,
-    group_id: MessageGroupId,
-    message_id: MessageId,
-    key: &SortKey,
-    now: DateTime<Utc>,
-) -> IdempotencyRecord {
-    IdempotencyRecord {
-        key: input.key,
-        group_id,
-        message_key: key.clone(),
-        message_id,
-        input_digest: input.input_digest,
-        expires_at: (now + KEY_LIFETIME).timestamp(),
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 use tracing::Instrument;
 
-use super::adopt::{Headless, headless};
+use super::adopt::{State, headless};
 use super::batch::Batch;
 use super::job::{GroupAlias, Job, WriteResult};
 use super::plan::GroupState;
@@ -44,12 +44,6 @@ pub(super) struct GroupWriter {
     /// State of the group after the last write. It is correct unless another
     /// instance has written since.
     pub state: Option<GroupState>,
-}
-
-/// The known state of a group before a write.
-enum State {
-    Known(GroupState),
-    Redirected(GroupAlias),
 }
 
 impl GroupWriter {
@@ -170,8 +164,8 @@ impl GroupWriter {
                     }));
                 }
                 None => match self.headless(batch).await? {
-                    Headless::State(state) => state,
-                    Headless::Redirected(group) => return Ok(State::Redirected(group)),
+                    State::Known(state) => state,
+                    redirected @ State::Redirected(_) => return Ok(redirected),
                 },
             },
         };
@@ -181,9 +175,9 @@ impl GroupWriter {
 
     /// Returns the state of a group without a head. Without a message to write,
     /// nothing is read.
-    async fn headless(&self, batch: &mut Batch) -> Result<Headless, StoreError> {
+    async fn headless(&self, batch: &mut Batch) -> Result<State, StoreError> {
         let Some((draft, rows)) = batch.draft_and_rows() else {
-            return Ok(Headless::State(GroupState::default()));
+            return Ok(State::Known(GroupState::default()));
         };
         headless(&self.messages, &self.marker, self.group, draft, rows).await
     }
