@@ -22,7 +22,7 @@ pub use call::{DynamoCall, postgres_query};
 pub use origin::{RequestCost, RequestOrigin, work_for};
 pub use traces::{describe, fail, request_span, write_span};
 
-use otlp::{OtlpSettings, otlp_settings};
+use otlp::otlp_settings;
 use traces::Traces;
 
 /// The running telemetry, to be stopped before the program ends.
@@ -99,13 +99,11 @@ fn traces(verbosity: Verbosity) -> Result<(Option<Traces>, Vec<String>), String>
     if !verbosity.server {
         return Ok((None, Vec::new()));
     }
-    match otlp_settings()? {
-        OtlpSettings::Off => Ok((None, Vec::new())),
-        OtlpSettings::On(unsupported) => {
-            let traces = Traces::start().map_err(|error| error.to_string())?;
-            Ok((Some(traces), unsupported))
-        }
-    }
+    let Some(unsupported) = otlp_settings()? else {
+        return Ok((None, Vec::new()));
+    };
+    let traces = Traces::start().map_err(|error| error.to_string())?;
+    Ok((Some(traces), unsupported))
 }
 
 impl Telemetry {

@@ -25,7 +25,7 @@ impl DynamoCall {
         Self {
             operation,
             began: Instant::now(),
-            span: traces::dynamodb_span(operation, table),
+            span: traces::call_span("aws.dynamodb", operation, Some(table)),
             ended: false,
         }
     }
@@ -65,7 +65,7 @@ pub async fn postgres_query<T, E>(
     asked: impl Future<Output = Result<T, E>>,
     result: impl FnOnce(&E) -> &'static str,
 ) -> Result<T, E> {
-    let span = traces::postgres_span(query);
+    let span = traces::call_span("postgresql", query, None);
     let began = Instant::now();
     let answer = asked.instrument(span.clone()).await;
     let result = answer.as_ref().map_or_else(result, |_| "ok");

@@ -8,32 +8,24 @@ use std::env::var;
 
 use crate::http_url::parse_http_url;
 
-/// Whether traces are sent, according to the environment.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum OtlpSettings {
-    /// Traces are not sent.
-    Off,
-    /// Traces are sent to a collector. Contains warnings about unsupported settings.
-    On(Vec<String>),
-}
-
-/// Reads the variables, or returns an error that names the invalid one.
-pub(super) fn otlp_settings() -> Result<OtlpSettings, String> {
+/// Reads the variables, or returns an error that names the invalid one. Returns warnings about
+/// unsupported settings if traces are sent to a collector; `None` if they are not sent.
+pub(super) fn otlp_settings() -> Result<Option<Vec<String>>, String> {
     check(&|name| var(name).ok().filter(|value| !value.trim().is_empty()))
 }
 
 type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-fn check(variables: Variables<'_>) -> Result<OtlpSettings, String> {
+fn check(variables: Variables<'_>) -> Result<Option<Vec<String>>, String> {
     let is = |name: &str, value: &str| {
         variables(name).is_some_and(|set| set.eq_ignore_ascii_case(value))
     };
     let endpoint = of_traces(variables, "ENDPOINT");
     let Some((name, endpoint)) = endpoint.filter(|_| !is("OTEL_SDK_DISABLED", "true")) else {
-        return Ok(OtlpSettings::Off);
+        return Ok(None);
     };
     if is("OTEL_TRACES_EXPORTER", "none") {
-        return Ok(OtlpSettings::Off);
+        return Ok(None);
     }
     if variables("OTEL_TRACES_EXPORTER").is_some() && !is("OTEL_TRACES_EXPORTER", "otlp") {
         return Err("OTEL_TRACES_EXPORTER: only otlp and none are supported".to_owned());
@@ -46,7 +38,7 @@ fn check(variables: Variables<'_>) -> Result<OtlpSettings, String> {
             "{name}: only http/protobuf is supported, which collectors receive at port 4318; not grpc, not http/json"
         ));
     }
-    Ok(OtlpSettings::On(unsupported(variables)))
+    Ok(Some(unsupported(variables)))
 }
 
 /// Returns an exporter variable: the one for traces, or else the one for all signals.
@@ -122,7 +114,7 @@ mod tests {
 
     const ENDPOINT: (&str, &str) = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318");
 
-    fn checked(set: &[(&str, &str)]) -> Result<OtlpSettings, String> {
+    fn checked(set: &[(&str, &str)]) -> Result<Option<Vec<String>>, String> {
         let find = |name: &str| set.iter().find(|(set, _)| *set == name);
         check(&|name| find(name).map(|(_, value)| (*value).to_owned()))
     }
@@ -147,10 +139,10 @@ mod tests {
 
     #[test]
     fn setting_without_an_effect_is_named() {
-        assert_eq!(checked(&[]), Ok(OtlpSettings::Off));
+        assert_eq!(checked(&[]), Ok(None));
         let none = ("OTEL_TRACES_EXPORTER", "none");
-        assert_eq!(checked(&[ENDPOINT, none]), Ok(OtlpSettings::Off));
-        assert_eq!(checked(&[ENDPOINT]), Ok(OtlpSettings::On(Vec::new())));
+        assert_eq!(checked(&[ENDPOINT, none]), Ok(None));
+        assert_eq!(checked(&[ENDPOINT]), Ok(Some(Vec::new())));
         for (name, value) in [
             ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/ca.pem"),
             ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
@@ -158,7 +150,7 @@ mod tests {
             ("OTEL_METRICS_EXPORTER", "otlp"),
             ("OTEL_TRACES_SAMPLER", "xray"),
         ] {
-            let Ok(OtlpSettings::On(found)) = checked(&[ENDPOINT, (name, value)]) else {
+            let Ok(Some(found)) = checked(&[ENDPOINT, (name, value)]) else {
                 panic!("{name} is no reason to send nothing");
             };
             assert!(found.len() == 1 && found[0].starts_with(name), "{found:?}");

@@ -107,34 +107,23 @@ pub fn write_span(group: &impl std::fmt::Display, origins: &[RequestOrigin]) -> 
     span
 }
 
-/// Creates the span of an attempt of a DynamoDB call.
-pub(super) fn dynamodb_span(operation: &'static str, table: &str) -> Span {
+/// Creates the span of a call to a store: an attempt of a DynamoDB call, or a Postgres query.
+pub(super) fn call_span(
+    system: &'static str,
+    operation: &'static str,
+    table: Option<&str>,
+) -> Span {
     if !is_for_request() {
         return Span::none();
     }
     tracing::info_span!(
         target: TARGET,
-        "DynamoDB",
+        "call",
         otel.name = operation,
         otel.kind = "client",
-        db.system.name = "aws.dynamodb",
+        db.system.name = system,
         db.operation.name = operation,
         db.collection.name = table,
-    )
-}
-
-/// Creates the span of a Postgres query.
-pub(super) fn postgres_span(query: &'static str) -> Span {
-    if !is_for_request() {
-        return Span::none();
-    }
-    tracing::info_span!(
-        target: TARGET,
-        "Postgres",
-        otel.name = query,
-        otel.kind = "client",
-        db.system.name = "postgresql",
-        db.operation.name = query,
     )
 }
 
