@@ -114,26 +114,10 @@ mod tests {
 
     #[test]
     fn columns_adapt_to_the_width_of_the_terminal() {
-        insta::assert_snapshot!(rows(None), @"
-        unamused  ee3bee25-30d1-52ce-9c3e-4a01da89a683  Then I will leave it on, the whole night.
-        luu       ee3bee25-30d1-52ce-9c3e-4a01da89a683  Three.
-        ");
-        insta::assert_snapshot!(rows(Some(70)), @"
-        unamused  ee3bee25-30d1-52ce-9c3e-4a01da89a683  Then I will leave it …
-        luu       ee3bee25-30d1-52ce-9c3e-4a01da89a683  Three.
-        ");
         insta::assert_snapshot!(rows(Some(60)), @"
         unamused  ee3bee25-30d1-52ce-9c3e-4a01da89a683
           Then I will leave it on, the whole night.
         luu       ee3bee25-30d1-52ce-9c3e-4a01da89a683
-          Three.
-        ");
-        insta::assert_snapshot!(rows(Some(40)), @"
-        unamused
-          ee3bee25-30d1-52ce-9c3e-4a01da89a683
-          Then I will leave it on, the whole ni…
-        luu
-          ee3bee25-30d1-52ce-9c3e-4a01da89a683
           Three.
         ");
         insta::assert_snapshot!(rows(Some(10)), @"

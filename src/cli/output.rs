@@ -136,6 +136,7 @@ pub(super) fn line(value: &Value) -> String {
 pub(super) struct OutputList {
     format: Format,
     frame: Frame,
+    /// Whether no row of columns was printed yet.
     is_empty: bool,
     /// Maximum width of each column so far.
     widths: Vec<usize>,
@@ -179,7 +180,7 @@ impl OutputList {
     /// Ends the list.
     pub fn finish(mut self, cost: Cost) -> Result<(), CliError> {
         if self.format == Format::Json {
-            let consumed = cost_json(cost);
+            let consumed = json!(cost);
             let end = match &mut self.frame {
                 Frame::Object(begin) => {
                     let begin = begin.take().unwrap_or_default();
@@ -201,19 +202,15 @@ impl OutputList {
         names: [&str; N],
         cells: impl Fn(&T) -> [String; N],
     ) -> Result<(), CliError> {
-        let first = std::mem::take(&mut self.is_empty);
         let text: String = match self.format {
             // The responses were already printed when they arrived.
             Format::Raw => return Ok(()),
+            Format::Json if items.is_empty() => return Ok(()),
             Format::Json => {
                 let lines = items
                     .iter()
                     .map(|item| line(&as_json(item)).trim_end().to_owned());
                 let lines: Vec<String> = lines.collect();
-                if lines.is_empty() {
-                    self.is_empty = first;
-                    return Ok(());
-                }
                 match &mut self.frame {
                     Frame::Object(begin) => {
                         let begin = begin.take().unwrap_or_else(|| ",".to_owned());
@@ -224,7 +221,8 @@ impl OutputList {
             }
             Format::Table => {
                 let rows: Vec<[String; N]> = items.iter().map(cells).collect();
-                self.rows(&rows, names, first)
+                let are_first = std::mem::take(&mut self.is_empty);
+                self.rows(&rows, names, are_first)
             }
         };
         print(&text)
@@ -263,24 +261,11 @@ pub(super) fn time(time: DateTime<Utc>) -> String {
     time.format("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// Returns the cost of calls as JSON.
-pub(super) fn cost_json(cost: Cost) -> Value {
-    json!({
-        "calls": cost.calls,
-        "readUnits": cost.read_units,
-        "writeUnits": cost.write_units,
-    })
-}
-
 /// Prints the cost of calls to standard error.
 pub(super) fn remark_cost(cost: Cost) {
-    let Cost {
-        calls,
-        read_units,
-        write_units,
-    } = cost;
     remark(&format!(
-        "DynamoDB: calls {calls}, read units {read_units}, write units {write_units}"
+        "DynamoDB: calls {}, read units {}, write units {}",
+        cost.calls, cost.read_units, cost.write_units
     ));
 }
 

@@ -56,15 +56,13 @@ pub(super) async fn find<const N: usize>(
     let found = users.users_by_handle(&handles).await?;
     let mut people = Vec::with_capacity(N);
     for handle in &handles {
-        match found.iter().find(|user| user.handle == *handle) {
-            Some(user) => people.push(user.clone()),
-            None => {
-                return Err(CliError::Failed(format!(
-                    "no user in public.users has the handle \"{}\"; handles are case-sensitive",
-                    name(handle)
-                )));
-            }
-        }
+        let Some(user) = found.iter().find(|user| user.handle == *handle) else {
+            return Err(CliError::Failed(format!(
+                "no user in public.users has the handle \"{}\"; handles are case-sensitive",
+                name(handle)
+            )));
+        };
+        people.push(user.clone());
     }
     if people.windows(2).any(|pair| pair[0].id == pair[1].id) {
         let message = "a message group has two users: give two different handles";

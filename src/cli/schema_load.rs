@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::CliError;
 use super::operator::{Operator, OperatorSession};
@@ -78,16 +78,21 @@ impl SchemaLoadArgs {
             CliError::Failed("the table was deleted while this command was running".to_owned())
         })?;
         let has_marker = differences.is_empty() && messages.has_heads_marker().await?;
-        let differences = self.with_stream_and_expiry(differences, &description);
+        let stream = description.stream_difference();
+        let stream = stream.filter(|_| !self.stream.allow_stream);
+        let expiry = description.expiry_difference();
+        let differences: Vec<String> = differences
+            .into_iter()
+            .chain(stream)
+            .chain(expiry)
+            .collect();
         if session.format == Format::Table {
             let is_expected = differences.is_empty();
             output::print(&in_words(&description, has_marker, made, is_expected))?;
         }
-        session.finish(json!({
-            "created": made,
-            "table": as_json(&description, has_marker),
-            "differences": differences,
-        }))?;
+        let mut table = json!(description);
+        table["headsMarker"] = json!(has_marker);
+        session.finish(json!({ "created": made, "table": table, "differences": differences }))?;
         if differences.is_empty() {
             return Ok(ExitCode::SUCCESS);
         }
@@ -96,17 +101,6 @@ impl SchemaLoadArgs {
             description.name,
             differences.join("; ")
         )))
-    }
-
-    fn with_stream_and_expiry(
-        &self,
-        mut differences: Vec<String>,
-        table: &TableDescription,
-    ) -> Vec<String> {
-        let stream = table.stream_difference();
-        differences.extend(stream.filter(|_| !self.stream.allow_stream));
-        differences.extend(table.expiry_difference());
-        differences
     }
 
     async fn delete(&self, session: &OperatorSession) -> Result<(), CliError> {
@@ -164,7 +158,8 @@ fn in_words(table: &TableDescription, has_marker: bool, made: bool, is_expected:
         (false, false) => format!("the table {}\n", table.name),
     };
     let indexes = table.indexes.iter();
-    let indexes = indexes.map(|(name, key)| format!("  index     {name}: {}\n", key.join(", ")));
+    let indexes =
+        indexes.map(|index| format!("  index     {}: {}\n", index.name, index.key.join(", ")));
     format!(
         "{begin}  status    {}\n  key       {}\n{}  billing   {}\n  stream    {}\n  expiry    {}\n  deletion  {}\n  \
          marker    {}\n",
@@ -185,21 +180,4 @@ fn in_words(table: &TableDescription, has_marker: bool, made: bool, is_expected:
             "none: `cruddur check --repair` adds it"
         },
     )
-}
-
-fn as_json(table: &TableDescription, has_marker: bool) -> Value {
-    let indexes = table.indexes.iter();
-    let indexes = indexes.map(|(name, key)| json!({ "name": name, "key": key }));
-    json!({
-        "name": table.name,
-        "status": table.status,
-        "key": table.key,
-        "indexes": indexes.collect::<Value>(),
-        "billing": table.billing,
-        "stream": table.stream,
-        "expiry": table.expiry,
-        "deletionProtection": table.deletion_protection,
-        "headsMarker": has_marker,
-        "itemCount": table.item_count,
-    })
 }

@@ -194,17 +194,4 @@ mod tests {
             assert_eq!(truncate(text, max), expected, "{text:?} {max}");
         }
     }
-
-    #[test]
-    fn terminal_text_has_no_unescaped_control_characters() {
-        let text = "a\u{1b}[31mb\nc\u{9b}2J\u{202e}d\t\u{7f}é✨";
-        assert_eq!(
-            plain(text),
-            "a\\u{1b}[31mb\\nc\\u{9b}2J\\u{202e}d\\t\\u{7f}é✨"
-        );
-        let printed = safe_json(&serde_json::json!(text).to_string());
-        assert!(!printed.chars().any(is_unsafe), "{printed}");
-        let read: String = serde_json::from_str(&printed).expect("JSON");
-        assert_eq!(read, text);
-    }
 }

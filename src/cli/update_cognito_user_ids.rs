@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::process::ExitCode;
 
 use clap::Args;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
 use unicode_normalization::UnicodeNormalization;
 
 use super::CliError;
@@ -51,7 +52,8 @@ struct GroupedUsers {
 }
 
 /// The spellings of one name in the pool and in `public.users`.
-#[derive(Default)]
+#[derive(Default, Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Spellings {
     in_pool: BTreeSet<String>,
     in_table: BTreeSet<String>,
@@ -88,7 +90,7 @@ impl UpdateCognitoUserIdsArgs {
                 "withoutPreferredUsername": sorted.nameless,
                 "heldTwice": sorted.held_twice,
                 "taken": updated.taken,
-                "similar": similar.iter().map(Spellings::as_json).collect::<Value>(),
+                "similar": similar,
             })),
             Format::Table | Format::Raw => self.in_words(&updated, &sorted, &similar),
         })?;
@@ -128,10 +130,6 @@ impl UpdateCognitoUserIdsArgs {
 }
 
 impl Spellings {
-    fn as_json(&self) -> Value {
-        json!({ "inPool": self.in_pool, "inTable": self.in_table })
-    }
-
     fn in_words(&self) -> String {
         let of = |spellings: &BTreeSet<String>, place: &str| {
             let names: Vec<String> = spellings.iter().map(|spelling| name(spelling)).collect();

@@ -5,12 +5,15 @@ use aws_sdk_dynamodb::types::{
     BillingMode, KeySchemaElement, ProjectionType, TableDescription as FoundTable,
 };
 
+use serde::Serialize;
+
 use super::keys::INDEX;
 
 /// The time-to-live attribute, by which DynamoDB deletes expired items.
 pub(super) const EXPIRY: &str = "expires_at";
 /// The description of a table by DynamoDB.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct TableDescription {
     /// Name of the table.
     pub name: String,
@@ -19,8 +22,8 @@ pub struct TableDescription {
     /// Attribute and key type of each part of the primary key, such as
     /// `pk HASH`.
     pub key: Vec<String>,
-    /// Name and key of each index.
-    pub indexes: Vec<(String, Vec<String>)>,
+    /// The indexes.
+    pub indexes: Vec<IndexDescription>,
     /// The billing mode, as text.
     pub billing: String,
     /// The view type of the table's stream, such as `NEW_IMAGE`. `None` without
@@ -32,6 +35,15 @@ pub struct TableDescription {
     pub deletion_protection: bool,
     /// Number of items, which may be up to six hours old.
     pub item_count: i64,
+}
+
+/// The description of an index by DynamoDB.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct IndexDescription {
+    /// Name of the index.
+    pub name: String,
+    /// Attribute and key type of each part of the key.
+    pub key: Vec<String>,
 }
 
 /// Returns one sentence for each difference of the table's keys and index.
@@ -95,23 +107,16 @@ pub(super) fn described(table: FoundTable, expiry: Option<String>) -> TableDescr
         shows.map_or("enabled", |shows| shows.as_str()).to_owned()
     });
     let indexes = table.global_secondary_indexes.unwrap_or_default();
-    let indexes = indexes.into_iter().map(|index| {
-        let key = index.key_schema.as_deref().map(in_words);
-        (
-            index.index_name.unwrap_or_default(),
-            key.unwrap_or_default(),
-        )
+    let indexes = indexes.into_iter().map(|index| IndexDescription {
+        name: index.index_name.unwrap_or_default(),
+        key: in_words(&index.key_schema.unwrap_or_default()),
     });
     TableDescription {
         name: table.table_name.unwrap_or_default(),
         status: table
             .table_status
             .map_or_else(String::new, |status| status.to_string()),
-        key: table
-            .key_schema
-            .as_deref()
-            .map(in_words)
-            .unwrap_or_default(),
+        key: in_words(&table.key_schema.unwrap_or_default()),
         indexes: indexes.collect(),
         billing,
         stream,

@@ -1,7 +1,10 @@
 //! DynamoDB's capacity units.
 
+use serde::Serialize;
+
 /// The cost of calls in DynamoDB's capacity units.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Cost {
     /// Number of calls that received a response.
     pub calls: u64,

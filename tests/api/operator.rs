@@ -200,7 +200,7 @@ async fn output_raw_is_the_response_of_dynamodb() {
 async fn control_characters_in_messages_are_escaped_on_a_terminal() {
     let stores = start().await;
     stores.users(["luu", "tove"]).await;
-    let text = "one\ntwo \u{1b}[2J\u{9b}31m\u{202e}end\u{7}";
+    let text = "one\ntwo \u{1b}[2J\u{9b}31m\u{202e}end\u{7}\u{7f}";
     stores.send("luu", "tove", text).await;
 
     for command in [
@@ -210,7 +210,7 @@ async fn control_characters_in_messages_are_escaped_on_a_terminal() {
         let (out, _) = ran(&stores, command).await;
         assert_eq!(out.lines().count(), 1, "{out:?}");
         assert!(
-            out.contains(r"one\ntwo \u{1b}[2J\u{9b}31m\u{202e}end\u{7}"),
+            out.contains(r"one\ntwo \u{1b}[2J\u{9b}31m\u{202e}end\u{7}\u{7f}"),
             "{out:?}"
         );
         for format in ["json", "raw"] {
