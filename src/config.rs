@@ -23,7 +23,7 @@ use crate::server::{
     Bounds, Documents, Graphiql, HeaderName, Origin, Origins, ProxyNetwork, TrustedProxies, WebApp,
     WebAppConfig, WebAppSettings, web_app_documents,
 };
-use crate::store::{DynamoDefault, DynamoTarget, InvalidAwsSetting, PoolSettings, Pooling};
+use crate::store::{DynamoTarget, InvalidAwsSetting, LOCAL_DYNAMODB, PoolSettings, Pooling};
 
 pub use original::database_url_of_environment;
 pub(crate) use values::socket_address;
@@ -89,7 +89,7 @@ pub struct EndpointArgs {
 
 impl EndpointArgs {
     /// Returns the endpoint: the option, else the SDK's own settings, else the default.
-    pub async fn target(&self, default: DynamoDefault) -> Result<DynamoTarget, InvalidAwsSetting> {
+    pub async fn target(&self, default: DynamoTarget) -> Result<DynamoTarget, InvalidAwsSetting> {
         DynamoTarget::find(self.endpoint_url.as_deref(), default).await
     }
 }
@@ -111,9 +111,9 @@ impl OperatorArgs {
     /// Returns the endpoint.
     pub async fn target(&self) -> Result<DynamoTarget, InvalidAwsSetting> {
         let default = if self.prod {
-            DynamoDefault::Aws
+            DynamoTarget::Sdk
         } else {
-            DynamoDefault::Local
+            DynamoTarget::Endpoint(LOCAL_DYNAMODB.to_owned())
         };
         self.endpoint.target(default).await
     }

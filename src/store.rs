@@ -55,7 +55,7 @@ pub use database_error::DatabaseError;
 pub use database_pool::{DatabasePool, Pooling};
 pub use database_url::InvalidDatabaseUrl;
 pub use dynamo::{
-    DynamoAddress, DynamoDefault, DynamoTarget, LOCAL_DYNAMODB, check_credentials, connect_dynamo,
+    DynamoAddress, DynamoTarget, LOCAL_DYNAMODB, check_credentials, connect_dynamo,
     connect_dynamo_for_operators, dynamo_address,
 };
 pub use endpoint::{AwsService, EndpointUrl, InvalidAwsSetting, endpoint_of_environment};

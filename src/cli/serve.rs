@@ -23,8 +23,8 @@ use crate::messaging::{Directory, Messaging};
 use crate::schema::Api;
 use crate::server::{App, Health, Stopped, serve};
 use crate::store::{
-    DynamoDefault, DynamoTarget, MessageStore, TableStatus, UserStore, check_credentials,
-    connect_database, connect_dynamo, require_current,
+    DynamoTarget, MessageStore, TableStatus, UserStore, check_credentials, connect_database,
+    connect_dynamo, require_current,
 };
 
 #[derive(Args, Debug)]
@@ -57,7 +57,7 @@ impl ServeArgs {
         let api = Api::new(self.api.introspection, self.api.limits)?;
         let documents = self.api.documents.read(&api, self.web_app.is_on());
         let documents = documents.map_err(CliError::Failed)?;
-        let target = self.dynamodb.target(DynamoDefault::Aws).await?;
+        let target = self.dynamodb.target(DynamoTarget::Sdk).await?;
         let graphiql = self.api.graphiql();
         let web_app = self.web_app.web_app(&self.sign_in, &graphiql, &documents)?;
         let (verifier, origins) = (self.verifier()?, self.api.origins()?);

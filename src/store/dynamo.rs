@@ -46,16 +46,6 @@ pub enum DynamoTarget {
     Endpoint(String),
 }
 
-/// The DynamoDB endpoint if neither an option nor the SDK's configuration sets
-/// one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DynamoDefault {
-    /// DynamoDB Local's default address.
-    Local,
-    /// AWS.
-    Aws,
-}
-
 /// DynamoDB Local's default address.
 pub const LOCAL_DYNAMODB: &str = "http://localhost:8000";
 
@@ -63,20 +53,13 @@ impl DynamoTarget {
     /// Determines the endpoint: from an option, else from the SDK's
     /// configuration (`AWS_ENDPOINT_URL_DYNAMODB`, `AWS_ENDPOINT_URL`, the
     /// profile), else from a default.
-    pub async fn find(
-        option: Option<&str>,
-        default: DynamoDefault,
-    ) -> Result<Self, InvalidAwsSetting> {
+    pub async fn find(option: Option<&str>, default: Self) -> Result<Self, InvalidAwsSetting> {
         let configured = configured_endpoint(AwsService::DynamoDb).await;
         let given = match option {
             Some(url) => Some(EndpointUrl::parse("--endpoint-url", url)?),
             None => configured?,
         };
-        Ok(match (given, default) {
-            (Some(endpoint), _) => Self::Endpoint(endpoint.url),
-            (None, DynamoDefault::Local) => Self::Endpoint(LOCAL_DYNAMODB.to_owned()),
-            (None, DynamoDefault::Aws) => Self::Sdk,
-        })
+        Ok(given.map_or(default, |endpoint| Self::Endpoint(endpoint.url)))
     }
 
     /// Returns whether the endpoint belongs to AWS, which includes VPC

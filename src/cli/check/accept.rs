@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::super::CliError;
-use crate::messaging::Finding;
+use crate::messaging::{Finding, FindingKind};
 
 /// A finding as `check` prints it, without the items that a repair would delete.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -31,25 +31,21 @@ impl FindingLine {
             detail: finding.detail.clone(),
         }
     }
+
+    /// Returns what identifies the finding: kind, key and, if it does not change by itself, the
+    /// detail.
+    fn identity(self) -> Identity {
+        let mut kinds = FindingKind::ALL.iter();
+        let varies = kinds.any(|kind| kind.name() == self.kind && kind.detail_varies());
+        (self.kind, self.key, (!varies).then_some(self.detail))
+    }
 }
 
-/// Identity of a finding: kind, key and, if it does not change by itself, the detail.
 type Identity = (String, String, Option<String>);
 
-fn identity(finding: &Finding) -> Identity {
-    let kind = finding.kind.name().to_owned();
-    let detail = (!finding.kind.detail_varies()).then(|| finding.detail.clone());
-    (kind, finding.key(), detail)
-}
-
-/// The accepted findings, and which of them this run has found.
+/// The accepted findings, and for each of them whether this run has found it.
 #[derive(Debug, Default)]
-pub(super) struct AcceptedFindings {
-    /// Details by kind and key. Whether the detail is compared depends on the kind.
-    findings: BTreeMap<(String, String), BTreeSet<String>>,
-    found: BTreeSet<Identity>,
-    count: usize,
-}
+pub(super) struct AcceptedFindings(BTreeMap<Identity, bool>);
 
 impl AcceptedFindings {
     /// Reads a file with the output of `check` or of `--write-accepted`. Blank lines and lines that
@@ -67,35 +63,22 @@ impl AcceptedFindings {
                 let place = format!("--accept {}, line {}", path.display(), number + 1);
                 CliError::Usage(format!("{place}: {cause}"))
             })?;
-            if let Some(FindingLine {
-                kind, key, detail, ..
-            }) = read
-            {
-                let details = accepted.findings.entry((kind, key)).or_default();
-                accepted.count += usize::from(details.insert(detail));
-            }
+            accepted
+                .0
+                .extend(read.map(|finding| (finding.identity(), false)));
         }
         Ok(accepted)
     }
 
     /// Returns whether a finding is accepted, and records that it was found.
     pub fn accepts(&mut self, finding: &Finding) -> bool {
-        let (kind, key, detail) = identity(finding);
-        let details = self.findings.get(&(kind.clone(), key.clone()));
-        let accepts = details.is_some_and(|details| {
-            detail
-                .as_ref()
-                .is_none_or(|detail| details.contains(detail))
-        });
-        if accepts {
-            self.found.insert((kind, key, detail));
-        }
-        accepts
+        let accepted = self.0.get_mut(&FindingLine::of(finding).identity());
+        accepted.map(|is_found| *is_found = true).is_some()
     }
 
     /// Returns how many of the accepted findings were not found.
     pub fn outdated(&self) -> usize {
-        self.count.saturating_sub(self.found.len())
+        self.0.values().filter(|is_found| !**is_found).count()
     }
 }
 
