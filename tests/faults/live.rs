@@ -262,14 +262,14 @@ async fn subscribers_receive_every_message_once_despite_crashes_and_disconnects(
     // The groups must exist before a subscriber subscribes to one of them.
     let (active, stop) = (Arc::<AtomicUsize>::default(), Arc::<AtomicBool>::default());
     until_active(&cruddur, &active, 0).await;
-    let (mut following, mut progress) = (Vec::new(), Vec::new());
+    let mut subscribers = Vec::new();
     for number in 0..SUBSCRIBERS {
         let (user, other) = (handle(number), handle(number + 1));
         let group = match number / USERS % 3 {
             0 => Some(cruddur.group_uuid(&user, &other).await),
             _ => None,
         };
-        let subscriber = Subscriber {
+        subscribers.push(Subscriber {
             token: cruddur.token(&user),
             handle: user,
             group,
@@ -277,13 +277,17 @@ async fn subscribers_receive_every_message_once_despite_crashes_and_disconnects(
             received: BTreeMap::new(),
             progress: Arc::default(),
             after: None,
-        };
-        progress.push(Arc::clone(&subscriber.progress));
-        let (active, stop) = (Arc::clone(&active), Arc::clone(&stop));
-        following.push(tokio::spawn(async move {
-            subscriber.follow(&active, &stop).await
-        }));
+        });
     }
+    let progress = subscribers
+        .iter()
+        .map(|subscriber| Arc::clone(&subscriber.progress));
+    let progress: Vec<_> = progress.collect();
+    let follow = |subscriber: Subscriber| {
+        let (active, stop) = (Arc::clone(&active), Arc::clone(&stop));
+        tokio::spawn(async move { subscriber.follow(&active, &stop).await })
+    };
+    let following: Vec<_> = subscribers.into_iter().map(follow).collect();
     until_active(&cruddur, &active, SUBSCRIBERS).await;
     let before: HashMap<String, usize> = {
         let there = messages(&cruddur).await;
