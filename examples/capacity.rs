@@ -1,6 +1,6 @@
 //! A model of the load of 1,000 to 100,000,000 users on the instances and on each store.
 //!
-//! It simulates one minute of the busiest hour: conversations begin at random times, each of them
+//! It simulates one minute of the busiest hour: exchanges begin at random times, each of them
 //! sends messages between two users, and each message writes the items that `ARCHITECTURE.md` lists.
 //! The items' keys are spread over partitions of DynamoDB, and the users' requests over instances.
 //! The result is in `docs/scaling.md`; a test compares the two.
@@ -30,8 +30,8 @@ mod behaviour {
     pub const MARKS: f64 = 20.0;
     /// The rate in the busiest hour as a multiple of the day's average.
     pub const BUSIEST: f64 = 3.0;
-    /// Mean number of messages of a conversation, and mean seconds between two of them.
-    pub const CONVERSATION: f64 = 8.0;
+    /// Mean number of messages of an exchange between two users, and mean seconds between two of them.
+    pub const EXCHANGE: f64 = 8.0;
     pub const PAUSE: f64 = 4.0;
     /// The exponent of Zipf's law, by which receivers are chosen.
     pub const POPULARITY: f64 = 0.8;
@@ -181,18 +181,18 @@ struct Traffic {
 }
 
 impl Traffic {
-    /// Simulates conversations that send messages at a rate, in messages a second.
+    /// Simulates exchanges of messages at a rate, in messages a second.
     fn of(users: f64, rate: f64, partitions: f64) -> Self {
         let mut random = fastrand::Rng::with_seed(SEED);
         let seconds = (MESSAGES / rate).min(f64::from(SECONDS)).max(1.0);
         let mut by_second: HashMap<u64, f64> = HashMap::new();
         let mut by_partition: HashMap<(u64, u64), f64> = HashMap::new();
         let mut by_user: HashMap<(u64, u64), f64> = HashMap::new();
-        // Conversations that began before the first second can continue in it.
-        let before = behaviour::CONVERSATION * behaviour::PAUSE * 4.0;
+        // Exchanges that began before the first second can continue in it.
+        let before = behaviour::EXCHANGE * behaviour::PAUSE * 4.0;
         let mut start = -before;
         loop {
-            start += exponential(&mut random) * behaviour::CONVERSATION / rate;
+            start += exponential(&mut random) * behaviour::EXCHANGE / rate;
             if start > seconds {
                 break;
             }
@@ -211,7 +211,7 @@ impl Traffic {
                     }
                 }
                 // The number of messages has a geometric distribution.
-                if random.f64() < 1.0 / behaviour::CONVERSATION {
+                if random.f64() < 1.0 / behaviour::EXCHANGE {
                     break;
                 }
                 at += exponential(&mut random) * behaviour::PAUSE;

@@ -20,7 +20,7 @@ mod harness;
 mod load;
 #[path = "../tests/faults/readers.rs"]
 mod readers;
-#[allow(dead_code, reason = "only the tests call `judge`")]
+#[allow(dead_code, reason = "only the tests call `assert_correct`")]
 #[path = "../tests/faults/report.rs"]
 mod report;
 #[path = "../tests/faults/server.rs"]
@@ -153,9 +153,9 @@ async fn steady(minutes: u64) {
     let (sent, results, samples) = tokio::join!(load.run(&cruddur), read, memory);
 
     let found = harness::checker::read(&harness::checker::client(&cruddur.dynamo.url)).await;
-    results.judge(&found);
+    results.assert_correct(&found);
     let report = Report::read(&cruddur.dynamo.url, &sent).await;
-    report.judge("steady load");
+    report.assert_correct("steady load");
     let (minute, last) = (samples[1], samples[samples.len() - 1]);
     let percent = last * 100 / minute;
     println!("after a minute {minute} kB, at the end {last} kB: {percent} %");

@@ -41,7 +41,7 @@ use error::CliError;
 /// Direct messages of the Cruddur app: a GraphQL API over DynamoDB and Postgres.
 ///
 /// Settings can also be set with environment variables, which the help shows in brackets. Exit codes:
-/// 0 success; 1 failed or refused; 2 usage error; 130 interrupted.
+/// 0 success; 1 failure; 2 usage error; 130 interrupted.
 #[derive(Debug, Parser)]
 #[command(name = "cruddur", version = env!("CRUDDUR_VERSION"), arg_required_else_help = true)]
 pub struct Cli {
@@ -95,7 +95,7 @@ impl Cli {
         };
         let outcome = runtime.block_on(self.command.run());
         telemetry.stop();
-        // Background tasks that are still running are not waited for.
+        // The program ends without waiting for background tasks.
         runtime.shutdown_background();
         match outcome {
             Ok(code) => code,

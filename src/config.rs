@@ -102,7 +102,7 @@ pub struct OperatorArgs {
     /// Use the endpoint that `serve` uses, from the SDK's settings: AWS itself if no endpoint is
     /// configured [default without this option: `http://localhost:8000`]
     ///
-    /// Also allows seeding and deleting on another machine.
+    /// Also allows changes of data on another machine.
     #[arg(long, conflicts_with = "endpoint_url")]
     pub prod: bool,
 }
@@ -122,8 +122,8 @@ impl OperatorArgs {
 /// Whether data on another machine may be changed.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct RemoteArgs {
-    /// Allow seeding and deleting on another machine that is not AWS, such as `http://ddb:8000` in
-    /// a container network
+    /// Allow changes of data on another machine that is not AWS, such as `http://ddb:8000` in a
+    /// container network
     #[arg(long)]
     pub allow_remote: bool,
 }
@@ -234,7 +234,7 @@ pub struct SignInArgs {
     /// Type of Cognito token that is accepted
     #[arg(long, env = "CRUDDUR_COGNITO_TOKEN_USE", value_enum, ignore_case = true, default_value_t = TokenUse::Access)]
     pub cognito_token_use: TokenUse,
-    /// Issuers whose tokens are accepted, instead of the user pool's own
+    /// Issuers whose tokens are accepted, instead of the issuers of the user pool
     #[arg(
         long,
         env = "COGNITO_ISSUER",
@@ -389,8 +389,8 @@ pub struct LiveArgs {
     /// URL of the Redis or Valkey server through which instances notify each other of new messages;
     /// required if there is more than one instance [default: none]
     ///
-    /// `rediss://` uses TLS. While the server is unavailable, subscriptions are delayed, but lose
-    /// nothing.
+    /// `rediss://` uses TLS. While the server is unavailable, subscriptions deliver messages of
+    /// other instances late, but lose no message.
     #[arg(long, env = "REDIS_URL", hide_env_values = true, value_name = "URL")]
     pub redis_url: Option<String>,
 }
@@ -450,7 +450,7 @@ pub struct ApiArgs {
         value_name = "ORIGIN,…"
     )]
     cors_origin: Vec<ListEntry<Origin>>,
-    /// Additional request headers that those pages can send; `*` allows any header
+    /// Additional request headers that pages of these origins can send; `*` allows any header
     ///
     /// Headers of common tools are always allowed: Apollo Client, OpenTelemetry, Sentry, Datadog,
     /// New Relic and others.
@@ -507,7 +507,8 @@ pub struct ApiArgs {
     /// read all rows of two users; 0 disables the limit
     #[arg(long, env = "CRUDDUR_SEND_RATE", help_heading = "Limits", default_value_t = SendRate::PER_SECOND, value_name = "N")]
     send_rate: u32,
-    /// Maximum number of messages and such lookups that one caller can send in a burst
+    /// Maximum number of messages, including group lookups that read all rows of two users, that
+    /// one caller can send in a burst
     #[arg(
         long,
         env = "CRUDDUR_SEND_BURST",

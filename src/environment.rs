@@ -40,7 +40,8 @@ const NAMES: [&str; 20] = [
     "https_proxy",
     "no_proxy",
 ];
-/// The variable whose value may begin or end with spaces.
+/// The variable whose value keeps spaces at its start and end, because they can be a part of the
+/// password.
 const KEEPS_BLANKS: &str = "PGPASSWORD";
 
 /// The environment cannot be used.

@@ -5,6 +5,10 @@
 //! `writer` creates messages and marks groups as read, `live` follows a viewer's
 //! groups, `directory` looks up users, and `seeder` writes predefined groups.
 //! `check` finds and repairs inconsistencies of the table.
+//!
+//! Comments refer to the original's access patterns by letter: A reads the
+//! messages of a group, B reads the groups of a user, C writes a message to a
+//! group, and D writes the first message to a user.
 
 mod check;
 mod directory;
@@ -42,8 +46,7 @@ use crate::store::MessageStore;
 use heads_marker::HeadsMarker;
 use writer::Registry;
 
-/// The messages of all users. The API and the operator commands are built on
-/// it.
+/// The services that the API and the operator commands use.
 #[derive(Debug)]
 pub struct Messaging {
     /// Reads groups and messages.

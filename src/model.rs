@@ -137,7 +137,8 @@ impl Message {
     /// Returns the position directly before a message that has a `seq`.
     pub fn position_before(&self) -> Position {
         Position {
-            // A key as a message has it, because cursors contain it. Times have microseconds.
+            // A complete key, because cursors contain it. Keys have microseconds, so the key
+            // before this one is a microsecond earlier.
             key: SortKey::at(self.key.created_at() - TimeDelta::microseconds(1)),
             seq: self.seq.saturating_sub(1),
         }

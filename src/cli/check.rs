@@ -26,8 +26,8 @@ use crate::store::ScannedItem;
 use accept::{AcceptedFindings, FindingLine};
 use resume::{CheckState, RunParameters, StateFile};
 
-/// Number of items that are checked concurrently, so that the check of one segment does not wait
-/// for each call to DynamoDB.
+/// Number of items of a segment that are checked concurrently, so that the check does not wait for
+/// one call to DynamoDB after the other.
 const AT_ONCE: usize = 16;
 /// Number of items of a segment that are checked between two writes of the state. A run that is
 /// killed repeats at most this many per segment.
@@ -45,12 +45,13 @@ neither repaired nor accepted.
 
 Messages are authoritative and are never deleted. --repair does the following:
 
-  missing-head           writes head, rows and alias, as the group's first write
-                         would. If another group has its row at the microsecond
+  missing-head           writes head, rows and alias, like the first message to
+                         the group. If another group has a row at the microsecond
                          of the newest message, that message moves by one
                          microsecond. Other problems of the rows are reported
                          separately
-  unreachable-messages   the same, if two users have sent the messages
+  unreachable-messages   writes head, rows and alias, if exactly two users have
+                         sent the messages
   wrong-head             updates head and rows to the newest message
   missing-row, stale-row writes both rows again
   duplicate-row          deletes the row
@@ -59,26 +60,26 @@ Messages are authoritative and are never deleted. --repair does the following:
   row-without-messages   deletes the row
   head-without-messages  deletes the head, its rows and its alias
   dangling-alias         deletes the alias
-  missing-alias          writes an alias from the pair's uuid to the pair's
+  missing-alias          writes an alias from the pair's UUID to the pair's
                          newest group
   gap-in-seq             renumbers the messages 1, 2, 3, …; read messages stay
                          read, and unread messages stay unread
   wrong-marker           removes the marker. A run after which every group has a
-                         head writes it
-  future-key             nothing: the group's newest key is so far ahead of the
-                         clock that new messages are ordered after it until the
-                         clock reaches it
+                         head writes the marker
+  future-key             changes nothing. New messages of the group are ordered
+                         after its newest key until the clock reaches that key
   unreadable-item, not-checked
-                         nothing: the correct state is unknown
+                         changes nothing, because the correct state is unknown
 
 Items are printed before they are deleted. Each repair is verified with a strongly
-consistent read; if the read does not show it, the finding counts as not repaired.
-No item is deleted or renumbered because of a message that cannot be read. Names
-that the table no longer contains are read from Postgres. The API can keep running
-during a repair. --repair refuses a table with a stream.
+consistent read; if the read does not show the repair, the finding counts as not
+repaired. No item is deleted or renumbered because of a message that cannot be
+read. Names that the table no longer contains are read from Postgres. The API can
+keep running during a repair. --repair rejects a table with a stream.
 
-The participants of a group are the users in its rows, or in its head if it has
-one. Messages of other users, which the original allowed, do not change them.
+The participants of a group are the users in its head, or without a head the users
+in its rows. Messages of other users, which the original allowed, do not change
+the participants.
 
 Throttled calls are retried without a time limit, and all segments slow down
 together. With --resume, a run that was interrupted or killed continues where it
@@ -86,9 +87,9 @@ stopped and keeps its counts.
 
 Findings that cannot be repaired can be accepted: write them to a file with
 --write-accepted, review the file, and pass it to later runs with --accept.
-Accepted findings do not affect the exit code and are not repaired; all others do
-and are, as before. A finding is identified by kind, key and detail (future-key
-and not-checked: by kind and key). Lines of the file that begin with # are ignored.
+Accepted findings are not repaired and do not affect the exit code. A finding is
+identified by kind, key and detail (future-key, not-checked and wrong-marker: by
+kind and key). Lines of the file that begin with # are ignored.
 
 Examples:
   cruddur check
@@ -204,7 +205,7 @@ impl CheckArgs {
             let why = "--repair prints the items that it deletes, so it cannot be combined with --output raw";
             return Err(CliError::Usage(why.to_owned()));
         }
-        let refused = session.refuse_stream(self.stream).await;
+        let refused = session.reject_stream(self.stream).await;
         session.explained(refused)?;
         Ok(session)
     }
@@ -212,7 +213,7 @@ impl CheckArgs {
     /// Checks the table, starting at the saved state, and saves the state after each page.
     async fn check(&self, check: &Check<'_>) -> Result<CheckState, CliError> {
         let session = check.session;
-        let run = RunParameters::new(session.messages.table(), &session.place, self.repair);
+        let run = RunParameters::new(session.messages.table(), &session.endpoint, self.repair);
         let file = self.resume.clone().map(StateFile);
         let begun = match &file {
             Some(file) => file.read(&run, self.segments)?,

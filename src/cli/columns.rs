@@ -53,11 +53,11 @@ impl<const N: usize> Columns<N> {
     pub fn row(&self, cells: &[String; N]) -> String {
         let mut row = String::new();
         let mut used = 0;
-        for (place, cell) in cells.iter().enumerate() {
-            let is_last = place + 1 == N;
+        for (index, cell) in cells.iter().enumerate() {
+            let is_last = index + 1 == N;
             let printed = plain(cell);
             let needed = width(&printed);
-            let column = self.column(place);
+            let column = self.column(index);
             let least = needed.max(column);
             let least = if is_last {
                 least.min(MIN_TEXT_WIDTH)
@@ -85,8 +85,8 @@ impl<const N: usize> Columns<N> {
     }
 
     /// Returns the width of a column, limited so that one long name does not widen all rows.
-    fn column(&self, place: usize) -> usize {
-        let widest = self.widths[place];
+    fn column(&self, index: usize) -> usize {
+        let widest = self.widths[index];
         self.terminal
             .map_or(widest, |max| widest.min((max / 2).max(UUID)))
     }

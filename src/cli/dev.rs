@@ -40,7 +40,7 @@ use crate::store::{
 };
 use places::Places;
 
-/// How long a user is cached before Postgres is queried again: the default of `serve`.
+/// How long a user is cached before Postgres is queried again. It equals the default of `serve`.
 const USERS_FRESH_FOR: Duration = Duration::from_secs(30);
 
 #[derive(Args, Debug)]

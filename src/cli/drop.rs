@@ -37,14 +37,14 @@ impl DropArgs {
     }
 
     async fn drop(&self, session: &OperatorSession) -> Result<ExitCode, CliError> {
-        let (table, place) = (session.messages.table(), &session.place);
+        let (table, endpoint) = (session.messages.table(), &session.endpoint);
         let Some(description) = session.messages.table_description().await? else {
             return Err(CliError::Failed(format!(
-                "there is no table {table} at {place}"
+                "there is no table {table} at {endpoint}"
             )));
         };
         if !self.yes {
-            confirm(table, place, description.item_count)?;
+            confirm(table, endpoint, description.item_count)?;
         }
         session.messages.delete_table().await?;
         if session.format == Format::Table {
@@ -56,17 +56,17 @@ impl DropArgs {
 }
 
 /// Asks the user to confirm by entering the table's name.
-fn confirm(table: &str, place: &str, items: i64) -> Result<(), CliError> {
+fn confirm(table: &str, endpoint: &str, items: i64) -> Result<(), CliError> {
     let input = std::io::stdin();
     if !input.is_terminal() {
         return Err(CliError::Usage(format!(
-            "this deletes the table {table} at {place} and all its data: add --yes to confirm"
+            "this deletes the table {table} at {endpoint} and all its data: add --yes to confirm"
         )));
     }
     let mut error = std::io::stderr();
     write!(
         error,
-        "This deletes the table {table} at {place} and all its data (about {items} items).\n\
+        "This deletes the table {table} at {endpoint} and all its data (about {items} items).\n\
          Enter the table's name to continue: "
     )?;
     error.flush()?;

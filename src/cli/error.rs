@@ -13,7 +13,7 @@ pub(super) enum CliError {
     /// The arguments contradict each other, or do not apply to the target.
     #[error("{0}")]
     Usage(String),
-    /// The command was refused, or failed.
+    /// The command failed, or was rejected.
     #[error("{0}")]
     Failed(String),
     /// The schema of the API is not valid.

@@ -20,7 +20,8 @@ use crate::config::ReadUnitsArgs;
 use crate::model::{End, HeadRecord, Message, MessageGroupId, PageRequest, Position, SortKey};
 use crate::store::{Consistency, StoreError};
 
-/// Page size with `--all`. A page of so many messages of ordinary length has less than a megabyte.
+/// Page size with `--all`. A page of this size has less than a megabyte if the messages have an
+/// ordinary length.
 const PAGE: usize = 500;
 /// Interval at which the table is queried for new messages: half a read unit per second.
 const EVERY: Duration = Duration::from_secs(1);
@@ -155,7 +156,8 @@ impl GetConversationArgs {
         })
     }
 
-    /// Returns the group that has this UUID, or the alias of which it is, if it has a head.
+    /// Returns the group with this UUID if it has a head, or the group to which the alias with this
+    /// UUID refers.
     async fn by_head(
         &self,
         session: &OperatorSession,

@@ -84,7 +84,7 @@ fn reachable(listen: SocketAddr) -> Vec<SocketAddr> {
     let v4 = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let addresses = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => vec![v4],
-        // It also accepts IPv4, unless the system is configured otherwise.
+        // A server on `[::]` also accepts IPv4, unless the system is configured otherwise.
         IpAddr::V6(ip) if ip.is_unspecified() => vec![IpAddr::V6(Ipv6Addr::LOCALHOST), v4],
         _ => return vec![listen],
     };

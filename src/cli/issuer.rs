@@ -26,7 +26,7 @@ pub(super) struct IssuerArgs {
         value_parser = socket_address
     )]
     listen: SocketAddr,
-    /// Public URL of the issuer, which is the issuer in its tokens
+    /// Public URL of the issuer, which is the `iss` claim of its tokens
     #[arg(
         long,
         env = "CRUDDUR_ISSUER_URL",
@@ -37,8 +37,8 @@ pub(super) struct IssuerArgs {
     /// File with the signing key, created if it does not exist [default: a new key at each start]
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
-    /// Issue tokens to clients on other machines, such as the host of a container, too: to anyone
-    /// who can reach the issuer
+    /// Also issue tokens to clients on other machines, such as the host of a container; anyone who
+    /// can reach the issuer then gets a token
     #[arg(long, env = "CRUDDUR_ISSUER_ALLOW_REMOTE", value_parser = BoolishValueParser::new())]
     allow_remote: bool,
     #[command(flatten)]

@@ -15,7 +15,7 @@ use crate::config::ReadUnitsArgs;
 use crate::model::{End, MessageGroup, PageRequest, Position, User};
 use crate::store::Consistency;
 
-/// Page size with `--all`. A page of so many rows has less than a megabyte.
+/// Page size with `--all`. A page of this size has less than a megabyte.
 const PAGE: usize = 100;
 
 #[derive(Args, Debug)]

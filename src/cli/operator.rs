@@ -29,7 +29,7 @@ pub(super) struct Operator {
 pub(super) struct OperatorSession {
     pub messages: MessageStore,
     /// The address of the endpoint.
-    pub place: String,
+    pub endpoint: String,
     /// Whether the endpoint is AWS itself, and not one from a setting.
     pub is_aws: bool,
     pub format: Format,
@@ -44,8 +44,8 @@ impl Operator {
         self.connect_to(&target, limit).await
     }
 
-    /// Connects to the store for a command that seeds or deletes. Another machine is allowed only
-    /// if an option says so, so that a variable that happens to be set does not select it.
+    /// Connects to the store for a command that changes data. Another machine is allowed only with
+    /// an option, so that a variable that happens to be set does not select it.
     pub async fn connect_to_change(
         &self,
         remote: RemoteArgs,
@@ -61,12 +61,12 @@ impl Operator {
     }
 
     /// Fails unless changes on another machine are allowed.
-    pub fn require_remote(&self, remote: RemoteArgs, place: &str) -> Result<(), CliError> {
+    pub fn require_remote(&self, remote: RemoteArgs, endpoint: &str) -> Result<(), CliError> {
         if remote.allow_remote || self.dynamodb.prod {
             return Ok(());
         }
         Err(CliError::Usage(format!(
-            "{place} is not on this machine: add --allow-remote to seed or delete there, or --prod for production"
+            "{endpoint} is not on this machine: add --allow-remote to seed or delete there, or --prod for production"
         )))
     }
 
@@ -93,7 +93,7 @@ impl Operator {
                 on_response,
                 limiter.clone(),
             ),
-            place: address.url,
+            endpoint: address.url,
             is_aws: target.is_aws(),
             format,
             _throttling: report_throttling(limiter),
@@ -123,7 +123,7 @@ pub(super) fn stream_error(table: &str) -> CliError {
 
 impl OperatorSession {
     /// Fails if the table has a stream, unless that is allowed.
-    pub async fn refuse_stream(&self, stream: StreamArgs) -> Result<(), CliError> {
+    pub async fn reject_stream(&self, stream: StreamArgs) -> Result<(), CliError> {
         if !stream.allow_stream && self.messages.has_stream().await? {
             return Err(stream_error(self.messages.table()));
         }
@@ -168,7 +168,7 @@ impl OperatorSession {
             Ok(done) => return Ok(done),
             Err(error) => error,
         };
-        let (table, place) = (self.messages.table(), &self.place);
+        let (table, endpoint) = (self.messages.table(), &self.endpoint);
         Err(match error.of_store() {
             Some(StoreError::Unavailable {
                 service: Service::DynamoDb,
@@ -181,7 +181,7 @@ impl OperatorSession {
                     ". Start it, or select another with --endpoint-url, AWS_ENDPOINT_URL or --prod."
                 };
                 CliError::Failed(format!(
-                    "DynamoDB at {place} is not available: {cause}{advice}"
+                    "DynamoDB at {endpoint} is not available: {cause}{advice}"
                 ))
             }
             Some(StoreError::Rejected {
@@ -189,7 +189,7 @@ impl OperatorSession {
                 reason: Reason::NotFound,
                 ..
             }) => CliError::Failed(format!(
-                "there is no table {table} at {place}: create it with `cruddur schema-load`, or select another with \
+                "there is no table {table} at {endpoint}: create it with `cruddur schema-load`, or select another with \
                  --table"
             )),
             _ => error,

@@ -111,9 +111,9 @@ pub(super) fn position() -> String {
 
 /// Returns a callback that prints each response of DynamoDB unchanged, on its own line.
 pub(super) fn response_printer() -> OnResponse {
-    Box::new(|answer| {
-        let answer = String::from_utf8_lossy(answer);
-        if let Err(error) = print(&format!("{}\n", safe_json(answer.trim_end()))) {
+    Box::new(|response| {
+        let response = String::from_utf8_lossy(response);
+        if let Err(error) = print(&format!("{}\n", safe_json(response.trim_end()))) {
             let mut failed = lock(&NOT_PRINTED);
             failed.get_or_insert(error);
         }
@@ -243,7 +243,7 @@ impl OutputList {
                 *widest = (*widest).max(width(&plain(cell)));
             }
         }
-        let columns = Columns::new(std::array::from_fn(|place| self.widths[place]), terminal);
+        let columns = Columns::new(std::array::from_fn(|index| self.widths[index]), terminal);
         let rows = rows.iter().map(|row| columns.row(row));
         let names = (are_first && with_names.is_some()).then(|| columns.names(names));
         names.into_iter().chain(rows).collect()

@@ -13,8 +13,8 @@ use super::output::{self, Format};
 use crate::config::ReadUnitsArgs;
 use crate::store::{ItemKind, MessageStore, ScanPosition, ScannedItem, Segment};
 
-/// Maximum number of pages (of one megabyte each) that wait to be printed, so that a slow reader of
-/// the output does not make the memory grow.
+/// Maximum number of pages (of one megabyte each) that wait to be printed, which bounds the memory
+/// if the reader of the output is slow.
 const PAGES_AHEAD: usize = 1;
 
 #[derive(Args, Debug)]

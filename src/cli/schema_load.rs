@@ -104,15 +104,15 @@ impl SchemaLoadArgs {
     }
 
     async fn delete(&self, session: &OperatorSession) -> Result<(), CliError> {
-        let (table, place) = (session.messages.table(), &session.place);
+        let (table, endpoint) = (session.messages.table(), &session.endpoint);
         if !self.yes {
             return Err(CliError::Usage(format!(
-                "--recreate deletes the table {table} at {place} and all its data: add --yes to confirm"
+                "--recreate deletes the table {table} at {endpoint} and all its data: add --yes to confirm"
             )));
         }
         if session.messages.table_status().await? != TableStatus::Missing {
             session.messages.delete_table().await?;
-            output::remark(&format!("deleted the table {table} at {place}"));
+            output::remark(&format!("deleted the table {table} at {endpoint}"));
         }
         Ok(())
     }

@@ -49,7 +49,7 @@ impl SeedArgs {
             .operator
             .connect_to_change(self.remote, ReadUnitsArgs::default())
             .await?;
-        session.refuse_stream(self.stream).await?;
+        session.reject_stream(self.stream).await?;
         output::remark(&format!("Postgres database {}", shown_database(&database)?));
         let users = self
             .people
@@ -98,8 +98,8 @@ impl SeedArgs {
         let prod = self.operator.dynamodb.prod;
         let database = self.people.database.url_with_prod(prod)?;
         if let Some(host) = remote_database_host(&database)? {
-            let place = format!("the database at {host}");
-            self.operator.require_remote(self.remote, &place)?;
+            let server = format!("the database at {host}");
+            self.operator.require_remote(self.remote, &server)?;
         }
         Ok(database)
     }

@@ -74,7 +74,7 @@ impl UpdateCognitoUserIdsArgs {
         let progress = output::progress("users of the pool");
         let found = pool.users().await;
         progress.finish_and_clear();
-        let sorted = sort(found.map_err(|error| explained(error, pool.place()))?);
+        let sorted = sort(found.map_err(|error| explained(error, pool.location()))?);
         let ids: Vec<(String, String)> = sorted.by_handle.clone().into_iter().collect();
         let updated = users
             .update_cognito_ids(&ids, &sorted.all, self.dry_run)
@@ -131,9 +131,9 @@ impl UpdateCognitoUserIdsArgs {
 
 impl Spellings {
     fn in_words(&self) -> String {
-        let of = |spellings: &BTreeSet<String>, place: &str| {
+        let of = |spellings: &BTreeSet<String>, location: &str| {
             let names: Vec<String> = spellings.iter().map(|spelling| name(spelling)).collect();
-            (!names.is_empty()).then(|| format!("{} in {place}", names.join(", ")))
+            (!names.is_empty()).then(|| format!("{} in {location}", names.join(", ")))
         };
         let places = [
             of(&self.in_pool, "the pool"),
@@ -172,13 +172,13 @@ fn folded(handle: &str) -> String {
 }
 
 /// Adds the pool's location to the error if the pool cannot be read.
-fn explained(error: StoreError, place: &str) -> CliError {
+fn explained(error: StoreError, location: &str) -> CliError {
     match error {
         StoreError::Unavailable {
             service: Service::Cognito,
             reason: Reason::Unreachable,
             cause,
-        } => CliError::Failed(format!("Cognito at {place} is not available: {cause}")),
+        } => CliError::Failed(format!("Cognito at {location} is not available: {cause}")),
         error => error.into(),
     }
 }

@@ -143,12 +143,12 @@ async fn token(State(issuer): State<Issuer>, Json(request): Json<TokenRequest>) 
     };
     match issuer.token(&sub) {
         Ok(token) => {
-            let answer = json!({
+            let response = json!({
                 "access_token": token,
                 "token_type": "Bearer",
                 "expires_in": issuer.shared.lifetime.num_seconds(),
             });
-            ([(CACHE_CONTROL, "no-store")], Json(answer)).into_response()
+            ([(CACHE_CONTROL, "no-store")], Json(response)).into_response()
         }
         Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
     }

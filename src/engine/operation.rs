@@ -196,6 +196,7 @@ impl Operation {
 }
 
 impl ValidatedDocument {
+    /// Validates a document, and plans its operation.
     fn new(
         document: &Document,
         positions: LineIndex,
@@ -311,6 +312,7 @@ fn invalid_value(kind: RequestErrorKind, wrong: InvalidValue, positions: &LineIn
     rejection(kind, vec![ServerError::new(wrong.message, at)])
 }
 
+/// Returns the operation to execute: the one with this name, or the only one.
 fn find<'a>(
     document: &'a Document,
     name: Option<&str>,

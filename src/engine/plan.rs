@@ -137,6 +137,8 @@ impl<'a> Planner<'a> {
             .collect()
     }
 
+    /// Collects the fields of a selection set that apply to an object type. Fields
+    /// with the same response key are merged.
     fn collect(
         &mut self,
         ty: &Name,
@@ -178,6 +180,7 @@ impl<'a> Planner<'a> {
             .is_none_or(|condition| condition == ty || self.rules.schema.is_subtype(condition, ty))
     }
 
+    /// Plans a field, and the fields below it for each possible object type.
     fn field(
         &mut self,
         parent: &Name,

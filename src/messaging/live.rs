@@ -69,9 +69,9 @@ impl Subscriptions {
     /// makes this call. It also delivers messages that were created up to a
     /// minute before.
     ///
-    /// A message that is committed more than a minute after its time and
-    /// before this call returns may not be delivered. Reads that begin after
-    /// this call contain it.
+    /// A message that is committed more than a minute after its `createdAt` and
+    /// before this call returns may not be delivered. Reads that begin after this
+    /// call contain such a message.
     ///
     /// This costs two `Query`s of the rows that are newer than 15 minutes, and
     /// one for each group with a message of the last minute.

@@ -8,10 +8,9 @@ use std::hash::Hash;
 use dataloader::BatchFn;
 use dataloader::cached::Loader;
 
-/// Maximum number of attempts at a load whose batch was dropped together with
-/// another field. An attempt fails only if the field that reads the batch is
-/// dropped, so a second failure is rare.
-const BATCHES: usize = 4;
+/// Maximum number of attempts at a load. An attempt fails only if the field that
+/// reads the batch is dropped, so a second failure is rare.
+const MAX_ATTEMPTS: usize = 4;
 /// How often a load yields before it reads its batch. One yield is enough for
 /// the executor to poll every field that is ready, and each further yield wakes
 /// all of them again.
@@ -48,7 +47,7 @@ where
     /// sibling of that field fails. The other loads of the batch then start
     /// again, and one of them reads the next batch.
     pub async fn load(&self, key: K) -> Option<V> {
-        for _ in 1..BATCHES {
+        for _ in 1..MAX_ATTEMPTS {
             if let Ok(found) = self.loader.try_load(key.clone()).await {
                 return Some(found);
             }

@@ -1,5 +1,5 @@
-//! Creates messages, patterns C (in a group) and D (to a receiver), and marks
-//! groups as read.
+//! Creates messages in a group (pattern C) and to a receiver (pattern D), and
+//! marks groups as read.
 //!
 //! Each group that is being written to has its own task (`registry`). The task
 //! plans transactions (`plan`), sends them, determines their outcome (`write`)

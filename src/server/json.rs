@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_json_is_described_with_its_place() {
+    fn invalid_json_is_described_with_its_position() {
         let deep = "[".repeat(200);
         let messages: Vec<String> = [
             "",

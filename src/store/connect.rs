@@ -19,7 +19,7 @@ const STATEMENTS: &str = "statement-cache-capacity";
 /// A connection string and the source of its password.
 #[derive(Clone, Debug)]
 pub(super) struct ConnectSource {
-    /// Without a password if the password comes from a file.
+    /// The options; they have no password if the password comes from a file.
     options: PgConnectOptions,
     password: PasswordSource,
     /// Whether the connection string disables prepared statements.
@@ -107,7 +107,7 @@ impl ConnectSource {
         if let Some(file) = self.password.open_passfile() {
             tracing::warn!(
                 file = %file.display(),
-                "a password file can be read by others: allow that to its owner alone"
+                "other users can read a password file: allow only its owner to read it"
             );
         }
     }

@@ -28,7 +28,7 @@ pub struct PoolSettings {
     /// Path of a file with the password, which replaces the password in the
     /// connection string.
     pub password_file: Option<PathBuf>,
-    /// How server processes are shared. Detected if `None`.
+    /// How server processes are shared. If this is `None`, it is detected.
     pub pooling: Option<Pooling>,
 }
 
@@ -58,7 +58,7 @@ pub fn remote_database_host(url: &str) -> Result<Option<String>, DatabaseError> 
 pub fn shown_database(url: &str) -> Result<String, DatabaseError> {
     let source = ConnectSource::parse(url, None)?;
     let target = source.target();
-    Ok(format!("{} at {}", name(target), place(target)))
+    Ok(format!("{} at {}", name(target), host_and_port(target)))
 }
 
 /// Checks that the files of the connection string and of Postgres' environment
@@ -185,7 +185,7 @@ pub async fn create_database(url: &str) -> Result<(), DatabaseError> {
 fn connect_error(source: &ConnectSource, cause: sqlx::Error) -> DatabaseError {
     let target = source.target();
     DatabaseError::Connect {
-        host: place(target),
+        host: host_and_port(target),
         database: name(target).to_owned(),
         by_socket: source.is_by_socket(),
         cause,
@@ -197,7 +197,7 @@ fn name(options: &PgConnectOptions) -> &str {
 }
 
 /// Returns host and port, or the directory of the Unix socket.
-fn place(options: &PgConnectOptions) -> String {
+fn host_and_port(options: &PgConnectOptions) -> String {
     let (host, port) = (options.get_host(), options.get_port());
     match options.get_socket() {
         Some(socket) => socket.display().to_string(),

@@ -61,7 +61,7 @@ pub enum DatabaseError {
     UnknownTimeZone(String),
     /// These migrations are not applied.
     #[error("the database lacks {}: bring it up to date with `cruddur migrate`", .0.join(", "))]
-    Behind(Vec<String>),
+    MissingMigrations(Vec<String>),
     /// The server was reached, but a query failed.
     #[error("Postgres: {}", describe(.0))]
     Query(#[from] sqlx::Error),

@@ -84,7 +84,9 @@ where
 {
     match error {
         SdkError::ConstructionFailure(_) => Fault::Rejected,
-        SdkError::ServiceError(answer) if answer.raw().status().is_server_error() => Fault::Unknown,
+        SdkError::ServiceError(response) if response.raw().status().is_server_error() => {
+            Fault::Unknown
+        }
         SdkError::ServiceError(_) => match error.code() {
             Some(code) if is_busy(code) => Fault::Busy,
             Some("TransactionInProgressException") | None => Fault::Unknown,
@@ -146,8 +148,8 @@ pub(super) fn refused(status: Option<u16>, code: Option<&str>) -> &'static str {
     }
 }
 
-/// Returns the result of a cancelled transaction as one word: the reason on
-/// which an operator can act most.
+/// Returns the result of a cancelled transaction as one word, for the metrics. Of
+/// several reasons, it is the one on which an operator is most able to act.
 pub(super) fn worst<'a>(codes: impl Iterator<Item = &'a str>) -> &'static str {
     let ranked = |code: &str| match code {
         code if is_throttled(code) => (4, "throttled"),

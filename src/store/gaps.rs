@@ -26,7 +26,8 @@ pub(super) fn has_gap(request: &PageRequest, messages: &[Message]) -> bool {
 
 /// Returns the sequence number of a position.
 ///
-/// A position without a number may be a time, at which any message can be.
+/// A position without a number may come from a time instead of a message, so it
+/// is unknown which number follows it.
 fn known_number(position: &Position) -> Option<u64> {
     (position.seq != 0).then_some(position.seq)
 }

@@ -363,8 +363,8 @@ pub(super) fn readable_row(mut item: Item) -> Option<FoundRow> {
 fn keep_newest(groups: &mut Vec<MessageGroup>, row: MessageGroup) {
     match groups.iter().position(|group| group.id == row.id) {
         None => groups.push(row),
-        Some(place) if groups[place].key < row.key => {
-            groups.remove(place);
+        Some(index) if groups[index].key < row.key => {
+            groups.remove(index);
             groups.push(row);
         }
         Some(_) => {}

@@ -78,7 +78,7 @@ impl Meter {
     pub fn attach(&self, client: &Client) -> Client {
         let mut config = client.config().to_builder().interceptor(self.clone());
         if self.shared.limiter.is_some() {
-            config = config.retry_classifier(LeaveThrottled);
+            config = config.retry_classifier(NoRetryOfThrottling);
         }
         Client::from_conf(config.build())
     }
@@ -141,16 +141,16 @@ impl Intercept for Meter {
         _components: &RuntimeComponents,
         config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        let answer = context.response();
+        let response = context.response();
         if let (Some(on_response), Some(body)) = (
             &self.shared.on_response,
-            answer.and_then(|answer| answer.body().bytes()),
+            response.and_then(|response| response.body().bytes()),
         ) {
             on_response(body);
         }
         let ended = context.output_or_error();
         let spent = ended.and_then(Result::ok).map(cost_of).unwrap_or_default();
-        if answer.is_some() {
+        if response.is_some() {
             let mut cost = lock(&self.shared.cost);
             cost.calls += 1;
             cost.read_units += spent.read_units;
@@ -158,7 +158,7 @@ impl Intercept for Meter {
         }
         let result = match ended {
             Some(Ok(_)) => "ok",
-            Some(Err(error)) => result(error, answer.map(|answer| answer.status().as_u16())),
+            Some(Err(error)) => result(error, response.map(|response| response.status().as_u16())),
             None => "unknown",
         };
         let call = config.load::<MeteredCall>();
@@ -181,9 +181,9 @@ impl Intercept for Meter {
 /// The limiter retries them, for all calls together and without a maximum number
 /// of attempts.
 #[derive(Debug)]
-pub(super) struct LeaveThrottled;
+pub(super) struct NoRetryOfThrottling;
 
-impl ClassifyRetry for LeaveThrottled {
+impl ClassifyRetry for NoRetryOfThrottling {
     fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
         let status = context
             .response()
@@ -195,7 +195,7 @@ impl ClassifyRetry for LeaveThrottled {
     }
 
     fn name(&self) -> &'static str {
-        "LeaveThrottled"
+        "NoRetryOfThrottling"
     }
 
     fn priority(&self) -> RetryClassifierPriority {

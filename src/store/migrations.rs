@@ -132,7 +132,7 @@ pub async fn require_current(database: &DatabasePool) -> Result<(), DatabaseErro
     if missing.is_empty() {
         return Ok(());
     }
-    Err(DatabaseError::Behind(missing))
+    Err(DatabaseError::MissingMigrations(missing))
 }
 
 fn compare(applied: &[(i64, String)]) -> DatabaseState {

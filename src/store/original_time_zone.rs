@@ -1,9 +1,10 @@
 //! The time zone of timestamps that the original wrote without one.
 //!
-//! Its `created_at` is `timestamp DEFAULT current_timestamp`, which PostgreSQL
-//! converts to the time zone of the session. The original's clients did not set
-//! a zone, so it is the zone in the database's settings. This program's driver
-//! sets UTC for its sessions, so the settings are read.
+//! The original's `created_at` is `timestamp DEFAULT current_timestamp`, which
+//! PostgreSQL converts to the time zone of the session. The original's clients
+//! did not set a time zone, so their sessions had the time zone in the database's
+//! settings. This program's driver sets UTC for its own sessions, so this module
+//! reads the settings.
 
 use sqlx::PgConnection;
 

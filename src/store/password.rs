@@ -54,7 +54,7 @@ impl PasswordSource {
 
 /// A password file cannot be used.
 ///
-/// The error contains nothing of the file's contents.
+/// The error does not contain any part of the file's contents.
 #[derive(Debug, thiserror::Error)]
 #[error("the password file {} {cause}", .file.display())]
 pub struct PasswordFileError {

@@ -17,7 +17,7 @@ use rustls::CertificateError;
 
 use super::fault::{Reason, Service, is_throttled};
 
-/// Texts that only name the level of the SDK at which a cause was passed on.
+/// Texts that only name the layer of the SDK that passed on a cause.
 ///
 /// Their types are not public, or have a type parameter that is unknown here.
 const LEVELS: [&str; 18] = [
@@ -54,16 +54,18 @@ where
     SdkError<E, HttpResponse>: ProvideErrorMetadata,
 {
     match error {
-        SdkError::ServiceError(answer) => {
-            let status = answer.raw().status().as_u16();
+        SdkError::ServiceError(response) => {
+            let status = response.raw().status().as_u16();
             match (error.code(), error.message()) {
-                (None, _) => (Reason::Other, not_the_service(service, answer.raw())),
+                (None, _) => (Reason::Other, not_the_service(service, response.raw())),
                 (Some(code), text) => {
                     (reason(code, status), service_error_text(code, text, status))
                 }
             }
         }
-        SdkError::ResponseError(answer) => (Reason::Other, not_the_service(service, answer.raw())),
+        SdkError::ResponseError(response) => {
+            (Reason::Other, not_the_service(service, response.raw()))
+        }
         SdkError::TimeoutError(_) => (
             Reason::Unreachable,
             "no response within the time limit".to_owned(),
@@ -122,8 +124,8 @@ fn cause_text(cause: &(dyn Error + 'static)) -> String {
         let number = format!(" (os error {number})");
         return text.replace(&number, "");
     }
-    if let Some(answer) = cause.downcast_ref::<ErrorMetadata>() {
-        let parts = [answer.code(), answer.message()];
+    if let Some(response) = cause.downcast_ref::<ErrorMetadata>() {
+        let parts = [response.code(), response.message()];
         return parts.into_iter().flatten().collect::<Vec<_>>().join(": ");
     }
     text.strip_prefix(PROFILE).unwrap_or(&text).to_owned()

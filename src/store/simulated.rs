@@ -42,7 +42,7 @@ pub struct Faults {
     /// The client never receives a response. The call may be executed or not.
     pub hangs: u8,
     /// The read fails.
-    pub unread: u8,
+    pub failed_reads: u8,
 }
 
 impl Faults {
@@ -62,7 +62,7 @@ impl Faults {
             conflict: percent(30),
             throttled: percent(30),
             hangs: percent(10),
-            unread: percent(20),
+            failed_reads: percent(20),
         }
     }
 }
@@ -138,7 +138,7 @@ impl Simulated {
         sleep(Duration::from_micros(self.random_below(most_ms * 1000))).await;
     }
 
-    async fn answer(self: &Arc<Self>, operation: &str, body: Value) -> SimulatedResponse {
+    async fn respond(self: &Arc<Self>, operation: &str, body: Value) -> SimulatedResponse {
         let faults = *self.faults.lock().expect("no panic");
         let mut roll = u8::try_from(self.random_below(100)).unwrap_or_default();
         let mut fault = |percent: u8| {
@@ -150,7 +150,7 @@ impl Simulated {
             hit
         };
         if !operation.ends_with("WriteItems") && operation != "DeleteItem" {
-            if fault(faults.unread) {
+            if fault(faults.failed_reads) {
                 return self.failure();
             }
             if fault(faults.hangs) {
@@ -187,11 +187,11 @@ impl Simulated {
         if late {
             return self.failure();
         }
-        let answer = executed.await.expect("no panic");
-        match answer {
+        let response = executed.await.expect("no panic");
+        match response {
             _ if hangs => SimulatedResponse::Never,
             _ if lost => self.failure(),
-            answer => answer,
+            response => response,
         }
     }
 

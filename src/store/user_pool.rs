@@ -70,7 +70,7 @@ impl UserPool {
 
     /// Returns the location of the pool as text: the configured endpoint, or
     /// AWS.
-    pub fn place(&self) -> &str {
+    pub fn location(&self) -> &str {
         self.endpoint.as_deref().unwrap_or("AWS")
     }
 

@@ -67,8 +67,8 @@ pub async fn postgres_query<T, E>(
 ) -> Result<T, E> {
     let span = traces::call_span("postgresql", query, None);
     let began = Instant::now();
-    let answer = asked.instrument(span.clone()).await;
-    let result = answer.as_ref().map_or_else(result, |_| "ok");
+    let output = asked.instrument(span.clone()).await;
+    let result = output.as_ref().map_or_else(result, |_| "ok");
     metrics::postgres_query(query, result, began.elapsed());
     if result != "ok" {
         traces::fail(&span, result);
@@ -77,5 +77,5 @@ pub async fn postgres_query<T, E>(
         sql_queries: 1,
         ..RequestCost::default()
     });
-    answer
+    output
 }

@@ -28,7 +28,7 @@ pub fn render() -> String {
     text
 }
 
-/// Records that a request ended: it was answered, or its client disconnected.
+/// Records that a request ended: its response is complete, or its client disconnected.
 pub fn request(operation: &'static str, code: &'static str, took: Duration) {
     let labels = [("operation", operation), ("code", code)];
     add(&METRICS.requests, labels, 1);

@@ -1,8 +1,8 @@
 //! Validation of OpenTelemetry's environment variables.
 //!
-//! The SDK used here supports fewer variables than most, and ignores unsupported ones before
-//! logging starts. This module reports unsupported and invalid variables. It quotes no values that
-//! may be secret.
+//! The OpenTelemetry SDK for Rust supports fewer variables than the SDKs for other languages, and
+//! ignores unsupported variables. This module reports unsupported and invalid variables. It quotes
+//! no values that may be secret.
 
 use std::env::var;
 

@@ -33,8 +33,8 @@ async fn conversation(cruddur: &Cruddur, handle: &str, times: &[&str]) -> Origin
     original(cruddur).conversation([&luu, &other], times).await
 }
 
-/// Returns the calls with which luu finds the group with another user, and its
-/// UUID.
+/// Returns the calls with which luu finds the group with another user, and the
+/// UUID of the group.
 async fn found(cruddur: &Cruddur, handle: &str) -> (Vec<String>, Value) {
     cruddur.dynamo.calls();
     let mut data = cruddur.data("luu", WITH, json!({ "handle": handle })).await;

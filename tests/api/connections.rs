@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::harness::{CREATE, Cruddur, Setup, TIMEOUT, start, start_with, wait_for, wait_until};
-use crate::pressure::counter;
+use crate::overload::counter;
 
 const VIEWER: &str = "{ viewer { handle } }";
 const HALF_A_HEAD: &[u8] = b"POST /graphql HTTP/1.1\r\nHost: localhost\r\n";

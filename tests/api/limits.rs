@@ -10,7 +10,7 @@ use crate::hostile::hostile;
 use crate::properties::document;
 
 /// Returns the result of a document, and its cost.
-fn looked_at(limits: Limits, document: &str) -> (String, AllocationInfo) {
+fn check_document(limits: Limits, document: &str) -> (String, AllocationInfo) {
     let api = Api::new(Introspection::Authenticated, limits).expect("a valid schema");
     let request = GraphqlRequest {
         query: document.to_owned(),
@@ -22,11 +22,11 @@ fn looked_at(limits: Limits, document: &str) -> (String, AllocationInfo) {
         let prepared = prepared.and_then(|parsed| api.engine().prepare(&parsed, false));
         result = Some(prepared.map(drop));
     });
-    let stderr = match result.expect("a result") {
+    let message = match result.expect("a result") {
         Ok(()) => "fits".to_owned(),
         Err(rejected) => rejected.errors[0].message.clone(),
     };
-    (stderr, cost)
+    (message, cost)
 }
 
 #[test]
@@ -44,15 +44,15 @@ fn limits_each_reject_their_document_at_a_bounded_cost() {
     for (name, document) in hostile() {
         let mut rejected = Vec::new();
         for limits in [usual, any_bytes, any_tokens] {
-            let (stderr, cost) = looked_at(limits, &document);
-            println!("{name}, {} bytes: {stderr} {cost:?}", document.len());
+            let (message, cost) = check_document(limits, &document);
+            println!("{name}, {} bytes: {message} {cost:?}", document.len());
             let length = u64::try_from(document.len()).expect("a length");
             assert!(
                 cost.bytes_max <= 1_000_000 + 200 * length,
                 "{name}: {cost:?}"
             );
             assert!(cost.count_total <= 10_000 + 10 * length, "{name}: {cost:?}");
-            let limit = stderr.split([',', ':']).next().unwrap_or_default();
+            let limit = message.split([',', ':']).next().unwrap_or_default();
             rejected.push(limit.trim_start_matches("The operation has ").to_owned());
         }
         rejected.dedup();
@@ -141,12 +141,12 @@ fn syntax_errors_have_a_bounded_cost_for_every_token() {
         // As many as the limit of tokens allows in a document of 32 kB.
         for count in [3_900, 32_000 / (token.len() + 1)] {
             let document = format!("{place}{}", format!("{token} ").repeat(count));
-            let (stderr, cost) = looked_at(limits, &document);
-            assert_ne!(stderr, "fits");
+            let (message, cost) = check_document(limits, &document);
+            assert_ne!(message, "fits");
             let bytes = cost.bytes_max;
             assert!(
                 bytes <= 1_000_000,
-                "{place}{token} {token} … costs {bytes} bytes: {stderr}"
+                "{place}{token} {token} … costs {bytes} bytes: {message}"
             );
         }
     }
@@ -154,9 +154,9 @@ fn syntax_errors_have_a_bounded_cost_for_every_token() {
     let text = "x".repeat(31_000);
     for open in ["{a", "{a(b:{c:{d:", "{a(b:[[[["] {
         let document = format!("{}\"{text}\"", open.repeat(150 / open.len()));
-        let (stderr, cost) = looked_at(limits, &document);
+        let (message, cost) = check_document(limits, &document);
         assert!(
-            stderr.len() < 600 && cost.bytes_max <= 1_000_000,
+            message.len() < 600 && cost.bytes_max <= 1_000_000,
             "{open}: {cost:?}"
         );
     }
@@ -195,11 +195,11 @@ fn validation_errors_have_a_bounded_cost() {
             "a: 1 ".repeat(1_300)
         ),
     ] {
-        let (stderr, cost) = looked_at(Limits::default(), &document);
-        assert_ne!(stderr, "fits");
+        let (message, cost) = check_document(Limits::default(), &document);
+        assert_ne!(message, "fits");
         assert!(
             cost.bytes_max <= MAX_BYTES,
-            "{}… {cost:?}: {stderr}",
+            "{}… {cost:?}: {message}",
             &document[..40]
         );
     }
@@ -210,7 +210,7 @@ proptest! {
 
     #[test]
     fn random_documents_have_a_bounded_cost(document in document()) {
-        let (_, cost) = looked_at(Limits::default(), &document);
+        let (_, cost) = check_document(Limits::default(), &document);
         prop_assert!(cost.bytes_max <= MAX_BYTES, "{cost:?}");
         prop_assert!(cost.count_total <= 100_000, "{cost:?}");
     }

@@ -14,13 +14,13 @@ use crate::harness::{
 
 /// Runs a command that must succeed. Returns standard output and standard
 /// error.
-async fn ran(stores: &Cruddur, arguments: &[&str]) -> (String, String) {
-    let (code, out, stderr) = tried(stores, arguments).await;
+async fn run_successfully(stores: &Cruddur, arguments: &[&str]) -> (String, String) {
+    let (code, out, stderr) = run_command(stores, arguments).await;
     assert_eq!(code, 0, "{arguments:?}: {stderr}");
     (out, stderr)
 }
 
-async fn tried(stores: &Cruddur, arguments: &[&str]) -> (i32, String, String) {
+async fn run_command(stores: &Cruddur, arguments: &[&str]) -> (i32, String, String) {
     let mut command = cruddur(arguments);
     with_stores(&mut command, stores);
     let (code, out, stderr) = run(&mut command).await;
@@ -37,7 +37,7 @@ fn without_addresses(stderr: &str) -> String {
 }
 
 async fn json_of(stores: &Cruddur, arguments: &[&str]) -> Value {
-    let (out, _) = ran(stores, &[arguments, &["--json"]].concat()).await;
+    let (out, _) = run_successfully(stores, &[arguments, &["--json"]].concat()).await;
     serde_json::from_str(&out).expect("JSON")
 }
 
@@ -63,7 +63,7 @@ async fn stores() -> Cruddur {
 async fn get_conversation_prints_the_newest_messages_oldest_first() {
     let stores = stores().await;
 
-    let (out, stderr) = ran(
+    let (out, stderr) = run_successfully(
         &stores,
         &[
             "get-conversation",
@@ -157,7 +157,7 @@ async fn get_conversation_follow_prints_new_messages_until_ctrl_c_or_a_closed_pi
 #[tokio::test]
 async fn list_conversations_prints_the_most_recently_active_first() {
     let stores = stores().await;
-    let (out, _) = ran(&stores, &["list-conversations", "luu"]).await;
+    let (out, _) = run_successfully(&stores, &["list-conversations", "luu"]).await;
     let lines: Vec<Vec<&str>> = out
         .lines()
         .map(|line| line.split_whitespace().collect())
@@ -189,7 +189,8 @@ async fn list_conversations_prints_the_most_recently_active_first() {
 #[tokio::test]
 async fn output_raw_is_the_response_of_dynamodb() {
     let stores = stores().await;
-    let (out, _) = ran(&stores, &["list-conversations", "luu", "--output", "raw"]).await;
+    let (out, _) =
+        run_successfully(&stores, &["list-conversations", "luu", "--output", "raw"]).await;
     let response: Value = serde_json::from_str(&out).expect("one line of JSON");
     assert_eq!(response["Count"], 2);
     assert_eq!(response["Items"][0]["user_handle"], json!({ "S": "tove" }));
@@ -207,14 +208,15 @@ async fn control_characters_in_messages_are_escaped_on_a_terminal() {
         &["get-conversation", "--between", "luu", "tove"][..],
         &["list-conversations", "luu"],
     ] {
-        let (out, _) = ran(&stores, command).await;
+        let (out, _) = run_successfully(&stores, command).await;
         assert_eq!(out.lines().count(), 1, "{out:?}");
         assert!(
             out.contains(r"one\ntwo \u{1b}[2J\u{9b}31m\u{202e}end\u{7}\u{7f}"),
             "{out:?}"
         );
         for format in ["json", "raw"] {
-            let (out, _) = ran(&stores, &[command, &["--output", format]].concat()).await;
+            let (out, _) =
+                run_successfully(&stores, &[command, &["--output", format]].concat()).await;
             let drives = |c: char| c != '\n' && (c.is_control() || c == '\u{202e}');
             assert!(!out.contains(drives), "{out:?}");
         }
@@ -240,7 +242,7 @@ async fn names_that_look_alike_are_printed_differently_by_every_command() {
         stores.seed([&other, luu], "2026-02-01T00:00:00Z", 1).await;
     }
 
-    let (out, _) = ran(&stores, &["list-conversations", "luu"]).await;
+    let (out, _) = run_successfully(&stores, &["list-conversations", "luu"]).await;
     let mut with: Vec<&str> = out
         .lines()
         .filter_map(|line| line.split("  ").next())
@@ -255,11 +257,11 @@ async fn names_that_look_alike_are_printed_differently_by_every_command() {
     ];
     assert_eq!(with, printed, "{out}");
     let between = ["get-conversation", "--between", names[1], "luu"];
-    let (out, _) = ran(&stores, &between).await;
+    let (out, _) = run_successfully(&stores, &between).await;
     assert!(out.starts_with(r"zoe\u{301}  "), "{out}");
     let found = json_of(&stores, &between).await;
     assert_eq!(found["messages"][0]["sender"]["handle"], names[1]);
-    let (out, _) = ran(&stores, &["seed", "--between", names[0], names[1]]).await;
+    let (out, _) = run_successfully(&stores, &["seed", "--between", names[0], names[1]]).await;
     assert_eq!(out, "zoé and zoe\\u{301}: 105 messages written\n");
     for (arguments, said_of) in [
         (
@@ -271,7 +273,7 @@ async fn names_that_look_alike_are_printed_differently_by_every_command() {
             r#"the handle "lu\u{443}""#,
         ),
     ] {
-        let (code, _, stderr) = tried(&stores, arguments).await;
+        let (code, _, stderr) = run_command(&stores, arguments).await;
         assert!(code == 1 && stderr.contains(said_of), "{stderr}");
     }
 }
@@ -355,7 +357,7 @@ async fn columns_adapt_to_narrow_terminals() {
     let given = on_terminal(&stores, 120, Some("60"), &list).await;
     assert_eq!(given.lines().count(), 4, "{given}");
     // A pipe receives each row on one line.
-    let (out, _) = ran(&stores, &list).await;
+    let (out, _) = run_successfully(&stores, &list).await;
     assert!(out.lines().count() == 1 && out.contains(&text), "{out}");
 }
 
@@ -393,7 +395,7 @@ async fn scan_prints_every_item_of_every_page_once() {
     }
 
     for segments in ["1", "4"] {
-        let (out, stderr) = ran(&stores, &["scan", "--segments", segments]).await;
+        let (out, stderr) = run_successfully(&stores, &["scan", "--segments", segments]).await;
         let items = out
             .lines()
             .map(|line| serde_json::from_str(line).expect("JSON"));
@@ -412,7 +414,7 @@ async fn scan_prints_every_item_of_every_page_once() {
             "{stderr}"
         );
     }
-    let (out, _) = ran(&stores, &["scan", "--limit", "7", "--json"]).await;
+    let (out, _) = run_successfully(&stores, &["scan", "--limit", "7", "--json"]).await;
     let last: Value = serde_json::from_str(out.lines().last().expect("a line")).expect("JSON");
     assert_eq!(out.lines().count(), 8);
     assert_eq!(last["summary"]["items"], json!({ "messages": 7 }));
@@ -442,7 +444,7 @@ async fn seed_does_not_change_a_group_that_was_seeded_or_has_other_messages() {
     let stores = start().await;
     let [before, _] = stores.users(["ada", "ben"]).await;
     let between = ["seed", "--between", "ada", "ben"];
-    let (out, _) = ran(&stores, &between).await;
+    let (out, _) = run_successfully(&stores, &between).await;
     assert_eq!(out, "ada and ben: 105 messages written\n");
     let first = json_of(
         &stores,
@@ -455,7 +457,7 @@ async fn seed_does_not_change_a_group_that_was_seeded_or_has_other_messages() {
     assert!(newest < cruddur::clock::Clock::system().now());
 
     stores.send("ben", "ada", "and on it goes").await;
-    let (out, _) = ran(&stores, &between).await;
+    let (out, _) = run_successfully(&stores, &between).await;
     assert_eq!(out, "ada and ben: unchanged\n");
     let after = json_of(
         &stores,
@@ -471,7 +473,7 @@ async fn seed_does_not_change_a_group_that_was_seeded_or_has_other_messages() {
 #[tokio::test]
 async fn drop_requires_confirmation() {
     let stores = start().await;
-    let (code, out, stderr) = tried(&stores, &["drop"]).await;
+    let (code, out, stderr) = run_command(&stores, &["drop"]).await;
     let url = &stores.dynamo.url;
     assert_eq!((code, out.as_str()), (2, ""));
     assert_eq!(
@@ -480,7 +482,7 @@ async fn drop_requires_confirmation() {
             "cruddur: this deletes the table {TABLE} at {url} and all its data: add --yes to confirm\n"
         )
     );
-    let (code, _, stderr) = tried(&stores, &["schema-load", "--recreate"]).await;
+    let (code, _, stderr) = run_command(&stores, &["schema-load", "--recreate"]).await;
     assert_eq!(code, 2);
     assert!(stderr.contains(TABLE) && stderr.contains(url), "{stderr}");
     let remote = [
@@ -488,18 +490,18 @@ async fn drop_requires_confirmation() {
         "http://dynamodb.example.com:8000",
         "--yes",
     ];
-    let (code, _, _) = tried(&stores, &[&["drop"], &remote[..]].concat()).await;
+    let (code, _, _) = run_command(&stores, &[&["drop"], &remote[..]].concat()).await;
     assert_eq!(code, 2);
 
     stores.users(["luu", "tove"]).await;
     stores.send("luu", "tove", "still here").await;
-    let (out, _) = ran(&stores, &["schema-load", "--recreate", "--yes"]).await;
+    let (out, _) = run_successfully(&stores, &["schema-load", "--recreate", "--yes"]).await;
     assert!(out.starts_with("created the table"), "{out}");
-    let (_, stderr) = ran(&stores, &["scan"]).await;
+    let (_, stderr) = run_successfully(&stores, &["scan"]).await;
     assert!(stderr.starts_with("1 items: 1 markers\n"), "{stderr}");
-    let (out, _) = ran(&stores, &["drop", "--yes"]).await;
+    let (out, _) = run_successfully(&stores, &["drop", "--yes"]).await;
     assert_eq!(out, format!("deleted the table {TABLE}\n"));
-    let (code, _, stderr) = tried(&stores, &["drop", "--yes"]).await;
+    let (code, _, stderr) = run_command(&stores, &["drop", "--yes"]).await;
     assert_eq!(
         (code, stderr),
         (1, format!("cruddur: there is no table {TABLE} at {url}\n"))
@@ -509,7 +511,7 @@ async fn drop_requires_confirmation() {
 #[tokio::test]
 async fn schema_load_sets_the_billing_mode_and_reports_differences() {
     let stores = start().await;
-    ran(&stores, &["drop", "--yes"]).await;
+    run_successfully(&stores, &["drop", "--yes"]).await;
     let made = json_of(
         &stores,
         &["schema-load", "--billing-mode", "pay-per-request"],
@@ -531,7 +533,7 @@ async fn schema_load_sets_the_billing_mode_and_reports_differences() {
         .send()
         .await
         .expect("no expiry");
-    let (code, _, stderr) = tried(&stores, &["schema-load"]).await;
+    let (code, _, stderr) = run_command(&stores, &["schema-load"]).await;
     assert_eq!(code, 1);
     assert!(
         stderr.contains("items do not expire: `aws dynamodb update-time-to-live"),
@@ -623,7 +625,7 @@ async fn invalid_input_is_reported_in_one_line_with_the_remedy() {
         &["scan", "--json", "--output", "raw"],
         &["completions", "cmd.exe"],
     ] {
-        let (code, out, _) = tried(&stores, arguments).await;
+        let (code, out, _) = run_command(&stores, arguments).await;
         assert_eq!((code, out.as_str()), (2, ""), "{arguments:?}");
     }
 }
@@ -651,16 +653,16 @@ async fn update_cognito_user_ids_is_one_transaction_and_can_swap_two_users() {
         ("nobody", "sub-nobody"),
         ("tove", "sub-quill"),
     ]);
-    for only_try in [true, false, false] {
+    for dry_run in [true, false, false] {
         let pool = PoolNames::default();
         let updated = stores
             .users
-            .update_cognito_ids(&swapped, &pool, only_try)
+            .update_cognito_ids(&swapped, &pool, dry_run)
             .await;
         let updated = updated.expect("ids");
         assert_eq!(updated.without_row, ["nobody"]);
         let found = stores.users.find_cognito_id("luu").await.expect("an id");
-        if only_try {
+        if dry_run {
             assert_eq!(updated.changed, ["luu", "tove"]);
             assert_eq!(updated.taken, ["quill"]);
             assert_eq!(found.as_deref(), Some("sub-luu"));

@@ -128,8 +128,8 @@ fn json_value() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Starts a server with two users without messages.
-const LARGEST_ANSWER: usize = 2_000_000;
+/// Maximum size of a response in bytes.
+const MAX_RESPONSE_BYTES: usize = 2_000_000;
 
 /// Runs a property on one server, 256 times by default.
 async fn holds<S: Strategy>(
@@ -153,10 +153,10 @@ fn sent(cruddur: &Cruddur, content_type: &str, body: Vec<u8>) -> Result<(), Test
         .post(format!("{}/graphql", cruddur.url))
         .header("content-type", content_type)
         .body(body);
-    answered(cruddur, request)
+    check_response(cruddur, request)
 }
 
-fn answered(cruddur: &Cruddur, request: RequestBuilder) -> Result<(), TestCaseError> {
+fn check_response(cruddur: &Cruddur, request: RequestBuilder) -> Result<(), TestCaseError> {
     let request = request.bearer_auth(cruddur.token("luu"));
     let response = Handle::current().block_on(async {
         let response = request.send().await.map_err(|error| format!("{error:?}"))?;
@@ -165,7 +165,7 @@ fn answered(cruddur: &Cruddur, request: RequestBuilder) -> Result<(), TestCaseEr
             .bytes()
             .await
             .map_err(|error| format!("{error:?}"))?;
-        if body.len() > LARGEST_ANSWER {
+        if body.len() > MAX_RESPONSE_BYTES {
             return Err(format!("{} bytes", body.len()));
         }
         let body = serde_json::from_slice(&body).map_err(|error| error.to_string())?;
@@ -236,7 +236,7 @@ async fn random_query_strings_get_a_response_in_each_media_type() {
             }
         }
         let request = cruddur.http.get(url.expect("an address"));
-        answered(cruddur, request.header("accept", accept))
+        check_response(cruddur, request.header("accept", accept))
     })
     .await;
 }

@@ -100,7 +100,7 @@ async fn websocket_passes_through_proxies_with_the_files_of_deploy() {
 }
 
 /// The line of the access log with this request ID.
-async fn answered(serving: &Serving, id: &str) -> Value {
+async fn access_log_line(serving: &Serving, id: &str) -> Value {
     let is_it = |line: &Value| line["message"] == "answered" && line["spans"][0]["id"] == id;
     serving.line_that(is_it).await
 }
@@ -131,14 +131,14 @@ async fn access_log_has_the_address_that_trusted_proxies_forward() {
     for proxy in deployed_proxies(&trusting.url).await {
         let url = format!("{}{path}", proxy.url);
         assert_eq!(send(&url, &proxy.url, &forged).await, 401);
-        let line = answered(&trusting, &proxy.url).await;
+        let line = access_log_line(&trusting, &proxy.url).await;
         assert_eq!(line["spans"][0]["client"], "203.0.113.9");
         let ready = format!("{}/readyz", proxy.url);
         assert_eq!(send(&ready, "ready", &[]).await, 404);
     }
     let url = format!("{}{path}", suspicious.url);
     assert_eq!(send(&url, "direct", &forged).await, 401);
-    let line = answered(&suspicious, "direct").await;
+    let line = access_log_line(&suspicious, "direct").await;
     assert_eq!(line["spans"][0]["client"], "127.0.0.1");
 
     let headers = [
@@ -151,7 +151,7 @@ async fn access_log_has_the_address_that_trusted_proxies_forward() {
     socket.init(&stores.token("luu")).await;
     assert_eq!(socket.message().await["type"], "connection_ack");
     socket.execute("1", VIEWER, json!({})).await;
-    let line = answered(&trusting, "socket/1").await;
+    let line = access_log_line(&trusting, "socket/1").await;
     assert_eq!(line["spans"][0]["client"], "2001:db8::7");
 }
 

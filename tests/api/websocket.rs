@@ -47,7 +47,7 @@ fn hello(to: &str) -> Value {
     json!({ "input": { "to": { "receiverHandle": to }, "body": "hello" } })
 }
 
-/// Returns the last response to a message.
+/// Returns the code and the reason with which the server closes a WebSocket after a message.
 async fn closed_by(cruddur: &Cruddur, message: Message) -> (u16, String) {
     let mut socket = luu(cruddur).await;
     socket.send(message).await;

@@ -116,7 +116,7 @@ class Window {
   texts() {
     return this.page.locator("[data-message] [dir=auto]").allTextContents();
   }
-  // Of the list, whether its end is visible.
+  // Whether the end of the list is visible.
   isAtEnd() {
     return this.list.evaluate((list) => list.scrollHeight - list.scrollTop - list.clientHeight < 30);
   }

@@ -18,7 +18,7 @@ export async function freePort() {
   }
 }
 
-/** The same token with another end, in so many seconds. */
+/** The token with another time of expiry, in this number of seconds. */
 export function endingIn(seconds, token, keyFile) {
   const [header, payload] = token.split(".");
   const claims = JSON.parse(Buffer.from(payload, "base64url").toString());
@@ -76,8 +76,8 @@ async function writeItems(places, items) {
 const time = (milliseconds) => new Date(milliseconds).toISOString().replace("Z", "000+00:00");
 
 /**
- * Groups of a user with as many others, as the original wrote them, with messages that are at least so many milliseconds
- * old. The last one is the oldest.
+ * Writes `count` groups of the viewer, each with another user, as the original did. Their messages are at least `age` ms
+ * old. The last group is the oldest.
  */
 export async function addGroups(places, viewer, count, age = 3 * 86_400_000) {
   const newest = Date.now() - age;

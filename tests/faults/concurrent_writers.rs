@@ -18,7 +18,7 @@ async fn concurrent_writers_on_two_instances_share_one_group() {
     let sent = load.run(&cruddur).await;
 
     let report = Report::read(&cruddur.dynamo.url, &sent).await;
-    report.judge("two instances, 64 writers, one group");
+    report.assert_correct("two instances, 64 writers, one group");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -24,7 +24,7 @@ async fn killed_server_loses_no_acknowledged_message() {
     let (sent, ()) = tokio::join!(load.run(&cruddur), kills);
 
     let report = Report::read(&cruddur.dynamo.url, &sent).await;
-    report.judge("200 writers, 50 groups, 20 kills");
+    report.assert_correct("200 writers, 50 groups, 20 kills");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -51,5 +51,5 @@ async fn lost_responses_and_a_frozen_process_duplicate_nothing() {
     cruddur.dynamo.set_faults(Faults::default());
     cruddur.dynamo.late_calls_executed().await;
     let report = Report::read(&cruddur.dynamo.url, &sent).await;
-    report.judge("35 % of the responses lost, 4 freezes");
+    report.assert_correct("35 % of the responses lost, 4 freezes");
 }

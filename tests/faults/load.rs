@@ -17,7 +17,7 @@ use crate::harness::{CREATE, Cruddur, TIMEOUT};
 pub struct SentMessage {
     pub body: String,
     pub began: Instant,
-    /// Its UUID, and the time of the acknowledgement.
+    /// The UUID of the message, and the time of the acknowledgement.
     pub acknowledged: Option<(String, Instant)>,
     /// Number of attempts.
     pub attempts: u32,

@@ -125,7 +125,7 @@ async fn adoption_under_load_survives_crashes() {
     let found = checker::read(&checker::client(&cruddur.dynamo.url)).await;
     found.check_adopted();
     check(&found, &originals);
-    report.judge("20 groups of the original, 4 kills");
+    report.assert_correct("20 groups of the original, 4 kills");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

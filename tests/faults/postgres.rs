@@ -10,7 +10,7 @@ use crate::load::{Load, pairs};
 use crate::report::Report;
 use crate::server::Server;
 
-/// A PostgreSQL process. It is killed like by `pg_ctl stop -m immediate`.
+/// Stops PostgreSQL as `pg_ctl stop -m immediate` does.
 async fn stop_immediately(data: &DataDir) {
     let mut folders = std::fs::read_dir(data.path().join("postgres")).expect("a cluster");
     let pid = folders.find_map(|entry| {
@@ -63,7 +63,7 @@ async fn postgres_outage_under_load_is_survived() {
     })
     .await;
     let report = Report::read(&cruddur.dynamo.url, &sent).await;
-    report.judge("PostgreSQL killed three times");
+    report.assert_correct("PostgreSQL killed three times");
     drop(postgres);
     drop(data);
     std::fs::remove_dir_all(folder).expect("it is removed");

@@ -72,7 +72,7 @@ impl ReadResults {
 
     /// Prints the number of reads, and fails unless the readers got lists and
     /// pages, all of which agree with the final table.
-    pub fn judge(&self, found: &TableItems) {
+    pub fn assert_correct(&self, found: &TableItems) {
         let errors = self.read_errors(found);
         let (lists, pages) = (self.lists, self.reads.len());
         println!("{lists} lists, {pages} paged reads: {errors:?}");

@@ -54,7 +54,7 @@ impl Report {
     }
 
     /// Prints the report. Panics if it contains errors.
-    pub fn judge(&self, what: &str) {
+    pub fn assert_correct(&self, what: &str) {
         println!("{what}: {self:?}");
         assert_eq!(self.wrong(), 0, "{what}: {self:?}");
         assert_eq!(self.acknowledged, self.sent, "{what}: {self:?}");

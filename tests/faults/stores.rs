@@ -30,7 +30,7 @@ async fn throttling_of_half_of_all_calls_loses_nothing() {
 
     cruddur.dynamo.set_faults(Faults::default());
     let report = Report::read(&cruddur.dynamo.url, &sent).await;
-    report.judge("throttled at 50 %");
+    report.assert_correct("throttled at 50 %");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

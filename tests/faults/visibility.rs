@@ -18,7 +18,7 @@ pub async fn write_and_read(cruddur: &Cruddur, load: &Load, readers: &[String]) 
     let (sent, results) = tokio::join!(writes, ReadResults::while_written(cruddur, load, readers));
     cruddur.dynamo.set_faults(Faults::default());
     let found = checker::read(&checker::client(&cruddur.dynamo.url)).await;
-    results.judge(&found);
+    results.assert_correct(&found);
     Report::read(&cruddur.dynamo.url, &sent).await
 }
 
@@ -41,7 +41,7 @@ async fn partially_visible_transactions_cause_no_gap_and_no_duplicate() {
         cruddur.dynamo.partially_visible()
     );
     assert!(cruddur.dynamo.partially_visible() > 0);
-    report.judge("partially visible transactions");
+    report.assert_correct("partially visible transactions");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -61,7 +61,7 @@ async fn failed_truncated_and_slow_reads_cause_no_wrong_result() {
 
     let report = write_and_read(&cruddur, &load, &readers).await;
 
-    report.judge("half of the reads fail, are truncated or take long");
+    report.assert_correct("half of the reads fail, are truncated or take long");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -81,5 +81,5 @@ async fn overtaken_attempts_change_nothing() {
     println!("overtaken: {arrived:?}");
     assert!(arrived.rejected > 0 && arrived.repeated > 0);
     let report = Report::read(&cruddur.dynamo.url, &sent).await;
-    report.judge("30 % of the attempts overtaken");
+    report.assert_correct("30 % of the attempts overtaken");
 }

@@ -85,7 +85,7 @@ pub struct DynamoProxy {
     arrived: CallList,
     /// The calls whose responses the proxy has received.
     executed: CallList,
-    /// The losses of the next transactions, the next one last.
+    /// The losses of the next transactions. The loss of the very next transaction is the last.
     losses: Mutex<Vec<Loss>>,
     faults: Mutex<Faults>,
     partially_visible: PartiallyVisible,

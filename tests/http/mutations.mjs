@@ -106,7 +106,7 @@ export function changedDocument(random, document) {
 
 const TOKENS = ["{", "}", "(", ")", "[", "]", ":", "!", "$", "@", "...", "=", "|", "&", ".", "..", "a", "on", "query", "mutation", "subscription", "fragment", "extend", "type", "true", "null", "1", "01", "-", "-1", "00", "1.", ".5", "1.0", "1e", "1e5", "1.5e+3", "1a", "1_0", "0x1", "{ a }", "#", "# comment\n", "#\r", "%", "?", ";", "é", "\ufeff", "\u0000", "\u0007", "\u00a0", "\u2028", "🐌", "$ a", "@ skip", "\"described\"", "\"\"\"described\"\"\""];
 const STRINGS = ["\"", "\"\"", "\"\"\"", "\"\"\"\"\"\"", "\"\"\"\"", "\"a", "\"\\\"", "\"\\q\"", "\"\\\\\"", "\"\\/\\b\\f\\n\\r\\t\"", "\"\\u0041\"", "\"\\u00\"", "\"\\u{41}\"", "\"\\u{1F40C}\"", "\"\\u{}\"", "\"\\u{110000}\"", "\"\\u{D800}\"", "\"\\uD83D\\uDC0C\"", "\"\\uD83D\"", "\"\\uDC0C\\uD83D\"", "\"\\uD83D\\u0041\"", "\"\\u{000041}\"", "\"\\U0041\"", "\"\\x41\"", "\"a\nb\"", "\"a\rb\"", "\"a\tb\"", "\"a\u0000b\"", "\"a\u001fb\"", "\"a\u007fb\"", "\"a\u2028b\"", "\"a\ufeffb\"", "\"🐌\"", "'a'", "\"\"\"a\nb\"\"\"", "\"\"\"\n  a\n    b\n\"\"\"", "\"\"\"\\\"\"\"\"\"\"", "\"\"\"a\\\"\"\"b\"\"\"", "\"\"\"a\\\"\"\"", "\"\"\"a\\\"\"", "\"\"\"a\\n\\u0041\\q\"\"\"", "\"\"\"a\"\"\"\"", "\"\"\"\"a\"\"\"", "\"\"\"a\u0000b\"\"\"", "\"\"\"a\u0007b\"\"\"", "\"\"\"\r\n\r\n a\r b\r\n\"\"\""];
-/** Longer strings are cursors and ids, which mean something else if they are changed. */
+/** Longer strings are cursors and IDs, which are not changed, because a changed one can be valid with another meaning. */
 const MAX_CHANGED_STRING = 20;
 
 /** Returns a text with a random change of its tokens or of its characters. */

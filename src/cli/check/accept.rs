@@ -1,5 +1,5 @@
-//! Accepted findings: they are counted, but they neither fail the command nor are repaired by
-//! `--repair`.
+//! Accepted findings: they are counted, but `--repair` does not repair them, and they do not affect
+//! the exit code.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -60,8 +60,8 @@ impl AcceptedFindings {
                 continue;
             }
             let read = parse(line).map_err(|cause| {
-                let place = format!("--accept {}, line {}", path.display(), number + 1);
-                CliError::Usage(format!("{place}: {cause}"))
+                let location = format!("--accept {}, line {}", path.display(), number + 1);
+                CliError::Usage(format!("{location}: {cause}"))
             })?;
             accepted
                 .0

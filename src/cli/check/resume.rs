@@ -41,7 +41,8 @@ pub(super) enum SegmentProgress {
     /// The check has not started.
     NotStarted,
     /// The items up to this position are checked.
-    Behind(ScanPosition),
+    #[serde(rename = "behind")]
+    CheckedUpTo(ScanPosition),
     /// All items are checked.
     Done,
 }
@@ -85,7 +86,7 @@ impl CheckState {
         let parts = parts.filter_map(|(number, progress)| {
             let from = match progress {
                 SegmentProgress::NotStarted => None,
-                SegmentProgress::Behind(position) => Some(position.clone()),
+                SegmentProgress::CheckedUpTo(position) => Some(position.clone()),
                 SegmentProgress::Done => return None,
             };
             Some((Segment { number, of }, from))
@@ -104,7 +105,7 @@ impl CheckState {
     /// Records that a segment was checked up to a position, or completely.
     pub fn advance(&mut self, segment: u16, next: Option<ScanPosition>) {
         if let Some(progress) = self.segments.get_mut(usize::from(segment)) {
-            *progress = next.map_or(SegmentProgress::Done, SegmentProgress::Behind);
+            *progress = next.map_or(SegmentProgress::Done, SegmentProgress::CheckedUpTo);
         }
     }
 }

@@ -41,7 +41,7 @@ impl SigningKey {
         Self::from_pair(&pair, pem)
     }
 
-    /// Reads the key from a file, or generates both if the file does not exist.
+    /// Reads the key from a file. If the file does not exist, generates a key and writes the file.
     pub fn open(file: &Path) -> Result<Self, DevError> {
         let shown = file.display();
         if let Ok(pem) = std::fs::read_to_string(file) {

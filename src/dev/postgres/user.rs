@@ -15,7 +15,7 @@ use crate::dev::DevError;
 /// The user that PostgreSQL runs as.
 pub(super) enum RunAs {
     /// The current user, who is not root.
-    Ourselves,
+    CurrentUser,
     /// Another user, because the current user is root.
     User(User),
     /// The current user with another ID, because the current user is root of a user namespace that
@@ -27,7 +27,7 @@ impl RunAs {
     /// Returns the user to run as. For root this is `postgres`, or else `nobody`.
     pub fn find() -> Result<Self, DevError> {
         if geteuid() != Uid::from_raw(0) {
-            return Ok(Self::Ourselves);
+            return Ok(Self::CurrentUser);
         }
         let find = |name| User::from_name(name).ok().flatten();
         let user = find("postgres").or_else(|| find("nobody"));
@@ -53,14 +53,14 @@ impl RunAs {
     pub fn user(&self) -> Option<&User> {
         match self {
             Self::User(user) => Some(user),
-            Self::Ourselves | Self::Renumbered => None,
+            Self::CurrentUser | Self::Renumbered => None,
         }
     }
 
     /// Returns a command that runs a program as that user.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         match self {
-            Self::Ourselves => Command::new(program),
+            Self::CurrentUser => Command::new(program),
             Self::User(user) => {
                 let mut command = Command::new(program);
                 command.uid(user.uid.as_raw()).gid(user.gid.as_raw());

@@ -77,8 +77,8 @@ impl AheadGroups {
         Ok(newest.await?.map(|newest| newest.key))
     }
 
-    /// Returns how far ahead of the clock a key is. If the key that a new
-    /// message would get after it is later, that key counts.
+    /// Returns how far ahead of the clock a key is, or the key that the next
+    /// message of its group would get, if that key is later.
     fn ahead(&self, key: &SortKey) -> Option<String> {
         let now = self.clock.now();
         let Some(next) = SortKey::next(now, [key]) else {

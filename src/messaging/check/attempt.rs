@@ -13,7 +13,7 @@ use crate::store::{RejectionReason, RowKey, StoreError, TransactionOutcome};
 /// later run.
 pub(super) const ATTEMPTS: usize = 20;
 /// The first and the longest delay between attempts while the store is
-/// throttling. With them, the attempts cover at least half a minute.
+/// throttling. They are chosen so that the attempts take at least half a minute.
 const FIRST_DELAY: Duration = Duration::from_millis(50);
 const MAX_DELAY: Duration = Duration::from_secs(5);
 
@@ -41,13 +41,13 @@ pub(super) struct RetryState {
 /// Items that a transaction wrote or deleted, to be verified by reading them
 /// back.
 #[derive(Default)]
-pub(super) struct Written {
+pub(super) struct RepairedItems {
     /// The head; `None` if it was deleted.
     pub head: Option<Head>,
     /// The message that the rows show.
     pub newest: Option<Message>,
     /// Rows that were deleted.
-    pub gone: Vec<RowKey>,
+    pub deleted: Vec<RowKey>,
     pub alias: Option<MessageGroupId>,
 }
 
@@ -67,8 +67,8 @@ impl RetryState {
     pub fn record(
         &mut self,
         outcome: TransactionOutcome,
-        written: Written,
-    ) -> Result<Option<Written>, Unrepaired> {
+        written: RepairedItems,
+    ) -> Result<Option<RepairedItems>, Unrepaired> {
         self.throttled = None;
         let reasons = match outcome {
             TransactionOutcome::Applied => return Ok(Some(written)),
@@ -93,7 +93,8 @@ impl RetryState {
         Ok(None)
     }
 
-    /// Waits before the next attempt. Only throttling makes the delays longer.
+    /// Waits before the next attempt. The delays grow only while the store
+    /// throttles the attempts.
     pub async fn wait(&mut self) {
         if self.throttled.is_none() {
             self.backoff.reset();

@@ -58,10 +58,10 @@ impl Damaged {
         }
         if let Some(head) = &head {
             let mut senders = self.numbers.senders.keys();
-            let has_stranger = senders.any(|sender| !head.participants.contains(sender));
+            let has_other_sender = senders.any(|sender| !head.participants.contains(sender));
             // If the rows confirm the participants, a message from another
             // sender does not contradict the head.
-            if has_stranger && !confirms(&self.rows, head.participants) {
+            if has_other_sender && !confirms(&self.rows, head.participants) {
                 return Err(Unrepaired::Ambiguous(NO_PAIR));
             }
             if self.numbers.gap.is_some() {

@@ -6,8 +6,8 @@ use crate::model::{Head, HeadRecord, Message, MessageGroupId, Participants};
 use crate::store::{FoundRow, HeadSnapshot, MessageStore, Newest, StoreError};
 
 /// Maximum number of reads of a group that is being written to, and the delay
-/// between two of them. They cover a second, within which even a group with
-/// many messages has a time without a write.
+/// between two reads. The reads take a second. Even a group with many messages
+/// has a pause between two writes in this time.
 const ATTEMPTS: usize = 20;
 const DELAY: std::time::Duration = std::time::Duration::from_millis(50);
 
@@ -58,8 +58,8 @@ pub(super) async fn diagnose(
     };
     let unreadable_after = newest.unreadable_after;
     let newest = message;
-    let is_stranger = !head.participants.contains(&newest.sender.id);
-    if is_stranger && !rows_confirm(messages, group, &head, &snapshot).await? {
+    let is_other_sender = !head.participants.contains(&newest.sender.id);
+    if is_other_sender && !rows_confirm(messages, group, &head, &snapshot).await? {
         let detail = format!(
             "{} sent the newest message and is not a participant",
             newest.sender.id

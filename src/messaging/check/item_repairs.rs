@@ -1,6 +1,6 @@
 //! Repairs of single items.
 
-use super::attempt::{ATTEMPTS, RepairError, RetryState, Written};
+use super::attempt::{ATTEMPTS, RepairError, RepairedItems, RetryState};
 use super::diagnose::NO_PAIR;
 use super::finding::Unrepaired;
 use super::numbers::Numbers;
@@ -35,7 +35,7 @@ pub(super) async fn delete_row(
     let mut state = RetryState::new();
     for _ in 0..ATTEMPTS {
         let outcome = messages.delete_headless_row(group, row).await;
-        if state.record(outcome, Written::default())?.is_some() {
+        if state.record(outcome, RepairedItems::default())?.is_some() {
             return is_gone(messages, group, row).await;
         }
         if state.throttled.is_none() {
@@ -62,7 +62,7 @@ pub(super) async fn write_alias(
     let mut state = RetryState::new();
     for _ in 0..ATTEMPTS {
         let outcome = messages.put_alias(pair, newest).await;
-        let is_written = state.record(outcome, Written::default())?.is_some();
+        let is_written = state.record(outcome, RepairedItems::default())?.is_some();
         if is_written || state.alias_taken {
             // The alias exists, written here or by another writer.
             return visible(messages.find_head(pair).await?.is_some());
@@ -82,7 +82,7 @@ pub(super) async fn delete_alias(
         return Err(Unrepaired::Conflict.into());
     }
     let outcome = messages.delete_alias(alias, of).await;
-    match RetryState::new().record(outcome, Written::default())? {
+    match RetryState::new().record(outcome, RepairedItems::default())? {
         Some(_) => visible(messages.find_head(alias).await?.is_none()),
         None => Err(Unrepaired::Conflict.into()),
     }

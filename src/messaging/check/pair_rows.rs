@@ -18,9 +18,9 @@ const USERS: u64 = 10_000;
 ///
 /// A repair needs all rows that two users share. Reading all of a user's rows
 /// once for each of the user's groups would cost the square of the number of
-/// groups. A cached row may have moved since it was read. In that case its
-/// group has a head, and the transaction does not change anything, because its
-/// condition is that there is no head.
+/// groups. A cached row may have moved since it was read. If it has moved, its
+/// group has a head, and the store rejects the transaction of the repair, which
+/// requires that the group has no head.
 #[derive(Debug)]
 pub(super) struct PairRows {
     rows: Cache<UserId, Arc<Vec<FoundRow>>>,
@@ -63,6 +63,7 @@ impl PairRows {
         }
     }
 
+    /// Returns all rows of a user. Concurrent calls for one user share the read.
     async fn of(
         &self,
         messages: &MessageStore,

@@ -9,8 +9,8 @@ use super::numbers::Numbers;
 use crate::model::{Head, Message, MessageGroupId, Participants, SortKey, User, UserId};
 use crate::store::{FoundRow, GroupRow, Repair, RowKey};
 
-/// Maximum number of old rows that the transaction deletes. Together with the
-/// other actions, it stays far below DynamoDB's limit of 100.
+/// Maximum number of old rows that the transaction deletes. With its other
+/// actions, the transaction stays far below DynamoDB's limit of 100.
 const MAX_OLD_ROWS: usize = 20;
 
 /// Everything that determines the head and the rows of a group.

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use super::attempt::{ATTEMPTS, RepairError, RetryState, Written};
+use super::attempt::{ATTEMPTS, RepairError, RepairedItems, RetryState};
 use super::diagnose::{Action, Damaged, pair_of};
 use super::finding::{FindingKind, Unrepaired};
 use super::numbers::{MessagePages, Numbers, Renumbered};
@@ -57,7 +57,7 @@ impl Repairer {
                 // The repair of a duplicate row succeeds only if the row is
                 // deleted.
                 let duplicate = known.filter(|_| kind == FindingKind::DuplicateRow);
-                written.gone.extend(duplicate.cloned());
+                written.deleted.extend(duplicate.cloned());
                 return visible(is_visible(&self.messages, group, &written).await?);
             }
             state.wait().await;
@@ -65,13 +65,15 @@ impl Repairer {
         Err(state.out_of_attempts())
     }
 
+    /// Makes one attempt at a repair. Returns what it wrote; `None` if another
+    /// attempt is needed.
     async fn attempt(
         &self,
         group: MessageGroupId,
         known: Option<&RowKey>,
         kind: FindingKind,
         state: &mut RetryState,
-    ) -> Result<Option<Written>, RepairError> {
+    ) -> Result<Option<RepairedItems>, RepairError> {
         let damaged = self.load(group, known).await?;
         match damaged.diagnose(kind)? {
             Action::DeleteEmpty(head) => {
@@ -119,7 +121,7 @@ impl Repairer {
         head: Option<Head>,
         participants: Participants,
         state: &mut RetryState,
-    ) -> Result<Option<Written>, RepairError> {
+    ) -> Result<Option<RepairedItems>, RepairError> {
         let Some(newest) = damaged.newest.message.clone() else {
             return Ok(None);
         };
@@ -157,12 +159,12 @@ impl Repairer {
         } else {
             self.pair_rows.forget(participants);
         }
-        let mut gone = repair.old_rows;
-        gone.extend(surplus);
-        let written = Written {
+        let mut deleted = repair.old_rows;
+        deleted.extend(surplus);
+        let written = RepairedItems {
             head: Some(repair.head),
             newest: Some(repair.newest),
-            gone,
+            deleted,
             alias: repair.alias,
         };
         let written = state.record(outcome, written)?;
@@ -171,16 +173,16 @@ impl Repairer {
         Ok(written.filter(|_| !has_gap))
     }
 
-    /// Deletes the remaining items of a group without messages. First, head and
-    /// message are read in one transaction, because a message may be written
-    /// concurrently.
+    /// Deletes the remaining items of a group without messages. Before, it reads
+    /// head and message in one transaction, because another writer may write a
+    /// message concurrently.
     async fn delete_empty(
         &self,
         group: MessageGroupId,
         head: &Head,
         rows: &[FoundRow],
         state: &mut RetryState,
-    ) -> Result<Option<Written>, RepairError> {
+    ) -> Result<Option<RepairedItems>, RepairError> {
         let at_once = self.messages.find_group_of_head(group, head).await?;
         if at_once.version != head.version || at_once.newest.is_some() {
             return Ok(None);
@@ -198,9 +200,9 @@ impl Repairer {
             _ => None,
         };
         let outcome = self.messages.delete_empty(group, head, &rows, alias).await;
-        let written = Written {
-            gone: rows,
-            ..Written::default()
+        let written = RepairedItems {
+            deleted: rows,
+            ..RepairedItems::default()
         };
         Ok(state.record(outcome, written)?)
     }
@@ -212,7 +214,7 @@ impl Repairer {
         group: MessageGroupId,
         mut head: Head,
         state: &mut RetryState,
-    ) -> Result<Option<Written>, RepairError> {
+    ) -> Result<Option<RepairedItems>, RepairError> {
         let was_read = head.read_counts.clone();
         let mut reads: BTreeMap<UserId, u64> = was_read.keys().map(|user| (*user, 0)).collect();
         let mut numbers = Numbers::default();
@@ -234,7 +236,7 @@ impl Repairer {
                     .messages
                     .renumber(group, expected_version, &head, some)
                     .await;
-                if state.record(outcome, Written::default())?.is_none() {
+                if state.record(outcome, RepairedItems::default())?.is_none() {
                     return Ok(None);
                 }
             }
@@ -247,7 +249,7 @@ impl Repairer {
             .messages
             .renumber(group, expected_version, &head, &[])
             .await;
-        state.record(outcome, Written::default())?;
+        state.record(outcome, RepairedItems::default())?;
         // The rows contain unread counts and must be updated as well.
         Ok(None)
     }
@@ -300,8 +302,8 @@ impl Repairer {
         Ok(newest.is_none_or(|newest| newest == group).then_some(pair))
     }
 
-    /// Returns a participant, whom the row of `owner` must show: from the copy
-    /// in that row or in a message, or else from Postgres.
+    /// Returns the participant whom the row of `owner` must show. The names come
+    /// from the copy in that row or in a message, or else from Postgres.
     async fn user(
         &self,
         id: UserId,

@@ -1,6 +1,6 @@
 //! Reads back what a repair has written.
 
-use super::attempt::{RepairError, Written};
+use super::attempt::{RepairError, RepairedItems};
 use super::finding::Unrepaired;
 use crate::model::{HeadRecord, MessageGroupId};
 use crate::store::{MessageStore, RowKey, StoreError};
@@ -12,7 +12,7 @@ use crate::store::{MessageStore, RowKey, StoreError};
 pub(super) async fn is_visible(
     messages: &MessageStore,
     group: MessageGroupId,
-    written: &Written,
+    written: &RepairedItems,
 ) -> Result<bool, StoreError> {
     let is_overwritten = |row: &&RowKey| {
         let head = written.head.as_ref();
@@ -21,7 +21,7 @@ pub(super) async fn is_visible(
             rows.any(|owner| row.is_same_item(&RowKey::of_head(head, *owner)))
         })
     };
-    let gone = written.gone.iter().filter(|row| !is_overwritten(row));
+    let gone = written.deleted.iter().filter(|row| !is_overwritten(row));
     for row in gone {
         if messages.has_row(group, row).await? {
             return Ok(false);

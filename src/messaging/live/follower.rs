@@ -1,5 +1,5 @@
-//! A subscription to new messages. It delivers each message exactly once and in
-//! order, and skips none.
+//! A subscription to new messages. It delivers every message exactly once and in
+//! order.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -27,8 +27,8 @@ const PAGE: usize = 100;
 /// memory of a subscription. Later messages are read from the table when these
 /// have been delivered.
 const MAX_READY: usize = 256;
-/// How long a message may be missing while a later one is readable. A write is
-/// visible within its request's deadline, which is as long.
+/// How long a message may be missing while a later one is readable. A write
+/// becomes visible within the timeout of its request, which is also ten seconds.
 const MISSING_FOR: Duration = Duration::from_secs(10);
 /// The first delay before the table is queried again for a missing message. Each
 /// further delay is twice as long.
@@ -78,7 +78,7 @@ pub struct Follower {
     /// The value of `as_of` after all known messages have been delivered.
     as_of_next: DateTime<Utc>,
     ready: VecDeque<(Message, Arc<MessageGroup>)>,
-    behind: Vec<CatchUp>,
+    catch_ups: Vec<CatchUp>,
 }
 
 /// The groups to follow, and the start position.
@@ -109,7 +109,7 @@ impl Follower {
             as_of: now,
             as_of_next: now,
             ready: VecDeque::new(),
-            behind: Vec::new(),
+            catch_ups: Vec::new(),
         };
         let is_new = matches!(follow, Follow::All(None) | Follow::Group(_, None));
         match follow {
@@ -117,7 +117,7 @@ impl Follower {
             Follow::All(after) => follower.begin(after).await?,
         }
         if is_new {
-            follower.take_waiting_hints();
+            follower.handle_waiting_hints();
         }
         Ok(follower)
     }
@@ -131,6 +131,7 @@ impl Follower {
         })
     }
 
+    /// Starts in one group: after the given position, or after the newest message.
     async fn begin_in_group(
         &mut self,
         group: MessageGroupId,
@@ -145,12 +146,14 @@ impl Follower {
         let newest = newest.ok_or(LiveError::MessageGroupNotFound)?;
         let begin = after.unwrap_or_else(|| newest.clone());
         if begin.key < newest.key {
-            self.fall_behind(group, newest.seq);
+            self.schedule_catch_up(group, newest.seq);
         }
         self.reached.insert(group, begin);
         Ok(())
     }
 
+    /// Starts in all groups: after the given positions, or after the newest
+    /// messages.
     async fn begin(&mut self, after: Option<Positions>) -> Result<(), LiveError> {
         let resumed = after.is_some();
         if let Some(after) = after {
@@ -165,7 +168,7 @@ impl Follower {
                 return Err(LiveError::Resync);
             }
             self.delivered.clone_from(&self.reached);
-            self.take_rows(&RowsSnapshot {
+            self.handle_rows(&RowsSnapshot {
                 as_of: self.as_of_next,
                 rows,
             });
@@ -178,7 +181,7 @@ impl Follower {
 
     /// Processes the hints that arrived while the positions were read. Their
     /// messages are new even if the positions already include them.
-    fn take_waiting_hints(&mut self) {
+    fn handle_waiting_hints(&mut self) {
         let waiting = self.listener.take_all();
         for event in &waiting {
             if let BusEvent::Hint(hint) = event
@@ -191,19 +194,20 @@ impl Follower {
         }
         self.delivered.clone_from(&self.reached);
         for event in &waiting {
-            self.take(event);
+            self.handle(event);
         }
     }
 
+    /// Waits for the next message.
     async fn next(&mut self) -> Result<Arrival, LiveError> {
         loop {
             if let Some((message, group)) = self.ready.pop_front() {
                 return Ok(self.deliver(message, group));
             }
-            let due = self.behind.iter().map(|behind| behind.next).min();
+            let due = self.catch_ups.iter().map(|catch_up| catch_up.next).min();
             tokio::select! {
                 event = self.listener.next() => match event {
-                    Some(event) => self.take(&event),
+                    Some(event) => self.handle(&event),
                     None => return Err(LiveError::Behind("the client reads too slowly")),
                 },
                 // Boxed: its future is large, and most subscriptions are idle.
@@ -212,32 +216,36 @@ impl Follower {
         }
     }
 
-    fn take(&mut self, event: &BusEvent) {
+    fn handle(&mut self, event: &BusEvent) {
         match event {
             BusEvent::Hint(hint) => {
-                // `as_of_next` is set only if no further event waits, because
-                // this event may have waited for a long time.
+                // `as_of_next` is set only if the listener has no other waiting
+                // event, because this event may have waited for a long time.
                 if !self.sources.bus.is_lossy() && self.listener.is_empty() {
                     self.as_of_next = self.sources.clock.now();
                 }
-                self.take_hint(hint);
+                self.handle_hint(hint);
             }
-            BusEvent::Rows(rows) => self.take_rows(rows),
+            BusEvent::Rows(rows) => self.handle_rows(rows),
         }
     }
 
     /// Makes the messages that directly follow the position ready for delivery.
     /// At a gap, or if too many messages are ready, the group is read from the
     /// table later.
-    fn take_hint(&mut self, hint: &Hint) {
+    fn handle_hint(&mut self, hint: &Hint) {
         let Some(newest) = hint.messages.last().filter(|_| self.follows(hint.group)) else {
             return;
         };
         let Some(group) = group_of_head(&self.viewer, &hint.head, newest.clone()) else {
             return;
         };
-        if self.behind.iter().any(|behind| behind.group == hint.group) {
-            return self.fall_behind(hint.group, newest.seq);
+        if self
+            .catch_ups
+            .iter()
+            .any(|catch_up| catch_up.group == hint.group)
+        {
+            return self.schedule_catch_up(hint.group, newest.seq);
         }
         let group = Arc::new(group);
         for message in &hint.messages {
@@ -252,18 +260,19 @@ impl Follower {
                 _ if follows && self.ready.len() < MAX_READY => {
                     self.make_ready(message.clone(), &group);
                 }
-                _ => return self.fall_behind(hint.group, newest.seq),
+                _ => return self.schedule_catch_up(hint.group, newest.seq),
             }
         }
     }
 
-    fn take_rows(&mut self, snapshot: &RowsSnapshot) {
+    /// Schedules a read of each group whose row shows a message after the position.
+    fn handle_rows(&mut self, snapshot: &RowsSnapshot) {
         self.as_of_next = snapshot.as_of;
         for row in &snapshot.rows {
             let reached = self.reached.get(&row.group);
             let is_behind = reached.is_none_or(|reached| reached.seq < row.position.seq);
             if is_behind && self.follows(row.group) {
-                self.fall_behind(row.group, row.position.seq);
+                self.schedule_catch_up(row.group, row.position.seq);
             }
         }
     }
@@ -277,10 +286,11 @@ impl Follower {
         self.ready.push_back((message, Arc::clone(group)));
     }
 
+    /// Records that a message is delivered, and adds the positions after it.
     fn deliver(&mut self, message: Message, group: Arc<MessageGroup>) -> Arrival {
         let positions = self.only.is_none().then(|| {
             self.delivered.insert(message.group_id, message.position());
-            if self.ready.is_empty() && self.behind.is_empty() {
+            if self.ready.is_empty() && self.catch_ups.is_empty() {
                 self.as_of = self.as_of_next;
             }
             Positions::newest_of(self.as_of, &self.delivered)
@@ -292,14 +302,15 @@ impl Follower {
         }
     }
 
-    fn fall_behind(&mut self, group: MessageGroupId, seq: u64) {
-        let mut waiting = self.behind.iter_mut();
-        if let Some(behind) = waiting.find(|behind| behind.group == group) {
-            behind.seq = behind.seq.max(seq);
+    /// Schedules a read of the messages of a group up to a `seq`.
+    fn schedule_catch_up(&mut self, group: MessageGroupId, seq: u64) {
+        let mut waiting = self.catch_ups.iter_mut();
+        if let Some(catch_up) = waiting.find(|catch_up| catch_up.group == group) {
+            catch_up.seq = catch_up.seq.max(seq);
             return;
         }
         let now = Instant::now();
-        self.behind.push(CatchUp {
+        self.catch_ups.push(CatchUp {
             group,
             seq,
             since: None,
@@ -310,16 +321,16 @@ impl Follower {
 
     /// Reads the next messages of the group whose next read is due first.
     async fn catch_up(&mut self) -> Result<(), LiveError> {
-        let groups = self.behind.iter().enumerate();
-        let Some((index, _)) = groups.min_by_key(|(_, behind)| behind.next) else {
+        let groups = self.catch_ups.iter().enumerate();
+        let Some((index, _)) = groups.min_by_key(|(_, catch_up)| catch_up.next) else {
             return Ok(());
         };
-        let (id, seq) = (self.behind[index].group, self.behind[index].seq);
+        let (id, seq) = (self.catch_ups[index].group, self.catch_ups[index].seq);
         let reached = self.reached_in(id).await?;
         let store = &self.sources.messages;
         let page = store.messages_after(id, &reached.key, PAGE).await?;
         let is_full = page.len() == PAGE;
-        let was_missing = self.behind[index].since.is_some();
+        let was_missing = self.catch_ups[index].since.is_some();
         let found = Contiguous::after(&reached, page, was_missing);
         let is_complete = !found.has_gap && !is_full && found.reaches >= seq;
         let found_some = !found.messages.is_empty();
@@ -337,17 +348,17 @@ impl Follower {
                 }
             }
         }
-        let behind = &mut self.behind[index];
+        let catch_up = &mut self.catch_ups[index];
         let now = Instant::now();
         if is_complete {
-            self.behind.swap_remove(index);
+            self.catch_ups.swap_remove(index);
         } else if found_some {
-            (behind.since, behind.next) = (None, now);
-            behind.backoff.reset();
-        } else if now.duration_since(*behind.since.get_or_insert(now)) >= MISSING_FOR {
+            (catch_up.since, catch_up.next) = (None, now);
+            catch_up.backoff.reset();
+        } else if now.duration_since(*catch_up.since.get_or_insert(now)) >= MISSING_FOR {
             return Err(LiveError::Behind("a message is missing"));
         } else {
-            behind.next = now + behind.backoff.next_delay();
+            catch_up.next = now + catch_up.backoff.next_delay();
         }
         Ok(())
     }

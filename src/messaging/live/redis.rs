@@ -29,7 +29,8 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(1);
 /// until a connection that was lost without an error is noticed.
 const PING_INTERVAL: Duration = Duration::from_secs(5);
 /// The bounds of the first and the longest delay before the subscriber
-/// reconnects. A connection that lasted longer than the longest delay resets it.
+/// reconnects. A connection that lasted longer than the longest delay resets the
+/// backoff to the first delay.
 const FIRST_DELAY: Duration = Duration::from_millis(100);
 const MAX_DELAY: Duration = Duration::from_secs(5);
 /// The longest delay before the publisher reconnects. It is short because hints
@@ -57,8 +58,8 @@ pub enum InvalidRedisUrl {
     Other(#[from] RedisError),
 }
 
-/// Returns the text of an error without the name of its kind, which the text of
-/// the Redis client ends with.
+/// Returns the text of an error of the Redis client without the name of the
+/// error's kind, with which the client ends the text.
 fn without_kind(error: &RedisError) -> String {
     let kind = format!(" - {:?}", error.kind());
     error.to_string().replace(&kind, "")

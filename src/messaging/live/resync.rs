@@ -20,15 +20,16 @@ use crate::store::{MessageStore, StoreError};
 /// another can be missed at both keys in one read, but not in two reads this
 /// far apart.
 const BETWEEN_READS: Duration = Duration::from_millis(50);
-/// Interval between reads of a user's rows if hints can be lost: the longest
-/// delay of a message whose writer crashed before it published the hint.
+/// Average interval between reads of a user's rows if hints can be lost. Each
+/// interval is random between 75 % and 125 % of this value. It delays a message
+/// whose writer crashed before it published the hint.
 const INTERVAL: Duration = Duration::from_secs(30);
 /// Period over which the reads of all users' rows are spread after hints were
 /// lost, so that they do not exceed the table's capacity.
 const SPREAD: Duration = Duration::from_secs(2);
-/// Maximum age at which a message may have been committed after the beginning of
-/// the request: a write is attempted for at most 40 s, a request takes at most
-/// 10 s, and the rest is for clock skew.
+/// A message that is older than this was committed before the beginning of the
+/// request: a write is attempted for at most 40 s, a request takes at most 10 s,
+/// and the rest is for clock skew.
 const COMMIT_DELAY: TimeDelta = TimeDelta::minutes(1);
 /// Maximum number of concurrent reads of groups with a recent message, which
 /// bounds the load that one request causes at a time.
@@ -74,7 +75,7 @@ impl Sources {
         let mut rows = self.messages.rows_after(user, key).await?;
         sleep(BETWEEN_READS).await;
         rows.extend(self.messages.rows_after(user, key).await?);
-        // The newest row of each group is inserted last and wins.
+        // The newest row of each group is inserted last and replaces older rows.
         rows.sort_by(|one, other| one.key.cmp(&other.key));
         let newest: HashMap<_, _> = rows
             .into_iter()

@@ -77,6 +77,7 @@ impl Updates {
         })
     }
 
+    /// Waits for the next state of a group.
     async fn next(&mut self) -> Result<MessageGroup, LiveError> {
         loop {
             let update = if let Some(id) = self.changed.pop_front() {

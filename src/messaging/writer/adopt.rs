@@ -18,10 +18,10 @@ pub(super) enum State {
 /// Reads the rows of both users with strongly consistent queries; the newest
 /// row determines the group.
 ///
-/// In a table with the heads marker, a pair whose UUID has neither head nor
-/// alias has no group, and nothing is read. The rows are read once: rows change
-/// only together with a head, so `known` rows are correct while the group has
-/// no head.
+/// In a table with the heads marker, this function reads nothing, because a pair
+/// whose UUID has neither head nor alias has no group. It reads the rows only
+/// once: rows change only together with a head, so the rows in `known` are
+/// correct while the group has no head.
 pub(super) async fn headless(
     messages: &MessageStore,
     marker: &HeadsMarker,

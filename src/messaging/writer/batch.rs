@@ -18,9 +18,9 @@ use crate::telemetry::metrics;
 /// deadline.
 const FIRST_DELAY: Duration = Duration::from_millis(5);
 const MAX_DELAY: Duration = Duration::from_millis(250);
-/// How long, from the start of the batch, the task resolves an attempt with an
-/// unknown outcome even if no request waits for it. This is longer than a call
-/// can be delayed.
+/// How long after the start of the batch the task resolves an attempt with an
+/// unknown outcome, even if no request waits for it. A call is delayed for less
+/// than this time.
 const RESOLVE_FOR: Duration = Duration::from_secs(30);
 
 /// Messages to be written in one transaction.

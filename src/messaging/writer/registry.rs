@@ -129,6 +129,8 @@ impl Registry {
         idle
     }
 
+    /// Adds an entry to the queue of a group, and starts the task of the group if
+    /// it is not running.
     fn enqueue(self: &Arc<Self>, group: MessageGroupId, work: Work) -> Result<(), MessagingError> {
         let mut queues = lock(&self.queues);
         let queue = queues.entry(group).or_insert_with(|| self.start(group));
@@ -146,6 +148,7 @@ impl Registry {
         })
     }
 
+    /// Starts the task of a group, and returns the sender of its queue.
     fn start(self: &Arc<Self>, group: MessageGroupId) -> mpsc::Sender<Work> {
         let (queue, work) = mpsc::channel(QUEUE_LENGTH);
         let writer = GroupWriter {
@@ -200,6 +203,8 @@ impl GroupTask {
         }
     }
 
+    /// Returns the next entry; `None` when the queue stays empty and was removed.
+    /// Entries that were taken from the queue earlier come first.
     async fn next(&mut self) -> Option<Work> {
         if let Some(mark) = self.marks.pop_front() {
             return Some(Work::Mark(mark));

@@ -47,8 +47,8 @@ impl MessageCreatedEvent {
     /// Idempotency key with which the viewer sent the message. Null if another
     /// user sent it, or if it was sent without a key.
     ///
-    /// The event may arrive before the response of `createMessage`. By this key
-    /// a client recognizes the message that it displays as being sent.
+    /// The event may arrive before the response of `createMessage`. With this
+    /// key, a client recognizes the message for which it waits for a response.
     async fn idempotency_key(&self) -> Option<&str> {
         let message = &self.arrival.message;
         let key = message.idempotency_key.as_deref();

@@ -151,6 +151,8 @@ impl Connection {
         }
     }
 
+    /// Handles a message of the client. `permit` is the send capacity for a direct
+    /// response.
     async fn handle_message(
         &mut self,
         message: ClientMessage,

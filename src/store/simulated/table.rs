@@ -105,12 +105,12 @@ impl Table {
             .and_then(|limit| usize::try_from(limit).ok());
         let is_cut = limit.is_some_and(|limit| found.len() > limit);
         found.truncate(limit.unwrap_or(usize::MAX));
-        let mut answer = json!({ "Count": found.len() });
-        answer["Items"] = found.iter().map(|(_, item)| json!(item)).collect();
+        let mut response = json!({ "Count": found.len() });
+        response["Items"] = found.iter().map(|(_, item)| json!(item)).collect();
         if let (true, Some(((pk, sk), _))) = (is_cut, found.last()) {
-            answer["LastEvaluatedKey"] = json!({ "pk": { "S": pk }, "sk": { "S": sk } });
+            response["LastEvaluatedKey"] = json!({ "pk": { "S": pk }, "sk": { "S": sk } });
         }
-        SimulatedResponse::Json(200, answer)
+        SimulatedResponse::Json(200, response)
     }
 }
 

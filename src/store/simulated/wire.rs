@@ -63,10 +63,10 @@ impl Wire {
         let body = serde_json::from_slice(body).expect("JSON");
         self.while_up().await;
         self.dynamo.pass(10).await;
-        let answer = self.dynamo.answer(&operation, body).await;
+        let response = self.dynamo.respond(&operation, body).await;
         self.dynamo.pass(10).await;
         self.while_up().await;
-        let (status, text) = match answer {
+        let (status, text) = match response {
             SimulatedResponse::Json(status, body) => (status, body.to_string()),
             SimulatedResponse::Cut => (200, "{\"Cons".to_owned()),
             SimulatedResponse::Broken => {

@@ -71,7 +71,8 @@ metrics! {
     key_fetches: Counters<1>;
     /// Open WebSocket connections
     sockets: Gauge;
-    /// Closed WebSocket connections, by close code, or client or gone
+    /// Closed WebSocket connections, by close code, or by client or gone if the server did not
+    /// choose the code
     socket_closes: Counters<1>;
     /// Active subscriptions
     subscriptions: Gauge;
@@ -90,7 +91,7 @@ metrics! {
     /// Attempted transactions that write messages or marks as read, by outcome (applied, refused,
     /// unknown)
     write_attempts: Counters<1>;
-    /// Retries of such transactions, by reason
+    /// Retries of transactions that write messages or marks as read, by reason
     write_retries: Counters<1>;
     /// Messages per applied transaction
     transaction_messages: Histogram = Histogram::new(MESSAGES);

@@ -58,7 +58,7 @@ async fn authorization_without_bearer_closes_the_socket_with_a_reason() {
 }
 
 #[tokio::test]
-async fn token_is_accepted_in_every_usual_place() {
+async fn token_is_accepted_in_the_payload_and_in_the_handshake() {
     let cruddur = with_bounds(Bounds::default()).await;
     let good = format!("Bearer {}", cruddur.token("luu"));
     let header = ("Authorization", good.as_str());

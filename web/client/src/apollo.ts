@@ -77,7 +77,7 @@ function pagination(overlaps: boolean, onNewest: () => void): FieldPolicy<Connec
       onNewest();
       const [first] = incoming.edges;
       const start = existing && first && overlaps ? existing.edges.findIndex(({ node }) => node.__ref === first.node.__ref) : -1;
-      // An app can remove the newer end of a long list: the newest page does not meet it.
+      // An app can remove the newest items of a long list. The newest page then does not join the range.
       if (existing?.pageInfo.hasNextPage && overlaps && start < 0) return existing;
       if (!existing || start <= 0) return incoming;
       const { hasPreviousPage, startCursor } = existing.pageInfo;
@@ -155,7 +155,7 @@ export class MessageCache extends InMemoryCache {
           const others = without(edges, new Set([group]));
           const time = (node: Reference) => readField<string>("lastMessageAt", node) ?? "";
           const index = groupIndex(others.map(({ node }) => time(node)), time({ __ref: group }));
-          // Behind the last page that was fetched.
+          // The item belongs after the last page that was fetched.
           if (index === edges.length && pageInfo.hasNextPage) return groups;
           const edge = { ...messageGroupEdge, node: { __ref: group } };
           return { ...(groups as Connection), edges: others.toSpliced(index, 0, edge) };
@@ -171,7 +171,7 @@ export class MessageCache extends InMemoryCache {
           if (readField("id", { __ref: message }) === undefined) return messages;
           if (pageInfo.hasNextPage || edges.some(({ node }) => node.__ref === message)) return messages;
           const index = messageIndex(edges.map(({ node }) => readField<string>("createdAt", node) ?? ""), messageEdge.node.createdAt);
-          // Before the first page that was fetched.
+          // The item belongs before the first page that was fetched.
           if (index === 0 && pageInfo.hasPreviousPage) return messages;
           const edge = { ...messageEdge, node: { __ref: message } };
           const endCursor = index === edges.length ? messageEdge.cursor : pageInfo.endCursor;

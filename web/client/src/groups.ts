@@ -78,7 +78,7 @@ export function messageIndex(times: readonly string[], createdAt: string, now = 
   return times.findLastIndex((time) => time <= createdAt || time > now) + 1;
 }
 
-/** Keeps the newest so many live messages: a slower response can lack them. */
+/** Keeps the newest messages of events, up to a maximum number, because a slower response can lack them. */
 const RECENT = 100;
 export function remember<T>(recent: T[], item: T) {
   recent.push(item);

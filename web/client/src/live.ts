@@ -9,7 +9,7 @@ export interface ConnectionState {
    * is at `retryAt`. `signedOut`: the user has to sign in again.
    */
   status: "idle" | "connecting" | "connected" | "waiting" | "signedOut";
-  /** Since when the client is connected, or since when it is not, in milliseconds as `Date.now()`. */
+  /** When the connection was established or lost, in milliseconds as `Date.now()`. */
   since: number;
   retryAt?: number;
 }
@@ -48,9 +48,9 @@ const FINAL = [1002, 1007, 1009, 4004, 4400, 4406, 4409, 4429];
 const REJECTED = [4401, 4403];
 /** Codes of errors after which the same subscription can succeed. */
 const TEMPORARY = ["UNAVAILABLE", "RATE_LIMITED", "INTERNAL_SERVER_ERROR"];
-/** After so many milliseconds the server has started a subscription that it has received: the protocol does not say. */
+/** Time in milliseconds after which a subscription that the server has received counts as started: the protocol has no message for this. */
 const STARTED = 1000;
-/** After so many failures of `token({ forceRefresh: true })` in a row, the user is signed out. */
+/** Number of consecutive failures of `token({ forceRefresh: true })` after which the user is signed out. */
 const MOST_REFRESHES = 3;
 
 /** Exponential backoff from 250 ms to 30 s. When a server stops, its clients reconnect at random times. */

@@ -30,7 +30,7 @@ export interface EnvironmentOptions {
   trustedDocuments?: boolean;
 }
 
-/** Ids of a message and its group, and their edges' cursors. */
+/** IDs of a message and its group, and their edges' cursors. */
 interface RememberedMessage {
   message: string;
   messageCursor: unknown;
@@ -142,7 +142,7 @@ function placeGroup(store: RecordSourceProxy, key: string, { group: id, groupCur
   const edges = groups.getLinkedRecords("edges") ?? [];
   const others = edges.filter((edge) => nodeOf(edge)?.getDataID() !== id);
   const index = groupIndex(others.map((edge) => text(nodeOf(edge), "lastMessageAt")), text(group, "lastMessageAt"));
-  // Behind the last page that was fetched.
+  // The item belongs after the last page that was fetched.
   if (index === edges.length && isTrue(groups, "hasNextPage")) return;
   const edge = ConnectionHandler.createEdge(store, groups, group, "MessageGroupEdge");
   edge.setValue(groupCursor, "cursor");
@@ -157,7 +157,7 @@ function placeMessage(store: RecordSourceProxy, key: string, { message: id, mess
   const edges = messages.getLinkedRecords("edges") ?? [];
   if (edges.some((edge) => nodeOf(edge)?.getDataID() === id)) return;
   const index = messageIndex(edges.map((edge) => text(nodeOf(edge), "createdAt")), text(message, "createdAt"));
-  // Before the first page that was fetched.
+  // The item belongs before the first page that was fetched.
   if (index === 0 && isTrue(messages, "hasPreviousPage")) return;
   const edge = ConnectionHandler.createEdge(store, messages, message, "MessageEdge");
   edge.setValue(messageCursor, "cursor");

@@ -52,7 +52,7 @@ export function messageExchanges(api: Api, options: Pick<CacheExchangeOpts, "sch
       const others = edges.filter((other) => other !== edge);
       const time = (key: string) => text(cache, nodeOf(cache, key), "lastMessageAt");
       const index = groupIndex(others.map(time), time(edge));
-      // Behind the first page.
+      // The item belongs after the first page.
       if (index === edges.length && pageInfoOf(cache, page, "hasNextPage") === true) continue;
       cache.link(page, "edges", others.toSpliced(index, 0, edge));
     }
@@ -68,7 +68,7 @@ export function messageExchanges(api: Api, options: Pick<CacheExchangeOpts, "sch
       const edges = edgesOf(cache, page);
       if (edges.includes(edge)) continue;
       const index = messageIndex(edges.map((key) => text(cache, nodeOf(cache, key), "createdAt")), messageEdge.node.createdAt);
-      // Before the newest page.
+      // The item belongs before the newest page.
       if (index === 0 && pageInfoOf(cache, page, "hasPreviousPage") === true) continue;
       cache.link(page, "edges", edges.toSpliced(index, 0, edge));
     }

@@ -143,7 +143,7 @@ function parsed(query) {
   }
 }
 
-// Returns the newest message group of the current user: its uuid, the cursor of its newest message, and the other user's handle.
+// Returns the newest message group of the current user: its UUID, the cursor of its newest message, and the other user's handle.
 export async function newestMessageGroup() {
   const response = await signed(graphql, {
     method: "POST",

@@ -11,7 +11,7 @@ use crate::harness::{CREATE, Cruddur, Faults, checker, start};
 const GROUPS: &str = "{ messageGroups { edges { cursor } } }";
 /// Capacity of the queue of a group.
 const QUEUE: usize = 256;
-/// Number of messages sent beyond it.
+/// Number of messages that are sent in addition to the capacity of the queue.
 const TOO_MANY: usize = 40;
 
 /// Returns a counter of this process. Other tests can only increase it.
