@@ -56,7 +56,7 @@ pub async fn router() -> Result<Router, AnyError> {
     let client = Client::from_conf(replayed.build());
     let messages = MessageStore::new(client, "cruddur-messages".to_owned());
     // All users are cached.
-    let users = UserStore::nowhere();
+    let users = UserStore::failing();
     let directory = Directory::new(users.clone(), Duration::from_hours(24));
     for number in 0..=OTHERS {
         let sub = if number == 0 {

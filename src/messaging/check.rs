@@ -3,10 +3,10 @@
 //! The check processes one item at a time, so memory use does not grow with the
 //! table and writers need not stop. The group of an item is read once, with
 //! eventually consistent reads (`group`). An item that is consistent with its
-//! group costs no further reads. For any other item, everything that it depends
-//! on is read again with strong consistency. A problem of a whole group is
-//! reported at only one of its items: the head; without a head, the newest of
-//! its rows; without rows, its newest message.
+//! group costs no further reads. For any other item, the check reads all items
+//! that this item depends on again, with strong consistency. It reports a problem
+//! of a whole group at only one of the group's items: the head; without a head,
+//! the newest row; without rows, the newest message.
 //!
 //! An item that cannot be read counts as present. The check concludes nothing
 //! from its content, and a repair deletes nothing because of it.
@@ -65,8 +65,8 @@ pub struct Inspector {
 }
 
 impl Inspector {
-    /// Creates an inspector for the table. `users` supplies names that the
-    /// table has lost.
+    /// Creates an inspector for the table. `users` supplies names that the table
+    /// no longer contains.
     pub fn new(messages: MessageStore, users: Option<UserStore>, clock: Clock) -> Self {
         Self {
             repairer: Repairer::new(messages.clone(), users),
@@ -114,6 +114,8 @@ impl Inspector {
         Ok(cell)
     }
 
+    /// Returns the problems of a group that has a head. A group that is consistent
+    /// can still lack an alias.
     async fn whole_or_head(&self, group: MessageGroupId) -> Result<Vec<Finding>, StoreError> {
         let checked = self.checked(group).await?;
         if let Some(CheckedGroup::Whole(head)) = checked.get() {
@@ -149,7 +151,7 @@ impl Inspector {
                 Box::pin(self.repairer.repair(*group, row.as_ref(), finding.kind)).await
             }
             Remedy::NonParticipantRow(group, row) => {
-                item_repairs::delete_strangers(messages, *group, row).await
+                item_repairs::delete_non_participant_row(messages, *group, row).await
             }
             Remedy::Row(group, row) => item_repairs::delete_row(messages, *group, row).await,
             Remedy::MissingAlias(pair, users) => {
@@ -167,6 +169,8 @@ impl Inspector {
         }
     }
 
+    /// Returns the problems found at a message: its group is ahead of the clock, or
+    /// no reader can find its group.
     async fn message(&self, message: &Message) -> Result<Vec<Finding>, StoreError> {
         let group = message.group_id;
         let mut found: Vec<Finding> = self.ahead.of_message(message).await?.into_iter().collect();
@@ -208,6 +212,7 @@ impl Inspector {
         Ok(newest.is_some_and(|newest| newest.key == message.key))
     }
 
+    /// Returns the problems found at a row.
     async fn row(&self, row: &FoundRow) -> Result<Vec<Finding>, StoreError> {
         let group = row.group_id;
         let mut found = Vec::new();
@@ -269,10 +274,10 @@ impl Inspector {
         Ok(found)
     }
 
-    /// Returns the key of the owner's current row if `row` is a duplicate: it
-    /// still exists, at another key than the one in the head. Head and row are
-    /// read in one transaction. A row at the key of the newest message is not a
-    /// duplicate; in that case the head is wrong.
+    /// Returns the key of the owner's current row if `row` is a duplicate. A
+    /// duplicate still exists, and its key differs from the key in the head; head
+    /// and row are read in one transaction. If the row has the key of the newest
+    /// message, the head is wrong and the row is not a duplicate.
     async fn current_key_beside(&self, row: &FoundRow) -> Result<Option<SortKey>, StoreError> {
         let key = row.row_key();
         let (head, found) = self.messages.find_head_and_row(row.group_id, &key).await?;
@@ -294,8 +299,8 @@ impl Inspector {
         Ok((!is_newest).then_some(head.last_message_key))
     }
 
-    /// Returns whether a row is the newest of its group's rows. A group without
-    /// a head is reported only at that row.
+    /// Returns whether a row is the newest row of its group. A group without a
+    /// head is reported only at its newest row.
     async fn is_newest_row(&self, row: &FoundRow) -> Result<bool, StoreError> {
         let rows = self.messages.rows_of_group(row.group_id).await?;
         let order = |row: &FoundRow| row_order(&row.row_key());
@@ -303,6 +308,7 @@ impl Inspector {
         Ok(newest.is_none_or(|newest| order(row) >= newest))
     }
 
+    /// Returns the problems found at an alias of the group `of`.
     async fn alias(
         &self,
         alias: MessageGroupId,

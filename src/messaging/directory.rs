@@ -98,6 +98,7 @@ impl Directory {
         self.cache.insert(key, cached);
     }
 
+    /// Reads the users of one batch: one statement for each kind of key.
     async fn load(&self, keys: HashSet<UserKey>) -> HashMap<UserKey, LookupResult> {
         let mut found = HashMap::new();
         let (mut ids, mut handles, mut subs) = (Vec::new(), Vec::new(), Vec::new());
@@ -132,6 +133,8 @@ impl Directory {
         found
     }
 
+    /// Adds the result of one statement to the results of a batch, and updates the
+    /// cache.
     fn add<R>(
         &self,
         found: &mut HashMap<UserKey, LookupResult>,
@@ -290,7 +293,7 @@ mod tests {
     /// to wait.
     #[tokio::test]
     async fn cached_users_are_found_without_a_batch() {
-        let directory = Directory::new(UserStore::nowhere(), Duration::from_mins(1));
+        let directory = Directory::new(UserStore::failing(), Duration::from_mins(1));
         let [user, other] = [1, 2].map(User::example);
         directory.insert("sub", user.clone());
 

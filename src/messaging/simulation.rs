@@ -1,7 +1,7 @@
 //! Simulation of the write path over a model of DynamoDB: random interleavings
 //! of writers on several instances. Calls are lost before or after execution,
-//! executed seconds late, rejected, throttled or never answered, and processes
-//! crash. After each run, the whole table is checked.
+//! executed seconds late, rejected or throttled, or get no response, and
+//! processes crash. After each run, the whole table is checked.
 //!
 //! Each run has its own seed. The first seed is 0 or `CRUDDUR_TEST_SEED`;
 //! `CRUDDUR_TEST_CASES` sets the number of runs.
@@ -290,7 +290,7 @@ impl Instance {
         });
         let wire = dynamo.wire();
         let messages = MessageStore::new(wire.client(), "cruddur-messages".to_owned());
-        let directory = Directory::new(UserStore::nowhere(), Duration::ZERO);
+        let directory = Directory::new(UserStore::failing(), Duration::ZERO);
         Self {
             messaging: Messaging::new(messages, directory, clock, Bus::local()),
             wire,

@@ -14,8 +14,9 @@ use super::units::Units;
 use crate::backoff::Backoff;
 use crate::lock::lock;
 
-/// Backoff after the first throttled call, and maximum backoff. Each delay is
-/// at least 60% of these, so that paused calls keep some distance.
+/// The first and the longest delay after a throttled call. Each delay is random
+/// between 60 % and 100 % of these, so that the paused calls do not continue at
+/// the same time.
 const FIRST_DELAY: Duration = Duration::from_micros(312_500);
 const MAX_DELAY: Duration = Duration::from_millis(12_500);
 /// Factors by which the rate is multiplied at the first throttled call, and at
@@ -65,7 +66,7 @@ struct UnitLimiter {
     free_at: Instant,
     /// End of the backoff after a throttled call.
     paused_until: Instant,
-    /// Begins again when a call succeeds.
+    /// It starts again with the first delay when a call succeeds.
     backoff: Backoff,
     /// Average number of units that a call consumes.
     estimate: f64,
@@ -305,7 +306,7 @@ mod tests {
                 limiter
                     .send(Units::Read, read, |_| true)
                     .await
-                    .expect("an answer");
+                    .expect("a response");
             })
             .await;
         began.elapsed()

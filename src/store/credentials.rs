@@ -22,7 +22,7 @@ pub enum NoCredentials {
     Missing,
     /// Only one of the two environment variables is set.
     #[error("no AWS credentials were found: {set} is set, but {unset} is not")]
-    Half {
+    Incomplete {
         /// The variable that is set.
         set: &'static str,
         /// The variable that is not set.
@@ -94,19 +94,19 @@ pub(super) async fn find_credentials(config: &SdkConfig) -> Result<(), NoCredent
 async fn explain(error: CredentialsError) -> NoCredentials {
     let profiles = profile::load(&Fs::real(), &Env::real(), &Default::default(), None).await;
     let found = match profiles {
-        Ok(profiles) => wrong_with(&profiles, &error),
+        Ok(profiles) => profile_problem(&profiles, &error),
         Err(error) => Some(NoCredentials::ProfileFiles(Cause::of(error))),
     };
     match (found, error) {
         (Some(found), _) => found,
         (None, CredentialsError::CredentialsNotLoaded(_)) => {
-            half_a_key().unwrap_or(NoCredentials::Missing)
+            incomplete_key().unwrap_or(NoCredentials::Missing)
         }
         (None, error) => NoCredentials::Failed(Cause::new(credentials_cause(&error), error)),
     }
 }
 
-fn half_a_key() -> Option<NoCredentials> {
+fn incomplete_key() -> Option<NoCredentials> {
     let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let [key, secret] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
     let (set, unset) = match [is_set(key), is_set(secret)] {
@@ -114,12 +114,12 @@ fn half_a_key() -> Option<NoCredentials> {
         [false, true] => (secret, key),
         _ => return None,
     };
-    Some(NoCredentials::Half { set, unset })
+    Some(NoCredentials::Incomplete { set, unset })
 }
 
 /// Returns the problem of the selected profile, or of a profile to which it
 /// refers.
-fn wrong_with(profiles: &ProfileSet, error: &CredentialsError) -> Option<NoCredentials> {
+fn profile_problem(profiles: &ProfileSet, error: &CredentialsError) -> Option<NoCredentials> {
     let mut name = Cow::Borrowed(profiles.selected_profile());
     let mut seen: Vec<String> = Vec::new();
     loop {

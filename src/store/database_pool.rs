@@ -73,8 +73,9 @@ impl DatabasePool {
     }
 
     /// Creates a pool on which every query fails.
-    pub(super) fn nowhere() -> Self {
-        let source = ConnectSource::parse("postgres://nowhere.invalid/", None).expect("an address");
+    pub(super) fn failing() -> Self {
+        let source =
+            ConnectSource::parse("postgres://database.invalid/", None).expect("an address");
         let pool = PgPool::connect_lazy_with(source.target().clone());
         Self::new(pool, source, None, Pooling::Session, true)
     }
@@ -213,10 +214,10 @@ impl DatabasePool {
 /// Detects how server processes are shared, with the existing connection and a
 /// second one.
 ///
-/// Without other clients, a pooler assigns the same server process to both
-/// connections. With other clients, a pooler assigns another server process to
-/// the first connection than before. `Session` is therefore certain only
-/// without a pooler. If the second connection gets no server process within
+/// A pooler without other clients assigns the same server process to both
+/// connections. If the pooler has other clients, it can assign another server
+/// process to the first connection than before. If neither is observed, the
+/// result is `Session`. If the second connection gets no server process within
 /// `limit`, for example because the pool is small or busy, the result is
 /// `Transaction`, which works in all cases.
 pub(super) async fn detect_pooling(

@@ -38,7 +38,7 @@ pub struct CognitoIds {
     pub right: Vec<String>,
     /// Users who are not in the table.
     pub without_row: Vec<String>,
-    /// Users who had the ID of another user and lose it.
+    /// Users who had the ID of another user, which is removed from them.
     pub taken: Vec<String>,
     /// Users whose handle and Cognito ID do not belong to any user of the pool.
     pub without_user: Vec<String>,
@@ -97,8 +97,8 @@ impl UserStore {
     }
 
     /// Creates a store on which every query fails.
-    pub fn nowhere() -> Self {
-        Self::new(DatabasePool::nowhere())
+    pub fn failing() -> Self {
+        Self::new(DatabasePool::failing())
     }
 
     /// Executes a query and records it in the metrics under its name: one
@@ -192,14 +192,15 @@ impl UserStore {
 
     /// Sets Cognito IDs by handle, in one transaction.
     ///
-    /// If `only_try` is true, the transaction is rolled back. Other users who
-    /// have one of the IDs lose it. `pool` contains the handles and IDs of all
-    /// users of the pool, including those whose ID cannot be set.
+    /// If `dry_run` is true, the transaction is rolled back. If another user has
+    /// one of the IDs, the ID is removed from that user. `pool` contains the
+    /// handles and IDs of all users of the pool, including those whose ID cannot
+    /// be set.
     pub async fn update_cognito_ids(
         &self,
         ids: &[(String, String)],
         pool: &PoolNames,
-        only_try: bool,
+        dry_run: bool,
     ) -> Result<CognitoIds, StoreError> {
         let storable = |(handle, sub): &&(String, String)| !format!("{handle}{sub}").contains('\0');
         let (handles, subs): (Vec<String>, Vec<String>) =
@@ -246,7 +247,7 @@ impl UserStore {
         .persistent(keep)
         .fetch_all(&mut *transaction)
         .await?;
-        if only_try {
+        if dry_run {
             transaction.rollback().await?;
         } else {
             transaction.commit().await?;

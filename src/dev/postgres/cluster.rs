@@ -25,9 +25,9 @@ const START_WITHIN: Duration = Duration::from_secs(30);
 /// needs a moment to stop it.
 const WAIT_FOR_OLD: Duration = Duration::from_secs(8);
 
-/// A shell script that runs a program, and stops it when our end of the pipe closes, also if this
-/// process is killed. It then removes the directory in `$1`, if there is one, unless it has
-/// received `keep`.
+/// A shell script that runs a program, and stops the program when this process closes its end of
+/// the pipe or is killed. The script then removes the directory in `$1`, if there is one, unless it
+/// has received `keep`.
 const GUARD: &str = r#"
 remove=$1; shift
 exec 3<&0

@@ -133,8 +133,8 @@ impl Finding {
 /// The repair of a finding.
 #[derive(Clone, Debug)]
 pub(super) enum Remedy {
-    /// None: the correct content cannot be determined without guessing.
-    /// Contains the reason.
+    /// No repair, because the correct content cannot be determined without
+    /// guessing. Contains the reason.
     Unknown(&'static str),
     /// Repair the whole group. The row, if given, is included even if the index
     /// does not contain it.

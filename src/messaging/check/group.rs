@@ -63,6 +63,7 @@ impl CheckedGroup {
         Ok(Self::Headless(rows.collect()))
     }
 
+    /// Reads all messages of a group, and compares them with its head and rows.
     async fn with_head(
         messages: &MessageStore,
         group: MessageGroupId,

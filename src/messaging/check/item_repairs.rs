@@ -10,7 +10,7 @@ use crate::store::{MessageStore, RowKey};
 
 /// Deletes a row whose owner is not a participant. If the owner has sent
 /// one of the messages, the head may be wrong and the row is kept.
-pub(super) async fn delete_strangers(
+pub(super) async fn delete_non_participant_row(
     messages: &MessageStore,
     group: MessageGroupId,
     row: &RowKey,
