@@ -17,10 +17,10 @@ const MAX_WAITING: usize = 256;
 
 /// The undelivered events of one listener. It has one consumer.
 #[derive(Debug, Default)]
-pub(super) struct EventQueue(Mutex<State>);
+pub(super) struct EventQueue(Mutex<QueueState>);
 
 #[derive(Debug, Default)]
-struct State {
+struct QueueState {
     waiting: VecDeque<BusEvent>,
     /// No further events are added, because the listener was too slow.
     is_closed: bool,
