@@ -135,7 +135,13 @@ pub(super) async fn resolve_object<T: ContainerType + ?Sized>(
     let keys = fields.clone().map(|field| &field.node.response_key().node);
     values.extend(keys.map(|key| (key.clone(), Value::Null)));
     let mut null = false;
-    for are_first in [true, false] {
+    // Most objects have no such field, and need one step.
+    let steps: &[bool] = if first.is_some() {
+        &[true, false]
+    } else {
+        &[false]
+    };
+    for &are_first in steps {
         let mut done = |place: usize, value| match value {
             Some(value) => values[place] = value,
             None => null = true,
