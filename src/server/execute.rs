@@ -22,9 +22,6 @@ use crate::lock::lock;
 use crate::model::UserId;
 use crate::schema::{BeforeEvent, Operation, Session, timed_out};
 
-/// Timeout of a request. It is longer than the timeout of a DynamoDB call with its retries (7 s), so
-/// that a request can report the call's outcome.
-pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time between the deadline of a write and the end of the request's timeout. In this time, the
 /// response reports the outcome of the write.
 pub(super) const TIME_TO_RESPOND: Duration = Duration::from_millis(500);

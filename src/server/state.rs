@@ -69,6 +69,9 @@ limit_args! {
             idle_for: "idle-seconds", "CRUDDUR_IDLE_SECONDS", 75;
         }
         @internal {
+            /// Timeout of a request. It is longer than the timeout of a DynamoDB call with its
+            /// retries (7 s), so that a request can report the call's outcome.
+            request_within: Duration = Duration::from_secs(10);
             /// Timeout for receiving the head of a request.
             head_within: Duration = Duration::from_secs(10);
             /// Timeout for a client to read a response.

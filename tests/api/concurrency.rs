@@ -3,7 +3,7 @@
 use futures_util::future::{join_all, select_all};
 use serde_json::{Value, json};
 
-use crate::harness::{CREATE, Cruddur, Loss, Setup, checker, start};
+use crate::harness::{CREATE, Cruddur, Loss, Setup, checker, start, start_for_many_requests};
 
 async fn check(cruddur: &Cruddur, groups: usize, messages: usize) {
     let found = checker::read(&checker::client(&cruddur.dynamo.url)).await;
@@ -24,7 +24,7 @@ fn created(result: &Value) -> &str {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn concurrent_first_messages_from_both_users_create_one_group() {
-    let cruddur = start().await;
+    let cruddur = start_for_many_requests().await;
     cruddur.users(["luu", "unamused"]).await;
 
     let sent = join_all((0..60).map(|number| {
@@ -47,9 +47,9 @@ async fn concurrent_first_messages_from_both_users_create_one_group() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn concurrent_servers_that_write_to_one_group_lose_no_message() {
-    let cruddur = start().await;
+    let cruddur = start_for_many_requests().await;
     cruddur.users(["luu", "unamused"]).await;
-    let second = cruddur.second_server(Setup::default()).await;
+    let second = cruddur.second_server(Setup::for_many_requests()).await;
 
     let sent = join_all((0..80).map(|number| {
         let (cruddur, second) = (&cruddur, &second);
@@ -133,7 +133,7 @@ async fn clock_that_goes_back_keeps_the_order_of_messages() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cancelled_request_does_not_cancel_messages_of_other_requests() {
-    let cruddur = start().await;
+    let cruddur = start_for_many_requests().await;
     cruddur.users(["luu", "unamused"]).await;
     cruddur.send("luu", "unamused", "first").await;
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use cruddur::config::DRAIN_SECONDS;
 use serde_json::{Value, json};
 
-use crate::harness::{Cruddur, Serving, Socket, start};
+use crate::harness::{Cruddur, Serving, Socket, start, wait_until};
 
 const VIEWER: &str = "{ viewer { handle } }";
 /// Time for requests in flight and for spans, in seconds.
@@ -47,7 +47,10 @@ async fn drain_serves_everything_but_readiness_until_a_second_signal() {
     let url = serving.url.clone();
     let token = stores.token("luu");
     let mut old = Socket::connect(&url, &token).await;
-    assert_eq!(get(&url, "/readyz").await.0, 200);
+    wait_until("the server is ready", async || {
+        get(&url, "/readyz").await.0 == 200
+    })
+    .await;
     assert_eq!(connection(&url).await, None);
 
     serving.signal("TERM").await;

@@ -1,7 +1,5 @@
 //! Authentication: accepted and rejected tokens.
 
-use std::time::Duration;
-
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cruddur::auth::TokenUse;
@@ -10,7 +8,7 @@ use cruddur::schema::Introspection;
 use reqwest::header::AUTHORIZATION;
 use serde_json::{Value, json};
 
-use crate::harness::{Cruddur, Setup, Socket, start, start_with};
+use crate::harness::{Cruddur, Setup, Socket, TIMEOUT, start, start_with};
 
 /// Returns status and body of a request with these `Authorization` headers.
 async fn send(cruddur: &Cruddur, headers: &[String], document: &str) -> (u16, Value) {
@@ -353,7 +351,7 @@ async fn issuer_gives_tokens_to_this_machine_only() {
             Some(host) => request.header("host", host),
             None => request,
         };
-        request.timeout(Duration::from_secs(5)).send()
+        request.timeout(TIMEOUT).send()
     };
 
     let given: Value = execute("luu", None)

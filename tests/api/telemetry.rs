@@ -369,7 +369,7 @@ async fn access_log_has_one_line_per_ended_event_stream() {
     let counted = serve.metric("cruddur_subscription_events_total").await;
     assert_eq!(counted, Some(1.0));
     assert!(line["dynamodb_calls"].as_u64() > Some(0), "{line}");
-    assert_eq!(serve.metric("cruddur_subscriptions").await, Some(0.0));
+    serve.metric_becomes("cruddur_subscriptions", 0.0).await;
 }
 
 #[tokio::test]
@@ -395,7 +395,7 @@ async fn access_log_has_one_line_per_cancelled_request() {
 
 #[tokio::test]
 async fn errors_are_logged_with_the_request_id() {
-    let serve = Serve::start().await;
+    let mut serve = Serve::start().await;
     serve.send_all_kinds_of_requests().await;
 
     for id in [
@@ -406,9 +406,12 @@ async fn errors_are_logged_with_the_request_id() {
         "lost",
     ] {
         let wrong = |line: &Value| line["level"] == "WARN" || line["level"] == "ERROR";
-        let of_store = serve.lines_of(id).into_iter().filter(wrong).count();
-        assert!(of_store > 0, "{id}: {:#?}", serve.lines_of(id));
+        serve
+            .line(|line| wrong(line) && ids(line).any(|of| of == id))
+            .await;
     }
+    serve.stop().await;
+    serve.line(|line| line["message"] == "stopped").await;
     let stray: Vec<Value> = serve
         .lines()
         .into_iter()
@@ -535,7 +538,7 @@ async fn metrics_count_requests_and_store_calls() {
         );
     }
     for name in ["cruddur_messages_waiting", "cruddur_requests_in_flight"] {
-        assert_eq!(serve.metric(name).await, Some(0.0), "{name}");
+        serve.metric_becomes(name, 0.0).await;
     }
     assert!(
         serve

@@ -155,7 +155,7 @@ fn skewed(redis: &Redis, off: TimeDelta) -> Setup {
     Setup {
         clock,
         redis_url: Some(redis.url.clone()),
-        ..Setup::default()
+        ..Setup::for_many_requests()
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use cruddur::dev::{DataDir, Postgres};
 use serde_json::json;
 
-use crate::harness::{Database, Setup, start_on, wait_until};
+use crate::harness::{Database, Setup, free_port, start_on, wait_until};
 use crate::load::{Load, pairs};
 use crate::report::Report;
 use crate::server::Server;
@@ -30,11 +30,10 @@ async fn postgres_outage_under_load_is_survived() {
     // The data directory remains when the server stops.
     let folder = std::env::temp_dir().join(format!("cruddur-faults-{}", uuid::Uuid::new_v4()));
     let data = DataDir::open(&folder).expect("a directory");
-    let postgres = Postgres::start(&data, 0).expect("a PostgreSQL");
+    // It must start again on the same port, to which the server connects.
+    let port = free_port();
+    let postgres = Postgres::start(&data, port).expect("a PostgreSQL");
     let database = Database::at(postgres.url("cruddur")).await;
-    let port = reqwest::Url::parse(&database.url)
-        .expect("an address")
-        .port();
     let cruddur = start_on(database, Setup::default()).await;
     let server = Server::start(&cruddur).await;
     let pairs = pairs(&cruddur, 11).await;
@@ -46,8 +45,7 @@ async fn postgres_outage_under_load_is_survived() {
             stop_immediately(&data).await;
             drop(postgres.take());
             tokio::time::sleep(Duration::from_millis(700)).await;
-            postgres =
-                Some(Postgres::start(&data, port.expect("a port")).expect("it starts again"));
+            postgres = Some(Postgres::start(&data, port).expect("it starts again"));
         }
         postgres
     };

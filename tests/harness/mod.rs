@@ -84,6 +84,19 @@ pub struct Setup {
 }
 
 impl Setup {
+    /// Settings for many requests at the same time, which can take longer than the default timeout
+    /// of a request on a busy machine.
+    pub fn for_many_requests() -> Self {
+        let bounds = Bounds {
+            request_within: TIMEOUT,
+            ..Bounds::default()
+        };
+        Self {
+            bounds,
+            ..Self::default()
+        }
+    }
+
     fn bus(&self) -> Bus {
         self.redis_url.as_ref().map_or_else(Bus::local, |url| {
             Bus::between_instances(url, TABLE).expect("an address")
@@ -126,6 +139,11 @@ pub struct Cruddur {
 
 pub async fn start() -> Cruddur {
     start_with(Setup::default()).await
+}
+
+/// Starts a system for a test that sends many requests at the same time.
+pub async fn start_for_many_requests() -> Cruddur {
+    start_with(Setup::for_many_requests()).await
 }
 
 pub async fn start_with(setup: Setup) -> Cruddur {

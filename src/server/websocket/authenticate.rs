@@ -9,7 +9,6 @@ use crate::auth::{Caller, TokenError};
 use crate::schema::Code;
 use crate::server::authenticate::{CallerError, verify_authorization, viewer};
 use crate::server::connection_quota::ConnectionSlot;
-use crate::server::execute::REQUEST_TIMEOUT;
 use crate::server::state::ServerState;
 
 /// An authenticated client of a WebSocket.
@@ -33,7 +32,8 @@ pub(super) async fn authenticate_peer(
     let Some(authorization) = authorization else {
         return anonymous(&state);
     };
-    let user = timeout(REQUEST_TIMEOUT, user(&state, &authorization));
+    let within = state.app.bounds.request_within;
+    let user = timeout(within, user(&state, &authorization));
     user.await.unwrap_or(Err(UNAVAILABLE))
 }
 

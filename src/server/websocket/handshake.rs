@@ -12,7 +12,6 @@ use tokio::time::timeout;
 
 use crate::auth::{Caller, TokenError};
 use crate::server::authenticate::{CallerError, authenticate};
-use crate::server::execute::REQUEST_TIMEOUT;
 use crate::server::origin::Origin;
 use crate::server::rejection::Rejection;
 use crate::server::state::App;
@@ -96,7 +95,7 @@ async fn check_origin(app: &App, headers: &HeaderMap) -> Result<(), Rejection> {
     let Some(foreign) = headers.get_all(ORIGIN).iter().find(is_foreign) else {
         return Ok(());
     };
-    match timeout(REQUEST_TIMEOUT, authenticate(app, headers)).await {
+    match timeout(app.bounds.request_within, authenticate(app, headers)).await {
         Ok(Ok(Caller::SignedIn { .. })) => return Ok(()),
         Ok(Err(error @ CallerError::Token(TokenError::KeysUnavailable))) => {
             return Err(error.into());

@@ -19,7 +19,7 @@ use crate::schema::{Code, was_executed};
 use crate::server::access_log::{AccessLog, RequestResult};
 use crate::server::admission::ResponseBudget;
 use crate::server::execute::{
-    Execution, Policy, REQUEST_TIMEOUT, RequestContext, TIME_TO_RESPOND, catch_panic, execute,
+    Execution, Policy, RequestContext, TIME_TO_RESPOND, catch_panic, execute,
 };
 use crate::server::rejection::Rejection;
 use crate::server::request::RequestParameters;
@@ -112,7 +112,7 @@ async fn start(
         state: &context.state,
         request_id: &request.request_id,
         info: &log.info,
-        deadline: Instant::now() + REQUEST_TIMEOUT - TIME_TO_RESPOND,
+        deadline: Instant::now() + context.state.app.bounds.request_within - TIME_TO_RESPOND,
     };
     let parameters = request.parameters?;
     let execution = execute(&request_context, parameters, &request.caller, POLICY).await?;

@@ -171,10 +171,15 @@ async fn subscriptions_per_socket_are_limited() {
     })
     .await;
     let mut socket = luu(&cruddur).await;
+    cruddur.dynamo.calls();
     for id in ["1", "2", "3"] {
         socket.subscribe(id, CREATED, json!({})).await;
     }
     let one_too_many = socket.message().await;
+    // Each of the other two is active after it has read the user's rows twice.
+    for _ in 0..4 {
+        cruddur.dynamo.executed("Query strong").await;
+    }
     assert_eq!(codes(&one_too_many), ["BAD_REQUEST"]);
     let queries = socket.execute("query", VIEWER, json!({})).await;
     assert_eq!(queries["type"], "next");
