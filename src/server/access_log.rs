@@ -46,25 +46,6 @@ impl OperationInfo {
     }
 }
 
-/// The result of a request.
-#[derive(Clone, Copy)]
-pub(super) struct RequestResult {
-    /// The HTTP status; `None` over WebSocket.
-    pub status: Option<StatusCode>,
-    /// The code of the first error.
-    pub error: Option<Code>,
-}
-
-impl RequestResult {
-    pub fn of(response: &Response) -> Self {
-        let error = response.extensions().get::<FirstError>();
-        Self {
-            status: Some(response.status()),
-            error: error.map(|error| error.0),
-        }
-    }
-}
-
 /// A request in progress. It logs and counts the result, also when the client disconnects.
 pub(super) struct AccessLog {
     pub origin: RequestOrigin,
@@ -111,9 +92,14 @@ impl AccessLog {
     }
 
     /// Logs the result of the request.
-    pub fn end(mut self, result: RequestResult) {
-        let error = result.error.map_or("ok", Code::name);
-        self.write(result.status, error);
+    pub fn end(mut self, status: Option<StatusCode>, error: Option<Code>) {
+        self.write(status, error.map_or("ok", Code::name));
+    }
+
+    /// Logs the result of a request that has a single response.
+    pub fn end_with(self, response: &Response) {
+        let error = response.extensions().get::<FirstError>();
+        self.end(Some(response.status()), error.map(|error| error.0));
     }
 
     fn write(&mut self, status: Option<StatusCode>, outcome: &'static str) {

@@ -15,100 +15,38 @@ use super::request_id::REQUEST_ID;
 const PREFLIGHT_MAX_AGE: Duration = Duration::from_hours(1);
 
 /// Request headers that browser clients and their tools send, in addition to the CORS-safelisted
-/// ones.
-const REQUEST_HEADERS: &[&str] = &[
-    "authorization",
-    "content-type",
+/// ones, in groups.
+const REQUEST_HEADERS: [&str; 10] = [
+    "authorization content-type",
     // These require permission if they are long or contain quoted parameters, as the `Accept`
     // header of Apollo Client for multipart responses does.
-    "accept",
-    "accept-language",
-    "content-language",
+    "accept accept-language content-language",
     // Libraries for HTTP and for server-sent events.
-    "cache-control",
-    "expires",
-    "idempotency-key",
-    "if-modified-since",
-    "if-none-match",
-    "last-event-id",
-    "pragma",
-    "user-agent",
-    "x-csrf-token",
-    "x-idempotency-key",
-    "x-requested-with",
-    "x-xsrf-token",
+    "cache-control expires idempotency-key if-modified-since if-none-match last-event-id \
+     pragma user-agent x-csrf-token x-idempotency-key x-requested-with x-xsrf-token",
     // Apollo Client and its tools.
-    "apollo-require-preflight",
-    "apollographql-client-name",
-    "apollographql-client-version",
-    "apollographql-library-name",
-    "apollographql-library-version",
-    "x-apollo-cache-key",
-    "x-apollo-operation-id",
-    "x-apollo-operation-name",
-    "x-apollo-operation-type",
-    "x-apollo-tracing",
+    "apollo-require-preflight apollographql-client-name apollographql-client-version \
+     apollographql-library-name apollographql-library-version x-apollo-cache-key \
+     x-apollo-operation-id x-apollo-operation-name x-apollo-operation-type x-apollo-tracing",
     // Other GraphQL clients and schema registries.
-    "graphql-client-name",
-    "graphql-client-version",
-    "graphql-preflight",
-    "graphql-require-preflight",
-    "x-graphql-client-name",
-    "x-graphql-client-version",
-    "x-graphql-event-stream-token",
-    "x-graphql-yoga-csrf",
+    "graphql-client-name graphql-client-version graphql-preflight graphql-require-preflight \
+     x-graphql-client-name x-graphql-client-version x-graphql-event-stream-token \
+     x-graphql-yoga-csrf",
     // AWS Amplify and CloudWatch RUM.
-    "x-api-key",
-    "x-amz-date",
-    "x-amz-security-token",
-    "x-amz-user-agent",
-    "x-amzn-trace-id",
+    "x-api-key x-amz-date x-amz-security-token x-amz-user-agent x-amzn-trace-id",
     // Request IDs.
-    "request-id",
-    "x-correlation-id",
-    "x-request-id",
-    "x-trace-id",
+    "request-id x-correlation-id x-request-id x-trace-id",
     // W3C Trace Context and Baggage: OpenTelemetry, Sentry and most others.
-    "baggage",
-    "traceparent",
-    "tracestate",
+    "baggage traceparent tracestate",
     // Older trace formats and vendor-specific ones.
-    "b3",
-    "x-b3-flags",
-    "x-b3-parentspanid",
-    "x-b3-sampled",
-    "x-b3-spanid",
-    "x-b3-traceid",
-    "uber-trace-id",
-    "x-cloud-trace-context",
-    "sentry-trace",
-    "x-datadog-origin",
-    "x-datadog-parent-id",
-    "x-datadog-sampling-priority",
-    "x-datadog-tags",
-    "x-datadog-trace-id",
-    "newrelic",
-    "x-newrelic-id",
-    "x-newrelic-transaction",
-    "elastic-apm-traceparent",
-    "adrum",
-    "sw8",
-    "x-dtc",
-    "x-dtpc",
-    "x-dtreferer",
-    "x-dynatrace",
-    "x-honeycomb-trace",
-    "x-highlight-request",
-    "x-instana-l",
-    "x-instana-s",
-    "x-instana-t",
-    "x-posthog-distinct-id",
-    "x-posthog-session-id",
-    "x-posthog-window-id",
+    "b3 x-b3-flags x-b3-parentspanid x-b3-sampled x-b3-spanid x-b3-traceid uber-trace-id \
+     x-cloud-trace-context sentry-trace x-datadog-origin x-datadog-parent-id \
+     x-datadog-sampling-priority x-datadog-tags x-datadog-trace-id newrelic x-newrelic-id \
+     x-newrelic-transaction elastic-apm-traceparent adrum sw8 x-dtc x-dtpc x-dtreferer \
+     x-dynatrace x-honeycomb-trace x-highlight-request x-instana-l x-instana-s x-instana-t \
+     x-posthog-distinct-id x-posthog-session-id x-posthog-window-id",
     // Azure Application Insights.
-    "request-context",
-    "x-ms-request-id",
-    "x-ms-request-root-id",
+    "request-context x-ms-request-id x-ms-request-root-id",
 ];
 
 /// Origins whose pages can call the API: the origins in `named`, and with `any_localhost` all
@@ -133,7 +71,7 @@ impl Origins {
 
     pub(super) fn layer(&self) -> CorsLayer {
         let origins = self.clone();
-        let known = REQUEST_HEADERS.iter().copied();
+        let known = REQUEST_HEADERS.into_iter().flat_map(str::split_whitespace);
         let mut headers: Vec<_> = known.map(HeaderName::from_static).collect();
         headers.extend(self.request_headers.iter().cloned());
         CorsLayer::new()

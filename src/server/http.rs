@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
-use super::access_log::{AccessLog, FirstError, RequestResult};
+use super::access_log::{AccessLog, FirstError};
 use super::admission::ResponseBudget;
 use super::authenticate::{authenticate, sign_in_required};
 use super::execute::{Execution, Policy, RequestContext, TIME_TO_RESPOND, catch_panic, execute};
@@ -40,7 +40,7 @@ pub(super) async fn graphql(State(state): State<ServerState>, request: Request) 
     let response = response.instrument(log.span.clone());
     let mut response = match work_for([log.origin.clone()], response).await {
         HttpResponse::Complete(response) => {
-            log.end(RequestResult::of(&response));
+            log.end_with(&response);
             response
         }
         HttpResponse::Events(events) => events.into_response(log),

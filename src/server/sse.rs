@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::access_log::{AccessLog, FirstError, RequestResult};
+use super::access_log::{AccessLog, FirstError};
 use super::admission::ResponseBudget;
 use super::authenticate::token_expiry;
 use super::connection_quota::ConnectionSlot;
@@ -123,10 +123,7 @@ impl EventSender {
         let (origin, span) = (log.origin.clone(), log.span.clone());
         let event = self.events.next().instrument(span);
         let Some(event) = work_for([origin], event).await else {
-            log.end(RequestResult {
-                status: Some(StatusCode::OK),
-                error: self.first_error,
-            });
+            log.end(Some(StatusCode::OK), self.first_error);
             return None;
         };
         let (event, error) = match event {

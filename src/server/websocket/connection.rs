@@ -57,7 +57,7 @@ pub(super) struct Connection {
     /// Resolves at the next time limit: the timeout of `connection_init`, or the expiry of the
     /// token. Boxed because the two futures have different types.
     timeout: BoxFuture<'static, Close>,
-    operations: Operations,
+    pub operations: Operations,
     outgoing: mpsc::Sender<Box<Outgoing>>,
     shutdown: CancellationToken,
 }
@@ -90,11 +90,6 @@ impl Connection {
             outgoing,
             shutdown,
         }
-    }
-
-    /// Returns how many operations were started.
-    pub fn operations_started(&self) -> u64 {
-        self.operations.started()
     }
 
     /// Handles client messages until the client or the server closes the WebSocket.

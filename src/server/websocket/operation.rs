@@ -16,7 +16,7 @@ use super::protocol::ServerMessage;
 use super::writer::{ActiveOperations, OperationKey, Outgoing};
 use crate::auth::Caller;
 use crate::schema::{Code, was_executed};
-use crate::server::access_log::{AccessLog, RequestResult};
+use crate::server::access_log::AccessLog;
 use crate::server::admission::ResponseBudget;
 use crate::server::execute::{
     Execution, Policy, RequestContext, TIME_TO_RESPOND, catch_panic, execute,
@@ -93,10 +93,7 @@ pub(super) async fn run_operation(context: Arc<SharedContext>, request: Box<Oper
             }
             Err(rejection) => sender.reject(rejection, &id).await,
         };
-        log.end(RequestResult {
-            status: None,
-            error,
-        });
+        log.end(None, error);
     }
     .instrument(log)
     .await;

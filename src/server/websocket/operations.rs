@@ -26,7 +26,8 @@ pub(super) type SendPermit = mpsc::OwnedPermit<Box<Outgoing>>;
 pub(super) struct Operations {
     context: Arc<SharedContext>,
     request_id: String,
-    started: u64,
+    /// How many operations were started.
+    pub started: u64,
     tasks: TaskTracker,
 }
 
@@ -85,10 +86,6 @@ impl Operations {
     }
 
     /// Returns how many operations were started.
-    pub fn started(&self) -> u64 {
-        self.started
-    }
-
     /// Resolves when all operations have ended. No operation may be started after this call.
     pub fn ended(&self) -> impl Future<Output = ()> + use<> {
         let tasks = self.tasks.clone();

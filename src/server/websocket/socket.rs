@@ -45,7 +45,7 @@ pub(super) fn serve_socket(socket: WebSocket, handshake: Handshake) -> impl Futu
         } else {
             Close::NotAcceptable
         };
-        let operations = connection.operations_started();
+        let operations = connection.operations.started;
         drop(connection);
 
         // At shutdown, queued responses are written before the close frame.
