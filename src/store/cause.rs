@@ -7,7 +7,8 @@ use super::sdk_error::causes;
 
 /// The cause of an error: one line of text for operators, and the error of the
 /// library if there is one.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
 pub struct Cause {
     text: String,
     source: Option<Box<dyn Error + Send + Sync>>,
@@ -27,17 +28,5 @@ impl Cause {
     pub(super) fn text(text: impl fmt::Display) -> Self {
         let (text, source) = (text.to_string(), None);
         Self { text, source }
-    }
-}
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-impl Error for Cause {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.source.as_deref().map(|source| source as _)
     }
 }

@@ -20,8 +20,8 @@ const STATEMENTS: &str = "statement-cache-capacity";
 #[derive(Clone, Debug)]
 pub(super) struct ConnectSource {
     /// The options; they have no password if the password comes from a file.
-    options: PgConnectOptions,
-    password: PasswordSource,
+    pub target: PgConnectOptions,
+    pub password: PasswordSource,
     /// Whether the connection string disables prepared statements.
     pub without_statements: bool,
     /// Names of unsupported parameters.
@@ -83,23 +83,12 @@ impl ConnectSource {
         Ok(Self {
             // Poolers reject this parameter, and no query reads floating-point
             // numbers.
-            options: options.extra_float_digits(None),
+            target: options.extra_float_digits(None),
             password,
             without_statements,
             ignored,
             files,
         })
-    }
-
-    /// Returns the options, which have no password if the password comes from a
-    /// file.
-    pub fn target(&self) -> &PgConnectOptions {
-        &self.options
-    }
-
-    /// Returns whether the server is reached by a Unix socket.
-    pub fn is_by_socket(&self) -> bool {
-        self.options.get_socket().is_some() || self.options.get_host().starts_with('/')
     }
 
     /// Logs a warning if other users can read the password file.
@@ -112,26 +101,21 @@ impl ConnectSource {
         }
     }
 
-    /// Returns whether the password can change while the process runs.
-    pub fn password_may_change(&self) -> bool {
-        self.password.may_change()
-    }
-
     /// Returns the options for a new connection, and their password if it comes
     /// from a file.
     ///
     /// Reads the file.
     pub async fn options(&self) -> Result<(PgConnectOptions, Option<String>), PasswordFileError> {
-        if !self.password_may_change() {
-            return Ok((self.options.clone(), None));
+        if !self.password.may_change() {
+            return Ok((self.target.clone(), None));
         }
-        let (source, target) = (self.password.clone(), self.options.clone());
+        let (source, target) = (self.password.clone(), self.target.clone());
         let read = tokio::task::spawn_blocking(move || source.read(&target)).await;
         let password =
             read.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
         let options = match &password {
-            Some(password) => self.options.clone().password(password),
-            None => self.options.clone(),
+            Some(password) => self.target.clone().password(password),
+            None => self.target.clone(),
         };
         Ok((options, password))
     }

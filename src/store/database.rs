@@ -11,6 +11,7 @@ use super::connect::ConnectSource;
 use super::database_error::DatabaseError;
 use super::database_pool::{DatabasePool, Pooling, detect_pooling};
 use super::database_url::check_file;
+use super::password::is_by_socket;
 use super::sql_error::describe;
 use crate::loopback::is_loopback_host;
 
@@ -50,14 +51,14 @@ impl Default for PoolSettings {
 /// apply, too.
 pub fn remote_database_host(url: &str) -> Result<Option<String>, DatabaseError> {
     let source = ConnectSource::parse(url, None)?;
-    let host = source.target().get_host();
-    Ok((!source.is_by_socket() && !is_loopback_host(host)).then(|| host.to_owned()))
+    let host = source.target.get_host();
+    Ok((!is_by_socket(&source.target) && !is_loopback_host(host)).then(|| host.to_owned()))
 }
 
 /// Returns the database's name, host and port, without secrets.
 pub fn shown_database(url: &str) -> Result<String, DatabaseError> {
     let source = ConnectSource::parse(url, None)?;
-    let target = source.target();
+    let target = &source.target;
     Ok(format!("{} at {}", name(target), host_and_port(target)))
 }
 
@@ -183,11 +184,11 @@ pub async fn create_database(url: &str) -> Result<(), DatabaseError> {
 }
 
 fn connect_error(source: &ConnectSource, cause: sqlx::Error) -> DatabaseError {
-    let target = source.target();
+    let target = &source.target;
     DatabaseError::Connect {
         host: host_and_port(target),
         database: name(target).to_owned(),
-        by_socket: source.is_by_socket(),
+        by_socket: is_by_socket(&source.target),
         cause,
     }
 }

@@ -76,7 +76,7 @@ impl DatabasePool {
     pub(super) fn failing() -> Self {
         let source =
             ConnectSource::parse("postgres://database.invalid/", None).expect("an address");
-        let pool = PgPool::connect_lazy_with(source.target().clone());
+        let pool = PgPool::connect_lazy_with(source.target.clone());
         Self::new(pool, source, None, Pooling::Session, true)
     }
 
@@ -188,7 +188,7 @@ impl DatabasePool {
     /// Returns whether the password has changed.
     async fn read_password(&self) -> bool {
         let source = &self.state.source;
-        if !source.password_may_change() {
+        if !source.password.may_change() {
             return false;
         }
         let (options, password) = match source.options().await {

@@ -339,6 +339,7 @@ pub(super) fn check_file(name: &str, file: &Path) -> Result<(), Cause> {
 #[cfg(test)]
 mod tests {
     use super::super::connect::ConnectSource;
+    use super::super::password::is_by_socket;
     use super::*;
 
     #[test]
@@ -403,11 +404,11 @@ mod tests {
             let parsed = DatabaseUrl::parse(url).expect(url);
             assert_eq!(parsed.files, [], "{url}");
             let source = ConnectSource::parse(url, None).expect(url);
-            assert_eq!(source.target().get_host(), host, "{url}");
+            assert_eq!(source.target.get_host(), host, "{url}");
         }
         let url = "postgres://u:p@/cruddur?host=/run/postgresql";
         let socket = ConnectSource::parse(url, None).expect("a socket");
-        assert!(socket.is_by_socket());
+        assert!(is_by_socket(&socket.target));
     }
 
     #[test]

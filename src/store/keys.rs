@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use serde::{Deserialize, Serialize};
 
 use crate::model::{Head, MessageGroupId, SortKey, UserId};
 use crate::named_enum::named_enum;
@@ -22,7 +23,7 @@ pub(super) const GROUP_ROWS: &str = "GRP#";
 const MARKER: (&str, &str) = ("TABLE#HEADS", "TABLE");
 
 /// Primary key of an item.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Key {
     pub pk: String,
     pub sk: String,

@@ -112,6 +112,11 @@ fn find_password(
     Ok(text.lines().find_map(|line| password_in(line, options)))
 }
 
+/// Returns whether the server is reached by a Unix socket.
+pub(super) fn is_by_socket(options: &PgConnectOptions) -> bool {
+    options.get_socket().is_some() || options.get_host().starts_with('/')
+}
+
 /// Returns the password of a line `host:port:database:user:password`, if its
 /// fields match the connection.
 ///
@@ -122,10 +127,9 @@ fn password_in(line: &str, options: &PgConnectOptions) -> Option<String> {
     }
     let [host, port, database, user, password] = fields(line)?;
     let matches = |field: &str, value: &str| field == "*" || field == value;
-    let by_socket = options.get_socket().is_some() || options.get_host().starts_with('/');
     let socket = options.get_socket().and_then(|path| path.to_str());
-    let host_matches =
-        matches(&host, socket.unwrap_or(options.get_host())) || (by_socket && host == "localhost");
+    let host_matches = matches(&host, socket.unwrap_or(options.get_host()))
+        || (is_by_socket(options) && host == "localhost");
     // Without a database name, the server opens the database that has the name
     // of the user.
     let name = options.get_database().unwrap_or(options.get_username());

@@ -1,20 +1,21 @@
 //! Reads of all items of the table, of every kind.
 
+use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Number, Value};
+use serde_json::{Number, Value};
 
 use super::capacity_limiter::CapacityLimiter;
 use super::fault::was_throttled;
 use super::items;
-use super::keys::{self, Item, ItemKind};
+use super::keys::{self, Item, ItemKind, Key};
 use super::query::Range;
 use super::records::Stored;
 use super::units::Units;
-use super::{Consistency, MessageStore, StoreError, UnreadableItem};
-use crate::model::MessageGroupId;
+use super::{MessageStore, StoreError, UnreadableItem};
+use crate::model::{Consistency, MessageGroupId};
 
 /// Maximum number of rows of one group that are read, which bounds the memory. A
 /// group should have two.
@@ -40,10 +41,8 @@ pub struct ScanPage {
 
 /// A position in a segment: the key of the last item that was read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ScanPosition {
-    pk: String,
-    sk: String,
-}
+#[serde(transparent)]
+pub struct ScanPosition(Key);
 
 impl ScanPosition {
     fn of(mut key: Item) -> Option<Self> {
@@ -51,12 +50,7 @@ impl ScanPosition {
         let (Some(AttributeValue::S(pk)), Some(AttributeValue::S(sk))) = (pk, sk) else {
             return None;
         };
-        Some(Self { pk, sk })
-    }
-
-    fn into_attributes(self) -> Item {
-        let Self { pk, sk } = self;
-        keys::Key { pk, sk }.into_attributes()
+        Some(Self(Key { pk, sk }))
     }
 }
 
@@ -91,10 +85,8 @@ impl ScannedItem {
 
 fn json_of_map(item: &Item) -> Value {
     let attributes = item.iter();
-    let attributes: Map<String, Value> = attributes
-        .map(|(name, value)| (name.clone(), json(value)))
-        .collect();
-    Value::Object(attributes)
+    let attributes = attributes.map(|(name, value)| (name.clone(), json(value)));
+    attributes.collect()
 }
 
 fn json(value: &AttributeValue) -> Value {
@@ -104,6 +96,7 @@ fn json(value: &AttributeValue) -> Value {
         Ok(number) if number.to_string() == *text => Value::Number(number),
         _ => Value::String(text.clone()),
     };
+    let bytes = |blob: &Blob| Value::String(STANDARD.encode(blob));
     match value {
         AttributeValue::S(text) => Value::String(text.clone()),
         AttributeValue::N(text) => number(text),
@@ -112,11 +105,8 @@ fn json(value: &AttributeValue) -> Value {
         AttributeValue::L(list) => list.iter().map(json).collect(),
         AttributeValue::Ss(set) => set.iter().cloned().map(Value::String).collect(),
         AttributeValue::Ns(set) => set.iter().map(number).collect(),
-        AttributeValue::B(bytes) => Value::String(STANDARD.encode(bytes)),
-        AttributeValue::Bs(set) => set
-            .iter()
-            .map(|bytes| Value::String(STANDARD.encode(bytes)))
-            .collect(),
+        AttributeValue::B(blob) => bytes(blob),
+        AttributeValue::Bs(set) => set.iter().map(bytes).collect(),
         _ => Value::Null,
     }
 }
@@ -148,7 +138,7 @@ impl MessageStore {
             .expression_attribute_values(":partition", partition)
             .consistent_read(consistency == Consistency::Strong)
             .set_limit(self.page_limit(None))
-            .set_exclusive_start_key(from.map(ScanPosition::into_attributes));
+            .set_exclusive_start_key(from.map(|ScanPosition(key)| key.into_attributes()));
         let page = self.page(query).await?;
         Ok(ScanPage::of(page.items, page.last_evaluated_key))
     }
@@ -194,7 +184,7 @@ impl MessageStore {
             .table_name(&self.table)
             .set_segment(part.map(|part| part.number.into()))
             .set_total_segments(part.map(|part| part.of.into()))
-            .set_exclusive_start_key(from.map(ScanPosition::into_attributes));
+            .set_exclusive_start_key(from.map(|ScanPosition(key)| key.into_attributes()));
         let Some(limiter) = self.limiter() else {
             let page = scan.set_limit(self.page_limit(limit)).send().await?;
             return Ok(ScanPage::of(page.items, page.last_evaluated_key));

@@ -68,6 +68,7 @@ impl Faults {
 }
 
 /// A simulated DynamoDB with one table.
+#[derive(Debug)]
 pub struct Simulated {
     table: Mutex<Table>,
     random: Mutex<fastrand::Rng>,

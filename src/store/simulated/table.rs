@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::conditions::{holds, set};
 use super::{Item, ItemKey, SimulatedResponse};
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Table {
     pub items: BTreeMap<ItemKey, Item>,
     /// The items that queries and single reads see.

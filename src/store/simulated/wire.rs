@@ -19,7 +19,7 @@ use aws_smithy_types::timeout::TimeoutConfig;
 use super::{Simulated, SimulatedResponse};
 
 /// The connection of a process, which ends when the process dies.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Wire {
     pub(super) dynamo: Arc<Simulated>,
     pub(super) up: Arc<AtomicBool>,
@@ -76,12 +76,6 @@ impl Wire {
         };
         let status = status.try_into().expect("a status");
         Ok(HttpResponse::new(status, SdkBody::from(text)))
-    }
-}
-
-impl std::fmt::Debug for Wire {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Wire")
     }
 }
 
