@@ -31,7 +31,7 @@ pub use live::{
     Arrival, Bus, Follow, Follower, InvalidRedisUrl, LiveError, Positions, Subscriptions, Updates,
 };
 pub use loader::BatchLoader;
-pub use reader::{Freshness, PairLookup, Reader};
+pub use reader::{PairLookup, Reader};
 pub use seeding::{SeedError, SeededMessage, Seeder, Seeding};
 pub use viewer::Viewer;
 pub use writer::{

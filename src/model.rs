@@ -20,7 +20,7 @@ use uuid::Uuid;
 pub use accepted_at::AcceptedAt;
 pub use body::{InvalidMessageBody, MessageBody};
 pub use head::{Head, HeadRecord};
-pub use page::{End, Page, PageRequest, Position};
+pub use page::{Consistency, End, Page, PageRequest, Position};
 pub use participants::Participants;
 pub use sort_key::{SortKey, UnreadableTime};
 

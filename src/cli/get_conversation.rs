@@ -17,8 +17,11 @@ use super::signals::{INTERRUPTED, stop};
 use super::span::SpanArgs;
 use super::text;
 use crate::config::ReadUnitsArgs;
-use crate::model::{End, HeadRecord, Message, MessageGroupId, PageRequest, Position, SortKey};
-use crate::store::{Consistency, StoreError};
+use crate::model::{
+    Consistency, End, HeadRecord, Message, MessageGroupId, PageRequest, Participants, Position,
+    SortKey,
+};
+use crate::store::StoreError;
 
 /// Page size with `--all`. A page of this size has less than a megabyte if the messages have an
 /// ordinary length.
@@ -120,8 +123,7 @@ impl GetConversationArgs {
             if let Some(found) = self.by_head(session, group).await? {
                 return Ok(found);
             }
-            let newest = messages.newest_message(group, Consistency::Strong);
-            return match newest.await? {
+            return match messages.newest_message(group).await? {
                 Some(_) => Ok(group),
                 None => Err(CliError::Failed(format!(
                     "there is no message group {group} in the table {}: `cruddur list-conversations <handle>` \
@@ -144,7 +146,8 @@ impl GetConversationArgs {
         let rows = if messages.has_heads_marker().await? {
             Vec::new()
         } else {
-            messages.rows_of_pair(one.id, other.id).await?
+            let pair = Participants([one.id, other.id]);
+            messages.rows_of_pair(pair, usize::MAX).await?
         };
         let newest = rows.first().map(|row| row.group_id);
         newest.ok_or_else(|| {

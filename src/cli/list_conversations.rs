@@ -12,8 +12,7 @@ use super::people::{PeopleArgs, user_json};
 use super::span::SpanArgs;
 use super::text;
 use crate::config::ReadUnitsArgs;
-use crate::model::{End, MessageGroup, PageRequest, Position, User};
-use crate::store::Consistency;
+use crate::model::{Consistency, End, MessageGroup, PageRequest, Position, User};
 
 /// Page size with `--all`. A page of this size has less than a megabyte.
 const PAGE: usize = 100;

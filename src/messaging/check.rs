@@ -35,9 +35,7 @@ pub use finding::{Finding, FindingKind, Unrepaired};
 
 use crate::clock::Clock;
 use crate::model::{HeadRecord, Message, MessageGroupId, SortKey};
-use crate::store::{
-    Consistency, FoundRow, MessageStore, RowKey, ScannedItem, StoreError, Stored, UserStore,
-};
+use crate::store::{FoundRow, MessageStore, RowKey, ScannedItem, StoreError, Stored, UserStore};
 use ahead::AheadGroups;
 use attempt::RepairError;
 use finding::{AMBIGUOUS_GROUPS, Remedy};
@@ -186,7 +184,7 @@ impl Inspector {
         match self.messages.find_head(group).await? {
             Some(HeadRecord::Head(_)) => self.reachable.insert(group, ()),
             Some(HeadRecord::AliasOf(other)) => {
-                if self.is_newest(message).await? {
+                if self.is_newest(group, &message.key).await? {
                     let detail = format!("the group's uuid is an alias of {other}");
                     found.push(unreachable(detail, Remedy::Unknown(AMBIGUOUS_GROUPS)));
                 }
@@ -195,7 +193,7 @@ impl Inspector {
                 self.reachable.insert(group, ());
             }
             None => {
-                if self.is_newest(message).await? {
+                if self.is_newest(group, &message.key).await? {
                     let detail = "neither head nor rows".to_owned();
                     found.push(unreachable(detail, Remedy::Group(group, None)));
                 }
@@ -204,12 +202,10 @@ impl Inspector {
         Ok(found)
     }
 
-    async fn is_newest(&self, message: &Message) -> Result<bool, StoreError> {
-        let newest = self
-            .messages
-            .newest_message(message.group_id, Consistency::Strong)
-            .await?;
-        Ok(newest.is_some_and(|newest| newest.key == message.key))
+    /// Returns whether the newest message of a group has this key.
+    async fn is_newest(&self, group: MessageGroupId, key: &SortKey) -> Result<bool, StoreError> {
+        let newest = self.messages.newest_message(group).await?;
+        Ok(newest.is_some_and(|newest| newest.key == *key))
     }
 
     /// Returns the problems found at a row.
@@ -262,8 +258,7 @@ impl Inspector {
                     finding(FindingKind::MissingHead, detail.to_owned(), remedy);
                     if let Some(newest) = &newest.message {
                         if newest.key < row.key {
-                            let remedy = Remedy::Group(group, Some(row.row_key()));
-                            found.extend(self.ahead.of_row(group, &row.key, remedy));
+                            found.extend(self.ahead.of_row(row));
                         }
                         let rows = self.messages.row_items(group).await?;
                         found.extend(headless::hidden(group, rows, newest));
@@ -291,11 +286,7 @@ impl Inspector {
         if !key.is_canonical() {
             return Ok(Some(head.last_message_key));
         }
-        let newest = self
-            .messages
-            .newest_message(row.group_id, Consistency::Strong)
-            .await?;
-        let is_newest = newest.is_some_and(|newest| newest.key == row.key);
+        let is_newest = self.is_newest(row.group_id, &row.key).await?;
         Ok((!is_newest).then_some(head.last_message_key))
     }
 

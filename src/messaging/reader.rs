@@ -12,10 +12,10 @@ use super::heads_marker::HeadsMarker;
 use super::view::{group_of_head, group_of_row};
 use super::{MessagingError, Viewer};
 use crate::model::{
-    End, Head, HeadRecord, Message, MessageGroup, MessageGroupId, MessageId, Page, PageRequest,
-    Participants, Position, SortKey, User, UserId,
+    Consistency, End, Head, HeadRecord, Message, MessageGroup, MessageGroupId, MessageId, Page,
+    PageRequest, Participants, Position, SortKey, User, UserId,
 };
-use crate::store::{Consistency, FoundRow, MessageStore, RowKey};
+use crate::store::{FoundRow, MAX_PAIR_PAGES, MessageStore, RowKey};
 
 /// Maximum number of reads of a group that changes during each of them. A second
 /// read rarely meets another write, because a write takes longer than a read.
@@ -29,16 +29,6 @@ const CACHED_FOR: Duration = Duration::from_hours(1);
 
 /// Maximum count of groups with unread messages, as stated in the schema.
 const MAX_UNREAD_GROUPS: u32 = 100;
-
-/// How recent the result of a read must be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Freshness {
-    /// Includes the newest messages.
-    Newest,
-    /// May lack the writes of about the last second; costs half as much. Used
-    /// for groups nested in a list.
-    MayLag,
-}
 
 /// Result of looking up the group of two users by their pair's UUID.
 #[derive(Clone, Debug)]
@@ -116,7 +106,8 @@ impl Reader {
     ) -> Result<Option<Page<Message>>, MessagingError> {
         let (is_participant, page) = tokio::join!(
             self.is_participant(viewer, group),
-            self.messages.messages(group, request, consistency(request)),
+            self.messages
+                .messages(group, request, consistency_of(request)),
         );
         Ok(if is_participant? { Some(page?) } else { None })
     }
@@ -127,11 +118,11 @@ impl Reader {
         &self,
         group: &MessageGroup,
         request: &PageRequest,
-        freshness: Freshness,
+        consistency: Consistency,
     ) -> Result<Page<Message>, MessagingError> {
-        let consistency = match freshness {
-            Freshness::Newest => consistency(request),
-            Freshness::MayLag => Consistency::Eventual,
+        let consistency = match consistency {
+            Consistency::Strong => consistency_of(request),
+            Consistency::Eventual => Consistency::Eventual,
         };
         Ok(self
             .messages
@@ -164,8 +155,8 @@ impl Reader {
                 seq: head.message_count,
             }),
             Some(FoundGroup::Headless(_)) => {
-                let newest = self.messages.newest_message(group, Consistency::Strong);
-                newest.await?.map(|newest| newest.position())
+                let newest = self.messages.newest_message(group).await?;
+                newest.map(|newest| newest.position())
             }
         })
     }
@@ -205,8 +196,8 @@ impl Reader {
         viewer: &Viewer,
         other: UserId,
     ) -> Result<Option<MessageGroup>, MessagingError> {
-        let me = viewer.user().id;
-        let rows = self.messages.rows_of_pair_bounded(me, other).await?;
+        let pair = Participants([viewer.user().id, other]);
+        let rows = self.messages.rows_of_pair(pair, MAX_PAIR_PAGES).await?;
         match rows.first() {
             Some(row) => self.find_message_group(viewer, row.group_id).await,
             None => Ok(None),
@@ -218,12 +209,8 @@ impl Reader {
     pub async fn unread_message_group_count(
         &self,
         viewer: &Viewer,
-        freshness: Freshness,
+        consistency: Consistency,
     ) -> Result<u32, MessagingError> {
-        let consistency = match freshness {
-            Freshness::Newest => Consistency::Strong,
-            Freshness::MayLag => Consistency::Eventual,
-        };
         let (messages, owner) = (&self.messages, viewer.user().id);
         let count = messages.count_unread_rows(owner, MAX_UNREAD_GROUPS, consistency);
         Ok(count.await?)
@@ -347,8 +334,7 @@ impl Reader {
             match found {
                 None => return Ok(None),
                 Some(FoundGroup::Headless(row)) => {
-                    let newest = self.messages.newest_message(group, Consistency::Strong);
-                    let newest = newest.await?;
+                    let newest = self.messages.newest_message(group).await?;
                     return Ok(newest.and_then(|newest| group_of_row(viewer, row, newest)));
                 }
                 Some(FoundGroup::Headed(head)) => {
@@ -364,8 +350,7 @@ impl Reader {
         match found {
             // The head has not changed: the item at its key cannot be read.
             Some(FoundGroup::Headed(head)) if version == Some(head.version) => {
-                let newest = self.messages.newest_message(group, Consistency::Strong);
-                let newest = newest.await?;
+                let newest = self.messages.newest_message(group).await?;
                 Ok(newest.and_then(|newest| group_of_head(viewer, &head, newest)))
             }
             _ => Err(MessagingError::unavailable(
@@ -379,7 +364,7 @@ impl Reader {
 /// Returns strong consistency for the newest end and for reads that catch up
 /// after a cursor. Older history does not change, so eventually consistent
 /// reads suffice.
-fn consistency(request: &PageRequest) -> Consistency {
+fn consistency_of(request: &PageRequest) -> Consistency {
     let to_newest = request.end == End::Last || request.after.is_some();
     if request.before.is_none() && to_newest {
         Consistency::Strong

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::heads_marker::HeadsMarker;
 use super::writer::{Draft, GroupState, MAX_MESSAGES};
-use crate::model::{HeadRecord, MessageBody, MessageGroupId, MessageId, User};
+use crate::model::{HeadRecord, MessageBody, MessageGroupId, MessageId, Participants, User};
 use crate::store::{MessageStore, RejectionReason, StoreError, TransactionOutcome};
 
 /// One message of a message group to be seeded.
@@ -87,7 +87,8 @@ impl Seeder {
         if self.marker.is_present().await? {
             return Ok(false);
         }
-        let rows = self.messages.rows_of_pair(pair[0].id, pair[1].id).await?;
+        let pair = Participants(pair.map(|user| user.id));
+        let rows = self.messages.rows_of_pair(pair, usize::MAX).await?;
         Ok(!rows.is_empty())
     }
 

@@ -1,22 +1,35 @@
 //! Message groups as one participant sees them.
 
 use super::Viewer;
-use crate::model::{Head, Message, MessageGroup};
+use crate::model::{Head, Message, MessageGroup, User, UserId};
 use crate::store::FoundRow;
 
 /// Returns a group with a head as the viewer sees it; `None` if the viewer is
 /// not a participant.
 pub(super) fn group_of_head(viewer: &Viewer, head: &Head, newest: Message) -> Option<MessageGroup> {
-    let other_user_id = head.participants.other(viewer.user().id)?;
-    Some(MessageGroup {
+    let other = head.participants.other(viewer.user().id)?;
+    let sender = Some(newest.sender.clone()).filter(|sender| sender.id == other);
+    Some(group_with(viewer, head, newest, other, sender))
+}
+
+/// Returns a group with a head as the viewer sees it, with the given other
+/// participant.
+pub(super) fn group_with(
+    viewer: &Viewer,
+    head: &Head,
+    newest: Message,
+    other_user_id: UserId,
+    other_user: Option<User>,
+) -> MessageGroup {
+    MessageGroup {
         id: newest.group_id,
         other_user_id,
-        other_user: Some(newest.sender.clone()).filter(|sender| sender.id == other_user_id),
+        other_user,
         key: newest.key.clone(),
         unread_count: head.unread_count(viewer.user().id),
         version: head.version_for(viewer.user().id),
         last_message: newest,
-    })
+    }
 }
 
 /// Returns a group without a head as the viewer sees it. If only the other

@@ -20,10 +20,10 @@ use tokio::time::Instant;
 
 use super::directory::UserLoader;
 use super::reader::Reader;
+use super::view::group_with;
 use super::{MessagingError, Viewer, WriteOutcome};
 use crate::model::{Head, Message, MessageGroup, MessageGroupId, User};
 use crate::store::IdempotencyRecord;
-use job::Creation;
 pub(super) use job::{GroupSnapshot, Mark, WriteResult};
 pub use new_message::{Destination, InvalidIdempotencyKey, NewMessage};
 #[cfg(test)]
@@ -145,14 +145,17 @@ impl Writer {
         };
         match self.write(address.group, draft, snapshot, deadline).await? {
             WriteResult::Created(created) => {
-                Ok(created_message(viewer, address.receiver, *created))
+                let (receiver, message) = (address.receiver, created.message);
+                let (id, head) = (receiver.id, &created.head);
+                let group = group_with(viewer, head, created.newest, id, Some(receiver));
+                Ok(CreatedMessage { message, group })
             }
             WriteResult::Repeated(record) => {
                 // Boxed because it is large and most messages are not repeated.
                 let found = Box::pin(self.repeated(viewer, &record));
                 Ok(within(deadline, WriteOutcome::Unknown, found).await?)
             }
-            WriteResult::Redirected(_) => {
+            WriteResult::Redirected(..) => {
                 let cause = "the group has another uuid since this request began";
                 Err(MessagingError::unavailable(Some(WriteOutcome::NotApplied), cause).into())
             }
@@ -171,13 +174,8 @@ impl Writer {
             .registry
             .write(group, draft.clone(), snapshot, deadline);
         match first.await? {
-            WriteResult::Redirected(alias) => {
-                let snapshot = GroupSnapshot {
-                    head: None,
-                    missing_alias: alias.missing,
-                    rows: alias.rows,
-                };
-                let second = self.registry.write(alias.group, draft, snapshot, deadline);
+            WriteResult::Redirected(group, snapshot) => {
+                let second = self.registry.write(group, draft, snapshot, deadline);
                 second.await
             }
             result => Ok(result),
@@ -274,22 +272,4 @@ async fn within<T>(
     let passed = |_| Err(MessagingError::unavailable(None, "the deadline has passed"));
     let read = read.unwrap_or_else(passed);
     read.map_err(|error| error.with_outcome(outcome))
-}
-
-fn created_message(viewer: &Viewer, receiver: User, created: Creation) -> CreatedMessage {
-    let Creation {
-        message,
-        newest,
-        head,
-    } = created;
-    let group = MessageGroup {
-        id: message.group_id,
-        other_user_id: receiver.id,
-        other_user: Some(receiver),
-        key: newest.key.clone(),
-        unread_count: head.unread_count(viewer.user().id),
-        version: head.version_for(viewer.user().id),
-        last_message: newest,
-    };
-    CreatedMessage { message, group }
 }

@@ -64,3 +64,13 @@ pub enum HeadRecord {
     /// The messages of the pair of users are stored under this other UUID.
     AliasOf(super::MessageGroupId),
 }
+
+impl HeadRecord {
+    /// Returns the head; `None` if the item is an alias.
+    pub fn into_head(self) -> Option<Head> {
+        match self {
+            Self::Head(head) => Some(head),
+            Self::AliasOf(_) => None,
+        }
+    }
+}

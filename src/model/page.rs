@@ -2,6 +2,16 @@
 
 use super::SortKey;
 
+/// The consistency of a read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Consistency {
+    /// The read sees everything that was acknowledged before it began.
+    Strong,
+    /// The read may miss about the last second of writes. It costs half as
+    /// much.
+    Eventual,
+}
+
 /// The end of a range from which a page is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {

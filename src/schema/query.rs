@@ -12,8 +12,7 @@ use super::scalars::Uuid;
 use super::session::Session;
 use super::types::{Message, MessageConnection, MessageGroup, MessageGroupConnection, Node, User};
 use crate::engine::{DeclaredCost, FieldCost, InOrder};
-use crate::messaging::Freshness;
-use crate::model::{End, MessageGroupId};
+use crate::model::{Consistency, End, MessageGroupId};
 
 /// The root type of queries.
 pub struct Query;
@@ -148,7 +147,8 @@ impl Query {
     /// count stops at 100, so 100 means 100 or more.
     async fn unread_message_group_count(&self, ctx: &Context<'_>) -> Result<u32, ApiError> {
         let session = Session::of(ctx)?;
-        session.unread_message_group_count(Freshness::MayLag).await
+        let count = session.unread_message_group_count(Consistency::Eventual);
+        count.await
     }
 
     /// Cursor from which `messageCreated(after:)`, without `messageGroupUuid`,

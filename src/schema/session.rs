@@ -11,8 +11,8 @@ use super::error::ApiError;
 use super::loaders::{LoaderContext, Loaders};
 use super::rate::SendRate;
 use crate::lock::lock;
-use crate::messaging::{Freshness, Messaging, MessagingError, Positions, UserLoader, Viewer};
-use crate::model::{MessageGroup, MessageGroupId, User, UserId};
+use crate::messaging::{Messaging, MessagingError, Positions, UserLoader, Viewer};
+use crate::model::{Consistency, MessageGroup, MessageGroupId, User, UserId};
 
 /// Maximum number of a request's nested reads at a time, which bounds the load
 /// that one request causes.
@@ -132,11 +132,11 @@ impl Session {
     /// counted to 100.
     pub(super) async fn unread_message_group_count(
         &self,
-        freshness: Freshness,
+        consistency: Consistency,
     ) -> Result<u32, ApiError> {
         let viewer = self.viewer()?;
         let reader = &self.messaging().reader;
-        let count = reader.unread_message_group_count(viewer, freshness);
+        let count = reader.unread_message_group_count(viewer, consistency);
         // Boxed for the reason stated in `Query::message_groups`.
         Ok(Box::pin(count).await?)
     }

@@ -12,16 +12,6 @@ use super::fault::was_throttled;
 use super::meter::{Meter, OnResponse};
 use super::units::{Cost, Units};
 
-/// The consistency of a read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Consistency {
-    /// The read sees everything that was acknowledged before it began.
-    Strong,
-    /// The read may miss about the last second of writes. It costs half as
-    /// much.
-    Eventual,
-}
-
 /// The DynamoDB table of message groups and messages.
 #[derive(Clone, Debug)]
 pub struct MessageStore {

@@ -8,9 +8,10 @@ use super::items;
 use super::keys::{self, Item, Key, RowKey};
 use super::query::{Range, readable};
 use super::records::FoundRow;
-use super::{Consistency, MessageStore, StoreError};
+use super::{MessageStore, StoreError};
 use crate::model::{
-    HeadRecord, Message, MessageGroup, MessageGroupId, Page, PageRequest, SortKey, User, UserId,
+    Consistency, HeadRecord, Message, MessageGroup, MessageGroupId, Page, PageRequest, SortKey,
+    User, UserId,
 };
 
 /// Maximum number of newest messages that one request reads concurrently, for
@@ -65,8 +66,17 @@ impl MessageStore {
         Ok(Page::of_read(request, messages))
     }
 
-    /// Returns the newest message of a group: one `Query` for one item.
+    /// Returns the newest message of a group: one strongly consistent `Query` for
+    /// one item.
     pub async fn newest_message(
+        &self,
+        group: MessageGroupId,
+    ) -> Result<Option<Message>, StoreError> {
+        self.newest_message_as(group, Consistency::Strong).await
+    }
+
+    /// Returns the newest message of a group with the given consistency.
+    pub async fn newest_message_as(
         &self,
         group: MessageGroupId,
         consistency: Consistency,
@@ -102,7 +112,7 @@ impl MessageStore {
                 unreadable_after: false,
             },
             Some(None) => Newest {
-                message: self.newest_message(group, Consistency::Strong).await?,
+                message: self.newest_message(group).await?,
                 unreadable_after: true,
             },
         })
@@ -258,7 +268,7 @@ impl MessageStore {
                 Ok(group) => return Ok(Some(group)),
                 Err(row) => row,
             };
-            let newest = self.newest_message(row.group_id, consistency).await?;
+            let newest = self.newest_message_as(row.group_id, consistency).await?;
             if newest.is_none() {
                 tracing::warn!(group = %row.group_id, "the group of a row has no message; the row was skipped");
             }
@@ -292,10 +302,10 @@ impl MessageStore {
     ) -> Result<(u64, Option<Message>), StoreError> {
         let keys = [Key::head(group), Key::message(group, key)];
         let [head, message] = self.find_in_snapshot(keys).await?;
-        let version = match head.map(head_record).transpose()? {
-            Some(HeadRecord::Head(head)) => head.version,
-            Some(HeadRecord::AliasOf(_)) | None => 0,
-        };
+        let head = head.map(head_record).transpose()?;
+        let version = head
+            .and_then(HeadRecord::into_head)
+            .map_or(0, |head| head.version);
         let message = message.and_then(|item| readable_message(group, item));
         Ok((version, message))
     }

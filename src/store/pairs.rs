@@ -11,12 +11,12 @@ use super::query::readable;
 use super::records::FoundRow;
 use super::transaction::named;
 use super::units::Units;
-use super::{Consistency, MessageStore, Service, StoreError};
-use crate::model::UserId;
+use super::{MessageStore, Service, StoreError};
+use crate::model::{Consistency, Participants, UserId};
 
 /// Maximum number of pages of a user's rows that a request reads, of a megabyte
 /// each. They cost 8,192 read units.
-const MAX_PAGES: usize = 32;
+pub const MAX_PAIR_PAGES: usize = 32;
 
 impl MessageStore {
     /// Returns all rows of either user about the other one, newest first,
@@ -25,34 +25,18 @@ impl MessageStore {
     /// Strongly consistent queries of both users' rows, filtered and projected
     /// by DynamoDB. They cost the read units of all rows of both users: one
     /// `Query` for each megabyte.
+    ///
+    /// Returns an error if a user has more than `max_pages` megabytes of rows. A
+    /// request reads at most [`MAX_PAIR_PAGES`].
     pub async fn rows_of_pair(
         &self,
-        one: UserId,
-        other: UserId,
+        pair: Participants,
+        max_pages: usize,
     ) -> Result<Vec<FoundRow>, StoreError> {
-        self.rows_of_both(one, other, usize::MAX).await
-    }
-
-    /// Returns the same rows as [`Self::rows_of_pair`], for a request.
-    ///
-    /// Returns an error if a user has more than 32 MB of rows.
-    pub async fn rows_of_pair_bounded(
-        &self,
-        one: UserId,
-        other: UserId,
-    ) -> Result<Vec<FoundRow>, StoreError> {
-        self.rows_of_both(one, other, MAX_PAGES).await
-    }
-
-    async fn rows_of_both(
-        &self,
-        one: UserId,
-        other: UserId,
-        most_pages: usize,
-    ) -> Result<Vec<FoundRow>, StoreError> {
+        let [one, other] = *pair;
         let (mut rows, others) = tokio::try_join!(
-            self.rows_shared_with(one, other, most_pages),
-            self.rows_shared_with(other, one, most_pages),
+            self.rows_shared_with(one, other, max_pages),
+            self.rows_shared_with(other, one, max_pages),
         )?;
         rows.extend(others);
         rows.sort_by(|one, other| other.key.cmp(&one.key));
@@ -63,7 +47,7 @@ impl MessageStore {
         &self,
         owner: UserId,
         other: UserId,
-        most_pages: usize,
+        max_pages: usize,
     ) -> Result<Vec<FoundRow>, StoreError> {
         let values = [
             (":partition", keys::group_partition(owner)),
@@ -73,7 +57,7 @@ impl MessageStore {
         let values = values.map(|(name, value)| (name, AttributeValue::S(value)));
         let mut rows = Vec::new();
         let mut from = None;
-        for _ in 0..most_pages {
+        for _ in 0..max_pages {
             let query = self
                 .query()
                 .key_condition_expression("#partition = :partition")
@@ -95,7 +79,7 @@ impl MessageStore {
             }
         }
         let cause = format!(
-            "a user has more than {most_pages} MB of group rows, and the table {} is not marked as having a head \
+            "a user has more than {max_pages} MB of group rows, and the table {} is not marked as having a head \
              for each group: run `cruddur check --repair`",
             self.table
         );

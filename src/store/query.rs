@@ -13,9 +13,9 @@ use aws_sdk_dynamodb::types::{AttributeValue, Get, TransactGetItem};
 
 use super::keys::{self, INDEX, Item, Key};
 use super::units::Units;
-use super::{Consistency, MessageStore, Service, StoreError, UnreadableItem};
+use super::{MessageStore, Service, StoreError, UnreadableItem};
 use crate::backoff::Backoff;
-use crate::model::{End, MessageGroupId, PageRequest, Position, SortKey, UserId};
+use crate::model::{Consistency, End, MessageGroupId, PageRequest, Position, SortKey, UserId};
 
 /// Maximum number of attempts to read items in one transaction while a write
 /// transaction conflicts with it, and the bounds of the delays between them.

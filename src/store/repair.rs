@@ -69,10 +69,9 @@ impl MessageStore {
         let [head, one, other, newest] = self.find_in_snapshot(keys).await?;
         let head = head.and_then(|mut item| readable(&mut item, items::head_record));
         Ok(HeadSnapshot {
-            version: match head {
-                Some(HeadRecord::Head(head)) => head.version,
-                _ => 0,
-            },
+            version: head
+                .and_then(HeadRecord::into_head)
+                .map_or(0, |head| head.version),
             rows: [one, other].map(|row| row.and_then(readable_row)),
             newest: newest.and_then(|item| readable_message(group, item)),
         })

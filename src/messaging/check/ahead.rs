@@ -10,7 +10,7 @@ use tokio::sync::OnceCell;
 use super::finding::{Finding, FindingKind, Remedy};
 use crate::clock::Clock;
 use crate::model::{Message, MessageGroupId, SortKey};
-use crate::store::{Consistency, MessageStore, StoreError, message_partition};
+use crate::store::{FoundRow, MessageStore, StoreError, message_partition};
 
 /// How far ahead a key can be because of clock skew alone.
 const CLOCK_SKEW: TimeDelta = TimeDelta::seconds(10);
@@ -66,15 +66,19 @@ impl AheadGroups {
     /// clock. The caller checks that the key is also later than the group's
     /// newest message. The first write to the group would get a key after the
     /// row's key.
-    pub fn of_row(&self, group: MessageGroupId, key: &SortKey, remedy: Remedy) -> Option<Finding> {
-        let ahead = self.ahead(key)?;
-        let detail = format!("a row is at {key}, {ahead} ahead of the clock");
-        Some(of_group(group, detail, remedy))
+    pub fn of_row(&self, row: &FoundRow) -> Option<Finding> {
+        let ahead = self.ahead(&row.key)?;
+        let detail = format!("a row is at {}, {ahead} ahead of the clock", row.key);
+        let remedy = Remedy::Group(row.group_id, Some(row.row_key()));
+        Some(of_group(row.group_id, detail, remedy))
     }
 
     async fn newest_key(&self, group: MessageGroupId) -> Result<Option<SortKey>, StoreError> {
-        let newest = self.messages.newest_message(group, Consistency::Strong);
-        Ok(newest.await?.map(|newest| newest.key))
+        Ok(self
+            .messages
+            .newest_message(group)
+            .await?
+            .map(|newest| newest.key))
     }
 
     /// Returns how far ahead of the clock a key is, or the key that the next

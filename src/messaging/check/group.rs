@@ -2,8 +2,8 @@
 
 use super::head::{stale, wrong_head};
 use super::numbers::{MessagePages, Numbers};
-use crate::model::{Head, HeadRecord, Message, MessageGroupId, SortKey, UserId};
-use crate::store::{Consistency, FoundRow, MessageStore, RowKey, StoreError, Stored};
+use crate::model::{Consistency, Head, HeadRecord, Message, MessageGroupId, SortKey, UserId};
+use crate::store::{FoundRow, MessageStore, RowKey, StoreError, Stored};
 
 /// State of a group according to eventually consistent reads.
 ///
@@ -55,7 +55,7 @@ impl CheckedGroup {
         group: MessageGroupId,
         rows: &[FoundRow],
     ) -> Result<Self, StoreError> {
-        let newest = messages.newest_message(group, Consistency::Eventual);
+        let newest = messages.newest_message_as(group, Consistency::Eventual);
         if rows.is_empty() || newest.await?.is_none() {
             return Ok(Self::Unclear);
         }

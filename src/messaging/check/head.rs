@@ -11,43 +11,44 @@ use crate::store::{FoundRow, HeadSnapshot, MessageStore, Newest, StoreError};
 const ATTEMPTS: usize = 20;
 const DELAY: std::time::Duration = std::time::Duration::from_millis(50);
 
-/// A group as read while no write changed it.
-struct UnchangedGroup {
-    head: Head,
-    snapshot: HeadSnapshot,
-    newest: Newest,
-}
-
-/// Result of reading a group without a concurrent write.
-enum UnchangedRead {
-    Found(Box<UnchangedGroup>),
-    /// The group no longer has a head.
-    Gone,
-    /// The group was written to during every attempt.
-    Busy,
-}
-
 /// Returns the problems of a group that has a head, found with strongly
-/// consistent reads.
+/// consistent reads. Reads head, rows and newest message again if a write changed
+/// the head in the meantime.
 pub(super) async fn diagnose(
     messages: &MessageStore,
     group: MessageGroupId,
 ) -> Result<Vec<Finding>, StoreError> {
+    for _ in 0..ATTEMPTS {
+        let Some(HeadRecord::Head(head)) = messages.find_head(group).await? else {
+            return Ok(Vec::new());
+        };
+        let snapshot = messages.find_group_of_head(group, &head).await?;
+        let newest = messages.newest(group).await?;
+        let (now, _) = messages
+            .find_version_and_message(group, &head.last_message_key)
+            .await?;
+        if snapshot.version == head.version && now == head.version {
+            return problems(messages, group, &head, &snapshot, newest).await;
+        }
+        tokio::time::sleep(DELAY).await;
+    }
+    let detail = "the group was written to during every attempt to check it".to_owned();
+    let remedy = Remedy::Unknown("run the command again when the group has less traffic");
+    let finding = Finding::new(FindingKind::NotChecked, Some(group), detail, remedy);
+    Ok(vec![finding])
+}
+
+/// Returns the problems of a group whose head, rows and newest message were read
+/// while no write changed them.
+async fn problems(
+    messages: &MessageStore,
+    group: MessageGroupId,
+    head: &Head,
+    snapshot: &HeadSnapshot,
+    newest: Newest,
+) -> Result<Vec<Finding>, StoreError> {
     let found = |kind, detail, remedy| Finding::new(kind, Some(group), detail, remedy);
     let whole = || Remedy::Group(group, None);
-    let UnchangedGroup {
-        head,
-        snapshot,
-        newest,
-    } = match read_unchanged(messages, group).await? {
-        UnchangedRead::Found(group) => *group,
-        UnchangedRead::Gone => return Ok(Vec::new()),
-        UnchangedRead::Busy => {
-            let detail = "the group was written to during every attempt to check it".to_owned();
-            let remedy = Remedy::Unknown("run the command again when the group has less traffic");
-            return Ok(vec![found(FindingKind::NotChecked, detail, remedy)]);
-        }
-    };
     let Some(message) = newest.message else {
         if newest.unreadable_after {
             return Ok(Vec::new());
@@ -59,7 +60,7 @@ pub(super) async fn diagnose(
     let unreadable_after = newest.unreadable_after;
     let newest = message;
     let is_other_sender = !head.participants.contains(&newest.sender.id);
-    if is_other_sender && !rows_confirm(messages, group, &head, &snapshot).await? {
+    if is_other_sender && !rows_confirm(messages, group, head, snapshot).await? {
         let detail = format!(
             "{} sent the newest message and is not a participant",
             newest.sender.id
@@ -67,7 +68,7 @@ pub(super) async fn diagnose(
         let remedy = Remedy::Unknown("the participants are not known");
         return Ok(vec![found(FindingKind::WrongHead, detail, remedy)]);
     }
-    if let Some(detail) = wrong_head(&head, &newest) {
+    if let Some(detail) = wrong_head(head, &newest) {
         let remedy = if unreadable_after {
             Remedy::Unknown("a newer message cannot be read")
         } else {
@@ -80,7 +81,7 @@ pub(super) async fn diagnose(
         let row = row.as_ref().filter(|row| row.group_id == group);
         let finding = match row {
             None => Some((FindingKind::MissingRow, format!("row of {owner}"))),
-            Some(row) => stale(row, &head, &newest)
+            Some(row) => stale(row, head, &newest)
                 .map(|detail| (FindingKind::StaleRow, format!("row of {owner}: {detail}"))),
         };
         all.extend(finding.map(|(kind, detail)| found(kind, detail, whole())));
@@ -102,33 +103,6 @@ async fn rows_confirm(
     rows.extend(snapshot.rows.iter().flatten().cloned());
     rows.retain(|row| row.group_id == group);
     Ok(confirms(&rows, head.participants))
-}
-
-/// Reads a group's head, rows and newest message, and retries if a write
-/// changed the head in the meantime.
-async fn read_unchanged(
-    messages: &MessageStore,
-    group: MessageGroupId,
-) -> Result<UnchangedRead, StoreError> {
-    for _ in 0..ATTEMPTS {
-        let Some(HeadRecord::Head(head)) = messages.find_head(group).await? else {
-            return Ok(UnchangedRead::Gone);
-        };
-        let snapshot = messages.find_group_of_head(group, &head).await?;
-        let newest = messages.newest(group).await?;
-        let (now, _) = messages
-            .find_version_and_message(group, &head.last_message_key)
-            .await?;
-        if snapshot.version == head.version && now == head.version {
-            return Ok(UnchangedRead::Found(Box::new(UnchangedGroup {
-                head,
-                snapshot,
-                newest,
-            })));
-        }
-        tokio::time::sleep(DELAY).await;
-    }
-    Ok(UnchangedRead::Busy)
 }
 
 /// Returns the first message whose `seq` breaks the sequence 1, 2, 3, … up

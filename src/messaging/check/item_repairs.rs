@@ -53,8 +53,7 @@ pub(super) async fn write_alias(
     pair: MessageGroupId,
     participants: Participants,
 ) -> Result<(), RepairError> {
-    let [one, other] = *participants;
-    let rows = messages.rows_of_pair(one, other).await?;
+    let rows = messages.rows_of_pair(participants, usize::MAX).await?;
     let Some(newest) = rows.first().map(|row| row.group_id) else {
         let why = "neither user has a row of a group of the two";
         return Err(Unrepaired::Ambiguous(why).into());

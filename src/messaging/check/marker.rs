@@ -2,8 +2,8 @@
 //! a head, and that each pair's UUID leads to the pair's group.
 
 use super::finding::{Finding, FindingKind, Remedy};
-use crate::model::{Head, MessageGroupId};
-use crate::store::{Consistency, MessageStore, StoreError, heads_marker_key};
+use crate::model::{Consistency, Head, MessageGroupId};
+use crate::store::{MessageStore, StoreError, heads_marker_key};
 
 impl FindingKind {
     /// Kinds of findings that contradict the heads marker.
@@ -49,7 +49,8 @@ pub(super) async fn missing_alias(
     }
     // If the two users share no row, the participants in the head are
     // wrong.
-    if messages.rows_of_pair(one, other).await?.is_empty() {
+    let rows = messages.rows_of_pair(head.participants, usize::MAX).await?;
+    if rows.is_empty() {
         return Ok(None);
     }
     let detail = format!("the uuid {pair} of {one} and {other} resolves to no group");

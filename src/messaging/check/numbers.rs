@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{Message, MessageGroupId, Participants, SortKey, User, UserId};
-use crate::store::{Consistency, MessageStore, ScanPosition, StoreError, Stored};
+use crate::model::{Consistency, Message, MessageGroupId, Participants, SortKey, User, UserId};
+use crate::store::{MessageStore, ScanPosition, StoreError, Stored};
 
 /// Maximum number of senders that are recorded, which bounds the memory. A group
 /// should have two.

@@ -15,10 +15,8 @@ use super::numbers::{MessagePages, Numbers, Renumbered};
 use super::pair_rows::PairRows;
 use super::plan::Rewrite;
 use super::verify::{is_visible, visible};
-use crate::model::{Head, HeadRecord, MessageGroupId, Participants, User, UserId};
-use crate::store::{
-    Consistency, FoundRow, MessageStore, RowKey, StoreError, TransactionOutcome, UserStore,
-};
+use crate::model::{Consistency, Head, HeadRecord, MessageGroupId, Participants, User, UserId};
+use crate::store::{FoundRow, MessageStore, RowKey, StoreError, TransactionOutcome, UserStore};
 
 /// Maximum number of messages whose `seq` is corrected in one transaction, below
 /// DynamoDB's limit of 100 actions.

@@ -63,7 +63,7 @@ impl Bus {
             let resync = Resync {
                 local: Arc::clone(&self.local),
                 user,
-                hints_lost: redis.connections(),
+                hints_lost: redis.connections.clone(),
             };
             self.local.start_resync(user, || run(resync));
         }

@@ -157,7 +157,7 @@ impl Follower {
     async fn begin(&mut self, after: Option<Positions>) -> Result<(), LiveError> {
         let resumed = after.is_some();
         if let Some(after) = after {
-            self.floor = after.floor();
+            self.floor = floor(after.as_of);
             self.as_of = after.as_of;
             self.reached = after.known.ok_or(LiveError::Resync)?;
         }
@@ -182,7 +182,7 @@ impl Follower {
     /// Processes the hints that arrived while the positions were read. Their
     /// messages are new even if the positions already include them.
     fn handle_waiting_hints(&mut self) {
-        let waiting = self.listener.take_all();
+        let waiting = self.listener.queue.take_all();
         for event in &waiting {
             if let BusEvent::Hint(hint) = event
                 && let Some(first) = hint.messages.first()
@@ -206,7 +206,7 @@ impl Follower {
             }
             let due = self.catch_ups.iter().map(|catch_up| catch_up.next).min();
             tokio::select! {
-                event = self.listener.next() => match event {
+                event = self.listener.queue.next() => match event {
                     Some(event) => self.handle(&event),
                     None => return Err(LiveError::Behind("the client reads too slowly")),
                 },
@@ -221,7 +221,7 @@ impl Follower {
             BusEvent::Hint(hint) => {
                 // `as_of_next` is set only if the listener has no other waiting
                 // event, because this event may have waited for a long time.
-                if !self.sources.bus.is_lossy() && self.listener.is_empty() {
+                if !self.sources.bus.is_lossy() && self.listener.queue.is_empty() {
                     self.as_of_next = self.sources.clock.now();
                 }
                 self.handle_hint(hint);

@@ -90,25 +90,8 @@ pub(super) struct Listener {
     bus: Arc<LocalBus>,
     user: UserId,
     number: u64,
-    queue: Arc<EventQueue>,
-}
-
-impl Listener {
-    /// Returns whether no event waits.
-    pub fn is_empty(&self) -> bool {
-        self.queue.is_empty()
-    }
-
-    /// Takes all waiting events.
-    pub fn take_all(&mut self) -> Vec<BusEvent> {
-        self.queue.take_all()
-    }
-
-    /// Waits for the next event; `None` if this listener was too slow and has
-    /// been disconnected.
-    pub async fn next(&mut self) -> Option<BusEvent> {
-        self.queue.next().await
-    }
+    /// The events; closed if this listener was too slow and has been disconnected.
+    pub queue: Arc<EventQueue>,
 }
 
 impl Drop for Listener {

@@ -26,12 +26,6 @@ impl Positions {
     /// Maximum number of groups in a cursor, which then has at most 22 KB.
     pub const MAX: usize = 256;
 
-    /// Returns the floor: in a group without a position, no message after this
-    /// key has been delivered.
-    pub(super) fn floor(&self) -> SortKey {
-        floor(self.as_of)
-    }
-
     /// Keeps the positions that are after the floor; older ones are not needed
     /// to resume.
     pub(super) fn newest_of(
@@ -52,7 +46,8 @@ impl Positions {
     }
 }
 
-/// Returns the key before all messages that a read at `time` may miss.
+/// Returns the key before all messages that a read at `time` may miss. In a group without a
+/// position as of `time`, no message after this key has been delivered.
 pub(super) fn floor(time: DateTime<Utc>) -> SortKey {
     SortKey::before(time - VISIBILITY_DELAY)
 }

@@ -101,7 +101,9 @@ struct Published<H> {
 pub(super) struct Redis {
     hints: mpsc::Sender<Arc<Hint>>,
     requests: mpsc::UnboundedSender<ChannelRequest>,
-    connections: watch::Receiver<u64>,
+    /// Changes with each new connection. Hints published before the connection
+    /// was made are lost.
+    pub connections: watch::Receiver<u64>,
 }
 
 /// A user whose channel is to be subscribed to, and the sender of the
@@ -151,12 +153,6 @@ impl Redis {
             // of the rows.
             let _ = timeout(CALL_TIMEOUT, acknowledged).await;
         }
-    }
-
-    /// Changes with each new connection. Hints published before the connection
-    /// was made are lost.
-    pub fn connections(&self) -> watch::Receiver<u64> {
-        self.connections.clone()
     }
 }
 

@@ -86,7 +86,7 @@ impl Updates {
                 let found = Box::pin(reader.find_message_group(&self.viewer, id)).await?;
                 found.and_then(|group| self.update(group))
             } else {
-                match self.listener.next().await {
+                match self.listener.queue.next().await {
                     None => return Err(LiveError::Behind("the client reads too slowly")),
                     Some(BusEvent::Hint(hint)) => self.take_hint(&hint),
                     Some(BusEvent::Rows(rows)) => {

@@ -11,7 +11,7 @@ use super::{SendResult, SimulatedMark, SimulatedMessage};
 use crate::model::{MessageGroupId, User};
 use crate::store::simulated::{Item, ItemKey, Simulated};
 
-/// Counts and failed checks of a run.
+/// Counts of all runs, and the failed checks.
 #[derive(Debug, Default)]
 pub struct Checked {
     pub sent: usize,
@@ -26,15 +26,49 @@ pub struct Checked {
 }
 
 impl Checked {
-    pub fn add(&mut self, other: &Self) {
-        self.sent += other.sent;
-        self.acknowledged += other.acknowledged;
-        self.not_applied += other.not_applied;
-        self.unknown += other.unknown;
-        self.found += other.found;
-        self.groups += other.groups;
-        self.crashes += other.crashes;
-        self.marked_read += other.marked_read;
+    /// Performs all checks.
+    ///
+    /// The run began at `start` and ended at `end`. The clocks of the processes
+    /// differ from these times by up to two seconds.
+    pub fn check(
+        &mut self,
+        items: &Items,
+        sent: &[SimulatedMessage],
+        marks: &[SimulatedMark],
+        [start, end]: [DateTime<Utc>; 2],
+    ) {
+        self.sent += sent.len();
+        self.marked_read += marks.iter().filter(|mark| mark.acknowledged).count();
+        let mut groups: BTreeMap<&str, Vec<&Item>> = BTreeMap::new();
+        for ((pk, _), item) in items {
+            if let Some(group) = pk.strip_prefix("MSG#") {
+                groups.entry(group).or_default().push(item);
+            }
+        }
+        self.groups += groups.len();
+        self.found += groups.values().map(Vec::len).sum::<usize>();
+        let mut rows = BTreeMap::<&str, Vec<(&str, &Item)>>::new();
+        for ((pk, _), item) in items {
+            if let Some(owner) = pk.strip_prefix("GRP#") {
+                rows.entry(text(item, "message_group_uuid"))
+                    .or_default()
+                    .push((owner, item));
+            }
+        }
+        for (group, messages) in &groups {
+            let rows = rows.remove(group).unwrap_or_default();
+            check_group(items, group, messages, &rows, &mut self.faults);
+            check_times(group, messages, [start, end], &mut self.faults);
+        }
+        for group in rows.keys() {
+            self.faults
+                .push(format!("{group} has rows and no messages"));
+        }
+        for (group, messages) in &groups {
+            check_read(items, group, messages, marks, &mut self.faults);
+        }
+        check_messages(&groups, sent, self);
+        check_order(&groups, sent, &mut self.faults);
     }
 }
 
@@ -106,55 +140,6 @@ pub fn insert_originals(dynamo: &Simulated, users: &[User], start: DateTime<Utc>
 pub fn insert_marker(dynamo: &Simulated) {
     let marker = json!({ "pk": { "S": "TABLE#HEADS" }, "sk": { "S": "TABLE" } });
     dynamo.insert(marker.as_object().cloned().unwrap_or_default());
-}
-
-/// Performs all checks.
-///
-/// The run began at `start` and ended at `end`. The clocks of the processes
-/// differ from these times by up to two seconds.
-pub fn check(
-    items: &Items,
-    sent: &[SimulatedMessage],
-    marks: &[SimulatedMark],
-    [start, end]: [DateTime<Utc>; 2],
-) -> Checked {
-    let mut checked = Checked {
-        sent: sent.len(),
-        marked_read: marks.iter().filter(|mark| mark.acknowledged).count(),
-        ..Checked::default()
-    };
-    let mut groups: BTreeMap<&str, Vec<&Item>> = BTreeMap::new();
-    for ((pk, _), item) in items {
-        if let Some(group) = pk.strip_prefix("MSG#") {
-            groups.entry(group).or_default().push(item);
-        }
-    }
-    checked.groups = groups.len();
-    checked.found = groups.values().map(Vec::len).sum();
-    let mut rows = BTreeMap::<&str, Vec<(&str, &Item)>>::new();
-    for ((pk, _), item) in items {
-        if let Some(owner) = pk.strip_prefix("GRP#") {
-            rows.entry(text(item, "message_group_uuid"))
-                .or_default()
-                .push((owner, item));
-        }
-    }
-    for (group, messages) in &groups {
-        let rows = rows.remove(group).unwrap_or_default();
-        check_group(items, group, messages, &rows, &mut checked.faults);
-        check_times(group, messages, [start, end], &mut checked.faults);
-    }
-    for group in rows.keys() {
-        checked
-            .faults
-            .push(format!("{group} has rows and no messages"));
-    }
-    for (group, messages) in &groups {
-        check_read(items, group, messages, marks, &mut checked.faults);
-    }
-    check_messages(&groups, sent, &mut checked);
-    check_order(&groups, sent, &mut checked.faults);
-    checked
 }
 
 /// Checks the head, the `seq`s and the rows of a group.

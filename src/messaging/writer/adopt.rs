@@ -1,18 +1,18 @@
 //! Groups without a head: new groups, and groups that the original wrote, which
 //! their first write adopts.
 
-use super::job::GroupAlias;
+use super::job::GroupSnapshot;
 use super::plan::{Draft, GroupState};
 use crate::messaging::heads_marker::HeadsMarker;
-use crate::model::MessageGroupId;
-use crate::store::{Consistency, FoundRow, MessageStore, StoreError};
+use crate::model::{MessageGroupId, Participants};
+use crate::store::{FoundRow, MAX_PAIR_PAGES, MessageStore, StoreError};
 
 /// The known state of a group before a write.
 pub(super) enum State {
     /// The state on which the write is planned.
     Known(GroupState),
-    /// The pair's messages are in another group.
-    Redirected(GroupAlias),
+    /// The pair's messages are in another group, of which this has been read.
+    Redirected(MessageGroupId, GroupSnapshot),
 }
 
 /// Reads the rows of both users with strongly consistent queries; the newest
@@ -36,20 +36,24 @@ pub(super) async fn headless(
     }
     let rows = match known {
         Some(rows) => rows,
-        None => known.insert(messages.rows_of_pair_bounded(sender, receiver).await?),
+        None => {
+            let users = Participants([sender, receiver]);
+            known.insert(messages.rows_of_pair(users, MAX_PAIR_PAGES).await?)
+        }
     };
     let Some(newest) = rows.first().map(|row| row.group_id) else {
         return Ok(State::Known(GroupState::default()));
     };
     let own: Vec<&FoundRow> = rows.iter().filter(|row| row.group_id == group).collect();
     if own.is_empty() && group == pair {
-        return Ok(State::Redirected(GroupAlias {
-            group: newest,
-            missing: Some(pair),
+        let snapshot = GroupSnapshot {
+            head: None,
+            missing_alias: Some(pair),
             rows: Some(rows.clone()),
-        }));
+        };
+        return Ok(State::Redirected(newest, snapshot));
     }
-    let newest_message = messages.newest_message(group, Consistency::Strong).await?;
+    let newest_message = messages.newest_message(group).await?;
     let newest_message = newest_message.map(|message| message.key);
     let keys = own.iter().map(|row| row.key.clone());
     Ok(State::Known(GroupState {

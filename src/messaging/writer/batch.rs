@@ -34,7 +34,8 @@ pub(super) struct Batch {
     pub unresolved: Vec<MessageTransaction>,
     /// The pair's rows, read once if the group has no head.
     rows: Option<Vec<FoundRow>>,
-    backoff: Backoff,
+    /// Delays before retries.
+    pub backoff: Backoff,
     began: Instant,
 }
 
@@ -188,11 +189,6 @@ impl Batch {
         }
         self.reply_to_all(&Err(error.into()));
         None
-    }
-
-    /// Waits before a retry.
-    pub async fn wait(&mut self) {
-        self.backoff.wait().await;
     }
 
     pub fn reply_to_all(self, reply: &Reply) {

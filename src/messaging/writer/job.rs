@@ -21,9 +21,10 @@ pub enum WriteResult {
     /// The idempotency key was already used with the same input. This is its
     /// idempotency record.
     Repeated(IdempotencyRecord),
-    /// The pair's messages are in another group. The message must be sent to
-    /// that group.
-    Redirected(GroupAlias),
+    /// The pair's messages are in another group, because the group's UUID is not
+    /// the pair's UUIDv5. The message must be sent to that group, of which this
+    /// state has been read.
+    Redirected(MessageGroupId, GroupSnapshot),
 }
 
 /// A message that is in the table, and its group after the write.
@@ -34,17 +35,6 @@ pub struct Creation {
     /// this one.
     pub newest: Message,
     pub head: Head,
-}
-
-/// The group that contains a pair's messages, if its UUID is not the pair's
-/// UUIDv5.
-#[derive(Clone, Debug)]
-pub struct GroupAlias {
-    pub group: MessageGroupId,
-    /// The pair's UUID, if it is not yet an alias of the group.
-    pub missing: Option<MessageGroupId>,
-    /// The pair's rows, if they were read. In that case the group has no head.
-    pub rows: Option<Vec<FoundRow>>,
 }
 
 pub(super) type Reply = Result<WriteResult, MessagingError>;
@@ -114,12 +104,13 @@ pub(super) struct Requester {
 }
 
 /// State of a group that a request has already read.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct GroupSnapshot {
     /// The head, if it has just been read. The writer task then need not read
     /// it.
     pub head: Option<Head>,
-    /// UUID for which the next transaction writes an alias of the group.
+    /// UUID for which the next transaction writes an alias of the group, because
+    /// the pair's UUID is not an alias yet.
     pub missing_alias: Option<MessageGroupId>,
     /// The pair's rows, if they have just been read. Rows change only together
     /// with a head, so they are correct while the group has no head.

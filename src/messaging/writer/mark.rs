@@ -133,9 +133,7 @@ impl GroupWriter {
         if let Some(head) = head.filter(|head| seq <= head.message_count) {
             return Ok(Some(head));
         }
-        Ok(match self.messages.find_head(self.group).await? {
-            Some(HeadRecord::Head(head)) => Some(head),
-            Some(HeadRecord::AliasOf(_)) | None => None,
-        })
+        let found = self.messages.find_head(self.group).await?;
+        Ok(found.and_then(HeadRecord::into_head))
     }
 }

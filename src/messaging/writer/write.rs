@@ -14,7 +14,7 @@ use tracing::Instrument;
 
 use super::adopt::{State, headless};
 use super::batch::Batch;
-use super::job::{GroupAlias, Job, WriteResult};
+use super::job::{GroupSnapshot, Job, WriteResult};
 use super::plan::GroupState;
 use crate::clock::Clock;
 use crate::messaging::MessagingError;
@@ -68,8 +68,8 @@ impl GroupWriter {
         while batch.has_work() {
             let state = match self.prepare(&mut batch).await {
                 Ok(State::Known(state)) => state,
-                Ok(State::Redirected(group)) => {
-                    batch.reply_to_all(&Ok(WriteResult::Redirected(group)));
+                Ok(State::Redirected(group, snapshot)) => {
+                    batch.reply_to_all(&Ok(WriteResult::Redirected(group, snapshot)));
                     return alone;
                 }
                 Err(error) => match batch.fail_or_wait(error).await {
@@ -102,7 +102,7 @@ impl GroupWriter {
                 TransactionOutcome::Unknown(cause) => {
                     tracing::warn!(%cause, "the outcome of a write is unknown; resolving it");
                     batch.add_unresolved(transaction);
-                    batch.wait().await;
+                    batch.backoff.wait().await;
                 }
                 TransactionOutcome::Rejected(reasons) => {
                     self.state = rejected(&mut batch, &mut alone, state, reasons).await;
@@ -157,15 +157,11 @@ impl GroupWriter {
             None => match self.messages.find_head(self.group).await? {
                 Some(HeadRecord::Head(head)) => GroupState::of_head(head),
                 Some(HeadRecord::AliasOf(group)) => {
-                    return Ok(State::Redirected(GroupAlias {
-                        group,
-                        missing: None,
-                        rows: None,
-                    }));
+                    return Ok(State::Redirected(group, GroupSnapshot::default()));
                 }
                 None => match self.headless(batch).await? {
                     State::Known(state) => state,
-                    redirected @ State::Redirected(_) => return Ok(redirected),
+                    redirected @ State::Redirected(..) => return Ok(redirected),
                 },
             },
         };
@@ -273,7 +269,7 @@ async fn rejected(
         }
     }
     if busy {
-        batch.wait().await;
+        batch.backoff.wait().await;
     }
     known.then_some(state)
 }

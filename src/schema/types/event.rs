@@ -6,8 +6,8 @@ use async_graphql::{Context, Object};
 
 use super::{MessageEdge, MessageGroup, MessageGroupEdge};
 use crate::engine::InOrder;
-use crate::messaging::{Arrival, Freshness};
-use crate::model::{self, UserId};
+use crate::messaging::Arrival;
+use crate::model::{self, Consistency, UserId};
 use crate::schema::cursor::{Cursor, EventCursor, MessageCursor};
 use crate::schema::error::ApiError;
 use crate::schema::session::Session;
@@ -95,7 +95,7 @@ impl MessageGroupUpdatedEvent {
     /// count stops at 100, so 100 means 100 or more.
     async fn unread_message_group_count(&self, ctx: &Context<'_>) -> Result<u32, ApiError> {
         Session::of(ctx)?
-            .unread_message_group_count(Freshness::Newest)
+            .unread_message_group_count(Consistency::Strong)
             .await
     }
 }

@@ -4,8 +4,7 @@
 use std::sync::Arc;
 
 use crate::engine::{DeclaredCost, FieldCost};
-use crate::messaging::Freshness;
-use crate::model;
+use crate::model::{self, Consistency};
 use crate::schema::paging::PAGE;
 
 /// Wraps a message, and its group if it was read already.
@@ -56,20 +55,20 @@ impl Message {
 /// Wraps a message group as the viewer sees it.
 pub struct MessageGroup {
     pub(super) group: Arc<model::MessageGroup>,
-    pub(super) messages: Freshness,
+    pub(super) messages: Consistency,
 }
 
 impl MessageGroup {
     /// Wraps a group that was requested on its own. Its newest messages are
     /// read consistently.
     pub fn alone(group: Arc<model::MessageGroup>) -> Self {
-        let messages = Freshness::Newest;
+        let messages = Consistency::Strong;
         Self { group, messages }
     }
 
     /// Wraps one group of a list. Its messages may be up to a second old.
     pub(super) fn listed(group: Arc<model::MessageGroup>) -> Self {
-        let messages = Freshness::MayLag;
+        let messages = Consistency::Eventual;
         Self { group, messages }
     }
 

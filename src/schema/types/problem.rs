@@ -6,8 +6,7 @@ use async_graphql::{Context, Interface, Object, SimpleObject, Union};
 
 use super::{MessageEdge, MessageGroup, MessageGroupEdge};
 use crate::engine::{InOrder, composite_type};
-use crate::messaging::Freshness;
-use crate::model::{self, MessageGroupId};
+use crate::model::{self, Consistency, MessageGroupId};
 use crate::schema::error::ApiError;
 use crate::schema::session::Session;
 
@@ -89,7 +88,7 @@ impl MarkMessageGroupReadSuccess {
     /// count stops at 100, so 100 means 100 or more.
     async fn unread_message_group_count(&self, ctx: &Context<'_>) -> Result<u32, ApiError> {
         Session::of(ctx)?
-            .unread_message_group_count(Freshness::Newest)
+            .unread_message_group_count(Consistency::Strong)
             .await
     }
 }
