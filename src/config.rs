@@ -259,7 +259,8 @@ impl SignInArgs {
     /// Returns the issuers, or an error that names the missing or invalid setting.
     pub fn issuers(&self) -> Result<Issuers, InvalidSetting> {
         let urls = entries(&self.cognito_issuer);
-        let issuers = Issuers::named(urls.iter().map(IssuerUrl::normal).collect())
+        let names = urls.iter().map(|url| url.normal.clone());
+        let issuers = Issuers::named(names.collect())
             .or_else(|| self.cognito_user_pool_id.as_ref().map(Issuers::of_pool))
             .ok_or_else(|| {
                 InvalidSetting::missing(
@@ -268,9 +269,8 @@ impl SignInArgs {
             })?;
         let key_sets = entries(&self.cognito_jwks_url).into_iter();
         let key_sets: Vec<String> = key_sets.map(|JwksUrl(url)| url).collect();
-        let issuers = issuers
-            .with_jwks_urls(&key_sets)
-            .map_err(|error| InvalidSetting::new("COGNITO_JWKS_URL (--cognito-jwks-url)", error))?;
+        let invalid = |error| InvalidSetting::new("COGNITO_JWKS_URL (--cognito-jwks-url)", error);
+        let issuers = issuers.with_jwks_urls(&key_sets).map_err(invalid)?;
         Ok(issuers.with_spellings(&urls))
     }
 

@@ -75,10 +75,8 @@ pub async fn seed_between(
     pair: [&User; 2],
     now: DateTime<Utc>,
 ) -> Result<Seeding, SeedError> {
-    messaging
-        .seeder
-        .seed(pair, &conversation(LIGHTHOUSE, now - BEFORE))
-        .await
+    let messages = conversation(LIGHTHOUSE, now - BEFORE);
+    messaging.seeder.seed(pair, &messages).await
 }
 
 fn new_user((handle, display_name): (&str, &str)) -> NewUser {
@@ -131,11 +129,8 @@ mod tests {
         let messages = conversation(LIGHTHOUSE, start);
         assert_eq!(messages.len(), LIGHTHOUSE.lines().count());
         assert!((90..=180).contains(&messages.len()));
-        assert!(
-            messages
-                .iter()
-                .all(|message| message.at < start + TimeDelta::hours(3))
-        );
+        let end = start + TimeDelta::hours(3);
+        assert!(messages.iter().all(|message| message.at < end));
         assert!(
             messages.iter().any(|message| message.by_first)
                 && messages.iter().any(|message| !message.by_first)

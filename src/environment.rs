@@ -86,9 +86,8 @@ fn corrections(
         let Some(name) = name.to_str().filter(|name| is_read(name)) else {
             continue;
         };
-        let value = value
-            .to_str()
-            .ok_or_else(|| EnvironmentError::NotUnicode(name.to_owned()))?;
+        let not_unicode = || EnvironmentError::NotUnicode(name.to_owned());
+        let value = value.to_str().ok_or_else(not_unicode)?;
         let trimmed = value.trim();
         let right = match trimmed {
             "" => "",

@@ -13,10 +13,9 @@ pub fn is_loopback(url: &str) -> bool {
 /// The host is a name, or an IP address with or without brackets.
 pub fn is_loopback_host(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let ip = bare.parse::<IpAddr>();
     host.trim_end_matches('.').eq_ignore_ascii_case("localhost")
-        || bare
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.to_canonical().is_loopback())
+        || ip.is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
 #[cfg(test)]

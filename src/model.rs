@@ -128,20 +128,15 @@ impl Message {
 
     /// Returns the position of the message in its group.
     pub fn position(&self) -> Position {
-        Position {
-            key: self.key.clone(),
-            seq: self.seq,
-        }
+        Position::new(self.key.clone(), self.seq)
     }
 
     /// Returns the position directly before a message that has a `seq`.
     pub fn position_before(&self) -> Position {
-        Position {
-            // A complete key, because cursors contain it. Keys have microseconds, so the key
-            // before this one is a microsecond earlier.
-            key: SortKey::at(self.key.created_at() - TimeDelta::microseconds(1)),
-            seq: self.seq.saturating_sub(1),
-        }
+        // A complete key, because cursors contain it. Keys have microseconds, so the key before
+        // this one is a microsecond earlier.
+        let key = SortKey::at(self.key.created_at() - TimeDelta::microseconds(1));
+        Position::new(key, self.seq.saturating_sub(1))
     }
 }
 

@@ -66,9 +66,9 @@ impl fmt::Display for UserPoolId {
 pub struct IssuerUrl {
     /// The URL as configured, without a trailing slash.
     written: String,
-    /// The URL with scheme and host in lower case and without the scheme's
-    /// default port.
-    normal: String,
+    /// The URL without a trailing slash, with scheme and host in lower case and
+    /// without the scheme's default port.
+    pub normal: String,
 }
 
 impl FromStr for IssuerUrl {
@@ -85,12 +85,6 @@ impl FromStr for IssuerUrl {
 }
 
 impl IssuerUrl {
-    /// Returns the normalized URL: without a trailing slash, with scheme and
-    /// host in lower case.
-    pub fn normal(&self) -> String {
-        self.normal.clone()
-    }
-
     /// Returns the other spellings of this issuer that an `iss` claim may
     /// contain.
     fn spellings(&self) -> Vec<String> {
@@ -273,7 +267,7 @@ mod tests {
             "http://localhost:4001/b",
         ];
         let urls = written.map(|text| text.parse::<IssuerUrl>().expect(text));
-        let names = urls.iter().map(IssuerUrl::normal).collect();
+        let names = urls.iter().map(|url| url.normal.clone()).collect();
         let issuers = Issuers::named(names)
             .expect("issuers")
             .with_spellings(&urls);

@@ -67,10 +67,8 @@ impl TokenRejection {
                 value.is_null() || value.is_string()
             }),
         ];
-        let mut wrong = checks
-            .into_iter()
-            .filter(|(name, _, is_right)| !is_right(&claims[*name]));
-        match wrong.next() {
+        let mut checks = checks.into_iter();
+        match checks.find(|(name, _, is_right)| !is_right(&claims[*name])) {
             Some((name @ ("exp" | "nbf"), expected, _)) => {
                 Self::new(name, expected, time(claims, name))
             }

@@ -51,15 +51,17 @@ pub enum TokenError {
     KeysUnavailable,
 }
 
-/// The reason for which a token is not accepted, for the log.
-enum NotVerified {
-    Rejected(TokenRejection),
-    KeysUnavailable,
-}
-
-impl From<TokenRejection> for NotVerified {
-    fn from(rejection: TokenRejection) -> Self {
-        Self::Rejected(rejection)
+impl From<TokenRejection> for TokenError {
+    /// Logs the reason for which a token is not accepted. The response does not contain it.
+    fn from(
+        TokenRejection {
+            check,
+            expected,
+            found,
+        }: TokenRejection,
+    ) -> Self {
+        tracing::debug!(check, expected, found, "a token was rejected");
+        Self::Invalid
     }
 }
 
@@ -140,27 +142,17 @@ impl CognitoVerifier {
         if let Some(caller) = self.verified.find(token, self.clock.now()) {
             return Ok(caller);
         }
-        let (caller, keys) = self.checked(token).await.map_err(|error| match error {
-            NotVerified::KeysUnavailable => TokenError::KeysUnavailable,
-            NotVerified::Rejected(TokenRejection {
-                check,
-                expected,
-                found,
-            }) => {
-                tracing::debug!(check, expected, found, "a token was rejected");
-                TokenError::Invalid
-            }
-        })?;
+        let (caller, keys) = self.checked(token).await?;
         self.verified.insert(token, &caller, keys);
         Ok(caller)
     }
 
     /// Returns the caller, and the key set that contains the token's key.
-    async fn checked(&self, token: &str) -> Result<(Caller, Weak<Keys>), NotVerified> {
+    async fn checked(&self, token: &str) -> Result<(Caller, Weak<Keys>), TokenError> {
         let (kid, claims) = unverified(token)?;
         let issuer = self.issuer(&claims["iss"])?;
         let found = issuer.keys.find(&kid).await;
-        let found = found.map_err(|KeysUnavailable| NotVerified::KeysUnavailable)?;
+        let found = found.map_err(|KeysUnavailable| TokenError::KeysUnavailable)?;
         let (key, keys) = found.ok_or_else(|| {
             let expected = format!("a key of {}", issuer.name);
             TokenRejection::new("kid", expected, shown_name(&kid.into()))
@@ -208,10 +200,8 @@ impl CognitoVerifier {
             }
         };
         let client = client.unwrap_or_default();
-        if client
-            .as_str()
-            .is_some_and(|client| self.clients.contains(client))
-        {
+        let is_accepted = |client: &str| self.clients.contains(client);
+        if client.as_str().is_some_and(is_accepted) {
             return Ok(());
         }
         let mut clients: Vec<&str> = self.clients.iter().map(String::as_str).collect();
@@ -269,9 +259,8 @@ fn unverified(token: &str) -> Result<(String, Value), TokenRejection> {
 /// Decodes one part of a token, which must be a JSON object.
 fn object(name: &'static str, part: &str) -> Result<Value, TokenRejection> {
     let rejected = |found| TokenRejection::new(name, "a JSON object in base64url", found);
-    let text = URL_SAFE_NO_PAD
-        .decode(part)
-        .map_err(|_| rejected("another encoding"))?;
+    let text = URL_SAFE_NO_PAD.decode(part);
+    let text = text.map_err(|_| rejected("another encoding"))?;
     match serde_json::from_slice(&text) {
         Ok(object @ Value::Object(_)) => Ok(object),
         Ok(other) => Err(rejected(kind(&other))),

@@ -197,10 +197,8 @@ impl CheckArgs {
         if !self.repair {
             return self.operator.connect_limited(self.read_units).await;
         }
-        let connecting = self
-            .operator
-            .connect_to_change(self.remote, self.read_units);
-        let session = connecting.await?;
+        let (remote, limit) = (self.remote, self.read_units);
+        let session = self.operator.connect_to_change(remote, limit).await?;
         if session.format == Format::Raw {
             let why = "--repair prints the items that it deletes, so it cannot be combined with --output raw";
             return Err(CliError::Usage(why.to_owned()));
@@ -416,9 +414,8 @@ fn finish(state: &CheckState, session: &OperatorSession) -> Result<ExitCode, Cli
         let _ = write!(summary, ", {found} {kind}");
         let parts = [(repaired, "repaired"), (accepted, "accepted")];
         let parts = parts.iter().filter(|(count, _)| **count > 0);
-        let parts: Vec<String> = parts
-            .map(|(count, what)| format!("{count} {what}"))
-            .collect();
+        let parts = parts.map(|(count, what)| format!("{count} {what}"));
+        let parts: Vec<String> = parts.collect();
         if !parts.is_empty() {
             let _ = write!(summary, " ({})", parts.join(", "));
         }

@@ -28,10 +28,8 @@ pub(super) struct DropArgs {
 
 impl DropArgs {
     pub async fn run(self) -> Result<ExitCode, CliError> {
-        let session = self
-            .operator
-            .connect_to_change(self.remote, ReadUnitsArgs::default())
-            .await?;
+        let limit = ReadUnitsArgs::default();
+        let session = self.operator.connect_to_change(self.remote, limit).await?;
         let dropped = self.drop(&session).await;
         session.explained(dropped)
     }

@@ -99,10 +99,9 @@ impl GetConversationArgs {
         };
         let mut last = request.after.clone();
         loop {
-            let page = session
-                .messages
-                .messages(group, &request, Consistency::Strong)
-                .await?;
+            let messages = &session.messages;
+            let page = messages.messages(group, &request, Consistency::Strong);
+            let page = page.await?;
             print(&mut shown, &page.items)?;
             last = page.items.last().map(Message::position).or(last);
             if !(self.span.all && page.has_next && output::is_read()) {
@@ -135,10 +134,8 @@ impl GetConversationArgs {
         let [one, other] = self.between.as_slice() else {
             return Err(CliError::Usage("--between takes two handles".to_owned()));
         };
-        let [one, other] = self
-            .people
-            .find(self.operator.dynamodb.prod, [one, other])
-            .await?;
+        let prod = self.operator.dynamodb.prod;
+        let [one, other] = self.people.find(prod, [one, other]).await?;
         let group = MessageGroupId::of_pair(one.id, other.id);
         if let Some(found) = self.by_head(session, group).await? {
             return Ok(found);
@@ -182,10 +179,7 @@ async fn follow(
     shown: &mut OutputList,
 ) -> Result<(), CliError> {
     let mut stop = pin!(stop()?);
-    let mut last = last.unwrap_or_else(|| Position {
-        key: SortKey::before(DateTime::UNIX_EPOCH),
-        seq: 0,
-    });
+    let mut last = last.unwrap_or_else(|| Position::new(SortKey::before(DateTime::UNIX_EPOCH), 0));
     let mut waits = 0;
     while output::is_read() {
         tokio::select! {

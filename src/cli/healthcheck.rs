@@ -89,8 +89,6 @@ fn reachable(listen: SocketAddr) -> Vec<SocketAddr> {
         _ => return vec![listen],
     };
     let port = listen.port();
-    addresses
-        .into_iter()
-        .map(|ip| SocketAddr::new(ip, port))
-        .collect()
+    let addresses = addresses.into_iter();
+    addresses.map(|ip| SocketAddr::new(ip, port)).collect()
 }

@@ -40,10 +40,8 @@ impl ListConversationsArgs {
     pub async fn run(self) -> Result<ExitCode, CliError> {
         // In the order of the list, which is newest first.
         let [before, after] = self.span.bounds()?;
-        let [user] = self
-            .people
-            .find(self.operator.dynamodb.prod, [&self.handle])
-            .await?;
+        let prod = self.operator.dynamodb.prod;
+        let [user] = self.people.find(prod, [&self.handle]).await?;
         let session = self.operator.connect_limited(self.read_units).await?;
         let shown = self.show(&session, &user, [before, after]).await;
         session.finish_list(session.explained(shown)?)?;
@@ -71,11 +69,9 @@ impl ListConversationsArgs {
         let mut shown = OutputList::begin(session.format, &head, "messageGroups");
         while wanted > 0 && output::is_read() {
             request.limit = wanted.min(PAGE);
-            let page = session
-                .messages
-                .message_groups(user, &request, Consistency::Strong)
-                .await;
-            let page = page?;
+            let messages = &session.messages;
+            let page = messages.message_groups(user, &request, Consistency::Strong);
+            let page = page.await?;
             wanted -= page.items.len();
             shown.print(
                 &page.items,
@@ -85,10 +81,7 @@ impl ListConversationsArgs {
             )?;
             let last = page.items.last().filter(|_| page.has_next);
             let Some(last) = last else { break };
-            request.after = Some(Position {
-                key: last.key.clone(),
-                seq: 0,
-            });
+            request.after = Some(Position::new(last.key.clone(), 0));
         }
         Ok(shown)
     }

@@ -40,12 +40,8 @@ fn in_words(migrated: &Migrated) -> String {
             "interpreted public.users.created_at in the time zone {zone}"
         ));
     }
-    lines.extend(
-        migrated
-            .applied
-            .iter()
-            .map(|name| format!("applied {name}")),
-    );
+    let applied = migrated.applied.iter();
+    lines.extend(applied.map(|name| format!("applied {name}")));
     if !migrated.newer.is_empty() {
         lines.push(format!(
             "the database schema is newer than this version, but compatible with it: a newer version has applied {}",

@@ -207,10 +207,8 @@ impl OutputList {
             Format::Raw => return Ok(()),
             Format::Json if items.is_empty() => return Ok(()),
             Format::Json => {
-                let lines = items
-                    .iter()
-                    .map(|item| line(&as_json(item)).trim_end().to_owned());
-                let lines: Vec<String> = lines.collect();
+                let lines = items.iter().map(|item| line(&as_json(item)));
+                let lines: Vec<String> = lines.map(|line| line.trim_end().to_owned()).collect();
                 match &mut self.frame {
                     Frame::Object(begin) => {
                         let begin = begin.take().unwrap_or_else(|| ",".to_owned());

@@ -122,10 +122,8 @@ fn own_user() -> Option<u32> {
 /// containers with a read-only file system.
 fn folders() -> Vec<PathBuf> {
     let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-    let mut folders: Vec<PathBuf> = runtime
-        .into_iter()
-        .chain([std::env::temp_dir(), PathBuf::from("/dev/shm")])
-        .collect();
+    let shared = [std::env::temp_dir(), PathBuf::from("/dev/shm")];
+    let mut folders: Vec<PathBuf> = runtime.into_iter().chain(shared).collect();
     folders.dedup();
     folders
 }

@@ -45,16 +45,12 @@ type Seeded = ([String; 2], Seeding);
 impl SeedArgs {
     pub async fn run(self) -> Result<ExitCode, CliError> {
         let database = self.database()?;
-        let session = self
-            .operator
-            .connect_to_change(self.remote, ReadUnitsArgs::default())
-            .await?;
+        let limit = ReadUnitsArgs::default();
+        let session = self.operator.connect_to_change(self.remote, limit).await?;
         session.reject_stream(self.stream).await?;
         output::remark(&format!("Postgres database {}", shown_database(&database)?));
-        let users = self
-            .people
-            .connect_migrated(self.operator.dynamodb.prod)
-            .await?;
+        let prod = self.operator.dynamodb.prod;
+        let users = self.people.connect_migrated(prod).await?;
         let clock = Clock::system();
         let directory = Directory::new(users.clone(), std::time::Duration::ZERO);
         let messaging = Messaging::new(
@@ -82,10 +78,8 @@ impl SeedArgs {
     ) -> Result<Vec<Seeded>, CliError> {
         let [one, other] = self.between.as_slice() else {
             let seeded = demo::seed(messaging, users, clock.now()).await?;
-            let seeded = seeded.into_iter();
-            return Ok(seeded
-                .map(|(pair, seeding)| (pair.map(str::to_owned), seeding))
-                .collect());
+            let owned = |(pair, seeding): ([&str; 2], Seeding)| (pair.map(str::to_owned), seeding);
+            return Ok(seeded.into_iter().map(owned).collect());
         };
         let [one, other] = people::find(users, [one, other]).await?;
         let seeding = demo::seed_between(messaging, [&one, &other], clock.now()).await?;

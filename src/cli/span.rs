@@ -50,12 +50,8 @@ impl SpanArgs {
                 "--from is after --to: nothing is in between".to_owned(),
             ));
         }
-        Ok([from, to].map(|moment| {
-            moment.map(|time| Position {
-                key: SortKey::before(time),
-                seq: 0,
-            })
-        }))
+        let position = |time| Position::new(SortKey::before(time), 0);
+        Ok([from, to].map(|time| time.map(position)))
     }
 }
 

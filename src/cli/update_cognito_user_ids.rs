@@ -76,9 +76,8 @@ impl UpdateCognitoUserIdsArgs {
         progress.finish_and_clear();
         let sorted = sort(found.map_err(|error| explained(error, pool.location()))?);
         let ids: Vec<(String, String)> = sorted.by_handle.clone().into_iter().collect();
-        let updated = users
-            .update_cognito_ids(&ids, &sorted.all, self.dry_run)
-            .await?;
+        let updated = users.update_cognito_ids(&ids, &sorted.all, self.dry_run);
+        let updated = updated.await?;
         let similar = similar(&sorted.all.handles, &updated.handles);
         output::print(&match self.output.format() {
             Format::Json => output::line(&json!({

@@ -38,9 +38,8 @@ fn without_empty_options(arguments: Vec<OsString>, command: &Command) -> Vec<OsS
     let takes_one_value = |text: &str| {
         let long = text.strip_prefix("--")?;
         let option = option(command, long)?;
-        let one = option
-            .get_num_args()
-            .is_none_or(|number| number.max_values() == 1);
+        let count = option.get_num_args();
+        let one = count.is_none_or(|count| count.max_values() == 1);
         (matches!(option.get_action(), ArgAction::Set | ArgAction::Append) && one).then_some(())
     };
     let is_empty = |value: &OsString| value.to_str().is_some_and(|text| text.trim().is_empty());
@@ -92,10 +91,8 @@ fn in_one_line(error: &Error, command: &Command) -> Option<String> {
             let Some(ContextValue::Strings(missing)) = error.get(ContextKind::InvalidArg) else {
                 return None;
             };
-            let settings: Option<Vec<String>> = missing
-                .iter()
-                .map(|shown| setting(command, shown).map(|(name, _)| name))
-                .collect();
+            let name = |shown: &String| setting(command, shown).map(|(name, _)| name);
+            let settings: Option<Vec<String>> = missing.iter().map(name).collect();
             let settings = settings?.join(" and ");
             Some(format!(
                 "a required setting is missing or empty: {settings}"

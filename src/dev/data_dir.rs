@@ -26,9 +26,8 @@ impl DataDir {
         made.map_err(DevError::io(format!(
             "cannot create the data directory {shown}"
         )))?;
-        let path = path
-            .canonicalize()
-            .map_err(DevError::io(format!("the data directory {shown}")))?;
+        let failed = DevError::io(format!("the data directory {shown}"));
+        let path = path.canonicalize().map_err(failed)?;
         let lock = lock(&path)?;
         Ok(Self {
             path,

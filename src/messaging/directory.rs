@@ -198,10 +198,8 @@ struct UserBatch {
 impl BatchFn<UserKey, LookupResult> for UserBatch {
     async fn load(&mut self, keys: &[UserKey]) -> HashMap<UserKey, LookupResult> {
         let expected = std::mem::take(&mut lock(&self.users).expected);
-        let keys = keys
-            .iter()
-            .cloned()
-            .chain(expected.into_iter().map(UserKey::Id));
+        let expected = expected.into_iter().map(UserKey::Id);
+        let keys = keys.iter().cloned().chain(expected);
         self.directory.load(keys.collect()).await
     }
 }

@@ -86,9 +86,8 @@ impl Reader {
         } else {
             Consistency::Eventual
         };
-        let page = self
-            .messages
-            .message_groups(viewer.user(), request, consistency);
+        let (messages, user) = (&self.messages, viewer.user());
+        let page = messages.message_groups(user, request, consistency);
         Ok(page.await?)
     }
 
@@ -124,10 +123,8 @@ impl Reader {
             Consistency::Strong => consistency_of(request),
             Consistency::Eventual => Consistency::Eventual,
         };
-        Ok(self
-            .messages
-            .messages(group.id, request, consistency)
-            .await?)
+        let page = self.messages.messages(group.id, request, consistency);
+        Ok(page.await?)
     }
 
     /// Returns one of the viewer's groups. This costs two `GetItem`s, for the
@@ -150,10 +147,9 @@ impl Reader {
     ) -> Result<Option<Position>, MessagingError> {
         Ok(match self.find_for(viewer, group).await? {
             None => None,
-            Some(FoundGroup::Headed(head)) => Some(Position {
-                key: head.last_message_key,
-                seq: head.message_count,
-            }),
+            Some(FoundGroup::Headed(head)) => {
+                Some(Position::new(head.last_message_key, head.message_count))
+            }
             Some(FoundGroup::Headless(_)) => {
                 let newest = self.messages.newest_message(group).await?;
                 newest.map(|newest| newest.position())

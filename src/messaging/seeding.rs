@@ -5,7 +5,9 @@ use uuid::Uuid;
 
 use super::heads_marker::HeadsMarker;
 use super::writer::{Draft, GroupState, MAX_MESSAGES};
-use crate::model::{HeadRecord, MessageBody, MessageGroupId, MessageId, Participants, User};
+use crate::model::{
+    HeadRecord, Message, MessageBody, MessageGroupId, MessageId, Participants, User,
+};
 use crate::store::{MessageStore, RejectionReason, StoreError, TransactionOutcome};
 
 /// One message of a message group to be seeded.
@@ -107,11 +109,9 @@ impl Seeder {
         if written == 0 || written >= drafts.len() {
             return Ok(None);
         }
-        let newest = self
-            .messages
-            .find_message(group, &head.last_message_key)
-            .await?;
-        let ours = newest.is_some_and(|message| message.id == drafts[written - 1].id);
+        let newest = self.messages.find_message(group, &head.last_message_key);
+        let is_ours = |newest: Message| newest.id == drafts[written - 1].id;
+        let ours = newest.await?.is_some_and(is_ours);
         Ok(ours.then(|| &drafts[written..]))
     }
 
@@ -128,9 +128,8 @@ impl Seeder {
                 .filter_map(|draft| draft.at)
                 .max()
                 .unwrap_or_default();
-            let commit = state
-                .plan(group, drafts, now)
-                .ok_or(SeedError::Conflict(group))?;
+            let commit = state.plan(group, drafts, now);
+            let commit = commit.ok_or(SeedError::Conflict(group))?;
             match self.messages.commit(&commit).await {
                 TransactionOutcome::Applied => return Ok(GroupState::of_head(commit.head)),
                 TransactionOutcome::Unknown(cause) => return Err(cause.into()),

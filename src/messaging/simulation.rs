@@ -304,23 +304,21 @@ async fn run(seed: u64, total: &mut Checked) {
     fastrand::seed(seed);
     let simulation = Simulation::new(seed);
     simulation.prepare_table();
-    simulation
-        .dynamo
-        .set_faults(Faults::some(&simulation.dynamo));
-    let writers = 2 + simulation.dynamo.random_below(14);
-    let count = 2 + simulation.dynamo.random_below(6);
+    let dynamo = &simulation.dynamo;
+    dynamo.set_faults(Faults::some(dynamo));
+    let writers = 2 + dynamo.random_below(14);
+    let count = 2 + dynamo.random_below(6);
     let writing = join_all((0..writers).map(|writer| simulation.write(writer, count)));
     let sent = tokio::select! {
         sent = writing => sent.concat(),
         () = simulation.crash_processes(), if seed.is_multiple_of(2) => unreachable!("it never ends"),
     };
-    simulation.dynamo.set_faults(Faults::default());
+    dynamo.set_faults(Faults::default());
     sleep(QUIET).await;
     let marks = simulation.marks.lock().expect("no panic").clone();
     let end =
         simulation.start + TimeDelta::from_std(simulation.began.elapsed()).expect("a short run");
-    let items = simulation.dynamo.items();
-    total.check(&items, &sent, &marks, [simulation.start, end]);
+    total.check(&dynamo.items(), &sent, &marks, [simulation.start, end]);
     total.crashes += simulation.crashes.load(Ordering::Relaxed);
 }
 

@@ -170,13 +170,11 @@ impl Writer {
         snapshot: GroupSnapshot,
         deadline: Instant,
     ) -> Result<WriteResult, MessagingError> {
-        let first = self
-            .registry
-            .write(group, draft.clone(), snapshot, deadline);
+        let registry = &self.registry;
+        let first = registry.write(group, draft.clone(), snapshot, deadline);
         match first.await? {
             WriteResult::Redirected(group, snapshot) => {
-                let second = self.registry.write(group, draft, snapshot, deadline);
-                second.await
+                registry.write(group, draft, snapshot, deadline).await
             }
             result => Ok(result),
         }

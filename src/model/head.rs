@@ -24,6 +24,12 @@ pub struct Head {
 }
 
 impl Head {
+    /// Returns the version of the stored head that this head replaces; 0 if
+    /// there must be none.
+    pub fn previous_version(&self) -> u64 {
+        self.version - 1
+    }
+
     /// Returns the number of messages that a participant has not read.
     pub fn unread_count(&self, owner: UserId) -> u64 {
         self.message_count.saturating_sub(self.read_count(owner))

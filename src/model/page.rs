@@ -45,6 +45,13 @@ pub struct Position {
     pub seq: u64,
 }
 
+impl Position {
+    /// Creates the position of a message.
+    pub fn new(key: SortKey, seq: u64) -> Self {
+        Self { key, seq }
+    }
+}
+
 /// Items in the connection's order, and whether more items exist.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page<T> {

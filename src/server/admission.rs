@@ -86,10 +86,8 @@ impl ResponseBudget {
     /// Releases the part of the reservation that exceeds the size of the serialized response.
     #[must_use]
     pub fn shrink_to(mut self, bytes: usize) -> Self {
-        let unused = self
-            .0
-            .num_permits()
-            .saturating_sub(bytes.div_ceil(KILOBYTE));
+        let used = bytes.div_ceil(KILOBYTE);
+        let unused = self.0.num_permits().saturating_sub(used);
         // Dropping the unused part releases it.
         drop(self.0.split(unused).map(Self));
         self

@@ -118,9 +118,8 @@ pub(super) fn revalidated(
     etag: &str,
     contents: impl FnOnce() -> Response,
 ) -> Response {
-    let known = request
-        .get(IF_NONE_MATCH)
-        .and_then(|tags| tags.to_str().ok());
+    let known = request.get(IF_NONE_MATCH);
+    let known = known.and_then(|tags| tags.to_str().ok());
     let is_known = known.is_some_and(|tags| {
         let mut tags = tags.split(',').map(str::trim);
         tags.any(|tag| tag == etag || tag == "*")

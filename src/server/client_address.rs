@@ -118,20 +118,21 @@ fn forwarded_for(element: &str) -> Option<IpAddr> {
 
 /// Returns a value without the quotes around it; `None` if it has any other quote.
 fn unquote(value: &str) -> Option<&str> {
-    let quoted = value
-        .strip_prefix('"')
-        .and_then(|value| value.strip_suffix('"'));
-    Some(quoted.unwrap_or(value)).filter(|value| !value.contains('"'))
+    Some(between(value, '"', '"')).filter(|value| !value.contains('"'))
+}
+
+/// Returns the text between two delimiters; the whole text if it has only one of them or none.
+fn between(text: &str, open: char, close: char) -> &str {
+    let inner = text.strip_prefix(open);
+    let inner = inner.and_then(|text| text.strip_suffix(close));
+    inner.unwrap_or(text)
 }
 
 /// Parses an address with or without a port, and an IPv6 address with or without brackets.
 fn address(text: &str) -> Option<IpAddr> {
     let text = text.trim();
-    let in_brackets = text
-        .strip_prefix('[')
-        .and_then(|text| text.strip_suffix(']'));
     let with_port = || text.parse().ok().map(|address: SocketAddr| address.ip());
-    let address = in_brackets.unwrap_or(text).parse().ok().or_else(with_port);
+    let address = between(text, '[', ']').parse().ok().or_else(with_port);
     address.map(|address| address.to_canonical())
 }
 

@@ -93,9 +93,7 @@ mod tests {
     fn origin_is_allowed_if_it_is_named_or_in_dev_of_this_machine() {
         let named = ["https://cruddur.com", "tauri://localhost"];
         let mut origins = Origins {
-            named: named
-                .map(|named| named.parse().expect("an origin"))
-                .to_vec(),
+            named: named.map(|named| named.parse().expect("an origin")).into(),
             ..Origins::default()
         };
         for (origin, is_named, is_allowed_in_dev) in [

@@ -126,10 +126,8 @@ impl Documents {
                     id: id.clone(),
                     why,
                 })?;
-            if trusted
-                .insert(plain_id(&id).to_owned(), document.into())
-                .is_some()
-            {
+            let plain_id = plain_id(&id).to_owned();
+            if trusted.insert(plain_id, document.into()).is_some() {
                 return Err(InvalidManifest::DuplicateId(id));
             }
         }

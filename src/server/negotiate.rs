@@ -86,12 +86,10 @@ impl Media {
 pub(super) fn is_json(headers: &HeaderMap) -> bool {
     let content_type = headers.get(CONTENT_TYPE);
     let content_type = content_type.and_then(|value| value.to_str().ok());
-    let mut parts = split(content_type.unwrap_or_default(), ';')
-        .into_iter()
-        .map(str::trim);
-    let is_json = parts
-        .next()
-        .is_some_and(|name| name.eq_ignore_ascii_case("application/json"));
+    let parts = split(content_type.unwrap_or_default(), ';');
+    let mut parts = parts.into_iter().map(str::trim);
+    let name = parts.next().unwrap_or_default();
+    let is_json = name.eq_ignore_ascii_case("application/json");
     let is_utf8 = parts.all(|parameter| match parameter.split_once('=') {
         Some((key, value)) if key.trim().eq_ignore_ascii_case("charset") => {
             let value = value.trim().trim_matches('"');

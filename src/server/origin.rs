@@ -199,9 +199,8 @@ mod tests {
         ] {
             let origin = Origin::of(&HeaderValue::from_static(origin));
             let host_header = HeaderValue::from_static(host);
-            let found = origin
-                .as_ref()
-                .is_some_and(|origin| origin.is_of_host(&host_header));
+            let is_of_host = |origin: &Origin| origin.is_of_host(&host_header);
+            let found = origin.as_ref().is_some_and(is_of_host);
             assert_eq!(found, expected, "{origin:?} {host}");
         }
     }

@@ -114,10 +114,8 @@ impl WebAppConfig {
 fn policy(settings: &WebAppSettings) -> HeaderValue {
     let authority = reqwest::Url::parse(&settings.authority).ok();
     let authority = authority.map(|url| url.origin().ascii_serialization());
-    let issuer: Vec<String> = authority
-        .into_iter()
-        .chain(settings.sign_in_origin.clone())
-        .collect();
+    let sign_in_origin = settings.sign_in_origin.clone();
+    let issuer: Vec<String> = authority.into_iter().chain(sign_in_origin).collect();
     let policy = format!(
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
          font-src 'self'; connect-src 'self' {}; base-uri 'none'; form-action 'self'; \
@@ -137,9 +135,8 @@ impl WebApp {
             .route("/app/config.json", get(config_json))
             .route("/app/licences.txt", get(licences))
             .route("/assets/{*name}", get(asset));
-        let routes = PAGES
-            .into_iter()
-            .fold(routes, |routes, path| routes.route(path, get(page)));
+        let add_page = |routes: Router<_>, path| routes.route(path, get(page));
+        let routes = PAGES.into_iter().fold(routes, add_page);
         routes.with_state(Arc::clone(config))
     }
 }
@@ -164,8 +161,7 @@ async fn config_json(State(config): State<Arc<WebAppConfig>>, headers: HeaderMap
     let mut response = revalidated(&headers, &config.etag, || {
         ([(CONTENT_TYPE, "application/json")], config.json.clone()).into_response()
     });
-    response
-        .headers_mut()
-        .insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    let no_cache = HeaderValue::from_static("no-cache");
+    response.headers_mut().insert(CACHE_CONTROL, no_cache);
     response
 }

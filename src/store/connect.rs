@@ -42,10 +42,9 @@ impl ConnectSource {
             ignored,
             mut files,
         } = DatabaseUrl::parse(url)?;
-        let (passfiles, mut parameters): (Vec<_>, Vec<_>) = parsed
-            .query_pairs()
-            .into_owned()
-            .partition(|(name, _)| name == PASSFILE);
+        let pairs = parsed.query_pairs().into_owned();
+        let (passfiles, mut parameters): (Vec<_>, Vec<_>) =
+            pairs.partition(|(name, _)| name == PASSFILE);
         let has_password = parsed.password().is_some()
             || parameters.iter().any(|(name, _)| name == "password")
             || env::var_os("PGPASSWORD").is_some_and(|password| !password.is_empty());
@@ -70,9 +69,8 @@ impl ConnectSource {
             // it logs the lines that it cannot parse.
             parameters.push(("password".to_owned(), String::new()));
         }
-        let without_statements = parameters
-            .iter()
-            .any(|(name, value)| name == STATEMENTS && value == "0");
+        let is_off = |(name, value): &(String, String)| name == STATEMENTS && value == "0";
+        let without_statements = parameters.iter().any(is_off);
         parsed.set_query(None);
         if !parameters.is_empty() {
             parsed.query_pairs_mut().extend_pairs(parameters);

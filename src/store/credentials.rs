@@ -74,9 +74,8 @@ pub enum NoCredentials {
 
 /// Loads the credentials in the same way as the first call does.
 pub(super) async fn find_credentials(config: &SdkConfig) -> Result<(), NoCredentials> {
-    let provider = config
-        .credentials_provider()
-        .ok_or(NoCredentials::Missing)?;
+    let provider = config.credentials_provider();
+    let provider = provider.ok_or(NoCredentials::Missing)?;
     match provider.provide_credentials().await {
         Ok(_) => Ok(()),
         Err(error) => Err(explain(error).await),

@@ -171,9 +171,8 @@ fn check_structure(rest: &str) -> Result<(), InvalidDatabaseUrl> {
     let behind = &rest[end..];
     let (path, query) = behind.split_once('?').unwrap_or((behind, ""));
     let has_segments = path.trim_matches('/').contains('/');
-    let is_query = query
-        .split('&')
-        .all(|pair| pair.is_empty() || pair.contains('='));
+    let is_pair = |pair: &str| pair.is_empty() || pair.contains('=');
+    let is_query = query.split('&').all(is_pair);
     if behind.contains(['@', '#'])
         || has_segments
         || !is_query
@@ -293,10 +292,8 @@ fn check_variables(url: &Url, parameters: &Parameters) -> Result<(), InvalidData
 
 fn files(parameters: &Parameters) -> Vec<(&'static str, PathBuf)> {
     let file = |(names, variable): (&'static [&'static str], &'static str)| {
-        let given = parameters
-            .iter()
-            .rev()
-            .find(|(name, _)| names.contains(&&**name));
+        let mut given = parameters.iter().rev();
+        let given = given.find(|(name, _)| names.contains(&&**name));
         let (name, text) = match given {
             Some((name, value)) if is_system_root(name, value) => return None,
             Some((_, value)) => (names[0], value.clone()),
@@ -330,10 +327,10 @@ pub(super) fn check_file(name: &str, file: &Path) -> Result<(), Cause> {
     } else {
         ("-----BEGIN CERTIFICATE-----", "certificate")
     };
-    let is_there = String::from_utf8_lossy(&pem).contains(label);
-    is_there
-        .then_some(())
-        .ok_or_else(|| Cause::text(format!("it has no {kind} in PEM format")))
+    if String::from_utf8_lossy(&pem).contains(label) {
+        return Ok(());
+    }
+    Err(Cause::text(format!("it has no {kind} in PEM format")))
 }
 
 #[cfg(test)]

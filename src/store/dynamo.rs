@@ -157,9 +157,8 @@ pub(super) fn with_short_timeouts(config: SdkConfig) -> SdkConfig {
 pub(super) fn without_retries(client: &Client) -> Client {
     let config = client.config();
     let timeouts = config.timeout_config().map(TimeoutConfig::to_builder);
-    let timeouts = timeouts
-        .unwrap_or_default()
-        .operation_timeout(ATTEMPT_TIMEOUT);
+    let timeouts = timeouts.unwrap_or_default();
+    let timeouts = timeouts.operation_timeout(ATTEMPT_TIMEOUT);
     let config = config
         .to_builder()
         .retry_config(RetryConfig::disabled())

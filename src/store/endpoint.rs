@@ -144,9 +144,8 @@ pub async fn configured_endpoint(
         .build();
     let found = config.service_config().zip(key.ok());
     let found = found.and_then(|(config, key)| config.load_config(key));
-    found
-        .map(|url| EndpointUrl::parse("endpoint_url of the AWS profile", &url))
-        .transpose()
+    let parse = |url: String| EndpointUrl::parse("endpoint_url of the AWS profile", &url);
+    found.map(parse).transpose()
 }
 
 /// Checks that the files in these variables are usable.

@@ -417,10 +417,8 @@ mod tests {
     }
 
     fn item<const N: usize>(attributes: [(&str, AttributeValue); N]) -> Item {
-        let attributes = attributes.into_iter();
-        attributes
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect()
+        let attributes = attributes.map(|(name, value)| (name.to_owned(), value));
+        attributes.into()
     }
 
     fn row() -> Item {

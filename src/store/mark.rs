@@ -14,8 +14,6 @@ pub struct ReadMark {
     pub group: MessageGroupId,
     /// The participant who has read the messages.
     pub reader: UserId,
-    /// The version that the stored head must have.
-    pub expected_version: u64,
     /// The new head.
     pub head: Head,
     /// Whether the reader's row has the key in the head.
@@ -28,7 +26,7 @@ impl MessageStore {
     /// Writes the head and the reader's row, or neither: one
     /// `TransactWriteItems` of two items, sent once.
     pub async fn mark_read(&self, mark: &ReadMark) -> TransactionOutcome {
-        let head = self.update_head(mark.group, &mark.head, mark.expected_version);
+        let head = self.update_head(mark.group, &mark.head);
         let mut actions = vec![(Role::Head, head)];
         if mark.has_row {
             let row = RowKey::of_head(&mark.head, mark.reader);

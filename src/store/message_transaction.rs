@@ -20,8 +20,6 @@ use crate::model::{Head, Message, MessageGroupId};
 pub struct MessageTransaction {
     /// Client request token: unique for each distinct payload.
     pub token: String,
-    /// The version that the stored head must have; 0 if no head must exist.
-    pub expected_version: u64,
     /// The new head.
     pub head: Head,
     /// The messages, oldest first. Never empty.
@@ -50,7 +48,7 @@ impl MessageStore {
     pub async fn commit(&self, transaction: &MessageTransaction) -> TransactionOutcome {
         let newest = &transaction.messages[transaction.messages.len() - 1];
         let group = newest.group_id;
-        let head = self.update_head(group, &transaction.head, transaction.expected_version);
+        let head = self.update_head(group, &transaction.head);
         let mut actions = vec![(Role::Head, head)];
         for message in &transaction.messages {
             let put = self.put_new(items::message_item(message));

@@ -136,9 +136,8 @@ impl MessageStore {
         let mut groups = Vec::with_capacity(wanted);
         loop {
             let missing = wanted - groups.len();
-            let rows = self
-                .read(&range, missing, consistency, items::found_row)
-                .await?;
+            let rows = self.read(&range, missing, consistency, items::found_row);
+            let rows = rows.await?;
             let goes_on = rows.len() == missing;
             range.begin_after(rows.last().map(|row| row.key.clone()));
             for group in self.complete(owner, rows, consistency).await? {
@@ -303,9 +302,8 @@ impl MessageStore {
         let keys = [Key::head(group), Key::message(group, key)];
         let [head, message] = self.find_in_snapshot(keys).await?;
         let head = head.map(head_record).transpose()?;
-        let version = head
-            .and_then(HeadRecord::into_head)
-            .map_or(0, |head| head.version);
+        let head = head.and_then(HeadRecord::into_head);
+        let version = head.map_or(0, |head| head.version);
         let message = message.and_then(|item| readable_message(group, item));
         Ok((version, message))
     }

@@ -185,9 +185,8 @@ pub(super) struct NoRetryOfThrottling;
 
 impl ClassifyRetry for NoRetryOfThrottling {
     fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
-        let status = context
-            .response()
-            .map(|response| response.status().as_u16());
+        let response = context.response();
+        let status = response.map(|response| response.status().as_u16());
         match context.output_or_error() {
             Some(Err(error)) if result(error, status) == THROTTLED => RetryAction::RetryForbidden,
             _ => RetryAction::NoActionIndicated,

@@ -138,14 +138,12 @@ pub async fn require_current(database: &DatabasePool) -> Result<(), DatabaseErro
 fn compare(applied: &[(i64, String)]) -> DatabaseState {
     let named = |version: i64, description: &str| format!("{version:04} {description}");
     let is_applied = |version: i64| applied.iter().any(|(applied, _)| *applied == version);
-    let missing = MIGRATIONS
-        .iter()
-        .filter(|migration| !is_applied(migration.version))
-        .map(|migration| named(migration.version, &migration.description));
-    let newer = applied
-        .iter()
-        .filter(|(version, _)| !MIGRATIONS.version_exists(*version))
-        .map(|(version, description)| named(*version, description));
+    let missing = MIGRATIONS.iter();
+    let missing = missing.filter(|migration| !is_applied(migration.version));
+    let missing = missing.map(|migration| named(migration.version, &migration.description));
+    let newer = applied.iter();
+    let newer = newer.filter(|(version, _)| !MIGRATIONS.version_exists(*version));
+    let newer = newer.map(|(version, description)| named(*version, description));
     DatabaseState {
         missing: missing.collect(),
         newer: newer.collect(),
@@ -235,13 +233,9 @@ mod tests {
     #[test]
     fn migrations_of_the_folder_are_all_listed() {
         let folder = std::fs::read_dir("migrations").expect("the folder");
-        let mut files: Vec<_> = folder
-            .map(|file| {
-                file.expect("a file")
-                    .file_name()
-                    .into_string()
-                    .expect("UTF-8")
-            })
+        let names = folder.map(|file| file.expect("a file").file_name());
+        let mut files: Vec<_> = names
+            .map(|name| name.into_string().expect("UTF-8"))
             .collect();
         files.sort();
         let listed = MIGRATIONS.iter().map(|migration| {

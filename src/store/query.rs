@@ -275,9 +275,8 @@ impl MessageStore {
 /// Returns whether a read was cancelled, because a write transaction was in
 /// progress. A retry may succeed.
 fn is_cancelled(error: &SdkError<TransactGetItemsError, HttpResponse>) -> bool {
-    error
-        .as_service_error()
-        .is_some_and(TransactGetItemsError::is_transaction_canceled_exception)
+    let error = error.as_service_error();
+    error.is_some_and(TransactGetItemsError::is_transaction_canceled_exception)
 }
 
 fn unavailable(cause: &str) -> StoreError {

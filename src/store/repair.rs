@@ -22,8 +22,6 @@ const EXISTS: &str = "attribute_exists(pk)";
 pub struct Repair {
     /// The group.
     pub group: MessageGroupId,
-    /// The version that the stored head must have; 0 if no head must exist.
-    pub expected_version: u64,
     /// The new head.
     pub head: Head,
     /// The newest message, which both rows show.
@@ -61,17 +59,15 @@ impl MessageStore {
         group: MessageGroupId,
         head: &Head,
     ) -> Result<HeadSnapshot, StoreError> {
-        let [one, other] = head
-            .participants
-            .map(|owner| Key::group_row(&RowKey::of_head(head, owner)));
+        let row = |owner| Key::group_row(&RowKey::of_head(head, owner));
+        let [one, other] = head.participants.map(row);
         let newest = Key::message(group, &head.last_message_key);
         let keys = [Key::head(group), one, other, newest];
         let [head, one, other, newest] = self.find_in_snapshot(keys).await?;
         let head = head.and_then(|mut item| readable(&mut item, items::head_record));
+        let head = head.and_then(HeadRecord::into_head);
         Ok(HeadSnapshot {
-            version: head
-                .and_then(HeadRecord::into_head)
-                .map_or(0, |head| head.version),
+            version: head.map_or(0, |head| head.version),
             rows: [one, other].map(|row| row.and_then(readable_row)),
             newest: newest.and_then(|item| readable_message(group, item)),
         })
@@ -88,7 +84,7 @@ impl MessageStore {
     /// once.
     pub async fn repair(&self, repair: &Repair) -> TransactionOutcome {
         let (group, newest) = (repair.group, &repair.newest);
-        let head = self.update_head(group, &repair.head, repair.expected_version);
+        let head = self.update_head(group, &repair.head);
         let mut actions = vec![(Role::Head, head)];
         for row in &repair.rows {
             let mut replaced = repair.replaced.iter();
@@ -118,11 +114,10 @@ impl MessageStore {
     pub async fn renumber(
         &self,
         group: MessageGroupId,
-        expected_version: u64,
         head: &Head,
         numbers: &[(SortKey, u64)],
     ) -> TransactionOutcome {
-        let mut actions = vec![(Role::Head, self.update_head(group, head, expected_version))];
+        let mut actions = vec![(Role::Head, self.update_head(group, head))];
         for (key, seq) in numbers {
             let seq = (":seq", AttributeValue::N(seq.to_string()));
             let message = Key::message(group, key);

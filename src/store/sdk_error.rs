@@ -215,10 +215,8 @@ fn reason(code: &str, status: u16) -> Reason {
 
 /// Describes a response that the service itself cannot have sent.
 fn not_the_service(service: Service, response: &HttpResponse) -> String {
-    let content_type = response
-        .headers()
-        .get("content-type")
-        .unwrap_or("no content type");
+    let content_type = response.headers().get("content-type");
+    let content_type = content_type.unwrap_or("no content type");
     format!(
         "the response (HTTP status {}, {content_type}) is not one of {service}'s: a proxy or another server sent it",
         response.status().as_u16()

@@ -64,18 +64,13 @@ pub(super) fn differences(table: &FoundTable) -> Vec<String> {
         table.key_schema.as_deref().map(in_words),
         ["pk HASH", "sk RANGE"],
     );
-    let indexes = table
-        .global_secondary_indexes
-        .as_deref()
-        .unwrap_or_default();
-    let index = indexes
-        .iter()
-        .find(|index| index.index_name.as_deref() == Some(INDEX));
+    let indexes = table.global_secondary_indexes.as_deref();
+    let mut indexes = indexes.unwrap_or_default().iter();
+    let index = indexes.find(|index| index.index_name.as_deref() == Some(INDEX));
+    let key = index.and_then(|index| index.key_schema.as_deref());
     compare(
         &format!("the key of the index {INDEX}"),
-        index
-            .and_then(|index| index.key_schema.as_deref())
-            .map(in_words),
+        key.map(in_words),
         ["message_group_uuid HASH", "sk RANGE"],
     );
     let projection = index.and_then(|index| index.projection.as_ref());
@@ -89,9 +84,8 @@ pub(super) fn differences(table: &FoundTable) -> Vec<String> {
 
 /// Converts DynamoDB's description of a table.
 pub(super) fn described(table: FoundTable, expiry: Option<String>) -> TableDescription {
-    let billing = table
-        .billing_mode_summary
-        .and_then(|summary| summary.billing_mode);
+    let billing = table.billing_mode_summary;
+    let billing = billing.and_then(|summary| summary.billing_mode);
     let billing = match (billing, table.provisioned_throughput) {
         (Some(BillingMode::PayPerRequest), _) | (_, None) => "pay per request".to_owned(),
         (_, Some(units)) => format!(
@@ -111,11 +105,10 @@ pub(super) fn described(table: FoundTable, expiry: Option<String>) -> TableDescr
         name: index.index_name.unwrap_or_default(),
         key: in_words(&index.key_schema.unwrap_or_default()),
     });
+    let status = table.table_status;
     TableDescription {
         name: table.table_name.unwrap_or_default(),
-        status: table
-            .table_status
-            .map_or_else(String::new, |status| status.to_string()),
+        status: status.map_or_else(String::new, |status| status.to_string()),
         key: in_words(&table.key_schema.unwrap_or_default()),
         indexes: indexes.collect(),
         billing,

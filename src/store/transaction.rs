@@ -115,14 +115,12 @@ impl MessageStore {
         TransactWriteItem::builder().update(update).build()
     }
 
-    pub(super) fn update_head(
-        &self,
-        group: MessageGroupId,
-        head: &Head,
-        expected_version: u64,
-    ) -> TransactWriteItem {
-        let expected = AttributeValue::N(expected_version.to_string());
-        let (condition, expected) = match expected_version {
+    /// Builds an action that writes a head, if the stored head has its previous
+    /// version.
+    pub(super) fn update_head(&self, group: MessageGroupId, head: &Head) -> TransactWriteItem {
+        let previous_version = head.previous_version();
+        let expected = AttributeValue::N(previous_version.to_string());
+        let (condition, expected) = match previous_version {
             0 => (NONE, None),
             _ => ("version = :expected", Some((":expected", expected))),
         };
@@ -187,9 +185,8 @@ pub(super) fn named(
     values: impl IntoIterator<Item = (&'static str, AttributeValue)>,
 ) -> Option<Item> {
     let values = values.into_iter();
-    let values: Item = values
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect();
+    let values = values.map(|(name, value)| (name.to_owned(), value));
+    let values: Item = values.collect();
     Some(values).filter(|values| !values.is_empty())
 }
 

@@ -147,11 +147,8 @@ impl UserStore {
     ) -> Result<Vec<(String, User)>, StoreError> {
         let sql = "SELECT cognito_user_id, uuid, handle, display_name FROM public.users WHERE cognito_user_id = ANY($1)";
         let subs = one_argument(storable(subs));
-        let rows = self
-            .fetch("users_by_cognito_id", sql, subs)
-            .await?
-            .into_iter();
-        let users = rows.map(|(sub, id, handle, display_name)| {
+        let rows = self.fetch("users_by_cognito_id", sql, subs).await?;
+        let users = rows.into_iter().map(|(sub, id, handle, display_name)| {
             let id = UserId(id);
             (
                 sub,
@@ -259,9 +256,8 @@ impl UserStore {
         let without_row = without_row.filter(|handle| !known.contains(handle));
         let is_changed: HashSet<&String> = changed.iter().collect();
         let right = there.iter().filter(|handle| !is_changed.contains(handle));
-        let without_user = rows
-            .iter()
-            .filter(|(handle, id)| !pool.has(handle, id.as_deref()));
+        let without_user = rows.iter();
+        let without_user = without_user.filter(|(handle, id)| !pool.has(handle, id.as_deref()));
         Ok(CognitoIds {
             without_user: without_user.map(|(handle, _)| handle.clone()).collect(),
             handles: rows.iter().map(|(handle, _)| handle.clone()).collect(),
@@ -278,9 +274,8 @@ impl UserStore {
             return Ok(None);
         }
         let sql = "SELECT cognito_user_id FROM public.users WHERE handle = $1";
-        let found: Vec<(Option<String>,)> = self
-            .fetch("find_cognito_id", sql, one_argument(handle))
-            .await?;
+        let handle = one_argument(handle);
+        let found: Vec<(Option<String>,)> = self.fetch("find_cognito_id", sql, handle).await?;
         Ok(found.into_iter().next().and_then(|(id,)| id))
     }
 

@@ -78,9 +78,8 @@ pub fn work_for<T>(
 /// Returns whether the current work is on behalf of a request. Other work, such as the health check
 /// of the stores, is not traced.
 pub(super) fn is_for_request() -> bool {
-    ORIGINS
-        .try_with(|origins| !origins.is_empty())
-        .unwrap_or(false)
+    let has_any = |origins: &Arc<[RequestOrigin]>| !origins.is_empty();
+    ORIGINS.try_with(has_any).unwrap_or(false)
 }
 
 /// Charges a cost to the requests on whose behalf the current task works. Does nothing if there are

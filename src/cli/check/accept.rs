@@ -63,9 +63,8 @@ impl AcceptedFindings {
                 let location = format!("--accept {}, line {}", path.display(), number + 1);
                 CliError::Usage(format!("{location}: {cause}"))
             })?;
-            accepted
-                .0
-                .extend(read.map(|finding| (finding.identity(), false)));
+            let accepted_finding = read.map(|finding| (finding.identity(), false));
+            accepted.0.extend(accepted_finding);
         }
         Ok(accepted)
     }

@@ -97,9 +97,8 @@ impl CheckState {
     /// Returns how many findings of these kinds were not repaired.
     pub fn count_left(&self, kinds: &[FindingKind]) -> u64 {
         let counts = kinds.iter().filter_map(|kind| self.findings.get(kind));
-        counts
-            .map(|[found, repaired, _]| found.saturating_sub(*repaired))
-            .sum()
+        let left = counts.map(|[found, repaired, _]| found.saturating_sub(*repaired));
+        left.sum()
     }
 
     /// Records that a segment was checked up to a position, or completely.

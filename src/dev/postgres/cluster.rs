@@ -182,10 +182,8 @@ impl Cluster<'_> {
     /// Makes one attempt to start: returns when PostgreSQL accepts connections, or has reported an
     /// error.
     fn start_once(&self, port: u16) -> Result<(Guard, u16), DevError> {
-        let address = listen(port)?.local_addr();
-        let port = address
-            .map_err(DevError::io("cannot read the address of a listener"))?
-            .port();
+        let failed = DevError::io("cannot read the address of a listener");
+        let port = listen(port)?.local_addr().map_err(failed)?.port();
         let mut postgres = self.guarded("postgres");
         postgres
             .arg("-D")
@@ -288,9 +286,7 @@ fn give(path: &Path, user: &User) -> io::Result<()> {
 }
 
 fn last_lines(text: &str) -> String {
-    let lines: Vec<&str> = text
-        .lines()
-        .filter(|line| !line.trim().is_empty())
-        .collect();
+    let lines = text.lines().filter(|line| !line.trim().is_empty());
+    let lines: Vec<&str> = lines.collect();
     lines[lines.len().saturating_sub(4)..].join(" | ")
 }

@@ -49,10 +49,8 @@ fn find_or_fetch_in(
         .join("native/bin");
     let is_there = |cache: &PathBuf| cache.join(&programs).join("postgres").is_file();
     let may_enter = |cache: &Path| matches!(run_as.closed_folder(cache), Ok(None));
-    if let Some(cache) = caches
-        .iter()
-        .find(|cache| is_there(cache) && may_enter(cache))
-    {
+    let is_usable = |cache: &&PathBuf| is_there(cache) && may_enter(cache);
+    if let Some(cache) = caches.iter().find(is_usable) {
         return Ok(cache.join(programs));
     }
     let npm = npm.ok_or("npm, which could download it, is not installed")?;
@@ -209,11 +207,8 @@ fn run_npm(
 fn first_error(log: &str) -> String {
     let mut lines = log.lines().map(|line| {
         let line = line.trim_start_matches("npm").trim_start();
-        let line = line
-            .strip_prefix("ERR!")
-            .or(line.strip_prefix("error"))
-            .unwrap_or(line);
-        line.trim()
+        let cause = line.strip_prefix("ERR!").or(line.strip_prefix("error"));
+        cause.unwrap_or(line).trim()
     });
     let says = |line: &&str| {
         !["code ", "errno ", "syscall ", "A complete log", "path "]
@@ -288,9 +283,8 @@ impl DownloadProgress {
 /// ignored.
 fn say(text: &str) {
     let mut stderr = io::stderr();
-    let _ = stderr
-        .write_all(text.as_bytes())
-        .and_then(|()| stderr.flush());
+    let written = stderr.write_all(text.as_bytes());
+    let _ = written.and_then(|()| stderr.flush());
 }
 
 /// Returns the total size of all files in a folder in bytes. Files that are deleted meanwhile do
@@ -342,8 +336,9 @@ mod tests {
 
     fn unfinished(cache: &Path) -> usize {
         let entries = fs::read_dir(cache).expect("a folder").flatten();
-        entries
-            .filter(|entry| entry.file_name().to_string_lossy().starts_with(UNFINISHED))
+        let names = entries.map(|entry| entry.file_name());
+        names
+            .filter(|name| name.to_string_lossy().starts_with(UNFINISHED))
             .count()
     }
 

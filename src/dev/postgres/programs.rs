@@ -11,12 +11,10 @@ pub(super) fn find_programs() -> Option<PathBuf> {
         |folder: &PathBuf| folder.join("postgres").is_file() && folder.join("initdb").is_file();
     let path = std::env::var_os("PATH").unwrap_or_default();
     let on_path = std::env::split_paths(&path).find(has_both);
-    on_path.or_else(|| {
-        PLACES
-            .iter()
-            .flat_map(|(folder, end)| versions(folder, end))
-            .find(has_both)
-    })
+    let mut installed = PLACES
+        .iter()
+        .flat_map(|(folder, end)| versions(folder, end));
+    on_path.or_else(|| installed.find(has_both))
 }
 
 /// Folders that contain one folder per version, and the path of the programs in each of those.

@@ -112,10 +112,8 @@ mod tests {
 
     /// A group without rows, with these messages, given by `seq` and sender.
     fn damaged(head: Option<HeadRecord>, messages: &[(u64, u128)]) -> Damaged {
-        let messages = messages
-            .iter()
-            .map(|(seq, sender)| Message::example(*seq, *sender));
-        let messages: Vec<Message> = messages.collect();
+        let message = |(seq, sender): &(u64, u128)| Message::example(*seq, *sender);
+        let messages: Vec<Message> = messages.iter().map(message).collect();
         let mut numbers = Numbers::default();
         for message in &messages {
             numbers.take(message);

@@ -41,18 +41,15 @@ impl Rewrite {
             other_user,
             unread_count: head.unread_count(owner),
         });
-        let new_rows = self
-            .participants
-            .map(|owner| RowKey::new(owner, self.newest.key.clone()));
+        let new_row = |owner| RowKey::new(owner, self.newest.key.clone());
+        let new_rows = self.participants.map(new_row);
         let is_overwritten = |row: &RowKey| new_rows.iter().any(|new| row.is_same_item(new));
         let found = self.rows.iter().map(FoundRow::row_key);
-        let (replaced, mut old_rows): (Vec<RowKey>, Vec<RowKey>) = found
-            .filter(|row| !state.foreign.contains(row))
-            .partition(is_overwritten);
+        let own = found.filter(|row| !state.foreign.contains(row));
+        let (replaced, mut old_rows): (Vec<RowKey>, Vec<_>) = own.partition(is_overwritten);
         let surplus = old_rows.split_off(old_rows.len().min(MAX_OLD_ROWS));
         let repair = Repair {
             group: self.group,
-            expected_version: self.head.as_ref().map_or(0, |head| head.version),
             head,
             newest: self.newest,
             moved_from,
@@ -136,11 +133,10 @@ mod tests {
     fn repair_writes_head_and_both_rows_from_the_newest_message() {
         let (repair, surplus) = rewrite(1).plan(&RetryState::new()).expect("a plan");
 
-        assert_eq!(repair.expected_version, 0);
+        assert_eq!(repair.head.previous_version(), 0);
         assert_eq!((repair.head.version, repair.head.message_count), (1, 1));
-        let others = repair
-            .rows
-            .map(|row| (row.other_user.handle, row.unread_count));
+        let shown = |row: GroupRow| (row.other_user.handle, row.unread_count);
+        let others = repair.rows.map(shown);
         assert_eq!(others, [("user-2".to_owned(), 1), ("user-1".to_owned(), 1)]);
         assert!(repair.moved_from.is_none() && surplus.is_empty());
     }

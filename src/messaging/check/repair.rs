@@ -228,25 +228,17 @@ impl Repairer {
                 }
             }
             for some in wrong.chunks(MAX_RENUMBERED) {
-                let expected_version = head.version;
                 head.version += 1;
-                let outcome = self
-                    .messages
-                    .renumber(group, expected_version, &head, some)
-                    .await;
+                let outcome = self.messages.renumber(group, &head, some).await;
                 if state.record(outcome, RepairedItems::default())?.is_none() {
                     return Ok(None);
                 }
             }
         }
-        let expected_version = head.version;
         head.version += 1;
         head.message_count = numbers.numbered;
         head.read_counts = reads;
-        let outcome = self
-            .messages
-            .renumber(group, expected_version, &head, &[])
-            .await;
+        let outcome = self.messages.renumber(group, &head, &[]).await;
         state.record(outcome, RepairedItems::default())?;
         // The rows contain unread counts and must be updated as well.
         Ok(None)

@@ -53,9 +53,8 @@ mod tests {
     /// read.
     fn select(from: u64, page: &[u64], was_missing: bool) -> (Vec<u64>, u64, bool) {
         let from = Message::example(from, 1).position();
-        let page = page
-            .iter()
-            .map(|seq| (*seq != 1000).then(|| Message::example(*seq, 1)));
+        let readable = |seq: &u64| (*seq != 1000).then(|| Message::example(*seq, 1));
+        let page = page.iter().map(readable);
         let found = Contiguous::after(&from, page.collect(), was_missing);
         let numbers = found.messages.iter().map(|message| message.seq);
         (numbers.collect(), found.reaches, found.has_gap)

@@ -41,10 +41,7 @@ impl From<FoundRow> for RowState {
         Self {
             group: row.group_id,
             created_at: accepted_at.map_or_else(|| row.key.created_at(), AcceptedAt::time),
-            position: Position {
-                seq: row.preview.map_or(0, |preview| preview.seq),
-                key: row.key,
-            },
+            position: Position::new(row.key, row.preview.map_or(0, |preview| preview.seq)),
             unread_count: row.unread_count,
         }
     }

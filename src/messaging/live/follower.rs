@@ -138,12 +138,8 @@ impl Follower {
         after: Option<Position>,
     ) -> Result<(), LiveError> {
         self.only = Some(group);
-        let newest = self
-            .sources
-            .reader
-            .newest_position(&self.viewer, group)
-            .await?;
-        let newest = newest.ok_or(LiveError::MessageGroupNotFound)?;
+        let newest = self.sources.reader.newest_position(&self.viewer, group);
+        let newest = newest.await?.ok_or(LiveError::MessageGroupNotFound)?;
         let begin = after.unwrap_or_else(|| newest.clone());
         if begin.key < newest.key {
             self.schedule_catch_up(group, newest.seq);
@@ -240,19 +236,14 @@ impl Follower {
         let Some(group) = group_of_head(&self.viewer, &hint.head, newest.clone()) else {
             return;
         };
-        if self
-            .catch_ups
-            .iter()
-            .any(|catch_up| catch_up.group == hint.group)
-        {
+        let mut catch_ups = self.catch_ups.iter();
+        if catch_ups.any(|catch_up| catch_up.group == hint.group) {
             return self.schedule_catch_up(hint.group, newest.seq);
         }
         let group = Arc::new(group);
         for message in &hint.messages {
-            let reached = self
-                .reached
-                .get(&hint.group)
-                .map_or(0, |reached| reached.seq);
+            let reached = self.reached.get(&hint.group);
+            let reached = reached.map_or(0, |reached| reached.seq);
             // The position comes from a client's cursor and may be any number.
             let follows = Some(message.seq) == reached.checked_add(1);
             match message.seq {
@@ -371,13 +362,10 @@ impl Follower {
         }
         let store = &self.sources.messages;
         let newest = store.newest_before(group, &self.floor).await?;
-        let reached = newest.map_or_else(
-            || Position {
-                seq: 0,
-                key: self.floor.clone(),
-            },
-            |newest| newest.position(),
-        );
+        let reached = match newest {
+            Some(newest) => newest.position(),
+            None => Position::new(self.floor.clone(), 0),
+        };
         self.reached.insert(group, reached.clone());
         Ok(reached)
     }

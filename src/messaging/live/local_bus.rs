@@ -55,11 +55,8 @@ impl LocalBus {
         let queue = Arc::<EventQueue>::default();
         let mut users = lock(&self.users);
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        users
-            .entry(user)
-            .or_default()
-            .listeners
-            .insert(number, Arc::clone(&queue));
+        let listeners = &mut users.entry(user).or_default().listeners;
+        listeners.insert(number, Arc::clone(&queue));
         Listener {
             bus: Arc::clone(self),
             user,
@@ -73,13 +70,10 @@ impl LocalBus {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        if let Some(user) = lock(&self.users).get_mut(&user)
-            && user
-                .resync
-                .as_ref()
-                .is_none_or(AbortOnDropHandle::is_finished)
+        if let Some(UserListeners { resync, .. }) = lock(&self.users).get_mut(&user)
+            && resync.as_ref().is_none_or(AbortOnDropHandle::is_finished)
         {
-            user.resync = Some(AbortOnDropHandle::new(tokio::spawn(run())));
+            *resync = Some(AbortOnDropHandle::new(tokio::spawn(run())));
         }
     }
 }

@@ -33,12 +33,10 @@ impl Positions {
         delivered: &HashMap<MessageGroupId, Position>,
     ) -> Self {
         let floor = floor(as_of);
-        let newest = delivered
-            .iter()
-            .filter(|(_, position)| position.key > floor);
-        let known: HashMap<_, _> = newest
-            .map(|(group, position)| (*group, position.clone()))
-            .collect();
+        let newest = delivered.iter();
+        let newest = newest.filter(|(_, position)| position.key > floor);
+        let newest = newest.map(|(group, position)| (*group, position.clone()));
+        let known: HashMap<_, _> = newest.collect();
         Self {
             as_of,
             known: Some(known).filter(|known| known.len() <= Self::MAX),

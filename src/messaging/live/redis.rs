@@ -80,9 +80,8 @@ fn check(url: &str) -> Result<(), InvalidRedisUrl> {
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, behind) = rest.split_at(end);
     let fragment = behind.split_once('#').map_or("insecure", |(_, text)| text);
-    let host = authority
-        .rsplit_once('@')
-        .map_or(authority, |(_, host)| host);
+    let host = authority.rsplit_once('@');
+    let host = host.map_or(authority, |(_, host)| host);
     if behind.contains('@') || fragment != "insecure" || matches!(host, "" | ":") {
         return Err(InvalidRedisUrl::Reserved);
     }

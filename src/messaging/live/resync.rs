@@ -77,10 +77,8 @@ impl Sources {
         rows.extend(self.messages.rows_after(user, key).await?);
         // The newest row of each group is inserted last and replaces older rows.
         rows.sort_by(|one, other| one.key.cmp(&other.key));
-        let newest: HashMap<_, _> = rows
-            .into_iter()
-            .map(|row| (row.group_id, RowState::from(row)))
-            .collect();
+        let states = rows.into_iter().map(|row| (row.group_id, row.into()));
+        let newest: HashMap<_, RowState> = states.collect();
         Ok(newest.into_values().collect())
     }
 

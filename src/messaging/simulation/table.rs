@@ -157,10 +157,9 @@ fn check_group(
         }
         return;
     };
-    let numbers: Vec<u64> = messages
-        .iter()
-        .filter_map(|message| number(message, "seq"))
-        .collect();
+    let numbers = messages.iter();
+    let numbers = numbers.filter_map(|message| number(message, "seq"));
+    let numbers: Vec<u64> = numbers.collect();
     let count = number(head, "message_count").unwrap_or_default();
     if !numbers.iter().copied().eq(1..=count) {
         fault(format!("{count} messages are numbered {numbers:?}"));
@@ -217,10 +216,8 @@ fn check_times(
     // A taken key moves by microseconds, and by at most one second if the time
     // of acceptance is not stored.
     let run = start - skew..=end + skew + TimeDelta::seconds(1);
-    for message in messages
-        .iter()
-        .filter(|message| message.contains_key("seq"))
-    {
+    let has_seq = |message: &&&Item| message.contains_key("seq");
+    for message in messages.iter().filter(has_seq) {
         let stored = match text(message, "accepted_at") {
             "" => text(message, "sk"),
             accepted => accepted,
@@ -272,19 +269,12 @@ fn check_messages(
 ) {
     let mut found: BTreeMap<&str, Vec<&Item>> = BTreeMap::new();
     for message in groups.values().flatten() {
-        found
-            .entry(text(message, "message"))
-            .or_default()
-            .push(message);
+        let body = text(message, "message");
+        found.entry(body).or_default().push(message);
     }
     for sending in sent {
-        let there = found
-            .get(sending.body.as_str())
-            .map_or(&[][..], Vec::as_slice);
-        let uuids: Vec<&str> = there
-            .iter()
-            .map(|item| text(item, "message_uuid"))
-            .collect();
+        let there = found.get(sending.body.as_str()).into_iter().flatten();
+        let uuids: Vec<&str> = there.map(|item| text(item, "message_uuid")).collect();
         let is_right = match sending.result {
             SendResult::Acknowledged(id, _) => {
                 checked.acknowledged += 1;
@@ -300,9 +290,8 @@ fn check_messages(
             }
         };
         if !is_right {
-            checked
-                .faults
-                .push(format!("{sending:?} is there as {uuids:?}"));
+            let fault = format!("{sending:?} is there as {uuids:?}");
+            checked.faults.push(fault);
         }
     }
 }

@@ -29,17 +29,14 @@ pub(super) async fn headless(
     draft: &Draft,
     known: &mut Option<Vec<FoundRow>>,
 ) -> Result<State, StoreError> {
-    let (sender, receiver) = (draft.sender.id, draft.receiver.id);
-    let pair = MessageGroupId::of_pair(sender, receiver);
+    let users = Participants([draft.sender.id, draft.receiver.id]);
+    let pair = MessageGroupId::of_pair(users[0], users[1]);
     if known.is_none() && group == pair && marker.is_present().await? {
         return Ok(State::Known(GroupState::default()));
     }
     let rows = match known {
         Some(rows) => rows,
-        None => {
-            let users = Participants([sender, receiver]);
-            known.insert(messages.rows_of_pair(users, MAX_PAIR_PAGES).await?)
-        }
+        None => known.insert(messages.rows_of_pair(users, MAX_PAIR_PAGES).await?),
     };
     let Some(newest) = rows.first().map(|row| row.group_id) else {
         return Ok(State::Known(GroupState::default()));

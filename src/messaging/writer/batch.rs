@@ -68,9 +68,8 @@ impl Batch {
         let jobs = self.jobs.iter_mut();
         let heads = jobs.filter_map(|job| job.snapshot.head.take());
         let newest = heads.max_by_key(|head| head.version);
-        newest
-            .filter(|_| self.unresolved.is_empty())
-            .map(GroupState::of_head)
+        let newest = newest.filter(|_| self.unresolved.is_empty());
+        newest.map(GroupState::of_head)
     }
 
     /// Returns the first message, and the rows of its pair if they have been
@@ -120,11 +119,8 @@ impl Batch {
     }
 
     pub fn add_unresolved(&mut self, transaction: MessageTransaction) {
-        if self
-            .unresolved
-            .iter()
-            .all(|earlier| earlier.token != transaction.token)
-        {
+        let mut earlier = self.unresolved.iter();
+        if earlier.all(|earlier| earlier.token != transaction.token) {
             self.unresolved.push(transaction);
         }
     }

@@ -57,7 +57,6 @@ impl GroupWriter {
             let attempt = ReadMark {
                 group: self.group,
                 reader: mark.reader,
-                expected_version: head.version,
                 head: marked,
                 has_row: row_is_missing_at != Some(head.version),
             };

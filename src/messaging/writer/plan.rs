@@ -89,7 +89,7 @@ impl GroupState {
     pub fn allows(&self, transaction: &MessageTransaction) -> bool {
         let first = transaction.messages.first();
         let behind = |taken: &SortKey| first.is_some_and(|first| *taken < first.key);
-        self.version() == transaction.expected_version
+        self.version() == transaction.head.previous_version()
             && self.first_rows() == transaction.old_rows
             && self.alias == transaction.alias
             && self.taken.iter().all(behind)
@@ -104,9 +104,10 @@ impl GroupState {
         drafts: &[Draft],
         now: DateTime<Utc>,
     ) -> Option<MessageTransaction> {
-        let participants = self.participants(drafts.first()?);
+        let first = drafts.first()?;
+        let users = Participants([first.sender.id, first.receiver.id]);
         let head = self.head.clone();
-        let mut head = head.unwrap_or_else(|| empty_head(participants, now));
+        let mut head = head.unwrap_or_else(|| empty_head(users, now));
         let mut messages: Vec<Message> = Vec::with_capacity(drafts.len());
         let mut records = Vec::new();
         for draft in drafts {
@@ -131,8 +132,7 @@ impl GroupState {
         head.version += 1;
         Some(MessageTransaction {
             token: Uuid::new_v4().to_string(),
-            expected_version: self.version(),
-            rows: participants.map(|owner| row(owner, &head, drafts)),
+            rows: head.participants.map(|owner| row(owner, &head, drafts)),
             old_rows: self.first_rows().to_vec(),
             surplus_rows: self.surplus_rows().to_vec(),
             alias: self.alias,
@@ -141,13 +141,6 @@ impl GroupState {
             messages,
             idempotency_records: records,
         })
-    }
-
-    fn participants(&self, draft: &Draft) -> Participants {
-        match &self.head {
-            Some(head) => head.participants,
-            None => Participants([draft.sender.id, draft.receiver.id]),
-        }
     }
 }
 
@@ -168,6 +161,7 @@ fn message(
     accepted: DateTime<Utc>,
     seq: u64,
 ) -> Message {
+    let input = draft.idempotency.as_ref();
     Message {
         id: draft.id,
         group_id,
@@ -176,10 +170,7 @@ fn message(
         seq,
         body: draft.body.as_str().to_owned(),
         sender: draft.sender.clone(),
-        idempotency_key: draft
-            .idempotency
-            .as_ref()
-            .map(|input| input.key.idempotency_key.as_str().into()),
+        idempotency_key: input.map(|input| input.key.idempotency_key.as_str().into()),
     }
 }
 
@@ -227,7 +218,7 @@ mod tests {
             .plan(group(), &[draft(1, &one, &other)], now)
             .expect("a plan");
 
-        assert_eq!(transaction.expected_version, 0);
+        assert_eq!(transaction.head.previous_version(), 0);
         assert_eq!(
             (transaction.head.version, transaction.head.message_count),
             (1, 1)

@@ -131,7 +131,7 @@ impl GroupWriter {
                     if found.is_some_and(|found| found.id == transaction.messages[0].id) {
                         return bus.publish(hint(group, &transaction));
                     }
-                    if version != transaction.expected_version {
+                    if version != transaction.head.previous_version() {
                         return;
                     }
                 }
@@ -187,17 +187,15 @@ impl GroupWriter {
         state: &GroupState,
     ) -> Result<(), StoreError> {
         while let Some(transaction) = batch.unresolved.last() {
-            if transaction.expected_version == state.version() {
+            if transaction.head.previous_version() == state.version() {
                 return Ok(());
             }
             let first = &transaction.messages[0];
-            let found = self
-                .messages
-                .find_version_and_message(self.group, &first.key)
-                .await?;
-            let (version, message) = found;
+            let messages = &self.messages;
+            let found = messages.find_version_and_message(self.group, &first.key);
+            let (version, message) = found.await?;
             let applied = message.is_some_and(|message| message.id == first.id);
-            if !applied && version == transaction.expected_version {
+            if !applied && version == transaction.head.previous_version() {
                 return Ok(());
             }
             if let Some(transaction) = batch.unresolved.pop() {

@@ -100,9 +100,8 @@ impl<S> ClientStream<S> {
             }
             Phase::ReadingHead(deadline) if !received => {
                 // A timer with another deadline belongs to an earlier request.
-                let timer = self
-                    .head_timer
-                    .take_if(|timer| timer.deadline() == deadline);
+                let is_current = |timer: &mut Pin<Box<Sleep>>| timer.deadline() == deadline;
+                let timer = self.head_timer.take_if(is_current);
                 let timer = timer.unwrap_or_else(|| Box::pin(sleep_until(deadline)));
                 self.head_timer
                     .insert(timer)
@@ -126,10 +125,8 @@ impl<S> ClientStream<S> {
         context: &mut Context<'_>,
     ) -> Poll<io::Result<T>> {
         if written.is_pending() {
-            let within = self.write_within;
-            let timer = self
-                .write_timer
-                .get_or_insert_with(|| Box::pin(sleep(within)));
+            let new_timer = || Box::pin(sleep(self.write_within));
+            let timer = self.write_timer.get_or_insert_with(new_timer);
             if timer.as_mut().poll(context).is_ready() {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }

@@ -31,9 +31,8 @@ pub(super) struct Acceptance {
 /// Returns whether the client accepts a media type or a coding by its name, not by a wildcard.
 pub fn accepts(headers: &HeaderMap, header: &HeaderName, name: &str) -> bool {
     let accepted = AcceptHeader::of(headers, header);
-    accepted
-        .of_pattern(name)
-        .is_some_and(|(_, item)| item.quality > 0)
+    let found = accepted.of_pattern(name);
+    found.is_some_and(|(_, item)| item.quality > 0)
 }
 
 impl AcceptHeader {
@@ -80,10 +79,8 @@ impl AcceptHeader {
     fn of_pattern(&self, pattern: &str) -> Option<(usize, &Item)> {
         let items = self.0.iter().enumerate();
         // If several items have the same quality, the first one is used.
-        items
-            .rev()
-            .filter(|(_, item)| item.name == pattern)
-            .max_by_key(|(_, item)| item.quality)
+        let items = items.rev().filter(|(_, item)| item.name == pattern);
+        items.max_by_key(|(_, item)| item.quality)
     }
 }
 
@@ -111,9 +108,8 @@ fn item(text: &str) -> Option<Item> {
 /// more than three digits. Returns `None` for a text that is not a number.
 fn thousandths(quality: &str) -> Option<u16> {
     let quality = quality.trim().trim_matches('"').trim();
-    let is_decimal = quality
-        .bytes()
-        .all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let is_digit_or_point = |byte: u8| byte.is_ascii_digit() || byte == b'.';
+    let is_decimal = quality.bytes().all(is_digit_or_point);
     let quality: f64 = quality.parse().ok().filter(|_| is_decimal)?;
     let thousandths = (quality.min(1.0) * 1000.0).round();
     // A quality above zero must not be rounded to "not acceptable".

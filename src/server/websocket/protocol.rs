@@ -123,10 +123,8 @@ fn string(value: &RawValue) -> Option<String> {
 }
 
 fn id(members: &Members) -> Result<String, Close> {
-    let id = members
-        .get("id")
-        .ok_or_else(|| Close::bad("`id` is missing"))?;
-    match string(id) {
+    let missing = || Close::bad("`id` is missing");
+    match string(members.get("id").ok_or_else(missing)?) {
         Some(id) if id.is_empty() => Err(Close::bad("`id` is empty")),
         Some(id) if id.len() > MAX_ID_BYTES => Err(Close::bad(format!(
             "`id` exceeds the limit of {MAX_ID_BYTES} bytes"
