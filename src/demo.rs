@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::messaging::{Messaging, SeedError, SeededMessage, Seeding};
 use crate::model::{MessageBody, User};
-use crate::store::{NewUser, StoreError, UserStore};
+use crate::store::{NewUser, StoreError, StoreResult, UserStore};
 
 /// The messages of the long message group. Lines with `>` are from the first
 /// participant, and lines with `<` from the second.
@@ -94,7 +94,7 @@ fn new_user((handle, display_name): (&str, &str)) -> NewUser {
     }
 }
 
-async fn find_pair(users: &UserStore, handles: [&str; 2]) -> Result<[User; 2], StoreError> {
+async fn find_pair(users: &UserStore, handles: [&str; 2]) -> StoreResult<[User; 2]> {
     let mut found = users.users_by_handle(&handles.map(str::to_owned)).await?;
     found.sort_by_key(|user| user.handle != handles[0]);
     <[User; 2]>::try_from(found).map_err(|_| {

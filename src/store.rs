@@ -59,7 +59,7 @@ pub use dynamo::{
     connect_dynamo_for_operators, dynamo_address,
 };
 pub use endpoint::{AwsService, EndpointUrl, InvalidAwsSetting, endpoint_of_environment};
-pub use error::{StoreError, UnreadableItem};
+pub use error::{StoreError, StoreResult, UnreadableItem};
 pub use fault::{Reason, Service};
 pub use keys::{IdempotencyKey, ItemKind, RowKey, heads_marker_key, message_partition};
 pub use mark::ReadMark;

@@ -21,7 +21,7 @@ use crate::model::{
     Consistency, End, HeadRecord, Message, MessageGroupId, PageRequest, Participants, Position,
     SortKey,
 };
-use crate::store::StoreError;
+use crate::store::StoreResult;
 
 /// Page size with `--all`. A page of this size has less than a megabyte if the messages have an
 /// ordinary length.
@@ -162,7 +162,7 @@ impl GetConversationArgs {
         &self,
         session: &OperatorSession,
         uuid: MessageGroupId,
-    ) -> Result<Option<MessageGroupId>, StoreError> {
+    ) -> StoreResult<Option<MessageGroupId>> {
         let found = session.messages.find_head(uuid).await?;
         Ok(found.map(|found| match found {
             HeadRecord::Head(_) => uuid,

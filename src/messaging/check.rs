@@ -35,7 +35,9 @@ pub use finding::{Finding, FindingKind, Unrepaired};
 
 use crate::clock::Clock;
 use crate::model::{HeadRecord, Message, MessageGroupId, SortKey};
-use crate::store::{FoundRow, MessageStore, RowKey, ScannedItem, StoreError, Stored, UserStore};
+use crate::store::{
+    FoundRow, MessageStore, RowKey, ScannedItem, StoreError, StoreResult, Stored, UserStore,
+};
 use ahead::AheadGroups;
 use attempt::RepairError;
 use finding::{AMBIGUOUS_GROUPS, Remedy};
@@ -77,7 +79,7 @@ impl Inspector {
     }
 
     /// Returns the problems found at an item.
-    pub async fn inspect(&self, item: ScannedItem) -> Result<Vec<Finding>, StoreError> {
+    pub async fn inspect(&self, item: ScannedItem) -> StoreResult<Vec<Finding>> {
         let found = match item.clone().read() {
             Err(cause) => {
                 let remedy = Remedy::Unknown("its contents are not known");
@@ -102,10 +104,7 @@ impl Inspector {
 
     /// Returns the group of an item. The group is read once for all of its
     /// items.
-    async fn checked(
-        &self,
-        group: MessageGroupId,
-    ) -> Result<Arc<OnceCell<CheckedGroup>>, StoreError> {
+    async fn checked(&self, group: MessageGroupId) -> StoreResult<Arc<OnceCell<CheckedGroup>>> {
         let cell = self.groups.get_with(group, Arc::default);
         let read = || CheckedGroup::read(&self.messages, group);
         cell.get_or_try_init(read).await?;
@@ -114,7 +113,7 @@ impl Inspector {
 
     /// Returns the problems of a group that has a head. A group that is consistent
     /// can still lack an alias.
-    async fn whole_or_head(&self, group: MessageGroupId) -> Result<Vec<Finding>, StoreError> {
+    async fn whole_or_head(&self, group: MessageGroupId) -> StoreResult<Vec<Finding>> {
         let checked = self.checked(group).await?;
         if let Some(CheckedGroup::Whole(head)) = checked.get() {
             let alias = missing_alias(&self.messages, group, head).await?;
@@ -131,7 +130,7 @@ impl Inspector {
     }
 
     /// Repairs a finding, and reads the result back.
-    pub async fn repair(&self, finding: &Finding) -> Result<Result<(), Unrepaired>, StoreError> {
+    pub async fn repair(&self, finding: &Finding) -> StoreResult<Result<(), Unrepaired>> {
         let group = finding.group;
         let alone = group.map(|group| self.repairs.get_with(group, Arc::default));
         let _alone = match &alone {
@@ -169,7 +168,7 @@ impl Inspector {
 
     /// Returns the problems found at a message: its group is ahead of the clock, or
     /// no reader can find its group.
-    async fn message(&self, message: &Message) -> Result<Vec<Finding>, StoreError> {
+    async fn message(&self, message: &Message) -> StoreResult<Vec<Finding>> {
         let group = message.group_id;
         let mut found: Vec<Finding> = self.ahead.of_message(message).await?.into_iter().collect();
         if self.reachable.contains_key(&group) {
@@ -203,13 +202,13 @@ impl Inspector {
     }
 
     /// Returns whether the newest message of a group has this key.
-    async fn is_newest(&self, group: MessageGroupId, key: &SortKey) -> Result<bool, StoreError> {
+    async fn is_newest(&self, group: MessageGroupId, key: &SortKey) -> StoreResult<bool> {
         let newest = self.messages.newest_message(group).await?;
         Ok(newest.is_some_and(|newest| newest.key == *key))
     }
 
     /// Returns the problems found at a row.
-    async fn row(&self, row: &FoundRow) -> Result<Vec<Finding>, StoreError> {
+    async fn row(&self, row: &FoundRow) -> StoreResult<Vec<Finding>> {
         let group = row.group_id;
         let mut found = Vec::new();
         let key = row.row_key();
@@ -273,7 +272,7 @@ impl Inspector {
     /// duplicate still exists, and its key differs from the key in the head; head
     /// and row are read in one transaction. If the row has the key of the newest
     /// message, the head is wrong and the row is not a duplicate.
-    async fn current_key_beside(&self, row: &FoundRow) -> Result<Option<SortKey>, StoreError> {
+    async fn current_key_beside(&self, row: &FoundRow) -> StoreResult<Option<SortKey>> {
         let key = row.row_key();
         let (head, found) = self.messages.find_head_and_row(row.group_id, &key).await?;
         let Some(HeadRecord::Head(head)) = head else {
@@ -292,7 +291,7 @@ impl Inspector {
 
     /// Returns whether a row is the newest row of its group. A group without a
     /// head is reported only at its newest row.
-    async fn is_newest_row(&self, row: &FoundRow) -> Result<bool, StoreError> {
+    async fn is_newest_row(&self, row: &FoundRow) -> StoreResult<bool> {
         let rows = self.messages.rows_of_group(row.group_id).await?;
         let order = |row: &FoundRow| row_order(&row.row_key());
         let newest = rows.iter().map(order).max();
@@ -300,11 +299,7 @@ impl Inspector {
     }
 
     /// Returns the problems found at an alias of the group `of`.
-    async fn alias(
-        &self,
-        alias: MessageGroupId,
-        of: MessageGroupId,
-    ) -> Result<Vec<Finding>, StoreError> {
+    async fn alias(&self, alias: MessageGroupId, of: MessageGroupId) -> StoreResult<Vec<Finding>> {
         let kind = FindingKind::DanglingAlias;
         let found = |detail: String, remedy| Finding::new(kind, Some(alias), detail, remedy);
         if let Some(CheckedGroup::Whole(_)) = self.checked(of).await?.get() {

@@ -13,7 +13,7 @@ use super::MessagingError;
 use super::loader::BatchLoader;
 use crate::lock::lock;
 use crate::model::{User, UserId};
-use crate::store::{StoreError, UserStore};
+use crate::store::{StoreError, StoreResult, UserStore};
 
 /// Maximum number of cache entries, at a few hundred bytes each. A user can have
 /// an entry for each kind of key.
@@ -139,7 +139,7 @@ impl Directory {
         &self,
         found: &mut HashMap<UserKey, LookupResult>,
         keys: impl Iterator<Item = UserKey>,
-        read: Result<Vec<R>, StoreError>,
+        read: StoreResult<Vec<R>>,
         keyed: impl Fn(R) -> (UserKey, User),
     ) {
         match read {

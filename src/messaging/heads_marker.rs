@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::lock::lock;
-use crate::store::{MessageStore, StoreError};
+use crate::store::{MessageStore, StoreResult};
 
 /// How long the marker counts as present without being read again.
 ///
@@ -36,7 +36,7 @@ impl HeadsMarker {
 
     /// Returns whether the table has the marker. This costs at most one
     /// `GetItem`.
-    pub async fn is_present(&self) -> Result<bool, StoreError> {
+    pub async fn is_present(&self) -> StoreResult<bool> {
         if lock(&self.seen_at).is_some_and(|at| at.elapsed() < FRESH_FOR) {
             return Ok(true);
         }

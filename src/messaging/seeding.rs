@@ -8,7 +8,7 @@ use super::writer::{Draft, GroupState, MAX_MESSAGES};
 use crate::model::{
     HeadRecord, Message, MessageBody, MessageGroupId, MessageId, Participants, User,
 };
-use crate::store::{MessageStore, RejectionReason, StoreError, TransactionOutcome};
+use crate::store::{MessageStore, RejectionReason, StoreError, StoreResult, TransactionOutcome};
 
 /// One message of a message group to be seeded.
 #[derive(Clone, Debug)]
@@ -85,7 +85,7 @@ impl Seeder {
 
     /// Returns whether two users have a group that the original wrote, without
     /// a head.
-    async fn has_rows(&self, pair: [&User; 2]) -> Result<bool, StoreError> {
+    async fn has_rows(&self, pair: [&User; 2]) -> StoreResult<bool> {
         if self.marker.is_present().await? {
             return Ok(false);
         }
@@ -101,7 +101,7 @@ impl Seeder {
         group: MessageGroupId,
         state: &GroupState,
         drafts: &'a [Draft],
-    ) -> Result<Option<&'a [Draft]>, StoreError> {
+    ) -> StoreResult<Option<&'a [Draft]>> {
         let Some(head) = &state.head else {
             return Ok(Some(drafts));
         };

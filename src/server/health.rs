@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
-use crate::store::{MessageStore, StoreError, UserStore};
+use crate::store::{MessageStore, StoreResult, UserStore};
 
 /// Timeout of a check: shorter than that of most load balancers' health checks.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
@@ -75,7 +75,7 @@ impl Health {
     }
 }
 
-async fn is_ready(store: &str, check: impl Future<Output = Result<(), StoreError>>) -> bool {
+async fn is_ready(store: &str, check: impl Future<Output = StoreResult<()>>) -> bool {
     match timeout(CHECK_TIMEOUT, check).await {
         Ok(Ok(())) => true,
         Ok(Err(cause)) => {

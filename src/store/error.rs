@@ -12,6 +12,9 @@ use super::sdk_error::explain;
 use super::sql_error::{describe, is_unavailable};
 use crate::model::UnreadableTime;
 
+/// The result of a call to a store.
+pub type StoreResult<T> = Result<T, StoreError>;
+
 /// A failed call to a store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {

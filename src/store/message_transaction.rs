@@ -9,7 +9,7 @@ use super::keys::{Key, RowKey};
 use super::records::{GroupRow, IdempotencyRecord};
 use super::transaction::{OWN_OR_NONE, Role, TransactionOutcome, named};
 use super::units::Units;
-use super::{MessageStore, StoreError};
+use super::{MessageStore, StoreResult};
 use crate::model::{Head, Message, MessageGroupId};
 
 /// The items to write when messages are added to a group.
@@ -78,7 +78,7 @@ impl MessageStore {
     }
 
     /// Deletes a row, if it belongs to the group: one `DeleteItem`.
-    pub async fn delete_row(&self, group: MessageGroupId, row: &RowKey) -> Result<(), StoreError> {
+    pub async fn delete_row(&self, group: MessageGroupId, row: &RowKey) -> StoreResult<()> {
         let call = self
             .client
             .delete_item()

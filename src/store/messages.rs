@@ -8,7 +8,7 @@ use super::items;
 use super::keys::{self, Item, Key, RowKey};
 use super::query::{Range, readable};
 use super::records::FoundRow;
-use super::{MessageStore, StoreError};
+use super::{MessageStore, StoreResult};
 use crate::model::{
     Consistency, HeadRecord, Message, MessageGroup, MessageGroupId, Page, PageRequest, SortKey,
     User, UserId,
@@ -52,7 +52,7 @@ impl MessageStore {
         group: MessageGroupId,
         request: &PageRequest,
         consistency: Consistency,
-    ) -> Result<Page<Message>, StoreError> {
+    ) -> StoreResult<Page<Message>> {
         let range = Range::of_messages(group, request);
         let read = || {
             self.read(&range, request.limit + 1, consistency, |item| {
@@ -68,10 +68,7 @@ impl MessageStore {
 
     /// Returns the newest message of a group: one strongly consistent `Query` for
     /// one item.
-    pub async fn newest_message(
-        &self,
-        group: MessageGroupId,
-    ) -> Result<Option<Message>, StoreError> {
+    pub async fn newest_message(&self, group: MessageGroupId) -> StoreResult<Option<Message>> {
         self.newest_message_as(group, Consistency::Strong).await
     }
 
@@ -80,7 +77,7 @@ impl MessageStore {
         &self,
         group: MessageGroupId,
         consistency: Consistency,
-    ) -> Result<Option<Message>, StoreError> {
+    ) -> StoreResult<Option<Message>> {
         let all = Range::whole(keys::message_partition(group));
         self.newest_in(group, &all, consistency).await
     }
@@ -90,7 +87,7 @@ impl MessageStore {
         group: MessageGroupId,
         range: &Range,
         consistency: Consistency,
-    ) -> Result<Option<Message>, StoreError> {
+    ) -> StoreResult<Option<Message>> {
         let read_item = |item: &mut _| items::message(group, item);
         let found = self.read(range, 1, consistency, read_item).await?;
         Ok(found.into_iter().next())
@@ -101,7 +98,7 @@ impl MessageStore {
     ///
     /// Strongly consistent: one `Query` for one item, and a second one if the
     /// newest message is unreadable.
-    pub async fn newest(&self, group: MessageGroupId) -> Result<Newest, StoreError> {
+    pub async fn newest(&self, group: MessageGroupId) -> StoreResult<Newest> {
         let all = Range::whole(keys::message_partition(group));
         let read_item = |item: &mut _| Ok(items::message(group, item).ok());
         let found = self.read(&all, 1, Consistency::Strong, read_item).await?;
@@ -130,7 +127,7 @@ impl MessageStore {
         owner: &User,
         request: &PageRequest,
         consistency: Consistency,
-    ) -> Result<Page<MessageGroup>, StoreError> {
+    ) -> StoreResult<Page<MessageGroup>> {
         let wanted = request.limit + 1;
         let mut range = Range::of_rows(owner.id, request);
         let mut groups = Vec::with_capacity(wanted);
@@ -159,7 +156,7 @@ impl MessageStore {
         group: MessageGroupId,
         key: &SortKey,
         limit: usize,
-    ) -> Result<Vec<Option<Message>>, StoreError> {
+    ) -> StoreResult<Vec<Option<Message>>> {
         let range = Range::above(keys::message_partition(group), key);
         self.read(&range, limit, Consistency::Strong, |item| {
             Ok(readable(item, |item| items::message(group, item)))
@@ -174,7 +171,7 @@ impl MessageStore {
         &self,
         group: MessageGroupId,
         key: &SortKey,
-    ) -> Result<Option<Message>, StoreError> {
+    ) -> StoreResult<Option<Message>> {
         let range = Range::below(keys::message_partition(group), key);
         self.newest_in(group, &range, Consistency::Strong).await
     }
@@ -182,11 +179,7 @@ impl MessageStore {
     /// Returns a user's rows after a key, in ascending order of the keys.
     ///
     /// Strongly consistent: one `Query` for each megabyte.
-    pub async fn rows_after(
-        &self,
-        owner: UserId,
-        key: &SortKey,
-    ) -> Result<Vec<FoundRow>, StoreError> {
+    pub async fn rows_after(&self, owner: UserId, key: &SortKey) -> StoreResult<Vec<FoundRow>> {
         let range = Range::above(keys::group_partition(owner), key);
         self.read(&range, usize::MAX, Consistency::Strong, items::found_row)
             .await
@@ -201,7 +194,7 @@ impl MessageStore {
         owner: UserId,
         max: u32,
         consistency: Consistency,
-    ) -> Result<u32, StoreError> {
+    ) -> StoreResult<u32> {
         let mut count = 0;
         let mut from = None;
         for _ in 0..MAX_COUNTED_PAGES {
@@ -231,7 +224,7 @@ impl MessageStore {
     /// Returns all rows of a user, newest first.
     ///
     /// Strongly consistent: one `Query` for each megabyte.
-    pub async fn rows_of_owner(&self, owner: UserId) -> Result<Vec<FoundRow>, StoreError> {
+    pub async fn rows_of_owner(&self, owner: UserId) -> StoreResult<Vec<FoundRow>> {
         let range = Range::of_owner(owner);
         self.read(&range, usize::MAX, Consistency::Strong, items::found_row)
             .await
@@ -241,7 +234,7 @@ impl MessageStore {
     /// newest first.
     ///
     /// One `Query` on the index, which may miss the last second of writes.
-    pub async fn rows_of_group(&self, group: MessageGroupId) -> Result<Vec<FoundRow>, StoreError> {
+    pub async fn rows_of_group(&self, group: MessageGroupId) -> StoreResult<Vec<FoundRow>> {
         let range = Range::of_group(group);
         self.read(&range, MAX_ROWS, Consistency::Eventual, items::found_row)
             .await
@@ -256,7 +249,7 @@ impl MessageStore {
         owner: &User,
         rows: Vec<FoundRow>,
         consistency: Consistency,
-    ) -> Result<Vec<MessageGroup>, StoreError> {
+    ) -> StoreResult<Vec<MessageGroup>> {
         let groups = rows.into_iter().map(|row| row.into_previewed(owner));
         let groups: Vec<_> = groups.collect();
         if groups.iter().all(Result::is_ok) {
@@ -285,7 +278,7 @@ impl MessageStore {
         &self,
         group: MessageGroupId,
         key: &SortKey,
-    ) -> Result<Option<Message>, StoreError> {
+    ) -> StoreResult<Option<Message>> {
         let found = self.find(Key::message(group, key)).await?;
         Ok(found.and_then(|item| readable_message(group, item)))
     }
@@ -298,7 +291,7 @@ impl MessageStore {
         &self,
         group: MessageGroupId,
         key: &SortKey,
-    ) -> Result<(u64, Option<Message>), StoreError> {
+    ) -> StoreResult<(u64, Option<Message>)> {
         let keys = [Key::head(group), Key::message(group, key)];
         let [head, message] = self.find_in_snapshot(keys).await?;
         let head = head.map(head_record).transpose()?;
@@ -310,7 +303,7 @@ impl MessageStore {
 
     /// Returns a row by its key, with its UUIDs as stored: one strongly
     /// consistent `GetItem`.
-    pub async fn find_row_at(&self, row: &RowKey) -> Result<Option<FoundRow>, StoreError> {
+    pub async fn find_row_at(&self, row: &RowKey) -> StoreResult<Option<FoundRow>> {
         let found = self.find(Key::group_row(row)).await?;
         Ok(found.and_then(readable_row))
     }
@@ -321,7 +314,7 @@ impl MessageStore {
         &self,
         group: MessageGroupId,
         row: &RowKey,
-    ) -> Result<(Option<HeadRecord>, Option<FoundRow>), StoreError> {
+    ) -> StoreResult<(Option<HeadRecord>, Option<FoundRow>)> {
         let keys = [Key::head(group), Key::group_row(row)];
         let [head, row] = self.find_in_snapshot(keys).await?;
         Ok((
@@ -332,7 +325,7 @@ impl MessageStore {
 
     /// Returns the head of a group, or the alias at the same key: one strongly
     /// consistent `GetItem`.
-    pub async fn find_head(&self, group: MessageGroupId) -> Result<Option<HeadRecord>, StoreError> {
+    pub async fn find_head(&self, group: MessageGroupId) -> StoreResult<Option<HeadRecord>> {
         self.find_head_as(group, Consistency::Strong).await
     }
 
@@ -345,14 +338,14 @@ impl MessageStore {
         &self,
         group: MessageGroupId,
         consistency: Consistency,
-    ) -> Result<Option<HeadRecord>, StoreError> {
+    ) -> StoreResult<Option<HeadRecord>> {
         let found = self.find_as(Key::head(group), consistency).await?;
         found.map(head_record).transpose()
     }
 }
 
 /// Converts the item at the key of a head.
-fn head_record(mut item: Item) -> Result<HeadRecord, StoreError> {
+fn head_record(mut item: Item) -> StoreResult<HeadRecord> {
     items::head_record(&mut item).map_err(|cause| cause.at(keys::key_of(&item)))
 }
 

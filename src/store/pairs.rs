@@ -11,7 +11,7 @@ use super::query::readable;
 use super::records::FoundRow;
 use super::transaction::named;
 use super::units::Units;
-use super::{MessageStore, Service, StoreError};
+use super::{MessageStore, Service, StoreError, StoreResult};
 use crate::model::{Consistency, Participants, UserId};
 
 /// Maximum number of pages of a user's rows that a request reads, of a megabyte
@@ -32,7 +32,7 @@ impl MessageStore {
         &self,
         pair: Participants,
         max_pages: usize,
-    ) -> Result<Vec<FoundRow>, StoreError> {
+    ) -> StoreResult<Vec<FoundRow>> {
         let [one, other] = *pair;
         let (mut rows, others) = tokio::try_join!(
             self.rows_shared_with(one, other, max_pages),
@@ -48,7 +48,7 @@ impl MessageStore {
         owner: UserId,
         other: UserId,
         max_pages: usize,
-    ) -> Result<Vec<FoundRow>, StoreError> {
+    ) -> StoreResult<Vec<FoundRow>> {
         let values = [
             (":partition", keys::group_partition(owner)),
             (":other", other.to_string()),
@@ -90,19 +90,19 @@ impl MessageStore {
     /// head, and the UUID of every pair leads to the pair's group.
     ///
     /// One strongly consistent `GetItem`.
-    pub async fn has_heads_marker(&self) -> Result<bool, StoreError> {
+    pub async fn has_heads_marker(&self) -> StoreResult<bool> {
         Ok(self.find(Key::heads_marker()).await?.is_some())
     }
 
     /// Checks that the table can be read, as requests read it: one eventually
     /// consistent `GetItem` of the marker, which need not exist.
-    pub async fn ping(&self) -> Result<(), StoreError> {
+    pub async fn ping(&self) -> StoreResult<()> {
         let marker = self.find_as(Key::heads_marker(), Consistency::Eventual);
         marker.await.map(drop)
     }
 
     /// Writes the marker: one `PutItem`.
-    pub async fn put_heads_marker(&self) -> Result<(), StoreError> {
+    pub async fn put_heads_marker(&self) -> StoreResult<()> {
         let item = Key::heads_marker().into_attributes();
         let put = self.client.put_item().table_name(&self.table);
         let put = put.set_item(Some(item));
@@ -111,7 +111,7 @@ impl MessageStore {
     }
 
     /// Deletes the marker: one `DeleteItem`.
-    pub async fn delete_heads_marker(&self) -> Result<(), StoreError> {
+    pub async fn delete_heads_marker(&self) -> StoreResult<()> {
         let key = Key::heads_marker().into_attributes();
         let delete = self.client.delete_item().table_name(&self.table);
         let delete = delete.set_key(Some(key));

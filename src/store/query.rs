@@ -13,7 +13,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, Get, TransactGetItem};
 
 use super::keys::{self, INDEX, Item, Key};
 use super::units::Units;
-use super::{MessageStore, Service, StoreError, UnreadableItem};
+use super::{MessageStore, Service, StoreError, StoreResult, UnreadableItem};
 use crate::backoff::Backoff;
 use crate::model::{Consistency, End, MessageGroupId, PageRequest, Position, SortKey, UserId};
 
@@ -169,7 +169,7 @@ impl MessageStore {
     pub(super) async fn find_in_snapshot<const N: usize>(
         &self,
         keys: [Key; N],
-    ) -> Result<[Option<Item>; N], StoreError> {
+    ) -> StoreResult<[Option<Item>; N]> {
         let gets = keys.map(|key| {
             let get = Get::builder().table_name(&self.table);
             let get = get.set_key(Some(key.into_attributes())).build();
@@ -198,7 +198,7 @@ impl MessageStore {
     }
 
     /// Returns an item: one strongly consistent `GetItem`.
-    pub(super) async fn find(&self, key: Key) -> Result<Option<Item>, StoreError> {
+    pub(super) async fn find(&self, key: Key) -> StoreResult<Option<Item>> {
         self.find_as(key, Consistency::Strong).await
     }
 
@@ -207,7 +207,7 @@ impl MessageStore {
         &self,
         key: Key,
         consistency: Consistency,
-    ) -> Result<Option<Item>, StoreError> {
+    ) -> StoreResult<Option<Item>> {
         let call = self
             .client
             .get_item()
@@ -224,7 +224,7 @@ impl MessageStore {
     }
 
     /// Sends a `Query`, which returns one page.
-    pub(super) async fn page(&self, query: QueryFluentBuilder) -> Result<QueryOutput, StoreError> {
+    pub(super) async fn page(&self, query: QueryFluentBuilder) -> StoreResult<QueryOutput> {
         let send = QueryFluentBuilder::send;
         Ok(self.send(Units::Read, query, send).await?)
     }
@@ -236,7 +236,7 @@ impl MessageStore {
         wanted: usize,
         consistency: Consistency,
         read_item: impl Fn(&mut Item) -> Result<T, UnreadableItem>,
-    ) -> Result<Vec<T>, StoreError> {
+    ) -> StoreResult<Vec<T>> {
         let mut found = Vec::new();
         if range.is_empty() {
             return Ok(found);

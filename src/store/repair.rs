@@ -8,7 +8,7 @@ use super::messages::{readable_message, readable_row};
 use super::query::readable;
 use super::records::{FoundRow, GroupRow};
 use super::transaction::{COMPLETE, NONE, OWN_OR_NONE, Role, TransactionOutcome};
-use super::{MessageStore, StoreError};
+use super::{MessageStore, StoreResult};
 use crate::model::{Head, HeadRecord, Message, MessageGroupId, SortKey};
 
 /// Condition for changing or moving a message: the item exists.
@@ -58,7 +58,7 @@ impl MessageStore {
         &self,
         group: MessageGroupId,
         head: &Head,
-    ) -> Result<HeadSnapshot, StoreError> {
+    ) -> StoreResult<HeadSnapshot> {
         let row = |owner| Key::group_row(&RowKey::of_head(head, owner));
         let [one, other] = head.participants.map(row);
         let newest = Key::message(group, &head.last_message_key);
@@ -75,7 +75,7 @@ impl MessageStore {
 
     /// Returns whether a row still exists at its key and belongs to the group:
     /// one strongly consistent `GetItem`.
-    pub async fn has_row(&self, group: MessageGroupId, row: &RowKey) -> Result<bool, StoreError> {
+    pub async fn has_row(&self, group: MessageGroupId, row: &RowKey) -> StoreResult<bool> {
         let found = self.find_row_at(row).await?;
         Ok(found.is_some_and(|found| found.group_id == group))
     }

@@ -14,7 +14,7 @@ use super::keys::{self, Item, ItemKind, Key};
 use super::query::Range;
 use super::records::Stored;
 use super::units::Units;
-use super::{MessageStore, StoreError, UnreadableItem};
+use super::{MessageStore, StoreResult, UnreadableItem};
 use crate::model::{Consistency, MessageGroupId};
 
 /// Maximum number of rows of one group that are read, which bounds the memory. A
@@ -130,7 +130,7 @@ impl MessageStore {
         group: MessageGroupId,
         from: Option<ScanPosition>,
         consistency: Consistency,
-    ) -> Result<ScanPage, StoreError> {
+    ) -> StoreResult<ScanPage> {
         let partition = AttributeValue::S(keys::message_partition(group));
         let query = self
             .query()
@@ -146,7 +146,7 @@ impl MessageStore {
     /// Returns the rows of a group, readable or not, newest first.
     ///
     /// One `Query` on the index, which may miss the last second of writes.
-    pub async fn row_items(&self, group: MessageGroupId) -> Result<Vec<ScannedItem>, StoreError> {
+    pub async fn row_items(&self, group: MessageGroupId) -> StoreResult<Vec<ScannedItem>> {
         let range = Range::of_group(group);
         let as_it_is = |item: &mut _| Ok(ScannedItem(std::mem::take(item)));
         self.read(&range, MAX_ROWS, Consistency::Eventual, as_it_is)
@@ -175,7 +175,7 @@ impl MessageStore {
         segment: Segment,
         from: Option<ScanPosition>,
         limit: Option<usize>,
-    ) -> Result<ScanPage, StoreError> {
+    ) -> StoreResult<ScanPage> {
         // A single segment is the whole table and needs no segment parameters.
         let part = (segment.of > 1).then_some(segment);
         let scan = self

@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::types::{
 
 use super::keys::INDEX;
 use super::table_description::{EXPIRY, TableDescription, described, differences};
-use super::{MessageStore, StoreError};
+use super::{MessageStore, StoreError, StoreResult};
 
 /// Maximum time until a new table is active, or a deleted table no longer
 /// exists. DynamoDB usually needs some seconds.
@@ -83,13 +83,13 @@ impl MessageStore {
     }
 
     /// Returns whether a stream is enabled.
-    pub async fn has_stream(&self) -> Result<bool, StoreError> {
+    pub async fn has_stream(&self) -> StoreResult<bool> {
         let table = self.find_table().await?;
         Ok(table.is_some_and(|table| has_stream(&table)))
     }
 
     /// Compares the table with the expected schema.
-    pub async fn table_status(&self) -> Result<TableStatus, StoreError> {
+    pub async fn table_status(&self) -> StoreResult<TableStatus> {
         let Some(table) = self.find_table().await? else {
             return Ok(TableStatus::Missing);
         };
@@ -105,7 +105,7 @@ impl MessageStore {
 
     /// Returns DynamoDB's description of the table; `None` if the table does
     /// not exist.
-    pub async fn table_description(&self) -> Result<Option<TableDescription>, StoreError> {
+    pub async fn table_description(&self) -> StoreResult<Option<TableDescription>> {
         let Some(table) = self.find_table().await? else {
             return Ok(None);
         };
@@ -164,7 +164,7 @@ impl MessageStore {
     }
 
     /// Returns the time-to-live attribute.
-    async fn find_expiry(&self) -> Result<Option<String>, StoreError> {
+    async fn find_expiry(&self) -> StoreResult<Option<String>> {
         let found = self
             .client
             .describe_time_to_live()
@@ -181,7 +181,7 @@ impl MessageStore {
     }
 
     /// Enables expiry.
-    async fn expire(&self) -> Result<(), StoreError> {
+    async fn expire(&self) -> StoreResult<()> {
         let specification = TimeToLiveSpecification::builder()
             .enabled(true)
             .attribute_name(EXPIRY)
@@ -214,7 +214,7 @@ impl MessageStore {
         tokio::time::timeout(CHANGE_TIMEOUT, wait).await.ok()
     }
 
-    async fn find_table(&self) -> Result<Option<FoundTable>, StoreError> {
+    async fn find_table(&self) -> StoreResult<Option<FoundTable>> {
         match self
             .client
             .describe_table()

@@ -7,7 +7,7 @@ use aws_sdk_cognitoidentityprovider::operation::list_users::ListUsersOutput;
 use super::credentials::{NoCredentials, find_credentials};
 use super::dynamo::{on_loopback, with_long_timeouts, with_short_timeouts};
 use super::endpoint::{AwsService, InvalidAwsSetting, configured_endpoint};
-use super::error::StoreError;
+use super::error::{StoreError, StoreResult};
 use super::fault::{Reason, Service};
 use crate::http_url::shown;
 
@@ -77,7 +77,7 @@ impl UserPool {
     /// Returns all users: one `ListUsers` for each page of 60.
     ///
     /// Throttled calls are retried; a wrong address is reported immediately.
-    pub async fn users(&self) -> Result<Vec<PoolUser>, StoreError> {
+    pub async fn users(&self) -> StoreResult<Vec<PoolUser>> {
         let quick_client = Client::new(&with_short_timeouts(self.config.clone()));
         let client = Client::new(&with_long_timeouts(self.config.clone()));
         let mut page = match self.page(&quick_client, None).await {
@@ -103,11 +103,7 @@ impl UserPool {
         }
     }
 
-    async fn page(
-        &self,
-        client: &Client,
-        from: Option<String>,
-    ) -> Result<ListUsersOutput, StoreError> {
+    async fn page(&self, client: &Client, from: Option<String>) -> StoreResult<ListUsersOutput> {
         let page = client
             .list_users()
             .user_pool_id(&self.id)

@@ -6,7 +6,7 @@ use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::{Arguments, Connection, Encode, FromRow, Postgres, Row, Type};
 use uuid::Uuid;
 
-use super::{DatabasePool, StoreError};
+use super::{DatabasePool, StoreError, StoreResult};
 use crate::model::{User, UserId};
 use crate::telemetry::postgres_query;
 
@@ -108,7 +108,7 @@ impl UserStore {
         name: &'static str,
         sql: &'static str,
         arguments: Result<PgArguments, sqlx::Error>,
-    ) -> Result<Vec<R>, StoreError>
+    ) -> StoreResult<Vec<R>>
     where
         R: for<'r> FromRow<'r, PgRow> + Send + Unpin,
     {
@@ -123,7 +123,7 @@ impl UserStore {
 
     /// Returns the users with these UUIDs, in no particular order: one
     /// statement.
-    pub async fn users_by_id(&self, ids: &[UserId]) -> Result<Vec<User>, StoreError> {
+    pub async fn users_by_id(&self, ids: &[UserId]) -> StoreResult<Vec<User>> {
         let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
         let sql = "SELECT uuid, handle, display_name FROM public.users WHERE uuid = ANY($1)";
         self.fetch("users_by_id", sql, one_argument(ids)).await
@@ -133,7 +133,7 @@ impl UserStore {
     /// statement.
     ///
     /// Handles are compared exactly.
-    pub async fn users_by_handle(&self, handles: &[String]) -> Result<Vec<User>, StoreError> {
+    pub async fn users_by_handle(&self, handles: &[String]) -> StoreResult<Vec<User>> {
         let sql = "SELECT uuid, handle, display_name FROM public.users WHERE handle = ANY($1)";
         let handles = one_argument(storable(handles));
         self.fetch("users_by_handle", sql, handles).await
@@ -141,10 +141,7 @@ impl UserStore {
 
     /// Returns the users with these Cognito IDs (the `sub` claim of a token),
     /// each with that ID, in no particular order: one statement.
-    pub async fn users_by_cognito_id(
-        &self,
-        subs: &[String],
-    ) -> Result<Vec<(String, User)>, StoreError> {
+    pub async fn users_by_cognito_id(&self, subs: &[String]) -> StoreResult<Vec<(String, User)>> {
         let sql = "SELECT cognito_user_id, uuid, handle, display_name FROM public.users WHERE cognito_user_id = ANY($1)";
         let subs = one_argument(storable(subs));
         let rows = self.fetch("users_by_cognito_id", sql, subs).await?;
@@ -166,7 +163,7 @@ impl UserStore {
     /// not change.
     ///
     /// One statement for each user, in one transaction.
-    pub async fn create_missing(&self, users: &[NewUser]) -> Result<(), StoreError> {
+    pub async fn create_missing(&self, users: &[NewUser]) -> StoreResult<()> {
         let keep = self.database.keeps_statements();
         let mut connection = self.database.acquire().await?;
         let mut transaction = connection.begin().await?;
@@ -198,7 +195,7 @@ impl UserStore {
         ids: &[(String, String)],
         pool: &PoolNames,
         dry_run: bool,
-    ) -> Result<CognitoIds, StoreError> {
+    ) -> StoreResult<CognitoIds> {
         let storable = |(handle, sub): &&(String, String)| !format!("{handle}{sub}").contains('\0');
         let (handles, subs): (Vec<String>, Vec<String>) =
             ids.iter().filter(storable).cloned().unzip();
@@ -269,7 +266,7 @@ impl UserStore {
     }
 
     /// Returns the Cognito ID of the user with a handle, if there is one.
-    pub async fn find_cognito_id(&self, handle: &str) -> Result<Option<String>, StoreError> {
+    pub async fn find_cognito_id(&self, handle: &str) -> StoreResult<Option<String>> {
         if handle.contains('\0') {
             return Ok(None);
         }
@@ -280,7 +277,7 @@ impl UserStore {
     }
 
     /// Checks that the database responds: one statement.
-    pub async fn ping(&self) -> Result<(), StoreError> {
+    pub async fn ping(&self) -> StoreResult<()> {
         let arguments = Ok(PgArguments::default());
         let _: Vec<(i32,)> = self.fetch("ping", "SELECT 1", arguments).await?;
         Ok(())

@@ -10,7 +10,7 @@ use tokio::sync::OnceCell;
 use super::finding::{Finding, FindingKind, Remedy};
 use crate::clock::Clock;
 use crate::model::{Message, MessageGroupId, SortKey};
-use crate::store::{FoundRow, MessageStore, StoreError, message_partition};
+use crate::store::{FoundRow, MessageStore, StoreResult, message_partition};
 
 /// How far ahead a key can be because of clock skew alone.
 const CLOCK_SKEW: TimeDelta = TimeDelta::seconds(10);
@@ -43,7 +43,7 @@ impl AheadGroups {
     /// Reports the group of a message whose key is ahead of the clock. Each
     /// group is reported once, at its newest message. This costs one `Query`
     /// for each such group.
-    pub async fn of_message(&self, message: &Message) -> Result<Option<Finding>, StoreError> {
+    pub async fn of_message(&self, message: &Message) -> StoreResult<Option<Finding>> {
         let Some(ahead) = self.ahead(&message.key) else {
             return Ok(None);
         };
@@ -73,7 +73,7 @@ impl AheadGroups {
         Some(of_group(row.group_id, detail, remedy))
     }
 
-    async fn newest_key(&self, group: MessageGroupId) -> Result<Option<SortKey>, StoreError> {
+    async fn newest_key(&self, group: MessageGroupId) -> StoreResult<Option<SortKey>> {
         Ok(self
             .messages
             .newest_message(group)

@@ -3,7 +3,7 @@
 use super::head::{stale, wrong_head};
 use super::numbers::{MessagePages, Numbers};
 use crate::model::{Consistency, Head, HeadRecord, Message, MessageGroupId, SortKey, UserId};
-use crate::store::{FoundRow, MessageStore, RowKey, StoreError, Stored};
+use crate::store::{FoundRow, MessageStore, RowKey, StoreError, StoreResult, Stored};
 
 /// State of a group according to eventually consistent reads.
 ///
@@ -28,7 +28,7 @@ impl CheckedGroup {
     /// Reads the head, the rows and all messages of a group. This costs one
     /// `GetItem`, one `Query` on the index, and one `Query` for each megabyte
     /// of messages. If the group has no head, only one message is read.
-    pub async fn read(messages: &MessageStore, group: MessageGroupId) -> Result<Self, StoreError> {
+    pub async fn read(messages: &MessageStore, group: MessageGroupId) -> StoreResult<Self> {
         let head = match messages.find_head_as(group, Consistency::Eventual).await {
             Ok(Some(HeadRecord::AliasOf(_))) | Err(StoreError::Unreadable { .. }) => {
                 return Ok(Self::Unclear);
@@ -54,7 +54,7 @@ impl CheckedGroup {
         messages: &MessageStore,
         group: MessageGroupId,
         rows: &[FoundRow],
-    ) -> Result<Self, StoreError> {
+    ) -> StoreResult<Self> {
         let newest = messages.newest_message_as(group, Consistency::Eventual);
         if rows.is_empty() || newest.await?.is_none() {
             return Ok(Self::Unclear);
@@ -69,7 +69,7 @@ impl CheckedGroup {
         group: MessageGroupId,
         head: Head,
         rows: Vec<FoundRow>,
-    ) -> Result<Self, StoreError> {
+    ) -> StoreResult<Self> {
         let mut numbers = Numbers::default();
         let mut newest: Option<Message> = None;
         let mut pages = MessagePages::new(group, Consistency::Eventual);

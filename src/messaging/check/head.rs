@@ -3,7 +3,7 @@
 use super::finding::{Finding, FindingKind, Remedy};
 use super::numbers::Numbers;
 use crate::model::{Head, HeadRecord, Message, MessageGroupId, Participants};
-use crate::store::{FoundRow, HeadSnapshot, MessageStore, Newest, StoreError};
+use crate::store::{FoundRow, HeadSnapshot, MessageStore, Newest, StoreResult};
 
 /// Maximum number of reads of a group that is being written to, and the delay
 /// between two reads. The reads take a second. Even a group with many messages
@@ -17,7 +17,7 @@ const DELAY: std::time::Duration = std::time::Duration::from_millis(50);
 pub(super) async fn diagnose(
     messages: &MessageStore,
     group: MessageGroupId,
-) -> Result<Vec<Finding>, StoreError> {
+) -> StoreResult<Vec<Finding>> {
     for _ in 0..ATTEMPTS {
         let Some(HeadRecord::Head(head)) = messages.find_head(group).await? else {
             return Ok(Vec::new());
@@ -45,7 +45,7 @@ async fn problems(
     head: &Head,
     snapshot: &HeadSnapshot,
     newest: Newest,
-) -> Result<Vec<Finding>, StoreError> {
+) -> StoreResult<Vec<Finding>> {
     let found = |kind, detail, remedy| Finding::new(kind, Some(group), detail, remedy);
     let whole = || Remedy::Group(group, None);
     let Some(message) = newest.message else {
@@ -97,7 +97,7 @@ async fn rows_confirm(
     group: MessageGroupId,
     head: &Head,
     snapshot: &HeadSnapshot,
-) -> Result<bool, StoreError> {
+) -> StoreResult<bool> {
     let mut rows = messages.rows_of_group(group).await?;
     rows.extend(snapshot.rows.iter().flatten().cloned());
     rows.retain(|row| row.group_id == group);
@@ -111,7 +111,7 @@ async fn gap(
     messages: &MessageStore,
     group: MessageGroupId,
     count: u64,
-) -> Result<Option<String>, StoreError> {
+) -> StoreResult<Option<String>> {
     let first = Numbers::read(messages, group, count).await?;
     if first.gap.is_none() {
         return Ok(None);

@@ -3,7 +3,7 @@
 
 use super::finding::{Finding, FindingKind, Remedy};
 use crate::model::{Consistency, Head, MessageGroupId};
-use crate::store::{MessageStore, StoreError, heads_marker_key};
+use crate::store::{MessageStore, StoreResult, heads_marker_key};
 
 impl FindingKind {
     /// Kinds of findings that contradict the heads marker.
@@ -35,7 +35,7 @@ pub(super) async fn missing_alias(
     messages: &MessageStore,
     group: MessageGroupId,
     head: &Head,
-) -> Result<Option<Finding>, StoreError> {
+) -> StoreResult<Option<Finding>> {
     let [one, other] = *head.participants;
     let pair = MessageGroupId::of_pair(one, other);
     if group == pair {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{Consistency, Message, MessageGroupId, Participants, SortKey, User, UserId};
-use crate::store::{MessageStore, ScanPosition, StoreError, Stored};
+use crate::store::{MessageStore, ScanPosition, StoreResult, Stored};
 
 /// Maximum number of senders that are recorded, which bounds the memory. A group
 /// should have two.
@@ -32,7 +32,7 @@ impl Numbers {
         messages: &MessageStore,
         group: MessageGroupId,
         count: u64,
-    ) -> Result<Self, StoreError> {
+    ) -> StoreResult<Self> {
         let mut numbers = Self::default();
         let mut pages = MessagePages::new(group, Consistency::Strong);
         while let Some(batch) = pages.next(messages).await? {
@@ -100,10 +100,7 @@ impl MessagePages {
         }
     }
 
-    pub async fn next(
-        &mut self,
-        messages: &MessageStore,
-    ) -> Result<Option<MessagePage>, StoreError> {
+    pub async fn next(&mut self, messages: &MessageStore) -> StoreResult<Option<MessagePage>> {
         if !self.goes_on {
             return Ok(None);
         }

@@ -6,7 +6,7 @@ use moka::sync::Cache;
 use tokio::sync::Mutex;
 
 use crate::model::{Participants, UserId};
-use crate::store::{FoundRow, MessageStore, StoreError};
+use crate::store::{FoundRow, MessageStore, StoreResult};
 
 /// Maximum number of cached rows of all users together, at a few hundred bytes
 /// each.
@@ -46,7 +46,7 @@ impl PairRows {
         &self,
         messages: &MessageStore,
         participants: Participants,
-    ) -> Result<Vec<FoundRow>, StoreError> {
+    ) -> StoreResult<Vec<FoundRow>> {
         let [one, other] = *participants;
         let (ones, others) = tokio::try_join!(self.of(messages, one), self.of(messages, other))?;
         let ones = ones.iter().filter(|row| row.other_user.id == other);
@@ -64,11 +64,7 @@ impl PairRows {
     }
 
     /// Returns all rows of a user. Concurrent calls for one user share the read.
-    async fn of(
-        &self,
-        messages: &MessageStore,
-        owner: UserId,
-    ) -> Result<Arc<Vec<FoundRow>>, StoreError> {
+    async fn of(&self, messages: &MessageStore, owner: UserId) -> StoreResult<Arc<Vec<FoundRow>>> {
         let read = self.reads.get_with(owner, Arc::default);
         let _reading = read.lock().await;
         if let Some(rows) = self.rows.get(&owner) {

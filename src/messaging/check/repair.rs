@@ -16,7 +16,7 @@ use super::pair_rows::PairRows;
 use super::plan::Rewrite;
 use super::verify::{is_visible, visible};
 use crate::model::{Consistency, Head, HeadRecord, MessageGroupId, Participants, User, UserId};
-use crate::store::{FoundRow, MessageStore, RowKey, StoreError, TransactionOutcome, UserStore};
+use crate::store::{FoundRow, MessageStore, RowKey, StoreResult, TransactionOutcome, UserStore};
 
 /// Maximum number of messages whose `seq` is corrected in one transaction, below
 /// DynamoDB's limit of 100 actions.
@@ -87,11 +87,7 @@ impl Repairer {
 
     /// Reads a group with strongly consistent reads. Without a readable message,
     /// the other messages are not read.
-    async fn load(
-        &self,
-        group: MessageGroupId,
-        known: Option<&RowKey>,
-    ) -> Result<Damaged, StoreError> {
+    async fn load(&self, group: MessageGroupId, known: Option<&RowKey>) -> StoreResult<Damaged> {
         let head = self.messages.find_head(group).await?;
         let newest = self.messages.newest(group).await?;
         let numbers = match (&head, &newest.message) {
@@ -250,7 +246,7 @@ impl Repairer {
         group: MessageGroupId,
         head: Option<&Head>,
         known: Option<&RowKey>,
-    ) -> Result<Vec<FoundRow>, StoreError> {
+    ) -> StoreResult<Vec<FoundRow>> {
         let mut rows = self.messages.rows_of_group(group).await?;
         let of_head = head
             .into_iter()
@@ -281,7 +277,7 @@ impl Repairer {
         &self,
         group: MessageGroupId,
         participants: Participants,
-    ) -> Result<Option<MessageGroupId>, StoreError> {
+    ) -> StoreResult<Option<MessageGroupId>> {
         let [one, other] = *participants;
         let pair = MessageGroupId::of_pair(one, other);
         if pair == group || self.messages.find_head(pair).await?.is_some() {
@@ -299,7 +295,7 @@ impl Repairer {
         id: UserId,
         owner: UserId,
         damaged: &Damaged,
-    ) -> Result<Option<User>, StoreError> {
+    ) -> StoreResult<Option<User>> {
         let mut rows = damaged.rows.iter();
         let in_row = rows.find(|row| row.owner == owner && row.other_user.id == id);
         let in_row = in_row.map(|row| row.other_user.clone());

@@ -3,7 +3,7 @@
 use super::attempt::{RepairError, RepairedItems};
 use super::finding::Unrepaired;
 use crate::model::{HeadRecord, MessageGroupId};
-use crate::store::{MessageStore, RowKey, StoreError};
+use crate::store::{MessageStore, RowKey, StoreResult};
 
 /// Returns whether strongly consistent reads show the written state: deleted
 /// rows are absent, and head, rows and alias are present. A head with a later
@@ -13,7 +13,7 @@ pub(super) async fn is_visible(
     messages: &MessageStore,
     group: MessageGroupId,
     written: &RepairedItems,
-) -> Result<bool, StoreError> {
+) -> StoreResult<bool> {
     let is_overwritten = |row: &&RowKey| {
         let head = written.head.as_ref();
         head.is_some_and(|head| {

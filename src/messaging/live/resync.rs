@@ -14,7 +14,7 @@ use super::positions::{Positions, floor};
 use crate::clock::Clock;
 use crate::messaging::reader::Reader;
 use crate::model::{SortKey, UserId};
-use crate::store::{MessageStore, StoreError};
+use crate::store::{MessageStore, StoreError, StoreResult};
 
 /// Delay between the two reads of the rows. A row that moves from one key to
 /// another can be missed at both keys in one read, but not in two reads this
@@ -67,11 +67,7 @@ impl Sources {
 
     /// Reads a user's rows after a key. Because a single read may miss a row
     /// that moves, this runs two strongly consistent `Query`s on `GRP#<user>`.
-    pub async fn rows_after(
-        &self,
-        user: UserId,
-        key: &SortKey,
-    ) -> Result<Vec<RowState>, StoreError> {
+    pub async fn rows_after(&self, user: UserId, key: &SortKey) -> StoreResult<Vec<RowState>> {
         let mut rows = self.messages.rows_after(user, key).await?;
         sleep(BETWEEN_READS).await;
         rows.extend(self.messages.rows_after(user, key).await?);
@@ -85,7 +81,7 @@ impl Sources {
     /// Returns positions in a user's groups before every message of the last
     /// minute. The rows alone do not show whether a message was committed
     /// before or after the beginning of the request.
-    pub async fn positions(&self, user: UserId) -> Result<Positions, StoreError> {
+    pub async fn positions(&self, user: UserId) -> StoreResult<Positions> {
         let as_of = self.clock.now();
         let recent = as_of - COMMIT_DELAY;
         let before_recent = SortKey::before(recent);

@@ -5,7 +5,7 @@ use super::job::GroupSnapshot;
 use super::plan::{Draft, GroupState};
 use crate::messaging::heads_marker::HeadsMarker;
 use crate::model::{MessageGroupId, Participants};
-use crate::store::{FoundRow, MAX_PAIR_PAGES, MessageStore, StoreError};
+use crate::store::{FoundRow, MAX_PAIR_PAGES, MessageStore, StoreResult};
 
 /// The known state of a group before a write.
 pub(super) enum State {
@@ -28,7 +28,7 @@ pub(super) async fn headless(
     group: MessageGroupId,
     draft: &Draft,
     known: &mut Option<Vec<FoundRow>>,
-) -> Result<State, StoreError> {
+) -> StoreResult<State> {
     let users = Participants([draft.sender.id, draft.receiver.id]);
     let pair = MessageGroupId::of_pair(users[0], users[1]);
     if known.is_none() && group == pair && marker.is_present().await? {

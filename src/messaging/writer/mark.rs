@@ -12,7 +12,7 @@ use crate::backoff::Backoff;
 use crate::messaging::live::Hint;
 use crate::messaging::{MessagingError, WriteOutcome};
 use crate::model::{Head, HeadRecord, UserId};
-use crate::store::{ReadMark, RejectionReason, StoreError, TransactionOutcome};
+use crate::store::{ReadMark, RejectionReason, StoreError, StoreResult, TransactionOutcome};
 use crate::telemetry::{RequestOrigin, work_for};
 
 impl GroupWriter {
@@ -122,11 +122,7 @@ impl GroupWriter {
 
     /// Returns the head, if there is one. A cached head or `known` is used if
     /// it counts the message; otherwise the head is read.
-    async fn head_with(
-        &mut self,
-        seq: u64,
-        known: Option<Head>,
-    ) -> Result<Option<Head>, StoreError> {
+    async fn head_with(&mut self, seq: u64, known: Option<Head>) -> StoreResult<Option<Head>> {
         let state = self.state.take();
         let head = state.and_then(|state| state.head).or(known);
         if let Some(head) = head.filter(|head| seq <= head.message_count) {

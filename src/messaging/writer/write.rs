@@ -22,7 +22,7 @@ use crate::messaging::heads_marker::HeadsMarker;
 use crate::messaging::live::{Bus, Hint};
 use crate::model::{HeadRecord, MessageGroupId};
 use crate::store::{
-    MessageStore, MessageTransaction, RejectionReason, StoreError, TransactionOutcome,
+    MessageStore, MessageTransaction, RejectionReason, StoreError, StoreResult, TransactionOutcome,
     UnreadableItem,
 };
 use crate::telemetry::metrics;
@@ -141,7 +141,7 @@ impl GroupWriter {
 
     /// Returns the known state of the group, after the unknown outcomes of earlier
     /// attempts have been resolved.
-    async fn prepare(&mut self, batch: &mut Batch) -> Result<State, StoreError> {
+    async fn prepare(&mut self, batch: &mut Batch) -> StoreResult<State> {
         let state = self.current_state(batch).await?;
         if let State::Known(state) = &state {
             self.resolve_outcome(batch, state).await?;
@@ -150,7 +150,7 @@ impl GroupWriter {
     }
 
     /// Returns the known state of the group. It is read if it is not cached.
-    async fn current_state(&mut self, batch: &mut Batch) -> Result<State, StoreError> {
+    async fn current_state(&mut self, batch: &mut Batch) -> StoreResult<State> {
         let state = self.state.take().or_else(|| batch.state_of_requests());
         let mut state = match state {
             Some(state) => state,
@@ -171,7 +171,7 @@ impl GroupWriter {
 
     /// Returns the state of a group without a head. Without a message to write,
     /// nothing is read.
-    async fn headless(&self, batch: &mut Batch) -> Result<State, StoreError> {
+    async fn headless(&self, batch: &mut Batch) -> StoreResult<State> {
         let Some((draft, rows)) = batch.draft_and_rows() else {
             return Ok(State::Known(GroupState::default()));
         };
@@ -181,11 +181,7 @@ impl GroupWriter {
     /// Resolves the unknown outcomes of attempts on earlier versions of the
     /// head. Head and message are read in one transaction, because separate
     /// reads can see a half-applied transaction.
-    async fn resolve_outcome(
-        &self,
-        batch: &mut Batch,
-        state: &GroupState,
-    ) -> Result<(), StoreError> {
+    async fn resolve_outcome(&self, batch: &mut Batch, state: &GroupState) -> StoreResult<()> {
         while let Some(transaction) = batch.unresolved.last() {
             if transaction.head.previous_version() == state.version() {
                 return Ok(());
