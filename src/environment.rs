@@ -17,28 +17,17 @@ use std::process::Command;
 
 /// Prefixes of the names that this program and its libraries read.
 const PREFIXES: [&str; 6] = ["AWS_", "CRUDDUR_", "COGNITO_", "OTEL_", "PG", "RUST_"];
-/// Further names that they read.
-const NAMES: [&str; 20] = [
-    "ALL_PROXY",
-    "CONNECTION_URL",
-    "DATABASE_URL",
-    "DDB_MESSAGE_TABLE",
-    "FRONTEND_URL",
-    "HTTPS_PROXY",
-    "HTTP_PROXY",
-    "LISTEN_ADDR",
+/// Further names that they read, in groups.
+const NAMES: [&str; 4] = [
+    // The server and its stores.
+    "CONNECTION_URL DATABASE_URL DDB_MESSAGE_TABLE FRONTEND_URL LISTEN_ADDR PROD_CONNECTION_URL \
+     REDIS_URL",
+    // Proxies.
+    "ALL_PROXY HTTPS_PROXY HTTP_PROXY NO_PROXY all_proxy https_proxy http_proxy no_proxy",
+    // Files and folders.
+    "SSL_CERT_DIR SSL_CERT_FILE TMPDIR XDG_RUNTIME_DIR",
+    // The terminal.
     "NO_COLOR",
-    "NO_PROXY",
-    "PROD_CONNECTION_URL",
-    "REDIS_URL",
-    "SSL_CERT_DIR",
-    "SSL_CERT_FILE",
-    "TMPDIR",
-    "XDG_RUNTIME_DIR",
-    "all_proxy",
-    "http_proxy",
-    "https_proxy",
-    "no_proxy",
 ];
 /// The variable whose value keeps spaces at its start and end, because they can be a part of the
 /// password.
@@ -103,7 +92,8 @@ fn corrections(
 }
 
 fn is_read(name: &str) -> bool {
-    NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+    let mut names = NAMES.into_iter().flat_map(str::split_whitespace);
+    names.any(|known| known == name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// Executes the program again. Returns only if that fails.

@@ -7,7 +7,7 @@ use super::CliError;
 use super::text::name;
 use crate::config::DatabaseArgs;
 use crate::model::User;
-use crate::store::{UserStore, connect_database, require_current};
+use crate::store::{DatabasePool, UserStore, connect_database, require_current};
 
 #[derive(Args, Clone, Debug)]
 pub(super) struct PeopleArgs {
@@ -18,17 +18,19 @@ pub(super) struct PeopleArgs {
 impl PeopleArgs {
     /// Connects to the user store; with `--prod`, to production's.
     pub async fn connect(&self, prod: bool) -> Result<UserStore, CliError> {
-        let url = self.database.url_with_prod(prod)?;
-        let pool = connect_database(&url, self.database.pool()).await?;
-        Ok(UserStore::new(pool))
+        Ok(UserStore::new(self.pool(prod).await?))
     }
 
     /// Connects to the user store, and requires that all migrations are applied.
     pub async fn connect_migrated(&self, prod: bool) -> Result<UserStore, CliError> {
-        let url = self.database.url_with_prod(prod)?;
-        let pool = connect_database(&url, self.database.pool()).await?;
+        let pool = self.pool(prod).await?;
         require_current(&pool).await?;
         Ok(UserStore::new(pool))
+    }
+
+    async fn pool(&self, prod: bool) -> Result<DatabasePool, CliError> {
+        let url = self.database.url_with_prod(prod)?;
+        Ok(connect_database(&url, self.database.pool()).await?)
     }
 
     /// Returns the users with these handles.

@@ -66,7 +66,7 @@ impl UpdateCognitoUserIdsArgs {
         let database = shown_database(&self.people.database.url()?)?;
         output::remark(&format!(
             "Cognito at {}, region {}, user pool {id}; Postgres database {database}",
-            pool.address(),
+            pool.address,
             id.region()
         ));
         let users = self.people.connect_migrated(false).await?;

@@ -86,11 +86,8 @@ fn report(error: &Error, command: Option<&Command>) -> ExitCode {
 }
 
 fn in_one_line(error: &Error, command: &Command) -> Option<String> {
-    match error.kind() {
-        ErrorKind::MissingRequiredArgument => {
-            let Some(ContextValue::Strings(missing)) = error.get(ContextKind::InvalidArg) else {
-                return None;
-            };
+    match (error.kind(), error.get(ContextKind::InvalidArg)?) {
+        (ErrorKind::MissingRequiredArgument, ContextValue::Strings(missing)) => {
             let name = |shown: &String| setting(command, shown).map(|(name, _)| name);
             let settings: Option<Vec<String>> = missing.iter().map(name).collect();
             let settings = settings?.join(" and ");
@@ -98,18 +95,12 @@ fn in_one_line(error: &Error, command: &Command) -> Option<String> {
                 "a required setting is missing or empty: {settings}"
             ))
         }
-        ErrorKind::ValueValidation | ErrorKind::InvalidValue => {
-            let Some(ContextValue::String(shown)) = error.get(ContextKind::InvalidArg) else {
-                return None;
-            };
+        (ErrorKind::ValueValidation | ErrorKind::InvalidValue, ContextValue::String(shown)) => {
             let (name, option) = setting(command, shown)?;
             Some(format!("{name}: {}", why(error, option)))
         }
         // The argument may be a URL that was meant as the value of an option.
-        ErrorKind::UnknownArgument => {
-            let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg) else {
-                return None;
-            };
+        (ErrorKind::UnknownArgument, ContextValue::String(argument)) => {
             argument.contains("://").then(|| {
                 "unexpected argument (a URL, not shown because it may contain a password); --help lists the options"
                     .to_owned()

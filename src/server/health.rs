@@ -77,16 +77,11 @@ impl Health {
 
 async fn is_ready(store: &str, check: impl Future<Output = StoreResult<()>>) -> bool {
     match timeout(CHECK_TIMEOUT, check).await {
-        Ok(Ok(())) => true,
-        Ok(Err(cause)) => {
-            tracing::warn!(store, %cause, "a store is not ready");
-            false
-        }
-        Err(_) => {
-            tracing::warn!(store, "a store does not respond in time");
-            false
-        }
+        Ok(Ok(())) => return true,
+        Ok(Err(cause)) => tracing::warn!(store, %cause, "a store is not ready"),
+        Err(_) => tracing::warn!(store, "a store does not respond in time"),
     }
+    false
 }
 
 /// `/healthz`: the process is alive.

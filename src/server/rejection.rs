@@ -14,7 +14,7 @@ use crate::schema::{Code, rejected_response, with_request_id};
 #[derive(Debug)]
 pub(super) struct Rejection {
     status: StatusCode,
-    code: Code,
+    pub code: Code,
     message: String,
     request_id: Option<String>,
     /// The value of `Allow`, if the method is not allowed.
@@ -73,10 +73,6 @@ impl Rejection {
         let status = StatusCode::INTERNAL_SERVER_ERROR;
         let message = "Internal error. The server's log contains details with this request ID.";
         Self::new(status, Code::InternalServerError, message)
-    }
-
-    pub fn code(&self) -> Code {
-        self.code
     }
 
     /// Returns the errors of the response.

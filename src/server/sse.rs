@@ -134,10 +134,7 @@ impl EventSender {
             Err(_panic) => {
                 let rejection = Rejection::internal().with_request_id(&self.request_id);
                 let errors = rejection.errors();
-                (
-                    next_event(&Errors { errors }).into(),
-                    Some(rejection.code()),
-                )
+                (next_event(&Errors { errors }).into(), Some(rejection.code))
             }
         };
         log.count_event();

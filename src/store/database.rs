@@ -134,16 +134,12 @@ async fn first_connection(
 }
 
 async fn is_alive(connection: &mut PgConnection) -> bool {
-    match connection.ping().await {
-        Ok(()) => true,
-        Err(error) => {
-            tracing::info!(
-                cause = describe(&error),
-                "a connection to Postgres was lost"
-            );
-            false
-        }
+    let pinged = connection.ping().await;
+    if let Err(error) = &pinged {
+        let cause = describe(error);
+        tracing::info!(cause, "a connection to Postgres was lost");
     }
+    pinged.is_ok()
 }
 
 async fn within<T>(

@@ -15,8 +15,8 @@ use sqlx::postgres::PgSslMode;
 
 use super::cause::Cause;
 
-/// Supported parameters.
-const PARAMETERS: [&str; 18] = [
+/// Supported parameters, in addition to those of [`FILES`].
+const PARAMETERS: [&str; 11] = [
     "application_name",
     "dbname",
     "host",
@@ -25,15 +25,8 @@ const PARAMETERS: [&str; 18] = [
     "passfile",
     "password",
     "port",
-    "ssl-ca",
-    "ssl-cert",
-    "ssl-key",
     "ssl-mode",
-    "ssl-root-cert",
-    "sslcert",
-    "sslkey",
     "sslmode",
-    "sslrootcert",
     "statement-cache-capacity",
 ];
 /// Files with certificates and keys: names of the parameter, and Postgres'
@@ -215,12 +208,13 @@ type Parameters = Vec<(String, String)>;
 
 /// Returns the supported parameters, and the names of the unsupported ones.
 fn parameters(url: &Url) -> Result<(Parameters, Vec<String>), InvalidDatabaseUrl> {
+    let is_file = |name: &str| FILES.iter().any(|(names, _)| names.contains(&name));
     let mut known = Parameters::new();
     let mut ignored = Vec::new();
     for (name, value) in url.query_pairs() {
         let is_option = name.starts_with("options[") && name.ends_with(']');
         let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
-        if PARAMETERS.contains(&&*name) || is_option {
+        if PARAMETERS.contains(&&*name) || is_file(&name) || is_option {
             known.push((name.into_owned(), value.into_owned()));
         } else if name.len() <= MAX_NAME_BYTES && name.bytes().all(is_name) {
             ignored.push(name.into_owned());

@@ -220,7 +220,7 @@ impl Simulated {
         let written = {
             let mut table = self.table();
             match table.done.get(&token) {
-                Some(before) if *before == asked => return SimulatedResponse::Json(200, json!({})),
+                Some(before) if *before == asked => return ok(json!({})),
                 Some(_) => return error("IdempotentParameterMismatchException", "another payload"),
                 None if table.under_way.contains(&token) => {
                     return error("TransactionInProgressException", "under way");
@@ -253,7 +253,7 @@ impl Simulated {
         }
         table.under_way.remove(&token);
         table.done.insert(token, asked);
-        SimulatedResponse::Json(200, json!({}))
+        ok(json!({}))
     }
 
     fn delete(&self, body: &Value) -> SimulatedResponse {
@@ -263,7 +263,7 @@ impl Simulated {
             Some("None") => {
                 let key = table.apply(&json!({ "Delete": body }));
                 table.show(&key);
-                SimulatedResponse::Json(200, json!({}))
+                ok(json!({}))
             }
             Some("TransactionConflict") => error("TransactionConflictException", "conflict"),
             _ => error("ConditionalCheckFailedException", "the condition"),
@@ -275,10 +275,7 @@ impl Simulated {
         match operation {
             "GetItem" => {
                 let found = table.shown.get(&key_of_value(&body["Key"]));
-                SimulatedResponse::Json(
-                    200,
-                    found.map_or(json!({}), |item| json!({ "Item": item })),
-                )
+                ok(found.map_or(json!({}), |item| json!({ "Item": item })))
             }
             "TransactGetItems" => {
                 let keys = items_of(body).iter();
@@ -291,7 +288,7 @@ impl Simulated {
                     Some(item) => json!({ "Item": item }),
                     None => json!({}),
                 });
-                SimulatedResponse::Json(200, json!({ "Responses": found.collect::<Vec<_>>() }))
+                ok(json!({ "Responses": found.collect::<Vec<_>>() }))
             }
             "Query" => table.query(body),
             other => panic!("{other} is not simulated"),
@@ -302,6 +299,10 @@ impl Simulated {
 /// Returns the actions or reads of a transaction.
 fn items_of(body: &Value) -> &[Value] {
     body["TransactItems"].as_array().map_or(&[], Vec::as_slice)
+}
+
+fn ok(body: Value) -> SimulatedResponse {
+    SimulatedResponse::Json(200, body)
 }
 
 fn error(kind: &str, message: &str) -> SimulatedResponse {

@@ -139,10 +139,9 @@ impl MessageStore {
 
     /// Waits until the table is active.
     pub async fn until_active(&self) -> Result<(), TableError> {
-        let usable = [State::Active, State::Updating];
-        self.until(|state| state.is_some_and(|state| usable.contains(&state)))
-            .await
-            .unwrap_or_else(|| Err(TableError::NotActive(self.table.clone())))
+        let late = TableError::NotActive(self.table.clone());
+        let is_usable = |state| matches!(state, State::Active | State::Updating);
+        self.until(|state| state.is_some_and(is_usable), late).await
     }
 
     /// Deletes the table with all its items, and waits until it no longer
@@ -158,9 +157,8 @@ impl MessageStore {
             .send()
             .await
             .map_err(StoreError::from)?;
-        self.until(|state| state.is_none())
-            .await
-            .unwrap_or_else(|| Err(TableError::NotGone(self.table.clone())))
+        let late = TableError::NotGone(self.table.clone());
+        self.until(|state| state.is_none(), late).await
     }
 
     /// Returns the time-to-live attribute.
@@ -196,12 +194,13 @@ impl MessageStore {
         Ok(())
     }
 
-    /// Waits until the table has one of these states. Returns `None` after a
-    /// timeout.
+    /// Waits until the table has one of these states. Returns the error `late`
+    /// after a timeout.
     async fn until(
         &self,
         reached: impl Fn(Option<State>) -> bool,
-    ) -> Option<Result<(), TableError>> {
+        late: TableError,
+    ) -> Result<(), TableError> {
         let wait = async {
             loop {
                 let table = self.find_table().await?;
@@ -211,7 +210,8 @@ impl MessageStore {
                 tokio::time::sleep(STATUS_INTERVAL).await;
             }
         };
-        tokio::time::timeout(CHANGE_TIMEOUT, wait).await.ok()
+        let waited = tokio::time::timeout(CHANGE_TIMEOUT, wait).await;
+        waited.unwrap_or(Err(late))
     }
 
     async fn find_table(&self) -> StoreResult<Option<FoundTable>> {

@@ -32,7 +32,8 @@ pub struct UserPool {
     id: String,
     /// The endpoint from the configuration, without secrets.
     endpoint: Option<String>,
-    address: String,
+    /// The address to which calls are sent, without secrets.
+    pub address: String,
 }
 
 impl UserPool {
@@ -55,11 +56,6 @@ impl UserPool {
             endpoint: endpoint.map(|_| address.clone()),
             address,
         })
-    }
-
-    /// Returns the address to which calls are sent, without secrets.
-    pub fn address(&self) -> &str {
-        &self.address
     }
 
     /// Checks that credentials are available, so that their absence has its own

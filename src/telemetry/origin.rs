@@ -28,7 +28,8 @@ pub struct RequestCost {
 #[derive(Clone, Debug)]
 pub struct RequestOrigin {
     id: Arc<str>,
-    span: SpanContext,
+    /// The request's span in its trace.
+    pub(super) span: SpanContext,
     cost: Arc<Mutex<RequestCost>>,
 }
 
@@ -56,11 +57,6 @@ impl RequestOrigin {
     /// Returns the cost so far.
     pub fn cost(&self) -> RequestCost {
         *lock(&self.cost)
-    }
-
-    /// Returns the request's span in its trace.
-    pub(super) fn span(&self) -> &SpanContext {
-        &self.span
     }
 }
 

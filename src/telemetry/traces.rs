@@ -97,11 +97,11 @@ pub fn write_span(group: &impl std::fmt::Display, origins: &[RequestOrigin]) -> 
     };
     let span = tracing::info_span!(target: TARGET, parent: None, "write", cruddur.group = %group);
     if !span.is_disabled() {
-        let parent = Context::new().with_remote_span_context(first.span().clone());
+        let parent = Context::new().with_remote_span_context(first.span.clone());
         // This cannot fail: a new span can still be assigned a parent.
         let _ = span.set_parent(parent);
         for other in others {
-            span.add_link(other.span().clone());
+            span.add_link(other.span.clone());
         }
     }
     span

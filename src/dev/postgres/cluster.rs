@@ -28,25 +28,7 @@ const WAIT_FOR_OLD: Duration = Duration::from_secs(8);
 /// A shell script that runs a program, and stops the program when this process closes its end of
 /// the pipe or is killed. The script then removes the directory in `$1`, if there is one, unless it
 /// has received `keep`.
-const GUARD: &str = r#"
-remove=$1; shift
-exec 3<&0
-"$@" </dev/null 3<&- &
-program=$!
-( read -r word <&3; kill -INT "$program" ) 2>/dev/null &
-watcher=$!
-wait "$program"
-status=$?
-kill "$watcher" 2>/dev/null
-# Until the watcher has ended, it could read the input of this shell.
-wait "$watcher" 2>/dev/null
-echo "guard: exited with $status" >&2
-if [ -n "$remove" ]; then
-    read -r word <&3
-    [ "$word" = keep ] || rm -rf -- "$remove" 2>/dev/null
-fi
-exit "$status"
-"#;
+const GUARD: &str = include_str!("guard.sh");
 
 /// The line that the guard writes when its program has ended.
 const ENDED: &str = "guard: exited with ";

@@ -57,7 +57,7 @@ async fn user(state: &ServerState, authorization: &str) -> Result<AuthenticatedP
     };
     let users = app.messaging.directory.loader();
     let viewer = viewer(&users, sub).await;
-    let viewer = viewer.map_err(|rejection| close_of_code(rejection.code()))?;
+    let viewer = viewer.map_err(|rejection| close_of_code(rejection.code))?;
     let slot = state.quota.acquire(viewer.user().id);
     let too_many =
         Close::TryAgain("You have too many connections. Close some, or try again later.");
