@@ -126,23 +126,24 @@ impl Command {
         match self {
             #[cfg(feature = "dev")]
             // Boxed because it is large: it contains the start of all services.
-            Self::Dev(args) => Box::pin(args.run()).await,
+            Self::Dev(args) => return Box::pin(args.run()).await,
             #[cfg(feature = "dev")]
-            Self::Issuer(args) => args.run().await,
-            Self::Serve(args) => args.run().await,
-            Self::Healthcheck(args) => args.run().await,
-            Self::Migrate(args) => args.run().await,
-            Self::SchemaPrint => schema_print::run(),
-            Self::SchemaLoad(args) => args.run().await,
-            Self::Drop(args) => args.run().await,
-            Self::Seed(args) => args.run().await,
-            Self::Scan(args) => args.run().await,
-            Self::ListConversations(args) => args.run().await,
-            Self::GetConversation(args) => args.run().await,
-            Self::UpdateCognitoUserIds(args) => args.run().await,
-            Self::Check(args) => args.run().await,
-            Self::Completions(args) => args.run(Cli::command()),
+            Self::Issuer(args) => args.run().await?,
+            Self::Serve(args) => return args.run().await,
+            Self::Healthcheck(args) => args.run().await?,
+            Self::Migrate(args) => args.run().await?,
+            Self::SchemaPrint => schema_print::run()?,
+            Self::SchemaLoad(args) => args.run().await?,
+            Self::Drop(args) => args.run().await?,
+            Self::Seed(args) => args.run().await?,
+            Self::Scan(args) => args.run().await?,
+            Self::ListConversations(args) => args.run().await?,
+            Self::GetConversation(args) => return args.run().await,
+            Self::UpdateCognitoUserIds(args) => args.run().await?,
+            Self::Check(args) => return args.run().await,
+            Self::Completions(args) => args.run(Cli::command())?,
         }
+        Ok(ExitCode::SUCCESS)
     }
 }
 

@@ -1,7 +1,5 @@
 //! `completions`: shell completion scripts.
 
-use std::process::ExitCode;
-
 use clap::{Args, Command};
 use clap_complete::Shell;
 
@@ -20,10 +18,9 @@ pub(super) struct CompletionsArgs {
 
 impl CompletionsArgs {
     /// Prints the script for `program`.
-    pub fn run(&self, mut program: Command) -> Result<ExitCode, CliError> {
+    pub fn run(&self, mut program: Command) -> Result<(), CliError> {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut program, "cruddur", &mut script);
-        output::print(&String::from_utf8_lossy(&script))?;
-        Ok(ExitCode::SUCCESS)
+        output::print(&String::from_utf8_lossy(&script))
     }
 }

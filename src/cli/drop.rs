@@ -1,7 +1,6 @@
 //! `drop`: deletes the table and all its data.
 
 use std::io::{IsTerminal, Write};
-use std::process::ExitCode;
 
 use clap::Args;
 use serde_json::json;
@@ -27,14 +26,14 @@ pub(super) struct DropArgs {
 }
 
 impl DropArgs {
-    pub async fn run(self) -> Result<ExitCode, CliError> {
+    pub async fn run(self) -> Result<(), CliError> {
         let limit = ReadUnitsArgs::default();
         let session = self.operator.connect_to_change(self.remote, limit).await?;
         let dropped = self.drop(&session).await;
         session.explained(dropped)
     }
 
-    async fn drop(&self, session: &OperatorSession) -> Result<ExitCode, CliError> {
+    async fn drop(&self, session: &OperatorSession) -> Result<(), CliError> {
         let (table, endpoint) = (session.messages.table(), &session.endpoint);
         let Some(description) = session.messages.table_description().await? else {
             return Err(CliError::Failed(format!(
@@ -48,8 +47,7 @@ impl DropArgs {
         if session.format == Format::Table {
             output::print(&format!("deleted the table {table}\n"))?;
         }
-        session.finish(json!({ "deleted": table }))?;
-        Ok(ExitCode::SUCCESS)
+        session.finish(json!({ "deleted": table }))
     }
 }
 

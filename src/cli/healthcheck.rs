@@ -1,7 +1,6 @@
 //! `healthcheck`: a health check for images without curl.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
@@ -23,7 +22,7 @@ pub(super) struct HealthcheckArgs {
 }
 
 impl HealthcheckArgs {
-    pub async fn run(self) -> Result<ExitCode, CliError> {
+    pub async fn run(self) -> Result<(), CliError> {
         let address = match self.listen {
             Some(address) => address,
             None => find()?,
@@ -31,7 +30,7 @@ impl HealthcheckArgs {
         let mut failed = None;
         for reachable in reachable(address) {
             match probe(reachable).await {
-                Ok(()) => return Ok(ExitCode::SUCCESS),
+                Ok(()) => return Ok(()),
                 Err(error) => failed = failed.or(Some(error)),
             }
         }

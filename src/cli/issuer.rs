@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use clap::Args;
 use clap::builder::BoolishValueParser;
@@ -46,7 +45,7 @@ pub(super) struct IssuerArgs {
 }
 
 impl IssuerArgs {
-    pub async fn run(self) -> Result<ExitCode, CliError> {
+    pub async fn run(self) -> Result<(), CliError> {
         let stop = stop()?;
         let pool = connect_database(&self.database.url()?, self.database.pool()).await?;
         require_current(&pool).await?;
@@ -63,7 +62,6 @@ impl IssuerArgs {
         };
         let listener = listen(self.listen, "--listen").await?;
         super::output::print(&format!("issuing as {}\n", issuer.url()))?;
-        issuer.serve(listener, clients, stop).await?;
-        Ok(ExitCode::SUCCESS)
+        Ok(issuer.serve(listener, clients, stop).await?)
     }
 }

@@ -1,7 +1,5 @@
 //! `list-conversations`: pattern B.
 
-use std::process::ExitCode;
-
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -37,15 +35,14 @@ pub(super) struct ListConversationsArgs {
 }
 
 impl ListConversationsArgs {
-    pub async fn run(self) -> Result<ExitCode, CliError> {
+    pub async fn run(self) -> Result<(), CliError> {
         // In the order of the list, which is newest first.
         let [before, after] = self.span.bounds()?;
         let prod = self.operator.dynamodb.prod;
         let [user] = self.people.find(prod, [&self.handle]).await?;
         let session = self.operator.connect_limited(self.read_units).await?;
         let shown = self.show(&session, &user, [before, after]).await;
-        session.finish_list(session.explained(shown)?)?;
-        Ok(ExitCode::SUCCESS)
+        session.finish_list(session.explained(shown)?)
     }
 
     async fn show(

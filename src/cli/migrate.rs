@@ -1,7 +1,5 @@
 //! `migrate`: applies the migrations of the Postgres database.
 
-use std::process::ExitCode;
-
 use clap::Args;
 
 use super::CliError;
@@ -22,14 +20,13 @@ pub(super) struct MigrateArgs {
 }
 
 impl MigrateArgs {
-    pub async fn run(self) -> Result<ExitCode, CliError> {
+    pub async fn run(self) -> Result<(), CliError> {
         let url = self.database.url()?;
         let migrated = wait_for_database(self.wait.database_wait, async || {
             let database = connect_database(&url, self.database.pool()).await?;
             Ok(migrate(&database, self.created_at_time_zone.as_deref()).await?)
         });
-        super::output::print(&in_words(&migrated.await?))?;
-        Ok(ExitCode::SUCCESS)
+        super::output::print(&in_words(&migrated.await?))
     }
 }
 

@@ -1,7 +1,6 @@
 //! `scan`: prints all items of the table.
 
 use std::collections::BTreeMap;
-use std::process::ExitCode;
 
 use clap::Args;
 use serde_json::json;
@@ -43,13 +42,12 @@ pub(super) struct ScanArgs {
 type Counts = BTreeMap<ItemKind, u64>;
 
 impl ScanArgs {
-    pub async fn run(self) -> Result<ExitCode, CliError> {
+    pub async fn run(self) -> Result<(), CliError> {
         let session = self.operator.connect_limited(self.read_units).await?;
         let scanned = self.scan(&session).await;
         let counts = session.explained(scanned)?;
         output::remark(&in_words(&counts));
-        session.finish_lines(json!({ "items": counts }))?;
-        Ok(ExitCode::SUCCESS)
+        session.finish_lines(json!({ "items": counts }))
     }
 
     async fn scan(&self, session: &OperatorSession) -> Result<Counts, CliError> {

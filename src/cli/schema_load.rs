@@ -1,7 +1,5 @@
 //! `schema-load`: creates the table.
 
-use std::process::ExitCode;
-
 use clap::Args;
 use serde_json::json;
 
@@ -48,7 +46,7 @@ pub(super) struct SchemaLoadArgs {
 }
 
 impl SchemaLoadArgs {
-    pub async fn run(self) -> Result<ExitCode, CliError> {
+    pub async fn run(self) -> Result<(), CliError> {
         let limit = ReadUnitsArgs::default();
         let session = if self.recreate {
             self.operator.connect_to_change(self.remote, limit).await?
@@ -59,7 +57,7 @@ impl SchemaLoadArgs {
         session.explained(loaded)
     }
 
-    async fn load(&self, session: &OperatorSession) -> Result<ExitCode, CliError> {
+    async fn load(&self, session: &OperatorSession) -> Result<(), CliError> {
         if self.recreate {
             self.delete(session).await?;
         }
@@ -94,7 +92,7 @@ impl SchemaLoadArgs {
         table["headsMarker"] = json!(has_marker);
         session.finish(json!({ "created": made, "table": table, "differences": differences }))?;
         if differences.is_empty() {
-            return Ok(ExitCode::SUCCESS);
+            return Ok(());
         }
         Err(CliError::Failed(format!(
             "the table {} differs from the expected definition: {}",

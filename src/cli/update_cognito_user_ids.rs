@@ -1,7 +1,6 @@
 //! `update-cognito-user-ids`: copies Cognito's user IDs to Postgres.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::process::ExitCode;
 
 use clap::Args;
 use serde::Serialize;
@@ -60,7 +59,7 @@ struct Spellings {
 }
 
 impl UpdateCognitoUserIdsArgs {
-    pub async fn run(self) -> Result<ExitCode, CliError> {
+    pub async fn run(self) -> Result<(), CliError> {
         let id = &self.cognito_user_pool_id;
         let pool = UserPool::connect(id.to_string(), id.region().to_owned()).await?;
         let database = shown_database(&self.people.database.url()?)?;
@@ -92,8 +91,7 @@ impl UpdateCognitoUserIdsArgs {
                 "similar": similar,
             })),
             Format::Table | Format::Raw => self.in_words(&updated, &sorted, &similar),
-        })?;
-        Ok(ExitCode::SUCCESS)
+        })
     }
 
     fn in_words(
