@@ -36,7 +36,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::telemetry::{self, Verbosity};
-use error::CliError;
+use error::{CliError, CliResult};
 
 /// Direct messages of the Cruddur app: a GraphQL API over DynamoDB and Postgres.
 ///
@@ -122,7 +122,7 @@ impl Command {
         Verbosity { log, server }
     }
 
-    async fn run(self) -> Result<ExitCode, CliError> {
+    async fn run(self) -> CliResult<ExitCode> {
         match self {
             #[cfg(feature = "dev")]
             // Boxed because it is large: it contains the start of all services.

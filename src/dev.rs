@@ -10,6 +10,6 @@ mod postgres;
 
 pub use data_dir::DataDir;
 pub use dynamodb::DynamoDb;
-pub use error::DevError;
+pub use error::{DevError, DevResult};
 pub use issuer::{CLIENT_ID, Clients, Issuer, SigningKey, TOKEN_LIFETIME};
 pub use postgres::Postgres;

@@ -26,7 +26,7 @@ mod writer;
 
 pub use check::{Finding, FindingKind, Inspector, Unrepaired};
 pub use directory::{Directory, UserLoader};
-pub use error::{MessagingError, WriteOutcome};
+pub use error::{MessagingError, MessagingResult, WriteOutcome};
 pub use live::{
     Arrival, Bus, Follow, Follower, InvalidRedisUrl, LiveError, Positions, Subscriptions, Updates,
 };

@@ -51,7 +51,7 @@ pub use credentials::NoCredentials;
 pub use database::{
     PoolSettings, connect_database, create_database, remote_database_host, shown_database,
 };
-pub use database_error::DatabaseError;
+pub use database_error::{DatabaseError, DatabaseResult};
 pub use database_pool::{DatabasePool, Pooling};
 pub use database_url::InvalidDatabaseUrl;
 pub use dynamo::{

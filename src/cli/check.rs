@@ -13,11 +13,11 @@ use futures_util::{StreamExt, stream};
 use indicatif::ProgressBar;
 use serde_json::{Map, Value, json};
 
-use super::CliError;
 use super::operator::{Operator, OperatorSession};
 use super::output::{self, Format};
 use super::people::PeopleArgs;
 use super::scan::{PageLimits, pages};
+use super::{CliError, CliResult};
 use crate::clock::Clock;
 use crate::config::{ReadUnitsArgs, RemoteArgs, StreamArgs};
 use crate::lock::lock;
@@ -158,7 +158,7 @@ struct Check<'a> {
 }
 
 impl CheckArgs {
-    pub async fn run(self) -> Result<ExitCode, CliError> {
+    pub async fn run(self) -> CliResult<ExitCode> {
         let accepted = self
             .accept
             .as_deref()
@@ -193,7 +193,7 @@ impl CheckArgs {
         finish(&state, &session)
     }
 
-    async fn connect(&self) -> Result<OperatorSession, CliError> {
+    async fn connect(&self) -> CliResult<OperatorSession> {
         if !self.repair {
             return self.operator.connect_limited(self.read_units).await;
         }
@@ -209,7 +209,7 @@ impl CheckArgs {
     }
 
     /// Checks the table, starting at the saved state, and saves the state after each page.
-    async fn check(&self, check: &Check<'_>) -> Result<CheckState, CliError> {
+    async fn check(&self, check: &Check<'_>) -> CliResult<CheckState> {
         let session = check.session;
         let run = RunParameters::new(session.messages.table(), &session.endpoint, self.repair);
         let file = self.resume.clone().map(StateFile);
@@ -247,11 +247,7 @@ impl CheckArgs {
 
 impl Check<'_> {
     /// Checks the remaining pages. Returns whether all of them were checked.
-    async fn pages(
-        &self,
-        state: &mut CheckState,
-        file: Option<&StateFile>,
-    ) -> Result<bool, CliError> {
+    async fn pages(&self, state: &mut CheckState, file: Option<&StateFile>) -> CliResult<bool> {
         let limits = PageLimits {
             page: Some(PAGE),
             all: None,
@@ -284,7 +280,7 @@ impl Check<'_> {
 
     /// Compares the table's marker with the findings. With --repair, writes the marker if every
     /// group has a head, and removes it if a group has none.
-    async fn correct_marker(&self, state: &mut CheckState) -> Result<(), CliError> {
+    async fn correct_marker(&self, state: &mut CheckState) -> CliResult<()> {
         let contradictions = state.count_left(&FindingKind::CONTRADICT_MARKER);
         let messages = &self.session.messages;
         state.is_marked = messages.has_heads_marker().await?;
@@ -343,7 +339,7 @@ impl Check<'_> {
         }
     }
 
-    fn print(&self, line: &Value) -> Result<(), CliError> {
+    fn print(&self, line: &Value) -> CliResult<()> {
         if self.session.format == Format::Raw {
             return Ok(());
         }
@@ -351,7 +347,7 @@ impl Check<'_> {
     }
 
     /// Checks one item, prints its findings, and repairs them with --repair.
-    async fn finalize(&self, item: ScannedItem) -> Result<Vec<(Finding, Resolution)>, CliError> {
+    async fn finalize(&self, item: ScannedItem) -> CliResult<Vec<(Finding, Resolution)>> {
         let mut all = Vec::new();
         let mut group_repaired = None;
         for finding in self.inspector.inspect(item).await? {
@@ -406,7 +402,7 @@ fn outcome_json(finding: &Finding, repaired: &Result<(), Unrepaired>) -> Value {
 }
 
 /// Prints the summary. Returns exit code 1 if findings remain that are not accepted.
-fn finish(state: &CheckState, session: &OperatorSession) -> Result<ExitCode, CliError> {
+fn finish(state: &CheckState, session: &OperatorSession) -> CliResult<ExitCode> {
     let mut summary = format!("{} items checked", state.items);
     let mut by_kind = Map::new();
     for (kind, [found, repaired, accepted]) in &state.findings {

@@ -3,7 +3,7 @@
 use clap::{Args, Command};
 use clap_complete::Shell;
 
-use super::{CliError, output};
+use super::{CliResult, output};
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
@@ -18,7 +18,7 @@ pub(super) struct CompletionsArgs {
 
 impl CompletionsArgs {
     /// Prints the script for `program`.
-    pub fn run(&self, mut program: Command) -> Result<(), CliError> {
+    pub fn run(&self, mut program: Command) -> CliResult<()> {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut program, "cruddur", &mut script);
         output::print(&String::from_utf8_lossy(&script))

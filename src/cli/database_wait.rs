@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::CliError;
+use super::{CliError, CliResult};
 use crate::backoff::Backoff;
 
 /// The first and the longest delay between attempts. The delays are short because a command waits,
@@ -16,8 +16,8 @@ const LOG_EVERY: Duration = Duration::from_secs(10);
 /// has passed.
 pub(super) async fn wait_for_database<T>(
     limit: Duration,
-    mut attempt: impl AsyncFnMut() -> Result<T, CliError>,
-) -> Result<T, CliError> {
+    mut attempt: impl AsyncFnMut() -> CliResult<T>,
+) -> CliResult<T> {
     let began = Instant::now();
     let mut backoff = Backoff::new(FIRST_DELAY, MAX_DELAY, 1.0);
     let mut logged: Option<(String, Instant)> = None;

@@ -13,9 +13,9 @@ use chrono::TimeDelta;
 use clap::Args;
 use tokio::net::TcpListener;
 
-use super::CliError;
 use super::listen::{begin_metrics, listen};
 use super::signals::{INTERRUPTED, stop};
+use super::{CliError, CliResult};
 use crate::auth::{CognitoVerifier, Issuers, TokenUse};
 use crate::clock::Clock;
 use crate::config::{
@@ -24,7 +24,7 @@ use crate::config::{
 };
 use crate::demo;
 use crate::dev::{
-    CLIENT_ID, DataDir, DevError, DynamoDb, Issuer, Postgres, SigningKey, TOKEN_LIFETIME,
+    CLIENT_ID, DataDir, DevError, DevResult, DynamoDb, Issuer, Postgres, SigningKey, TOKEN_LIFETIME,
 };
 use crate::http_url::shown;
 use crate::messaging::{Bus, Directory, Messaging};
@@ -98,7 +98,7 @@ struct Ready {
 }
 
 impl DevArgs {
-    pub async fn run(self) -> Result<ExitCode, CliError> {
+    pub async fn run(self) -> CliResult<ExitCode> {
         let json = self.json;
         // Boxed because the future is used here and then moved to the server.
         let mut stop = Box::pin(stop()?);
@@ -114,7 +114,7 @@ impl DevArgs {
         Ok(ExitCode::SUCCESS)
     }
 
-    async fn start(self) -> Result<Ready, CliError> {
+    async fn start(self) -> CliResult<Ready> {
         let api = Api::new(Introspection::Public, Limits::default())?;
         let documents = self.documents.read(&api, true).map_err(CliError::Failed)?;
         let listener = self.listener().await?;
@@ -179,7 +179,7 @@ impl DevArgs {
     }
 
     /// Listens on the `--listen` address, or by default on port 4000, or a free port if that is in use.
-    async fn listener(&self) -> Result<TcpListener, CliError> {
+    async fn listener(&self) -> CliResult<TcpListener> {
         let address = self.listen.unwrap_or(DEFAULT_LISTEN_ADDRESS);
         match listen(address, "--listen").await {
             Err(_) if self.listen.is_none() => Ok(TcpListener::bind(("127.0.0.1", 0)).await?),
@@ -188,7 +188,7 @@ impl DevArgs {
     }
 
     /// Connects to the stores, migrates the database and creates the table.
-    async fn stores(&self, services: &Services) -> Result<(UserStore, MessageStore), CliError> {
+    async fn stores(&self, services: &Services) -> CliResult<(UserStore, MessageStore)> {
         let pool = PoolSettings {
             acquire_timeout: Duration::from_secs(5),
             ..PoolSettings::default()
@@ -213,7 +213,7 @@ struct ConfiguredServices {
 }
 
 impl ConfiguredServices {
-    fn from_environment() -> Result<Self, CliError> {
+    fn from_environment() -> CliResult<Self> {
         let dynamodb = endpoint_of_environment(AwsService::DynamoDb)?;
         if let Some(endpoint) = dynamodb.as_ref().filter(|endpoint| !endpoint.is_loopback()) {
             let (variable, host) = (endpoint.setting, shown(&endpoint.url));
@@ -237,7 +237,7 @@ impl Services {
         data_dir: Option<PathBuf>,
         given: ConfiguredServices,
         (dynamodb_port, postgres_port): (u16, u16),
-    ) -> Result<Self, DevError> {
+    ) -> DevResult<Self> {
         let data = match data_dir {
             Some(path) => DataDir::open(&path)?,
             None => DataDir::temporary()?,
@@ -266,10 +266,7 @@ impl Services {
     }
 }
 
-async fn tokens(
-    issuer: &Issuer,
-    users: &UserStore,
-) -> Result<BTreeMap<&'static str, String>, CliError> {
+async fn tokens(issuer: &Issuer, users: &UserStore) -> CliResult<BTreeMap<&'static str, String>> {
     let mut tokens = BTreeMap::new();
     for handle in demo::handles() {
         if let Some(sub) = users.find_cognito_id(handle).await? {

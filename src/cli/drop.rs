@@ -5,9 +5,9 @@ use std::io::{IsTerminal, Write};
 use clap::Args;
 use serde_json::json;
 
-use super::CliError;
 use super::operator::{Operator, OperatorSession};
 use super::output::{self, Format};
+use super::{CliError, CliResult};
 use crate::config::{ReadUnitsArgs, RemoteArgs};
 
 #[derive(Args, Debug)]
@@ -26,14 +26,14 @@ pub(super) struct DropArgs {
 }
 
 impl DropArgs {
-    pub async fn run(self) -> Result<(), CliError> {
+    pub async fn run(self) -> CliResult<()> {
         let limit = ReadUnitsArgs::default();
         let session = self.operator.connect_to_change(self.remote, limit).await?;
         let dropped = self.drop(&session).await;
         session.explained(dropped)
     }
 
-    async fn drop(&self, session: &OperatorSession) -> Result<(), CliError> {
+    async fn drop(&self, session: &OperatorSession) -> CliResult<()> {
         let (table, endpoint) = (session.messages.table(), &session.endpoint);
         let Some(description) = session.messages.table_description().await? else {
             return Err(CliError::Failed(format!(
@@ -52,7 +52,7 @@ impl DropArgs {
 }
 
 /// Asks the user to confirm by entering the table's name.
-fn confirm(table: &str, endpoint: &str, items: i64) -> Result<(), CliError> {
+fn confirm(table: &str, endpoint: &str, items: i64) -> CliResult<()> {
     let input = std::io::stdin();
     if !input.is_terminal() {
         return Err(CliError::Usage(format!(

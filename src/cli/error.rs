@@ -7,6 +7,9 @@ use crate::messaging::SeedError;
 use crate::schema::InvalidSchema;
 use crate::store::{DatabaseError, InvalidAwsSetting, NoCredentials, StoreError, TableError};
 
+/// The result of a part of a command.
+pub(super) type CliResult<T> = Result<T, CliError>;
+
 /// An error of a command. It is printed on one line after `cruddur: `.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CliError {

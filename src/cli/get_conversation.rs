@@ -9,13 +9,13 @@ use clap::Args;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::CliError;
 use super::operator::{Operator, OperatorSession};
 use super::output::{self, OutputList};
 use super::people::{PeopleArgs, user_json};
 use super::signals::{INTERRUPTED, stop};
 use super::span::SpanArgs;
 use super::text;
+use super::{CliError, CliResult};
 use crate::config::ReadUnitsArgs;
 use crate::model::{
     Consistency, End, HeadRecord, Message, MessageGroupId, PageRequest, Participants, Position,
@@ -63,7 +63,7 @@ pub(super) struct GetConversationArgs {
 }
 
 impl GetConversationArgs {
-    pub async fn run(self) -> Result<ExitCode, CliError> {
+    pub async fn run(self) -> CliResult<ExitCode> {
         let bounds = self.span.bounds()?;
         let session = self.operator.connect_limited(self.read_units).await?;
         let shown = self.show(&session, bounds).await;
@@ -78,7 +78,7 @@ impl GetConversationArgs {
         &self,
         session: &OperatorSession,
         [after, before]: [Option<Position>; 2],
-    ) -> Result<OutputList, CliError> {
+    ) -> CliResult<OutputList> {
         let group = self.find(session).await?;
         let head = json!({ "messageGroupUuid": group });
         let mut shown = if self.follow {
@@ -116,7 +116,7 @@ impl GetConversationArgs {
     }
 
     /// Finds the requested group, also through an alias.
-    async fn find(&self, session: &OperatorSession) -> Result<MessageGroupId, CliError> {
+    async fn find(&self, session: &OperatorSession) -> CliResult<MessageGroupId> {
         let messages = &session.messages;
         if let Some(group) = self.group {
             if let Some(found) = self.by_head(session, group).await? {
@@ -177,7 +177,7 @@ async fn follow(
     group: MessageGroupId,
     last: Option<Position>,
     shown: &mut OutputList,
-) -> Result<(), CliError> {
+) -> CliResult<()> {
     let mut stop = pin!(stop()?);
     let mut last = last.unwrap_or_else(|| Position::new(SortKey::before(DateTime::UNIX_EPOCH), 0));
     let mut waits = 0;
@@ -221,7 +221,7 @@ fn without_gap(found: Vec<Option<Message>>, mut seq: u64) -> Vec<Message> {
     shown
 }
 
-fn print(shown: &mut OutputList, messages: &[Message]) -> Result<(), CliError> {
+fn print(shown: &mut OutputList, messages: &[Message]) -> CliResult<()> {
     shown.print(messages, as_json, ["handle", "time (UTC)", "text"], cells)
 }
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::CliError;
 use super::error::causes;
 use super::running::{LISTEN_ADDR, running};
+use super::{CliError, CliResult};
 use crate::config::{DEFAULT_LISTEN_ADDRESS, socket_address};
 
 #[derive(Args, Debug)]
@@ -22,7 +22,7 @@ pub(super) struct HealthcheckArgs {
 }
 
 impl HealthcheckArgs {
-    pub async fn run(self) -> Result<(), CliError> {
+    pub async fn run(self) -> CliResult<()> {
         let address = match self.listen {
             Some(address) => address,
             None => find()?,
@@ -44,7 +44,7 @@ impl HealthcheckArgs {
 
 /// Returns the address of the server that is running here, or the configured address if none is
 /// found.
-fn find() -> Result<SocketAddr, CliError> {
+fn find() -> CliResult<SocketAddr> {
     let configured = match std::env::var(LISTEN_ADDR) {
         Ok(text) => socket_address(&text)
             .map_err(|why| CliError::Usage(format!("{LISTEN_ADDR}: \"{text}\": {why}")))?,

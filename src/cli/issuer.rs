@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
-use super::CliError;
+use super::CliResult;
 use super::listen::listen;
 use super::signals::stop;
 use crate::clock::Clock;
@@ -45,7 +45,7 @@ pub(super) struct IssuerArgs {
 }
 
 impl IssuerArgs {
-    pub async fn run(self) -> Result<(), CliError> {
+    pub async fn run(self) -> CliResult<()> {
         let stop = stop()?;
         let pool = connect_database(&self.database.url()?, self.database.pool()).await?;
         require_current(&pool).await?;

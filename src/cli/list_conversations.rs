@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::CliError;
+use super::CliResult;
 use super::operator::{Operator, OperatorSession};
 use super::output::{self, OutputList};
 use super::people::{PeopleArgs, user_json};
@@ -35,7 +35,7 @@ pub(super) struct ListConversationsArgs {
 }
 
 impl ListConversationsArgs {
-    pub async fn run(self) -> Result<(), CliError> {
+    pub async fn run(self) -> CliResult<()> {
         // In the order of the list, which is newest first.
         let [before, after] = self.span.bounds()?;
         let prod = self.operator.dynamodb.prod;
@@ -50,7 +50,7 @@ impl ListConversationsArgs {
         session: &OperatorSession,
         user: &User,
         [before, after]: [Option<Position>; 2],
-    ) -> Result<OutputList, CliError> {
+    ) -> CliResult<OutputList> {
         let mut request = PageRequest {
             end: End::First,
             limit: PAGE,

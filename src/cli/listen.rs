@@ -4,15 +4,12 @@ use std::net::SocketAddr;
 
 use tokio::net::TcpListener;
 
-use super::CliError;
+use super::{CliError, CliResult};
 use crate::config::MetricsArgs;
 use crate::server::serve_metrics;
 
 /// Listens on the address of an option.
-pub(super) async fn listen(
-    address: SocketAddr,
-    option: &'static str,
-) -> Result<TcpListener, CliError> {
+pub(super) async fn listen(address: SocketAddr, option: &'static str) -> CliResult<TcpListener> {
     let listener = TcpListener::bind(address).await;
     listener.map_err(|cause| CliError::Listen {
         address,
@@ -22,7 +19,7 @@ pub(super) async fn listen(
 }
 
 /// Starts to serve the metrics, if an address is configured for them.
-pub(super) async fn begin_metrics(args: &MetricsArgs) -> Result<(), CliError> {
+pub(super) async fn begin_metrics(args: &MetricsArgs) -> CliResult<()> {
     let Some(address) = args.metrics_listen else {
         return Ok(());
     };

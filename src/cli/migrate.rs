@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::CliError;
+use super::CliResult;
 use super::database_wait::wait_for_database;
 use crate::config::{DatabaseArgs, DatabaseWaitArgs};
 use crate::store::{Migrated, connect_database, migrate};
@@ -20,7 +20,7 @@ pub(super) struct MigrateArgs {
 }
 
 impl MigrateArgs {
-    pub async fn run(self) -> Result<(), CliError> {
+    pub async fn run(self) -> CliResult<()> {
         let url = self.database.url()?;
         let migrated = wait_for_database(self.wait.database_wait, async || {
             let database = connect_database(&url, self.database.pool()).await?;

@@ -4,9 +4,9 @@ use clap::Args;
 use serde_json::{Value, json};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::CliError;
 use super::output::{self, Format, OutputArgs, OutputList};
 use super::throttling::report_throttling;
+use super::{CliError, CliResult};
 use crate::config::{OperatorArgs, ReadUnitsArgs, RemoteArgs, StreamArgs, TableArgs};
 use crate::http_url::shown;
 use crate::loopback::is_loopback;
@@ -39,7 +39,7 @@ pub(super) struct OperatorSession {
 impl Operator {
     /// Connects to the store, with a limit on reads. Throttled calls wait for capacity. If the
     /// endpoint is AWS, credentials are required.
-    pub async fn connect_limited(&self, limit: ReadUnitsArgs) -> Result<OperatorSession, CliError> {
+    pub async fn connect_limited(&self, limit: ReadUnitsArgs) -> CliResult<OperatorSession> {
         let target = self.dynamodb.target().await?;
         self.connect_to(&target, limit).await
     }
@@ -50,7 +50,7 @@ impl Operator {
         &self,
         remote: RemoteArgs,
         limit: ReadUnitsArgs,
-    ) -> Result<OperatorSession, CliError> {
+    ) -> CliResult<OperatorSession> {
         let target = self.dynamodb.target().await?;
         if let DynamoTarget::Endpoint(url) = &target
             && !is_loopback(url)
@@ -61,7 +61,7 @@ impl Operator {
     }
 
     /// Fails unless changes on another machine are allowed.
-    pub fn require_remote(&self, remote: RemoteArgs, endpoint: &str) -> Result<(), CliError> {
+    pub fn require_remote(&self, remote: RemoteArgs, endpoint: &str) -> CliResult<()> {
         if remote.allow_remote || self.dynamodb.prod {
             return Ok(());
         }
@@ -74,7 +74,7 @@ impl Operator {
         &self,
         target: &DynamoTarget,
         limit: ReadUnitsArgs,
-    ) -> Result<OperatorSession, CliError> {
+    ) -> CliResult<OperatorSession> {
         let address = dynamo_address(target).await?;
         let table = &self.table.table;
         output::remark(&format!(
@@ -123,7 +123,7 @@ pub(super) fn stream_error(table: &str) -> CliError {
 
 impl OperatorSession {
     /// Fails if the table has a stream, unless that is allowed.
-    pub async fn reject_stream(&self, stream: StreamArgs) -> Result<(), CliError> {
+    pub async fn reject_stream(&self, stream: StreamArgs) -> CliResult<()> {
         if !stream.allow_stream && self.messages.has_stream().await? {
             return Err(stream_error(self.messages.table()));
         }
@@ -132,21 +132,17 @@ impl OperatorSession {
 
     /// Prints the result and its cost: the cost goes to standard error and, with JSON, into the
     /// result.
-    pub fn finish(&self, result: Value) -> Result<(), CliError> {
+    pub fn finish(&self, result: Value) -> CliResult<()> {
         self.finish_as(result, |result| result)
     }
 
     /// Ends output that has one JSON object per line: prints a last line with the summary and the
     /// cost.
-    pub fn finish_lines(&self, summary: Value) -> Result<(), CliError> {
+    pub fn finish_lines(&self, summary: Value) -> CliResult<()> {
         self.finish_as(summary, |summary| json!({ "summary": summary }))
     }
 
-    fn finish_as(
-        &self,
-        mut result: Value,
-        line: impl FnOnce(Value) -> Value,
-    ) -> Result<(), CliError> {
+    fn finish_as(&self, mut result: Value, line: impl FnOnce(Value) -> Value) -> CliResult<()> {
         let cost = self.messages.cost();
         if self.format == Format::Json {
             result["consumedCapacity"] = json!(cost);
@@ -157,13 +153,13 @@ impl OperatorSession {
     }
 
     /// Ends a list.
-    pub fn finish_list(&self, list: OutputList) -> Result<(), CliError> {
+    pub fn finish_list(&self, list: OutputList) -> CliResult<()> {
         list.finish(self.messages.cost())
     }
 
     /// Replaces errors by readable messages if the table does not exist or DynamoDB is not
     /// reachable.
-    pub fn explained<T>(&self, result: Result<T, CliError>) -> Result<T, CliError> {
+    pub fn explained<T>(&self, result: CliResult<T>) -> CliResult<T> {
         let error = match result {
             Ok(done) => return Ok(done),
             Err(error) => error,

@@ -11,9 +11,9 @@ use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
-use super::CliError;
 use super::columns::{Columns, terminal_width};
 use super::text::{name, plain, safe_json, width};
+use super::{CliError, CliResult};
 use crate::lock::lock;
 use crate::store::{Cost, OnResponse};
 
@@ -54,7 +54,7 @@ pub(super) fn is_read() -> bool {
 }
 
 /// Writes to standard output. A closed pipe is not an error.
-pub(super) fn print(text: &str) -> Result<(), CliError> {
+pub(super) fn print(text: &str) -> CliResult<()> {
     if !is_read() {
         return Ok(());
     }
@@ -121,7 +121,7 @@ pub(super) fn response_printer() -> OnResponse {
 }
 
 /// Returns whether all responses could be printed.
-pub(super) fn responses_printed() -> Result<(), CliError> {
+pub(super) fn responses_printed() -> CliResult<()> {
     let mut failed = lock(&NOT_PRINTED);
     failed.take().map_or(Ok(()), Err)
 }
@@ -178,7 +178,7 @@ impl OutputList {
     }
 
     /// Ends the list.
-    pub fn finish(mut self, cost: Cost) -> Result<(), CliError> {
+    pub fn finish(mut self, cost: Cost) -> CliResult<()> {
         if self.format == Format::Json {
             let consumed = json!(cost);
             let end = match &mut self.frame {
@@ -201,7 +201,7 @@ impl OutputList {
         as_json: impl Fn(&T) -> Value,
         names: [&str; N],
         cells: impl Fn(&T) -> [String; N],
-    ) -> Result<(), CliError> {
+    ) -> CliResult<()> {
         let text: String = match self.format {
             // The responses were already printed when they arrived.
             Format::Raw => return Ok(()),

@@ -3,8 +3,8 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::CliError;
 use super::text::name;
+use super::{CliError, CliResult};
 use crate::config::DatabaseArgs;
 use crate::model::User;
 use crate::store::{DatabasePool, UserStore, connect_database, require_current};
@@ -17,18 +17,18 @@ pub(super) struct PeopleArgs {
 
 impl PeopleArgs {
     /// Connects to the user store; with `--prod`, to production's.
-    pub async fn connect(&self, prod: bool) -> Result<UserStore, CliError> {
+    pub async fn connect(&self, prod: bool) -> CliResult<UserStore> {
         Ok(UserStore::new(self.pool(prod).await?))
     }
 
     /// Connects to the user store, and requires that all migrations are applied.
-    pub async fn connect_migrated(&self, prod: bool) -> Result<UserStore, CliError> {
+    pub async fn connect_migrated(&self, prod: bool) -> CliResult<UserStore> {
         let pool = self.pool(prod).await?;
         require_current(&pool).await?;
         Ok(UserStore::new(pool))
     }
 
-    async fn pool(&self, prod: bool) -> Result<DatabasePool, CliError> {
+    async fn pool(&self, prod: bool) -> CliResult<DatabasePool> {
         let url = self.database.url_with_prod(prod)?;
         Ok(connect_database(&url, self.database.pool()).await?)
     }
@@ -38,7 +38,7 @@ impl PeopleArgs {
         &self,
         prod: bool,
         handles: [&str; N],
-    ) -> Result<[User; N], CliError> {
+    ) -> CliResult<[User; N]> {
         let found = find(&self.connect(prod).await?, handles).await;
         if matches!(found, Err(CliError::Store(_))) {
             // The table or column may be missing if migrations are not applied.
@@ -53,7 +53,7 @@ impl PeopleArgs {
 pub(super) async fn find<const N: usize>(
     users: &UserStore,
     handles: [&str; N],
-) -> Result<[User; N], CliError> {
+) -> CliResult<[User; N]> {
     let handles = handles.map(|handle| handle.strip_prefix('@').unwrap_or(handle).to_owned());
     let found = users.users_by_handle(&handles).await?;
     let mut people = Vec::with_capacity(N);

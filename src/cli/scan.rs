@@ -6,9 +6,9 @@ use clap::Args;
 use serde_json::json;
 use tokio::sync::mpsc;
 
-use super::CliError;
 use super::operator::{Operator, OperatorSession};
 use super::output::{self, Format};
+use super::{CliError, CliResult};
 use crate::config::ReadUnitsArgs;
 use crate::store::{ItemKind, MessageStore, ScanPosition, ScannedItem, Segment};
 
@@ -42,7 +42,7 @@ pub(super) struct ScanArgs {
 type Counts = BTreeMap<ItemKind, u64>;
 
 impl ScanArgs {
-    pub async fn run(self) -> Result<(), CliError> {
+    pub async fn run(self) -> CliResult<()> {
         let session = self.operator.connect_limited(self.read_units).await?;
         let scanned = self.scan(&session).await;
         let counts = session.explained(scanned)?;
@@ -50,7 +50,7 @@ impl ScanArgs {
         session.finish_lines(json!({ "items": counts }))
     }
 
-    async fn scan(&self, session: &OperatorSession) -> Result<Counts, CliError> {
+    async fn scan(&self, session: &OperatorSession) -> CliResult<Counts> {
         let mut counts = Counts::default();
         let progress = output::progress("items read:");
         let raw = session.format == Format::Raw;
@@ -117,7 +117,7 @@ pub(super) fn pages<T: Send + 'static>(
     segments: Vec<(Segment, Option<ScanPosition>)>,
     limits: PageLimits,
     make: impl Fn(Vec<ScannedItem>) -> T + Clone + Send + 'static,
-) -> mpsc::Receiver<Result<ReadPage<T>, CliError>> {
+) -> mpsc::Receiver<CliResult<ReadPage<T>>> {
     let (pages, received) = mpsc::channel(PAGES_AHEAD);
     for (segment, mut from) in segments {
         let (messages, pages, make) = (messages.clone(), pages.clone(), make.clone());

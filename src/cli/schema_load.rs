@@ -3,10 +3,10 @@
 use clap::Args;
 use serde_json::json;
 
-use super::CliError;
 use super::operator::{Operator, OperatorSession};
 use super::output::{self, Format};
 use super::signals::stop;
+use super::{CliError, CliResult};
 use crate::config::{ReadUnitsArgs, RemoteArgs, StreamArgs};
 use crate::store::{Billing, MessageStore, NewTable, TableDescription, TableStatus};
 
@@ -46,7 +46,7 @@ pub(super) struct SchemaLoadArgs {
 }
 
 impl SchemaLoadArgs {
-    pub async fn run(self) -> Result<(), CliError> {
+    pub async fn run(self) -> CliResult<()> {
         let limit = ReadUnitsArgs::default();
         let session = if self.recreate {
             self.operator.connect_to_change(self.remote, limit).await?
@@ -57,7 +57,7 @@ impl SchemaLoadArgs {
         session.explained(loaded)
     }
 
-    async fn load(&self, session: &OperatorSession) -> Result<(), CliError> {
+    async fn load(&self, session: &OperatorSession) -> CliResult<()> {
         if self.recreate {
             self.delete(session).await?;
         }
@@ -101,7 +101,7 @@ impl SchemaLoadArgs {
         )))
     }
 
-    async fn delete(&self, session: &OperatorSession) -> Result<(), CliError> {
+    async fn delete(&self, session: &OperatorSession) -> CliResult<()> {
         let (table, endpoint) = (session.messages.table(), &session.endpoint);
         if !self.yes {
             return Err(CliError::Usage(format!(
@@ -115,7 +115,7 @@ impl SchemaLoadArgs {
         Ok(())
     }
 
-    async fn create(&self, session: &OperatorSession) -> Result<(), CliError> {
+    async fn create(&self, session: &OperatorSession) -> CliResult<()> {
         if session.is_aws && self.billing_mode == Billing::Provisioned {
             output::remark(
                 "5 read and 5 write units sustain about 0.4 messages per second: enough for a test, but an outage in \
@@ -143,7 +143,7 @@ impl SchemaLoadArgs {
 }
 
 /// Creates the table with its marker, because a new table has no group without a head.
-async fn create(messages: &MessageStore, new: NewTable) -> Result<(), CliError> {
+async fn create(messages: &MessageStore, new: NewTable) -> CliResult<()> {
     messages.create_table(new).await?;
     messages.put_heads_marker().await?;
     Ok(())

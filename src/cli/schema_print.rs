@@ -1,9 +1,9 @@
 //! `schema-print`: prints the schema in the form of `schema.graphql`.
 
-use super::CliError;
+use super::CliResult;
 use crate::schema::{Api, Introspection, Limits};
 
-pub(super) fn run() -> Result<(), CliError> {
+pub(super) fn run() -> CliResult<()> {
     let api = Api::new(Introspection::Authenticated, Limits::default())?;
     super::output::print(&api.sdl())
 }

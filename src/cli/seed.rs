@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::CliError;
+use super::CliResult;
 use super::operator::Operator;
 use super::output::{self, Format};
 use super::people::{self, PeopleArgs};
@@ -41,7 +41,7 @@ pub(super) struct SeedArgs {
 type Seeded = ([String; 2], Seeding);
 
 impl SeedArgs {
-    pub async fn run(self) -> Result<(), CliError> {
+    pub async fn run(self) -> CliResult<()> {
         let database = self.database()?;
         let limit = ReadUnitsArgs::default();
         let session = self.operator.connect_to_change(self.remote, limit).await?;
@@ -72,7 +72,7 @@ impl SeedArgs {
         messaging: &Messaging,
         users: &UserStore,
         clock: &Clock,
-    ) -> Result<Vec<Seeded>, CliError> {
+    ) -> CliResult<Vec<Seeded>> {
         let [one, other] = self.between.as_slice() else {
             let seeded = demo::seed(messaging, users, clock.now()).await?;
             let owned = |(pair, seeding): ([&str; 2], Seeding)| (pair.map(str::to_owned), seeding);
@@ -85,7 +85,7 @@ impl SeedArgs {
 
     /// Returns the database. Requires permission for another machine, so that a variable that
     /// happens to be set does not direct demo data to real users.
-    fn database(&self) -> Result<String, CliError> {
+    fn database(&self) -> CliResult<String> {
         let prod = self.operator.dynamodb.prod;
         let database = self.people.database.url_with_prod(prod)?;
         if let Some(host) = remote_database_host(&database)? {

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::CliError;
 use super::database_wait::wait_for_database;
 use super::listen::{begin_metrics, listen};
 use super::operator::stream_error;
 use super::running::record;
 use super::signals::{INTERRUPTED, Signals};
+use super::{CliError, CliResult};
 use crate::auth::CognitoVerifier;
 use crate::clock::Clock;
 use crate::config::{
@@ -52,7 +52,7 @@ pub(super) struct ServeArgs {
 }
 
 impl ServeArgs {
-    pub async fn run(self) -> Result<ExitCode, CliError> {
+    pub async fn run(self) -> CliResult<ExitCode> {
         let mut signals = Signals::listen()?;
         let api = Api::new(self.api.introspection, self.api.limits)?;
         let documents = self.api.documents.read(&api, self.web_app.is_on());
@@ -113,14 +113,14 @@ impl ServeArgs {
         })
     }
 
-    fn verifier(&self) -> Result<CognitoVerifier, CliError> {
+    fn verifier(&self) -> CliResult<CognitoVerifier> {
         let issuers = self.sign_in.issuers()?;
         let clients: HashSet<String> = self.sign_in.client_ids()?.into_iter().collect();
         let token_use = self.sign_in.cognito_token_use;
         Ok(CognitoVerifier::start(&issuers, clients, token_use))
     }
 
-    async fn messages(&self, target: &DynamoTarget) -> Result<MessageStore, CliError> {
+    async fn messages(&self, target: &DynamoTarget) -> CliResult<MessageStore> {
         let table = self.table.table.clone();
         if *target == DynamoTarget::Sdk {
             check_credentials(target).await?;
@@ -141,7 +141,7 @@ impl ServeArgs {
         }
     }
 
-    async fn users(&self, url: &str) -> Result<UserStore, CliError> {
+    async fn users(&self, url: &str) -> CliResult<UserStore> {
         let pool = connect_database(url, self.database.pool()).await?;
         require_current(&pool).await?;
         pool.fill().await;

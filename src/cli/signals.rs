@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 
-use super::CliError;
+use super::CliResult;
 
 /// Exit code of a command that was interrupted.
 pub(super) const INTERRUPTED: u8 = 130;
@@ -17,7 +17,7 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    pub fn listen() -> Result<Self, CliError> {
+    pub fn listen() -> CliResult<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
@@ -50,6 +50,6 @@ impl Signals {
 }
 
 /// Resolves at SIGTERM or Ctrl-C. After that, a second signal ends the process at once.
-pub(super) fn stop() -> Result<impl Future<Output = ()> + Send + 'static, CliError> {
+pub(super) fn stop() -> CliResult<impl Future<Output = ()> + Send + 'static> {
     Ok(Signals::listen()?.stop_after(Duration::ZERO, || ()))
 }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use clap::Args;
 
-use super::CliError;
+use super::{CliError, CliResult};
 use crate::model::{Position, SortKey};
 
 #[derive(Args, Clone, Debug)]
@@ -40,7 +40,7 @@ fn time(text: &str) -> Result<DateTime<Utc>, String> {
 
 impl SpanArgs {
     /// Returns the positions that bound the list, in chronological order.
-    pub fn bounds(&self) -> Result<[Option<Position>; 2], CliError> {
+    pub fn bounds(&self) -> CliResult<[Option<Position>; 2]> {
         let (from, to) = match self.year {
             Some(year) => (Some(beginning_of(year)?), Some(beginning_of(year + 1)?)),
             None => (self.from, self.to),
@@ -55,7 +55,7 @@ impl SpanArgs {
     }
 }
 
-fn beginning_of(year: u16) -> Result<DateTime<Utc>, CliError> {
+fn beginning_of(year: u16) -> CliResult<DateTime<Utc>> {
     let day = NaiveDate::from_ymd_opt(year.into(), 1, 1);
     let day = day.ok_or_else(|| CliError::Usage(format!("there is no year {year}")))?;
     Ok(day.and_time(NaiveTime::MIN).and_utc())

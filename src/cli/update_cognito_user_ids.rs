@@ -7,10 +7,10 @@ use serde::Serialize;
 use serde_json::json;
 use unicode_normalization::UnicodeNormalization;
 
-use super::CliError;
 use super::output::{self, Format, OutputArgs};
 use super::people::PeopleArgs;
 use super::text::name;
+use super::{CliError, CliResult};
 use crate::auth::UserPoolId;
 use crate::store::{
     CognitoIds, PoolNames, PoolUser, Reason, Service, StoreError, UserPool, shown_database,
@@ -59,7 +59,7 @@ struct Spellings {
 }
 
 impl UpdateCognitoUserIdsArgs {
-    pub async fn run(self) -> Result<(), CliError> {
+    pub async fn run(self) -> CliResult<()> {
         let id = &self.cognito_user_pool_id;
         let pool = UserPool::connect(id.to_string(), id.region().to_owned()).await?;
         let database = shown_database(&self.people.database.url()?)?;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use super::DevError;
+use super::{DevError, DevResult};
 
 /// A data directory, locked for this process until this is dropped.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub struct DataDir {
 impl DataDir {
     /// Opens a persistent directory, and creates it if it does not exist. Fails if another process
     /// uses it.
-    pub fn open(path: &Path) -> Result<Self, DevError> {
+    pub fn open(path: &Path) -> DevResult<Self> {
         let shown = path.display();
         // All users can traverse it, so that PostgreSQL's user can access its own folder.
         let made = DirBuilder::new().recursive(true).mode(0o711).create(path);
@@ -37,7 +37,7 @@ impl DataDir {
     }
 
     /// Creates a directory that is removed when this is dropped.
-    pub fn temporary() -> Result<Self, DevError> {
+    pub fn temporary() -> DevResult<Self> {
         let temporary = tempfile::Builder::new().prefix("cruddur-").tempdir();
         let temporary = temporary.map_err(DevError::io("cannot create a temporary directory"))?;
         Ok(Self {
@@ -60,7 +60,7 @@ impl DataDir {
 
 /// Locks the directory. The operating system releases the lock when the process ends for any
 /// reason.
-fn lock(path: &Path) -> Result<File, DevError> {
+fn lock(path: &Path) -> DevResult<File> {
     let file = path.join("lock");
     let lock =
         File::create(&file).map_err(DevError::io(format!("cannot write {}", file.display())))?;

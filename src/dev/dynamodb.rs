@@ -8,8 +8,8 @@ use dynoxide::Database;
 use dynoxide::server::serve_with_shutdown;
 use tokio::runtime::Runtime;
 
-use super::DevError;
 use super::listen::listen;
+use super::{DevError, DevResult};
 
 /// Interval at which expired items are deleted. DynamoDB itself may take days.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
@@ -26,7 +26,7 @@ pub struct DynamoDb {
 impl DynamoDb {
     /// Starts a DynamoDB on the loopback address, in memory or in a file. It has its own runtime,
     /// because its calls block the runtime that serves it.
-    pub fn start(file: Option<&Path>, port: u16) -> Result<Self, DevError> {
+    pub fn start(file: Option<&Path>, port: u16) -> DevResult<Self> {
         let failed = |error: std::io::Error| DevError::DynamoDb(error.to_string());
         let database = match file {
             None => Database::memory(),

@@ -2,6 +2,9 @@
 
 use std::path::PathBuf;
 
+/// The result of starting an embedded service.
+pub type DevResult<T> = Result<T, DevError>;
+
 /// Why an embedded service cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum DevError {

@@ -22,8 +22,8 @@ use tokio::net::TcpListener;
 use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 use tower_http::timeout::TimeoutLayer;
 
-use super::DevError;
 use super::listen::listen;
+use super::{DevError, DevResult};
 use crate::clock::Clock;
 use crate::loopback::is_loopback;
 use crate::store::UserStore;
@@ -58,7 +58,7 @@ impl Issuer {
         users: UserStore,
         clock: Clock,
         lifetime: TimeDelta,
-    ) -> Result<Self, DevError> {
+    ) -> DevResult<Self> {
         let failed = |error: std::io::Error| DevError::Issuer(error.to_string());
         let listener = listen(port)?;
         let root = format!("http://{}", listener.local_addr().map_err(failed)?);

@@ -6,7 +6,7 @@ mod package;
 mod programs;
 mod user;
 
-use super::{DataDir, DevError};
+use super::{DataDir, DevResult};
 use cluster::{Guard, PASSWORD, USER};
 use programs::find_programs;
 use user::RunAs;
@@ -20,7 +20,7 @@ pub struct Postgres {
 
 impl Postgres {
     /// Starts PostgreSQL in a data directory.
-    pub fn start(data: &DataDir, port: u16) -> Result<Self, DevError> {
+    pub fn start(data: &DataDir, port: u16) -> DevResult<Self> {
         let run_as = RunAs::find()?;
         let programs = match find_programs() {
             Some(programs) => programs,

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use dataloader::BatchFn;
 use moka::sync::Cache;
 
-use super::MessagingError;
 use super::loader::BatchLoader;
+use super::{MessagingError, MessagingResult};
 use crate::lock::lock;
 use crate::model::{User, UserId};
 use crate::store::{StoreError, StoreResult, UserStore};
@@ -214,7 +214,7 @@ pub struct UserLoader {
 
 impl UserLoader {
     /// Returns the user with this UUID.
-    pub async fn find_by_id(&self, id: UserId) -> Result<Option<Arc<User>>, MessagingError> {
+    pub async fn find_by_id(&self, id: UserId) -> MessagingResult<Option<Arc<User>>> {
         let found = lock(&self.users).found.get(&id).cloned();
         if found.is_some() {
             return Ok(found);
@@ -227,14 +227,11 @@ impl UserLoader {
     }
 
     /// Returns the user with this handle. The comparison is exact.
-    pub async fn find_by_handle(&self, handle: &str) -> Result<Option<Arc<User>>, MessagingError> {
+    pub async fn find_by_handle(&self, handle: &str) -> MessagingResult<Option<Arc<User>>> {
         self.find(UserKey::Handle(handle.to_owned())).await
     }
 
-    pub(super) async fn find_by_cognito_id(
-        &self,
-        sub: &str,
-    ) -> Result<Option<Arc<User>>, MessagingError> {
+    pub(super) async fn find_by_cognito_id(&self, sub: &str) -> MessagingResult<Option<Arc<User>>> {
         self.find(UserKey::CognitoId(sub.to_owned())).await
     }
 
@@ -266,7 +263,7 @@ impl UserLoader {
         lock(&self.users).found.insert(user.id, user);
     }
 
-    async fn find(&self, key: UserKey) -> Result<Option<Arc<User>>, MessagingError> {
+    async fn find(&self, key: UserKey) -> MessagingResult<Option<Arc<User>>> {
         if let Some(user) = self.directory.fresh(&key) {
             return Ok(Some(user));
         }

@@ -19,6 +19,9 @@ pub enum WriteOutcome {
     Unknown,
 }
 
+/// The result of an operation.
+pub type MessagingResult<T> = Result<T, MessagingError>;
+
 /// Why an operation failed.
 ///
 /// Cheap to clone, because requests that share a transaction or a lookup

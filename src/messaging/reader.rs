@@ -10,7 +10,7 @@ use moka::sync::Cache;
 
 use super::heads_marker::HeadsMarker;
 use super::view::{group_of_head, group_of_row};
-use super::{MessagingError, Viewer};
+use super::{MessagingError, MessagingResult, Viewer};
 use crate::model::{
     Consistency, End, Head, HeadRecord, Message, MessageGroup, MessageGroupId, MessageId, Page,
     PageRequest, Participants, Position, SortKey, User, UserId,
@@ -79,7 +79,7 @@ impl Reader {
         &self,
         viewer: &Viewer,
         request: &PageRequest,
-    ) -> Result<Page<MessageGroup>, MessagingError> {
+    ) -> MessagingResult<Page<MessageGroup>> {
         let from_newest = request.end == End::First || request.before.is_some();
         let consistency = if request.after.is_none() && from_newest {
             Consistency::Strong
@@ -102,7 +102,7 @@ impl Reader {
         viewer: &Viewer,
         group: MessageGroupId,
         request: &PageRequest,
-    ) -> Result<Option<Page<Message>>, MessagingError> {
+    ) -> MessagingResult<Option<Page<Message>>> {
         let (is_participant, page) = tokio::join!(
             self.is_participant(viewer, group),
             self.messages
@@ -118,7 +118,7 @@ impl Reader {
         group: &MessageGroup,
         request: &PageRequest,
         consistency: Consistency,
-    ) -> Result<Page<Message>, MessagingError> {
+    ) -> MessagingResult<Page<Message>> {
         let consistency = match consistency {
             Consistency::Strong => consistency_of(request),
             Consistency::Eventual => Consistency::Eventual,
@@ -133,7 +133,7 @@ impl Reader {
         &self,
         viewer: &Viewer,
         group: MessageGroupId,
-    ) -> Result<Option<MessageGroup>, MessagingError> {
+    ) -> MessagingResult<Option<MessageGroup>> {
         let found = self.find_for(viewer, group).await?;
         self.with_newest(viewer, group, found).await
     }
@@ -144,7 +144,7 @@ impl Reader {
         &self,
         viewer: &Viewer,
         group: MessageGroupId,
-    ) -> Result<Option<Position>, MessagingError> {
+    ) -> MessagingResult<Option<Position>> {
         Ok(match self.find_for(viewer, group).await? {
             None => None,
             Some(FoundGroup::Headed(head)) => {
@@ -166,7 +166,7 @@ impl Reader {
         &self,
         viewer: &Viewer,
         other: UserId,
-    ) -> Result<PairLookup, MessagingError> {
+    ) -> MessagingResult<PairLookup> {
         let me = viewer.user().id;
         if other == me {
             return Ok(PairLookup::Done(None));
@@ -191,7 +191,7 @@ impl Reader {
         &self,
         viewer: &Viewer,
         other: UserId,
-    ) -> Result<Option<MessageGroup>, MessagingError> {
+    ) -> MessagingResult<Option<MessageGroup>> {
         let pair = Participants([viewer.user().id, other]);
         let rows = self.messages.rows_of_pair(pair, MAX_PAIR_PAGES).await?;
         match rows.first() {
@@ -206,7 +206,7 @@ impl Reader {
         &self,
         viewer: &Viewer,
         consistency: Consistency,
-    ) -> Result<u32, MessagingError> {
+    ) -> MessagingResult<u32> {
         let (messages, owner) = (&self.messages, viewer.user().id);
         let count = messages.count_unread_rows(owner, MAX_UNREAD_GROUPS, consistency);
         Ok(count.await?)
@@ -220,7 +220,7 @@ impl Reader {
         group: MessageGroupId,
         key: &SortKey,
         id: MessageId,
-    ) -> Result<Option<Message>, MessagingError> {
+    ) -> MessagingResult<Option<Message>> {
         let (is_participant, message) = tokio::join!(
             self.is_participant(viewer, group),
             self.messages.find_message(group, key)
@@ -238,7 +238,7 @@ impl Reader {
         &self,
         viewer: &Viewer,
         group: MessageGroupId,
-    ) -> Result<Option<User>, MessagingError> {
+    ) -> MessagingResult<Option<User>> {
         for _ in 0..ATTEMPTS {
             let head = match self.find_for(viewer, group).await? {
                 Some(FoundGroup::Headed(head)) => head,
@@ -262,7 +262,7 @@ impl Reader {
         &self,
         viewer: &Viewer,
         group: MessageGroupId,
-    ) -> Result<Option<(UserId, Option<Head>)>, MessagingError> {
+    ) -> MessagingResult<Option<(UserId, Option<Head>)>> {
         let me = viewer.user().id;
         if let Some(participants) = self.participants.get(&group) {
             return Ok(participants.other(me).map(|other| (other, None)));
@@ -279,7 +279,7 @@ impl Reader {
         &self,
         viewer: &Viewer,
         group: MessageGroupId,
-    ) -> Result<bool, MessagingError> {
+    ) -> MessagingResult<bool> {
         let other = self.find_other_participant(viewer, group);
         Ok(other.await?.is_some())
     }
@@ -294,7 +294,7 @@ impl Reader {
         &self,
         viewer: &Viewer,
         group: MessageGroupId,
-    ) -> Result<Option<FoundGroup>, MessagingError> {
+    ) -> MessagingResult<Option<FoundGroup>> {
         let me = viewer.user().id;
         for _ in 0..2 {
             match self.messages.find_head(group).await? {
@@ -324,7 +324,7 @@ impl Reader {
         viewer: &Viewer,
         group: MessageGroupId,
         mut found: Option<FoundGroup>,
-    ) -> Result<Option<MessageGroup>, MessagingError> {
+    ) -> MessagingResult<Option<MessageGroup>> {
         let mut version = None;
         for _ in 0..ATTEMPTS {
             match found {

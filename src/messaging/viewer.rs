@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::MessagingError;
+use super::MessagingResult;
 use super::directory::UserLoader;
 use crate::model::User;
 
@@ -17,7 +17,7 @@ impl Viewer {
     /// Returns the viewer for the `sub` of a token; `None` if Postgres has no
     /// such user. This costs at most one SQL statement. Absence is never
     /// cached.
-    pub async fn find(users: &UserLoader, sub: &str) -> Result<Option<Self>, MessagingError> {
+    pub async fn find(users: &UserLoader, sub: &str) -> MessagingResult<Option<Self>> {
         let Some(user) = users.find_by_cognito_id(sub).await? else {
             return Ok(None);
         };

@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use super::directory::UserLoader;
 use super::reader::Reader;
 use super::view::group_with;
-use super::{MessagingError, Viewer, WriteOutcome};
+use super::{MessagingError, MessagingResult, Viewer, WriteOutcome};
 use crate::model::{Head, Message, MessageGroup, MessageGroupId, User};
 use crate::store::IdempotencyRecord;
 pub(super) use job::{GroupSnapshot, Mark, WriteResult};
@@ -99,7 +99,7 @@ impl Writer {
         group: MessageGroupId,
         seq: u64,
         deadline: Instant,
-    ) -> Result<MarkResult, MessagingError> {
+    ) -> MessagingResult<MarkResult> {
         let found = self.reader.find_other_participant(viewer, group);
         let found = within(deadline, WriteOutcome::NotApplied, found);
         let Some((_, head)) = found.await? else {
@@ -169,7 +169,7 @@ impl Writer {
         draft: Draft,
         snapshot: GroupSnapshot,
         deadline: Instant,
-    ) -> Result<WriteResult, MessagingError> {
+    ) -> MessagingResult<WriteResult> {
         let registry = &self.registry;
         let first = registry.write(group, draft.clone(), snapshot, deadline);
         match first.await? {
@@ -186,7 +186,7 @@ impl Writer {
         viewer: &Viewer,
         users: &UserLoader,
         destination: &Destination,
-    ) -> Result<Result<Address, CreateMessageError>, MessagingError> {
+    ) -> MessagingResult<Result<Address, CreateMessageError>> {
         let me = viewer.user().id;
         Ok(match destination {
             Destination::MessageGroup(group) => {
@@ -215,7 +215,7 @@ impl Writer {
         viewer: &Viewer,
         users: &UserLoader,
         group: MessageGroupId,
-    ) -> Result<Option<Address>, MessagingError> {
+    ) -> MessagingResult<Option<Address>> {
         let Some((other, head)) = self.reader.find_other_participant(viewer, group).await? else {
             return Ok(None);
         };
@@ -239,7 +239,7 @@ impl Writer {
         &self,
         viewer: &Viewer,
         record: &IdempotencyRecord,
-    ) -> Result<CreatedMessage, MessagingError> {
+    ) -> MessagingResult<CreatedMessage> {
         let (message, group) = tokio::try_join!(
             self.reader.find_message(
                 viewer,
@@ -264,8 +264,8 @@ impl Writer {
 async fn within<T>(
     deadline: Instant,
     outcome: WriteOutcome,
-    read: impl Future<Output = Result<T, MessagingError>>,
-) -> Result<T, MessagingError> {
+    read: impl Future<Output = MessagingResult<T>>,
+) -> MessagingResult<T> {
     let read = tokio::time::timeout_at(deadline, read).await;
     let passed = |_| Err(MessagingError::unavailable(None, "the deadline has passed"));
     let read = read.unwrap_or_else(passed);

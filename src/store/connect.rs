@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use sqlx::postgres::PgConnectOptions;
 
-use super::database_error::DatabaseError;
+use super::database_error::DatabaseResult;
 use super::database_url::{DatabaseUrl, InvalidDatabaseUrl};
 use super::password::{PasswordFileError, PasswordSource};
 
@@ -36,7 +36,7 @@ impl ConnectSource {
     ///
     /// The password comes from `password_file`, else from the connection
     /// string, else from libpq's password files.
-    pub fn parse(url: &str, password_file: Option<PathBuf>) -> Result<Self, DatabaseError> {
+    pub fn parse(url: &str, password_file: Option<PathBuf>) -> DatabaseResult<Self> {
         let DatabaseUrl {
             url: mut parsed,
             ignored,

@@ -8,7 +8,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::connect::ConnectSource;
-use super::database_error::DatabaseError;
+use super::database_error::{DatabaseError, DatabaseResult};
 use super::database_pool::{DatabasePool, Pooling, detect_pooling};
 use super::database_url::check_file;
 use super::password::is_by_socket;
@@ -49,14 +49,14 @@ impl Default for PoolSettings {
 ///
 /// Parameters of the connection string and Postgres' environment variables
 /// apply, too.
-pub fn remote_database_host(url: &str) -> Result<Option<String>, DatabaseError> {
+pub fn remote_database_host(url: &str) -> DatabaseResult<Option<String>> {
     let source = ConnectSource::parse(url, None)?;
     let host = source.target.get_host();
     Ok((!is_by_socket(&source.target) && !is_loopback_host(host)).then(|| host.to_owned()))
 }
 
 /// Returns the database's name, host and port, without secrets.
-pub fn shown_database(url: &str) -> Result<String, DatabaseError> {
+pub fn shown_database(url: &str) -> DatabaseResult<String> {
     let source = ConnectSource::parse(url, None)?;
     let target = &source.target;
     Ok(format!("{} at {}", name(target), host_and_port(target)))
@@ -64,7 +64,7 @@ pub fn shown_database(url: &str) -> Result<String, DatabaseError> {
 
 /// Checks that the files of the connection string and of Postgres' environment
 /// variables are usable.
-fn check_files(source: &ConnectSource) -> Result<(), DatabaseError> {
+fn check_files(source: &ConnectSource) -> DatabaseResult<()> {
     for (name, file) in &source.files {
         check_file(name, file).map_err(|cause| DatabaseError::File {
             name,
@@ -79,10 +79,7 @@ fn check_files(source: &ConnectSource) -> Result<(), DatabaseError> {
 ///
 /// Opens a first connection, so that a wrong connection string is reported
 /// immediately and a pooler in front of the server is detected.
-pub async fn connect_database(
-    url: &str,
-    settings: PoolSettings,
-) -> Result<DatabasePool, DatabaseError> {
+pub async fn connect_database(url: &str, settings: PoolSettings) -> DatabaseResult<DatabasePool> {
     let source = ConnectSource::parse(url, settings.password_file)?;
     check_files(&source)?;
     source.warn_of_open_file();
@@ -151,7 +148,7 @@ async fn within<T>(
 }
 
 /// Creates the database of a connection string, if it does not exist.
-pub async fn create_database(url: &str) -> Result<(), DatabaseError> {
+pub async fn create_database(url: &str) -> DatabaseResult<()> {
     let source = ConnectSource::parse(url, None)?;
     check_files(&source)?;
     let (options, _) = source.options().await?;

@@ -10,6 +10,9 @@ use super::database_url::InvalidDatabaseUrl;
 use super::password::PasswordFileError;
 use super::sql_error::{describe, describe_migration, may_be_starting};
 
+/// The result of a call to the database.
+pub type DatabaseResult<T> = Result<T, DatabaseError>;
+
 /// The reason for which the database cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {

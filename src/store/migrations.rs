@@ -8,10 +8,10 @@ use sqlx::postgres::PgArguments;
 use sqlx::{Connection, PgConnection, SqlSafeStr};
 use uuid::Uuid;
 
-use super::DatabaseError;
 use super::database_pool::DatabasePool;
 use super::original_time_zone::find_time_zone;
 use super::sql_error::is_missing_table;
+use super::{DatabaseError, DatabaseResult};
 
 static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
     // `sqlx::migrate!` is not used, because cargo would compile sqlx, tokio and rustls a second time for it.
@@ -62,10 +62,7 @@ pub struct Migrated {
 /// The original's `created_at` is a timestamp without a time zone. `time_zone`
 /// sets the zone, if it differs from the zone in which the database displays
 /// times.
-pub async fn migrate(
-    database: &DatabasePool,
-    time_zone: Option<&str>,
-) -> Result<Migrated, DatabaseError> {
+pub async fn migrate(database: &DatabasePool, time_zone: Option<&str>) -> DatabaseResult<Migrated> {
     let mut connection = database.acquire().await?;
     let mut transaction = connection.begin().await?;
     let migrated = migrate_in(&mut transaction, time_zone).await;
@@ -89,7 +86,7 @@ pub async fn migrate(
 async fn migrate_in(
     connection: &mut PgConnection,
     time_zone: Option<&str>,
-) -> Result<Migrated, DatabaseError> {
+) -> DatabaseResult<Migrated> {
     sqlx::raw_sql(LOCK).execute(&mut *connection).await?;
     let has_any: bool = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
         .fetch_one(&mut *connection)
@@ -117,7 +114,7 @@ async fn migrate_in(
 const FIRST: i64 = 1;
 
 /// Compares the applied migrations with those of this version.
-pub async fn database_state(database: &DatabasePool) -> Result<DatabaseState, DatabaseError> {
+pub async fn database_state(database: &DatabasePool) -> DatabaseResult<DatabaseState> {
     match database.fetch(APPLIED, PgArguments::default()).await {
         Ok(applied) => Ok(compare(&applied)),
         // No migration was ever applied.
@@ -127,7 +124,7 @@ pub async fn database_state(database: &DatabasePool) -> Result<DatabaseState, Da
 }
 
 /// Returns an error unless all migrations of this version are applied.
-pub async fn require_current(database: &DatabasePool) -> Result<(), DatabaseError> {
+pub async fn require_current(database: &DatabasePool) -> DatabaseResult<()> {
     let missing = database_state(database).await?.missing;
     if missing.is_empty() {
         return Ok(());
@@ -152,7 +149,7 @@ fn compare(applied: &[(i64, String)]) -> DatabaseState {
 
 /// Returns an error if the migration cannot derive a handle for some users:
 /// users without a handle, and several users with an empty one.
-async fn require_handles(connection: &mut PgConnection) -> Result<(), DatabaseError> {
+async fn require_handles(connection: &mut PgConnection) -> DatabaseResult<()> {
     if !has_column(connection, "uuid").await? || !has_column(connection, "handle").await? {
         return Ok(());
     }
@@ -179,7 +176,7 @@ async fn require_handles(connection: &mut PgConnection) -> Result<(), DatabaseEr
 async fn convert_created_at(
     connection: &mut PgConnection,
     time_zone: Option<&str>,
-) -> Result<Option<String>, DatabaseError> {
+) -> DatabaseResult<Option<String>> {
     let is_local: Option<bool> = sqlx::query_scalar(
         "SELECT atttypid = 'timestamp'::regtype FROM pg_attribute \
          WHERE attrelid = to_regclass('public.users') AND attname = 'created_at' AND NOT attisdropped",

@@ -8,7 +8,7 @@
 
 use sqlx::PgConnection;
 
-use super::DatabaseError;
+use super::{DatabaseError, DatabaseResult};
 
 /// Settings of `ALTER DATABASE … SET` and `ALTER ROLE … SET`, in PostgreSQL's
 /// order of precedence.
@@ -50,7 +50,7 @@ const LOG_ZONE: &str = "
                AS times (at, half_a_year_on)";
 
 /// Returns the time zone of sessions that do not set one.
-pub(super) async fn find_time_zone(connection: &mut PgConnection) -> Result<String, DatabaseError> {
+pub(super) async fn find_time_zone(connection: &mut PgConnection) -> DatabaseResult<String> {
     let set: Option<String> = sqlx::query_scalar(OF_DATABASE_OR_ROLE)
         .fetch_optional(&mut *connection)
         .await?;
@@ -72,7 +72,7 @@ pub(super) async fn find_time_zone(connection: &mut PgConnection) -> Result<Stri
     }
 }
 
-async fn of_server(connection: &mut PgConnection) -> Result<String, DatabaseError> {
+async fn of_server(connection: &mut PgConnection) -> DatabaseResult<String> {
     let of_command_line: Option<String> = sqlx::query_scalar(OF_COMMAND_LINE)
         .fetch_one(&mut *connection)
         .await?;

@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::super::CliError;
+use super::super::{CliError, CliResult};
 use crate::messaging::{Finding, FindingKind};
 
 /// A finding as `check` prints it, without the items that a repair would delete.
@@ -50,7 +50,7 @@ pub(super) struct AcceptedFindings(BTreeMap<Identity, bool>);
 impl AcceptedFindings {
     /// Reads a file with the output of `check` or of `--write-accepted`. Blank lines and lines that
     /// begin with `#` are ignored.
-    pub fn read(path: &Path) -> Result<Self, CliError> {
+    pub fn read(path: &Path) -> CliResult<Self> {
         let text = std::fs::read_to_string(path)
             .map_err(|cause| CliError::Usage(format!("--accept {}: {cause}", path.display())))?;
         let mut accepted = Self::default();
@@ -93,7 +93,7 @@ fn parse(line: &str) -> Result<Option<FindingLine>, String> {
 }
 
 /// Atomically writes findings to a file, one per line.
-pub(super) fn write(path: &Path, findings: &[FindingLine]) -> Result<(), CliError> {
+pub(super) fn write(path: &Path, findings: &[FindingLine]) -> CliResult<()> {
     let findings: BTreeSet<&FindingLine> = findings.iter().collect();
     let mut text = String::new();
     for finding in findings {

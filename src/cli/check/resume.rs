@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::CliError;
+use super::super::{CliError, CliResult};
 use super::accept::{FindingLine, replace};
 use crate::messaging::FindingKind;
 use crate::store::{ScanPosition, Segment};
@@ -123,7 +123,7 @@ impl StateFile {
         &self,
         run: &RunParameters,
         segments: Option<u16>,
-    ) -> Result<Option<CheckState>, CliError> {
+    ) -> CliResult<Option<CheckState>> {
         let text = match std::fs::read_to_string(&self.0) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -158,13 +158,13 @@ impl StateFile {
         Ok(Some(state))
     }
 
-    pub fn write(&self, state: &CheckState) -> Result<(), CliError> {
+    pub fn write(&self, state: &CheckState) -> CliResult<()> {
         let text = serde_json::to_vec(state).map_err(|cause| self.failed(cause))?;
         replace(&self.0, &text).map_err(|cause| self.failed(cause))
     }
 
     /// Deletes the file, because the run is complete and the next one starts from the beginning.
-    pub fn delete(&self) -> Result<(), CliError> {
+    pub fn delete(&self) -> CliResult<()> {
         match std::fs::remove_file(&self.0) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(self.failed(error)),
             _ => Ok(()),

@@ -11,7 +11,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, deco
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::dev::DevError;
+use crate::dev::{DevError, DevResult};
 
 /// A key that signs tokens.
 pub struct SigningKey {
@@ -24,7 +24,7 @@ pub struct SigningKey {
 
 impl SigningKey {
     /// Generates a key of 2048 bits.
-    pub fn generate() -> Result<Self, DevError> {
+    pub fn generate() -> DevResult<Self> {
         let failed = |_| DevError::Issuer("no key could be made".to_owned());
         let pair = KeyPair::generate(KeySize::Rsa2048).map_err(failed)?;
         let der = AsDer::<Pkcs8V1Der<'_>>::as_der(&pair).map_err(failed)?;
@@ -42,7 +42,7 @@ impl SigningKey {
     }
 
     /// Reads the key from a file. If the file does not exist, generates a key and writes the file.
-    pub fn open(file: &Path) -> Result<Self, DevError> {
+    pub fn open(file: &Path) -> DevResult<Self> {
         let shown = file.display();
         if let Ok(pem) = std::fs::read_to_string(file) {
             let broken =
@@ -58,7 +58,7 @@ impl SigningKey {
         Ok(key)
     }
 
-    fn from_pair(pair: &KeyPair, pem: String) -> Result<Self, DevError> {
+    fn from_pair(pair: &KeyPair, pem: String) -> DevResult<Self> {
         let private = EncodingKey::from_rsa_pem(pem.as_bytes());
         let private = private.map_err(|error| DevError::Issuer(error.to_string()))?;
         let public = pair.public_key();
@@ -89,7 +89,7 @@ impl SigningKey {
     }
 
     /// Returns a token with any claims, signed with this key and with its `kid` in the header.
-    pub fn sign(&self, claims: &Value) -> Result<String, DevError> {
+    pub fn sign(&self, claims: &Value) -> DevResult<String> {
         let mut header = Header::new(Algorithm::RS256);
         header.kid = Some(self.kid.clone());
         encode(&header, claims, &self.private).map_err(|error| DevError::Issuer(error.to_string()))
@@ -107,7 +107,7 @@ impl SigningKey {
 
     /// Returns a token with any header and any claims, always signed with RS256 by this key, even
     /// if the header names another algorithm.
-    pub fn sign_under(&self, header: &Value, claims: &Value) -> Result<String, DevError> {
+    pub fn sign_under(&self, header: &Value, claims: &Value) -> DevResult<String> {
         let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let message = format!("{}.{}", part(header), part(claims));
         let signature =

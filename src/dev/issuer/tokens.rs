@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::signing_key::SigningKey;
 use crate::clock::Clock;
-use crate::dev::DevError;
+use crate::dev::DevResult;
 use crate::store::UserStore;
 
 /// The ID of the app client for which tokens are issued.
@@ -105,12 +105,12 @@ impl Issuer {
     }
 
     /// Returns an access token for a Cognito ID.
-    pub fn token(&self, sub: &str) -> Result<String, DevError> {
+    pub fn token(&self, sub: &str) -> DevResult<String> {
         self.sign(&self.claims(sub))
     }
 
     /// Returns a token with any claims.
-    pub fn sign(&self, claims: &Value) -> Result<String, DevError> {
+    pub fn sign(&self, claims: &Value) -> DevResult<String> {
         self.shared.key.sign(claims)
     }
 
@@ -120,12 +120,12 @@ impl Issuer {
     }
 
     /// Returns the tokens of a user who has just signed in: the same members as Cognito's response.
-    pub(super) fn tokens(&self, sub: &str, nonce: Option<&str>) -> Result<Value, DevError> {
+    pub(super) fn tokens(&self, sub: &str, nonce: Option<&str>) -> DevResult<Value> {
         self.tokens_of(&self.claims(sub), nonce)
     }
 
     /// Returns new tokens for a refresh token, or `None` if it is not one of this issuer.
-    pub(super) fn renewed(&self, token: &str) -> Option<Result<Value, DevError>> {
+    pub(super) fn renewed(&self, token: &str) -> Option<DevResult<Value>> {
         let refresh = self.key().verify(token)?;
         if refresh["token_use"] != "refresh" || refresh["iss"] != self.url() {
             return None;
@@ -136,7 +136,7 @@ impl Issuer {
         Some(self.tokens_of(&access, None))
     }
 
-    fn tokens_of(&self, access: &Value, nonce: Option<&str>) -> Result<Value, DevError> {
+    fn tokens_of(&self, access: &Value, nonce: Option<&str>) -> DevResult<Value> {
         let (sub, auth_time) = (&access["sub"], &access["auth_time"]);
         let id = json!({
             "sub": sub,

@@ -12,7 +12,7 @@ use nix::unistd::User;
 
 use super::user::RunAs;
 use crate::dev::listen::listen;
-use crate::dev::{DataDir, DevError};
+use crate::dev::{DataDir, DevError, DevResult};
 
 /// User name and password of the cluster, the same as in the default `DATABASE_URL`.
 pub(super) const USER: &str = "postgres";
@@ -77,7 +77,7 @@ pub(super) fn start(
     data: &DataDir,
     run_as: RunAs,
     port: u16,
-) -> Result<(Guard, u16), DevError> {
+) -> DevResult<(Guard, u16)> {
     let cluster = Cluster {
         programs,
         data,
@@ -105,7 +105,7 @@ impl Cluster<'_> {
     }
 
     /// Creates the folder. As root, it gives PostgreSQL's user write access to it.
-    fn prepare(&self) -> Result<(), DevError> {
+    fn prepare(&self) -> DevResult<()> {
         let shown = self.folder.display();
         create_dir_all(&self.folder).map_err(DevError::io(format!("cannot create {shown}")))?;
         let Some(user) = self.run_as.user() else {
@@ -130,7 +130,7 @@ impl Cluster<'_> {
 
     /// Creates the cluster under a temporary name, and renames it when it is complete. An
     /// incomplete cluster of a killed process is created again.
-    fn init(&self) -> Result<(), DevError> {
+    fn init(&self) -> DevResult<()> {
         let half_made = self.folder.join("cluster.new");
         let _ = fs::remove_dir_all(&half_made);
         let password_file = self.folder.join("password");
@@ -163,7 +163,7 @@ impl Cluster<'_> {
 
     /// Makes one attempt to start: returns when PostgreSQL accepts connections, or has reported an
     /// error.
-    fn start_once(&self, port: u16) -> Result<(Guard, u16), DevError> {
+    fn start_once(&self, port: u16) -> DevResult<(Guard, u16)> {
         let failed = DevError::io("cannot read the address of a listener");
         let port = listen(port)?.local_addr().map_err(failed)?.port();
         let mut postgres = self.guarded("postgres");
@@ -222,7 +222,7 @@ impl Cluster<'_> {
         command
     }
 
-    fn run(&self, mut guarded: Command) -> Result<Guard, DevError> {
+    fn run(&self, mut guarded: Command) -> DevResult<Guard> {
         let log = self.log();
         let shown = log.display();
         // The previous server, which may still be stopping after its process was killed, keeps the
@@ -245,11 +245,7 @@ impl Cluster<'_> {
     }
 
     /// Returns the program's output, when `enough` accepts it or the timeout has passed.
-    fn wait_until(
-        &self,
-        guard: &mut Guard,
-        enough: impl Fn(&str) -> bool,
-    ) -> Result<String, DevError> {
+    fn wait_until(&self, guard: &mut Guard, enough: impl Fn(&str) -> bool) -> DevResult<String> {
         let began = Instant::now();
         loop {
             let ended = guard.child.try_wait();

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::user::RunAs;
-use crate::dev::DevError;
+use crate::dev::{DevError, DevResult};
 
 /// The lock file with the packages of all platforms. The manifest is in the same folder, for npm's
 /// own commands.
@@ -32,7 +32,7 @@ const SHOW_EVERY: Duration = Duration::from_millis(200);
 const DOT: u64 = 4_000_000;
 
 /// Returns the folder with PostgreSQL's programs, and downloads them if they are missing.
-pub(super) fn find_or_fetch(run_as: &RunAs) -> Result<PathBuf, DevError> {
+pub(super) fn find_or_fetch(run_as: &RunAs) -> DevResult<PathBuf> {
     let npm = find_npm();
     find_or_fetch_in(&caches(), run_as, npm.as_deref()).map_err(DevError::NoPostgres)
 }

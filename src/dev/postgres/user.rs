@@ -10,7 +10,7 @@ use std::process::Command;
 
 use nix::unistd::{Uid, User, geteuid};
 
-use crate::dev::DevError;
+use crate::dev::{DevError, DevResult};
 
 /// The user that PostgreSQL runs as.
 pub(super) enum RunAs {
@@ -25,7 +25,7 @@ pub(super) enum RunAs {
 
 impl RunAs {
     /// Returns the user to run as. For root this is `postgres`, or else `nobody`.
-    pub fn find() -> Result<Self, DevError> {
+    pub fn find() -> DevResult<Self> {
         if geteuid() != Uid::from_raw(0) {
             return Ok(Self::CurrentUser);
         }

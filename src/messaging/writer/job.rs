@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::plan::Draft;
 use crate::lock::lock;
-use crate::messaging::{MessagingError, WriteOutcome};
+use crate::messaging::{MessagingResult, WriteOutcome};
 use crate::model::{Head, Message, MessageGroupId, UserId};
 use crate::store::{FoundRow, IdempotencyRecord};
 use crate::telemetry::RequestOrigin;
@@ -37,7 +37,7 @@ pub struct Creation {
     pub head: Head,
 }
 
-pub(super) type Reply = Result<WriteResult, MessagingError>;
+pub(super) type Reply = MessagingResult<WriteResult>;
 
 /// Whether a message may have reached the table.
 ///
@@ -176,7 +176,7 @@ pub struct Mark {
 #[derive(Debug)]
 pub(super) struct QueuedMark {
     pub mark: Mark,
-    pub reply: oneshot::Sender<Result<(), MessagingError>>,
+    pub reply: oneshot::Sender<MessagingResult<()>>,
     /// The request that waits for the mark.
     pub origin: Option<RequestOrigin>,
 }

@@ -10,7 +10,7 @@ use super::plan::GroupState;
 use super::write::{GroupWriter, count};
 use crate::backoff::Backoff;
 use crate::messaging::live::Hint;
-use crate::messaging::{MessagingError, WriteOutcome};
+use crate::messaging::{MessagingError, MessagingResult, WriteOutcome};
 use crate::model::{Head, HeadRecord, UserId};
 use crate::store::{ReadMark, RejectionReason, StoreError, StoreResult, TransactionOutcome};
 use crate::telemetry::{RequestOrigin, work_for};
@@ -30,7 +30,7 @@ impl GroupWriter {
     /// Processes a mark. A mark can only increase a read count, so an attempt
     /// with an unknown outcome need not be resolved: the next read of the head
     /// shows whether there is still something to do.
-    async fn mark(&mut self, mut mark: Mark) -> Result<(), MessagingError> {
+    async fn mark(&mut self, mut mark: Mark) -> MessagingResult<()> {
         let mut backoff = write_backoff();
         // Whether the outcome of an attempt is unknown.
         let mut may_be_applied = false;
@@ -97,7 +97,7 @@ impl GroupWriter {
         &mut self,
         backoff: &mut Backoff,
         reasons: Vec<RejectionReason>,
-    ) -> Result<(), MessagingError> {
+    ) -> MessagingResult<()> {
         for reason in reasons {
             match reason {
                 RejectionReason::HeadChanged(Some(HeadRecord::Head(head))) => {

@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::lock::lock;
 use crate::messaging::heads_marker::HeadsMarker;
 use crate::messaging::live::Bus;
-use crate::messaging::{MessagingError, WriteOutcome};
+use crate::messaging::{MessagingError, MessagingResult, WriteOutcome};
 use crate::model::MessageGroupId;
 use crate::store::MessageStore;
 use crate::telemetry::RequestOrigin;
@@ -96,11 +96,7 @@ impl Registry {
 
     /// Queues a mark as read after the entries that already wait, and waits
     /// until it is applied.
-    pub async fn mark(
-        self: &Arc<Self>,
-        group: MessageGroupId,
-        mark: Mark,
-    ) -> Result<(), MessagingError> {
+    pub async fn mark(self: &Arc<Self>, group: MessageGroupId, mark: Mark) -> MessagingResult<()> {
         let (reply, result) = oneshot::channel();
         let deadline = mark.deadline;
         let queued = QueuedMark {
@@ -131,7 +127,7 @@ impl Registry {
 
     /// Adds an entry to the queue of a group, and starts the task of the group if
     /// it is not running.
-    fn enqueue(self: &Arc<Self>, group: MessageGroupId, work: Work) -> Result<(), MessagingError> {
+    fn enqueue(self: &Arc<Self>, group: MessageGroupId, work: Work) -> MessagingResult<()> {
         let mut queues = lock(&self.queues);
         let queue = queues.entry(group).or_insert_with(|| self.start(group));
         let sent = match queue.try_send(work) {
