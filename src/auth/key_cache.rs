@@ -168,13 +168,9 @@ impl KeyCache {
     }
 
     async fn fetch(&self) -> Result<Keys, String> {
-        let mut response = self
-            .http
-            .get(&self.url)
-            .send()
-            .await
-            .and_then(reqwest::Response::error_for_status)
-            .map_err(|error| error.without_url().to_string())?;
+        let response = self.http.get(&self.url).send().await;
+        let response = response.and_then(reqwest::Response::error_for_status);
+        let mut response = response.map_err(|error| error.without_url().to_string())?;
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| error.to_string())? {
             body.extend_from_slice(&chunk);

@@ -159,11 +159,8 @@ struct Check<'a> {
 
 impl CheckArgs {
     pub async fn run(self) -> CliResult<ExitCode> {
-        let accepted = self
-            .accept
-            .as_deref()
-            .map(AcceptedFindings::read)
-            .transpose()?;
+        let accepted = self.accept.as_deref().map(AcceptedFindings::read);
+        let accepted = accepted.transpose()?;
         let session = self.connect().await?;
         let users = if self.repair {
             let users = self.people.connect(self.operator.dynamodb.prod).await;

@@ -87,11 +87,9 @@ pub(super) fn running() -> Vec<SocketAddr> {
         let name = entry.file_name();
         name.to_str().is_some_and(|name| name.starts_with(PREFIX))
     });
-    let mut addresses: Vec<SocketAddr> = paths
-        .filter_map(|entry| read(&entry.path()))
-        .filter(|record| record.variable == variable)
-        .map(|record| record.address)
-        .collect();
+    let records = paths.filter_map(|entry| read(&entry.path()));
+    let records = records.filter(|record| record.variable == variable);
+    let mut addresses: Vec<SocketAddr> = records.map(|record| record.address).collect();
     addresses.sort_unstable();
     addresses.dedup();
     addresses

@@ -62,7 +62,7 @@ impl SchemaLoadArgs {
             self.delete(session).await?;
         }
         let messages = &session.messages;
-        let (made, differences) = match messages.table_status().await? {
+        let (made, mut differences) = match messages.table_status().await? {
             TableStatus::Missing => {
                 self.create(session).await?;
                 (true, Vec::new())
@@ -79,11 +79,7 @@ impl SchemaLoadArgs {
         let stream = description.stream_difference();
         let stream = stream.filter(|_| !self.stream.allow_stream);
         let expiry = description.expiry_difference();
-        let differences: Vec<String> = differences
-            .into_iter()
-            .chain(stream)
-            .chain(expiry)
-            .collect();
+        differences.extend(stream.into_iter().chain(expiry));
         if session.format == Format::Table {
             let is_expected = differences.is_empty();
             output::print(&in_words(&description, has_marker, made, is_expected))?;

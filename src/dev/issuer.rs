@@ -179,11 +179,8 @@ async fn only_from_this_machine(
 /// Rejects requests whose `Host` is not a loopback name. Otherwise a page of another site could get
 /// tokens if the name of its host resolves to a loopback address (DNS rebinding).
 async fn only_by_loopback_name(request: Request, next: Next) -> Response {
-    let host = request
-        .headers()
-        .get(HOST)
-        .and_then(|host| host.to_str().ok())
-        .unwrap_or_default();
+    let host = request.headers().get(HOST);
+    let host = host.and_then(|host| host.to_str().ok()).unwrap_or_default();
     if is_loopback(&format!("http://{host}")) {
         next.run(request).await
     } else {

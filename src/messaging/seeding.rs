@@ -123,11 +123,8 @@ impl Seeder {
     ) -> Result<GroupState, SeedError> {
         loop {
             // Each draft has its own time, so this value is never used.
-            let now = drafts
-                .iter()
-                .filter_map(|draft| draft.at)
-                .max()
-                .unwrap_or_default();
+            let times = drafts.iter().filter_map(|draft| draft.at);
+            let now = times.max().unwrap_or_default();
             let commit = state.plan(group, drafts, now);
             let commit = commit.ok_or(SeedError::Conflict(group))?;
             match self.messages.commit(&commit).await {

@@ -122,11 +122,8 @@ impl Simulation {
         let mut sent = Vec::new();
         for number in 0..count {
             let sender = self.dynamo.pick(&self.users);
-            let others: Vec<&User> = self
-                .users
-                .iter()
-                .filter(|user| user.id != sender.id)
-                .collect();
+            let others = self.users.iter().filter(|user| user.id != sender.id);
+            let others: Vec<&User> = others.collect();
             // Most messages go to the same receiver, so that messages can share
             // transactions.
             let picked = [(); 2].map(|()| self.dynamo.random_index(others.len()));

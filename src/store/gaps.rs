@@ -16,11 +16,9 @@ pub(super) fn has_gap(request: &PageRequest, messages: &[Message]) -> bool {
         End::Last => (newest, oldest),
     };
     let is_read_out = messages.len() <= request.limit;
-    let numbers: Vec<u64> = begin
-        .into_iter()
-        .chain(messages.iter().map(|message| message.seq))
-        .chain(end.filter(|_| is_read_out))
-        .collect();
+    let read = messages.iter().map(|message| message.seq);
+    let numbers = begin.into_iter().chain(read);
+    let numbers: Vec<u64> = numbers.chain(end.filter(|_| is_read_out)).collect();
     numbers.windows(2).any(|pair| pair[0].abs_diff(pair[1]) > 1)
 }
 

@@ -331,16 +331,14 @@ pub(super) fn head_record(item: &mut Item) -> Result<HeadRecord, UnreadableItem>
     let pair = <[Uuid; 2]>::try_from(head.participants).ok();
     let pair = pair.filter(|[one, other]| one != other);
     let pair = pair.ok_or(UnreadableItem::Contents("a group has two participants"))?;
+    let read_counts = head.read_counts.into_iter();
+    let read_counts = read_counts.map(|(user, count)| (UserId(user), count));
     Ok(HeadRecord::Head(Head {
         version: head.version,
         participants: Participants(pair.map(UserId)),
         last_message_key: SortKey::try_from(head.last_message_at)?,
         message_count: head.message_count,
-        read_counts: head
-            .read_counts
-            .into_iter()
-            .map(|(user, count)| (UserId(user), count))
-            .collect(),
+        read_counts: read_counts.collect(),
     }))
 }
 

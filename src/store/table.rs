@@ -163,12 +163,8 @@ impl MessageStore {
 
     /// Returns the time-to-live attribute.
     async fn find_expiry(&self) -> StoreResult<Option<String>> {
-        let found = self
-            .client
-            .describe_time_to_live()
-            .table_name(&self.table)
-            .send()
-            .await?;
+        let found = self.client.describe_time_to_live();
+        let found = found.table_name(&self.table).send().await?;
         let described = found.time_to_live_description.filter(|described| {
             matches!(
                 described.time_to_live_status,
@@ -215,13 +211,8 @@ impl MessageStore {
     }
 
     async fn find_table(&self) -> StoreResult<Option<FoundTable>> {
-        match self
-            .client
-            .describe_table()
-            .table_name(&self.table)
-            .send()
-            .await
-        {
+        let found = self.client.describe_table().table_name(&self.table);
+        match found.send().await {
             Ok(found) => Ok(found.table),
             Err(SdkError::ServiceError(error)) if error.err().is_resource_not_found_exception() => {
                 Ok(None)

@@ -28,12 +28,9 @@ impl SigningKey {
         let failed = |_| DevError::Issuer("no key could be made".to_owned());
         let pair = KeyPair::generate(KeySize::Rsa2048).map_err(failed)?;
         let der = AsDer::<Pkcs8V1Der<'_>>::as_der(&pair).map_err(failed)?;
-        let body: Vec<String> = STANDARD
-            .encode(der.as_ref())
-            .as_bytes()
-            .chunks(64)
-            .map(|line| String::from_utf8_lossy(line).into_owned())
-            .collect();
+        let text = STANDARD.encode(der.as_ref());
+        let lines = text.as_bytes().chunks(64);
+        let body: Vec<_> = lines.map(String::from_utf8_lossy).collect();
         let pem = format!(
             "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
             body.join("\n")

@@ -74,11 +74,8 @@ impl AheadGroups {
     }
 
     async fn newest_key(&self, group: MessageGroupId) -> StoreResult<Option<SortKey>> {
-        Ok(self
-            .messages
-            .newest_message(group)
-            .await?
-            .map(|newest| newest.key))
+        let newest = self.messages.newest_message(group).await?;
+        Ok(newest.map(|newest| newest.key))
     }
 
     /// Returns how far ahead of the clock a key is, or the key that the next

@@ -181,12 +181,9 @@ impl Repairer {
         if at_once.version != head.version || at_once.newest.is_some() {
             return Ok(None);
         }
-        let rows: Vec<RowKey> = rows
-            .iter()
-            .map(FoundRow::row_key)
-            .filter(|row| !state.foreign.contains(row))
-            .take(MAX_RENUMBERED)
-            .collect();
+        let rows = rows.iter().map(FoundRow::row_key);
+        let rows = rows.filter(|row| !state.foreign.contains(row));
+        let rows: Vec<RowKey> = rows.take(MAX_RENUMBERED).collect();
         let [one, other] = *head.participants;
         let pair = MessageGroupId::of_pair(one, other);
         let alias = match self.messages.find_head(pair).await? {

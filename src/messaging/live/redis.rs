@@ -245,11 +245,8 @@ impl Subscriber {
         requests: &mut mpsc::UnboundedReceiver<ChannelRequest>,
     ) -> Result<(), ConnectionLost> {
         let (mut sink, mut messages) = connection.split();
-        let users = self
-            .local
-            .upgrade()
-            .map(|local| local.users())
-            .unwrap_or_default();
+        let local = self.local.upgrade();
+        let users = local.map(|local| local.users()).unwrap_or_default();
         for some in users.chunks(1000) {
             let channels: Vec<String> = some.iter().map(|user| self.channels.of(*user)).collect();
             in_time(sink.subscribe(channels)).await?;

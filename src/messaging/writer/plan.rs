@@ -246,11 +246,9 @@ mod tests {
         ];
         let transaction = state.plan(group(), &drafts, now).expect("a plan");
 
-        let written: Vec<_> = transaction
-            .messages
-            .iter()
-            .map(|message| (message.key.as_str(), message.seq))
-            .collect();
+        let written = transaction.messages.iter();
+        let written = written.map(|message| (message.key.as_str(), message.seq));
+        let written: Vec<_> = written.collect();
         assert_eq!(
             written,
             [
