@@ -13,6 +13,7 @@ mod error;
 mod field_cost;
 mod in_order;
 mod introspection;
+mod json;
 mod lexer;
 mod limits;
 mod lower;
@@ -62,6 +63,7 @@ pub(crate) use error::in_one_line;
 pub use field_cost::{DeclaredCost, FieldCost};
 pub(crate) use in_order::composite_type;
 pub use in_order::{Composite, InOrder, List};
+pub use json::response_json;
 pub use limits::Limits;
 pub use operation::{Operation, Prepared};
 pub use request::GraphqlRequest;
@@ -211,7 +213,8 @@ where
         })
     }
 
-    /// Executes an operation, with data for its resolvers.
+    /// Executes an operation, with data for its resolvers. [`response_json`]
+    /// serializes the response.
     pub async fn execute_prepared(
         &self,
         prepared: Prepared,
@@ -220,7 +223,8 @@ where
         self.run(&prepared, Request::new("").data(data)).await
     }
 
-    /// Executes a subscription. Each event has its own response.
+    /// Executes a subscription. Each event has its own response, which
+    /// [`response_json`] serializes.
     pub fn execute_prepared_stream(
         &self,
         prepared: &Prepared,
@@ -288,7 +292,7 @@ where
                 let error = RequestError::new(RequestErrorKind::ValidationFailed, message);
                 *Rejected::from(error)
             }
-            Ok(prepared) => self.run(&prepared, request).await,
+            Ok(prepared) => parsed(self.run(&prepared, request).await),
         }
     }
 
@@ -300,14 +304,23 @@ where
         match self.prepare_request(&mut request) {
             Err(rejected) => once(async { *rejected }).boxed(),
             Ok(prepared) if prepared.is_subscription() => {
-                self.run_stream(&prepared, request, session_data.unwrap_or_default())
+                let session_data = session_data.unwrap_or_default();
+                let responses = self.run_stream(&prepared, request, session_data);
+                responses.map(parsed).boxed()
             }
             Ok(prepared) => {
                 let engine = self.clone();
-                once(async move { engine.run(&prepared, request).await }).boxed()
+                once(async move { parsed(engine.run(&prepared, request).await) }).boxed()
             }
         }
     }
+}
+
+/// Replaces the JSON text of a response by the values that it represents, for an
+/// integration of async-graphql.
+fn parsed(mut response: Response) -> Response {
+    response.data = json::parsed(response.data);
+    response
 }
 
 /// Returns the selections of async-graphql's root: one field that contains the
@@ -353,23 +366,25 @@ fn complete(prepared: &Prepared, response: Response) -> Response {
     let Value::Object(mut found) = std::mem::take(&mut response.data) else {
         return response;
     };
-    let mut fields = match found.swap_remove(INTERNAL_KEY) {
+    let root = found.swap_remove(INTERNAL_KEY);
+    if found.is_empty() {
+        response.data = root.unwrap_or_default();
+        return response;
+    }
+    let mut fields = match root.map(json::parsed) {
         Some(Value::Object(fields)) => fields,
         None if prepared.lowered.root.node.items.is_empty() => IndexMap::new(),
         // A null was propagated to the root.
         Some(_) | None => return response,
     };
-    if !found.is_empty() {
-        let values = prepared.plan.root.iter().map(|field| {
-            let key = field.key();
-            let value = fields.swap_remove(key);
-            let of_schema =
-                || introspection::complete(field, found.swap_remove(key).unwrap_or_default());
-            (key.clone(), value.unwrap_or_else(of_schema))
-        });
-        fields = values.collect();
-    }
-    response.data = Value::Object(fields);
+    let values = prepared.plan.root.iter().map(|field| {
+        let key = field.key();
+        let value = fields.swap_remove(key);
+        let of_schema =
+            || introspection::complete(field, found.swap_remove(key).unwrap_or_default());
+        (key.clone(), value.unwrap_or_else(of_schema))
+    });
+    response.data = Value::Object(values.collect());
     response
 }
 

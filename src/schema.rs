@@ -22,4 +22,6 @@ pub use error::{ApiError, Code, rejected_response, timed_out, was_executed, with
 pub use rate::SendRate;
 pub use session::{BeforeEvent, Session};
 
-pub use crate::engine::{GraphqlRequest, InvalidSchema, Limits, Operation, Prepared};
+pub use crate::engine::{
+    GraphqlRequest, InvalidSchema, Limits, Operation, Prepared, response_json,
+};

@@ -2,8 +2,8 @@
 //!
 //! async-graphql spawns a future for each field and returns fields in the order
 //! in which they become ready, without failed ones. This module polls each
-//! field once in the document's order, which reserves its position, and then
-//! waits only for fields that are not ready. The null of a failed non-null
+//! field once in the document's order, and then waits only for fields that are
+//! not ready. The null of a failed non-null
 //! field propagates to the nearest nullable field (GraphQL specification,
 //! 6.4.4).
 
@@ -13,7 +13,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use async_graphql::indexmap::IndexMap;
 use async_graphql::parser::types::{Field, Selection};
 use async_graphql::registry::Registry;
 use async_graphql::resolver_utils::ContainerType;
@@ -23,6 +22,8 @@ use async_graphql::{
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+
+use super::json;
 
 /// Maximum number of pending futures that share the waker of their task: when
 /// one of them wakes, all are polled, which costs less than a waker for each.
@@ -68,7 +69,7 @@ impl<T: ObjectType> Composite for T {
     ) -> BoxFuture<'a, ServerResult<Value>> {
         // Boxed as `dyn`, because an object may contain objects of its own
         // type.
-        Box::pin(resolve_object(self, ctx, false, None))
+        Box::pin(resolve_object(self, ctx))
     }
 }
 
@@ -117,68 +118,70 @@ impl<T: Composite> OutputType for InOrder<T> {
     }
 }
 
-/// Resolves the selected fields of an object: concurrently, or one after the
-/// other if `serial` (mutations). Fields with the name `first` are resolved
-/// before the others.
+/// Resolves the selected fields of an object. Its value is JSON text.
 pub(super) async fn resolve_object<T: ContainerType + ?Sized>(
     object: &T,
     ctx: &ContextSelectionSet<'_>,
-    serial: bool,
-    first: Option<&str>,
 ) -> ServerResult<Value> {
-    let selected = selected_of(ctx, &T::type_name());
-    let fields = selected.iter().filter_map(|item| match &item.node {
-        Selection::Field(field) => Some(field),
-        _ => None,
-    });
-    let mut values = IndexMap::with_capacity(selected.len());
-    let keys = fields.clone().map(|field| &field.node.response_key().node);
-    values.extend(keys.map(|key| (key.clone(), Value::Null)));
-    let mut null = false;
-    // Most objects have no such field, and need one step.
-    let steps: &[bool] = if first.is_some() {
-        &[true, false]
-    } else {
-        &[false]
-    };
-    for &are_first in steps {
-        let mut done = |place: usize, value| match value {
-            Some(value) => values[place] = value,
-            None => null = true,
-        };
-        let mut futures = Futures::default();
-        for (place, field) in fields.clone().enumerate() {
-            let name = &*field.node.name.node;
-            if (first == Some(name)) != are_first {
-                continue;
-            }
-            if name == "__typename" {
-                done(place, Some(Value::String(T::type_name().into_owned())));
-                continue;
-            }
-            let value = futures.boxed(resolve_field(object, ctx, field));
-            let value = if serial {
-                Some(value.await)
-            } else {
-                futures.poll_once(place, value).await
-            };
-            if let Some(value) = value {
-                if serial && value.is_none() {
-                    return Err(propagated());
-                }
-                done(place, value);
-            }
-        }
-        futures.complete(done).await;
-        if null {
-            return Err(propagated());
-        }
+    let fields = fields_of(ctx, &T::type_name());
+    let values = fields
+        .clone()
+        .map(|field| resolve_field(object, ctx, field));
+    let values = all(values).await.ok_or_else(propagated)?;
+    Ok(json::object(fields, &values))
+}
+
+/// Resolves the fields of a query, those with the name `first` before the
+/// others.
+pub(super) async fn resolve_query<T: ContainerType + ?Sized>(
+    query: &T,
+    ctx: &ContextSelectionSet<'_>,
+    first: &str,
+) -> ServerResult<Value> {
+    let fields = fields_of(ctx, &T::type_name());
+    let mut values = Vec::new();
+    for are_first in [true, false] {
+        let fields = fields.clone().enumerate();
+        let fields = fields.filter(|(_, field)| (field.node.name.node == first) == are_first);
+        let (places, fields): (Vec<_>, Vec<_>) = fields.unzip();
+        let fields = fields.into_iter();
+        let resolved = all(fields.map(|field| resolve_field(query, ctx, field))).await;
+        let resolved = resolved.ok_or_else(propagated)?;
+        values.extend(places.into_iter().zip(resolved));
     }
-    Ok(Value::Object(values))
+    values.sort_unstable_by_key(|(place, _)| *place);
+    let values: Vec<_> = values.into_iter().map(|(_, value)| value).collect();
+    Ok(json::object(fields, &values))
+}
+
+/// Resolves the fields of a mutation one after the other.
+pub(super) async fn resolve_mutation<T: ContainerType + ?Sized>(
+    mutation: &T,
+    ctx: &ContextSelectionSet<'_>,
+) -> ServerResult<Value> {
+    let fields = fields_of(ctx, &T::type_name());
+    let mut values = Vec::new();
+    for field in fields.clone() {
+        // Boxed, because a mutation's future is large, and a query's root would be as large.
+        let value = Box::pin(resolve_field(mutation, ctx, field)).await;
+        values.push(value.ok_or_else(propagated)?);
+    }
+    Ok(json::object(fields, &values))
 }
 
 /// Returns the selected fields of an object type. Interfaces and unions have
 /// one inline fragment for each possible type.
+fn fields_of<'a>(
+    ctx: &ContextSelectionSet<'a>,
+    ty: &str,
+) -> impl Iterator<Item = &'a Positioned<Field>> + Clone + use<'a> {
+    let selected = selected_of(ctx, ty).iter();
+    selected.filter_map(|item| match &item.node {
+        Selection::Field(field) => Some(field),
+        _ => None,
+    })
+}
+
 fn selected_of<'a>(ctx: &ContextSelectionSet<'a>, ty: &str) -> &'a [Positioned<Selection>] {
     let items = &ctx.item.node.items;
     if !matches!(
@@ -203,6 +206,9 @@ async fn resolve_field<T: ContainerType + ?Sized>(
     ctx: &ContextSelectionSet<'_>,
     field: &Positioned<Field>,
 ) -> Option<Value> {
+    if field.node.name.node == "__typename" {
+        return Some(Value::String(T::type_name().into_owned()));
+    }
     let ctx_field = ctx.with_field(field);
     match object.resolve_field(&ctx_field).await {
         Ok(value) => Some(value.unwrap_or_default()),
@@ -220,81 +226,78 @@ async fn resolve_field<T: ContainerType + ?Sized>(
     }
 }
 
-/// Futures that are polled once in order, and then together until all are
-/// ready.
-struct Futures<F> {
-    /// The futures that were not ready, with their places.
-    pending: Vec<(usize, Pin<Box<F>>)>,
-    /// A completed future, whose allocation the next one uses.
-    completed: Option<Pin<Box<F>>>,
-}
-
-impl<F> Default for Futures<F> {
-    fn default() -> Self {
-        Self {
-            pending: Vec::new(),
-            completed: None,
-        }
-    }
-}
-
-impl<F: Future> Futures<F> {
-    /// Boxes a future before it is polled: an async function that took it by
-    /// value would contain it.
-    fn boxed(&mut self, future: F) -> Pin<Box<F>> {
-        match self.completed.take() {
-            None => Box::pin(future),
-            Some(mut completed) => {
-                completed.set(future);
-                completed
-            }
-        }
-    }
-
-    /// Polls a future once. Returns its output if it is ready.
-    async fn poll_once(&mut self, place: usize, mut future: Pin<Box<F>>) -> Option<F::Output> {
-        match poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
-            Poll::Ready(output) => {
-                self.completed = Some(future);
-                Some(output)
-            }
-            Poll::Pending => {
-                self.pending.push((place, future));
-                None
-            }
-        }
-    }
-
-    /// Waits until all futures are ready.
-    async fn complete(self, mut done: impl FnMut(usize, F::Output)) {
-        let mut pending = self.pending;
-        drop(self.completed);
-        if pending.len() > POLLED_TOGETHER {
-            let mut pending: FuturesUnordered<_> = pending
-                .into_iter()
-                .map(|(place, future)| async move { (place, future.await) })
-                .collect();
-            while let Some((place, output)) = pending.next().await {
-                done(place, output);
-            }
-            return;
-        }
-        poll_fn(|cx| {
-            pending.retain_mut(|(place, future)| match future.as_mut().poll(cx) {
-                Poll::Ready(output) => {
-                    done(*place, output);
-                    false
+/// Resolves values concurrently. Returns them in order, or `None` if a null
+/// propagates from one of them.
+async fn all<F>(mut values: impl Iterator<Item = F>) -> Option<Vec<Value>>
+where
+    F: Future<Output = Option<Value>>,
+{
+    let mut resolved = Vec::with_capacity(values.size_hint().1.unwrap_or_default());
+    let mut pending = Vec::new();
+    let mut null = false;
+    let mut or_null = |value: Option<Value>| {
+        null |= value.is_none();
+        value.unwrap_or_default()
+    };
+    poll_fn(|cx| {
+        // The allocation of a completed future, which the next one uses.
+        let mut completed: Option<Pin<Box<F>>> = None;
+        for value in values.by_ref() {
+            let mut value = match completed.take() {
+                None => Box::pin(value),
+                Some(mut completed) => {
+                    completed.set(value);
+                    completed
                 }
-                Poll::Pending => true,
+            };
+            resolved.push(match value.as_mut().poll(cx) {
+                Poll::Ready(ready) => {
+                    completed = Some(value);
+                    or_null(ready)
+                }
+                Poll::Pending => {
+                    pending.push((resolved.len(), value));
+                    Value::Null
+                }
             });
-            if pending.is_empty() {
-                Poll::Ready(())
-            } else {
-                Poll::Pending
-            }
-        })
-        .await;
+        }
+        Poll::Ready(())
+    })
+    .await;
+    complete(pending, |place, value| resolved[place] = or_null(value)).await;
+    (!null).then_some(resolved)
+}
+
+/// Waits until all futures are ready. Each was polled before.
+async fn complete<F: Future>(
+    mut pending: Vec<(usize, Pin<Box<F>>)>,
+    mut done: impl FnMut(usize, F::Output),
+) {
+    if pending.len() > POLLED_TOGETHER {
+        let mut pending: FuturesUnordered<_> = pending
+            .into_iter()
+            .map(|(place, future)| async move { (place, future.await) })
+            .collect();
+        while let Some((place, output)) = pending.next().await {
+            done(place, output);
+        }
+        return;
     }
+    poll_fn(|cx| {
+        pending.retain_mut(|(place, future)| match future.as_mut().poll(cx) {
+            Poll::Ready(output) => {
+                done(*place, output);
+                false
+            }
+            Poll::Pending => true,
+        });
+        if pending.is_empty() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    })
+    .await;
 }
 
 /// A list as the type of a field. Its items are resolved concurrently, and a
@@ -319,24 +322,9 @@ impl<T: OutputType> OutputType for List<T> {
         ctx: &ContextSelectionSet<'_>,
         field: &Positioned<Field>,
     ) -> ServerResult<Value> {
-        let mut values = vec![Value::Null; self.0.len()];
-        let mut null = false;
-        let mut done = |place: usize, value| match value {
-            Some(value) => values[place] = value,
-            None => null = true,
-        };
-        let mut futures = Futures::default();
-        for (place, item) in self.0.iter().enumerate() {
-            let value = futures.boxed(resolve_item(item, ctx, place, field));
-            if let Some(value) = futures.poll_once(place, value).await {
-                done(place, value);
-            }
-        }
-        futures.complete(done).await;
-        if null {
-            return Err(propagated());
-        }
-        Ok(Value::List(values))
+        let items = self.0.iter().enumerate();
+        let items = items.map(|(index, item)| resolve_item(item, ctx, index, field));
+        all(items).await.map(Value::List).ok_or_else(propagated)
     }
 }
 

@@ -11,7 +11,7 @@ use async_graphql::{
     Context, ContextSelectionSet, ObjectType, OutputType, Positioned, ServerResult, Value,
 };
 
-use super::in_order::{Composite, resolve_object};
+use super::in_order::{Composite, resolve_mutation, resolve_object, resolve_query};
 
 /// Name of the field in which the root fields are resolved.
 pub(super) const ROOT_FIELD: &str = "root";
@@ -39,9 +39,12 @@ impl<T: ObjectType> ContainerType for Root<T> {
         let mut root = ctx.with_selection_set(&selection.fields);
         // Paths begin at the operation's own fields.
         root.path_node = None;
-        let serial = ctx.query_env.operation.node.ty == OperationType::Mutation;
-        let value = resolve_object(&self.0, &root, serial, selection.first).await?;
-        Ok(Some(value))
+        let value = match (ctx.query_env.operation.node.ty, selection.first) {
+            (OperationType::Mutation, _) => resolve_mutation(&self.0, &root).await,
+            (_, Some(first)) => resolve_query(&self.0, &root, first).await,
+            (_, None) => resolve_object(&self.0, &root).await,
+        };
+        value.map(Some)
     }
 }
 

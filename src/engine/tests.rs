@@ -218,7 +218,8 @@ async fn executed(
     let prepared = prepared(engine, query, variables).expect("a valid operation");
     let log = Log::default();
     let response = engine.execute_prepared(prepared, Arc::clone(&log)).await;
-    let mut text = serde_json::to_string(&response.data).expect("JSON");
+    let data = json::parsed(response.data);
+    let mut text = serde_json::to_string(&data).expect("JSON");
     for error in response.errors {
         let path = serde_json::to_string(&error.path).expect("a path");
         text.extend([" ", &error.message, &path]);
@@ -378,7 +379,7 @@ async fn events_are_in_the_order_of_the_document() {
     let prepared = prepared(&engine, query, json!({})).expect("valid");
 
     let events = engine.execute_prepared_stream(&prepared, Log::default());
-    let events = events.map(|event| serde_json::to_string(&event).expect("JSON"));
+    let events = events.map(|event| String::from_utf8(response_json(&event)).expect("UTF-8"));
     let events: Vec<String> = events.collect().await;
 
     assert_eq!(events.len(), 2);

@@ -19,7 +19,7 @@ use super::request_id::request_id;
 use super::sse::{self, EventResponse};
 use super::state::ServerState;
 use crate::auth::Caller;
-use crate::schema::{Code, was_executed};
+use crate::schema::{Code, response_json, was_executed};
 use crate::telemetry::work_for;
 
 /// Handles one GraphQL request within the server's limits on concurrency and time, and in a media
@@ -137,13 +137,12 @@ fn json_response(
         _ => StatusCode::OK,
     };
     let text = if executed {
-        serde_json::to_vec(&response)
+        response_json(&response)
     } else {
         let errors = response.errors;
-        serde_json::to_vec(&Errors { errors })
+        // Errors contain only JSON values, so this cannot fail.
+        serde_json::to_vec(&Errors { errors }).unwrap_or_default()
     };
-    // A response contains only JSON values, so this cannot fail.
-    let text = text.unwrap_or_default();
     let mut response = in_media(media, (status, budget.bind(text)).into_response());
     if let Some(code) = code {
         response.extensions_mut().insert(FirstError(code));

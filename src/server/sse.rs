@@ -13,7 +13,6 @@ use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, Stream, StreamExt};
-use serde::Serialize;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -25,7 +24,7 @@ use super::connection_quota::ConnectionSlot;
 use super::execute::{EventStream, RequestContext};
 use super::rejection::{Errors, Rejection};
 use crate::auth::Caller;
-use crate::schema::Code;
+use crate::schema::{Code, response_json};
 use crate::telemetry::work_for;
 
 /// A comment as the first event. Many proxies and some browsers forward the head of a response only
@@ -38,7 +37,10 @@ const COMPLETE: &[u8] = b"event: complete\ndata: \n\n";
 
 /// Returns the response of a query or a mutation as a stream with one event.
 pub(super) fn single_event(response: &GraphqlResponse, budget: ResponseBudget) -> Response {
-    let events = [budget.bind(next_event(response)), COMPLETE.into()];
+    let events = [
+        budget.bind(next_event(&response_json(response))),
+        COMPLETE.into(),
+    ];
     let body = Body::from_stream(stream::iter(events.map(Ok::<_, Infallible>)));
     let mut result = event_stream(body);
     if let Some(code) = Code::of_first(&response.errors) {
@@ -129,12 +131,14 @@ impl EventSender {
         let (event, error) = match event {
             Ok((response, budget)) => {
                 let error = Code::of_first(&response.errors);
-                (budget.bind(next_event(&response)), error)
+                (budget.bind(next_event(&response_json(&response))), error)
             }
             Err(_panic) => {
                 let rejection = Rejection::internal().with_request_id(&self.request_id);
                 let errors = rejection.errors();
-                (next_event(&Errors { errors }).into(), Some(rejection.code))
+                // Errors contain only JSON values, so this cannot fail.
+                let json = serde_json::to_vec(&Errors { errors }).unwrap_or_default();
+                (next_event(&json).into(), Some(rejection.code))
             }
         };
         log.count_event();
@@ -170,10 +174,6 @@ fn event_stream(body: Body) -> Response {
 }
 
 /// Serializes a result as an event. JSON contains no line breaks, so it is a single line of data.
-fn next_event(payload: &impl Serialize) -> Vec<u8> {
-    let mut event = b"event: next\ndata: ".to_vec();
-    // A response contains only JSON values, so this cannot fail.
-    let _ = serde_json::to_writer(&mut event, payload);
-    event.extend(b"\n\n");
-    event
+fn next_event(json: &[u8]) -> Vec<u8> {
+    [b"event: next\ndata: ", json, b"\n\n"].concat()
 }

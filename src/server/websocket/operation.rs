@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use tracing::field::display;
 
-use super::protocol::ServerMessage;
+use super::protocol::{ServerMessage, next_message};
 use super::writer::{ActiveOperations, OperationKey, Outgoing};
 use crate::auth::Caller;
 use crate::schema::{Code, was_executed};
@@ -181,7 +181,7 @@ impl OperationSender {
 
     fn next(&self, payload: &Response, budget: ResponseBudget) -> (Box<Outgoing>, Option<Code>) {
         let id = &self.key.id;
-        let text = ServerMessage::Next { id, payload }.text();
+        let text = next_message(id, payload);
         let message = self.message(text, Some(budget), false);
         (Box::new(message), Code::of_first(&payload.errors))
     }

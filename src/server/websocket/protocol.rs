@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::close::Close;
+use crate::schema::response_json;
 use crate::server::json::{InvalidJson, parse_json};
 use crate::server::rejection::Rejection;
 use crate::server::request::{RequestParameters, from_members, invalid_request, parse};
@@ -36,7 +37,7 @@ pub(super) enum ClientMessage {
     },
 }
 
-/// A message from the server.
+/// A message from the server, except [`next_message`].
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum ServerMessage<'a> {
@@ -44,10 +45,6 @@ pub(super) enum ServerMessage<'a> {
     Pong {
         #[serde(skip_serializing_if = "Option::is_none")]
         payload: Option<Box<RawValue>>,
-    },
-    Next {
-        id: &'a str,
-        payload: &'a Response,
     },
     Error {
         id: &'a str,
@@ -64,6 +61,21 @@ impl ServerMessage<'_> {
         // A response contains only JSON values, so this cannot fail.
         serde_json::to_string(self).unwrap_or_default()
     }
+}
+
+/// Creates a `next` message: a response of an operation.
+pub(super) fn next_message(id: &str, response: &Response) -> String {
+    let id = serde_json::to_string(id).unwrap_or_default();
+    let payload = response_json(response);
+    let message = [
+        br#"{"type":"next","id":"#,
+        id.as_bytes(),
+        br#","payload":"#,
+        &payload,
+        b"}",
+    ];
+    // JSON is UTF-8, so this cannot fail.
+    String::from_utf8(message.concat()).unwrap_or_default()
 }
 
 /// The members of a message, whose values are not parsed yet. JSON texts can contain values that
