@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import random
 import socket
 import subprocess
 import time
@@ -11,13 +12,21 @@ import urllib.request
 from urllib.parse import urlsplit
 
 
+chosen_ports = set()
+
+
 def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+    """A port that stays free while its server is stopped: below those that the system assigns to clients."""
+    while True:
+        port = random.randrange(15_000, 30_000)
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            if port not in chosen_ports:
+                chosen_ports.add(port)
+                return port
 
 
-def wait_for(port, process, seconds=60):
+def wait_for(port, process, seconds=180):
     """Waits until the process listens on the port."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

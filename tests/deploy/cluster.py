@@ -249,6 +249,8 @@ class Load:
         self.sent = 0
         # The start of each failed request, and its failure.
         self.failures = []
+        # The starts of the requests without a response.
+        self.in_flight = []
         self.latencies = []
         self.is_over = asyncio.Event()
         self.tasks = []
@@ -282,7 +284,9 @@ class Load:
         self.sent += 1
         for attempt in range(50):
             began = time.monotonic()
+            self.in_flight.append(began)
             message, failure = await self.send(user, key)
+            self.in_flight.remove(began)
             if message:
                 self.acknowledged[key] = (user, message)
                 self.acknowledged_at[message] = time.monotonic()

@@ -23,8 +23,8 @@ import cluster
 # after its writer has sent it.
 MOMENT = 0.05
 BACK_WITHIN = 2
-# An instance is frozen for this long before it is killed, so that it has requests in flight.
-FROZEN = 0.5
+# A request without a response for this many seconds after an instance was frozen is in flight at that instance.
+FROZEN = 2
 
 
 async def rolling_restart(load, started, options):
@@ -37,12 +37,17 @@ async def rolling_restart(load, started, options):
 
 
 async def kill(load, instance):
-    """Kills an instance that has requests in flight, and starts it again. Returns the time of the kill."""
+    """Kills an instance that has requests in flight, and starts it again. Returns the time at which it had ended."""
     instance.process.send_signal(signal.SIGSTOP)
-    await asyncio.sleep(FROZEN)
-    killed = time.monotonic()
+    frozen = time.monotonic()
+
+    async def is_in_flight():
+        return any(frozen < began < time.monotonic() - FROZEN for began in load.in_flight)
+
+    await cluster.until(is_in_flight, "a request is in flight at the frozen instance")
     instance.process.kill()
     await instance.ended()
+    killed = time.monotonic()
     await asyncio.sleep(2)
     instance.start()
     await instance.ready(load.session)
@@ -101,7 +106,7 @@ async def check_load(name, load, started, options):
     }
     cluster.report(f"{name}: {len(load.followers)} followers, {len(load.users)} writers", figures)
     for began, ended, failure in load.failures[:20]:
-        print(f"  failed: {began - killed:+.2f} to {ended - killed:+.2f} s from the kill: {failure}")
+        print(f"  failed: {began - killed:+.2f} to {ended - killed:+.2f} s from the end of the instance: {failure}")
     assert not of_restarts, "requests failed during the rolling restart"
     assert len(in_flight) == len(of_kill), "a request failed that was not in flight at the kill"
     assert of_kill, "no request was in flight at the kill"
