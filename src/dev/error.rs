@@ -26,6 +26,9 @@ pub enum DevError {
     /// PostgreSQL did not start because an earlier server still uses its files.
     #[error("PostgreSQL did not start: {0}")]
     PostgresFilesInUse(String),
+    /// PostgreSQL did not start because another process has taken its port.
+    #[error("PostgreSQL did not start: {0}")]
+    PostgresPortInUse(String),
     /// PostgreSQL, started by root, cannot access this directory.
     #[error(
         "PostgreSQL refuses to run as root, so it runs as {user}, who cannot enter {path}: run `chmod o+x {path}`, or \

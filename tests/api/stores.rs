@@ -5,7 +5,7 @@ use aws_sdk_dynamodb::types::{
 };
 use cruddur::store::{MessageStore, TableStatus, connect_dynamo};
 
-use crate::harness::{TABLE, checker, start};
+use crate::harness::{TABLE, checker, start, wait_until};
 
 #[tokio::test]
 async fn table_definition_is_the_originals_with_item_expiry() {
@@ -124,15 +124,12 @@ async fn health_check_distinguishes_the_process_from_its_stores() {
     );
 
     cruddur.postgres.cut(true);
-    let away = loop {
+    wait_until("only Postgres is not ready", async || {
         let response = execute("/readyz").await.expect("a response");
-        if response.status() == 503 {
-            break response;
-        }
-    };
-    assert_eq!(
-        away.text().await.expect("a text"),
-        r#"{"dynamodb":true,"postgres":false}"#
-    );
+        let is_unavailable = response.status() == 503;
+        let report = response.text().await.expect("a text");
+        is_unavailable && report == r#"{"dynamodb":true,"postgres":false}"#
+    })
+    .await;
     assert_eq!(execute("/healthz").await.expect("a response").status(), 200);
 }

@@ -140,6 +140,7 @@ async function liveInGraphiql(page, places) {
   await page.locator(".cruddur-session select").selectOption("luu");
   await hungUp;
   await isRunning.waitFor({ state: "detached" });
+  await switchEnded(page);
   const ours = await subscribe(page);
   await heard("unamused", "luu", "heard by the other");
   const left = ours.isClosed() || ours.waitForEvent("close");

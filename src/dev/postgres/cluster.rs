@@ -20,7 +20,7 @@ pub(super) const PASSWORD: &str = "password";
 /// Name of the cluster's folder.
 const CLUSTER: &str = "cluster";
 /// Timeout for PostgreSQL to start. It usually starts within a second, and longer on a busy machine.
-const START_WITHIN: Duration = Duration::from_secs(30);
+const START_WITHIN: Duration = Duration::from_mins(2);
 /// How long to wait for the previous server to stop: if its `cruddur dev` was killed, the guard
 /// needs a moment to stop it.
 const WAIT_FOR_OLD: Duration = Duration::from_secs(8);
@@ -94,6 +94,8 @@ pub(super) fn start(
             Err(DevError::PostgresFilesInUse(_)) if began.elapsed() < WAIT_FOR_OLD => {
                 std::thread::sleep(Duration::from_millis(100));
             }
+            // The port was free a moment before. The next attempt uses another one.
+            Err(DevError::PostgresPortInUse(_)) if began.elapsed() < WAIT_FOR_OLD => {}
             started => return started,
         }
     }
@@ -189,11 +191,15 @@ impl Cluster<'_> {
         let mut guard = self.run(postgres)?;
         let said = self.wait_until(&mut guard, |log| log.contains(READY) || log.contains(ENDED))?;
         if said.contains(ENDED) || !said.contains(READY) {
-            // PostgreSQL reports this only in its log, by the name of its lock
-            // file.
+            // PostgreSQL reports these only in its log, the first by the name of its
+            // lock file.
             let cause = last_lines(&said);
             return Err(if cause.contains("postmaster.pid") {
                 DevError::PostgresFilesInUse(cause)
+            } else if cause.contains("could not create any TCP/IP sockets") {
+                // The next attempt uses the same directory.
+                guard.keep();
+                DevError::PostgresPortInUse(cause)
             } else {
                 DevError::Postgres(cause)
             });
@@ -267,4 +273,41 @@ fn last_lines(text: &str) -> String {
     let lines = text.lines().filter(|line| !line.trim().is_empty());
     let lines: Vec<&str> = lines.collect();
     lines[lines.len().saturating_sub(4)..].join(" | ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    /// A program that cannot listen at its first start, and then runs until a file exists.
+    const POSTGRES: &str = r#"#!/bin/sh
+if mkdir "$2.started" 2>/dev/null; then
+    echo "FATAL:  could not create any TCP/IP sockets" >&2
+    exit 1
+fi
+echo "LOG:  database system is ready to accept connections" >&2
+while [ ! -e "$2.stop" ]; do sleep 0.05; done
+"#;
+
+    #[test]
+    fn port_that_another_process_has_taken_is_replaced() {
+        let programs = tempfile::tempdir().expect("a folder");
+        let postgres = programs.path().join("postgres");
+        fs::write(&postgres, POSTGRES).expect("a program");
+        for path in [programs.path(), &postgres] {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("a mode");
+        }
+        let data = DataDir::temporary().expect("a folder");
+        let cluster = data.path().join("postgres").join(CLUSTER);
+        fs::create_dir_all(&cluster).expect("a cluster");
+        let run_as = RunAs::find().expect("a user");
+
+        let started = start(programs.path().to_owned(), &data, run_as, 0);
+
+        assert!(cluster.with_extension("started").exists());
+        fs::write(cluster.with_extension("stop"), "").expect("a file");
+        started.expect("it starts at the second attempt");
+    }
 }
