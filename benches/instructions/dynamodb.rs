@@ -42,24 +42,44 @@ pub struct Replay {
 }
 
 struct Responses {
-    rows: Vec<u8>,
-    messages: Vec<u8>,
+    rows: Page,
+    messages: Page,
     participants: Vec<u8>,
     head: Vec<u8>,
 }
 
+/// The response to a `Query`.
+struct Page {
+    whole: Vec<u8>,
+    /// Without `pk`, the only attribute that no projection of the server requests.
+    projected: Vec<u8>,
+}
+
+impl Page {
+    fn new(mut items: Vec<Value>) -> Self {
+        let whole = page(&items);
+        for item in items.iter_mut().filter_map(Value::as_object_mut) {
+            item.remove("pk");
+        }
+        let projected = page(&items);
+        Self { whole, projected }
+    }
+}
+
+fn page(items: &[Value]) -> Vec<u8> {
+    let count = items.len();
+    let page = json!({ "Items": items, "Count": count, "ScannedCount": count });
+    page.to_string().into_bytes()
+}
+
 impl Replay {
     pub fn new() -> Self {
-        let page = |items: Vec<Value>| {
-            let count = items.len();
-            json!({ "Items": items, "Count": count, "ScannedCount": count }).to_string()
-        };
         let rows = (1..=OTHERS).map(|other| row(0, other)).collect();
         let messages = (0..OTHERS).rev().map(message).collect();
         let responses = Responses {
-            rows: page(rows).into_bytes(),
-            messages: page(messages).into_bytes(),
-            participants: page(vec![row(0, 1), row(1, 0)]).into_bytes(),
+            rows: Page::new(rows),
+            messages: Page::new(messages),
+            participants: page(&[row(0, 1), row(1, 0)]),
             head: json!({ "Item": head() }).to_string().into_bytes(),
         };
         Self {
@@ -72,9 +92,18 @@ impl Replay {
         let body = request.body().bytes().unwrap_or_default();
         let asks_for = |prefix: &[u8]| body.windows(prefix.len()).any(|part| part == prefix);
         let responses = &self.responses;
+        let of_page = |page: &Page| {
+            let is_projected = asks_for(b"\"ProjectionExpression\"");
+            let found = if is_projected {
+                &page.projected
+            } else {
+                &page.whole
+            };
+            found.clone()
+        };
         match target.rsplit('.').next().unwrap_or_default() {
-            "Query" if asks_for(b"\"GRP#") => responses.rows.clone(),
-            "Query" if asks_for(b"\"MSG#") => responses.messages.clone(),
+            "Query" if asks_for(b"\"GRP#") => of_page(&responses.rows),
+            "Query" if asks_for(b"\"MSG#") => of_page(&responses.messages),
             "Query" => responses.participants.clone(),
             "GetItem" => responses.head.clone(),
             _ => b"{}".to_vec(),

@@ -161,6 +161,10 @@ struct MessageItem {
     idempotency_key: Option<Box<str>>,
 }
 
+/// The attributes of a message except `pk`.
+pub(super) const MESSAGE_ATTRIBUTES: &str = "sk, message_uuid, message, user_uuid, user_handle, \
+    user_display_name, seq, accepted_at, idempotency_key";
+
 pub(super) fn message_item(message: &Message) -> Item {
     let Key { pk, sk } = Key::message(message.group_id, &message.key);
     to_item(MessageItem {
@@ -239,6 +243,10 @@ pub(super) fn group_row_item(row: &GroupRow, newest: &Message) -> Item {
         accepted_at: newest.accepted_at,
     })
 }
+
+/// The attributes of a row except `pk`.
+pub(super) const ROW_ATTRIBUTES: &str = "sk, message_group_uuid, message, user_uuid, user_handle, \
+    user_display_name, message_uuid, sender_uuid, seq, unread_count, accepted_at";
 
 /// The attributes that are read from a row to find the group of a pair: all
 /// except the preview of the newest message.

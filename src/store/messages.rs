@@ -78,7 +78,7 @@ impl MessageStore {
         group: MessageGroupId,
         consistency: Consistency,
     ) -> StoreResult<Option<Message>> {
-        let all = Range::whole(keys::message_partition(group));
+        let all = Range::of_group_messages(group);
         self.newest_in(group, &all, consistency).await
     }
 
@@ -99,7 +99,7 @@ impl MessageStore {
     /// Strongly consistent: one `Query` for one item, and a second one if the
     /// newest message is unreadable.
     pub async fn newest(&self, group: MessageGroupId) -> StoreResult<Newest> {
-        let all = Range::whole(keys::message_partition(group));
+        let all = Range::of_group_messages(group);
         let read_item = |item: &mut _| Ok(items::message(group, item).ok());
         let found = self.read(&all, 1, Consistency::Strong, read_item).await?;
         Ok(match found.into_iter().next() {
@@ -157,7 +157,7 @@ impl MessageStore {
         key: &SortKey,
         limit: usize,
     ) -> StoreResult<Vec<Option<Message>>> {
-        let range = Range::above(keys::message_partition(group), key);
+        let range = Range::of_group_messages(group).above(key);
         self.read(&range, limit, Consistency::Strong, |item| {
             Ok(readable(item, |item| items::message(group, item)))
         })
@@ -172,7 +172,7 @@ impl MessageStore {
         group: MessageGroupId,
         key: &SortKey,
     ) -> StoreResult<Option<Message>> {
-        let range = Range::below(keys::message_partition(group), key);
+        let range = Range::of_group_messages(group).below(key);
         self.newest_in(group, &range, Consistency::Strong).await
     }
 
@@ -180,7 +180,7 @@ impl MessageStore {
     ///
     /// Strongly consistent: one `Query` for each megabyte.
     pub async fn rows_after(&self, owner: UserId, key: &SortKey) -> StoreResult<Vec<FoundRow>> {
-        let range = Range::above(keys::group_partition(owner), key);
+        let range = Range::of_owner(owner).above(key);
         self.read(&range, usize::MAX, Consistency::Strong, items::found_row)
             .await
     }

@@ -11,6 +11,7 @@ use aws_sdk_dynamodb::operation::transact_get_items::TransactGetItemsError;
 use aws_sdk_dynamodb::operation::transact_get_items::builders::TransactGetItemsFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, Get, TransactGetItem};
 
+use super::items::{MESSAGE_ATTRIBUTES, ROW_ATTRIBUTES};
 use super::keys::{self, INDEX, Item, Key};
 use super::units::Units;
 use super::{MessageStore, Service, StoreError, StoreResult, UnreadableItem};
@@ -29,6 +30,9 @@ const MAX_DELAY: Duration = Duration::from_millis(160);
 pub(super) struct Range {
     index: Option<&'static str>,
     partition: String,
+    /// The attributes to read: all if `None`. `pk` is the same in all items of the range, so it is
+    /// not read but set.
+    attributes: Option<&'static str>,
     above: Option<SortKey>,
     below: Option<SortKey>,
     ascending: bool,
@@ -36,19 +40,31 @@ pub(super) struct Range {
 
 impl Range {
     /// Creates a range of the whole partition, in descending order.
-    pub fn whole(partition: String) -> Self {
+    fn whole(partition: String) -> Self {
         Self {
             index: None,
             partition,
+            attributes: None,
             above: None,
             below: None,
             ascending: false,
         }
     }
 
+    /// Creates a range of all messages of a group, newest first.
+    pub fn of_group_messages(group: MessageGroupId) -> Self {
+        Self {
+            attributes: Some(MESSAGE_ATTRIBUTES),
+            ..Self::whole(keys::message_partition(group))
+        }
+    }
+
     /// Creates a range of all rows of a user, newest first.
     pub fn of_owner(owner: UserId) -> Self {
-        Self::whole(keys::group_partition(owner))
+        Self {
+            attributes: Some(ROW_ATTRIBUTES),
+            ..Self::whole(keys::group_partition(owner))
+        }
     }
 
     /// Creates a range of all rows of a group, from the index, newest first.
@@ -66,7 +82,7 @@ impl Range {
             above: key_of(request.after.as_ref()),
             below: key_of(request.before.as_ref()),
             ascending: request.end == End::First,
-            ..Self::whole(keys::message_partition(group))
+            ..Self::of_group_messages(group)
         }
     }
 
@@ -81,20 +97,20 @@ impl Range {
         }
     }
 
-    /// Creates a range of the items after a key, in ascending order.
-    pub fn above(partition: String, key: &SortKey) -> Self {
+    /// Limits the range to the items after a key, in ascending order.
+    pub fn above(self, key: &SortKey) -> Self {
         Self {
             above: Some(key.clone()),
             ascending: true,
-            ..Self::whole(partition)
+            ..self
         }
     }
 
-    /// Creates a range of the items before a key, in descending order.
-    pub fn below(partition: String, key: &SortKey) -> Self {
+    /// Limits the range to the items before a key.
+    pub fn below(self, key: &SortKey) -> Self {
         Self {
             below: Some(key.clone()),
-            ..Self::whole(partition)
+            ..self
         }
     }
 
@@ -248,6 +264,7 @@ impl MessageStore {
             let query = self
                 .query()
                 .set_index_name(range.index.map(str::to_owned))
+                .set_projection_expression(range.attributes.map(str::to_owned))
                 .key_condition_expression(condition)
                 .expression_attribute_names("#partition", range.partition_attribute())
                 .set_expression_attribute_values(Some(values.clone()))
@@ -262,7 +279,13 @@ impl MessageStore {
                 let key = keys::key_part(item, "sk");
                 key.is_some_and(|key| range.contains(key))
             });
-            found.extend(inside.filter_map(|mut item| readable(&mut item, &read_item)));
+            found.extend(inside.filter_map(|mut item| {
+                if range.attributes.is_some() {
+                    let pk = AttributeValue::S(range.partition.clone());
+                    item.insert("pk".to_owned(), pk);
+                }
+                readable(&mut item, &read_item)
+            }));
             from = page.last_evaluated_key;
             if found.len() >= wanted || from.is_none() {
                 found.truncate(wanted);
