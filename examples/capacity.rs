@@ -42,8 +42,8 @@ mod behaviour {
 /// The cost of a request: units from `ARCHITECTURE.md`, CPU time from `docs/scaling.md`.
 mod cost {
     /// Milliseconds of CPU time of a query (mean of W1 and W2) and of a write (W3).
-    pub const QUERY_MS: f64 = 0.35;
-    pub const WRITE_MS: f64 = 0.35;
+    pub const QUERY_MS: f64 = 0.32;
+    pub const WRITE_MS: f64 = 0.34;
     /// Milliseconds of CPU time to send an event to a subscriber: an assumption.
     pub const EVENT_MS: f64 = 0.05;
     /// Share of an instance's CPU time that is used before another instance is added.

@@ -292,7 +292,7 @@ where
                 let error = RequestError::new(RequestErrorKind::ValidationFailed, message);
                 *Rejected::from(error)
             }
-            Ok(prepared) => parsed(self.run(&prepared, request).await),
+            Ok(prepared) => with_parsed_objects(self.run(&prepared, request).await),
         }
     }
 
@@ -306,20 +306,22 @@ where
             Ok(prepared) if prepared.is_subscription() => {
                 let session_data = session_data.unwrap_or_default();
                 let responses = self.run_stream(&prepared, request, session_data);
-                responses.map(parsed).boxed()
+                responses.map(with_parsed_objects).boxed()
             }
             Ok(prepared) => {
                 let engine = self.clone();
-                once(async move { parsed(engine.run(&prepared, request).await) }).boxed()
+                let response =
+                    async move { with_parsed_objects(engine.run(&prepared, request).await) };
+                once(response).boxed()
             }
         }
     }
 }
 
-/// Replaces the JSON text of a response by the values that it represents, for an
-/// integration of async-graphql.
-fn parsed(mut response: Response) -> Response {
-    response.data = json::parsed(response.data);
+/// Replaces the JSON texts in a response by async-graphql's objects, which its
+/// integrations expect.
+fn with_parsed_objects(mut response: Response) -> Response {
+    response.data = json::parse_objects(response.data);
     response
 }
 
@@ -367,11 +369,12 @@ fn complete(prepared: &Prepared, response: Response) -> Response {
         return response;
     };
     let root = found.swap_remove(INTERNAL_KEY);
+    // The operation has no introspection fields.
     if found.is_empty() {
         response.data = root.unwrap_or_default();
         return response;
     }
-    let mut fields = match root.map(json::parsed) {
+    let mut fields = match root.map(json::parse_objects) {
         Some(Value::Object(fields)) => fields,
         None if prepared.lowered.root.node.items.is_empty() => IndexMap::new(),
         // A null was propagated to the root.

@@ -17,7 +17,7 @@ use std::process::Command;
 
 /// Prefixes of the names that this program and its libraries read.
 const PREFIXES: [&str; 6] = ["AWS_", "CRUDDUR_", "COGNITO_", "OTEL_", "PG", "RUST_"];
-/// Further names that they read, in groups.
+/// Further names that they read. Each string is a group of names that are separated by spaces.
 const NAMES: [&str; 4] = [
     // The server and its stores.
     "CONNECTION_URL DATABASE_URL DDB_MESSAGE_TABLE FRONTEND_URL LISTEN_ADDR PROD_CONNECTION_URL \

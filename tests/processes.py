@@ -16,7 +16,7 @@ chosen_ports = set()
 
 
 def free_port():
-    """A port that stays free while its server is stopped: below those that the system assigns to clients."""
+    """Returns a port below those that the system assigns to clients, so that it stays free while its server is stopped."""
     while True:
         port = random.randrange(15_000, 30_000)
         with socket.socket() as listener, contextlib.suppress(OSError):

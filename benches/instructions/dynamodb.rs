@@ -51,7 +51,7 @@ struct Responses {
 /// The response to a `Query`.
 struct Page {
     whole: Vec<u8>,
-    /// Without `pk`, the only attribute that no projection of the server requests.
+    /// The response to a `Query` with a projection: cruddur's omit only `pk`.
     projected: Vec<u8>,
 }
 

@@ -7,7 +7,7 @@ use crate::messaging::SeedError;
 use crate::schema::InvalidSchema;
 use crate::store::{DatabaseError, InvalidAwsSetting, NoCredentials, StoreError, TableError};
 
-/// The result of a part of a command.
+/// The result of a command or of one of its steps.
 pub(super) type CliResult<T> = Result<T, CliError>;
 
 /// An error of a command. It is printed on one line after `cruddur: `.

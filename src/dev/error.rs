@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-/// The result of starting an embedded service.
+/// The result of starting or calling an embedded service.
 pub type DevResult<T> = Result<T, DevError>;
 
 /// Why an embedded service cannot run.

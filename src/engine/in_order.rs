@@ -3,9 +3,8 @@
 //! async-graphql spawns a future for each field and returns fields in the order
 //! in which they become ready, without failed ones. This module polls each
 //! field once in the document's order, and then waits only for fields that are
-//! not ready. The null of a failed non-null
-//! field propagates to the nearest nullable field (GraphQL specification,
-//! 6.4.4).
+//! not ready. The null of a failed non-null field propagates to the nearest
+//! nullable field (GraphQL specification, 6.4.4).
 
 use std::borrow::Cow;
 use std::future::poll_fn;
@@ -127,7 +126,7 @@ pub(super) async fn resolve_object<T: ContainerType + ?Sized>(
     let values = fields
         .clone()
         .map(|field| resolve_field(object, ctx, field));
-    let values = all(values).await.ok_or_else(propagated)?;
+    let values = resolve_all(values).await.ok_or_else(propagated)?;
     Ok(json::object(fields, &values))
 }
 
@@ -139,18 +138,19 @@ pub(super) async fn resolve_query<T: ContainerType + ?Sized>(
     first: &str,
 ) -> ServerResult<Value> {
     let fields = fields_of(ctx, &T::type_name());
-    let mut values = Vec::new();
-    for are_first in [true, false] {
-        let fields = fields.clone().enumerate();
-        let fields = fields.filter(|(_, field)| (field.node.name.node == first) == are_first);
-        let (places, fields): (Vec<_>, Vec<_>) = fields.unzip();
-        let fields = fields.into_iter();
-        let resolved = all(fields.map(|field| resolve_field(query, ctx, field))).await;
-        let resolved = resolved.ok_or_else(propagated)?;
-        values.extend(places.into_iter().zip(resolved));
+    let is_first = |field: &Positioned<Field>| field.node.name.node == first;
+    let mut values = vec![Value::Null; fields.clone().count()];
+    for step_is_first in [true, false] {
+        let step = fields.clone().enumerate();
+        let step = step.filter(|(_, field)| is_first(field) == step_is_first);
+        let (indexes, step_fields): (Vec<_>, Vec<_>) = step.unzip();
+        let step_fields = step_fields.into_iter();
+        let resolved = step_fields.map(|field| resolve_field(query, ctx, field));
+        let resolved = resolve_all(resolved).await.ok_or_else(propagated)?;
+        for (index, value) in indexes.into_iter().zip(resolved) {
+            values[index] = value;
+        }
     }
-    values.sort_unstable_by_key(|(place, _)| *place);
-    let values: Vec<_> = values.into_iter().map(|(_, value)| value).collect();
     Ok(json::object(fields, &values))
 }
 
@@ -162,15 +162,15 @@ pub(super) async fn resolve_mutation<T: ContainerType + ?Sized>(
     let fields = fields_of(ctx, &T::type_name());
     let mut values = Vec::new();
     for field in fields.clone() {
-        // Boxed, because a mutation's future is large, and a query's root would be as large.
+        // Boxed, because a mutation's future is large: the future that resolves a root contains it,
+        // also for queries.
         let value = Box::pin(resolve_field(mutation, ctx, field)).await;
         values.push(value.ok_or_else(propagated)?);
     }
     Ok(json::object(fields, &values))
 }
 
-/// Returns the selected fields of an object type. Interfaces and unions have
-/// one inline fragment for each possible type.
+/// Returns the selected fields of an object type.
 fn fields_of<'a>(
     ctx: &ContextSelectionSet<'a>,
     ty: &str,
@@ -182,6 +182,8 @@ fn fields_of<'a>(
     })
 }
 
+/// Returns the selections of an object type. Interfaces and unions have one
+/// inline fragment for each possible type.
 fn selected_of<'a>(ctx: &ContextSelectionSet<'a>, ty: &str) -> &'a [Positioned<Selection>] {
     let items = &ctx.item.node.items;
     if !matches!(
@@ -228,15 +230,15 @@ async fn resolve_field<T: ContainerType + ?Sized>(
 
 /// Resolves values concurrently. Returns them in order, or `None` if a null
 /// propagates from one of them.
-async fn all<F>(mut values: impl Iterator<Item = F>) -> Option<Vec<Value>>
+async fn resolve_all<F>(mut values: impl Iterator<Item = F>) -> Option<Vec<Value>>
 where
     F: Future<Output = Option<Value>>,
 {
     let mut resolved = Vec::with_capacity(values.size_hint().1.unwrap_or_default());
     let mut pending = Vec::new();
-    let mut null = false;
-    let mut or_null = |value: Option<Value>| {
-        null |= value.is_none();
+    let mut null_propagates = false;
+    let mut value_or_null = |value: Option<Value>| {
+        null_propagates |= value.is_none();
         value.unwrap_or_default()
     };
     poll_fn(|cx| {
@@ -253,7 +255,7 @@ where
             resolved.push(match value.as_mut().poll(cx) {
                 Poll::Ready(ready) => {
                     completed = Some(value);
-                    or_null(ready)
+                    value_or_null(ready)
                 }
                 Poll::Pending => {
                     pending.push((resolved.len(), value));
@@ -264,29 +266,31 @@ where
         Poll::Ready(())
     })
     .await;
-    complete(pending, |place, value| resolved[place] = or_null(value)).await;
-    (!null).then_some(resolved)
+    let on_ready = |index, value| resolved[index] = value_or_null(value);
+    poll_until_ready(pending, on_ready).await;
+    (!null_propagates).then_some(resolved)
 }
 
-/// Waits until all futures are ready. Each was polled before.
-async fn complete<F: Future>(
+/// Polls futures, each of which was polled before, until all are ready. Calls
+/// `on_ready` with the index and the output of each.
+async fn poll_until_ready<F: Future>(
     mut pending: Vec<(usize, Pin<Box<F>>)>,
-    mut done: impl FnMut(usize, F::Output),
+    mut on_ready: impl FnMut(usize, F::Output),
 ) {
     if pending.len() > POLLED_TOGETHER {
         let mut pending: FuturesUnordered<_> = pending
             .into_iter()
-            .map(|(place, future)| async move { (place, future.await) })
+            .map(|(index, future)| async move { (index, future.await) })
             .collect();
-        while let Some((place, output)) = pending.next().await {
-            done(place, output);
+        while let Some((index, output)) = pending.next().await {
+            on_ready(index, output);
         }
         return;
     }
     poll_fn(|cx| {
-        pending.retain_mut(|(place, future)| match future.as_mut().poll(cx) {
+        pending.retain_mut(|(index, future)| match future.as_mut().poll(cx) {
             Poll::Ready(output) => {
-                done(*place, output);
+                on_ready(*index, output);
                 false
             }
             Poll::Pending => true,
@@ -324,7 +328,8 @@ impl<T: OutputType> OutputType for List<T> {
     ) -> ServerResult<Value> {
         let items = self.0.iter().enumerate();
         let items = items.map(|(index, item)| resolve_item(item, ctx, index, field));
-        all(items).await.map(Value::List).ok_or_else(propagated)
+        let values = resolve_all(items).await;
+        values.map(Value::List).ok_or_else(propagated)
     }
 }
 

@@ -1,8 +1,8 @@
-//! Values as JSON text.
+//! Serializes objects, and the responses that contain them.
 //!
-//! The value of an object is its JSON text, in [`Value::Binary`]. async-graphql's objects are hash
-//! maps, whose construction and serialization take 7 % of the instructions of a request for 20
-//! groups. No scalar of a schema may have a binary value.
+//! The value of an object is its JSON text, in [`Value::Binary`]. Compared with async-graphql's
+//! objects, which are hash maps, this saves 7 % of the instructions of a request for 20 groups. No
+//! scalar of a schema may have a binary value.
 
 use async_graphql::parser::types::Field;
 use async_graphql::{Positioned, Response, Value};
@@ -15,43 +15,50 @@ pub(super) fn object<'a>(
 ) -> Value {
     let keys = fields.map(|field| &*field.node.response_key().node);
     let members = keys.zip(values);
-    let length = members
+    let lengths = members
         .clone()
-        .map(|(key, value)| key.len() + 4 + length(value));
-    let mut text = Vec::with_capacity(length.sum::<usize>() + 2);
+        .map(|(key, value)| key.len() + 4 + approximate_length(value));
+    let mut text = Vec::with_capacity(lengths.sum::<usize>() + 2);
     write_object(&mut text, members);
     Value::Binary(text.into())
 }
 
-/// Returns about the length of a value's text in bytes.
-fn length(value: &Value) -> usize {
+/// Returns the approximate length of a value's JSON text, in bytes.
+fn approximate_length(value: &Value) -> usize {
     match value {
         Value::Binary(json) => json.len(),
         Value::String(text) => text.len() + 2,
         Value::Enum(name) => name.len() + 2,
-        Value::List(items) => items.iter().map(|item| length(item) + 1).sum::<usize>() + 2,
+        Value::List(items) => {
+            items
+                .iter()
+                .map(|item| approximate_length(item) + 1)
+                .sum::<usize>()
+                + 2
+        }
         Value::Null | Value::Boolean(_) => 5,
         Value::Number(_) | Value::Object(_) => 20,
     }
 }
 
-/// Replaces JSON text by the value that it represents.
-pub(super) fn parsed(value: Value) -> Value {
+/// Replaces the JSON texts in a value by async-graphql's objects.
+pub(super) fn parse_objects(value: Value) -> Value {
     match value {
-        // It was written by this module, so this cannot fail.
+        // This module wrote the text, so this cannot fail.
         Value::Binary(text) => serde_json::from_slice(&text).unwrap_or_default(),
-        Value::List(items) => Value::List(items.into_iter().map(parsed).collect()),
+        Value::List(items) => Value::List(items.into_iter().map(parse_objects).collect()),
         Value::Object(fields) => {
-            let fields = fields.into_iter().map(|(key, value)| (key, parsed(value)));
+            let fields = fields.into_iter();
+            let fields = fields.map(|(key, value)| (key, parse_objects(value)));
             Value::Object(fields.collect())
         }
         scalar => scalar,
     }
 }
 
-/// Serializes a response, whose objects are JSON text.
+/// Serializes a response whose objects are JSON text.
 pub fn response_json(response: &Response) -> Vec<u8> {
-    let mut text = Vec::with_capacity(length(&response.data) + 10);
+    let mut text = Vec::with_capacity(approximate_length(&response.data) + 10);
     text.extend_from_slice(b"{\"data\":");
     write_value(&mut text, &response.data);
     if !response.errors.is_empty() {
@@ -96,6 +103,6 @@ fn write_object<'a>(text: &mut Vec<u8>, fields: impl Iterator<Item = (&'a str, &
 }
 
 fn write(text: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
-    // Neither the value nor the text can cause an error.
+    // This cannot fail: a `Vec` accepts each write, and all keys of maps are strings.
     let _ = serde_json::to_writer(text, value);
 }

@@ -218,7 +218,7 @@ async fn executed(
     let prepared = prepared(engine, query, variables).expect("a valid operation");
     let log = Log::default();
     let response = engine.execute_prepared(prepared, Arc::clone(&log)).await;
-    let data = json::parsed(response.data);
+    let data = json::parse_objects(response.data);
     let mut text = serde_json::to_string(&data).expect("JSON");
     for error in response.errors {
         let path = serde_json::to_string(&error.path).expect("a path");

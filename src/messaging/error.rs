@@ -19,10 +19,10 @@ pub enum WriteOutcome {
     Unknown,
 }
 
-/// The result of an operation.
+/// The result of a call to the messaging layer.
 pub type MessagingResult<T> = Result<T, MessagingError>;
 
-/// Why an operation failed.
+/// Why a call to the messaging layer failed.
 ///
 /// Cheap to clone, because requests that share a transaction or a lookup
 /// receive the same error.

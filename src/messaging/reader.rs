@@ -112,7 +112,10 @@ impl Reader {
     }
 
     /// Returns a page of messages of a group that was already returned to the
-    /// viewer. This costs one `Query`.
+    /// viewer.
+    ///
+    /// This costs one `Query`. With [`Consistency::Strong`], it is strongly
+    /// consistent at the newest end.
     pub async fn messages_of(
         &self,
         group: &MessageGroup,

@@ -9,12 +9,12 @@ use crate::store::FoundRow;
 pub(super) fn group_of_head(viewer: &Viewer, head: &Head, newest: Message) -> Option<MessageGroup> {
     let other = head.participants.other(viewer.user().id)?;
     let sender = Some(newest.sender.clone()).filter(|sender| sender.id == other);
-    Some(group_with(viewer, head, newest, other, sender))
+    Some(group_with_other_user(viewer, head, newest, other, sender))
 }
 
 /// Returns a group with a head as the viewer sees it, with the given other
 /// participant.
-pub(super) fn group_with(
+pub(super) fn group_with_other_user(
     viewer: &Viewer,
     head: &Head,
     newest: Message,

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use super::directory::UserLoader;
 use super::reader::Reader;
-use super::view::group_with;
+use super::view::group_with_other_user;
 use super::{MessagingError, MessagingResult, Viewer, WriteOutcome};
 use crate::model::{Head, Message, MessageGroup, MessageGroupId, User};
 use crate::store::IdempotencyRecord;
@@ -146,8 +146,8 @@ impl Writer {
         match self.write(address.group, draft, snapshot, deadline).await? {
             WriteResult::Created(created) => {
                 let (receiver, message) = (address.receiver, created.message);
-                let (id, head) = (receiver.id, &created.head);
-                let group = group_with(viewer, head, created.newest, id, Some(receiver));
+                let (head, newest, id) = (&created.head, created.newest, receiver.id);
+                let group = group_with_other_user(viewer, head, newest, id, Some(receiver));
                 Ok(CreatedMessage { message, group })
             }
             WriteResult::Repeated(record) => {

@@ -15,7 +15,7 @@ use super::request_id::REQUEST_ID;
 const PREFLIGHT_MAX_AGE: Duration = Duration::from_hours(1);
 
 /// Request headers that browser clients and their tools send, in addition to the CORS-safelisted
-/// ones, in groups.
+/// ones. Each string is a group of names that are separated by spaces.
 const REQUEST_HEADERS: [&str; 10] = [
     "authorization content-type",
     // These require permission if they are long or contain quoted parameters, as the `Accept`

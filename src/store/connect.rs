@@ -19,7 +19,7 @@ const STATEMENTS: &str = "statement-cache-capacity";
 /// A connection string and the source of its password.
 #[derive(Clone, Debug)]
 pub(super) struct ConnectSource {
-    /// The options; they have no password if the password comes from a file.
+    /// The options of a connection, without a password if it comes from a file.
     pub target: PgConnectOptions,
     pub password: PasswordSource,
     /// Whether the connection string disables prepared statements.
@@ -69,8 +69,8 @@ impl ConnectSource {
             // it logs the lines that it cannot parse.
             parameters.push(("password".to_owned(), String::new()));
         }
-        let is_off = |(name, value): &(String, String)| name == STATEMENTS && value == "0";
-        let without_statements = parameters.iter().any(is_off);
+        let disables = |(name, value): &(String, String)| name == STATEMENTS && value == "0";
+        let without_statements = parameters.iter().any(disables);
         parsed.set_query(None);
         if !parameters.is_empty() {
             parsed.query_pairs_mut().extend_pairs(parameters);

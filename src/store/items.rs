@@ -161,7 +161,7 @@ struct MessageItem {
     idempotency_key: Option<Box<str>>,
 }
 
-/// The attributes of a message except `pk`.
+/// Projection expression with all attributes of a message except `pk`.
 pub(super) const MESSAGE_ATTRIBUTES: &str = "sk, message_uuid, message, user_uuid, user_handle, \
     user_display_name, seq, accepted_at, idempotency_key";
 
@@ -244,12 +244,12 @@ pub(super) fn group_row_item(row: &GroupRow, newest: &Message) -> Item {
     })
 }
 
-/// The attributes of a row except `pk`.
+/// Projection expression with all attributes of a row except `pk`.
 pub(super) const ROW_ATTRIBUTES: &str = "sk, message_group_uuid, message, user_uuid, user_handle, \
     user_display_name, message_uuid, sender_uuid, seq, unread_count, accepted_at";
 
-/// The attributes that are read from a row to find the group of a pair: all
-/// except the preview of the newest message.
+/// Projection expression for rows that are read to find the group of a pair: all
+/// attributes except the preview of the newest message.
 pub(super) const PAIR_ATTRIBUTES: &str =
     "pk, sk, message_group_uuid, user_uuid, user_handle, user_display_name, unread_count";
 

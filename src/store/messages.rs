@@ -180,7 +180,7 @@ impl MessageStore {
     ///
     /// Strongly consistent: one `Query` for each megabyte.
     pub async fn rows_after(&self, owner: UserId, key: &SortKey) -> StoreResult<Vec<FoundRow>> {
-        let range = Range::of_owner(owner).above(key);
+        let range = Range::of_owner_rows(owner).above(key);
         self.read(&range, usize::MAX, Consistency::Strong, items::found_row)
             .await
     }
@@ -225,7 +225,7 @@ impl MessageStore {
     ///
     /// Strongly consistent: one `Query` for each megabyte.
     pub async fn rows_of_owner(&self, owner: UserId) -> StoreResult<Vec<FoundRow>> {
-        let range = Range::of_owner(owner);
+        let range = Range::of_owner_rows(owner);
         self.read(&range, usize::MAX, Consistency::Strong, items::found_row)
             .await
     }
@@ -235,7 +235,7 @@ impl MessageStore {
     ///
     /// One `Query` on the index, which may miss the last second of writes.
     pub async fn rows_of_group(&self, group: MessageGroupId) -> StoreResult<Vec<FoundRow>> {
-        let range = Range::of_group(group);
+        let range = Range::of_group_rows(group);
         self.read(&range, MAX_ROWS, Consistency::Eventual, items::found_row)
             .await
     }

@@ -135,11 +135,11 @@ pub async fn require_current(database: &DatabasePool) -> DatabaseResult<()> {
 fn compare(applied: &[(i64, String)]) -> DatabaseState {
     let named = |version: i64, description: &str| format!("{version:04} {description}");
     let is_applied = |version: i64| applied.iter().any(|(applied, _)| *applied == version);
-    let missing = MIGRATIONS.iter();
-    let missing = missing.filter(|migration| !is_applied(migration.version));
+    let all = MIGRATIONS.iter();
+    let missing = all.filter(|migration| !is_applied(migration.version));
     let missing = missing.map(|migration| named(migration.version, &migration.description));
-    let newer = applied.iter();
-    let newer = newer.filter(|(version, _)| !MIGRATIONS.version_exists(*version));
+    let is_newer = |(version, _): &&(i64, String)| !MIGRATIONS.version_exists(*version);
+    let newer = applied.iter().filter(is_newer);
     let newer = newer.map(|(version, description)| named(*version, description));
     DatabaseState {
         missing: missing.collect(),

@@ -30,9 +30,9 @@ const MAX_DELAY: Duration = Duration::from_millis(160);
 pub(super) struct Range {
     index: Option<&'static str>,
     partition: String,
-    /// The attributes to read: all if `None`. `pk` is the same in all items of the range, so it is
-    /// not read but set.
-    attributes: Option<&'static str>,
+    /// The projection expression; `None` reads all attributes. It omits `pk`, which is the same in
+    /// all items of the range: [`MessageStore::read`] adds it to each item.
+    projection: Option<&'static str>,
     above: Option<SortKey>,
     below: Option<SortKey>,
     ascending: bool,
@@ -44,7 +44,7 @@ impl Range {
         Self {
             index: None,
             partition,
-            attributes: None,
+            projection: None,
             above: None,
             below: None,
             ascending: false,
@@ -54,29 +54,29 @@ impl Range {
     /// Creates a range of all messages of a group, newest first.
     pub fn of_group_messages(group: MessageGroupId) -> Self {
         Self {
-            attributes: Some(MESSAGE_ATTRIBUTES),
+            projection: Some(MESSAGE_ATTRIBUTES),
             ..Self::whole(keys::message_partition(group))
         }
     }
 
     /// Creates a range of all rows of a user, newest first.
-    pub fn of_owner(owner: UserId) -> Self {
+    pub fn of_owner_rows(owner: UserId) -> Self {
         Self {
-            attributes: Some(ROW_ATTRIBUTES),
+            projection: Some(ROW_ATTRIBUTES),
             ..Self::whole(keys::group_partition(owner))
         }
     }
 
     /// Creates a range of all rows of a group, from the index, newest first.
-    pub fn of_group(group: MessageGroupId) -> Self {
+    pub fn of_group_rows(group: MessageGroupId) -> Self {
         Self {
             index: Some(INDEX),
             ..Self::whole(group.to_string())
         }
     }
 
-    /// Creates a range of a group's messages. The connection's order is the
-    /// order of the keys.
+    /// Creates the range of a page of a group's messages. The connection's order
+    /// is the order of the keys.
     pub fn of_messages(group: MessageGroupId, request: &PageRequest) -> Self {
         Self {
             above: key_of(request.after.as_ref()),
@@ -86,14 +86,14 @@ impl Range {
         }
     }
 
-    /// Creates a range of a user's rows. The connection's order is the reverse
-    /// of the order of the keys.
+    /// Creates the range of a page of a user's rows. The connection's order is
+    /// the reverse of the order of the keys.
     pub fn of_rows(owner: UserId, request: &PageRequest) -> Self {
         Self {
             above: key_of(request.before.as_ref()),
             below: key_of(request.after.as_ref()),
             ascending: request.end == End::Last,
-            ..Self::of_owner(owner)
+            ..Self::of_owner_rows(owner)
         }
     }
 
@@ -264,7 +264,7 @@ impl MessageStore {
             let query = self
                 .query()
                 .set_index_name(range.index.map(str::to_owned))
-                .set_projection_expression(range.attributes.map(str::to_owned))
+                .set_projection_expression(range.projection.map(str::to_owned))
                 .key_condition_expression(condition)
                 .expression_attribute_names("#partition", range.partition_attribute())
                 .set_expression_attribute_values(Some(values.clone()))
@@ -280,7 +280,7 @@ impl MessageStore {
                 key.is_some_and(|key| range.contains(key))
             });
             found.extend(inside.filter_map(|mut item| {
-                if range.attributes.is_some() {
+                if range.projection.is_some() {
                     let pk = AttributeValue::S(range.partition.clone());
                     item.insert("pk".to_owned(), pk);
                 }

@@ -147,7 +147,7 @@ impl MessageStore {
     ///
     /// One `Query` on the index, which may miss the last second of writes.
     pub async fn row_items(&self, group: MessageGroupId) -> StoreResult<Vec<ScannedItem>> {
-        let range = Range::of_group(group);
+        let range = Range::of_group_rows(group);
         let as_it_is = |item: &mut _| Ok(ScannedItem(std::mem::take(item)));
         self.read(&range, MAX_ROWS, Consistency::Eventual, as_it_is)
             .await

@@ -139,9 +139,10 @@ impl MessageStore {
 
     /// Waits until the table is active.
     pub async fn until_active(&self) -> Result<(), TableError> {
-        let late = TableError::NotActive(self.table.clone());
+        let timed_out = TableError::NotActive(self.table.clone());
         let is_usable = |state| matches!(state, State::Active | State::Updating);
-        self.until(|state| state.is_some_and(is_usable), late).await
+        self.until(|state| state.is_some_and(is_usable), timed_out)
+            .await
     }
 
     /// Deletes the table with all its items, and waits until it no longer
@@ -157,14 +158,14 @@ impl MessageStore {
             .send()
             .await
             .map_err(StoreError::from)?;
-        let late = TableError::NotGone(self.table.clone());
-        self.until(|state| state.is_none(), late).await
+        let timed_out = TableError::NotGone(self.table.clone());
+        self.until(|state| state.is_none(), timed_out).await
     }
 
     /// Returns the time-to-live attribute.
     async fn find_expiry(&self) -> StoreResult<Option<String>> {
-        let found = self.client.describe_time_to_live();
-        let found = found.table_name(&self.table).send().await?;
+        let call = self.client.describe_time_to_live();
+        let found = call.table_name(&self.table).send().await?;
         let described = found.time_to_live_description.filter(|described| {
             matches!(
                 described.time_to_live_status,
@@ -190,12 +191,12 @@ impl MessageStore {
         Ok(())
     }
 
-    /// Waits until the table has one of these states. Returns the error `late`
-    /// after a timeout.
+    /// Waits until the table has one of these states. Returns the error
+    /// `timed_out` after a timeout.
     async fn until(
         &self,
         reached: impl Fn(Option<State>) -> bool,
-        late: TableError,
+        timed_out: TableError,
     ) -> Result<(), TableError> {
         let wait = async {
             loop {
@@ -207,12 +208,12 @@ impl MessageStore {
             }
         };
         let waited = tokio::time::timeout(CHANGE_TIMEOUT, wait).await;
-        waited.unwrap_or(Err(late))
+        waited.unwrap_or(Err(timed_out))
     }
 
     async fn find_table(&self) -> StoreResult<Option<FoundTable>> {
-        let found = self.client.describe_table().table_name(&self.table);
-        match found.send().await {
+        let call = self.client.describe_table().table_name(&self.table);
+        match call.send().await {
             Ok(found) => Ok(found.table),
             Err(SdkError::ServiceError(error)) if error.err().is_resource_not_found_exception() => {
                 Ok(None)

@@ -253,8 +253,9 @@ impl UserStore {
         let without_row = without_row.filter(|handle| !known.contains(handle));
         let is_changed: HashSet<&String> = changed.iter().collect();
         let right = there.iter().filter(|handle| !is_changed.contains(handle));
-        let without_user = rows.iter();
-        let without_user = without_user.filter(|(handle, id)| !pool.has(handle, id.as_deref()));
+        let has_no_user =
+            |(handle, id): &&(String, Option<String>)| !pool.has(handle, id.as_deref());
+        let without_user = rows.iter().filter(has_no_user);
         Ok(CognitoIds {
             without_user: without_user.map(|(handle, _)| handle.clone()).collect(),
             handles: rows.iter().map(|(handle, _)| handle.clone()).collect(),

@@ -247,6 +247,7 @@ async fn rate_limit_counts_a_lookup_that_reads_rows_as_a_message() {
         );
     }
     let input = json!({ "input": { "to": { "receiverHandle": "unamused" }, "body": "hello" } });
+    // More messages than the bucket has tokens, also if a slow machine takes long to send them.
     let sent = join_all((0..40).map(|_| cruddur.execute("luu", CREATE, input.clone()))).await;
     let is_limited =
         |response: &Value| response["errors"][0]["extensions"]["code"] == "RATE_LIMITED";

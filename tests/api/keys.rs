@@ -107,8 +107,8 @@ fn token_of(issuer: &str, key: &SigningKey) -> String {
     key.sign(&claims).expect("a token")
 }
 
-/// Ends the ten seconds after a fetch in which no unknown key causes another one. The clock was
-/// paused, so that they did not end before.
+/// Advances the paused clock to the end of the ten seconds after a fetch in which an unknown key
+/// causes no other fetch, and resumes the clock.
 async fn end_cool_down() {
     tokio::time::advance(Duration::from_secs(10)).await;
     tokio::time::resume();

@@ -81,7 +81,7 @@ async fn pooler_in_transaction_mode_is_distinguished_from_a_server() {
     ] {
         let other = PgBouncer::start_in(&direct.url, mode, size).await;
         let other = other.expect("a PgBouncer");
-        // With one connection, the comparison waits for a second one in vain.
+        // With one connection, the comparison waits for a second one until the timeout.
         let acquire_timeout = if size == 1 {
             Duration::from_secs(2)
         } else {

@@ -39,7 +39,7 @@ async function openPage(browser, url) {
   const tokens = [];
   page.on("response", async (response) => {
     if (!response.url().endsWith("/session/token") || !response.ok()) return;
-    // A body that is on its way when the page is closed can't be read. The faults are not read after that.
+    // If the page is closed before the body has arrived, the body can't be read. The faults are not checked after that.
     await response.json().then(
       ({ access_token }) => tokens.push(access_token),
       (error) => faults.push(String(error)),

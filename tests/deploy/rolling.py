@@ -23,7 +23,7 @@ import cluster
 # after its writer has sent it.
 MOMENT = 0.05
 BACK_WITHIN = 2
-# A request without a response for this many seconds after an instance was frozen is in flight at that instance.
+# A request that began after an instance was frozen and has no response after this many seconds is in flight at it.
 FROZEN = 2
 
 

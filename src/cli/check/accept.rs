@@ -63,8 +63,8 @@ impl AcceptedFindings {
                 let location = format!("--accept {}, line {}", path.display(), number + 1);
                 CliError::Usage(format!("{location}: {cause}"))
             })?;
-            let accepted_finding = read.map(|finding| (finding.identity(), false));
-            accepted.0.extend(accepted_finding);
+            let entry = read.map(|finding| (finding.identity(), false));
+            accepted.0.extend(entry);
         }
         Ok(accepted)
     }

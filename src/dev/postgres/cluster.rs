@@ -19,7 +19,7 @@ pub(super) const USER: &str = "postgres";
 pub(super) const PASSWORD: &str = "password";
 /// Name of the cluster's folder.
 const CLUSTER: &str = "cluster";
-/// Timeout for PostgreSQL to start. It usually starts within a second, and longer on a busy machine.
+/// Timeout for PostgreSQL to start, which can take long on a busy machine.
 const START_WITHIN: Duration = Duration::from_mins(2);
 /// How long to wait for the previous server to stop: if its `cruddur dev` was killed, the guard
 /// needs a moment to stop it.
@@ -191,8 +191,8 @@ impl Cluster<'_> {
         let mut guard = self.run(postgres)?;
         let said = self.wait_until(&mut guard, |log| log.contains(READY) || log.contains(ENDED))?;
         if said.contains(ENDED) || !said.contains(READY) {
-            // PostgreSQL reports these only in its log, the first by the name of its
-            // lock file.
+            // PostgreSQL reports the following causes only in its log. The message about
+            // files in use contains the name of its lock file.
             let cause = last_lines(&said);
             return Err(if cause.contains("postmaster.pid") {
                 DevError::PostgresFilesInUse(cause)
@@ -281,7 +281,8 @@ mod tests {
 
     use super::*;
 
-    /// A program that cannot listen at its first start, and then runs until a file exists.
+    /// A program that cannot listen at its first start. At its second start, it runs until a file
+    /// exists.
     const POSTGRES: &str = r#"#!/bin/sh
 if mkdir "$2.started" 2>/dev/null; then
     echo "FATAL:  could not create any TCP/IP sockets" >&2

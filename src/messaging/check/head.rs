@@ -24,9 +24,9 @@ pub(super) async fn diagnose(
         };
         let snapshot = messages.find_group_of_head(group, &head).await?;
         let newest = messages.newest(group).await?;
-        let now = messages.find_version_and_message(group, &head.last_message_key);
-        let (now, _) = now.await?;
-        if snapshot.version == head.version && now == head.version {
+        let found = messages.find_version_and_message(group, &head.last_message_key);
+        let (version_after, _) = found.await?;
+        if snapshot.version == head.version && version_after == head.version {
             return problems(messages, group, &head, &snapshot, newest).await;
         }
         tokio::time::sleep(DELAY).await;

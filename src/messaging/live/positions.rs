@@ -33,10 +33,10 @@ impl Positions {
         delivered: &HashMap<MessageGroupId, Position>,
     ) -> Self {
         let floor = floor(as_of);
-        let newest = delivered.iter();
-        let newest = newest.filter(|(_, position)| position.key > floor);
-        let newest = newest.map(|(group, position)| (*group, position.clone()));
-        let known: HashMap<_, _> = newest.collect();
+        let delivered = delivered.iter();
+        let newest = delivered.filter(|(_, position)| position.key > floor);
+        let known = newest.map(|(group, position)| (*group, position.clone()));
+        let known: HashMap<_, _> = known.collect();
         Self {
             as_of,
             known: Some(known).filter(|known| known.len() <= Self::MAX),
@@ -44,8 +44,8 @@ impl Positions {
     }
 }
 
-/// Returns the key before all messages that a read at `time` may miss. In a group without a
-/// position as of `time`, no message after this key has been delivered.
+/// Returns the key before all messages that a read at `time` may miss. If the [`Positions`] as of
+/// `time` do not contain a group, no message of the group after this key has been delivered.
 pub(super) fn floor(time: DateTime<Utc>) -> SortKey {
     SortKey::before(time - VISIBILITY_DELAY)
 }

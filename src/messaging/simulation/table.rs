@@ -157,8 +157,7 @@ fn check_group(
         }
         return;
     };
-    let numbers = messages.iter();
-    let numbers = numbers.filter_map(|message| number(message, "seq"));
+    let numbers = messages.iter().filter_map(|item| number(item, "seq"));
     let numbers: Vec<u64> = numbers.collect();
     let count = number(head, "message_count").unwrap_or_default();
     if !numbers.iter().copied().eq(1..=count) {

@@ -11,7 +11,7 @@ use crate::store::{FoundRow, MAX_PAIR_PAGES, MessageStore, StoreResult};
 pub(super) enum State {
     /// The state on which the write is planned.
     Known(GroupState),
-    /// The pair's messages are in another group, of which this has been read.
+    /// The pair's messages are in another group, with what has been read of it.
     Redirected(MessageGroupId, GroupSnapshot),
 }
 

@@ -21,9 +21,9 @@ pub enum WriteResult {
     /// The idempotency key was already used with the same input. This is its
     /// idempotency record.
     Repeated(IdempotencyRecord),
-    /// The pair's messages are in another group, because the group's UUID is not
-    /// the pair's UUIDv5. The message must be sent to that group, of which this
-    /// state has been read.
+    /// The pair's messages are in another group, whose UUID is not the pair's
+    /// UUIDv5. The message must be sent to that group, with what has been read
+    /// of it.
     Redirected(MessageGroupId, GroupSnapshot),
 }
 
@@ -109,8 +109,8 @@ pub struct GroupSnapshot {
     /// The head, if it has just been read. The writer task then need not read
     /// it.
     pub head: Option<Head>,
-    /// UUID for which the next transaction writes an alias of the group, because
-    /// the pair's UUID is not an alias yet.
+    /// The pair's UUID, if it is not an alias of the group yet. The next
+    /// transaction writes the alias.
     pub missing_alias: Option<MessageGroupId>,
     /// The pair's rows, if they have just been read. Rows change only together
     /// with a head, so they are correct while the group has no head.

@@ -161,7 +161,7 @@ fn message(
     accepted: DateTime<Utc>,
     seq: u64,
 ) -> Message {
-    let input = draft.idempotency.as_ref();
+    let idempotency = draft.idempotency.as_ref();
     Message {
         id: draft.id,
         group_id,
@@ -170,7 +170,7 @@ fn message(
         seq,
         body: draft.body.as_str().to_owned(),
         sender: draft.sender.clone(),
-        idempotency_key: input.map(|input| input.key.idempotency_key.as_str().into()),
+        idempotency_key: idempotency.map(|input| input.key.idempotency_key.as_str().into()),
     }
 }
 
@@ -246,8 +246,8 @@ mod tests {
         ];
         let transaction = state.plan(group(), &drafts, now).expect("a plan");
 
-        let written = transaction.messages.iter();
-        let written = written.map(|message| (message.key.as_str(), message.seq));
+        let messages = transaction.messages.iter();
+        let written = messages.map(|message| (message.key.as_str(), message.seq));
         let written: Vec<_> = written.collect();
         assert_eq!(
             written,

@@ -107,7 +107,7 @@ impl MessageGroup {
         let page = session
             .messaging()
             .reader
-            .messages_of(&self.group, &request, self.messages);
+            .messages_of(&self.group, &request, self.consistency);
         // Boxed for the reason stated in `Query::message_groups`.
         let page = Box::pin(page).await?;
         Ok(InOrder(MessageConnection::of(page, Some(&self.group))))

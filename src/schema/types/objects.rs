@@ -55,21 +55,22 @@ impl Message {
 /// Wraps a message group as the viewer sees it.
 pub struct MessageGroup {
     pub(super) group: Arc<model::MessageGroup>,
-    pub(super) messages: Consistency,
+    /// The consistency of the reads of its messages.
+    pub(super) consistency: Consistency,
 }
 
 impl MessageGroup {
     /// Wraps a group that was requested on its own. Its newest messages are
     /// read consistently.
     pub fn alone(group: Arc<model::MessageGroup>) -> Self {
-        let messages = Consistency::Strong;
-        Self { group, messages }
+        let consistency = Consistency::Strong;
+        Self { group, consistency }
     }
 
     /// Wraps one group of a list. Its messages may be up to a second old.
     pub(super) fn listed(group: Arc<model::MessageGroup>) -> Self {
-        let messages = Consistency::Eventual;
-        Self { group, messages }
+        let consistency = Consistency::Eventual;
+        Self { group, consistency }
     }
 
     /// The page sizes of the group's connection.

@@ -85,7 +85,6 @@ impl Operations {
         self.context.active.cancel(id);
     }
 
-    /// Returns how many operations were started.
     /// Resolves when all operations have ended. No operation may be started after this call.
     pub fn ended(&self) -> impl Future<Output = ()> + use<> {
         let tasks = self.tasks.clone();
