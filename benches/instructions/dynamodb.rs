@@ -51,7 +51,7 @@ struct Responses {
 /// The response to a `Query`.
 struct Page {
     whole: Vec<u8>,
-    /// The response to a `Query` with a projection: cruddur's omit only `pk`.
+    /// The response to a `Query` with a projection, which omits only `pk`.
     projected: Vec<u8>,
 }
 

@@ -173,7 +173,7 @@ fn event_stream(body: Body) -> Response {
     (headers, body).into_response()
 }
 
-/// Serializes a result as an event. JSON contains no line breaks, so it is a single line of data.
+/// Creates the event of a response. Its JSON contains no line breaks, so it is a single line of data.
 fn next_event(json: &[u8]) -> Vec<u8> {
     [b"event: next\ndata: ", json, b"\n\n"].concat()
 }

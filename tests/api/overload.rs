@@ -101,8 +101,8 @@ async fn deadline_of_ten_seconds_ends_every_request_to_a_store_that_hangs() {
         cruddur.execute("unamused", GROUPS, json!({})),
     );
 
-    // Each attempt to read the group's head ends after three seconds, and is repeated until the
-    // deadline.
+    // The server ends each attempt to read the group's head after three seconds, and makes another
+    // one until the deadline.
     let mut attempts = cruddur.dynamo.calls();
     attempts.retain(|call| call == "GetItem strong");
     assert!(attempts.len() <= 4, "{attempts:?}");
@@ -127,7 +127,7 @@ async fn hanging_dynamodb_does_not_delay_requests_that_do_not_use_it() {
             assert_eq!(data["viewer"]["handle"], handle);
         }
     };
-    // A message is attempted until the deadline of its request.
+    // The server attempts to write a message until the deadline of the request.
     tokio::select! {
         () = meanwhile => {}
         response = send(&cruddur, "hello") => panic!("it did not wait: {response}"),

@@ -156,7 +156,7 @@ async function liveInGraphiql(page, places) {
 // The message that the browser logs for a response.
 const reported = (status, text) => `Failed to load resource: the server responded with a status of ${status} (${text})`;
 
-// Waits until a switch of users has ended. The query that runs again as the new user was started before that.
+// Waits until a switch of users has ended. By then, the page has started the query again as the new user.
 const switchEnded = (page) => page.waitForFunction(() => !document.querySelector(".cruddur-session select").disabled);
 
 // The displayed user is the current user, even if sign-in is slow or fails.

@@ -84,8 +84,8 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// Settings for many requests at the same time, which can take longer than the default timeout
-    /// of a request on a busy machine.
+    /// Settings for a test that sends many requests at the same time. On a busy machine, one of
+    /// them can take longer than the default timeout.
     pub fn for_many_requests() -> Self {
         let bounds = Bounds {
             request_within: TIMEOUT,

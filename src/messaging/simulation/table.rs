@@ -26,7 +26,7 @@ pub struct Checked {
 }
 
 impl Checked {
-    /// Performs all checks.
+    /// Checks the table after a run, and adds the counts of the run.
     ///
     /// The run began at `start` and ended at `end`. The clocks of the processes
     /// differ from these times by up to two seconds.

@@ -218,7 +218,7 @@ try {
     const body = await send(unamused);
     expected.push(body);
     await until(() => held.received.at(-1) === body);
-    // The connection of the query before has been closed: this is the one of the subscription.
+    // The connection of the earlier query has been closed, so this event is of the subscription's connection.
     const closed = new Promise<unknown>((resolve) => luu.on("closed", resolve));
     await dev.stop();
     assert.equal(((await closed) as CloseEvent).code, 1001);
