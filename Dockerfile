@@ -46,6 +46,8 @@ VOLUME /etc/cruddur
 COPY --from=build /build/target/release/cruddur /usr/local/bin/cruddur
 USER cruddur
 ENV LISTEN_ADDR=0.0.0.0:4000
+# No transparent huge pages, also if the host uses them for all programs.
+ENV MIMALLOC_ALLOW_THP=0
 EXPOSE 4000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s CMD ["cruddur", "healthcheck"]
