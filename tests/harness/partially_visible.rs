@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::call::{Call, Key, Transaction, key_of};
+use super::call::{Call, Key, Transaction};
 use super::random::draw;
 
 /// Period in which a repeated query gets the same response, because the SDK
@@ -100,7 +100,12 @@ impl VisibleState {
     /// Returns the visible items.
     fn items(&self, query: &Value, there: &[Value], more_behind: Option<&Value>) -> Vec<Value> {
         let descending = query["ScanIndexForward"] == false;
-        let order = |item: &Value| key_of(item).map(|(_, sk)| sk);
+        let order = |item: &Value| item["sk"]["S"].as_str().map(str::to_owned);
+        // Pages of a partition are read without `pk`.
+        let key_of = |item: &Value| {
+            let pk = item["pk"]["S"].as_str().or(value(query, ":partition"));
+            Some((pk?.to_owned(), order(item)?))
+        };
         let is_shown = |item: &&Value| key_of(item).is_none_or(|key| !self.hidden.contains(&key));
         let mut shown: Vec<Value> = there.iter().filter(is_shown).cloned().collect();
         let gone = self.still_shown.iter().filter(|((pk, sk), _)| {
