@@ -140,8 +140,7 @@ fn json_response(
         response_json(&response)
     } else {
         let errors = response.errors;
-        // Errors contain only JSON values, so this cannot fail.
-        serde_json::to_vec(&Errors { errors }).unwrap_or_default()
+        Errors { errors }.json()
     };
     let mut response = in_media(media, (status, budget.bind(text)).into_response());
     if let Some(code) = code {

@@ -27,6 +27,13 @@ pub(super) struct Errors {
     pub errors: Vec<ServerError>,
 }
 
+impl Errors {
+    pub fn json(&self) -> Vec<u8> {
+        // Errors contain only JSON values, so this cannot fail.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+}
+
 impl Rejection {
     pub fn new(status: StatusCode, code: Code, message: impl Into<String>) -> Self {
         let message = message.into();

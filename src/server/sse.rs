@@ -136,9 +136,8 @@ impl EventSender {
             Err(_panic) => {
                 let rejection = Rejection::internal().with_request_id(&self.request_id);
                 let errors = rejection.errors();
-                // Errors contain only JSON values, so this cannot fail.
-                let json = serde_json::to_vec(&Errors { errors }).unwrap_or_default();
-                (next_event(&json).into(), Some(rejection.code))
+                let event = next_event(&Errors { errors }.json());
+                (event.into(), Some(rejection.code))
             }
         };
         log.count_event();
